@@ -1,0 +1,37 @@
+"""Options and argument types that several tools have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import click
+
+
+class FilePath(click.ParamType):
+    """A file that is read; ``-`` is standard input. Whether it is there is checked on opening."""
+
+    name = "file"
+
+
+class OutputPath(FilePath):
+    """A file that is written; ``-`` is standard output."""
+
+
+def output_option(what: str) -> Callable:
+    """``-o``, the file written; standard output where it is left out and not a terminal."""
+    return click.option(
+        "-o",
+        "--output",
+        type=OutputPath(),
+        help=f"Write {what} here; '-' or none: standard output.",
+    )
+
+
+def input_argument(name: str) -> Callable:
+    """One file to read; standard input where it is left out."""
+    return click.argument(name, type=FilePath(), default="-")
+
+
+seed_option = click.option(
+    "--seed", type=click.IntRange(min=0), default=0, help="Seed of every random choice."
+)

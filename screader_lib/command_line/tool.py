@@ -1,0 +1,135 @@
+"""The click command that every executable is."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from types import FrameType
+from typing import Any
+
+import click
+
+from screader_lib import __version__
+from screader_lib.command_line.progress import TerminalReporter
+from screader_lib.command_line.run import Run
+from screader_lib.errors import ScReaderError
+
+EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 143
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived; raised so that temporary files are removed on the way out."""
+
+
+class Failure(click.ClickException):
+    """One line on standard error and an exit status."""
+
+    def __init__(self, tool: str, message: str, exit_code: int = 1) -> None:
+        super().__init__(message)
+        self.tool = tool
+        self.exit_code = exit_code
+
+    def show(self, file: Any = None) -> None:
+        click.echo(f"{self.tool}: error: {self.message}", file=file or sys.stderr)
+
+
+class Tool(click.Command):
+    """A command with examples, whose failures are one line and exit status 1."""
+
+    def __init__(self, *args: Any, examples: Sequence[str] = (), **settings: Any) -> None:
+        settings.setdefault("context_settings", {"show_default": True, "max_content_width": 100})
+        super().__init__(*args, **settings)
+        self.examples = tuple(examples)
+        self.params.extend(_standard_options(self.name or ""))
+
+    def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """The examples, as typed."""
+        if self.examples:
+            with formatter.section("Examples"):
+                for example in self.examples:
+                    for number, line in enumerate(example.splitlines()):
+                        formatter.write(f"  {'$ ' if number == 0 else '    '}{line}\n")
+        super().format_epilog(context, formatter)
+
+    def invoke(self, context: click.Context) -> Any:
+        """Run the tool; every foreseeable failure becomes one line."""
+        name = self.name or ""
+        debug = context.params.pop("debug")
+        verbosity = context.params.pop("verbose") - 2 * context.params.pop("quiet")
+        reporter = TerminalReporter(name, max(-1, verbosity))
+        context.obj = Run(name, context, reporter)
+        signal.signal(signal.SIGTERM, _terminate)
+        try:
+            return super().invoke(context)
+        except (click.ClickException, click.exceptions.Exit):
+            raise
+        except KeyboardInterrupt:
+            raise Failure(name, "interrupted.", EXIT_INTERRUPTED) from None
+        except Terminated:
+            raise Failure(name, "terminated.", EXIT_TERMINATED) from None
+        except Exception as error:
+            if debug:
+                raise
+            raise Failure(name, _one_line(error)) from error
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, ScReaderError):
+        return str(error)
+    if isinstance(error, BrokenPipeError):
+        _forget_standard_output()
+        return "the reader of standard output has gone."
+    if isinstance(error, OSError) and error.strerror:
+        file = f"{error.filename}: " if error.filename else ""
+        return f"{file}{error.strerror}."
+    if isinstance(error, MemoryError):
+        return "not enough memory. Use smaller batches or a machine with more."
+    if isinstance(error, ModuleNotFoundError):
+        return f"the Python package {error.name!r} is missing. Install it with pip."
+    what = " ".join(str(error).split()) or "no message"
+    return f"unexpected {type(error).__name__}: {what} (--debug shows where)."
+
+
+def _forget_standard_output() -> None:
+    """Keep Python's flush at exit from failing a second time."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise Terminated
+
+
+def _print_version(context: click.Context, option: click.Parameter, asked: bool) -> None:
+    if asked and not context.resilient_parsing:
+        click.echo(f"{context.command.name} {__version__}")
+        context.exit()
+
+
+def _standard_options(name: str) -> list[click.Option]:
+    return [
+        click.Option(["-q", "--quiet"], is_flag=True, help="Say nothing but warnings and errors."),
+        click.Option(["-v", "--verbose"], is_flag=True, help="Say more."),
+        click.Option(["--debug"], is_flag=True, help="Show the traceback of an error."),
+        click.Option(
+            ["--version"],
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=_print_version,
+            help="Print the version.",
+        ),
+    ]
+
+
+def tool(name: str, examples: Sequence[str]) -> Callable[[Callable], Tool]:
+    """Make a function a :class:`Tool`; its first argument is the :class:`Run`."""
+
+    def decorate(function: Callable) -> Tool:
+        return click.command(name, cls=Tool, examples=examples)(click.pass_obj(function))
+
+    return decorate

@@ -1,0 +1,159 @@
+"""AnnData's on-disk encoding, on h5py alone, so that the GPU tools need no anndata.
+
+Source: the AnnData documentation, "On-disk format" (encoding versions as of 0.8 and later).
+Datasets carry no times, so that the same content gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import h5py
+import numpy as np
+
+from screader_lib.exchange.table import Categorical, Column, Table
+
+STRING = h5py.string_dtype("utf-8")
+COMPRESSION: dict[str, Any] = {"compression": "gzip", "compression_opts": 4, "shuffle": True}
+COMPRESS_FROM = 4096  # bytes; smaller datasets stay contiguous
+
+
+def _mark(element: h5py.Group | h5py.Dataset, kind: str, version: str) -> None:
+    element.attrs["encoding-type"] = kind
+    element.attrs["encoding-version"] = version
+
+
+def write_group(parent: h5py.Group, name: str) -> h5py.Group:
+    """An AnnData dictionary."""
+    group = parent.create_group(name)
+    _mark(group, "dict", "0.1.0")
+    return group
+
+
+def write_text(parent: h5py.Group, name: str, value: str) -> None:
+    """A string scalar."""
+    _mark(parent.create_dataset(name, data=value, dtype=STRING), "string", "0.2.0")
+
+
+def write_json(parent: h5py.Group, name: str, value: object) -> None:
+    """A nested value as JSON in a string scalar, keys sorted."""
+    write_text(parent, name, json.dumps(value, sort_keys=True, ensure_ascii=False))
+
+
+def write_number(parent: h5py.Group, name: str, value: int | float) -> None:
+    """A numeric scalar (int64 or float64)."""
+    dtype = np.int64 if isinstance(value, int) else np.float64
+    _mark(parent.create_dataset(name, data=dtype(value)), "numeric-scalar", "0.2.0")
+
+
+def write_strings(parent: h5py.Group, name: str, values: np.ndarray) -> None:
+    """A string array, shape (n,)."""
+    dataset = parent.create_dataset(name, data=np.asarray(values, dtype=object), dtype=STRING)
+    _mark(dataset, "string-array", "0.2.0")
+
+
+def write_array(parent: h5py.Group, name: str, values: np.ndarray) -> None:
+    """A numeric or boolean array; compressed where it is large."""
+    values = np.asarray(values)
+    options = COMPRESSION if values.nbytes > COMPRESS_FROM and values.ndim else {}
+    _mark(parent.create_dataset(name, data=values, **options), "array", "0.2.0")
+
+
+def create_rows(
+    parent: h5py.Group, name: str, shape: tuple[int, ...], dtype: Any, rows_per_chunk: int
+) -> h5py.Dataset:
+    """An array of known shape to be filled by rows; chunks hold whole rows."""
+    chunks = (max(1, min(rows_per_chunk, shape[0])), *(max(1, size) for size in shape[1:]))
+    options = {"chunks": chunks, **COMPRESSION} if all(shape) else {}
+    dataset = parent.create_dataset(name, shape=shape, dtype=dtype, **options)
+    _mark(dataset, "array", "0.2.0")
+    return dataset
+
+
+def write_categorical(parent: h5py.Group, name: str, column: Categorical) -> None:
+    """A categorical, unordered."""
+    group = parent.create_group(name)
+    _mark(group, "categorical", "0.2.0")
+    group.attrs["ordered"] = False
+    codes = column.codes.astype(np.min_scalar_type(-max(1, len(column.categories))))
+    write_array(group, "codes", codes)
+    write_strings(group, "categories", np.array(column.categories, dtype=object))
+
+
+def write_column(parent: h5py.Group, name: str, column: Column) -> None:
+    """One column of a table, encoded by what it holds."""
+    if isinstance(column, Categorical):
+        write_categorical(parent, name, column)
+    elif column.dtype.kind in "OUT":
+        write_strings(parent, name, column)
+    else:
+        write_array(parent, name, column)
+
+
+def write_table(parent: h5py.Group, name: str, table: Table) -> None:
+    """A data frame with a string index."""
+    group = parent.create_group(name)
+    _mark(group, "dataframe", "0.2.0")
+    group.attrs["_index"] = table.index_name
+    order = np.array(list(table.columns), dtype=object)
+    group.attrs.create("column-order", order, dtype=STRING if len(order) else np.float64)
+    write_strings(group, table.index_name, table.index)
+    for column_name, column in table.columns.items():
+        write_column(group, column_name, column)
+
+
+def begin_anndata(file: h5py.File, obs: Table, var: Table) -> None:
+    """The frame of an AnnData file without X: obs, var and empty dictionaries."""
+    _mark(file, "anndata", "0.1.0")
+    write_table(file, "obs", obs)
+    write_table(file, "var", var)
+    for name in ("layers", "obsm", "obsp", "uns", "varm", "varp"):
+        write_group(file, name)
+
+
+def read_text(parent: h5py.Group, name: str) -> str:
+    """A string scalar."""
+    return parent[name].asstr()[()]
+
+
+def read_json(parent: h5py.Group, name: str) -> Any:
+    """A value written by :func:`write_json`."""
+    return json.loads(read_text(parent, name))
+
+
+def read_strings(dataset: h5py.Dataset) -> np.ndarray:
+    """A string array as objects."""
+    return np.asarray(dataset.asstr()[()], dtype=object)
+
+
+def read_column(element: h5py.Group | h5py.Dataset) -> Column:
+    """A column of a table; nullable arrays lose their mask to NaN or False."""
+    if isinstance(element, h5py.Group):
+        if "codes" in element:
+            codes = element["codes"][()].astype(np.int32)
+            return Categorical(codes, tuple(read_strings(element["categories"])))
+        values, mask = element["values"][()], element["mask"][()]
+        if values.dtype.kind in "OSU":
+            return np.where(mask, "", read_strings(element["values"])).astype(object)
+        if values.dtype.kind == "b":
+            return values & ~mask
+        return np.where(mask, np.nan, values)
+    if h5py.check_string_dtype(element.dtype) is not None:
+        return read_strings(element)
+    return element[()]
+
+
+def read_table(group: h5py.Group) -> Table:
+    """A data frame written by anndata or by :func:`write_table`."""
+    index_name = str(group.attrs["_index"])
+    names = [str(name) for name in group.attrs["column-order"]]
+    columns = {name: read_column(group[name]) for name in names}
+    return Table(read_strings(group[index_name]), columns, index_name)
+
+
+def plain(mapping: Mapping[str, Any]) -> dict[str, Any]:
+    """A mapping with numpy scalars turned into Python's, for JSON."""
+    return {key: value.item() if isinstance(value, np.generic) else value
+            for key, value in mapping.items()}

@@ -1,0 +1,113 @@
+"""Which tool, version, parameters and inputs made a file, kept in ``uns/screader``.
+
+File names are left out: content is named by its SHA-256, so that a pipe and a chain of files
+give the same bytes. A time is recorded only where SOURCE_DATE_EPOCH gives one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from screader_lib import __version__
+from screader_lib.errors import ScReaderError
+from screader_lib.exchange import encoding
+
+GROUP = "screader"
+
+
+@dataclass(frozen=True)
+class Record:
+    """One step: tool, version, parameters, inputs as role → {sha256, schema}, time if known."""
+
+    tool: str
+    version: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+    inputs: dict[str, dict[str, str]] = field(default_factory=dict)
+    created: str = ""
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """The step that makes a file and, oldest first, the steps that made its inputs."""
+
+    record: Record
+    history: tuple[Record, ...] = ()
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file in hexadecimal; of a folder, over its files' names and contents."""
+    if path.is_dir():
+        whole = hashlib.sha256()
+        for inner in sorted(entry for entry in path.rglob("*") if entry.is_file()):
+            whole.update(f"{inner.relative_to(path)}\0{sha256_of(inner)}\n".encode())
+        return whole.hexdigest()
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def created_time() -> str:
+    """ISO time from SOURCE_DATE_EPOCH, empty where that is not set."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+    if not epoch:
+        return ""
+    try:
+        return datetime.fromtimestamp(int(epoch), UTC).isoformat()
+    except (ValueError, OverflowError, OSError):
+        raise ScReaderError(
+            f"SOURCE_DATE_EPOCH is {epoch!r}, wanted whole seconds since 1970.",
+            remedy="Unset it or give a number.",
+        ) from None
+
+
+def merge_histories(histories: list[tuple[Record, ...]]) -> tuple[Record, ...]:
+    """The union of the inputs' steps, each step once, in first-seen order."""
+    seen: dict[str, Record] = {}
+    for history in histories:
+        for record in history:
+            seen.setdefault(json.dumps(asdict(record), sort_keys=True), record)
+    return tuple(seen.values())
+
+
+def make(
+    tool: str,
+    parameters: dict[str, Any],
+    inputs: dict[str, dict[str, str]],
+    histories: list[tuple[Record, ...]],
+) -> Provenance:
+    """The provenance of a file that ``tool`` is about to write."""
+    record = Record(tool, __version__, encoding.plain(parameters), inputs, created_time())
+    return Provenance(record, merge_histories(histories))
+
+
+def write(file: h5py.File, provenance: Provenance) -> None:
+    """Put the provenance into ``uns/screader``."""
+    uns = file["uns"] if "uns" in file else encoding.write_group(file, "uns")
+    group = encoding.write_group(uns, GROUP)
+    encoding.write_text(group, "tool", provenance.record.tool)
+    encoding.write_text(group, "version", provenance.record.version)
+    encoding.write_text(group, "created", provenance.record.created)
+    encoding.write_json(group, "parameters", provenance.record.parameters)
+    encoding.write_json(group, "inputs", provenance.record.inputs)
+    encoding.write_json(group, "history", [asdict(record) for record in provenance.history])
+
+
+def read(file: h5py.File) -> Provenance:
+    """The provenance of an exchange file."""
+    group = file["uns"][GROUP]
+    record = Record(
+        encoding.read_text(group, "tool"),
+        encoding.read_text(group, "version"),
+        encoding.read_json(group, "parameters"),
+        encoding.read_json(group, "inputs"),
+        encoding.read_text(group, "created"),
+    )
+    history = tuple(Record(**entry) for entry in encoding.read_json(group, "history"))
+    return Provenance(record, history)

@@ -1,0 +1,154 @@
+"""Refusal of damaged or hostile HDF5 before its content is read or memory is taken.
+
+Two strictnesses: exchange files hold only what scReader writes; a user's own h5ad or loom may
+hold more (compound types, references), but never reaches outside itself and never declares
+more than it can hold.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import h5py
+
+from screader_lib.errors import ScReaderError
+
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+MOST_OBJECTS = 100_000
+DEEPEST = 16
+MOST_COMPRESSION = 1_100  # deflate reaches 1,032 : 1
+SLACK = 1 << 20
+EXCHANGE_FILTERS = {
+    h5py.h5z.FILTER_DEFLATE,
+    h5py.h5z.FILTER_SHUFFLE,
+    h5py.h5z.FILTER_FLETCHER32,
+    h5py.h5z.FILTER_LZF,
+}
+
+
+def open_checked(path: Path, *, name: str | None = None, strict: bool = True) -> h5py.File:
+    """Open ``path`` for reading after checking that it is sound HDF5.
+
+    ``name`` is what messages call the file. Raises ScReaderError for a file that is missing,
+    empty, no HDF5, cut off, or unsafe; ``strict`` also refuses what exchange files never hold.
+    """
+    name = name or str(path)
+    _check_is_hdf5(path, name)
+    try:
+        file = h5py.File(path, "r", locking=False)
+    except OSError as error:
+        raise ScReaderError(
+            "is damaged or cut off: HDF5 cannot open it.", file=name, remedy="Make it again."
+        ) from error
+    try:
+        _Walk(file, name, path.stat().st_size, strict).run()
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _check_is_hdf5(path: Path, name: str) -> None:
+    if not path.exists():
+        raise ScReaderError("no such file.", file=name, remedy="Check the name and the folder.")
+    if path.is_dir():
+        raise ScReaderError("is a folder, wanted an HDF5 file.", file=name)
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(len(SIGNATURE))
+    except PermissionError:
+        raise ScReaderError("may not be read (permission denied).", file=name) from None
+    if not head:
+        raise ScReaderError(
+            "is empty, wanted an HDF5 file.",
+            file=name,
+            remedy="Did the step before it fail?",
+        )
+    if head != SIGNATURE:
+        raise ScReaderError("is not an HDF5 file.", file=name)
+
+
+class _Walk:
+    """One pass over all objects of a file, following no link that leads outside."""
+
+    def __init__(self, file: h5py.File, name: str, file_bytes: int, strict: bool) -> None:
+        self.file = file
+        self.name = name
+        self.file_bytes = file_bytes
+        self.strict = strict
+        self.objects = 0
+
+    def run(self) -> None:
+        try:
+            self._group(self.file, 0, set())
+        except (OSError, RuntimeError, KeyError, ValueError) as error:
+            raise ScReaderError(
+                "is damaged: part of it cannot be read.", file=self.name, remedy="Make it again."
+            ) from error
+
+    def _refuse(self, path: str, what: str) -> None:
+        raise ScReaderError(f"{path} {what}.", file=self.name, remedy="Refused as unsafe.")
+
+    def _group(self, group: h5py.Group, depth: int, above: set[bytes]) -> None:
+        where = group.name
+        if depth > DEEPEST:
+            self._refuse(where, f"lies more than {DEEPEST} groups deep")
+        token = group.id.__hash__()
+        if token in above:
+            self._refuse(where, "contains itself")
+        self.objects += len(group)
+        if self.objects > MOST_OBJECTS:
+            self._refuse(where, f"and what is around it hold more than {MOST_OBJECTS:,} objects")
+        for name in group:
+            path = f"{where.rstrip('/')}/{name}"
+            if not self._is_hard_link(group, name, path):
+                continue
+            element = group[name]
+            if isinstance(element, h5py.Group):
+                self._group(element, depth + 1, above | {token})
+            elif isinstance(element, h5py.Dataset):
+                self._dataset(element, path)
+            elif self.strict:
+                self._refuse(path, "is a named type, which scReader never writes")
+
+    def _is_hard_link(self, group: h5py.Group, name: str, path: str) -> bool:
+        link = group.get(name, getlink=True)
+        if isinstance(link, h5py.ExternalLink):
+            self._refuse(path, f"is a link into another file ({link.filename})")
+        if isinstance(link, h5py.SoftLink):
+            if self.strict:
+                self._refuse(path, "is a symbolic link, which scReader never writes")
+            return False
+        return True
+
+    def _dataset(self, dataset: h5py.Dataset, path: str) -> None:
+        settings = dataset.id.get_create_plist()
+        if settings.get_layout() == h5py.h5d.VIRTUAL:
+            self._refuse(path, "is a virtual dataset, which reads other files")
+        if settings.get_layout() != h5py.h5d.CHUNKED and settings.get_external_count():
+            self._refuse(path, "keeps its data in another file")
+        self._size(dataset, path)
+        if self.strict:
+            self._plain(dataset, settings, path)
+
+    def _size(self, dataset: h5py.Dataset, path: str) -> None:
+        if dataset.shape is None:
+            return
+        declared = math.prod(dataset.shape) * dataset.dtype.itemsize
+        stored = dataset.id.get_storage_size()
+        if stored > self.file_bytes:
+            self._refuse(path, f"claims {stored:,} bytes in a file of {self.file_bytes:,}")
+        if declared > stored * MOST_COMPRESSION + SLACK:
+            shape = " × ".join(f"{size:,}" for size in dataset.shape)
+            self._refuse(path, f"declares {shape} values but stores only {stored:,} bytes")
+
+    def _plain(self, dataset: h5py.Dataset, settings: h5py.h5p.PropDCID, path: str) -> None:
+        kind = dataset.dtype.kind
+        if kind == "O" and h5py.check_string_dtype(dataset.dtype) is None:
+            self._refuse(path, "holds references or variable-length arrays")
+        if kind not in "Obiuf":
+            self._refuse(path, f"has type {dataset.dtype}, wanted numbers, booleans or strings")
+        for number in range(settings.get_nfilters()):
+            if settings.get_filter(number)[0] not in EXCHANGE_FILTERS:
+                self._refuse(path, "is compressed by a filter that scReader never uses")

@@ -1,0 +1,129 @@
+"""Write a file beside its target, check it, then put it in place in one step.
+
+Whatever happens before the last step, the target is what it was.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import h5py
+
+from screader_lib.errors import ScReaderError
+from screader_lib.exchange import provenance as provenance_module
+from screader_lib.exchange import validation
+from screader_lib.exchange.provenance import Provenance
+from screader_lib.exchange.schema import ROOT_KIND, ROOT_VERSION, load
+
+STANDARD = "-"
+
+
+@contextmanager
+def replacing(destination: str | Path) -> Iterator[Path]:
+    """A path to write to; on success its content becomes ``destination``, else it vanishes.
+
+    ``-`` is standard output: the content is spooled to a temporary file and copied at the end.
+    Leftovers of killed runs with the same target are removed. OSError where the folder cannot
+    be written.
+    """
+    target = None if str(destination) == STANDARD else Path(destination)
+    if target is not None and target.is_dir():
+        raise ScReaderError("is a folder, wanted a file name.", file=target)
+    folder = Path(tempfile.gettempdir()) if target is None else target.parent
+    stem = "standard-output" if target is None else target.name
+    _remove_leftovers(folder, stem)
+    handle, temporary_name = tempfile.mkstemp(".partial", f".{stem}.", folder)
+    temporary = Path(temporary_name)
+    try:
+        _lock(handle)
+        yield temporary
+        _finish(temporary, target)
+    finally:
+        os.close(handle)
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+
+
+def _lock(handle: int) -> None:
+    """Mark the temporary file as in use for as long as this process lives."""
+    with suppress(OSError):
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _remove_leftovers(folder: Path, stem: str) -> None:
+    """Remove temporary files of this target whose process is gone (nobody holds the lock)."""
+    if not folder.is_dir():
+        raise ScReaderError("no such folder.", file=folder, remedy="Make it first.")
+    for leftover in folder.glob(f".{_escaped(stem)}.*.partial"):
+        with suppress(OSError):
+            handle = os.open(leftover, os.O_RDWR)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                leftover.unlink()
+            finally:
+                os.close(handle)
+
+
+def _escaped(stem: str) -> str:
+    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in stem)
+
+
+def _finish(temporary: Path, target: Path | None) -> None:
+    if target is None:
+        with temporary.open("rb") as stream:
+            shutil.copyfileobj(stream, sys.stdout.buffer, 1 << 20)
+        sys.stdout.buffer.flush()
+        return
+    _give_usual_mode(temporary)
+    with temporary.open("rb") as stream:
+        os.fsync(stream.fileno())
+    temporary.replace(target)
+    folder = os.open(target.parent, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _give_usual_mode(path: Path) -> None:
+    mask = os.umask(0)
+    os.umask(mask)
+    path.chmod(0o666 & ~mask)
+
+
+@contextmanager
+def create(kind: str, destination: str | Path, provenance: Provenance) -> Iterator[h5py.File]:
+    """An HDF5 file of ``kind`` to fill; checked against its schema and put in place at the end.
+
+    The root attributes and the provenance are written here, the rest by the caller.
+    """
+    schema = load(kind)
+    with replacing(destination) as temporary:
+        with h5py.File(temporary, "w", locking=False) as file:
+            file.attrs[ROOT_KIND] = schema.name
+            file.attrs[ROOT_VERSION] = schema.version
+            yield file
+            provenance_module.write(file, provenance)
+            found = validation.problems(file, schema)
+            if found:
+                raise ScReaderError(f"the {kind} file came out wrong: {found[0]}.")
+        _check_reopens(temporary, kind)
+
+
+def _check_reopens(path: Path, kind: str) -> None:
+    """A full disk can show itself only when the file is read again."""
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            complete = file.attrs.get(ROOT_KIND) == kind
+    except OSError:
+        complete = False
+    if not complete:
+        raise ScReaderError("the file could not be written completely.", remedy="Disk full?")

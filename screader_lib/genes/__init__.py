@@ -1,0 +1,1 @@
+"""Gene texts and their embeddings."""

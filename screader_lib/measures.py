@@ -1,0 +1,93 @@
+"""Measures of predicted against true labels, on numpy alone.
+
+Definitions follow scikit-learn's ``precision_recall_fscore_support`` (zero where undefined);
+macro averages run over the labels that occur among true or predicted ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+CALIBRATION_BINS = 15
+
+
+def confusion_matrix(
+    true: Sequence[str], predicted: Sequence[str], labels: Sequence[str]
+) -> np.ndarray:
+    """Counts int64 (labels, labels): rows true, columns predicted; other labels raise KeyError."""
+    place = {label: number for number, label in enumerate(labels)}
+    matrix = np.zeros((len(labels), len(labels)), np.int64)
+    rows = [place[label] for label in true]
+    columns = [place[label] for label in predicted]
+    np.add.at(matrix, (rows, columns), 1)
+    return matrix
+
+
+def occurring(true: Sequence[str], predicted: Sequence[str]) -> list[str]:
+    """Labels among true or predicted ones, sorted."""
+    return sorted(set(true) | set(predicted))
+
+
+def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    return np.divide(above, below, out=np.zeros(len(above)), where=below > 0)
+
+
+def per_label(true: Sequence[str], predicted: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Label → precision, recall, f1 and number of true cells."""
+    labels = occurring(true, predicted)
+    matrix = confusion_matrix(true, predicted, labels)
+    hits, called, cells = matrix.diagonal(), matrix.sum(0), matrix.sum(1)
+    precision, recall = _ratio(hits, called), _ratio(hits, cells)
+    f1 = _ratio(2 * precision * recall, precision + recall)
+    return {
+        label: {
+            "precision": float(precision[number]),
+            "recall": float(recall[number]),
+            "f1": float(f1[number]),
+            "cells": int(cells[number]),
+        }
+        for number, label in enumerate(labels)
+    }
+
+
+def scores(true: Sequence[str], predicted: Sequence[str]) -> dict[str, float]:
+    """Accuracy, balanced accuracy, and precision, recall, F1 as macro and weighted averages."""
+    if not len(true):
+        return {}
+    rows = per_label(true, predicted)
+    cells = np.array([row["cells"] for row in rows.values()], float)
+    result = {"accuracy": float(np.mean(np.asarray(true) == np.asarray(predicted)))}
+    recall = np.array([row["recall"] for row in rows.values()])
+    result["balanced_accuracy"] = float(recall[cells > 0].mean())
+    for measure in ("precision", "recall", "f1"):
+        values = np.array([row[measure] for row in rows.values()])
+        result[f"macro_{measure}"] = float(values.mean())
+        result[f"weighted_{measure}"] = float(np.average(values, weights=cells))
+    return result
+
+
+def calibration_curve(
+    confidence: np.ndarray, correct: np.ndarray, bins: int = CALIBRATION_BINS
+) -> list[dict[str, float]]:
+    """Per occupied bin of confidence: its cells, mean confidence and accuracy."""
+    place = np.minimum((np.asarray(confidence) * bins).astype(int), bins - 1)
+    return [
+        {
+            "cells": int((place == number).sum()),
+            "confidence": float(confidence[place == number].mean()),
+            "accuracy": float(correct[place == number].mean()),
+        }
+        for number in range(bins)
+        if (place == number).any()
+    ]
+
+
+def expected_calibration_error(
+    confidence: np.ndarray, correct: np.ndarray, bins: int = CALIBRATION_BINS
+) -> float:
+    """Mean distance of confidence and accuracy over bins, weighted by cells (Guo et al. 2017)."""
+    curve = calibration_curve(confidence, correct, bins)
+    total = sum(entry["cells"] for entry in curve)
+    return sum(e["cells"] * abs(e["confidence"] - e["accuracy"]) for e in curve) / max(1, total)

@@ -1,0 +1,1 @@
+"""The frozen LLM, its trained parts, the controls and the measures."""

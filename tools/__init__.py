@@ -1,0 +1,1 @@
+"""The executables: one file each. Options, then read, call the library, write."""
