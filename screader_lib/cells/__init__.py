@@ -1,1 +1,13 @@
-"""Expression matrices to ranked, weighted gene sequences."""
+"""Expression matrices to ranked, weighted gene sequences.
+
+- ``choices``      the values that options may take;
+- ``expression``   what every source of expression offers; which format a path is;
+- ``h5ad``, ``tenx``, ``loom``  the sources;
+- ``matching``     the input's genes onto the embedded genes;
+- ``values``       counts or log-normalised? back to normalised values;
+- ``statistics``   medians and variances of genes over cells;
+- ``sequences``    one block of cells to gene indices and weights;
+- ``annotation``   labels, donors and the other columns carried along;
+- ``building``     all of this together, into a ``cells`` file;
+- ``reading``      a ``cells`` file as the reader sees it (numpy and h5py only).
+"""

@@ -1,0 +1,111 @@
+"""Labels, donors and the other columns that cells carry along."""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from screader_lib.errors import ScReaderError
+from screader_lib.exchange.table import Categorical, Table, strings
+
+ONTOLOGY_COLUMNS = ("cell_type_ontology_term_id", "cell_ontology_id")
+DONOR_COLUMNS = ("donor_id", "donor")
+UNKNOWN_LABELS = {"", "nan", "none", "unknown"}
+RESERVED = ("label", "label_ontology_id", "donor", "total_counts", "genes_in_sequence", "id")
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which columns of the input are the label, its ontology id and the donor; None is none."""
+
+    label: str | None = None
+    ontology: str | None = None
+    donor: str | None = None
+
+    def found_in(self, obs: Table, name: str) -> Columns:
+        """With the usual names filled in for ontology id and donor, where obs has them.
+
+        ScReaderError, naming near misses, where a named column is not there.
+        """
+        for column in (self.label, self.ontology, self.donor):
+            if column is not None and column not in obs.columns:
+                raise _no_column(column, obs, name)
+        ontology, donor = self.ontology, self.donor
+        if ontology is None and self.label is not None:
+            ontology = next((key for key in ONTOLOGY_COLUMNS if key in obs.columns), None)
+        if donor is None:
+            donor = next((key for key in DONOR_COLUMNS if key in obs.columns), None)
+        return Columns(self.label, ontology, donor)
+
+
+def _no_column(column: str, obs: Table, name: str) -> ScReaderError:
+    near = difflib.get_close_matches(column, obs.columns, 3, 0.5)
+    known = near or list(obs.columns)[:12]
+    hint = "Did you mean" if near else "It has"
+    return ScReaderError(
+        f"its cells have no column {column!r}.",
+        file=name,
+        remedy=f"{hint}: {', '.join(known) or 'no columns'}.",
+    )
+
+
+def annotated(obs: Table, columns: Columns) -> Table:
+    """obs with ``label``, ``label_ontology_id`` and ``donor`` first and all its columns after.
+
+    Labels such as "unknown" or NaN become missing. Where a column of the input has a reserved
+    name and another meaning, it is kept as ``NAME_input``.
+    """
+    result = Table(unique_names(obs.index))
+    if columns.label is not None:
+        result.columns["label"] = _known(obs.strings(columns.label))
+    if columns.ontology is not None:
+        result.columns["label_ontology_id"] = Categorical.of(obs.strings(columns.ontology))
+    if columns.donor is not None:
+        result.columns["donor"] = Categorical.of(obs.strings(columns.donor))
+    taken = {columns.label: "label", columns.ontology: "label_ontology_id", columns.donor: "donor"}
+    for key, column in obs.columns.items():
+        if taken.get(key) != key:
+            key = key.replace("/", "_")
+            result.columns[f"{key}_input" if key in RESERVED else key] = column
+    return result
+
+
+def _known(labels: np.ndarray) -> Categorical:
+    names = sorted({label for label in labels if label.strip().lower() not in UNKNOWN_LABELS})
+    place = {name: number for number, name in enumerate(names)}
+    codes = np.fromiter((place.get(label, -1) for label in labels), np.int32, len(labels))
+    return Categorical(codes, tuple(names))
+
+
+def unique_names(names: np.ndarray) -> np.ndarray:
+    """Cell names with -1, -2, … added to those that came before."""
+    counts = Counter(names.tolist())
+    if len(counts) == len(names):
+        return names
+    seen: Counter[str] = Counter()
+    used = set(counts)
+    result = []
+    for name in names:
+        new = name
+        while seen[name] and new in used:
+            new = f"{name}-{seen[name]}"
+            seen[name] += 1
+        seen[name] = max(1, seen[name])
+        used.add(new)
+        result.append(new)
+    return strings(result)
+
+
+def listed_cells(names: np.ndarray, wanted: list[str], file: str, list_name: str) -> np.ndarray:
+    """Boolean (cells,): cells named in ``wanted``; ScReaderError where one is not there."""
+    missing = set(wanted) - set(names)
+    if missing:
+        raise ScReaderError(
+            f"{len(missing):,} of {len(set(wanted)):,} listed cells are not in {file}, "
+            f"such as {min(missing)!r}.",
+            file=list_name,
+        )
+    return np.isin(names.astype(str), np.array(sorted(set(wanted))))

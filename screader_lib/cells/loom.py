@@ -1,0 +1,56 @@
+"""Expression from a loom file (genes × cells, dense, chunked)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import h5py
+import numpy as np
+
+from screader_lib.cells.expression import VALUES_PER_BLOCK, Expression
+from screader_lib.errors import ScReaderError
+from screader_lib.exchange.encoding import read_strings
+from screader_lib.exchange.table import Column, Table, strings
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+CELL_NAMES = ("CellID", "obs_names", "cell_id", "barcode")
+GENE_NAMES = ("Gene", "var_names", "gene", "gene_name", "Accession")
+
+
+class LoomExpression(Expression):
+    """The main matrix or a layer of a loom file, read by blocks of cells."""
+
+    def __init__(self, file: h5py.File, name: str, layer: str | None = None) -> None:
+        self.name = name
+        path = "matrix" if layer in (None, "matrix", "X") else f"layers/{layer}"
+        if path not in file:
+            known = ", ".join(["matrix", *file.get("layers", ())])
+            raise ScReaderError(f"has no matrix {path}.", file=name, remedy=f"It has: {known}.")
+        self.matrix = file[path]
+        self.genes = _attributes(file["row_attrs"], self.matrix.shape[0], GENE_NAMES, name)
+        self.obs = _attributes(file["col_attrs"], self.matrix.shape[1], CELL_NAMES, name)
+
+    def blocks(self) -> Iterator[csr_matrix]:
+        from scipy.sparse import csr_matrix
+
+        genes, cells = self.matrix.shape
+        step = max(1, VALUES_PER_BLOCK // max(1, genes))
+        for start in range(0, cells, step):
+            yield csr_matrix(self.matrix[:, start : start + step].T)
+
+
+def _attributes(group: h5py.Group, size: int, names: tuple[str, ...], file: str) -> Table:
+    columns: dict[str, Column] = {}
+    for key, dataset in group.items():
+        if isinstance(dataset, h5py.Dataset) and dataset.shape == (size,):
+            text = h5py.check_string_dtype(dataset.dtype) is not None or dataset.dtype.kind == "S"
+            columns[key] = read_strings(dataset) if text else dataset[()]
+    index = next((columns[key] for key in names if key in columns), None)
+    if index is None:
+        raise ScReaderError(
+            f"{group.name} has no {' or '.join(names)}.", file=file, remedy="Add one of them."
+        )
+    return Table(strings(np.asarray(index)), columns)

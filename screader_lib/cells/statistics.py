@@ -1,0 +1,75 @@
+"""Medians and variances of genes over the cells, in one pass and bounded memory."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+MOST_MEDIAN_CELLS = 20_000
+
+
+def median_cells(names: np.ndarray, most: int = MOST_MEDIAN_CELLS) -> np.ndarray:
+    """Which cells medians are taken from, boolean (cells,): all, or ``most`` of them.
+
+    The choice hangs on the names' hashes, so it is the same in any order of the cells.
+    """
+    if len(names) <= most:
+        return np.ones(len(names), bool)
+    hashes = [hashlib.blake2b(name.encode(), digest_size=8).digest() for name in names]
+    numbers = np.frombuffer(b"".join(hashes), ">u8")
+    chosen = np.zeros(len(names), bool)
+    chosen[np.argsort(numbers, kind="stable")[:most]] = True
+    return chosen
+
+
+class GeneStatistics:
+    """Gathers, block by block, what gene choice and ranking need of each gene."""
+
+    def __init__(self, genes: int) -> None:
+        self.cells = 0
+        self.detected = np.zeros(genes, np.int64)
+        self._sum = np.zeros(genes)
+        self._sum_of_squares = np.zeros(genes)
+        self._values: list[np.ndarray] = []
+        self._genes: list[np.ndarray] = []
+
+    def add(self, block: csr_matrix, for_median: np.ndarray) -> None:
+        """Take in normalised values (cells, genes); ``for_median`` boolean (cells,)."""
+        genes = len(self.detected)
+        logs = np.log1p(block.data.astype(np.float64))
+        self.cells += block.shape[0]
+        self.detected += np.bincount(block.indices, minlength=genes)
+        self._sum += np.bincount(block.indices, weights=logs, minlength=genes)
+        self._sum_of_squares += np.bincount(block.indices, weights=logs**2, minlength=genes)
+        chosen = np.repeat(for_median, np.diff(block.indptr))
+        self._values.append(block.data[chosen].astype(np.float32))
+        self._genes.append(block.indices[chosen].astype(np.int32))
+
+    def medians(self) -> np.ndarray:
+        """Median of each gene's non-zero normalised values, float32 (genes,); 0 where unseen."""
+        values, genes = np.concatenate(self._values), np.concatenate(self._genes)
+        order = np.lexsort((values, genes))
+        values, counts = values[order], np.bincount(genes, minlength=len(self.detected))
+        starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+        result = np.zeros(len(self.detected), np.float32)
+        seen = counts > 0
+        low = starts[seen] + (counts[seen] - 1) // 2
+        high = starts[seen] + counts[seen] // 2
+        result[seen] = (values[low] + values[high]) / 2
+        return result
+
+    def variances(self) -> np.ndarray:
+        """Variance over all cells of log1p of the normalised values, float64 (genes,)."""
+        mean = self._sum / max(1, self.cells)
+        return np.maximum(0, self._sum_of_squares / max(1, self.cells) - mean**2)
+
+    def most_variable(self, number: int) -> np.ndarray:
+        """The ``number`` most variable genes that are seen at all, in the table's order."""
+        variances = np.where(self.detected > 0, self.variances(), -1.0)
+        order = np.argsort(-variances, kind="stable")[:number]
+        return np.sort(order[variances[order] >= 0])

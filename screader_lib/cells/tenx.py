@@ -1,0 +1,107 @@
+"""Expression from 10x Genomics files: h5 of versions 2 and 3, and mtx folders."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import h5py
+import numpy as np
+
+from screader_lib.cells.expression import Expression, check_compressed, compressed_rows
+from screader_lib.errors import ScReaderError
+from screader_lib.exchange.encoding import read_strings
+from screader_lib.exchange.table import Table, strings
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+GENE_EXPRESSION = "Gene Expression"
+
+
+class TenxH5Expression(Expression):
+    """A 10x h5: version 3 (group ``matrix``) or 2 (one group per genome, one genome only).
+
+    10x stores genes × cells by columns, which is cells × genes by rows: streamed as it is.
+    Features that are not genes (antibodies, guides) are left out.
+    """
+
+    def __init__(self, file: h5py.File, name: str) -> None:
+        self.name = name
+        groups = [entry for entry in file.values() if isinstance(entry, h5py.Group)]
+        groups = [group for group in groups if "barcodes" in group]
+        if len(groups) != 1:
+            raise ScReaderError(
+                f"holds {len(groups)} genomes, wanted one.", file=name, remedy="Split it."
+            )
+        self.group = groups[0]
+        features = self.group.get("features", self.group)
+        names = "name" if "name" in features else "gene_names"
+        ids = "id" if "id" in features else "genes"
+        all_genes = Table(
+            read_strings(features[names]), {"gene_ids": read_strings(features[ids])}
+        )
+        self.obs = Table(read_strings(self.group["barcodes"]))
+        check_compressed(self.group, len(self.obs), len(all_genes), name)
+        self.kept = np.arange(len(all_genes))
+        if "feature_type" in features:
+            self.kept = np.flatnonzero(read_strings(features["feature_type"]) == GENE_EXPRESSION)
+        self.all_genes = len(all_genes)
+        self.genes = all_genes.take(self.kept)
+
+    def blocks(self) -> Iterator[csr_matrix]:
+        for block in compressed_rows(self.group, self.all_genes):
+            yield block if len(self.kept) == self.all_genes else block[:, self.kept]
+
+
+class TenxMtxExpression(Expression):
+    """A folder with matrix.mtx, barcodes.tsv and features.tsv or genes.tsv, gzipped or not.
+
+    Text in gene-major order cannot be streamed by cells: it is read whole, sparse.
+    """
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.name = name
+        self.matrix = _one_of(folder, name, "matrix.mtx")
+        features = _lines(_one_of(folder, name, "features.tsv", "genes.tsv"))
+        barcodes = _lines(_one_of(folder, name, "barcodes.tsv"))
+        self.obs = Table(strings(row[0] for row in barcodes))
+        genes = Table(
+            strings(row[1] if len(row) > 1 else row[0] for row in features),
+            {"gene_ids": strings(row[0] for row in features)},
+        )
+        kinds = [row[2] if len(row) > 2 else GENE_EXPRESSION for row in features]
+        self.kept = np.flatnonzero(np.array(kinds, dtype=object) == GENE_EXPRESSION)
+        self.all_genes = len(genes)
+        self.genes = genes.take(self.kept)
+
+    def blocks(self) -> Iterator[csr_matrix]:
+        from scipy.io import mmread
+
+        try:
+            matrix = mmread(self.matrix).T.tocsr()
+        except (ValueError, OverflowError, OSError, EOFError) as error:
+            raise ScReaderError(f"is no Matrix Market file ({error}).", file=self.matrix) from error
+        if matrix.shape != (len(self.obs), self.all_genes):
+            raise ScReaderError(
+                f"has {matrix.shape[1]:,} genes and {matrix.shape[0]:,} cells, but the lists "
+                f"beside it have {self.all_genes:,} and {len(self.obs):,}.",
+                file=self.matrix,
+            )
+        yield matrix[:, self.kept]
+
+
+def _one_of(folder: Path, name: str, *files: str) -> Path:
+    for file in files:
+        for candidate in (folder / file, folder / f"{file}.gz"):
+            if candidate.is_file():
+                return candidate
+    raise ScReaderError(f"has no {' or '.join(files)} (.gz).", file=name)
+
+
+def _lines(path: Path) -> list[list[str]]:
+    opener = gzip.open if path.suffix == ".gz" else open
+    with opener(path, "rt", encoding="utf-8") as stream:
+        return [line.rstrip("\r\n").split("\t") for line in stream]
