@@ -143,6 +143,12 @@ class CellBuilder:
         picked = np.arange(len(rows))
         if self.construction.select == "variable":
             picked = statistics.most_variable(self.construction.variable_genes)
+            if not len(picked):
+                raise ScReaderError(
+                    "no gene varies between its cells.",
+                    file=self.expression.name,
+                    remedy="Use --select all.",
+                )
         return Vocabulary(rows[picked], statistics.medians()[picked])
 
     def _columns_of(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

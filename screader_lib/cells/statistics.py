@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 MOST_MEDIAN_CELLS = 20_000
+FEWEST_CELLS = 3
 
 
 def median_cells(names: np.ndarray, most: int = MOST_MEDIAN_CELLS) -> np.ndarray:
@@ -63,13 +64,25 @@ class GeneStatistics:
         result[seen] = (values[low] + values[high]) / 2
         return result
 
-    def variances(self) -> np.ndarray:
-        """Variance over all cells of log1p of the normalised values, float64 (genes,)."""
+    def excess_variances(self) -> np.ndarray:
+        """How much more each gene varies than genes of its mean do, float64 (genes,).
+
+        The log variance of log1p of the normalised values, less its quadratic trend over the
+        log mean; −inf for genes seen in fewer than ``FEWEST_CELLS`` cells.
+        """
         mean = self._sum / max(1, self.cells)
-        return np.maximum(0, self._sum_of_squares / max(1, self.cells) - mean**2)
+        variance = self._sum_of_squares / max(1, self.cells) - mean**2
+        usable = (self.detected >= min(FEWEST_CELLS, self.cells)) & (variance > 0)
+        excess = np.full(len(mean), -np.inf)
+        if usable.any():
+            log_mean, log_variance = np.log(mean[usable]), np.log(variance[usable])
+            degree = min(2, len(np.unique(log_mean)) - 1)
+            trend = np.polynomial.Polynomial.fit(log_mean, log_variance, degree)
+            excess[usable] = log_variance - trend(log_mean)
+        return excess
 
     def most_variable(self, number: int) -> np.ndarray:
-        """The ``number`` most variable genes that are seen at all, in the table's order."""
-        variances = np.where(self.detected > 0, self.variances(), -1.0)
-        order = np.argsort(-variances, kind="stable")[:number]
-        return np.sort(order[variances[order] >= 0])
+        """The ``number`` genes of largest excess variance, in the table's order."""
+        excess = self.excess_variances()
+        order = np.argsort(-excess, kind="stable")[:number]
+        return np.sort(order[np.isfinite(excess[order])])

@@ -105,12 +105,13 @@ def write_table(parent: h5py.Group, name: str, table: Table) -> None:
 
 
 def begin_anndata(file: h5py.File, obs: Table, var: Table) -> None:
-    """The frame of an AnnData file without X: obs, var and empty dictionaries."""
+    """The frame of an AnnData file without X: obs, var and the dictionaries still missing."""
     _mark(file, "anndata", "0.1.0")
     write_table(file, "obs", obs)
     write_table(file, "var", var)
     for name in ("layers", "obsm", "obsp", "uns", "varm", "varp"):
-        write_group(file, name)
+        if name not in file:
+            write_group(file, name)
 
 
 def read_text(parent: h5py.Group, name: str) -> str:

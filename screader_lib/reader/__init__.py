@@ -1,1 +1,15 @@
-"""The frozen LLM, its trained parts, the controls and the measures."""
+"""The frozen LLM, its trained parts, the controls and how they are trained and used.
+
+- ``choices``      the values that options may take;
+- ``settings``     every setting of a training, and the recipes;
+- ``llm``          load a frozen LLM and say which one it is;
+- ``embedding``    gene embeddings made fit for the projector;
+- ``batches``      cells to padded batches of like length;
+- ``model``        projector, cls and head around the frozen LLM;
+- ``training``     the stages of training;
+- ``calibration``  temperature;
+- ``linear``       logistic regression, on torch;
+- ``methods``      scReader and its controls behind one interface;
+- ``file``         the ``reader`` file;
+- ``prediction``   a reader's calls on cells, into a ``predictions`` file.
+"""

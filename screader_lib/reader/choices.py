@@ -1,0 +1,20 @@
+"""The values that options of the reader may take; imports nothing, for a quick --help."""
+
+METHODS = (
+    "screader",
+    "screader-random",
+    "pooled",
+    "genept",
+    "genept-w",
+    "logistic",
+    "majority",
+)
+RECIPES = ("default", "paper")
+ORDERS = ("instruction-cell-cls", "cell-instruction-cls")
+POSITIONS = ("none", "rank")
+SCALINGS = ("none", "standardise", "whiten")
+READ_OUTS = ("cls", "mean", "pool")
+CLASS_WEIGHTS = ("none", "root", "balanced")
+PRECISIONS = ("auto", "float32", "bfloat16")
+DEVICES = ("auto", "cpu", "cuda")
+PACKAGED = "packaged"

@@ -1,0 +1,39 @@
+"""Gene embeddings made fit for the projector.
+
+Text embeddings are far from centred: one mean vector and few directions dominate, and all genes
+look alike. Whitening over the training vocabulary gives every direction the same say.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+SMALLEST_SHARE = 1e-6  # of the largest variance; a direction below is noise or dead
+
+
+def fit_scaling(vectors: np.ndarray, kind: str) -> dict[str, np.ndarray]:
+    """Learn the scaling of ``vectors`` float32 (genes, dim): ``none``, ``standardise``, ``whiten``.
+
+    Returns ``center`` (dim,) and ``map`` (dim, features), both float32, for :func:`scaled`.
+    """
+    values = vectors.astype(np.float64)
+    dim = values.shape[1]
+    if kind == "none":
+        return {"center": np.zeros(dim, np.float32), "map": np.eye(dim, dtype=np.float32)}
+    center = values.mean(0)
+    centred = values - center
+    if kind == "standardise":
+        spread = centred.std(0)
+        factor = np.where(spread > 1e-3 * spread.max(), 1 / np.maximum(spread, 1e-12), 0.0)
+        return {"center": center.astype(np.float32), "map": np.diag(factor).astype(np.float32)}
+    variance, directions = np.linalg.eigh(centred.T @ centred / len(values))
+    variance, directions = variance[::-1], directions[:, ::-1]
+    directions *= np.sign(directions[np.abs(directions).argmax(0), np.arange(dim)])
+    kept = variance > SMALLEST_SHARE * variance[0]
+    whitening = directions[:, kept] / np.sqrt(variance[kept])
+    return {"center": center.astype(np.float32), "map": whitening.astype(np.float32)}
+
+
+def scaled(vectors: np.ndarray, scaling: dict[str, np.ndarray]) -> np.ndarray:
+    """Features float32 (genes, features) of ``vectors`` float32 (genes, dim)."""
+    return (vectors - scaling["center"]) @ scaling["map"]

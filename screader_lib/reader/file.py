@@ -1,0 +1,87 @@
+"""The ``reader`` file: all that predict needs, never the LLM's weights."""
+
+from __future__ import annotations
+
+import h5py
+import numpy as np
+
+from screader_lib.cells.reading import CellSequences
+from screader_lib.errors import ScReaderError
+from screader_lib.exchange import encoding
+from screader_lib.exchange.opening import ExchangeFile
+from screader_lib.exchange.table import strings
+from screader_lib.reader.methods import Restored
+from screader_lib.reader.settings import Settings
+from screader_lib.reader.task import Labels, Task, Trained
+
+
+def write_reader(
+    file: h5py.File, task: Task, trained: Trained, calibration: dict[str, float | int]
+) -> None:
+    """Fill a new ``reader`` file."""
+    labels = file.create_group("labels")
+    encoding.write_strings(labels, "name", strings(task.labels.names))
+    encoding.write_strings(labels, "ontology_id", strings(task.labels.ontology_ids))
+    encoding.write_array(labels, "count", np.array(task.labels.counts, np.int64))
+    genes = file.create_group("genes")
+    encoding.write_strings(genes, "id", task.cells.genes.index)
+    encoding.write_array(genes, "median", np.asarray(task.cells.genes.columns["median"]))
+    tensors = file.create_group("tensors")
+    for name, values in sorted(trained.tensors.items()):
+        encoding.write_array(tensors, name, values.astype(np.float32))
+    _write_history(file, trained)
+    encoding.write_text(file, "method", task.settings.method)
+    encoding.write_json(file, "configuration", task.settings.to_json())
+    encoding.write_json(file, "construction", task.cells.construction)
+    encoding.write_json(file, "embedding", task.cells.embedding_identity)
+    encoding.write_json(file, "llm", trained.llm)
+    encoding.write_json(file, "calibration", calibration)
+
+
+def _write_history(file: h5py.File, trained: Trained) -> None:
+    history, group = trained.history, file.create_group("history")
+    encoding.write_array(group, "epoch", np.arange(1, len(history) + 1, dtype=np.int64))
+    encoding.write_strings(group, "stage", strings(entry.stage for entry in history))
+    for name, values in (
+        ("loss", [entry.loss for entry in history]),
+        ("validation_accuracy", [entry.accuracy for entry in history]),
+        ("validation_macro_f1", [entry.macro_f1 for entry in history]),
+    ):
+        encoding.write_array(group, name, np.array(values, np.float64))
+
+
+def read_reader(opened: ExchangeFile) -> Restored:
+    """A reader from its open file; ScReaderError where its settings are damaged."""
+    file = opened.file
+    labels = file["labels"]
+    calibration = encoding.read_json(file, "calibration")
+    temperature = calibration.get("temperature", 1.0)
+    if not isinstance(temperature, (int, float)) or not temperature > 0:
+        raise ScReaderError("its temperature is not a positive number.", file=opened.name)
+    return Restored(
+        method=encoding.read_text(file, "method"),
+        settings=Settings.from_json(encoding.read_json(file, "configuration"), opened.name),
+        labels=Labels(
+            tuple(encoding.read_strings(labels["name"])),
+            tuple(encoding.read_strings(labels["ontology_id"])),
+            tuple(int(count) for count in labels["count"][()]),
+        ),
+        gene_ids=encoding.read_strings(file["genes/id"]),
+        tensors={name: dataset[()] for name, dataset in file["tensors"].items()},
+        llm=encoding.read_json(file, "llm"),
+        embedding=encoding.read_json(file, "embedding"),
+        temperature=float(temperature),
+    )
+
+
+def check_embedding(cells: CellSequences, restored: Restored, reader_name: str) -> None:
+    """ScReaderError where the cells carry another text embedding than the reader learnt."""
+    found, wanted = cells.embedding_identity, restored.embedding
+    for key in ("model", "dim"):
+        if found.get(key) != wanted.get(key):
+            raise ScReaderError(
+                f"its genes were embedded by {found.get('model')} ({found.get('dim')} wide), but "
+                f"{reader_name} was trained on {wanted.get('model')} ({wanted.get('dim')} wide).",
+                file=cells.opened.name,
+                remedy="Embed the genes with the reader's model.",
+            )

@@ -1,0 +1,108 @@
+"""scReader and its controls behind one interface: train on a task, restore from a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from screader_lib.errors import ScReaderError
+from screader_lib.reader.settings import Settings
+from screader_lib.reader.task import Labels, Task, Trained
+
+TITLES = {
+    "screader": "scReader",
+    "screader-random": "the same reader, its LLM randomly initialised",
+    "pooled": "the same reader without an LLM",
+    "genept": "GenePT as in the paper (projector, mean, head)",
+    "genept-w": "GenePT-w with logistic regression",
+    "logistic": "logistic regression on log counts",
+    "majority": "majority",
+}
+WITH_LLM = ("screader", "screader-random")
+NEURAL = (*WITH_LLM, "pooled", "genept")
+
+
+@dataclass
+class Restored:
+    """A reader read back from its file."""
+
+    method: str
+    settings: Settings
+    labels: Labels
+    gene_ids: np.ndarray
+    tensors: dict[str, np.ndarray]
+    llm: dict
+    embedding: dict
+    temperature: float
+
+
+def train(task: Task) -> Trained:
+    """Train the method that the task's settings name."""
+    from screader_lib.reader.controls import GenePTw, LogisticOnExpression, Majority
+
+    method = task.settings.method
+    if method in NEURAL:
+        from screader_lib.reader.training import train_neural
+
+        return train_neural(task, _llm(task.settings, task.device) if method in WITH_LLM else None)
+    if method == "logistic" and task.cells.construction.get("weight") != "log":
+        raise ScReaderError(
+            "its weights are not log-normalised, which method logistic reads.",
+            file=task.cells.opened.name,
+            remedy="Build the cells with --weight log.",
+        )
+    control = {"genept-w": GenePTw, "logistic": LogisticOnExpression, "majority": Majority}
+    return control[method].train(task)
+
+
+def _llm(settings: Settings, device: str):  # noqa: ANN202 - the type needs torch
+    from screader_lib.reader.llm import load_llm
+
+    return load_llm(
+        settings.llm,
+        layers=settings.llm_layers,
+        instruction=settings.instruction,
+        random_seed=settings.seed if settings.method == "screader-random" else None,
+        precision=settings.precision,
+        revision=settings.llm_revision,
+        device=device,
+    )
+
+
+def restore(restored: Restored, device: str, llm_place: str | None = None) -> Trained:
+    """Make a trained method from its file; ``llm_place`` says where the LLM is now.
+
+    ScReaderError where that is not the LLM that the reader was trained with.
+    """
+    from screader_lib.reader.controls import GenePTw, LogisticOnExpression, Majority
+
+    if restored.method in NEURAL:
+        from screader_lib.reader.training import NeuralReader
+
+        llm = None
+        if restored.method in WITH_LLM:
+            from dataclasses import replace
+
+            settings = restored.settings
+            if llm_place:
+                settings = replace(settings, llm=llm_place, llm_revision=None)
+            llm = _llm(settings, device)
+            _check_llm(llm.identity.to_json(), restored.llm)
+        return NeuralReader.restore(
+            restored.tensors, restored.settings, len(restored.labels.names), llm, device
+        )
+    if restored.method == "majority":
+        return Majority(restored.tensors)
+    control = {"genept-w": GenePTw, "logistic": LogisticOnExpression}[restored.method]
+    return control(restored.tensors, restored.gene_ids)
+
+
+def _check_llm(found: dict, wanted: dict) -> None:
+    for key in ("hidden_size", "layers", "weights"):
+        if found[key] != wanted.get(key):
+            raise ScReaderError(
+                f"the LLM {found['name']} is not the one that the reader was trained with "
+                f"({wanted.get('name')}): its {key.replace('_', ' ')} differs.",
+                remedy="Give that one with --llm.",
+            )

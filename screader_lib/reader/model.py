@@ -1,0 +1,181 @@
+"""What is trained: projector, cls and head, around a frozen LLM or without one."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from screader_lib.reader import sequence
+from screader_lib.reader.llm import FrozenLLM
+from screader_lib.reader.settings import Settings
+
+POSITION_WIDTH = 64
+WIDTH_WITHOUT_LLM = 576
+
+
+@dataclass
+class Cells:
+    """A batch on the device: ``genes`` int64, ``weights`` float32 (cells, width), −1 = none."""
+
+    genes: Tensor
+    weights: Tensor
+
+
+class Standardise(nn.Module):
+    """Takes off a mean and divides by a spread that were measured once: no batch statistics."""
+
+    mean: Tensor
+    spread: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("spread", torch.ones(width))
+
+    def fit(self, values: Tensor) -> None:
+        """Measure on ``values`` (cells, width)."""
+        self.mean.copy_(values.mean(0))
+        spread = values.std(0, correction=0)
+        self.spread.copy_(spread.clamp(min=1e-3 * float(spread.max()) + 1e-6))
+
+    def forward(self, values: Tensor) -> Tensor:
+        return (values - self.mean) / self.spread
+
+
+class Projector(nn.Module):
+    """Gene features to the LLM's width: one linear layer, or several with SiLU between."""
+
+    def __init__(self, features: int, hidden: int, layers: int) -> None:
+        super().__init__()
+        sizes = [features, *[hidden] * layers]
+        self.layers = nn.ModuleList(
+            nn.Linear(one, other) for one, other in zip(sizes, sizes[1:], strict=False)
+        )
+
+    def forward(self, values: Tensor) -> Tensor:
+        for number, layer in enumerate(self.layers):
+            values = layer(nn.functional.silu(values) if number else values)
+        return values
+
+
+class ReaderModel(nn.Module):
+    """Projects a cell's genes, lets the LLM read them and classifies what comes out.
+
+    ``forward`` gives logits (cells, labels) and the vector the head reads (cells, hidden).
+    """
+
+    features: Tensor
+    token_scale: Tensor
+    weight_scale: Tensor
+
+    def __init__(
+        self, settings: Settings, features: int, labels: int, llm: FrozenLLM | None
+    ) -> None:
+        super().__init__()
+        self.settings = settings
+        self.llm = [llm] if llm else []  # in a list, so that it is no submodule and never saved
+        hidden = llm.identity.hidden_size if llm else WIDTH_WITHOUT_LLM
+        extra = POSITION_WIDTH if settings.position == "rank" else 0
+        self.projector = Projector(features + extra, hidden, settings.projector_layers)
+        self.cls = nn.Parameter(torch.randn(hidden))
+        self.standardise = nn.ModuleDict({part: Standardise(hidden) for part in settings.read_out})
+        self.dropout = nn.Dropout(settings.dropout)
+        self.head = nn.Linear(hidden * len(settings.read_out), labels)
+        self.register_buffer("token_scale", torch.ones(()))
+        self.register_buffer("weight_scale", torch.ones(()))
+        self._initialise()
+
+    def _initialise(self) -> None:
+        if self.settings.initial == "paper":
+            for parameter in self.parameters():
+                nn.init.normal_(parameter, 0.0, 0.02)
+        else:
+            nn.init.zeros_(self.head.weight)
+            nn.init.zeros_(self.head.bias)
+            if self.llm:
+                self.cls.data *= self.llm[0].token_norm / math.sqrt(len(self.cls))
+
+    def gene_tokens(self, features: Tensor, cells: Cells) -> Tensor:
+        """Tokens float32 (cells, width, hidden), zero where there is no gene.
+
+        ``features`` float32 (genes, features).
+        """
+        present = cells.genes >= 0
+        genes = cells.genes.clamp(min=0)
+        weights = (cells.weights * self.weight_scale * present)[..., None]
+        simple = self.settings.position == "none" and self.settings.weigh == "token"
+        if simple:
+            used, place = torch.unique(genes, return_inverse=True)
+            tokens = self.projector(features[used])[place] * weights
+        else:
+            values = features[genes]
+            if self.settings.weigh == "embedding":
+                values = values * weights
+            if self.settings.position == "rank":
+                ranks = rank_encoding(genes.shape[1]).to(values)
+                values = torch.cat([values, ranks.expand(len(genes), -1, -1)], 2)
+            tokens = self.projector(values) * present[..., None]
+            if self.settings.weigh == "token":
+                tokens = tokens * weights
+        return tokens * self.token_scale
+
+    def pooled(self, features: Tensor, cells: Cells) -> Tensor:
+        """The projector's view of the weighted mean gene, float32 (cells, hidden)."""
+        table = cells.weights.new_zeros(len(cells.genes), len(features) + 1)
+        table.scatter_(1, cells.genes + 1, cells.weights)
+        table = table[:, 1:]
+        mean = (table @ features) / table.sum(1, keepdim=True).clamp(min=1e-6)
+        if self.settings.position == "rank":
+            mean = nn.functional.pad(mean, (0, POSITION_WIDTH))
+        return self.projector(mean)
+
+    def parts(self, features: Tensor, cells: Cells, wanted: tuple[str, ...]) -> dict[str, Tensor]:
+        """The read-outs before standardising, each float32 (cells, hidden)."""
+        found = {}
+        if "pool" in wanted:
+            found["pool"] = self.pooled(features, cells)
+        if {"cls", "mean"} & set(wanted):
+            width = min(self.settings.genes_per_cell, cells.genes.shape[1])
+            first = Cells(cells.genes[:, :width], cells.weights[:, :width])
+            lengths = (first.genes >= 0).sum(1)
+            tokens = self.gene_tokens(features, first)
+            if self.llm:
+                found["cls"], found["mean"] = sequence.read(
+                    self.llm[0], tokens, lengths, self.cls, self.settings.order
+                )
+            else:
+                found["mean"] = tokens.sum(1) / lengths.clamp(min=1)[:, None]
+        return found
+
+    def vector(self, features: Tensor, cells: Cells, wanted: tuple[str, ...]) -> Tensor:
+        """What the head reads; read-outs not in ``wanted`` are zero."""
+        found = self.parts(features, cells, wanted)
+        width = len(self.cls)
+        return torch.cat(
+            [
+                self.standardise[part](found[part])
+                if part in wanted
+                else cells.weights.new_zeros(len(cells.genes), width)
+                for part in self.settings.read_out
+            ],
+            1,
+        )
+
+    def forward(
+        self, features: Tensor, cells: Cells, wanted: tuple[str, ...] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        vector = self.vector(features, cells, wanted or self.settings.read_out)
+        return self.head(self.dropout(vector)), vector
+
+
+def rank_encoding(width: int) -> Tensor:
+    """Sinusoidal encoding of the ranks 0 … width−1, float32 (width, POSITION_WIDTH).
+
+    Vaswani et al. 2017, section 3.5.
+    """
+    rank = torch.arange(width)[:, None]
+    rates = torch.exp(torch.arange(0, POSITION_WIDTH, 2) * (-math.log(1e4) / POSITION_WIDTH))
+    return torch.stack([torch.sin(rank * rates), torch.cos(rank * rates)], 2).flatten(1)

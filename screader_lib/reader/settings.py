@@ -1,0 +1,98 @@
+"""Every setting of a training, and the two recipes."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from screader_lib.errors import ScReaderError
+from screader_lib.reader.choices import PACKAGED
+
+INSTRUCTION = "Genes that one cell expresses, the most distinctive first. The type of this cell is"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a training is told; stored in the reader. Defaults are the recipe that learns best.
+
+    ``read_out`` lists what the head reads, joined: the LLM's output at ``cls``, the ``mean`` of
+    its outputs over the genes, and the ``pool``, the weighted mean of the projected genes that
+    goes around the LLM.
+    """
+
+    method: str = "screader"
+    llm: str = PACKAGED
+    llm_layers: int | None = None
+    llm_revision: str | None = None
+    precision: str = "auto"
+    instruction: str = INSTRUCTION
+    order: str = "instruction-cell-cls"
+    position: str = "none"
+    genes_per_cell: int = 128
+    scaling: str = "whiten"
+    weigh: str = "token"
+    projector_layers: int = 1
+    read_out: tuple[str, ...] = ("cls", "mean", "pool")
+    initial: str = "scaled"
+    warm_start_epochs: int = 30
+    warm_start_learning_rate: float = 2e-3
+    epochs: int = 2
+    learning_rate: float = 1e-3
+    warm_up_steps: int = 10
+    schedule: str = "cosine"
+    weight_decay: float = 0.01
+    batch_size: int = 64
+    dropout: float = 0.2
+    gene_dropout: float = 0.1
+    class_weights: str = "none"
+    validation: float = 0.1
+    micro_batch_tokens: int = 16_384
+    seed: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """For the file."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any], file: object) -> Settings:
+        """From a file; ScReaderError where it is damaged."""
+        try:
+            return cls(**{**content, "read_out": tuple(content["read_out"])})
+        except (KeyError, TypeError):
+            raise ScReaderError("its configuration is damaged.", file=file) from None
+
+
+# The paper's experiments: section 4.1. Its projector takes e × value, five layers of SiLU.
+PAPER = {
+    "genes_per_cell": 2048,
+    "order": "cell-instruction-cls",
+    "scaling": "none",
+    "weigh": "embedding",
+    "projector_layers": 5,
+    "read_out": ("cls",),
+    "initial": "paper",
+    "warm_start_epochs": 0,
+    "epochs": 10,
+    "learning_rate": 5e-5,
+    "warm_up_steps": 1000,
+    "schedule": "constant",
+    "weight_decay": 0.0,
+    "batch_size": 64,
+    "dropout": 0.0,
+    "gene_dropout": 0.0,
+}
+
+# The paper's ablation without an LLM: projector, mean over the genes, head.
+GENEPT = {**PAPER, "read_out": ("mean",), "epochs": 10, "warm_up_steps": 0}
+
+# The default recipe with the LLM left out.
+POOLED: dict[str, Any] = {"read_out": ("pool",), "epochs": 0}
+
+RECIPES: dict[str, dict[str, Any]] = {"default": {}, "paper": PAPER}
+
+
+def settings_for(method: str, recipe: str, given: dict[str, Any]) -> Settings:
+    """The recipe's settings with those ``given`` put over them (None means not given)."""
+    base = {"genept": GENEPT, "pooled": POOLED}.get(method, RECIPES[recipe])
+    explicit = {key: value for key, value in given.items() if value is not None}
+    return replace(Settings(method=method), **{**base, **explicit, "method": method})

@@ -1,0 +1,156 @@
+"""What a method is given to learn from, and what it gives back."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from screader_lib import measures
+from screader_lib.cells.reading import CellSequences
+from screader_lib.errors import ScReaderError
+from screader_lib.reader.calibration import fit_temperature
+from screader_lib.reader.settings import Settings
+from screader_lib.reporting import SILENT, Reporter
+
+ROWS_AT_ONCE = 4096
+FEWEST_TO_SHARE = 10  # a label with fewer cells keeps them all for training
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Label names, their Cell Ontology ids ("" unknown) and their numbers of training cells."""
+
+    names: tuple[str, ...]
+    ontology_ids: tuple[str, ...]
+    counts: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Task:
+    """Cells to learn from: ``rows`` with label numbers ``truth``, some kept for validation."""
+
+    cells: CellSequences
+    labels: Labels
+    rows: np.ndarray
+    truth: np.ndarray
+    validation_rows: np.ndarray
+    validation_truth: np.ndarray
+    settings: Settings
+    device: str = "cpu"
+    reporter: Reporter = field(default=SILENT)
+
+
+@dataclass
+class Epoch:
+    """One epoch of training; scores are NaN where there are no validation cells."""
+
+    stage: str
+    loss: float
+    accuracy: float = float("nan")
+    macro_f1: float = float("nan")
+
+
+class Trained(ABC):
+    """A method after training; ``tensors`` is all that predict needs, float32 by name."""
+
+    tensors: dict[str, np.ndarray]
+    history: list[Epoch]
+    llm: dict
+
+    @abstractmethod
+    def outputs(self, cells: CellSequences, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Logits float32 (rows, labels) and cell vectors float32 (rows, hidden)."""
+
+
+def labels_of(cells: CellSequences) -> tuple[Labels, np.ndarray, np.ndarray]:
+    """The labels, the rows to learn from and their label numbers.
+
+    Cells without a label or without a known gene are left out. ScReaderError where fewer than
+    two labels remain.
+    """
+    column = cells.labels
+    name = cells.opened.name
+    if column is None:
+        raise ScReaderError(
+            "its cells have no label.", file=name, remedy="Build them with build-cells --label."
+        )
+    rows = np.flatnonzero((column.codes >= 0) & (cells.lengths > 0))
+    used, truth = np.unique(column.codes[rows], return_inverse=True)
+    if len(used) < 2:
+        raise ScReaderError(f"has {len(used)} labels, wanted at least 2 to tell apart.", file=name)
+    names = tuple(column.categories[code] for code in used)
+    ontology = _ontology_ids(cells, rows, truth, len(names))
+    counts = tuple(int(count) for count in np.bincount(truth))
+    return Labels(names, ontology, counts), rows, truth.astype(np.int64)
+
+
+def _ontology_ids(
+    cells: CellSequences, rows: np.ndarray, truth: np.ndarray, labels: int
+) -> tuple[str, ...]:
+    if "label_ontology_id" not in cells.obs.columns:
+        return ("",) * labels
+    ids = cells.obs.strings("label_ontology_id")[rows]
+    found = []
+    for label in range(labels):
+        values, counts = np.unique(ids[truth == label].astype(str), return_counts=True)
+        found.append(str(values[counts.argmax()]))
+    return tuple(found)
+
+
+def split_validation(
+    rows: np.ndarray, truth: np.ndarray, share: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Boolean masks (rows,) of training and validation cells, stratified by label."""
+    random = np.random.default_rng([seed, 1])
+    kept = np.zeros(len(rows), bool)
+    for label in np.unique(truth):
+        members = np.flatnonzero(truth == label)
+        if len(members) >= FEWEST_TO_SHARE:
+            chosen = random.permutation(members)[: round(share * len(members))]
+            kept[chosen] = True
+    return ~kept, kept
+
+
+def make_task(
+    cells: CellSequences, settings: Settings, device: str = "cpu", reporter: Reporter = SILENT
+) -> Task:
+    """The task of learning all labels of ``cells``; see :func:`labels_of` for errors."""
+    labels, rows, truth = labels_of(cells)
+    training, validation = split_validation(rows, truth, settings.validation, settings.seed)
+    left_out = len(cells) - len(rows)
+    reporter.say(
+        f"{int(training.sum()):,} cells of {len(labels.names)} labels to learn from, "
+        f"{int(validation.sum()):,} to check on"
+        + (f"; {left_out:,} without label or genes left out." if left_out else ".")
+    )
+    return Task(
+        cells, labels, rows[training], truth[training], rows[validation], truth[validation],
+        settings, device, reporter,
+    )  # fmt: skip
+
+
+def validation_scores(trained: Trained, task: Task) -> tuple[float, float]:
+    """Accuracy and macro F1 on the validation cells; NaN where there are none."""
+    if not len(task.validation_rows):
+        return float("nan"), float("nan")
+    logits, _ = trained.outputs(task.cells, task.validation_rows)
+    names = np.array(task.labels.names, dtype=object)
+    scores = measures.scores(names[task.validation_truth], names[logits.argmax(1)])
+    return scores["accuracy"], scores["macro_f1"]
+
+
+def calibrate(trained: Trained, task: Task) -> dict[str, float | int]:
+    """The temperature fitted on the validation cells; see calibration.fit_temperature."""
+    if not len(task.validation_rows):
+        return fit_temperature(np.zeros((0, 1)), task.validation_truth)
+    logits, _ = trained.outputs(task.cells, task.validation_rows)
+    return fit_temperature(logits, task.validation_truth)
+
+
+def row_blocks(rows: np.ndarray) -> Iterator[np.ndarray]:
+    """``rows``, ``ROWS_AT_ONCE`` at a time."""
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        yield rows[start : start + ROWS_AT_ONCE]

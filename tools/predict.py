@@ -1,0 +1,81 @@
+"""``predict``: cells and a reader to cell types."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import click
+
+from screader_lib.command_line.options import FilePath, input_argument, output_option
+from screader_lib.command_line.run import Run
+from screader_lib.command_line.tool import tool
+from screader_lib.reader.choices import DEVICES, PRECISIONS
+
+
+@tool(
+    "predict",
+    examples=[
+        "predict cells.h5ad --reader reader.h5 -o predictions.h5ad",
+        "build-cells new.h5ad -e genes.h5ad --like reader.h5 | predict -r reader.h5 > calls.h5ad",
+        "predict cells.h5ad -r reader.h5 --min-confidence 0.9 --llm /models/llama -o calls.h5ad",
+    ],
+)
+@input_argument("cells")
+@click.option("-r", "--reader", type=FilePath(), required=True, help="Reader (train-reader).")
+@output_option("the predictions")
+@click.option(
+    "--llm", metavar="NAME", help="Where the reader's LLM is now. [default: as in training]"
+)
+@click.option("--device", type=click.Choice(DEVICES), default="auto", help="Where to compute.")
+@click.option(
+    "--precision", type=click.Choice(PRECISIONS), help="Of the LLM. [default: as in training]"
+)
+@click.option(
+    "--min-confidence",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    help="Cells called with less are marked unassigned.",
+)
+@click.option(
+    "--micro-batch-tokens",
+    type=click.IntRange(min=1),
+    help="Most tokens the LLM reads at once. [default: as in training]",
+)
+def main(
+    run: Run,
+    cells: str,
+    reader: str,
+    output: str | None,
+    llm: str | None,
+    device: str,
+    precision: str | None,
+    min_confidence: float,
+    micro_batch_tokens: int | None,
+) -> None:
+    """Name the types of CELLS (from build-cells) with a trained reader.
+
+    Where the cells carry labels, the calls are measured against them.
+    """
+    with run.open(reader, "reader") as known, run.open(cells, "cells") as opened:
+        inputs = {"cells": opened, "reader": known}
+        with run.create("predictions", output, inputs) as file:
+            from screader_lib.cells.reading import CellSequences
+            from screader_lib.reader import methods
+            from screader_lib.reader.device import prepare
+            from screader_lib.reader.file import check_embedding, read_reader
+            from screader_lib.reader.prediction import write_predictions
+
+            sequences, restored = CellSequences(opened), read_reader(known)
+            check_embedding(sequences, restored, known.name)
+            changes = {"precision": precision, "micro_batch_tokens": micro_batch_tokens}
+            given = {key: value for key, value in changes.items() if value is not None}
+            restored.settings = replace(restored.settings, **given)
+            trained = methods.restore(restored, prepare(device), llm)
+            write_predictions(
+                file,
+                sequences,
+                restored,
+                trained,
+                min_confidence=min_confidence,
+                reporter=run.reporter,
+            )
