@@ -1,1 +1,15 @@
-"""Plots and the report."""
+"""Pictures and the report.
+
+- ``extras``       imports of the plotting packages, which are an optional extra;
+- ``canvas``       a picture: figure, numbers and alternative text; written as PNG, SVG or PDF;
+- ``palettes``     colours of types, safe for colour-blind readers;
+- ``names``        type names as they are printed;
+- ``calls``        a predictions file as the pictures see it;
+- ``confusion``, ``training``, ``calibration``, ``methods``  one picture each;
+- ``vectors``      the cells' vectors: before reading (mean gene embedding) and after;
+- ``projection``   vectors to two dimensions (UMAP);
+- ``separation``   silhouette and nearest-neighbour purity;
+- ``umap_picture`` the UMAP panels;
+- ``history``      what was done with what, and the commands to repeat it, from the provenance;
+- ``report``, ``report_tables``, ``templates/``  the HTML report.
+"""

@@ -1,0 +1,114 @@
+"""Reliability: how often calls of a given confidence are right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from screader_lib.figures.calls import Calls, distinct_titles
+from screader_lib.figures.canvas import (
+    Numbers,
+    Picture,
+    Style,
+    count_axis,
+    drawing,
+    joined,
+    new_figure,
+)
+from screader_lib.figures.palettes import colours_of
+from screader_lib.measures import CALIBRATION_BINS, calibration_curve, expected_calibration_error
+
+MARKERS = "osD^vPX*"
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """One method's curve: per occupied bin its cells, mean confidence and accuracy."""
+
+    title: str
+    curve: list[dict[str, float]]
+    error: float
+    confidence: np.ndarray
+
+
+def measure(calls: Sequence[Calls], bins: int = CALIBRATION_BINS) -> list[Reliability]:
+    """Reliability of each file, over the cells whose true label is known.
+
+    Cells that were left unassigned count with their most probable label. ScReaderError where a
+    file has no true labels.
+    """
+    result = []
+    for one, title in zip(calls, distinct_titles(calls), strict=True):
+        one.need_true()
+        confidence = one.confidence[one.known].astype(np.float64)
+        correct = (one.predicted == one.true)[one.known]
+        curve = calibration_curve(confidence, correct, bins)
+        error = expected_calibration_error(confidence, correct, bins)
+        result.append(Reliability(title, curve, error, confidence))
+    return result
+
+
+def picture(
+    found: Sequence[Reliability], style: Style | None = None, bins: int = CALIBRATION_BINS
+) -> Picture:
+    """Accuracy against confidence, above how many cells have that confidence."""
+    style = style or Style()
+    with drawing():
+        figure = new_figure(style, (3.8, 5.0 + 0.17 * len(found)), "compressed")
+        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+        colours = colours_of([f"{number:02}" for number in range(len(found))], style.palette)
+        for number, (one, colour) in enumerate(zip(found, colours.values(), strict=True)):
+            _draw(upper, one, colour, MARKERS[number % len(MARKERS)])
+            lower.hist(
+                one.confidence, bins=np.linspace(0, 1, bins + 1), color=colour,
+                histtype="stepfilled" if len(found) == 1 else "step",
+            )  # fmt: skip
+        _frame(upper, lower)
+        legend = figure.legend(loc="outside lower center")
+        for handle in legend.legend_handles:
+            handle.set_sizes([24])
+    return Picture(figure, _numbers(found), _alt(found))
+
+
+def _draw(axis: Any, one: Reliability, colour: str, marker: str) -> None:
+    confidence = [entry["confidence"] for entry in one.curve]
+    accuracy = [entry["accuracy"] for entry in one.curve]
+    cells = np.array([entry["cells"] for entry in one.curve])
+    label = f"{one.title}, ECE {one.error:.3f}"
+    axis.plot(confidence, accuracy, color=colour, linewidth=1.4)
+    # Area by cells: bins with few of them say little.
+    size = 14 + 90 * cells / cells.max()
+    axis.scatter(confidence, accuracy, s=size, color=colour, marker=marker, zorder=3, label=label,
+                 clip_on=False)  # fmt: skip
+
+
+def _frame(upper: Any, lower: Any) -> None:
+    upper.plot([0, 1], [0, 1], color="#555555", linewidth=1, linestyle="--", zorder=1)
+    upper.set(xlim=(0, 1), ylim=(0, 1.02), ylabel="share of calls that are right")
+    upper.grid(True)
+    upper.set_aspect("equal")
+    upper.annotate("perfect", (0.06, 0.10), fontsize=7, rotation=45, color="#555555")
+    lower.set(xlabel="confidence", ylabel="cells", yscale="log")
+    count_axis(lower.yaxis)
+    lower.grid(axis="y")
+
+
+def _numbers(found: Sequence[Reliability]) -> Numbers:
+    numbers = Numbers(("method", "cells", "confidence", "accuracy", "calibration_error"))
+    for one in found:
+        for entry in one.curve:
+            row = (entry["cells"], entry["confidence"], entry["accuracy"], one.error)
+            numbers.rows.append((one.title, *row))
+    return numbers
+
+
+def _alt(found: Sequence[Reliability]) -> str:
+    parts = ["Reliability diagram: share of right calls against confidence"]
+    for one in found:
+        gap = np.mean([e["confidence"] - e["accuracy"] for e in one.curve])
+        leaning = "too sure" if gap > 0.02 else "not sure enough" if gap < -0.02 else "about right"
+        parts.append(f"{one.title}: expected calibration error {one.error:.3f}, {leaning}")
+    return joined(parts)

@@ -1,0 +1,55 @@
+"""Names of types as they are printed in a picture."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+
+MOST_LETTERS = 40
+
+# Methods as uns/method names them, and how a reader of the picture knows them.
+METHODS = {
+    "screader": "scReader",
+    "screader-random": "scReader, random LLM",
+    "genept": "GenePT",
+    "genept-w": "GenePT-w + logistic regression",
+    "logistic": "logistic regression on counts",
+    "majority": "majority",
+}
+
+
+def method_title(method: str) -> str:
+    """The printed name of a method."""
+    return METHODS.get(method, cleaned(method) or "reader")
+
+
+def cleaned(name: str) -> str:
+    """One line without control characters, which neither SVG nor PDF can hold."""
+    visible = "".join(
+        " " if unicodedata.category(letter) in ("Cc", "Cs", "Co", "Cn") else letter
+        for letter in name
+    )
+    return " ".join(visible.split())
+
+
+def _shortened(name: str, most: int) -> str:
+    if len(name) <= most:
+        return name
+    head = (most - 1) * 2 // 3
+    return f"{name[:head].rstrip()}…{name[len(name) - (most - 1 - head) :].lstrip()}"
+
+
+def printed(names: Sequence[str], most: int = MOST_LETTERS) -> dict[str, str]:
+    """Each name → how it is printed: one line, at most about ``most`` letters, all distinct."""
+    result: dict[str, str] = {}
+    taken: set[str] = set()
+    for name in names:
+        short = _shortened(cleaned(name), most) or "(no name)"
+        number = 2
+        unique = short
+        while unique in taken:
+            unique = f"{short} [{number}]"
+            number += 1
+        taken.add(unique)
+        result[name] = unique
+    return result

@@ -1,0 +1,123 @@
+"""Training curves of a reader: loss, and measures on the validation cells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from screader_lib.errors import ScReaderError
+from screader_lib.exchange import encoding
+from screader_lib.exchange.opening import ExchangeFile
+from screader_lib.figures.canvas import GRID, Numbers, Picture, Style, drawing, joined, new_figure
+from screader_lib.figures.names import cleaned, method_title
+from screader_lib.figures.palettes import colours_of
+
+MEASURES = {"validation_accuracy": "accuracy", "validation_macro_f1": "macro F1"}
+MARKERS = {"loss": "o", "accuracy": "s", "macro F1": "^"}
+
+
+@dataclass(frozen=True)
+class Training:
+    """A reader's history: ``epoch`` int64, ``stage`` objects and float64 curves, all (epochs,)."""
+
+    method: str
+    epoch: np.ndarray
+    stage: np.ndarray
+    loss: np.ndarray
+    measures: dict[str, np.ndarray]
+
+    @property
+    def place(self) -> np.ndarray:
+        """Where an epoch is drawn: counted through all stages."""
+        return np.arange(1, len(self.epoch) + 1)
+
+
+def read(opened: ExchangeFile) -> Training:
+    """The history of an open ``reader`` file; ScReaderError where there is none."""
+    history = opened.file["history"]
+    if not len(history["epoch"]):
+        raise ScReaderError(
+            "has no training history: its method is not trained by epochs.",
+            file=opened.name,
+        )
+    measures = {name: history[path][()] for path, name in MEASURES.items()}
+    return Training(
+        encoding.read_text(opened.file, "method"),
+        history["epoch"][()],
+        encoding.read_strings(history["stage"]),
+        history["loss"][()],
+        {name: curve for name, curve in measures.items() if np.isfinite(curve).any()},
+    )
+
+
+def picture(training: Training, style: Style | None = None) -> Picture:
+    """Loss and, where there were validation cells, the measures on them, by epoch."""
+    style = style or Style()
+    panels = 2 if training.measures else 1
+    with drawing():
+        figure = new_figure(style, (3.6 * panels, 2.8))
+        axes = figure.subplots(1, panels, squeeze=False)[0]
+        colours = colours_of(["loss", *MEASURES.values()], style.palette)
+        _curve(axes[0], training, training.loss, "loss", colours["loss"])
+        axes[0].set_title("training loss")
+        axes[0].set_ylim(0, max(1e-9, 1.15 * float(training.loss.max())))
+        if training.measures:
+            for name, curve in training.measures.items():
+                _curve(axes[1], training, curve, name, colours[name])
+            axes[1].set_title("validation cells")
+            axes[1].set(ylim=(0, 1.12), yticks=np.linspace(0, 1, 6))
+            axes[1].legend(loc="lower right")
+        for axis in axes:
+            _frame(axis, training)
+    return Picture(figure, _numbers(training), _alt(training))
+
+
+def _curve(axis: Any, training: Training, values: np.ndarray, name: str, colour: str) -> None:
+    axis.plot(
+        training.place, values, color=colour, marker=MARKERS[name], markersize=3.5,
+        linewidth=1.4, label=name,
+    )  # fmt: skip
+
+
+def _frame(axis: Any, training: Training) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_xlabel("epoch")
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axis.set_xlim(0.5, len(training.epoch) + 0.5)
+    axis.grid(axis="y")
+    starts = np.flatnonzero(training.stage[1:] != training.stage[:-1]) + 1
+    if not len(starts):
+        return
+    for start in starts:
+        axis.axvline(start + 0.5, color=GRID, linewidth=1.2, linestyle="--")
+    for start in (0, *starts):
+        axis.text(
+            start + 0.6, 0.99, cleaned(str(training.stage[start])), fontsize=7, va="top",
+            transform=axis.get_xaxis_transform(),
+        )  # fmt: skip
+
+
+def _numbers(training: Training) -> Numbers:
+    columns = ("epoch", "stage", "loss", *(name.replace(" ", "_") for name in training.measures))
+    numbers = Numbers(columns)
+    for number, epoch in enumerate(training.epoch):
+        curves = [float(curve[number]) for curve in training.measures.values()]
+        shown = [value if np.isfinite(value) else None for value in curves]
+        row = (int(epoch), str(training.stage[number]), float(training.loss[number]), *shown)
+        numbers.rows.append(row)
+    return numbers
+
+
+def _alt(training: Training) -> str:
+    loss = training.loss
+    parts = [
+        f"Training of {method_title(training.method)} over {len(loss)} epochs",
+        f"Loss from {loss[0]:.3g} to {loss[-1]:.3g}",
+    ]
+    for name, curve in training.measures.items():
+        known = curve[np.isfinite(curve)]
+        parts.append(f"{name} on validation cells from {known[0]:.3f} to {known[-1]:.3f}")
+    return joined(parts)

@@ -1,0 +1,44 @@
+"""``plot metrics``: measures of methods, and of each type."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from screader_tools.plot_options import (
+    TYPE_PALETTE,
+    looks,
+    name_option,
+    open_calls,
+    picture_options,
+    predictions_argument,
+    target,
+    write,
+)
+
+from screader_lib.command_line.run import Run
+from screader_lib.command_line.tool import tool
+
+
+@tool(
+    "plot metrics",
+    examples=[
+        "plot metrics predictions.h5ad -o metrics.png",
+        "plot metrics genept-fold*.h5ad screader-fold*.h5ad -o metrics.pdf --data metrics.tsv",
+    ],
+)
+@predictions_argument
+@name_option
+@picture_options(TYPE_PALETTE.replace("types", "methods"))
+def main(run: Run, predictions: tuple[str, ...], names: tuple[str, ...], **settings: Any) -> None:
+    """Draw accuracy, precision, recall and F1 of PREDICTIONS, and F1 against type size.
+
+    Files of one method (or one --name) are its folds: bars are means, dots folds, lines one
+    standard deviation. Unassigned cells count with their most probable label; cells without a
+    true label are left out.
+    """
+    from screader_lib.figures import methods
+
+    where = target(run, settings)
+    with open_calls(run, predictions, names) as calls:
+        measured = methods.measure(calls)
+    write(methods.picture(measured, looks(settings)), where, settings)

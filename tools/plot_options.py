@@ -1,0 +1,150 @@
+"""Options that all pictures have, and how a picture is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from screader_lib.command_line.options import FilePath, OutputPath, output_option
+from screader_lib.command_line.run import STANDARD, Run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from screader_lib.figures.calls import Calls
+    from screader_lib.figures.canvas import Picture, Style
+
+FORMATS = ("png", "svg", "pdf")
+UNITS = {"in": 1.0, "cm": 1 / 2.54, "mm": 1 / 25.4, "": 1.0}
+LARGEST = 200.0  # inches
+
+
+class Size(click.ParamType):
+    """Width and height, such as 7x5, 18x12cm or 180x120mm; converted to inches."""
+
+    name = "width x height"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, context: click.Context | None
+    ) -> tuple[float, float]:
+        """Inches; a usage error for anything else."""
+        if isinstance(value, tuple):
+            return value
+        text = str(value).strip().lower()
+        unit = next((unit for unit in ("in", "cm", "mm") if text.endswith(unit)), "")
+        parts = text.removesuffix(unit).replace("×", "x").split("x")
+        try:
+            width, height = (float(part) * UNITS[unit] for part in parts)
+        except ValueError:
+            self.fail(f"{value!r} is not like 7x5, 18x12cm or 180x120mm.", param, context)
+        if not (0.5 <= width <= LARGEST and 0.5 <= height <= LARGEST):
+            self.fail(f"{value!r}: a side is 0.5 to {LARGEST:.0f} inches.", param, context)
+        return width, height
+
+
+def predictions_argument(command: Callable) -> Callable:
+    """One predictions file or several; standard input where none is named."""
+    return click.argument("predictions", type=FilePath(), nargs=-1)(command)
+
+
+def name_option(command: Callable) -> Callable:
+    """Names of the methods, in the order of their files."""
+    return click.option(
+        "--name",
+        "names",
+        metavar="NAME",
+        multiple=True,
+        help="What to call a file's method; once per file, in their order.",
+    )(command)
+
+
+def picture_options(palette: str) -> Callable:
+    """Output, format and looks; ``palette`` says what the colours are unless chosen."""
+    options = (
+        output_option("the picture (.png, .svg or .pdf)"),
+        click.option(
+            "--format",
+            "form",
+            type=click.Choice(FORMATS),
+            help="Format of the picture. [default: by the output's name; png to a pipe]",
+        ),
+        click.option("--size", type=Size(), help="Width x height: 7x5 (inches), 18x12cm."),
+        click.option("--dpi", type=click.IntRange(20, 2400), default=200, help="Dots per inch."),
+        click.option("--title", default="", help="Title above the picture."),
+        click.option("--palette", default="", metavar="NAME", help=palette),
+        click.option("--data", type=OutputPath(), help="Write the picture's numbers here (TSV)."),
+    )
+
+    def decorate(command: Callable) -> Callable:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+TYPE_PALETTE = (
+    "Colours of the types: safe (for colour-blind readers), a matplotlib colour map, or a file "
+    "with a label, a tab and a colour a line. [default: safe]"
+)
+
+
+def looks(settings: dict[str, Any]) -> Style:
+    """The style that the options ask for."""
+    from screader_lib.figures.canvas import Style
+
+    return Style(settings["size"], settings["dpi"], settings["title"], settings["palette"])
+
+
+@contextmanager
+def open_calls(run: Run, files: Sequence[str], names: Sequence[str] = ()) -> Iterator[list[Calls]]:
+    """The predictions files, standard input where none is named."""
+    from screader_lib.figures.calls import Calls
+
+    files = files or (STANDARD,)
+    if names and len(names) != len(files):
+        raise click.UsageError(
+            f"--name is given {len(names)} times for {len(files)} files.", run.context
+        )
+    with ExitStack() as stack:
+        opened = [stack.enter_context(run.open(file, "predictions")) for file in files]
+        titles = names or [""] * len(opened)
+        yield [Calls(file, title) for file, title in zip(opened, titles, strict=True)]
+
+
+def target(run: Run, settings: dict[str, Any]) -> tuple[str, str]:
+    """Where the picture goes and its format; a usage error before any work is done."""
+    output, form = run.destination(settings["output"]), settings["form"]
+    if settings["data"] == STANDARD and output == STANDARD:
+        raise click.UsageError("the picture and --data cannot both go to standard output.")
+    if settings["data"] and output != STANDARD and same_path(settings["data"], output):
+        raise click.UsageError(f"--output and --data are the same file: {output}.")
+    if form is None:
+        form = "png" if output == STANDARD else Path(output).suffix.lower().lstrip(".")
+    if form not in FORMATS:
+        raise click.UsageError(
+            f"{output}: the name ends in none of .png, .svg, .pdf; choose one with --format."
+        )
+    return output, form
+
+
+def same_path(one: str, other: str) -> bool:
+    """Whether two names are of one file, existing or not."""
+    return Path(one).resolve() == Path(other).resolve()
+
+
+def write(picture: Picture, where: tuple[str, str], settings: dict[str, Any]) -> None:
+    """Write the picture and, where asked for, its numbers; both or neither."""
+    from screader_lib.exchange.writing import replacing
+
+    output, form = where
+    with ExitStack() as stack:
+        if settings["data"]:
+            numbers = stack.enter_context(replacing(settings["data"]))
+            picture.numbers.write(numbers)
+        path = stack.enter_context(replacing(output))
+        picture.write(path, form, settings["dpi"])
