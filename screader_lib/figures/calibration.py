@@ -67,7 +67,7 @@ def picture(
                 histtype="stepfilled" if len(found) == 1 else "step",
             )  # fmt: skip
         _frame(upper, lower)
-        legend = figure.legend(loc="outside lower center")
+        legend: Any = figure.legend(loc="outside lower center")
         for handle in legend.legend_handles:
             handle.set_sizes([24])
     return Picture(figure, _numbers(found), _alt(found))

@@ -1,0 +1,174 @@
+"""The report: one HTML file that needs nothing but itself."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+from screader_lib.errors import ScReaderError
+from screader_lib.exchange.opening import ExchangeFile
+from screader_lib.figures import calibration, confusion, methods, report_tables, training
+from screader_lib.figures.calls import Calls
+from screader_lib.figures.canvas import Picture, Style
+from screader_lib.figures.extras import need
+from screader_lib.figures.history import Spelling, steps_of
+from screader_lib.figures.names import cleaned
+from screader_lib.figures.umap_panels import colouring, panels
+from screader_lib.figures.umap_picture import picture as umap_picture
+from screader_lib.measures import scores
+from screader_lib.reporting import SILENT, Reporter
+
+DPI = 160
+SCREEN_DPI = 96
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a report is made of; all but the calls may be missing.
+
+    ``metrics`` is the content of the demo's metrics file.
+    """
+
+    calls: Calls
+    reader: ExchangeFile | None = None
+    cells: ExchangeFile | None = None
+    metrics: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A picture as the template places it; sizes in pixels of the screen."""
+
+    source: str
+    alt: str
+    caption: str
+    width: int
+    height: int
+
+
+def build(
+    inputs: Inputs,
+    *,
+    title: str = "",
+    palette: str = "",
+    seed: int = 0,
+    spelling: Spelling | None = None,
+    reporter: Reporter = SILENT,
+) -> str:
+    """The report as HTML; the same for the same inputs and seed.
+
+    ``spelling`` turns a step of the provenance into the words of its command.
+    """
+    calls = inputs.calls
+    files = [file for file in (calls.opened, inputs.cells, inputs.reader) if file is not None]
+    known = calls.known
+    matrix = confusion.tabulate([calls])[0] if known.any() else None
+    rows = report_tables.controls(inputs.metrics, calls.method) if inputs.metrics else []
+    content = {
+        "title": cleaned(title) or f"{calls.title}: {len(calls):,} cells",
+        "calls": calls,
+        "has_reader": inputs.reader is not None,
+        "measures": scores(calls.true[known].tolist(), calls.predicted[known].tolist()),
+        "measure_names": report_tables.MEASURES,
+        "controls": rows,
+        "verdict": report_tables.verdict(rows),
+        "disagreement": _disagreement(inputs, rows),
+        "summary": report_tables.data_summary(calls, inputs.cells, inputs.reader),
+        "types": report_tables.types_table(calls, inputs.reader),
+        "pairs": confusion.most_confused(matrix) if matrix else [],
+        "low": report_tables.low_confidence(calls),
+        "steps": steps_of(files, spelling),
+        "versions": report_tables.versions(),
+        "pictures": _pictures(inputs, matrix, palette, seed, reporter),
+    }
+    return _render(content)
+
+
+def _disagreement(inputs: Inputs, rows: list[report_tables.Control]) -> str:
+    """A warning where the metrics file tells of other calls than the predictions file holds."""
+    calls = inputs.calls
+    this = next((row for row in rows if row.is_this), None)
+    if this is None or this.accuracy is None or not calls.known.any():
+        return ""
+    measured = float((calls.predicted == calls.true)[calls.known].mean())
+    if abs(measured - this.accuracy) < 0.0005:
+        return ""
+    return (
+        f"The comparison gives {this.title} an accuracy of {this.accuracy:.3f}, but the "
+        f"predictions of this report have {measured:.3f}: they are not of the same cells."
+    )
+
+
+def _pictures(
+    inputs: Inputs,
+    matrix: confusion.Confusion | None,
+    palette: str,
+    seed: int,
+    reporter: Reporter,
+) -> dict[str, Shown]:
+    calls = inputs.calls
+    style = Style(palette=palette)
+    chosen = colouring([calls], None)
+    drawn = panels([calls], chosen, cells=inputs.cells, seed=seed, reporter=reporter)
+    found = {
+        "umap": _shown(
+            umap_picture(drawn, style, what=chosen.column, types=chosen.types, seed=seed),
+            f"Cells in two dimensions (UMAP), coloured by {chosen.column.replace('_', ' ')}. "
+            "Silhouette and purity of the nearest neighbours are taken in the vectors, not in "
+            "the picture.",
+        )
+    }
+    if matrix is not None:
+        found["confusion"] = _shown(
+            confusion.picture([matrix]),
+            "Rows are true types with their numbers of cells, colours shares of the row. "
+            "Neighbouring types are alike to the reader.",
+        )
+        found["metrics"] = _shown(
+            methods.picture(methods.measure([calls])),
+            "Measures over all cells with a true label, and F1 of each type against its size.",
+        )
+        found["calibration"] = _shown(
+            calibration.picture(calibration.measure([calls])),
+            "Points on the dashed line: confidence can be taken at its word. Their area tells "
+            "the number of cells; ECE is the expected calibration error.",
+        )
+    if inputs.reader is not None and len(inputs.reader.file["history/epoch"]):
+        found["training"] = _shown(
+            training.picture(training.read(inputs.reader)),
+            "Training loss and measures on the validation cells, by epoch.",
+        )
+    return found
+
+
+def _shown(picture: Picture, caption: str) -> Shown:
+    encoded = base64.b64encode(picture.render("svg", DPI)).decode("ascii")
+    width, height = picture.figure.get_size_inches()
+    source = f"data:image/svg+xml;base64,{encoded}"
+    sizes = (round(width * SCREEN_DPI), round(height * SCREEN_DPI))
+    return Shown(source, picture.alt, caption, *sizes)
+
+
+def _render(content: Mapping[str, Any]) -> str:
+    jinja2 = need("jinja2")
+    folder = resources.files("screader_lib.figures") / "templates"
+    environment = jinja2.Environment(
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        loader=jinja2.FunctionLoader(lambda name: (folder / name).read_text("utf-8")),
+    )
+    environment.filters["share"] = lambda value: "–" if value is None else f"{value:.3f}"
+    environment.filters["line"] = lambda value: cleaned(str(value))
+    style = (folder / "report.css").read_text("utf-8")
+    try:
+        return environment.get_template("report.html").render(
+            content, style=need("markupsafe").Markup(style)
+        )
+    except jinja2.TemplateError as error:
+        raise ScReaderError(f"the report's template is broken: {error}.") from error
