@@ -1,0 +1,101 @@
+"""Descriptions to gene embeddings: each distinct text once, a policy for genes without one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from screader_lib.errors import ScReaderError
+from screader_lib.exchange import encoding
+from screader_lib.exchange.table import Table, strings
+from screader_lib.genes.providers.embedder import Embedder
+from screader_lib.reporting import SILENT, Reporter
+
+if TYPE_CHECKING:
+    import h5py
+
+MISSING = ("mean", "zero", "drop", "error")
+COPIED = ("symbol", "gene_id", "ensembl_id", "aliases", "source", "text", "text_sha256")
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """``vectors`` float32 (genes, dim) and the ``genes`` they belong to, with who made them."""
+
+    genes: Table
+    vectors: np.ndarray
+    provider: str
+    model: str
+
+
+def embed(
+    genes: Table, embedder: Embedder, missing: str = "mean", reporter: Reporter = SILENT
+) -> Embeddings:
+    """Embed the ``text`` of every gene; ``missing`` tells what to do with those without one.
+
+    ``mean`` gives them the mean of the others, ``zero`` zeros, ``drop`` leaves them out,
+    ``error`` refuses. Raises ScReaderError where no gene has a text.
+    """
+    texts = genes.strings("text")
+    has_text = np.array([bool(text) for text in texts], bool)
+    _check(genes, has_text, missing)
+    distinct, places = _distinct(texts[has_text].tolist())
+    vectors = embedder.embed(distinct, reporter).astype(np.float32, copy=False)[places]
+    genes, vectors = with_missing(genes, vectors, has_text, missing, reporter)
+    return Embeddings(genes, vectors, embedder.provider, embedder.model)
+
+
+def _distinct(texts: Sequence[str]) -> tuple[list[str], np.ndarray]:
+    """Each text once in first-seen order, and for every text its place there."""
+    place = {text: number for number, text in enumerate(dict.fromkeys(texts))}
+    return list(place), np.array([place[text] for text in texts], np.int64)
+
+
+def _check(genes: Table, has_text: np.ndarray, missing: str) -> None:
+    if not len(genes):
+        raise ScReaderError("the descriptions hold no gene.")
+    if not has_text.any():
+        raise ScReaderError(
+            f"none of the {len(genes):,} genes has a text.",
+            remedy="Check the --organism and --source of fetch-descriptions.",
+        )
+    if missing == "error" and not has_text.all():
+        first = genes.index[np.flatnonzero(~has_text)[0]]
+        raise ScReaderError(
+            f"{int((~has_text).sum()):,} genes have no text, the first is {first!r}.",
+            remedy="Choose --missing mean, zero or drop.",
+        )
+
+
+def with_missing(
+    genes: Table, vectors: np.ndarray, known: np.ndarray, missing: str, reporter: Reporter
+) -> tuple[Table, np.ndarray]:
+    """All genes and float32 (genes, dim), from ``vectors`` of the ``known`` ones and the policy."""
+    without = int((~known).sum())
+    if not without:
+        return genes, vectors
+    if missing == "drop":
+        reporter.say(f"{without:,} genes without a vector are left out.")
+        return genes.take(np.flatnonzero(known)), vectors
+    whole = np.zeros((len(genes), vectors.shape[1]), np.float32)
+    whole[known] = vectors
+    if missing == "mean":
+        whole[~known] = vectors.mean(axis=0, dtype=np.float64)
+    what = "the mean vector" if missing == "mean" else "zeros"
+    reporter.say(f"{without:,} genes have no vector of their own and get {what}.")
+    return genes, whole
+
+
+def fill(file: h5py.File, embeddings: Embeddings) -> None:
+    """Write embeddings into a new exchange file of their kind."""
+    genes, vectors = embeddings.genes, embeddings.vectors
+    columns = {name: genes.columns[name] for name in COPIED if name in genes.columns}
+    dimensions = strings(f"d{number}" for number in range(vectors.shape[1]))
+    encoding.begin_anndata(file, Table(genes.index, columns), Table(dimensions))
+    encoding.write_array(file, "X", vectors)
+    encoding.write_text(file["uns"], "model", embeddings.model)
+    encoding.write_text(file["uns"], "provider", embeddings.provider)
+    encoding.write_number(file["uns"], "dim", vectors.shape[1])

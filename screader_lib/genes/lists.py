@@ -1,0 +1,178 @@
+"""The genes that an input names: a text list, or the gene index of an expression file."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from screader_lib.errors import ScReaderError
+from screader_lib.exchange import encoding, safety
+from screader_lib.exchange.opening import kind_of, what_is_it
+
+GZIP = b"\x1f\x8b"
+LARGEST_LIST = 1 << 28  # bytes of text; a list of all known genes of all species is smaller
+LOOM_NAMES = ("Gene", "var_names", "gene", "gene_name", "Accession")
+TENX_NAMES = ("name", "gene_names")
+OBS_IS_GENES = ("descriptions", "gene-embeddings")
+
+
+@dataclass(frozen=True)
+class GeneList:
+    """Names in the input's order, each once; ``repeated`` counts those left out as doubles."""
+
+    names: tuple[str, ...]
+    repeated: int = 0
+
+
+def read_genes(path: Path, name: str, column: str | None = None) -> GeneList:
+    """The genes named by a file, told apart by content.
+
+    An HDF5 file (h5ad, 10x h5, loom, scReader's own) gives its gene index or ``column``; a text
+    one gene per line, or ``column`` of a tab- or comma-separated table with a header. Gzipped
+    text is read too. ScReaderError where there is no gene in it.
+    """
+    if path.is_dir():
+        raise ScReaderError("is a folder, wanted a gene list or an h5ad.", file=name)
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(len(safety.SIGNATURE))
+    except FileNotFoundError:
+        raise ScReaderError(
+            "no such file.", file=name, remedy="Check the name and the folder."
+        ) from None
+    if head == safety.SIGNATURE:
+        with safety.open_checked(path, name=name, strict=False) as file:
+            values = _from_hdf5(file, name, column)
+    else:
+        values = _from_text(read_text(path, name), name, column)
+    return _once(values, name)
+
+
+def _once(values: Iterable[str], name: str) -> GeneList:
+    named = [value for value in (value.strip() for value in values) if value]
+    names = tuple(dict.fromkeys(named))
+    if not names:
+        raise ScReaderError("names no gene.", file=name, remedy="One gene per line is wanted.")
+    return GeneList(names, len(named) - len(names))
+
+
+def read_text(path: Path, name: str) -> str:
+    """A text file, gzipped or not; ScReaderError where it is no UTF-8 text."""
+    with path.open("rb") as plain:
+        content = plain.read(LARGEST_LIST + 1)
+    if content.startswith(GZIP):
+        try:
+            with gzip.open(path) as stream:
+                content = stream.read(LARGEST_LIST + 1)
+        except (OSError, EOFError) as error:
+            raise ScReaderError("is damaged: gzip cannot read it.", file=name) from error
+    if len(content) > LARGEST_LIST:
+        raise ScReaderError("is too large for a gene list.", file=name)
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        raise ScReaderError(
+            "is neither text nor HDF5.", file=name, remedy="Give a gene list, h5ad, 10x h5 or loom."
+        )
+    return text
+
+
+def _from_text(text: str, name: str, column: str | None) -> list[str]:
+    if column is not None:
+        return [row.get(column) or "" for row in read_table(text, name, column)]
+    lines = (line for line in text.splitlines() if not line.startswith("#"))
+    return [line.split("\t")[0].strip().strip('"') for line in lines]
+
+
+def read_table(text: str, name: str, *wanted: str) -> list[dict[str, str]]:
+    """Rows of a table with a header, tab-separated where the header has a tab, else by commas.
+
+    ScReaderError where a ``wanted`` column is missing.
+    """
+    header = text.split("\n", 1)[0]
+    rows = csv.DictReader(io.StringIO(text), delimiter="\t" if "\t" in header else ",")
+    columns = [str(column) for column in rows.fieldnames or ()]
+    for column in wanted:
+        if column not in columns:
+            raise ScReaderError(
+                f"has no column {column!r}.", file=name, remedy=f"It has: {', '.join(columns)}."
+            )
+    try:
+        return list(rows)
+    except csv.Error as error:
+        raise ScReaderError(f"is no sound table ({error}).", file=name) from None
+
+
+def _from_hdf5(file: h5py.File, name: str, column: str | None) -> list[str]:
+    if kind_of(file) in OBS_IS_GENES:
+        return _from_frame(file["obs"], name, column)
+    if {"matrix", "row_attrs", "col_attrs"} <= set(file):
+        return _from_columns(file["row_attrs"], name, column, LOOM_NAMES)
+    if isinstance(file.get("var"), h5py.Group):
+        return _from_frame(file["var"], name, column)
+    if isinstance(file.get("var"), h5py.Dataset):
+        raise ScReaderError(
+            "is an h5ad of AnnData before 0.7.",
+            file=name,
+            remedy="Rewrite it with a current anndata.",
+        )
+    return _from_columns(_tenx_features(file, name), name, column, TENX_NAMES)
+
+
+def _tenx_features(file: h5py.File, name: str) -> h5py.Group:
+    groups = [group for group in file.values() if isinstance(group, h5py.Group)]
+    groups = [group for group in groups if "barcodes" in group]
+    if len(groups) != 1:
+        raise ScReaderError(
+            f"is {what_is_it(file)}, no gene list is in it.",
+            file=name,
+            remedy="Give a gene list, h5ad, 10x h5 or loom.",
+        )
+    return groups[0].get("features", groups[0])
+
+
+def _from_frame(frame: h5py.Group, name: str, column: str | None) -> list[str]:
+    index = frame.attrs.get("_index", "_index")
+    key = str(index) if column is None else column
+    if key not in frame:
+        known = ", ".join(entry for entry in frame if not entry.startswith("__")) or "none"
+        raise ScReaderError(
+            f"{frame.name} has no column {key!r}.", file=name, remedy=f"Columns: {known}."
+        )
+    values = encoding.read_column(frame[key])
+    legacy = frame.get("__categories")
+    if legacy is not None and key in legacy:
+        categories = encoding.read_strings(legacy[key])
+        return [str(categories[code]) if code >= 0 else "" for code in frame[key][()]]
+    if not isinstance(values, np.ndarray):
+        return [str(value) for value in values.strings()]
+    return [str(value) for value in values]
+
+
+def _from_columns(
+    group: h5py.Group, name: str, column: str | None, usual: tuple[str, ...]
+) -> list[str]:
+    keys = usual if column is None else (column,)
+    key = next((key for key in keys if isinstance(group.get(key), h5py.Dataset)), None)
+    if key is None:
+        known = ", ".join(group) or "none"
+        raise ScReaderError(
+            f"{group.name} has no {' or '.join(keys)}.", file=name, remedy=f"It has: {known}."
+        )
+    values = group[key]
+    text = h5py.check_string_dtype(values.dtype) is not None
+    names = [str(value) for value in (encoding.read_strings(values) if text else values[()])]
+    kinds = group.get("feature_type")
+    if kinds is None:
+        return names
+    genes = encoding.read_strings(kinds) == "Gene Expression"
+    return [value for value, is_gene in zip(names, genes, strict=True) if is_gene]

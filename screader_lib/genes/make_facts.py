@@ -1,0 +1,68 @@
+"""Make the packaged facts from NCBI's gene_info; for maintainers (see ``facts/README.md``).
+
+python -m screader_lib.genes.make_facts GENE_INFO GENES FOLDER
+"""
+
+from __future__ import annotations
+
+import gzip
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from screader_lib.genes.catalog import REGION, Catalog
+from screader_lib.genes.lists import read_genes
+from screader_lib.genes.organisms import organism_of
+from screader_lib.genes.records import Gene
+from screader_lib.genes.sources.bulk import BulkFiles
+from screader_lib.genes.sources.packaged import COLUMNS
+
+
+def kept_genes(catalog: Catalog, names: Iterable[str]) -> list[Gene]:
+    """The genes that ``names`` mean or could mean, in the catalog's order."""
+    kept: set[str] = set()
+    for name in names:
+        match = catalog.match(name)
+        if match.gene is not None:
+            kept.add(match.gene.gene_id)
+        kept.update(candidate.rpartition("(")[2].rstrip(")") for candidate in match.candidates)
+    return [gene for gene in catalog.genes if gene.gene_id in kept]
+
+
+def shared_names(catalog: Catalog, kept: Iterable[Gene]) -> list[str]:
+    """Aliases, in lower case, of kept genes that also mean a gene that is left out."""
+    kept = list(kept)
+    ids = {gene.gene_id for gene in kept}
+    others = (
+        gene for gene in catalog.genes if gene.gene_id not in ids and gene.gene_type != REGION
+    )
+    elsewhere = {name.lower() for gene in others for name in (gene.symbol, *gene.aliases)}
+    return sorted({alias.lower() for gene in kept for alias in gene.aliases} & elsewhere)
+
+
+def _line(gene: Gene) -> str:
+    values = {"aliases": "|".join(gene.aliases), "official": "1" if gene.official else "0"}
+    return "\t".join(
+        values[name] if name in values else str(getattr(gene, name)) for name in COLUMNS
+    )
+
+
+def _write(path: Path, lines: Iterable[str]) -> None:
+    with path.open("wb") as plain, gzip.GzipFile("", "wb", 9, plain, mtime=0) as stream:
+        stream.write("".join(f"{line}\n" for line in lines).encode())
+
+
+def main(gene_info: str, genes: str, folder: str) -> None:
+    """Write both files of the human facts into ``folder``."""
+    human = organism_of("human")
+    catalog = BulkFiles(human, Path(gene_info)).catalog((), ())
+    kept = kept_genes(catalog, read_genes(Path(genes), genes).names)
+    head = "\t".join(COLUMNS)
+    _write(Path(folder) / f"{human.tax_id}.genes.tsv.gz", (head, *map(_line, kept)))
+    shared = shared_names(catalog, kept)
+    _write(Path(folder) / f"{human.tax_id}.shared_names.txt.gz", shared)
+    print(f"{len(kept):,} genes, {len(shared):,} shared names")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,68 @@
+"""One gene as a source knows it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
+
+ENSEMBL = re.compile(r"ENS[A-Z]*G\d{6,}(\.\d+)?$")
+FACTS = (
+    "symbol",
+    "gene_id",
+    "ensembl_id",
+    "full_name",
+    "gene_type",
+    "organism",
+    "lineage",
+    "expression",
+    "summary",
+)
+
+
+@dataclass(frozen=True)
+class Gene:
+    """Facts and texts of one gene; a field that is not known is empty (``tax_id`` 0).
+
+    ``official`` says that the symbol is a nomenclature committee's; ``text`` is a text that is
+    embedded as it is; ``source`` is where the facts, or the summary where there is one, came from.
+    """
+
+    symbol: str
+    gene_id: str = ""
+    ensembl_id: str = ""
+    full_name: str = ""
+    gene_type: str = ""
+    organism: str = ""
+    tax_id: int = 0
+    lineage: str = ""
+    aliases: tuple[str, ...] = ()
+    expression: str = ""
+    summary: str = ""
+    text: str = ""
+    official: bool = False
+    source: str = "ncbi"
+
+    def lacks(self, names: Iterable[str]) -> bool:
+        """Whether one of the named fields is empty."""
+        return any(not getattr(self, name) for name in names)
+
+
+def merged(first: Gene, second: Gene) -> Gene:
+    """``first`` with its empty fields filled from ``second``.
+
+    Where that brings the summary or the text, the gene takes over the source.
+    """
+    filled = {
+        field.name: getattr(second, field.name)
+        for field in fields(Gene)
+        if not getattr(first, field.name) and getattr(second, field.name)
+    }
+    if "summary" in filled or "text" in filled:
+        filled["source"] = second.source
+    return replace(first, **filled) if filled else first
+
+
+def without_version(name: str) -> str:
+    """An Ensembl id without its version; other names as they are."""
+    return name.split(".", maxsplit=1)[0] if ENSEMBL.match(name) else name

@@ -1,0 +1,179 @@
+"""NCBI Gene's bulk files: ``gene_info``, ``gene_summary`` and ``gene_history``.
+
+Layouts: ftp.ncbi.nlm.nih.gov/gene/DATA/README; columns are found by their names in the header.
+"""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from screader_lib.errors import ScReaderError
+from screader_lib.genes.catalog import Catalog
+from screader_lib.genes.organisms import Organism
+from screader_lib.genes.records import Gene
+from screader_lib.genes.sources.source import Source
+
+GZIP = b"\x1f\x8b"
+EMPTY = "-"
+INFO_COLUMNS = (
+    "#tax_id",
+    "GeneID",
+    "Symbol",
+    "Synonyms",
+    "dbXrefs",
+    "description",
+    "type_of_gene",
+    "Nomenclature_status",
+)
+SUMMARY_COLUMNS = ("#tax_id", "GeneID", "Source", "Summary")
+HISTORY_COLUMNS = ("#tax_id", "GeneID", "Discontinued_GeneID", "Discontinued_Symbol")
+SUMMARY_SOURCES = ("RefSeq",)  # taken first where a gene has several summaries
+
+
+class BulkFiles(Source):
+    """All genes of one species from NCBI's bulk files; summaries and history are optional."""
+
+    name = "ncbi-files"
+    provides = (
+        "symbol",
+        "gene_id",
+        "ensembl_id",
+        "full_name",
+        "gene_type",
+        "organism",
+        "lineage",
+        "summary",
+    )
+
+    def __init__(
+        self,
+        organism: Organism,
+        gene_info: Path,
+        gene_summary: Path | None = None,
+        gene_history: Path | None = None,
+    ) -> None:
+        self.organism = organism
+        self.gene_info = gene_info
+        self.gene_summary = gene_summary
+        self.gene_history = gene_history
+
+    @property
+    def files(self) -> Mapping[str, Path]:
+        named = {
+            "gene_info": self.gene_info,
+            "gene_summary": self.gene_summary,
+            "gene_history": self.gene_history,
+        }
+        return {role: path for role, path in named.items() if path is not None}
+
+    def catalog(self, names: Sequence[str], gene_ids: Sequence[str]) -> Catalog:
+        summaries = self._summaries()
+        genes = [replace(gene, summary=summaries.get(gene.gene_id, "")) for gene in self._genes()]
+        if not genes:
+            raise ScReaderError(
+                f"holds no gene of the species {self.organism.tax_id}.",
+                file=self.gene_info,
+                remedy="Give the gene_info file of this --organism.",
+            )
+        return Catalog(genes, withdrawn=self._withdrawn())
+
+    def _genes(self) -> Iterator[Gene]:
+        for row in read_rows(self.gene_info, INFO_COLUMNS, self.organism.tax_id):
+            if row["Symbol"] == "NEWENTRY":  # a record that has no symbol yet
+                continue
+            yield Gene(
+                symbol=row["Symbol"],
+                gene_id=row["GeneID"],
+                ensembl_id=_ensembl_id(row["dbXrefs"]),
+                full_name=_filled(row["description"]),
+                gene_type=_filled(row["type_of_gene"]),
+                organism=self.organism.name,
+                tax_id=self.organism.tax_id,
+                lineage=self.organism.lineage,
+                aliases=tuple(alias for alias in row["Synonyms"].split("|") if _filled(alias)),
+                official=row["Nomenclature_status"] == "O",
+            )
+
+    def _summaries(self) -> dict[str, str]:
+        if self.gene_summary is None:
+            return {}
+        found: dict[str, str] = {}
+        for row in read_rows(self.gene_summary, SUMMARY_COLUMNS, self.organism.tax_id):
+            if row["GeneID"] not in found or row["Source"] in SUMMARY_SOURCES:
+                found[row["GeneID"]] = _filled(row["Summary"])
+        return found
+
+    def _withdrawn(self) -> dict[str, list[str]]:
+        if self.gene_history is None:
+            return {}
+        found: dict[str, list[str]] = {}
+        for row in read_rows(self.gene_history, HISTORY_COLUMNS, self.organism.tax_id):
+            if _filled(row["GeneID"]) and _filled(row["Discontinued_Symbol"]):
+                genes = found.setdefault(row["Discontinued_Symbol"].lower(), [])
+                if row["GeneID"] not in genes:
+                    genes.append(row["GeneID"])
+        return found
+
+
+def _filled(value: str) -> str:
+    return "" if value == EMPTY else value
+
+
+def _ensembl_id(references: str) -> str:
+    ids = [entry[8:] for entry in references.split("|") if entry.startswith("Ensembl:")]
+    return ids[0] if ids else ""
+
+
+def read_rows(path: Path, wanted: Sequence[str], tax_id: int) -> Iterator[dict[str, str]]:
+    """The ``wanted`` columns of one species' rows; ScReaderError for another or a cut file."""
+    opener = gzip.open if _is_gzip(path) else open
+    number = 1
+    try:
+        with opener(path, "rt", encoding="utf-8", newline="\n") as stream:
+            header = stream.readline().rstrip("\r\n").split("\t")
+            places = _places(header, wanted, path)
+            species = f"{tax_id}\t"
+            for number, line in enumerate(stream, start=2):
+                if not line.startswith(species):
+                    continue
+                values = line.rstrip("\r\n").split("\t")
+                if len(values) != len(header):
+                    raise ScReaderError(
+                        f"line {number} has {len(values)} columns, wanted {len(header)}.",
+                        file=path,
+                        remedy="Download the file again.",
+                    )
+                yield {name: values[place] for name, place in places.items()}
+    except (EOFError, gzip.BadGzipFile, zlib.error, UnicodeDecodeError) as error:
+        raise ScReaderError(
+            f"is damaged or cut off after line {number}.",
+            file=path,
+            remedy="Download the file again.",
+        ) from error
+
+
+def _is_gzip(path: Path) -> bool:
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(len(GZIP))
+    except FileNotFoundError:
+        raise ScReaderError(
+            "no such file.", file=path, remedy="Check the name and the folder."
+        ) from None
+    if not head:
+        raise ScReaderError("is empty, wanted a bulk file of NCBI Gene.", file=path)
+    return head == GZIP
+
+
+def _places(header: list[str], wanted: Sequence[str], path: Path) -> dict[str, int]:
+    missing = [column for column in wanted if column not in header]
+    if missing:
+        raise ScReaderError(
+            f"has no column {missing[0]!r}, so it is no bulk file of NCBI Gene of this kind.",
+            file=path,
+        )
+    return {column: header.index(column) for column in wanted}

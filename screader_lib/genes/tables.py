@@ -1,0 +1,89 @@
+"""Descriptions as an exchange file's table, and back; the table of unmatched names."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from screader_lib.exchange import encoding
+from screader_lib.exchange.schema import load
+from screader_lib.exchange.table import Categorical, Column, Table, strings
+from screader_lib.exchange.writing import replacing
+from screader_lib.genes.describe import Description
+
+if TYPE_CHECKING:
+    import h5py
+
+KIND = "descriptions"
+FACT_COLUMNS = (
+    "symbol",
+    "gene_id",
+    "ensembl_id",
+    "full_name",
+    "gene_type",
+    "organism",
+    "lineage",
+    "expression",
+    "summary",
+)
+
+
+def sha256_of_text(text: str) -> str:
+    """SHA-256 of a text in UTF-8, hexadecimal; empty for an empty text."""
+    return hashlib.sha256(text.encode()).hexdigest() if text else ""
+
+
+def to_table(descriptions: Sequence[Description]) -> Table:
+    """obs of a descriptions file, one row per description."""
+
+    def column(value: Callable[[Description], object]) -> np.ndarray:
+        return strings(value(description) for description in descriptions)
+
+    def category(name: str, value: Callable[[Description], str]) -> Categorical:
+        allowed = load(KIND).element(f"obs/{name}").values
+        return Categorical.of((value(description) for description in descriptions), allowed)
+
+    columns: dict[str, Column] = {
+        name: strings(_plain(getattr(description.gene, name)) for description in descriptions)
+        for name in FACT_COLUMNS
+    }
+    columns["tax_id"] = np.array([d.gene.tax_id for d in descriptions], np.int32)
+    columns["aliases"] = column(lambda d: _plain("|".join(d.gene.aliases)))
+    columns["text"] = column(lambda d: d.text)
+    columns["source"] = category("source", lambda d: d.source)
+    columns["matched_by"] = category("matched_by", lambda d: d.match.how)
+    columns["text_sha256"] = column(lambda d: sha256_of_text(d.text))
+    return Table(column(lambda d: d.name), columns)
+
+
+def _plain(value: str) -> str:
+    """HDF5 strings end at a NUL."""
+    return value.replace("\0", " ")
+
+
+def fill(file: h5py.File, descriptions: Sequence[Description]) -> None:
+    """Write descriptions into a new exchange file of their kind."""
+    encoding.begin_anndata(file, to_table(descriptions), Table(strings(())))
+
+
+def unmatched_tsv(descriptions: Iterable[Description]) -> str:
+    """The names without a gene, tab-separated: name, why, candidates."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, delimiter="\t", lineterminator="\n")
+    writer.writerow(("id", "reason", "candidates"))
+    for description in descriptions:
+        if description.match.gene is None:
+            reason = "ambiguous" if description.match.how == "ambiguous" else "unknown"
+            writer.writerow((description.name, reason, "|".join(description.match.candidates)))
+    return stream.getvalue()
+
+
+def write_unmatched(destination: str, descriptions: Iterable[Description]) -> None:
+    """Put the table of unmatched names in place in one step; ``-`` is standard output."""
+    with replacing(destination) as temporary:
+        temporary.write_text(unmatched_tsv(descriptions), "utf-8")

@@ -1,0 +1,102 @@
+"""``fetch-descriptions``: gene names to one text per gene."""
+
+from __future__ import annotations
+
+import click
+
+from screader_lib.command_line.options import FilePath, OutputPath, output_option
+from screader_lib.command_line.run import Run
+from screader_lib.command_line.tool import tool
+
+SOURCES = ["packaged", "ncbi-files", "table"]
+
+
+@tool(
+    "fetch-descriptions",
+    examples=[
+        "fetch-descriptions --genes counts.h5ad -o descriptions.h5ad",
+        "printf 'INS\\nGCG\\nENSG00000254647.7\\n' | fetch-descriptions -o descriptions.h5ad",
+        "fetch-descriptions --genes counts.h5ad | embed-genes | build-cells counts.h5ad -o c.h5ad",
+        "fetch-descriptions --genes mouse.h5ad --organism mouse --source ncbi-files -o d.h5ad",
+        "fetch-descriptions --genes genes.txt --source table --table mine.tsv --source packaged",
+    ],
+)
+@click.option(
+    "--genes",
+    type=FilePath(),
+    default="-",
+    help="One gene a line, or an h5ad, 10x h5 or loom whose genes are wanted; '-': standard input.",
+)
+@click.option(
+    "--column",
+    metavar="NAME",
+    help="Column that names the genes.",
+    show_default="the gene index; a text's first column",
+)
+@output_option("the descriptions")
+@click.option(
+    "--organism",
+    default="human",
+    metavar="NAME|TAXID",
+    help="human, mouse, rat, zebrafish, a scientific name, or an NCBI taxonomy id.",
+)
+@click.option(
+    "--source",
+    "sources",
+    type=click.Choice(SOURCES),
+    multiple=True,
+    show_default="packaged",
+    help="Where texts come from. Repeat it: the first that knows a gene decides which gene it is, "
+    "later ones fill what is still empty.",
+)
+@click.option("--gene-info", type=FilePath(), help="Local copy of NCBI's gene_info.")
+@click.option("--gene-summary", type=FilePath(), help="Local copy of NCBI's gene_summary.")
+@click.option("--gene-history", type=FilePath(), help="Local copy of NCBI's gene_history.")
+@click.option("--table", type=FilePath(), help="Your table: symbol and text, or single facts.")
+@click.option(
+    "--fields",
+    default="symbol,full_name,gene_type,expression,summary",
+    metavar="NAME,...",
+    help="Fields of the text, in this order; also aliases, organism, lineage.",
+)
+@click.option(
+    "--unmatched", type=OutputPath(), help="Write the names without a gene here, with the reason."
+)
+def main(
+    run: Run,
+    genes: str,
+    column: str | None,
+    output: str | None,
+    organism: str,
+    sources: tuple[str, ...],
+    gene_info: str | None,
+    gene_summary: str | None,
+    gene_history: str | None,
+    table: str | None,
+    fields: str,
+    unmatched: str | None,
+) -> None:
+    """Find the genes that an input names and write one text for each.
+
+    Names may be symbols, aliases, NCBI GeneIDs and Ensembl ids, mixed. A name that means several
+    genes is reported and gets none. A name that is repeated is kept once, at its first place.
+    """
+    from screader_lib.genes import describe, lists, tables, texts
+    from screader_lib.genes.organisms import organism_of
+    from screader_lib.genes.sources.choice import Places, make_sources
+
+    run.destination(output)
+    wanted_fields = texts.parse_fields(fields)
+    places = Places(gene_info, gene_summary, gene_history, table)
+    chosen = make_sources(sources, organism_of(organism), places)
+    shown = "standard input" if genes == "-" else genes
+    with run.path(genes) as path:
+        listed = lists.read_genes(path, shown, column)
+        found = describe.describe(listed.names, chosen, wanted_fields, run.reporter)
+        inputs = {"genes": path, **{k: v for s in chosen for k, v in s.files.items()}}
+        with run.create("descriptions", output, inputs) as file:
+            tables.fill(file, found)
+    if unmatched is not None:
+        tables.write_unmatched(unmatched, found)
+    for line in describe.summary_lines(found, listed.repeated):
+        run.reporter.say(line)
