@@ -74,8 +74,8 @@ def picture_options(palette: str) -> Callable:
         ),
         click.option("--size", type=Size(), help="Width x height: 7x5 (inches), 18x12cm."),
         click.option("--dpi", type=click.IntRange(20, 2400), default=200, help="Dots per inch."),
-        click.option("--title", default="", help="Title above the picture."),
-        click.option("--palette", default="", metavar="NAME", help=palette),
+        click.option("--title", default="", show_default=False, help="Title above the picture."),
+        click.option("--palette", default="", show_default=False, metavar="NAME", help=palette),
         click.option("--data", type=OutputPath(), help="Write the picture's numbers here (TSV)."),
     )
 
@@ -116,13 +116,19 @@ def open_calls(run: Run, files: Sequence[str], names: Sequence[str] = ()) -> Ite
         yield [Calls(file, title) for file, title in zip(opened, titles, strict=True)]
 
 
-def target(run: Run, settings: dict[str, Any]) -> tuple[str, str]:
-    """Where the picture goes and its format; a usage error before any work is done."""
+def target(run: Run, settings: dict[str, Any], *others: str | None) -> tuple[str, str]:
+    """Where the picture goes and its format; a usage error before any work is done.
+
+    ``others`` are further outputs; no two may be the same.
+    """
     output, form = run.destination(settings["output"]), settings["form"]
-    if settings["data"] == STANDARD and output == STANDARD:
-        raise click.UsageError("the picture and --data cannot both go to standard output.")
-    if settings["data"] and output != STANDARD and same_path(settings["data"], output):
-        raise click.UsageError(f"--output and --data are the same file: {output}.")
+    seen: set[str] = set()
+    for name in filter(None, (output, settings["data"], *others)):
+        shown = STANDARD if name == STANDARD else str(Path(name).resolve())
+        if shown in seen:
+            what = "standard output" if name == STANDARD else name
+            raise click.UsageError(f"two outputs cannot both go to {what}.")
+        seen.add(shown)
     if form is None:
         form = "png" if output == STANDARD else Path(output).suffix.lower().lstrip(".")
     if form not in FORMATS:
@@ -130,11 +136,6 @@ def target(run: Run, settings: dict[str, Any]) -> tuple[str, str]:
             f"{output}: the name ends in none of .png, .svg, .pdf; choose one with --format."
         )
     return output, form
-
-
-def same_path(one: str, other: str) -> bool:
-    """Whether two names are of one file, existing or not."""
-    return Path(one).resolve() == Path(other).resolve()
 
 
 def write(picture: Picture, where: tuple[str, str], settings: dict[str, Any]) -> None:

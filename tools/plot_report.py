@@ -27,8 +27,8 @@ from screader_lib.command_line.tool import tool
     "--metrics", type=FilePath(), help="Measures of other methods to compare with (JSON)."
 )
 @output_option("the report (HTML)")
-@click.option("--title", default="", help="Title of the report.")
-@click.option("--palette", default="", metavar="NAME", help=TYPE_PALETTE)
+@click.option("--title", default="", show_default=False, help="Title of the report.")
+@click.option("--palette", default="", show_default=False, metavar="NAME", help=TYPE_PALETTE)
 @seed_option
 def main(
     run: Run,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from typing import Any
 
 import click
@@ -17,7 +17,7 @@ from screader_tools.plot_options import (
     write,
 )
 
-from screader_lib.command_line.options import FilePath, seed_option
+from screader_lib.command_line.options import FilePath, OutputPath, seed_option
 from screader_lib.command_line.run import Run
 from screader_lib.command_line.tool import tool
 
@@ -28,6 +28,8 @@ from screader_lib.command_line.tool import tool
         "plot umap predictions.h5ad --cells cells.h5ad -o umap.png",
         "plot umap genept.h5ad screader.h5ad --cells cells.h5ad -o umap.pdf",
         "plot umap predictions.h5ad --color confidence --palette cividis -o sure.png",
+        "plot umap predictions.h5ad --save-coordinates umap.npz -o umap.png",
+        "plot umap predictions.h5ad --coordinates umap.npz --color donor -o donors.png",
     ],
 )
 @predictions_argument
@@ -41,6 +43,16 @@ from screader_lib.command_line.tool import tool
 @click.option(
     "--neighbors", type=click.IntRange(2, 500), default=15, help="Neighbours that UMAP looks at."
 )
+@click.option(
+    "--coordinates",
+    type=FilePath(),
+    help="Take the coordinates from this file (TSV or npz) instead of computing them.",
+)
+@click.option(
+    "--save-coordinates",
+    type=OutputPath(),
+    help="Write the coordinates here (.tsv or .npz), for --coordinates.",
+)
 @seed_option
 @picture_options(TYPE_PALETTE)
 def main(
@@ -50,6 +62,8 @@ def main(
     cells: str | None,
     color: str | None,
     neighbors: int,
+    coordinates: str | None,
+    save_coordinates: str | None,
     seed: int,
     **settings: Any,
 ) -> None:
@@ -60,16 +74,28 @@ def main(
     10 nearest neighbours that are of its type, both in the vectors, not in the picture, and
     from at most 5,000 cells.
     """
+    from screader_lib.exchange.writing import replacing
+    from screader_lib.figures.coordinates import read
+    from screader_lib.figures.coordinates import write as save
     from screader_lib.figures.umap_panels import colouring, panels
     from screader_lib.figures.umap_picture import picture
 
-    where = target(run, settings)
+    where = target(run, settings, save_coordinates)
+    given = None
+    if coordinates is not None:
+        with run.path(coordinates) as path:
+            given = read(path, coordinates)
     unread = run.open(cells, "cells") if cells is not None else nullcontext()
     with open_calls(run, predictions, names) as calls, unread as opened:
         chosen = colouring(calls, color)
         drawn = panels(
-            calls, chosen, cells=opened, seed=seed, neighbours=neighbors, reporter=run.reporter
-        )
+            calls, chosen, cells=opened, seed=seed, neighbours=neighbors, given=given,
+            reporter=run.reporter,
+        )  # fmt: skip
     style = looks(settings)
     made = picture(drawn, style, what=chosen.column, types=chosen.types, seed=seed)
-    write(made, where, settings)
+    with ExitStack() as stack:
+        if save_coordinates:
+            path = stack.enter_context(replacing(save_coordinates))
+            save(drawn, path, "npz" if save_coordinates.lower().endswith(".npz") else "tsv")
+        write(made, where, settings)

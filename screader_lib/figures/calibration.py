@@ -97,12 +97,13 @@ def _frame(upper: Any, lower: Any) -> None:
 
 
 def _numbers(found: Sequence[Reliability]) -> Numbers:
-    numbers = Numbers(("method", "cells", "confidence", "accuracy", "calibration_error"))
+    columns = ("method", "cells", "confidence", "accuracy", "calibration_error")
+    rows: list[tuple] = []
     for one in found:
         for entry in one.curve:
             row = (entry["cells"], entry["confidence"], entry["accuracy"], one.error)
-            numbers.rows.append((one.title, *row))
-    return numbers
+            rows.append((one.title, *row))
+    return Numbers(columns, rows)
 
 
 def _alt(found: Sequence[Reliability]) -> str:

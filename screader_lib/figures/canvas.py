@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,10 +71,14 @@ class Style:
 
 @dataclass(frozen=True)
 class Numbers:
-    """What a picture shows, as rows: str, int, float or None (unknown)."""
+    """What a picture shows, as rows: str, int, float or None (unknown).
+
+    ``rows`` is gone through whenever the numbers are written, so that a million of them need
+    not be kept.
+    """
 
     columns: tuple[str, ...]
-    rows: list[tuple[Any, ...]] = field(default_factory=list)
+    rows: Iterable[tuple[Any, ...]]
 
     def write(self, path: Path) -> None:
         """Write as tab-separated text with a header line; floats with six digits."""

@@ -219,16 +219,14 @@ def _percent(share: float) -> str:
 
 
 def _numbers(matrices: Sequence[Confusion]) -> Numbers:
-    numbers = Numbers(("method", "true", "predicted", "cells", "share"))
+    rows: list[tuple] = []
     for matrix in matrices:
         shares = matrix.shares
         for row, true in enumerate(matrix.types):
             for column, predicted in enumerate(matrix.columns):
                 count = int(matrix.counts[row, column])
-                numbers.rows.append(
-                    (matrix.title, true, predicted, count, float(shares[row, column]))
-                )
-    return numbers
+                rows.append((matrix.title, true, predicted, count, float(shares[row, column])))
+    return Numbers(("method", "true", "predicted", "cells", "share"), rows)
 
 
 def most_confused(matrix: Confusion, most: int = 10) -> list[tuple[str, str, int, float]]:

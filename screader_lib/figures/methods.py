@@ -156,18 +156,18 @@ def _name_worst(axis: Any, method: Method) -> None:
 
 
 def _numbers(methods: Sequence[Method]) -> Numbers:
-    numbers = Numbers(("method", "measure", "type", "cells", "mean", "sd", "folds"))
+    rows: list[tuple] = []
     for method in methods:
         for name, values in method.measures.items():
             spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
             mean = float(np.mean(values))
-            numbers.rows.append((method.title, name, None, None, mean, spread, method.folds))
+            rows.append((method.title, name, None, None, mean, spread, method.folds))
         for label, row in method.types.items():
             for name in ("precision", "recall", "f1"):
-                numbers.rows.append(
+                rows.append(
                     (method.title, name, label, row["cells"], row[name], None, method.folds)
                 )
-    return numbers
+    return Numbers(("method", "measure", "type", "cells", "mean", "sd", "folds"), rows)
 
 
 def _alt(methods: Sequence[Method]) -> str:

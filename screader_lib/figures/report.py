@@ -125,7 +125,8 @@ def _pictures(
         found["confusion"] = _shown(
             confusion.picture([matrix]),
             "Rows are true types with their numbers of cells, colours shares of the row. "
-            "Neighbouring types are alike to the reader.",
+            "Neighbouring types are alike to the reader. Unassigned cells count as not right "
+            "here.",
         )
         found["metrics"] = _shown(
             methods.picture(methods.measure([calls])),

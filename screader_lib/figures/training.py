@@ -102,13 +102,13 @@ def _frame(axis: Any, training: Training) -> None:
 
 def _numbers(training: Training) -> Numbers:
     columns = ("epoch", "stage", "loss", *(name.replace(" ", "_") for name in training.measures))
-    numbers = Numbers(columns)
+    rows: list[tuple] = []
     for number, epoch in enumerate(training.epoch):
         curves = [float(curve[number]) for curve in training.measures.values()]
         shown = [value if np.isfinite(value) else None for value in curves]
         row = (int(epoch), str(training.stage[number]), float(training.loss[number]), *shown)
-        numbers.rows.append(row)
-    return numbers
+        rows.append(row)
+    return Numbers(columns, rows)
 
 
 def _alt(training: Training) -> str:

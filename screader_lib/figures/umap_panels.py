@@ -10,6 +10,7 @@ import numpy as np
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.opening import ExchangeFile
 from screader_lib.figures.calls import Calls, distinct_titles
+from screader_lib.figures.coordinates import Given
 from screader_lib.figures.projection import NEIGHBOURS, project
 from screader_lib.figures.separation import separation
 from screader_lib.figures.umap_picture import Panel, colour_values
@@ -65,9 +66,13 @@ def panels(
     cells: ExchangeFile | None = None,
     seed: int = 0,
     neighbours: int = NEIGHBOURS,
+    given: Given | None = None,
     reporter: Reporter = SILENT,
 ) -> list[Panel]:
-    """One panel per file, with ``cells`` before them one of the first file's cells unread."""
+    """One panel per file, with ``cells`` before them one of the first file's cells unread.
+
+    ``given`` coordinates are taken as they are instead of being computed.
+    """
     spaces: list[tuple[str, Calls, Vectors]] = []
     if cells is not None:
         unread = before_reading(cells, calls[0].ids, calls[0].name)
@@ -79,7 +84,10 @@ def panels(
         for title, one, vectors in spaces:
             values = _values(one, chosen.column)
             apart = separation(vectors, _labels(one, values), seed)
-            coordinates = project(vectors, seed, neighbours)
+            if given is None:
+                coordinates = project(vectors, seed, neighbours)
+            else:
+                coordinates = given.of_panel(title, one.ids, only=len(spaces) == 1)
             result.append(Panel(title, one.ids, coordinates, values, apart))
             done(1)
     return result

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -207,13 +207,22 @@ def _handles(
 
 
 def _numbers(panels: Sequence[Panel], what: str) -> Numbers:
-    numbers = Numbers(("panel", "cell", "umap_1", "umap_2", what))
-    for panel in panels:
-        rows = zip(
-            panel.ids.tolist(), *panel.coordinates.T.tolist(), panel.values.tolist(), strict=True
-        )
-        numbers.rows.extend((panel.title, *row) for row in rows)
-    return numbers
+    return Numbers(("panel", "cell", "umap_1", "umap_2", what), _Rows(panels))
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """A row per cell and panel, made when it is asked for."""
+
+    panels: Sequence[Panel]
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        for panel in self.panels:
+            for cell, (x, y), value in zip(
+                panel.ids, panel.coordinates.tolist(), panel.values.tolist(), strict=True
+            ):
+                # Nine digits give the same float32 again.
+                yield (panel.title, cell, f"{x:.9g}", f"{y:.9g}", value)
 
 
 def _alt(panels: Sequence[Panel], what: str, numeric: bool) -> str:

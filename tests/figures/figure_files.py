@@ -157,3 +157,31 @@ def write_reader(
         for name in ("configuration", "construction", "embedding", "llm", "calibration"):
             encoding.write_json(file, name, {})
     return path
+
+
+def write_calls(path: Path, rows: Sequence[tuple[str, str, bool]], labels: Sequence[str]) -> Path:
+    """A predictions file of given (true label, called label, assigned); '' = unknown."""
+    names = tuple(labels)
+    called = Categorical.of([row[1] for row in rows], names)
+    probability = np.full((len(rows), len(names)), 0.1, np.float32)
+    probability[np.arange(len(rows)), called.codes] = 0.8
+    columns: dict = {
+        "predicted_label": called,
+        "predicted_ontology_id": Categorical.of([""] * len(rows)),
+        "confidence": np.full(len(rows), 0.8, np.float32),
+        "second_label": Categorical.of([""] * len(rows)),
+        "status": Categorical.of(
+            ["assigned" if row[2] else "unassigned" for row in rows], ("assigned", "unassigned")
+        ),
+        "true_label": Categorical.of([row[0] for row in rows]),
+    }
+    vectors = np.random.default_rng(0).normal(size=(len(rows), 4)).astype(np.float32)
+    with create("predictions", path, provenance.make("predict", {}, {}, [])) as file:
+        ids = strings(f"cell-{number}" for number in range(len(rows)))
+        encoding.begin_anndata(file, Table(ids, columns), Table(strings([])))
+        encoding.write_array(file["obsm"], "probability", probability)
+        encoding.write_array(file["obsm"], "X_screader", vectors)
+        encoding.write_strings(file["uns"], "labels", strings(names))
+        encoding.write_strings(file["uns"], "label_ontology_ids", strings([""] * len(names)))
+        encoding.write_text(file["uns"], "method", "screader")
+    return path

@@ -1,0 +1,92 @@
+"""Training curves, calibration and measures of methods."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from figure_files import Case, write_calls, write_predictions, write_reader
+
+from screader_lib.errors import ScReaderError
+from screader_lib.exchange.opening import open_exchange
+from screader_lib.figures import calibration, methods, training
+from screader_lib.figures.calls import Calls
+
+
+@contextmanager
+def calls(path: Path, title: str = "") -> Iterator[Calls]:
+    with open_exchange(path, "predictions") as opened:
+        yield Calls(opened, title)
+
+
+def test_training_numbers_are_the_history(tmp_path: Path) -> None:
+    with open_exchange(write_reader(tmp_path / "r.h5", epochs=6), "reader") as opened:
+        made = training.picture(training.read(opened))
+        loss = opened.file["history/loss"][()]
+    rows = list(made.numbers.rows)
+    assert made.numbers.columns == ("epoch", "stage", "loss", "accuracy", "macro_F1")
+    assert [row[2] for row in rows] == pytest.approx(loss)
+    assert [row[1] for row in rows] == ["projector"] * 2 + ["reader"] * 4
+    assert "over 6 epochs" in made.alt
+
+
+def test_without_validation_cells_there_is_one_panel(tmp_path: Path) -> None:
+    path = write_reader(tmp_path / "r.h5", epochs=1, validated=False)
+    with open_exchange(path, "reader") as opened:
+        made = training.picture(training.read(opened))
+    assert len(made.figure.axes) == 1
+    assert made.numbers.columns == ("epoch", "stage", "loss")
+
+
+def test_a_reader_without_epochs_has_nothing_to_draw(tmp_path: Path) -> None:
+    with (
+        open_exchange(write_reader(tmp_path / "r.h5", epochs=0), "reader") as opened,
+        pytest.raises(ScReaderError, match="no training history"),
+    ):
+        training.read(opened)
+
+
+def test_calibration_by_hand(tmp_path: Path) -> None:
+    """Ten calls of confidence 0.8, six of them right: the error is 0.2."""
+    rows = [("a", "a", True)] * 6 + [("b", "a", False)] * 4 + [("", "a", True)]
+    path = write_calls(tmp_path / "p.h5ad", rows, labels=["a", "b"])
+    with calls(path) as one:
+        [found] = calibration.measure([one])
+    [entry] = found.curve
+    assert entry == pytest.approx({"cells": 10, "confidence": 0.8, "accuracy": 0.6})
+    assert found.error == pytest.approx(0.2)
+    assert "too sure" in calibration.picture([found]).alt
+
+
+def test_files_of_one_title_are_folds(tmp_path: Path) -> None:
+    good = [("a", "a", True), ("b", "b", True)]
+    bad = [("a", "b", True), ("b", "b", True)]
+    one = write_calls(tmp_path / "1.h5ad", good, labels=["a", "b"])
+    two = write_calls(tmp_path / "2.h5ad", bad, labels=["a", "b"])
+    with calls(one) as first, calls(two) as second, calls(two, "other") as third:
+        found = methods.measure([first, second, third])
+    assert [(method.title, method.folds) for method in found] == [("scReader", 2), ("other", 1)]
+    assert found[0].measures["accuracy"] == [1, 0.5]
+    made = methods.picture(found)
+    row = next(row for row in made.numbers.rows if row[:2] == ("scReader", "accuracy"))
+    assert row[4:] == (0.75, pytest.approx(np.std([1, 0.5], ddof=1)), 2)
+    assert "(mean ± s.d., 2 folds)" in made.figure.axes[0].get_title(loc="left")
+
+
+@pytest.mark.parametrize("module", [methods, calibration])
+def test_no_true_labels_is_an_error(tmp_path: Path, module: object) -> None:
+    path = write_predictions(tmp_path / "p.h5ad", Case(cells=9, labelled=False))
+    with calls(path) as one, pytest.raises(ScReaderError, match="--label"):
+        module.measure([one])  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("module", [methods, calibration])
+def test_one_type_all_unassigned_is_drawn(tmp_path: Path, module: object) -> None:
+    case = Case(types=["only"], cells=12, unassigned=1)
+    with calls(write_predictions(tmp_path / "p.h5ad", case)) as one:
+        assert not one.assigned.any()
+        made = module.picture(module.measure([one]))  # type: ignore[attr-defined]
+    assert made.render("png", 50).startswith(b"\x89PNG")

@@ -1,0 +1,37 @@
+"""Type names as they are printed."""
+
+from __future__ import annotations
+
+import pytest
+
+from screader_lib.figures.names import MOST_LETTERS, cleaned, method_title, printed
+
+
+def test_short_names_stay() -> None:
+    assert printed(["alpha", "γδ T cell", "膵島"]) == {
+        "alpha": "alpha",
+        "γδ T cell": "γδ T cell",
+        "膵島": "膵島",
+    }
+
+
+def test_long_names_are_shortened_and_stay_apart() -> None:
+    names = [f"{'very ' * 40}long {number} {'tail ' * 20}" for number in range(5)]
+    shown = printed(names)
+    assert len(set(shown.values())) == 5
+    assert all(len(name) <= MOST_LETTERS + 4 for name in shown.values())
+    assert all("…" in name for name in shown.values())
+
+
+@pytest.mark.parametrize("name", ["", "\0", "\n\t", "\ud800"])
+def test_names_of_nothing_are_shown_as_such(name: str) -> None:
+    assert printed([name])[name] == "(no name)"
+
+
+def test_control_characters_become_spaces() -> None:
+    assert cleaned("a\x1b[31mb\nc") == "a [31mb c"
+
+
+def test_methods_are_known_by_their_titles() -> None:
+    assert method_title("screader") == "scReader"
+    assert method_title("someone's own") == "someone's own"
