@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from screader_lib.command_line.options import input_argument, output_option
+from screader_lib.command_line.options import FilePath, input_argument, output_option
 from screader_lib.command_line.run import Run
 from screader_lib.command_line.tool import tool
 
-PROVIDERS = ["packaged", "sentence-transformers", "hidden-states"]
+PROVIDERS = ["packaged", "sentence-transformers", "openai", "hidden-states"]
 
 
 @tool(
@@ -17,6 +17,8 @@ PROVIDERS = ["packaged", "sentence-transformers", "hidden-states"]
         "embed-genes descriptions.h5ad -o gene-embeddings.h5ad",
         "fetch-descriptions --genes counts.h5ad | embed-genes -o gene-embeddings.h5ad",
         "embed-genes descriptions.h5ad --model sentence-transformers/all-mpnet-base-v2 -o e.h5ad",
+        "embed-genes descriptions.h5ad --provider openai --dry-run",
+        "embed-genes descriptions.h5ad --base-url http://localhost:8000/v1 --model bge -o e.h5ad",
         "embed-genes descriptions.h5ad --provider hidden-states --model ./llm -o e.h5ad",
     ],
 )
@@ -25,20 +27,53 @@ PROVIDERS = ["packaged", "sentence-transformers", "hidden-states"]
 @click.option(
     "--provider",
     type=click.Choice(PROVIDERS),
-    show_default="packaged; with --model: sentence-transformers",
+    show_default="packaged; with --model: sentence-transformers; with --base-url: openai",
     help="Who computes the vectors.",
 )
-@click.option("--model", metavar="ID|FOLDER", help="Hugging Face id or folder of the model.")
+@click.option(
+    "--model",
+    metavar="ID|FOLDER",
+    show_default="openai: text-embedding-ada-002",
+    help="Name, Hugging Face id or folder of the model.",
+)
 @click.option(
     "--missing",
     type=click.Choice(["mean", "zero", "drop", "error"]),
     default="mean",
     help="What a gene without a text gets: the mean vector, zeros; or leave it out, or fail.",
 )
+@click.option("--base-url", metavar="URL", help="A server that answers as OpenAI's does.")
+@click.option(
+    "--dimensions", type=click.IntRange(min=1), help="Shorter vectors (text-embedding-3)."
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be sent and cost, and stop.")
+@click.option(
+    "--max-cost", type=click.FloatRange(min=0), help="Refuse to spend more US dollars than this."
+)
+@click.option(
+    "--price", type=click.FloatRange(min=0), help="US dollars per million tokens, if not known."
+)
+@click.option(
+    "--requests-per-minute", type=click.FloatRange(min=0.1), default=500, help="Rate limit."
+)
+@click.option(
+    "--tokens-per-minute", type=click.FloatRange(min=1000), default=1_000_000, help="Rate limit."
+)
+@click.option("--concurrent", type=click.IntRange(1, 64), default=4, help="Requests at a time.")
+@click.option(
+    "--cache",
+    type=FilePath(),
+    metavar="FOLDER",
+    show_default="openai: $SCREADER_CACHE, or screader in the user's cache folder; else none",
+    help="Keep vectors here and use those that are kept.",
+)
+@click.option("--no-cache", is_flag=True, help="Neither keep vectors nor use those kept.")
 @click.option(
     "--layer", type=int, default=-1, help="Hidden layer that hidden-states averages; -1: last."
 )
-@click.option("--max-tokens", type=click.IntRange(min=2), help="Cut texts to this many tokens.")
+@click.option(
+    "--max-tokens", type=click.IntRange(min=2), help="Cut texts to this many tokens (local models)."
+)
 @click.option(
     "--precision",
     type=click.Choice(["auto", "float32", "bfloat16"]),
@@ -55,22 +90,52 @@ def main(
     provider: str | None,
     model: str | None,
     missing: str,
+    base_url: str | None,
+    dimensions: int | None,
+    dry_run: bool,
+    max_cost: float | None,
+    price: float | None,
+    requests_per_minute: float,
+    tokens_per_minute: float,
+    concurrent: int,
+    cache: str | None,
+    no_cache: bool,
     layer: int,
     max_tokens: int | None,
     precision: str,
     device: str,
 ) -> None:
-    """Turn the texts of DESCRIPTIONS (from fetch-descriptions) into one vector per gene."""
+    """Turn the texts of DESCRIPTIONS (from fetch-descriptions) into one vector per gene.
+
+    The packaged all-MiniLM-L6-v2 needs no network. The key of a server is read from
+    OPENAI_API_KEY. Vectors of a server are kept in the cache, so that a second run sends nothing.
+    """
     from screader_lib.exchange.encoding import read_table
     from screader_lib.genes import embeddings
-    from screader_lib.genes.providers.choice import make_local, provider_of
+    from screader_lib.genes.providers import choice, cost
     from screader_lib.genes.providers.encoding import Settings
+    from screader_lib.genes.providers.openai import Limits
 
-    run.destination(output)
-    settings = Settings(longest=max_tokens, precision=precision, device=device, layer=layer)
+    if not dry_run:
+        run.destination(output)
+    chosen = choice.Choice(
+        provider=choice.provider_of(provider, model, base_url),
+        model=model,
+        base_url=base_url,
+        dimensions=dimensions,
+        limits=Limits(requests_per_minute, tokens_per_minute, concurrent),
+        settings=Settings(longest=max_tokens, precision=precision, device=device, layer=layer),
+        cache=None if no_cache else cache,
+        no_cache=no_cache,
+    )
     with run.open(descriptions, "descriptions") as opened:
-        embedder = make_local(provider_of(provider, model, None), model, settings)
+        embedder = choice.make(chosen, run.reporter)
         genes = read_table(opened.file["obs"])
+        estimated = cost.estimate(embedder, embeddings.distinct_texts(genes), price)
+        if dry_run:
+            run.reporter.say(str(estimated))
+            return
+        cost.check_cost(estimated, max_cost)
         made = embeddings.embed(genes, embedder, missing, run.reporter)
         with run.create("gene-embeddings", output, {"descriptions": opened}) as file:
             embeddings.fill(file, made)

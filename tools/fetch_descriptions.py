@@ -8,7 +8,10 @@ from screader_lib.command_line.options import FilePath, OutputPath, output_optio
 from screader_lib.command_line.run import Run
 from screader_lib.command_line.tool import tool
 
-SOURCES = ["packaged", "ncbi-files", "table"]
+SOURCES = ["packaged", "ncbi-files", "eutils", "datasets", "table"]
+FILES_URL = "https://ftp.ncbi.nlm.nih.gov/gene/DATA"
+EUTILS_URL = "https://eutils.ncbi.nlm.nih.gov/entrez/eutils"
+DATASETS_URL = "https://api.ncbi.nlm.nih.gov/datasets/v2"
 
 
 @tool(
@@ -45,13 +48,24 @@ SOURCES = ["packaged", "ncbi-files", "table"]
     "sources",
     type=click.Choice(SOURCES),
     multiple=True,
-    show_default="packaged",
+    show_default="packaged; table or ncbi-files where their files are given",
     help="Where texts come from. Repeat it: the first that knows a gene decides which gene it is, "
     "later ones fill what is still empty.",
 )
 @click.option("--gene-info", type=FilePath(), help="Local copy of NCBI's gene_info.")
 @click.option("--gene-summary", type=FilePath(), help="Local copy of NCBI's gene_summary.")
 @click.option("--gene-history", type=FilePath(), help="Local copy of NCBI's gene_history.")
+@click.option(
+    "--cache",
+    type=FilePath(),
+    metavar="FOLDER",
+    show_default="$SCREADER_CACHE, or screader in the user's cache folder",
+    help="Keep downloads and answers here.",
+)
+@click.option("--refresh", is_flag=True, help="Ask again for what the cache has.")
+@click.option("--files-url", default=FILES_URL, help="Where NCBI's bulk files lie.")
+@click.option("--eutils-url", default=EUTILS_URL, help="Where E-utilities answer.")
+@click.option("--datasets-url", default=DATASETS_URL, help="Where NCBI Datasets v2 answers.")
 @click.option("--table", type=FilePath(), help="Your table: symbol and text, or single facts.")
 @click.option(
     "--fields",
@@ -72,6 +86,11 @@ def main(
     gene_info: str | None,
     gene_summary: str | None,
     gene_history: str | None,
+    cache: str | None,
+    refresh: bool,
+    files_url: str,
+    eutils_url: str,
+    datasets_url: str,
     table: str | None,
     fields: str,
     unmatched: str | None,
@@ -87,8 +106,18 @@ def main(
 
     run.destination(output)
     wanted_fields = texts.parse_fields(fields)
-    places = Places(gene_info, gene_summary, gene_history, table)
-    chosen = make_sources(sources, organism_of(organism), places)
+    places = Places(
+        gene_info=gene_info,
+        gene_summary=gene_summary,
+        gene_history=gene_history,
+        table=table,
+        cache=cache,
+        files_url=files_url,
+        eutils_url=eutils_url,
+        datasets_url=datasets_url,
+        refresh=refresh,
+    )
+    chosen = make_sources(sources, organism_of(organism), places, run.reporter)
     shown = "standard input" if genes == "-" else genes
     with run.path(genes) as path:
         listed = lists.read_genes(path, shown, column)

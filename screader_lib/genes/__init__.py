@@ -16,4 +16,7 @@ From texts to vectors (``embed-genes``):
 
 - ``providers``   who computes the vectors;
 - ``embeddings``  descriptions to gene embeddings.
+
+For both: ``web``, polite HTTP; ``downloads``, bulk files; ``cache`` and ``remembered``, answers
+kept on disk.
 """

@@ -48,6 +48,11 @@ def embed(
     return Embeddings(genes, vectors, embedder.provider, embedder.model)
 
 
+def distinct_texts(genes: Table) -> list[str]:
+    """The texts that are embedded, each once."""
+    return list(dict.fromkeys(text for text in genes.strings("text") if text))
+
+
 def _distinct(texts: Sequence[str]) -> tuple[list[str], np.ndarray]:
     """Each text once in first-seen order, and for every text its place there."""
     place = {text: number for number, text in enumerate(dict.fromkeys(texts))}

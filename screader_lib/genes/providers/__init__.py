@@ -5,6 +5,8 @@
 - ``sentences``      sentence-transformers models by id or folder;
 - ``hidden_states``  mean-pooled hidden states of any Hugging Face model;
 - ``openai``         OpenAI and compatible servers;
+- ``remembering``    a provider whose vectors are kept on disk;
+- ``cost``           tokens and price before anything is spent;
 - ``encoding``       what the local ones share: loading, batches, pooling;
 - ``choice``         from options to a provider.
 """

@@ -2,11 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+from pathlib import Path
+
 from screader_lib.errors import ScReaderError
+from screader_lib.genes.cache import Cache, default_folder
 from screader_lib.genes.providers.embedder import Embedder
 from screader_lib.genes.providers.encoding import Settings
+from screader_lib.genes.providers.hidden_states import HiddenStates
+from screader_lib.genes.providers.openai import Limits, OpenAIEmbeddings
+from screader_lib.genes.providers.packaged import PackagedMiniLM
+from screader_lib.genes.providers.remembering import Remembering
+from screader_lib.genes.providers.sentences import SentenceTransformer
+from screader_lib.reporting import SILENT, Reporter
 
-PROVIDERS = ("packaged", "sentence-transformers", "openai", "hidden-states")
+VECTORS = "embeddings.sqlite"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The options of a provider; None where an option is not given."""
+
+    provider: str
+    model: str | None = None
+    base_url: str | None = None
+    dimensions: int | None = None
+    limits: Limits = field(default_factory=Limits)
+    settings: Settings = field(default_factory=Settings)
+    cache: str | None = None
+    no_cache: bool = False
 
 
 def provider_of(provider: str | None, model: str | None, base_url: str | None) -> str:
@@ -18,22 +42,42 @@ def provider_of(provider: str | None, model: str | None, base_url: str | None) -
     return "packaged" if model is None else "sentence-transformers"
 
 
-def make_local(provider: str, model: str | None, settings: Settings) -> Embedder:
-    """A local provider; ScReaderError where its model is not named or not installed."""
-    from screader_lib.genes.providers.hidden_states import HiddenStates
-    from screader_lib.genes.providers.packaged import PackagedMiniLM
-    from screader_lib.genes.providers.sentences import SentenceTransformer
+def make(choice: Choice, reporter: Reporter = SILENT) -> Embedder:
+    """The provider, with its cache; ScReaderError where options do not fit it.
 
-    if provider == "packaged":
-        if model is not None:
+    A server's vectors are always kept, unless ``no_cache``; a local model's only where a cache is
+    named: they are computed again faster than they would be paid for.
+    """
+    if choice.provider == "openai":
+        embedder: Embedder = OpenAIEmbeddings(
+            choice.model, choice.base_url, choice.dimensions, choice.limits, reporter
+        )
+    else:
+        embedder = _local(choice)
+    if choice.no_cache or (choice.cache is None and choice.provider != "openai"):
+        return embedder
+    folder = default_folder() if choice.cache is None else Path(choice.cache)
+    return Remembering(embedder, Cache(folder / VECTORS))
+
+
+def _local(choice: Choice) -> Embedder:
+    for option, value in (("--base-url", choice.base_url), ("--dimensions", choice.dimensions)):
+        if value is not None:
+            raise ScReaderError(
+                f"{option} is for --provider openai, not {choice.provider}.",
+                remedy="Leave one of them out.",
+            )
+    if choice.provider == "packaged":
+        if choice.model is not None:
             raise ScReaderError(
                 "--model: the packaged provider has one model.", remedy="Leave --provider out."
             )
-        return PackagedMiniLM(settings)
-    if model is None:
+        return PackagedMiniLM(choice.settings)
+    if choice.model is None:
         raise ScReaderError(
-            f"--provider {provider} needs a model.", remedy="Name it with --model ID_OR_FOLDER."
+            f"--provider {choice.provider} needs a model.",
+            remedy="Name it with --model ID_OR_FOLDER.",
         )
-    if provider == "sentence-transformers":
-        return SentenceTransformer(model, settings)
-    return HiddenStates(model, settings)
+    if choice.provider == "sentence-transformers":
+        return SentenceTransformer(choice.model, choice.settings)
+    return HiddenStates(choice.model, choice.settings)

@@ -15,11 +15,16 @@ Keep = Callable[[Sequence[str], np.ndarray], None]
 class Embedder(ABC):
     """Turns texts into vectors.
 
-    ``provider`` and ``model`` are written to the output and are part of the cache's key.
+    ``provider`` and ``model`` are written to the output.
     """
 
     provider: str
     model: str
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """What, beside the text, decides the vector; part of the cache's key."""
+        return (self.provider, self.model)
 
     @abstractmethod
     def embed(

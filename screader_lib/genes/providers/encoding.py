@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 POOLINGS = ("mean", "cls", "max", "lasttoken")
-TOKENS_PER_BATCH = {"cpu": 2_048, "cuda": 65_536}  # a CPU's batch should stay in its cache
+TOKENS_PER_BATCH = {"cpu": 4_096, "cuda": 65_536}  # a CPU's batch should stay in its cache
 LONGEST_BY_DEFAULT = 8_192
 CPU_BF16 = {"avx512_bf16", "amx_bf16", "bf16"}
 
@@ -175,6 +175,17 @@ def load(model: str, dtype: Any) -> tuple[Any, Any]:
             remedy="Give a Hugging Face id or a folder with config.json and model.safetensors.",
         ) from error
     return tokenizer, network
+
+
+def fingerprint(model: str) -> tuple[str, ...]:
+    """An id as it is; of a folder or file its place, and the sizes and times of its files."""
+    path = Path(model)
+    if not path.exists():
+        return (model,)
+    files = sorted(path.glob("*")) if path.is_dir() else [path]
+    states = ((file.name, file.stat()) for file in files if file.is_file())
+    marks = (f"{name} {state.st_size} {state.st_mtime_ns}" for name, state in states)
+    return (str(path.resolve()), *marks)
 
 
 def _longest(tokenizer: Any, config: Any, asked: int | None) -> int:

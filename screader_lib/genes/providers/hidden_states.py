@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from screader_lib.genes.providers.embedder import Embedder, Keep
-from screader_lib.genes.providers.encoding import Encoder, Settings
+from screader_lib.genes.providers.encoding import Encoder, Settings, fingerprint
 from screader_lib.genes.providers.sentences import model_name
 from screader_lib.reporting import Reporter
 
@@ -26,6 +26,10 @@ class HiddenStates(Embedder):
         if settings.layer != -1:
             self.model += f" layer {settings.layer}"
         self.settings = settings
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        return (self.provider, *fingerprint(self.place), repr(self.settings))
 
     def embed(
         self, texts: Sequence[str], reporter: Reporter, keep: Keep | None = None

@@ -17,7 +17,7 @@ import numpy as np
 
 from screader_lib.errors import ScReaderError
 from screader_lib.genes.providers.embedder import Embedder, Keep
-from screader_lib.genes.providers.encoding import POOLINGS, Encoder, Settings
+from screader_lib.genes.providers.encoding import POOLINGS, Encoder, Settings, fingerprint
 from screader_lib.reporting import Reporter
 
 KNOWN_STEPS = ("Transformer", "Pooling", "Normalize")
@@ -35,6 +35,10 @@ class SentenceTransformer(Embedder):
         self.model = name or model_name(model)
         self.place = model
         self.settings = read_settings(model, settings)
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        return (self.provider, *fingerprint(self.place), repr(self.settings))
 
     def embed(
         self, texts: Sequence[str], reporter: Reporter, keep: Keep | None = None

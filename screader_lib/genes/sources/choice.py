@@ -7,55 +7,84 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from screader_lib.errors import ScReaderError
+from screader_lib.genes import downloads
+from screader_lib.genes.cache import Cache, default_folder
 from screader_lib.genes.organisms import Organism
+from screader_lib.genes.sources import datasets, eutils
+from screader_lib.genes.sources.bulk import BulkFiles
+from screader_lib.genes.sources.packaged import PackagedFacts
 from screader_lib.genes.sources.source import Source
+from screader_lib.genes.sources.table import UserTable
+from screader_lib.reporting import SILENT, Reporter
 
-DEFAULT = ("packaged",)
+DEFAULT = "packaged"
+ANSWERS = "ncbi-answers.sqlite"
 
 
 @dataclass(frozen=True)
 class Places:
-    """Local files that the options name; None where an option is not given."""
+    """Where sources read: local files, services, the cache; None where no option says so."""
 
     gene_info: str | None = None
     gene_summary: str | None = None
     gene_history: str | None = None
     table: str | None = None
+    cache: str | None = None
+    files_url: str = downloads.URL
+    eutils_url: str = eutils.URL
+    datasets_url: str = datasets.URL
+    refresh: bool = False
+
+    @property
+    def cache_folder(self) -> Path:
+        """The folder that keeps answers and downloads."""
+        return default_folder() if self.cache is None else Path(self.cache)
 
 
 def implied(places: Places) -> tuple[str, ...]:
     """The sources where none is told: those whose files are given, else the packaged facts."""
-    given = (("table", places.table), ("ncbi-files", places.gene_info))
-    return tuple(name for name, file in given if file is not None) or DEFAULT
+    given = (("table", places.table), ("ncbi-files", places.gene_info or places.gene_summary))
+    return tuple(name for name, file in given if file is not None) or (DEFAULT,)
 
 
-def make_sources(names: Sequence[str], organism: Organism, places: Places) -> list[Source]:
+def make_sources(
+    names: Sequence[str], organism: Organism, places: Places, reporter: Reporter = SILENT
+) -> list[Source]:
     """The sources of these names, in this order; ScReaderError where one lacks its file."""
-    return [_make(name, organism, places) for name in dict.fromkeys(names or implied(places))]
+    chosen = dict.fromkeys(names or implied(places))
+    return [_make(name, organism, places, reporter) for name in chosen]
 
 
-def _make(name: str, organism: Organism, places: Places) -> Source:
+def _make(name: str, organism: Organism, places: Places, reporter: Reporter) -> Source:
     if name == "packaged":
-        from screader_lib.genes.sources.packaged import PackagedFacts
-
         return PackagedFacts(organism)
     if name == "table":
-        from screader_lib.genes.sources.table import UserTable
-
         if places.table is None:
             raise ScReaderError("--source table needs a table.", remedy="Give --table FILE.")
         return UserTable(organism, Path(places.table))
-    return _bulk(organism, places)
+    if name == "ncbi-files":
+        return _bulk(organism, places, reporter)
+    cache = Cache(places.cache_folder / ANSWERS)
+    if name == "eutils":
+        return eutils.Eutils(organism, cache, places.eutils_url, places.refresh, reporter)
+    return datasets.Datasets(organism, cache, places.datasets_url, places.refresh, reporter)
 
 
-def _bulk(organism: Organism, places: Places) -> Source:
-    from screader_lib.genes.sources.bulk import BulkFiles
+def _bulk(organism: Organism, places: Places, reporter: Reporter) -> Source:
+    """Local copies where gene_info is given; otherwise everything is downloaded."""
+    summary, history = places.gene_summary, places.gene_history
+    if places.gene_info is not None:
+        local = (None if path is None else Path(path) for path in (summary, history))
+        return BulkFiles(organism, Path(places.gene_info), *local)
 
-    if places.gene_info is None:
-        raise ScReaderError("--source ncbi-files needs gene_info.", remedy="Give --gene-info FILE.")
-    optional = (places.gene_summary, places.gene_history)
+    def fetched(path: str) -> Path:
+        return downloads.fetched(
+            path, places.cache_folder, places.files_url, places.refresh, reporter
+        )
+
     return BulkFiles(
         organism,
-        Path(places.gene_info),
-        *(None if path is None else Path(path) for path in optional),
+        fetched(downloads.info_path(organism)),
+        fetched("gene_summary.gz") if summary is None else Path(summary),
+        None if history is None else Path(history),
     )
