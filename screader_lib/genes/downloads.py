@@ -1,0 +1,131 @@
+"""NCBI's bulk files, downloaded once into the cache folder, dated, with their SHA-256."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from screader_lib.errors import ScReaderError
+from screader_lib.exchange.provenance import sha256_of
+from screader_lib.exchange.writing import replacing
+from screader_lib.genes.organisms import Organism
+from screader_lib.genes.web import checked_url
+from screader_lib.reporting import SILENT, Reporter
+
+URL = "https://ftp.ncbi.nlm.nih.gov/gene/DATA"
+ALL_SPECIES = "All_Data"
+BLOCK = 1 << 20
+ATTEMPTS = 4
+
+
+def info_path(organism: Organism) -> str:
+    """Where gene_info of a species lies; that of all species where it has none of its own."""
+    return f"GENE_INFO/{organism.file or ALL_SPECIES}.gene_info.gz"
+
+
+def fetched(
+    path: str, folder: Path, url: str = URL, refresh: bool = False, reporter: Reporter = SILENT
+) -> Path:
+    """The local copy of the file at ``path`` below ``url``, downloaded where it is missing.
+
+    A note beside it, with ``.json`` added, holds URL, date and SHA-256; a copy that no longer
+    agrees with its note is downloaded again. ScReaderError where the download fails.
+    """
+    local = folder / "ncbi-files" / Path(path).name
+    note = local.with_name(f"{local.name}.json")
+    known = None if refresh else _noted(local, note)
+    if known is not None:
+        reporter.detail(f"{local.name}: copy of {known['downloaded'][:10]}.")
+        return local
+    try:
+        local.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ScReaderError(
+            f"cannot be made ({error.strerror}).",
+            file=local.parent,
+            remedy="Name another folder with --cache.",
+        ) from error
+    source = f"{checked_url(url)}/{path}"
+    reporter.say(f"downloading {source}")
+    with replacing(local) as temporary:
+        modified = _download(source, temporary, reporter)
+        _check_gzip(temporary, source)
+        content = {
+            "url": source,
+            "downloaded": datetime.now(UTC).isoformat(timespec="seconds"),
+            "last_modified": modified,
+            "sha256": sha256_of(temporary),
+        }
+    with replacing(note) as temporary:
+        temporary.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", "utf-8")
+    return local
+
+
+def _noted(local: Path, note: Path) -> dict[str, Any] | None:
+    """The note of a copy that agrees with it, None where there is no such copy."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        content = json.loads(note.read_text("utf-8"))
+        if content["sha256"] == sha256_of(local) and content["downloaded"]:
+            return dict(content)
+    return None
+
+
+def _download(source: str, temporary: Path, reporter: Reporter) -> str:
+    """Fill ``temporary``; the server's date of the file, empty where it names none."""
+    import urllib3
+
+    retries = urllib3.Retry(
+        ATTEMPTS, backoff_factor=1.0, backoff_jitter=1.0, status_forcelist=(429, 500, 502, 503, 504)
+    )
+    timeout = urllib3.Timeout(connect=10.0, read=60.0)
+    with urllib3.PoolManager(retries=retries, timeout=timeout) as pool:
+        for attempt in range(ATTEMPTS):
+            try:
+                return _download_once(pool, source, temporary, reporter)
+            except urllib3.exceptions.HTTPError as error:
+                if attempt == ATTEMPTS - 1:
+                    raise ScReaderError(
+                        f"cannot be downloaded ({type(error).__name__}).",
+                        file=source,
+                        remedy="Give local copies with --gene-info and --gene-summary.",
+                    ) from error
+                reporter.detail(f"{source}: the connection was cut; trying again.")
+    raise AssertionError("the loop returns or raises")
+
+
+def _download_once(pool: Any, source: str, temporary: Path, reporter: Reporter) -> str:
+    answer = pool.request("GET", source, preload_content=False)
+    try:
+        if answer.status != 200:
+            raise ScReaderError(
+                f"cannot be downloaded: HTTP status {answer.status}.",
+                file=source,
+                remedy="Give local copies with --gene-info and --gene-summary.",
+            )
+        total = int(answer.headers.get("Content-Length") or 0)
+        with (
+            temporary.open("wb") as target,
+            reporter.progress("Downloading", total, "bytes") as advance,
+        ):
+            for block in answer.stream(BLOCK, decode_content=False):
+                target.write(block)
+                advance(len(block))
+        return str(answer.headers.get("Last-Modified") or "")
+    finally:
+        answer.close()
+
+
+def _check_gzip(path: Path, source: str) -> None:
+    try:
+        with gzip.open(path) as stream:
+            while stream.read(BLOCK):
+                pass
+    except (OSError, EOFError, zlib.error) as error:
+        raise ScReaderError(
+            "came as something other than a whole gzip file.", file=source, remedy="Try again."
+        ) from error

@@ -1,0 +1,170 @@
+"""NCBI Datasets v2: ``POST /gene/dataset_report`` (the OpenAPI description, v2).
+
+Summaries are RefSeq's and, for mouse and others, the Alliance of Genome Resources'. There is no
+expression and no lineage. About 5 requests a second are allowed, 10 with a key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from screader_lib.genes.cache import Cache
+from screader_lib.genes.catalog import GENE_ID, Catalog
+from screader_lib.genes.organisms import Organism
+from screader_lib.genes.records import ENSEMBL, Gene
+from screader_lib.genes.remembered import Memory
+from screader_lib.genes.sources.eutils import KEY_VARIABLE, variants
+from screader_lib.genes.sources.source import Source
+from screader_lib.genes.web import BadAnswer, Client, Pace, parse_json, secret_of
+from screader_lib.reporting import SILENT, Reporter
+
+URL = "https://api.ncbi.nlm.nih.gov/datasets/v2"
+PATH = "gene/dataset_report"
+NAMES_PER_REQUEST = 200
+PAGE = 1_000
+TYPES = {"NCRNA": "ncRNA", "SNRNA": "snRNA", "SNORNA": "snoRNA", "SCRNA": "scRNA"}
+TYPES |= {"TRNA": "tRNA", "RRNA": "rRNA"}
+
+
+class Datasets(Source):
+    """Reports by symbol or GeneID; every answer is kept in the cache.
+
+    Ensembl ids are no question that the service takes: another source has to know these.
+    """
+
+    name = "datasets"
+    provides = (
+        "symbol",
+        "gene_id",
+        "ensembl_id",
+        "full_name",
+        "gene_type",
+        "organism",
+        "lineage",
+        "summary",
+    )
+
+    def __init__(
+        self,
+        organism: Organism,
+        cache: Cache,
+        url: str = URL,
+        refresh: bool = False,
+        reporter: Reporter = SILENT,
+        **settings: Any,
+    ) -> None:
+        key = secret_of(KEY_VARIABLE)
+        self.organism = organism
+        self.reporter = reporter
+        headers = {"api-key": key} if key else {}
+        pace = Pace(10 if key else 5)
+        self.client = Client("NCBI Datasets", url, pace, key, reporter, headers=headers, **settings)
+        self.memory = Memory(cache, f"datasets/{self.client.url}/{organism.tax_id}", refresh)
+
+    def catalog(self, names: Sequence[str], gene_ids: Sequence[str]) -> Catalog:
+        numbers = [match[1] for match in map(GENE_ID.match, names) if match]
+        symbols = [name for name in names if not ENSEMBL.match(name) and not name.isdigit()]
+        terms = dict.fromkeys(variant for name in symbols for variant in variants(name))
+        genes = self._ask([f"symbol:{term}" for term in terms])
+        genes += self._ask([f"id:{one}" for one in dict.fromkeys((*gene_ids, *numbers))])
+        return Catalog({gene.gene_id: gene for gene in genes}.values())
+
+    def _ask(self, questions: Sequence[str]) -> list[Gene]:
+        known = self.memory.known(questions)
+        missing = [question for question in questions if question not in known]
+        with self.reporter.progress("Asking NCBI Datasets", len(missing), "names") as advance:
+            for start in range(0, len(missing), NAMES_PER_REQUEST):
+                some = missing[start : start + NAMES_PER_REQUEST]
+                answers = self._answers(some)
+                self.memory.keep(answers)
+                known.update(answers)
+                advance(len(some))
+        return [gene for question in questions for gene in known[question]]
+
+    def _answers(self, questions: Sequence[str]) -> dict[str, list[Gene]]:
+        kind = questions[0].partition(":")[0]
+        asked = {question.partition(":")[2].lower(): question for question in questions}
+        values = [question.partition(":")[2] for question in questions]
+        body: dict[str, Any] = {"page_size": PAGE}
+        if kind == "id":
+            body["gene_ids"] = [int(value) for value in values]
+        else:
+            taxon = str(self.organism.tax_id)
+            body["symbols_for_taxon"] = {"symbols": values, "taxon": taxon}
+        answers: dict[str, list[Gene]] = {question: [] for question in questions}
+        for gene, queries in self._reports(body, asked):
+            for query in queries:
+                answers[asked[query]].append(gene)
+        return answers
+
+    def _reports(
+        self, body: dict[str, Any], asked: Mapping[str, str]
+    ) -> list[tuple[Gene, list[str]]]:
+        found: list[tuple[Gene, list[str]]] = []
+        token = ""
+        while True:
+            page = {**body, "page_token": token} if token else body
+            reports, token = self.client.post(
+                PATH, lambda answer: parse_page(parse_json(answer), asked, self.organism), body=page
+            )
+            found += reports
+            if not token:
+                return found
+
+
+def parse_page(
+    answer: Any, asked: Mapping[str, str], organism: Organism
+) -> tuple[list[tuple[Gene, list[str]]], str]:
+    """Genes with the questions (in lower case) they answer, and the token of the next page.
+
+    BadAnswer for another form, and for a gene that was not ``asked`` for.
+    """
+    if not isinstance(answer, Mapping) or "error" in answer:
+        raise BadAnswer("JSON that is no page of reports")
+    reports = answer.get("reports")
+    if reports is None:
+        if answer.get("total_count", 0) or answer.get("next_page_token"):
+            raise BadAnswer("a page without reports: its schema has changed")
+        return [], ""
+    found = []
+    for report in reports:
+        if "gene" not in report and (report.get("errors") or report.get("warnings")):
+            continue
+        gene = _gene(report, organism)
+        queries = [str(query).lower() for query in report.get("query") or (gene.gene_id,)]
+        answered = [query for query in queries if query in asked]
+        if not answered:
+            raise BadAnswer(f"a report of gene {gene.gene_id}, which was not asked for")
+        if gene.tax_id == organism.tax_id:
+            found.append((gene, answered))
+    return found, str(answer.get("next_page_token") or "")
+
+
+def _gene(report: Mapping[str, Any], organism: Organism) -> Gene:
+    try:
+        gene = report["gene"]
+        kind = gene["type"]
+        tax_id = int(gene["tax_id"])
+        return Gene(
+            symbol=gene["symbol"],
+            gene_id=str(gene["gene_id"]),
+            ensembl_id=next(iter(gene.get("ensembl_gene_ids", ())), ""),
+            full_name=gene.get("description", ""),
+            gene_type=TYPES.get(kind, kind.lower().replace("_", "-")),
+            organism=gene["taxname"],
+            tax_id=tax_id,
+            lineage=organism.lineage if tax_id == organism.tax_id else "",
+            aliases=tuple(gene.get("synonyms", ())),
+            summary=_summary(gene.get("summary", ())),
+            official="nomenclature_authority" in gene,
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BadAnswer(f"a report without {error}: its schema has changed") from None
+
+
+def _summary(summaries: Sequence[Mapping[str, str]]) -> str:
+    """RefSeq's summary where there is one, else the first."""
+    texts = [(entry.get("source", ""), entry["description"]) for entry in summaries]
+    refseq = [text for source, text in texts if "refseq" in f"{source} {text[-60:]}".lower()]
+    return next(iter(refseq or [text for _, text in texts]), "")

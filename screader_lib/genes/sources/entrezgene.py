@@ -1,0 +1,149 @@
+"""NCBI's Entrezgene XML (efetch, db=gene, retmode=xml) and document summaries (esummary)."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping
+from typing import Any
+from xml.etree import ElementTree
+
+from screader_lib.genes.records import Gene
+from screader_lib.genes.web import BadAnswer, what_is_it
+
+ROOT = "Entrezgene-Set"
+RECORD = "Entrezgene"
+TRACK = "Entrezgene_track-info/Gene-track"
+REFERENCE = "Entrezgene_gene/Gene-ref"
+ORGANISM = "Entrezgene_source/BioSource/BioSource_org/Org-ref"
+
+
+def parse_records(body: bytes) -> list[Gene]:
+    """The live genes of an efetch answer.
+
+    BadAnswer for anything but a whole Entrezgene-Set, or a record without GeneID or symbol.
+    """
+    try:
+        return list(_records(body))
+    except ElementTree.ParseError:
+        raise BadAnswer(f"{what_is_it(body)} instead of XML") from None
+
+
+def _records(body: bytes) -> Iterator[Gene]:
+    root = None
+    for event, element in ElementTree.iterparse(io.BytesIO(body), events=("start", "end")):
+        if root is None:
+            root = element
+            if root.tag != ROOT:
+                raise BadAnswer(f"XML of {root.tag} instead of {ROOT}")
+        elif event == "end" and element.tag == RECORD:
+            status = element.find(f"{TRACK}/Gene-track_status")
+            if status is None or status.get("value", "live") == "live":
+                yield _gene(element)
+            root.clear()
+
+
+def _gene(record: ElementTree.Element) -> Gene:
+    return Gene(
+        symbol=_symbol(record),
+        gene_id=_needed(record, f"{TRACK}/Gene-track_geneid"),
+        ensembl_id=_ensembl_id(record),
+        full_name=_text(record, f"{REFERENCE}/Gene-ref_desc"),
+        gene_type=_type(record),
+        organism=_needed(record, f"{ORGANISM}/Org-ref_taxname"),
+        tax_id=_tax_id(record),
+        lineage=_text(record, f"{ORGANISM}/Org-ref_orgname/OrgName/OrgName_lineage"),
+        aliases=tuple(
+            (entry.text or "").strip()
+            for entry in record.iterfind(f"{REFERENCE}/Gene-ref_syn/Gene-ref_syn_E")
+        ),
+        expression=_expression(record),
+        summary=_text(record, "Entrezgene_summary"),
+        official=record.find(f"{REFERENCE}/Gene-ref_formal-name") is not None,
+    )
+
+
+def _text(element: ElementTree.Element, path: str) -> str:
+    return " ".join((element.findtext(path) or "").split())
+
+
+def _needed(record: ElementTree.Element, path: str) -> str:
+    value = _text(record, path)
+    if not value:
+        raise BadAnswer(f"a record without {path.rpartition('/')[2]}: its schema has changed")
+    return value
+
+
+def _symbol(record: ElementTree.Element) -> str:
+    """Genes of some species have a locus tag only."""
+    tag = _text(record, f"{REFERENCE}/Gene-ref_locus-tag")
+    return (
+        _text(record, f"{REFERENCE}/Gene-ref_locus")
+        or tag
+        or _needed(record, f"{REFERENCE}/Gene-ref_locus")
+    )
+
+
+def _type(record: ElementTree.Element) -> str:
+    element = record.find("Entrezgene_type")
+    if element is None or not element.get("value"):
+        raise BadAnswer("a record without Entrezgene_type: its schema has changed")
+    return str(element.get("value"))
+
+
+def _tax_id(record: ElementTree.Element) -> int:
+    for tag in record.iterfind(f"{ORGANISM}/Org-ref_db/Dbtag"):
+        if tag.findtext("Dbtag_db") == "taxon":
+            number = tag.findtext("Dbtag_tag/Object-id/Object-id_id") or ""
+            if number.strip().isdigit():
+                return int(number)
+    raise BadAnswer("a record without a taxonomy id: its schema has changed")
+
+
+def _ensembl_id(record: ElementTree.Element) -> str:
+    for tag in record.iterfind(f"{REFERENCE}/Gene-ref_db/Dbtag"):
+        if tag.findtext("Dbtag_db") == "Ensembl":
+            return _text(tag, "Dbtag_tag/Object-id/Object-id_str")
+    return ""
+
+
+def _expression(record: ElementTree.Element) -> str:
+    """The text on tissues (RPKM); older records have none."""
+    for comment in record.iterfind("Entrezgene_comments/Gene-commentary"):
+        if comment.findtext("Gene-commentary_heading") != "Representative Expression":
+            continue
+        for part in comment.iterfind("Gene-commentary_comment/Gene-commentary"):
+            if part.findtext("Gene-commentary_label") == "Text Summary":
+                return _text(part, "Gene-commentary_text")
+    return ""
+
+
+def parse_summaries(answer: Any) -> list[Gene]:
+    """Genes of an esummary answer (JSON): symbol, name, aliases and summary, no type.
+
+    BadAnswer where it is of another form.
+    """
+    result = answer.get("result") if isinstance(answer, Mapping) else None
+    if not isinstance(result, Mapping) or not isinstance(result.get("uids"), list):
+        raise BadAnswer("JSON without result/uids: its schema has changed")
+    return [_summary(result.get(uid), str(uid)) for uid in result["uids"]]
+
+
+def _summary(entry: Any, uid: str) -> Gene:
+    try:
+        if str(entry["uid"]) != uid:
+            raise BadAnswer(f"a summary of gene {entry['uid']} instead of {uid}")
+        aliases = [alias.strip() for alias in entry["otheraliases"].split(",")]
+        return Gene(
+            symbol=entry["name"],
+            gene_id=uid,
+            full_name=entry["description"],
+            organism=entry["organism"]["scientificname"],
+            tax_id=int(entry["organism"]["taxid"]),
+            aliases=tuple(alias for alias in aliases if alias),
+            summary=entry["summary"],
+            official=entry.get("nomenclaturestatus", "") == "Official",
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BadAnswer(
+            f"a summary of gene {uid} without {error}: its schema has changed"
+        ) from None

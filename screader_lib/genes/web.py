@@ -1,0 +1,241 @@
+"""Polite HTTP: paced, retried with growing pauses, answers checked before they are believed."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
+
+from screader_lib import __version__
+from screader_lib.errors import ScReaderError
+from screader_lib.reporting import SILENT, Reporter
+
+if TYPE_CHECKING:
+    import urllib3
+
+T = TypeVar("T")
+RETRIED = {408, 429, 500, 502, 503, 504}
+KEY_REFUSED = {401, 403}
+LONGEST_PAUSE = 60.0
+LONGEST_ASKED_PAUSE = 600.0
+MARGIN = 1.1  # pauses are this much longer, so that no second sees more requests than allowed
+
+
+class BadAnswer(Exception):
+    """An answer that is cut, malformed or of another kind than asked for."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a request brought nothing, and how long the server asks to wait, in seconds."""
+
+    why: str
+    asked_pause: float = 0.0
+
+
+class Pace:
+    """At most ``per_second`` starts a second, over all threads."""
+
+    def __init__(self, per_second: float) -> None:
+        self.gap = MARGIN / per_second
+        self.next = 0.0
+        self.lock = threading.Lock()
+
+    def wait(self, weight: float = 1.0) -> None:
+        """Sleep until the next start is due; one of ``weight`` 2 takes the room of two."""
+        with self.lock:
+            now = time.monotonic()
+            start = max(now, self.next)
+            self.next = start + self.gap * weight
+        time.sleep(start - now)
+
+
+@dataclass
+class Client:
+    """Asks one service at ``url``; ``secret`` never appears in a message.
+
+    A request is tried ``attempts`` times, pausing ``first_pause`` seconds, then twice as long
+    each time, with jitter, or as long as the server asks (Retry-After).
+    """
+
+    service: str
+    url: str
+    pace: Pace
+    secret: str = ""
+    reporter: Reporter = SILENT
+    attempts: int = 6
+    first_pause: float = 1.0
+    timeout: float = 60.0
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.url = checked_url(self.url)
+
+    @cached_property
+    def _pool(self) -> urllib3.PoolManager:
+        import urllib3
+
+        timeout = urllib3.Timeout(connect=min(10.0, self.timeout), read=self.timeout)
+        headers = {
+            "User-Agent": f"screader-suite/{__version__}",
+            "Accept-Encoding": "gzip",
+            **self.headers,
+        }
+        return urllib3.PoolManager(headers=headers, timeout=timeout, retries=False)
+
+    def post(
+        self,
+        path: str,
+        parse: Callable[[bytes], T],
+        *,
+        form: Mapping[str, str] | None = None,
+        body: Any = None,
+    ) -> T:
+        """What ``parse`` makes of the answer to a form or a JSON body.
+
+        ``parse`` raises BadAnswer for an answer that is not what was asked for. ScReaderError in
+        one line where no attempt brings a good answer.
+        """
+        failure = Failure("")
+        for attempt in range(self.attempts):
+            if attempt:
+                self._pause(attempt, failure)
+            self.pace.wait()
+            answer = self._try(path, form, body)
+            if isinstance(answer, Failure):
+                failure = answer
+                continue
+            try:
+                return parse(answer)
+            except BadAnswer as bad:
+                failure = Failure(str(bad))
+        raise ScReaderError(
+            f"{self.service} gave no usable answer in {self.attempts} attempts, the last time: "
+            f"{self._hidden(failure.why)}.",
+            file=self.url,
+            remedy="Try again later; answers so far are kept.",
+        )
+
+    def _try(self, path: str, form: Mapping[str, str] | None, body: Any) -> bytes | Failure:
+        """The body of an answer with status 200, or why there is none."""
+        import urllib3
+
+        what: dict[str, Any] = {"json": body}
+        if form is not None:
+            what = {"fields": dict(form), "encode_multipart": False}
+        try:
+            answer = self._pool.request("POST", f"{self.url}/{path}", redirect=False, **what)
+        except urllib3.exceptions.HTTPError as error:
+            return Failure(_in_words(error))
+        if answer.status in RETRIED:
+            asked = _retry_after(answer.headers.get("Retry-After"))
+            return Failure(f"HTTP status {answer.status}", asked)
+        if answer.status in KEY_REFUSED:
+            # The body may repeat the key, or part of it.
+            raise ScReaderError(
+                f"{self.service} refused the request with HTTP status {answer.status}.",
+                file=self.url,
+                remedy="Check the key in the environment.",
+            )
+        if answer.status != 200:
+            said = self._hidden(_first_line(answer.data))
+            raise ScReaderError(
+                f"{self.service} refused with HTTP status {answer.status}{said and f' ({said})'}.",
+                file=self.url,
+            )
+        return answer.data
+
+    def _pause(self, attempt: int, failure: Failure) -> None:
+        pause = min(LONGEST_PAUSE, self.first_pause * 2 ** (attempt - 1))
+        pause = max(failure.asked_pause, pause * random.uniform(0.5, 1.5))
+        if pause > LONGEST_ASKED_PAUSE:
+            raise ScReaderError(
+                f"{self.service} asks to come back in {pause:,.0f} seconds.",
+                file=self.url,
+                remedy="Run again then; answers so far are kept.",
+            )
+        why = self._hidden(failure.why)
+        self.reporter.detail(f"{self.service}: {why}; trying again in {pause:.1f} s.")
+        time.sleep(pause)
+
+    def _hidden(self, text: str) -> str:
+        return text.replace(self.secret, "***") if self.secret else text
+
+
+def checked_url(url: str) -> str:
+    """``url`` without a slash at its end; ScReaderError unless it is plain http or https.
+
+    User and password in a URL would reach outputs and messages, so they are refused.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ScReaderError("is no http or https URL.", file=url.rpartition("@")[2])
+    if parts.username or parts.password or parts.query:
+        raise ScReaderError(
+            "holds credentials or a query.",
+            file=parts.hostname,
+            remedy="Give the plain URL; keys come from the environment.",
+        )
+    return url.rstrip("/")
+
+
+def secret_of(variable: str) -> str:
+    """A key from the environment, empty where it is not set."""
+    return os.environ.get(variable, "").strip()
+
+
+def parse_json(body: bytes) -> Any:
+    """JSON of an answer; BadAnswer where it is none."""
+    try:
+        return json.loads(body)
+    except ValueError:
+        raise BadAnswer(f"{what_is_it(body)} instead of JSON") from None
+
+
+def what_is_it(body: bytes) -> str:
+    """In words, what an answer of the wrong kind is."""
+    head = body.lstrip()[:200].lower()
+    if not head:
+        return "an empty answer"
+    if head.startswith((b"<!doctype html", b"<html")):
+        return "an HTML page"
+    return "a cut or malformed answer"
+
+
+def _first_line(body: bytes) -> str:
+    if what_is_it(body) == "an HTML page":
+        return ""
+    return " ".join(body[:200].decode("utf-8", "replace").split())
+
+
+def _retry_after(value: str | None) -> float:
+    if not value:
+        return 0.0
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    except (TypeError, ValueError):
+        return 0.0
+
+
+def _in_words(error: Exception) -> str:
+    import urllib3.exceptions as kinds
+
+    if isinstance(error, kinds.TimeoutError):
+        return "no answer in time"
+    if isinstance(error, kinds.NewConnectionError | kinds.NameResolutionError):
+        return "no connection"
+    if isinstance(error, kinds.ProtocolError | kinds.DecodeError):
+        return "the connection was cut"
+    return type(error).__name__
