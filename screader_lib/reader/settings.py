@@ -28,22 +28,22 @@ class Settings:
     instruction: str = INSTRUCTION
     order: str = "instruction-cell-cls"
     position: str = "none"
-    genes_per_cell: int = 128
+    genes_per_cell: int = 64
     scaling: str = "whiten"
     weigh: str = "token"
     projector_layers: int = 1
     read_out: tuple[str, ...] = ("cls", "mean", "pool")
     initial: str = "scaled"
-    warm_start_epochs: int = 30
+    warm_start_epochs: int = 20
     warm_start_learning_rate: float = 2e-3
     epochs: int = 2
-    learning_rate: float = 1e-3
+    learning_rate: float = 5e-4
     warm_up_steps: int = 10
     schedule: str = "cosine"
     weight_decay: float = 0.01
     batch_size: int = 64
     dropout: float = 0.2
-    gene_dropout: float = 0.1
+    gene_dropout: float = 0.3
     class_weights: str = "none"
     validation: float = 0.1
     micro_batch_tokens: int = 16_384
@@ -82,8 +82,18 @@ PAPER = {
     "gene_dropout": 0.0,
 }
 
-# The paper's ablation without an LLM: projector, mean over the genes, head.
-GENEPT = {**PAPER, "read_out": ("mean",), "epochs": 10, "warm_up_steps": 0}
+# The paper's ablation without an LLM: the weighted mean of a cell's gene embeddings, projector,
+# head; the paper's optimiser and initial weights.
+GENEPT: dict[str, Any] = {
+    **PAPER,
+    "read_out": ("pool",),
+    "scaling": "standardise",
+    "projector_layers": 2,
+    "epochs": 0,
+    "warm_start_epochs": 10,
+    "warm_start_learning_rate": 5e-5,
+    "warm_up_steps": 0,
+}
 
 # The default recipe with the LLM left out.
 POOLED: dict[str, Any] = {"read_out": ("pool",), "epochs": 0}

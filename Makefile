@@ -1,0 +1,34 @@
+# make demo   the whole suite on real cells, in demo-output/
+# make test   all tests
+# make check  formatting, lint, types
+# make docs   the generated pages in docs/
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: demo test check docs clean
+
+$(INSTALLED): pyproject.toml requirements/constraints.txt requirements/embedded.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c requirements/constraints.txt -e ".[development]"
+	$(BIN)/python -m pip install --quiet --no-deps -r requirements/embedded.txt
+	touch $@
+
+demo: $(INSTALLED)
+	$(BIN)/screader demo -o demo-output
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest
+
+check: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+docs: $(INSTALLED)
+	$(BIN)/python docs/generate.py
+
+clean:
+	rm -rf $(VENV) demo-output build *.egg-info

@@ -1,0 +1,58 @@
+"""``screader demo``: the whole suite on real cells."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from screader_lib.command_line.options import seed_option
+from screader_lib.command_line.run import Run
+from screader_lib.command_line.tool import tool
+
+
+@tool("demo", examples=["screader demo", "screader demo -o /tmp/screader-demo --seed 1"])
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("demo-output"),
+    help="Folder for the files.",
+)
+@seed_option
+def main(run: Run, output: Path, seed: int) -> None:
+    """Run every executable on real cells and compare the reader with its controls.
+
+    Takes 2,142 cells of the human pancreas (Baron et al. 2016), holds out a fifth of each type,
+    trains a reader and six controls on the rest, and measures all on the held-out cells. Needs
+    no network, no key and no GPU, only the three packages of requirements/embedded.txt.
+    """
+    from screader_lib.demo import cells, result, steps
+    from screader_lib.reader.methods import TITLES
+
+    for folder in (output, output / "input", output / "controls"):
+        folder.mkdir(parents=True, exist_ok=True)
+    baron = output / "input" / "baron-human.h5ad"
+    cells.extract_cells(baron)
+    names, labels = cells.read_names_and_labels(baron)
+    held = cells.hold_out(labels, cells.TEST_SHARE, seed)
+    cells.write_list(output / "input" / "cells-train.txt", names[~held])
+    cells.write_list(output / "input" / "cells-test.txt", names[held])
+
+    runner = steps.Runner(output, run.reporter.say)
+    steps.build(runner, "input/baron-human.h5ad", "input/cells-train.txt", "input/cells-test.txt")
+    methods = {}
+    for method in ("screader", *steps.CONTROLS):
+        own = method == "screader"
+        reader = "reader.h5" if own else f"controls/{method}.h5"
+        predictions = "predictions.h5ad" if own else f"controls/{method}-predictions.h5ad"
+        seconds = steps.learn(runner, method, reader, predictions, seed)
+        scores = result.measure(output / predictions)
+        methods[method] = {"title": TITLES[method], **scores, "seconds": round(seconds, 1)}
+    counted = {"train": int((~held).sum()), "test": int(held.sum())}
+    metrics = {"cells": counted, "seed": seed, "methods": methods}
+    result.write_metrics(output / "metrics.json", metrics)
+    steps.draw(runner)
+    result.print_table(metrics)
+    for what in ("report.html", "confusion.png", "umap.png", "predictions.h5ad", "metrics.json"):
+        click.echo(f"{output / what}")
