@@ -108,8 +108,12 @@ def summary_lines(descriptions: Sequence[Description], repeated: int = 0) -> lis
     without = sum(not description.text for description in descriptions)
     lines = [f"{matched:,} of {_counted(total, 'gene')} matched" + (f" ({ways})." if ways else ".")]
     if how["ambiguous"]:
-        are = "name means" if how["ambiguous"] == 1 else "names mean"
-        lines.append(f"{how['ambiguous']:,} {are} several genes and stay without one.")
+        means = (
+            "name means several genes and stays"
+            if how["ambiguous"] == 1
+            else ("names mean several genes and stay")
+        )
+        lines.append(f"{how['ambiguous']:,} {means} without one.")
     lines.append(f"{with_summary:,} have a summary, {without:,} have no text.")
     if repeated:
         lines.append(f"{_counted(repeated, 'repeated name')} left out; each is kept once.")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import urllib3
 
 T = TypeVar("T")
+HTML = "an HTML page"
 RETRIED = {408, 429, 500, 502, 503, 504}
 KEY_REFUSED = {401, 403}
 LONGEST_PAUSE = 60.0
@@ -206,12 +207,12 @@ def what_is_it(body: bytes) -> str:
     if not head:
         return "an empty answer"
     if head.startswith((b"<!doctype html", b"<html")):
-        return "an HTML page"
+        return HTML
     return "a cut or malformed answer"
 
 
 def _first_line(body: bytes) -> str:
-    if what_is_it(body) == "an HTML page":
+    if what_is_it(body) == HTML:
         return ""
     return " ".join(body[:200].decode("utf-8", "replace").split())
 

@@ -23,6 +23,7 @@ URL = "https://api.ncbi.nlm.nih.gov/datasets/v2"
 PATH = "gene/dataset_report"
 NAMES_PER_REQUEST = 200
 PAGE = 1_000
+PAGE_PARTS = {"reports", "messages", "warnings", "total_count", "next_page_token"}
 TYPES = {"NCRNA": "ncRNA", "SNRNA": "snRNA", "SNORNA": "snoRNA", "SCRNA": "scRNA"}
 TYPES |= {"TRNA": "tRNA", "RRNA": "rRNA"}
 
@@ -124,7 +125,7 @@ def parse_page(
         raise BadAnswer("JSON that is no page of reports")
     reports = answer.get("reports")
     if reports is None:
-        if answer.get("total_count", 0) or answer.get("next_page_token"):
+        if answer.get("total_count") or not PAGE_PARTS.issuperset(answer):
             raise BadAnswer("a page without reports: its schema has changed")
         return [], ""
     found = []

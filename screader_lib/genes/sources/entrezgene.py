@@ -8,7 +8,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from screader_lib.genes.records import Gene
-from screader_lib.genes.web import BadAnswer, what_is_it
+from screader_lib.genes.web import HTML, BadAnswer, what_is_it
 
 ROOT = "Entrezgene-Set"
 RECORD = "Entrezgene"
@@ -22,6 +22,8 @@ def parse_records(body: bytes) -> list[Gene]:
 
     BadAnswer for anything but a whole Entrezgene-Set, or a record without GeneID or symbol.
     """
+    if what_is_it(body) == HTML:
+        raise BadAnswer(f"{HTML} instead of XML")
     try:
         return list(_records(body))
     except ElementTree.ParseError:

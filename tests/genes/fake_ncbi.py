@@ -1,0 +1,181 @@
+"""E-utilities and Datasets v2 on loopback, over a few genes, in the recorded formats."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+from xml.sax.saxutils import escape
+
+from loopback import Reply, Request, json_reply
+
+from screader_lib.genes.records import Gene
+
+HUMAN = 9606
+INS = Gene(
+    symbol="INS",
+    gene_id="3630",
+    ensembl_id="ENSG00000254647",
+    full_name="insulin",
+    gene_type="protein-coding",
+    organism="Homo sapiens",
+    tax_id=HUMAN,
+    lineage="Eukaryota; Metazoa; Homo",
+    aliases=("IDDM", "ILPR"),
+    expression="Restricted expression toward pancreas (RPKM 1.2)",
+    summary="This gene encodes insulin. [provided by RefSeq, Jan 2020]",
+    official=True,
+)
+GENES = (
+    INS,
+    Gene("GCG", "2641", "ENSG00000115263", "glucagon", "protein-coding", "Homo sapiens", HUMAN,
+         "Eukaryota; Homo", ("GLP1",), "", "Preproglucagon.", official=True),
+    Gene("HLA-A", "3105", "", "HLA class I A", "protein-coding", "Homo sapiens", HUMAN,
+         "Eukaryota; Homo", ("HLAA",), "", "", official=True),
+    Gene("GPAT3", "84803", "", "acyltransferase 3", "protein-coding", "Homo sapiens", HUMAN,
+         "Eukaryota; Homo", ("AGPAT9",), "", "", official=True),
+    Gene("LPCAT1", "79888", "", "acyltransferase 1", "protein-coding", "Homo sapiens", HUMAN,
+         "Eukaryota; Homo", ("AGPAT9",), "", "", official=True),
+)  # fmt: skip
+
+
+def many_genes(number: int) -> tuple[Gene, ...]:
+    """Genes G1, G2, … to have a lot of them."""
+    return tuple(
+        Gene(f"G{one}", str(900_000 + one), "", f"gene number {one}", "protein-coding",
+             "Homo sapiens", HUMAN, "Eukaryota; Homo", (), "", f"Does {one}.", official=True)
+        for one in range(1, number + 1)
+    )  # fmt: skip
+
+
+def to_xml(gene: Gene) -> str:
+    """One Entrezgene record with the parts that are read."""
+    aliases = "".join(f"<Gene-ref_syn_E>{escape(a)}</Gene-ref_syn_E>" for a in gene.aliases)
+    ensembl = f"""<Dbtag><Dbtag_db>Ensembl</Dbtag_db><Dbtag_tag><Object-id>
+<Object-id_str>{gene.ensembl_id}</Object-id_str></Object-id></Dbtag_tag></Dbtag>"""
+    expression = f"""<Entrezgene_comments><Gene-commentary>
+<Gene-commentary_heading>Representative Expression</Gene-commentary_heading>
+<Gene-commentary_comment><Gene-commentary>
+<Gene-commentary_label>Text Summary</Gene-commentary_label>
+<Gene-commentary_text>{gene.expression} </Gene-commentary_text></Gene-commentary>
+</Gene-commentary_comment></Gene-commentary></Entrezgene_comments>"""
+    return f"""<Entrezgene>
+<Entrezgene_track-info><Gene-track><Gene-track_geneid>{gene.gene_id}</Gene-track_geneid>
+<Gene-track_status value="live">0</Gene-track_status></Gene-track></Entrezgene_track-info>
+<Entrezgene_type value="{gene.gene_type}">6</Entrezgene_type>
+<Entrezgene_source><BioSource><BioSource_org><Org-ref>
+<Org-ref_taxname>{gene.organism}</Org-ref_taxname>
+<Org-ref_db><Dbtag><Dbtag_db>taxon</Dbtag_db><Dbtag_tag><Object-id>
+<Object-id_id>{gene.tax_id}</Object-id_id></Object-id></Dbtag_tag></Dbtag></Org-ref_db>
+<Org-ref_orgname><OrgName><OrgName_lineage>{gene.lineage}</OrgName_lineage></OrgName>
+</Org-ref_orgname></Org-ref></BioSource_org></BioSource></Entrezgene_source>
+<Entrezgene_gene><Gene-ref><Gene-ref_locus>{gene.symbol}</Gene-ref_locus>
+<Gene-ref_desc>{escape(gene.full_name)}</Gene-ref_desc>
+<Gene-ref_db>{ensembl if gene.ensembl_id else ""}</Gene-ref_db>
+<Gene-ref_syn>{aliases}</Gene-ref_syn></Gene-ref></Entrezgene_gene>
+<Entrezgene_summary>{escape(gene.summary)}</Entrezgene_summary>
+{expression if gene.expression else ""}</Entrezgene>"""
+
+
+def records(genes: Sequence[Gene]) -> Reply:
+    """An efetch answer."""
+    body = "".join(map(to_xml, genes))
+    text = f'<?xml version="1.0" ?>\n<Entrezgene-Set>{body}</Entrezgene-Set>'
+    return Reply(text.encode(), kind="text/xml")
+
+
+def to_summary(gene: Gene) -> dict[str, Any]:
+    return {
+        "uid": gene.gene_id,
+        "name": gene.symbol,
+        "description": gene.full_name,
+        "otheraliases": ", ".join(gene.aliases),
+        "organism": {"scientificname": gene.organism, "taxid": gene.tax_id},
+        "summary": gene.summary,
+        "nomenclaturestatus": "Official" if gene.official else "",
+    }
+
+
+class FakeEutils:
+    """Answers esearch, esummary (by history) and efetch over ``genes``."""
+
+    def __init__(self, genes: Sequence[Gene] = GENES) -> None:
+        self.genes = {gene.gene_id: gene for gene in genes}
+        self.history: list[list[Gene]] = []
+
+    def __call__(self, request: Request) -> Reply:
+        form = request.form
+        if request.path.endswith("esearch.fcgi"):
+            return self._search(form["term"])
+        if request.path.endswith("esummary.fcgi"):
+            start, size = int(form["retstart"]), int(form["retmax"])
+            genes = self.history[int(form["query_key"])][start : start + size]
+            result = {gene.gene_id: to_summary(gene) for gene in genes}
+            return json_reply({"result": {"uids": list(result), **result}})
+        wanted = form["id"].split(",")
+        return records([self.genes[one] for one in wanted if one in self.genes])
+
+    def _search(self, term: str) -> Reply:
+        names = {name.lower() for name in re.findall(r'"([^"]+)"\[', term)}
+        found = [
+            gene
+            for gene in self.genes.values()
+            if names & {n.lower() for n in (gene.symbol, gene.ensembl_id, *gene.aliases) if n}
+        ]
+        self.history.append(found)
+        key = str(len(self.history) - 1)
+        result = {"count": str(len(found)), "webenv": "MCID_1", "querykey": key, "idlist": []}
+        return json_reply({"header": {"type": "esearch"}, "esearchresult": result})
+
+
+def fetched_ids(requests: Sequence[Request]) -> list[str]:
+    """GeneIDs that efetch was asked for, in order."""
+    asked = [request.form["id"] for request in requests if request.path.endswith("efetch.fcgi")]
+    return [one for ids in asked for one in ids.split(",")]
+
+
+def to_report(gene: Gene, query: str) -> dict[str, Any]:
+    """A Datasets report with the parts that are read."""
+    return {
+        "gene": {
+            "gene_id": gene.gene_id,
+            "symbol": gene.symbol,
+            "description": gene.full_name,
+            "tax_id": str(gene.tax_id),
+            "taxname": gene.organism,
+            "type": gene.gene_type.upper().replace("-", "_"),
+            "ensembl_gene_ids": [gene.ensembl_id] if gene.ensembl_id else [],
+            "synonyms": list(gene.aliases),
+            "summary": [{"description": gene.summary}] if gene.summary else [],
+            "nomenclature_authority": {"authority": "HGNC"},
+        },
+        "query": [query],
+    }
+
+
+class FakeDatasets:
+    """Answers POST /gene/dataset_report over ``genes``, ``page`` reports at a time."""
+
+    def __init__(self, genes: Sequence[Gene] = GENES, page: int = 1_000) -> None:
+        self.genes = genes
+        self.page = page
+
+    def __call__(self, request: Request) -> Reply:
+        asked = request.json
+        if "gene_ids" in asked:
+            wanted = {str(one): str(one) for one in asked["gene_ids"]}
+        else:
+            wanted = {one.lower(): one for one in asked["symbols_for_taxon"]["symbols"]}
+        reports = [
+            to_report(gene, wanted[name.lower()])
+            for gene in self.genes
+            for name in (gene.symbol, gene.gene_id, *gene.aliases)
+            if name.lower() in wanted
+        ]
+        start = int(asked.get("page_token", 0))
+        content: dict[str, Any] = {"total_count": len(reports)}
+        if reports:
+            content["reports"] = reports[start : start + self.page]
+        if start + self.page < len(reports):
+            content["next_page_token"] = str(start + self.page)
+        return json_reply(content)

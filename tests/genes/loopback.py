@@ -1,0 +1,118 @@
+"""A server on loopback whose answers the tests decide, and which remembers what it was asked."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs
+
+
+@dataclass
+class Request:
+    """What the server was asked, and when."""
+
+    path: str
+    body: bytes
+    headers: dict[str, str]
+    time: float = field(default_factory=time.monotonic)
+
+    @property
+    def form(self) -> dict[str, str]:
+        """The fields of a form, the first value of each."""
+        return {key: values[0] for key, values in parse_qs(self.body.decode()).items()}
+
+    @property
+    def json(self) -> Any:
+        """A JSON body."""
+        return json.loads(self.body)
+
+
+@dataclass
+class Reply:
+    """What it answers; ``cut`` sends half of the body, ``delay`` waits before."""
+
+    body: bytes
+    status: int = 200
+    kind: str = "application/json"
+    headers: dict[str, str] = field(default_factory=dict)
+    cut: bool = False
+    delay: float = 0.0
+
+
+def json_reply(content: Any, **settings: Any) -> Reply:
+    return Reply(json.dumps(content).encode(), **settings)
+
+
+HTML = Reply(b"<!DOCTYPE html><html><body>maintenance</body></html>", kind="text/html")
+
+
+class Loopback:
+    """``url`` to ask; ``requests`` so far; ``faults`` are given out before any true answer."""
+
+    def __init__(self, answer: Callable[[Request], Reply]) -> None:
+        self.url = ""
+        self.answer = answer
+        self.requests: list[Request] = []
+        self.faults: list[Reply] = []
+        self.lock = threading.Lock()
+
+    def reply(self, request: Request) -> Reply:
+        with self.lock:
+            self.requests.append(request)
+            if self.faults:
+                return self.faults.pop(0)
+        return self.answer(request)
+
+    def most_in_a_second(self) -> int:
+        """The greatest number of requests that any one second saw."""
+        times = sorted(request.time for request in self.requests)
+        return max(sum(start <= one < start + 1 for one in times) for start in times)
+
+
+@contextmanager
+def serving(answer: Callable[[Request], Reply]) -> Iterator[Loopback]:
+    """A running server; stopped at the end."""
+    loopback = Loopback(answer)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def _do(self) -> None:
+            length = int(self.headers.get("Content-Length") or 0)
+            request = Request(self.path, self.rfile.read(length), dict(self.headers))
+            reply = loopback.reply(request)
+            time.sleep(reply.delay)
+            self.send_response(reply.status)
+            self.send_header("Content-Type", reply.kind)
+            self.send_header("Content-Length", str(len(reply.body)))
+            for name, value in reply.headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(reply.body[: len(reply.body) // 2] if reply.cut else reply.body)
+            self.close_connection = self.close_connection or reply.cut
+
+        do_GET = do_POST = _do
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+        def handle(self) -> None:
+            with suppress(OSError):  # the client went away
+                super().handle()
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    loopback.url = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    try:
+        yield loopback
+    finally:
+        server.shutdown()
+        server.server_close()

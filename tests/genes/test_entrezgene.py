@@ -1,0 +1,81 @@
+"""NCBI's recorded records, and what must not pass for one."""
+
+from __future__ import annotations
+
+import gzip
+
+import pytest
+from fake_ncbi import GENES, INS, records, to_summary, to_xml
+from loopback import HTML
+from real_data import real
+
+from screader_lib.genes.sources.entrezgene import parse_records, parse_summaries
+from screader_lib.genes.web import BadAnswer
+
+
+def test_recorded_record_has_all_fields_of_the_paper() -> None:
+    (gene,) = parse_records(gzip.decompress(real("efetch_gene_4747.xml.gz").read_bytes()))
+    assert (gene.symbol, gene.gene_id, gene.tax_id) == ("NEFL", "4747", 9606)
+    assert gene.full_name == "neurofilament light chain"
+    assert (gene.gene_type, gene.organism) == ("protein-coding", "Homo sapiens")
+    assert gene.ensembl_id == "ENSG00000277586"
+    assert gene.lineage.startswith("Eukaryota; Metazoa") and gene.lineage.endswith("; Homo")
+    assert gene.aliases[:2] == ("NFL", "NF-L") and len(gene.aliases) == 7
+    assert gene.expression == "Biased expression in brain (RPKM 94.3) and adrenal (RPKM 9.8)"
+    assert gene.summary.startswith("Neurofilaments are type IV intermediate filament")
+
+
+def test_older_record_lacks_expression_only() -> None:
+    path = real("efetch_gene_4747_without_expression.xml.gz")
+    (gene,) = parse_records(gzip.decompress(path.read_bytes()))
+    assert gene.expression == ""
+    assert not gene.lacks(
+        ("symbol", "gene_id", "full_name", "gene_type", "organism", "lineage", "summary")
+    )
+
+
+def test_made_up_records() -> None:
+    found = parse_records(records(GENES).body)
+    assert [(gene.symbol, gene.expression) for gene in found] == [
+        (gene.symbol, gene.expression) for gene in GENES
+    ]
+
+
+def test_withdrawn_records_are_left_out() -> None:
+    body = records([INS]).body.replace(b'value="live"', b'value="secondary"')
+    assert parse_records(body) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        pytest.param(HTML.body, "HTML page", id="html"),
+        pytest.param(records([INS]).body[:-30], "cut or malformed", id="cut"),
+        pytest.param(b"", "empty answer", id="empty"),
+        pytest.param(b"<eFetchResult/>", "XML of eFetchResult", id="other-xml"),
+        *(
+            pytest.param(
+                records([INS]).body.replace(tag.encode(), b"New_" + tag.encode()), tag, id=tag
+            )
+            for tag in ("Gene-track_geneid", "Gene-ref_locus", "Org-ref_taxname", "Entrezgene_type")
+        ),
+    ],
+)
+def test_other_answers_are_errors(body: bytes, message: str) -> None:
+    with pytest.raises(BadAnswer, match=message):
+        parse_records(body)
+
+
+@pytest.mark.parametrize("field", ["name", "summary", "organism", "otheraliases"])
+def test_summaries_of_another_form_are_errors(field: str) -> None:
+    entry = to_summary(INS)
+    assert parse_summaries({"result": {"uids": ["3630"], "3630": entry}})[0].symbol == "INS"
+    del entry[field]
+    with pytest.raises(BadAnswer, match="its schema has changed"):
+        parse_summaries({"result": {"uids": ["3630"], "3630": entry}})
+    with pytest.raises(BadAnswer, match="without result/uids"):
+        parse_summaries({"error": "x"})
+
+
+def test_xml_is_escaped_by_the_fake() -> None:
+    assert "&amp;" in to_xml(INS.__class__("A", "1", full_name="a & b"))

@@ -1,0 +1,227 @@
+"""E-utilities and Datasets on loopback: answers, faults, etiquette, resuming."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_ncbi import FakeDatasets, FakeEutils, fetched_ids, many_genes, records
+from loopback import HTML, Loopback, Reply, json_reply, serving
+from real_data import real
+
+from screader_lib.errors import ScReaderError
+from screader_lib.genes.cache import Cache
+from screader_lib.genes.describe import describe
+from screader_lib.genes.organisms import organism_of
+from screader_lib.genes.sources.datasets import Datasets, parse_page
+from screader_lib.genes.sources.eutils import Eutils
+from screader_lib.genes.web import MARGIN
+
+HUMAN = organism_of("human")
+KEY = "a-planted-key-0123456789"
+NAMES = ["INS", "HLA.A", "3630", "AGPAT9", "ENSG00000115263.4", "GLP1", "nothing"]
+
+
+@pytest.fixture(autouse=True)
+def no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NCBI_API_KEY", "NCBI_EMAIL"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def source(kind: type, server: Loopback, tmp_path: Path, **settings: Any) -> Any:
+    settings = {"first_pause": 0.01, "timeout": 2.0, "attempts": 3} | settings
+    made = kind(HUMAN, Cache(tmp_path / "answers.sqlite"), server.url, **settings)
+    made.client.pace.gap = min(made.client.pace.gap, 0.01)
+    return made
+
+
+def test_eutils_brings_all_fields(tmp_path: Path) -> None:
+    with serving(FakeEutils()) as server:
+        found = describe(NAMES, [source(Eutils, server, tmp_path)])
+    assert [one.gene.symbol for one in found] == [
+        "INS", "HLA-A", "INS", "AGPAT9", "GCG", "GCG", "nothing",
+    ]  # fmt: skip
+    assert [one.match.how for one in found] == [
+        "symbol", "punctuation", "gene_id", "ambiguous", "ensembl_id", "alias", "none",
+    ]  # fmt: skip
+    assert found[0].text == (
+        "INS. insulin. protein-coding. Restricted expression toward pancreas (RPKM 1.2). "
+        "This gene encodes insulin."
+    )
+    assert found[0].gene.lineage == "Eukaryota; Metazoa; Homo"
+    assert sorted(fetched_ids(server.requests)) == ["2641", "3105", "3630"]
+    forms = [request.form for request in server.requests]
+    assert all(form["db"] == "gene" and form["tool"] == "screader-suite" for form in forms)
+    assert not any("?" in request.path for request in server.requests)
+
+
+def test_datasets_brings_summaries(tmp_path: Path) -> None:
+    with serving(FakeDatasets()) as server:
+        found = describe([*NAMES[:4], *NAMES[5:]], [source(Datasets, server, tmp_path)])
+    assert [one.gene.symbol for one in found] == [
+        "INS", "HLA-A", "INS", "AGPAT9", "GCG", "nothing",
+    ]  # fmt: skip
+    assert found[0].text == "INS. insulin. protein-coding. This gene encodes insulin."
+
+
+def test_datasets_reads_page_after_page(tmp_path: Path) -> None:
+    genes = many_genes(7)
+    with serving(FakeDatasets(genes, page=3)) as server:
+        found = describe([gene.symbol for gene in genes], [source(Datasets, server, tmp_path)])
+    assert all(one.match.how == "symbol" for one in found)
+    assert len(server.requests) == 3
+
+
+def test_recorded_datasets_answers() -> None:
+    text = real("ncbi_datasets_v2_gene_symbol_fixture.py").read_text("utf-8")
+    recorded = {
+        node.targets[0].id: ast.literal_eval(node.value)  # type: ignore[attr-defined]
+        for node in ast.parse(text).body
+        if isinstance(node, ast.Assign)
+    }
+    human, token = parse_page(recorded["HUMAN_BRCA1"], {"brca1": ""}, HUMAN)
+    mouse, _ = parse_page(recorded["MOUSE_BRCA1"], {"brca1": ""}, organism_of("mouse"))
+    assert token == ""
+    assert (human[0][0].gene_id, human[0][0].gene_type) == ("672", "protein-coding")
+    assert "190 kD nuclear phosphoprotein" in human[0][0].summary
+    assert "Alliance of Genome Resources" in mouse[0][0].summary
+
+
+FAULTS = [
+    pytest.param(Reply(b"", status=429, headers={"Retry-After": "0"}), "status 429", id="429"),
+    pytest.param(Reply(b"", status=500), "status 500", id="500"),
+    pytest.param(json_reply({}, delay=0.6), "no answer in time", id="timeout"),
+    pytest.param(Reply(b"x" * 999, cut=True), "cut", id="cut-body"),
+    pytest.param(Reply(b'{"esearchresult": '), "instead of JSON", id="malformed-json"),
+    pytest.param(HTML, "HTML page", id="html-with-status-200"),
+    pytest.param(json_reply({"new": 1}), "schema has changed|no page|not asked", id="new-schema"),
+]
+
+
+@pytest.mark.parametrize(("fault", "message"), FAULTS)
+@pytest.mark.parametrize(("kind", "fake"), [(Eutils, FakeEutils), (Datasets, FakeDatasets)])
+def test_faults_end_well_or_in_one_line(
+    tmp_path: Path, kind: type, fake: Callable, fault: Reply, message: str
+) -> None:
+    with serving(fake()) as server:
+        server.faults = [fault, fault]
+        asked = source(kind, server, tmp_path, timeout=0.4)
+        assert describe(["INS"], [asked])[0].gene.gene_id == "3630"
+        server.faults = [fault] * 3
+        with pytest.raises(ScReaderError, match=message) as caught:
+            describe(["GCG"], [source(kind, server, tmp_path, timeout=0.4)])
+    assert "\n" not in str(caught.value)
+
+
+def test_record_of_another_gene_is_an_error(tmp_path: Path) -> None:
+    fake = FakeEutils()
+
+    def answer(request: Any) -> Reply:
+        if request.path.endswith("efetch.fcgi"):
+            return records([fake.genes["2641"]])
+        return fake(request)
+
+    with (
+        serving(answer) as server,
+        pytest.raises(ScReaderError, match="record of gene 2641, which was not asked for"),
+    ):
+        describe(["INS"], [source(Eutils, server, tmp_path)])
+
+
+def test_other_statuses_end_at_once_and_hide_the_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NCBI_API_KEY", KEY)
+    with serving(lambda _: Reply(f"API key invalid: {KEY}".encode(), status=400)) as server:
+        with pytest.raises(ScReaderError, match=r"status 400 \(API key invalid: \*\*\*\)"):
+            describe(["INS"], [source(Eutils, server, tmp_path)])
+        assert len(server.requests) == 1
+        assert server.requests[0].form["api_key"] == KEY
+    assert KEY not in server.requests[0].path
+
+
+def test_long_retry_after_is_told_instead_of_waited_for(tmp_path: Path) -> None:
+    with (
+        serving(lambda _: Reply(b"", status=429, headers={"Retry-After": "4000"})) as server,
+        pytest.raises(ScReaderError, match="come back in 4,000 seconds"),
+    ):
+        describe(["INS"], [source(Eutils, server, tmp_path)])
+
+
+@pytest.mark.parametrize(("key", "limit"), [("", 3), (KEY, 10)])
+def test_rate_stays_below_the_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, limit: int
+) -> None:
+    monkeypatch.setenv("NCBI_API_KEY", key)
+    genes = many_genes(20 * limit)
+    with serving(FakeEutils(genes)) as server:
+        asked = Eutils(HUMAN, Cache(tmp_path / "a"), server.url, first_pause=0.01)
+        assert asked.client.pace.gap == pytest.approx(MARGIN / limit)
+        server.faults = [Reply(b"", status=500)]
+        describe([gene.symbol for gene in genes], [asked])
+    assert len(server.requests) > limit
+    assert server.most_in_a_second() <= limit
+
+
+def test_second_run_asks_for_what_is_missing(tmp_path: Path) -> None:
+    genes = many_genes(45)
+    names = [gene.symbol for gene in genes]
+    with serving(FakeEutils(genes)) as server:
+        describe(names[:30], [source(Eutils, server, tmp_path)])
+        server.requests.clear()
+        found = describe(names, [source(Eutils, server, tmp_path)])
+        assert fetched_ids(server.requests) == [gene.gene_id for gene in genes[30:]]
+        terms = [r.form["term"] for r in server.requests if "term" in r.form]
+        assert len(terms) == 1 and '"G30"' not in terms[0] and '"G31"' in terms[0]
+        server.requests.clear()
+        assert describe(names, [source(Eutils, server, tmp_path)]) == found
+        assert not server.requests
+        describe(names[:2], [source(Eutils, server, tmp_path, refresh=True)])
+        assert fetched_ids(server.requests) == [gene.gene_id for gene in genes[:2]]
+
+
+def test_interrupted_run_keeps_what_it_got(tmp_path: Path) -> None:
+    genes = many_genes(60)
+    names = [gene.symbol for gene in genes]
+    fake = FakeEutils(genes)
+    fetches: list[str] = []
+
+    def answer(request: Any) -> Reply:
+        if request.path.endswith("efetch.fcgi"):
+            fetches.append(request.form["id"])
+            if len(fetches) == 3:
+                return Reply(b"closed", status=418)
+        return fake(request)
+
+    with serving(answer) as server:
+        with pytest.raises(ScReaderError, match="status 418"):
+            describe(names, [source(Eutils, server, tmp_path)])
+        server.requests.clear()
+        describe(names, [source(Eutils, server, tmp_path)])
+        assert fetched_ids(server.requests) == [gene.gene_id for gene in genes[40:]]
+
+
+def test_services_fill_what_facts_lack(tmp_path: Path) -> None:
+    from screader_lib.genes.sources.packaged import PackagedFacts
+
+    with serving(FakeDatasets()) as server:
+        found = describe(["INS", "GCG"], [PackagedFacts(HUMAN), source(Datasets, server, tmp_path)])
+    assert found[0].text.endswith("This gene encodes insulin.")
+    assert found[1].gene.summary == "Preproglucagon."
+    assert [one.source for one in found] == ["ncbi", "ncbi"]
+
+
+@pytest.mark.parametrize("url", ["ftp://x", "nowhere", "https://me:pass@x", "http://x/?key=1"])
+def test_urls_that_are_refused(tmp_path: Path, url: str) -> None:
+    with pytest.raises(ScReaderError) as caught:
+        Eutils(HUMAN, Cache(tmp_path / "a"), url)
+    assert "pass" not in str(caught.value)
+
+
+def test_damaged_cache_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"not a database at all" * 100)
+    with pytest.raises(ScReaderError, match="cannot be used as a cache"):
+        Cache(tmp_path / "a")
