@@ -157,12 +157,11 @@ def load(model: str, dtype: Any) -> tuple[Any, Any]:
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
+    check_place(model)
     options: dict[str, Any] = {}
     path = Path(model)
     if path.suffix == ".gguf":
         model, options = str(path.parent), {"gguf_file": path.name}
-    elif not path.is_dir() and (path.is_absolute() or path.exists()):
-        raise ScReaderError("is no folder with a model.", file=model)
     weights = {} if options else {"use_safetensors": True}  # never unpickle
     try:
         tokenizer = AutoTokenizer.from_pretrained(model, **options)
@@ -175,6 +174,16 @@ def load(model: str, dtype: Any) -> tuple[Any, Any]:
             remedy="Give a Hugging Face id or a folder with config.json and model.safetensors.",
         ) from error
     return tokenizer, network
+
+
+def check_place(model: str) -> None:
+    """ScReaderError for a path at which there is no model; an id may be any other name."""
+    path = Path(model)
+    is_path = path.is_absolute() or model.startswith(".") or path.suffix == ".gguf"
+    if not path.is_dir() and (is_path or path.exists()) and not path.is_file():
+        raise ScReaderError("is no folder with a model.", file=model)
+    if path.is_file() and path.suffix != ".gguf":
+        raise ScReaderError("is a file, wanted a folder with a model, or a GGUF file.", file=model)
 
 
 def fingerprint(model: str) -> tuple[str, ...]:

@@ -17,7 +17,13 @@ import numpy as np
 
 from screader_lib.errors import ScReaderError
 from screader_lib.genes.providers.embedder import Embedder, Keep
-from screader_lib.genes.providers.encoding import POOLINGS, Encoder, Settings, fingerprint
+from screader_lib.genes.providers.encoding import (
+    POOLINGS,
+    Encoder,
+    Settings,
+    check_place,
+    fingerprint,
+)
 from screader_lib.reporting import Reporter
 
 KNOWN_STEPS = ("Transformer", "Pooling", "Normalize")
@@ -100,7 +106,8 @@ def _pooling(model: str, folder: str) -> str:
 
 def _config(model: str, file: str) -> Any:
     """A JSON file of the model; None where it has none."""
-    if Path(model).is_dir():
+    check_place(model)
+    if Path(model).exists():
         path = Path(model) / file
         found = str(path) if path.is_file() else None
     else:

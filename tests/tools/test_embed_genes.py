@@ -1,0 +1,148 @@
+"""``embed-genes`` as its users type it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import anndata
+import h5py
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "genes"))
+
+from fake_openai import embeddings_server, sent_texts, vector_of
+from loopback import Reply, Request, serving
+from running import command, environment, leaks, run
+
+from screader_lib.errors import ScReaderError
+from screader_lib.genes.providers.packaged import model_folder
+
+TOOL = "embed-genes"
+KEY = "sk-planted-0123456789"
+
+
+@pytest.fixture(scope="module")
+def descriptions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five genes, one of them unknown."""
+    folder = tmp_path_factory.mktemp("descriptions")
+    path = folder / "d.h5ad"
+    names = b"INS\nGCG\nnothing\nTTR\nIAPP\n"
+    done = run("fetch-descriptions", "-o", path, home=folder, stdin=names)
+    assert done.returncode == 0, done.stderr
+    return path
+
+
+def server_words(url: str, *more: object) -> list[object]:
+    return ["--base-url", url, "--requests-per-minute", 60_000, *more]
+
+
+def test_server(tmp_path: Path, descriptions: Path) -> None:
+    output = tmp_path / "e.h5ad"
+    with serving(embeddings_server) as server:
+        words = [descriptions, *server_words(server.url), "-o", output]
+        done = run(TOOL, *words, home=tmp_path, OPENAI_API_KEY=KEY)
+        assert done.returncode == 0, done.stderr
+        server.requests.clear()
+        again = run(TOOL, *words[:-1], tmp_path / "again", home=tmp_path, OPENAI_API_KEY=KEY)
+        assert not server.requests and b"4 of 4 texts are known" in again.stderr
+    made = anndata.read_h5ad(output)
+    assert made.uns["provider"] == "openai" and made.uns["model"] == "text-embedding-ada-002"
+    assert np.array_equal(made.X[0], vector_of(made.obs["text"].iloc[0]))
+    assert np.allclose(made.X[2], made.X[[0, 1, 3, 4]].mean(0), atol=1e-6)
+    assert made.obs["source"].tolist() == ["ncbi", "ncbi", "none", "ncbi", "ncbi"]
+    assert output.read_bytes() == (tmp_path / "again").read_bytes()
+    assert leaks(KEY, tmp_path, done.stderr, again.stderr) == []
+
+
+def test_dry_run_and_limit_send_nothing(tmp_path: Path, descriptions: Path) -> None:
+    with serving(embeddings_server) as server:
+        words = [descriptions, *server_words(server.url)]
+        told = run(TOOL, *words, "--dry-run", home=tmp_path)
+        assert told.returncode == 0
+        assert b"4 to embed: about" in told.stderr and b"$0.0000" in told.stderr
+        refused = run(TOOL, *words, "--max-cost", "1e-9", "-o", tmp_path / "e", home=tmp_path)
+        assert refused.returncode == 1 and b"more than --max-cost" in refused.stderr
+        assert not server.requests and not (tmp_path / "e").exists()
+
+
+def test_killed_run_sends_only_the_rest(tmp_path: Path) -> None:
+    table = tmp_path / "t.tsv"
+    rows = [f"G{number}\tgene text {number}" for number in range(2_100)]
+    table.write_text("\n".join(["symbol\ttext", *rows]) + "\n")
+    genes = tmp_path / "d.h5ad"
+    words: list[object] = ["--genes", table, "--table", table, "--column", "symbol", "-o", genes]
+    assert run("fetch-descriptions", *words, home=tmp_path).returncode == 0
+    seen: list[Request] = []
+
+    def answer(request: Request) -> Reply:
+        seen.append(request)
+        return embeddings_server(request) if len(seen) == 1 else Reply(b"", delay=30)
+
+    output = tmp_path / "e.h5ad"
+    with serving(answer) as server:
+        words = [genes, *server_words(server.url, "--concurrent", 1), "-o", output]
+        cache = tmp_path / "cache/screader/embeddings.sqlite"
+        with subprocess.Popen(command(TOOL, *words), env=environment(tmp_path)) as process:
+            deadline = time.monotonic() + 60
+            while len(seen) < 2 and time.monotonic() < deadline:
+                time.sleep(0.05)
+            time.sleep(0.5)
+            os.kill(process.pid, signal.SIGKILL)
+        assert cache.exists() and not output.exists()
+        server.requests.clear()
+        server.answer = embeddings_server
+        assert run(TOOL, *words, home=tmp_path).returncode == 0
+        assert sent_texts(server.requests) == [f"gene text {one}" for one in range(2_048, 2_100)]
+    with h5py.File(output) as file:
+        assert np.array_equal(file["X"][2_099], vector_of("gene text 2099"))
+
+
+def test_packaged_model_repeats_and_pipes(tmp_path: Path, descriptions: Path) -> None:
+    try:
+        model_folder()
+    except ScReaderError as error:
+        pytest.skip(str(error))
+    first = run(TOOL, descriptions, "-o", tmp_path / "e.h5ad", home=tmp_path)
+    assert first.returncode == 0, first.stderr
+    piped = run(TOOL, home=tmp_path, stdin=descriptions.read_bytes())
+    assert piped.stdout == (tmp_path / "e.h5ad").read_bytes()
+    assert b"1 genes have no vector of their own and get the mean vector." in piped.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        pytest.param(["--provider", "hidden-states"], "needs a model", id="no-model"),
+        pytest.param(["--model", "/no/such/folder"], "no folder with a model", id="no-folder"),
+        pytest.param(["--dimensions", "3"], "--dimensions is for --provider openai", id="dims"),
+        pytest.param(["--provider", "openai"], "OPENAI_API_KEY is not set", id="no-key"),
+        pytest.param(["--missing", "error"], "1 genes have no text", id="missing"),
+        pytest.param(["--base-url", "http://a:b@c"], "holds credentials", id="credentials"),
+    ],
+)
+def test_wrong_use_is_one_line(
+    tmp_path: Path, descriptions: Path, words: list[str], message: str
+) -> None:
+    done = run(TOOL, descriptions, *words, "-o", tmp_path / "e", home=tmp_path)
+    told = done.stderr.decode().strip()
+    assert done.returncode == 1
+    assert message in told and "\n" not in told
+    assert not (tmp_path / "e").exists()
+
+
+def test_other_inputs_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("INS\n")
+    for stdin, name, message in (
+        (b"", tmp_path / "text", "is not an HDF5 file"),
+        (b"", tmp_path / "nothing", "no such file"),
+        (b"", tmp_path, "is a folder"),
+        (b"INS", "-", "standard input: is not an HDF5 file"),
+    ):
+        done = run(TOOL, name, "-o", tmp_path / "e", home=tmp_path, stdin=stdin)
+        assert done.returncode == 1 and message in done.stderr.decode()

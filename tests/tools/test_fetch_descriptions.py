@@ -1,0 +1,195 @@
+"""``fetch-descriptions`` as its users type it."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import anndata
+import h5py
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "genes"))
+
+from fake_ncbi import FakeDatasets, FakeEutils, fetched_ids, many_genes
+from loopback import Reply, Request, serving
+from real_data import real
+from running import command, environment, leaks, run
+
+TOOL = "fetch-descriptions"
+KEY = "a-planted-key-0123456789"
+
+
+def column(path: Path, name: str) -> list[str]:
+    with h5py.File(path) as file:
+        element = file["obs"][name]
+        if isinstance(element, h5py.Group):
+            categories = element["categories"].asstr()[()]
+            return [str(categories[code]) for code in element["codes"][()]]
+        return [str(value) for value in element.asstr()[()]]
+
+
+def test_list_from_standard_input(tmp_path: Path) -> None:
+    output, unmatched = tmp_path / "d.h5ad", tmp_path / "u.tsv"
+    names = b"INS\nGCG\nINS\nAIM1\nnothing\nENSG00000254647.4\n"
+    done = run(TOOL, "-o", output, "--unmatched", unmatched, home=tmp_path, stdin=names)
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert column(output, "id") == ["INS", "GCG", "AIM1", "nothing", "ENSG00000254647.4"]
+    assert column(output, "symbol") == ["INS", "GCG", "AIM1", "nothing", "INS"]
+    assert column(output, "source") == ["ncbi", "ncbi", "none", "none", "ncbi"]
+    assert column(output, "matched_by")[2:] == ["ambiguous", "none", "ensembl_id"]
+    told = done.stderr.decode()
+    assert "3 of 5 genes matched (symbol 2, ensembl id 1)." in told
+    assert "1 repeated name left out" in told
+    rows = [line.split("\t") for line in unmatched.read_text().splitlines()]
+    assert rows[0] == ["id", "reason", "candidates"]
+    assert rows[1][:2] == ["AIM1", "ambiguous"] and "CRYBG1 (202)" in rows[1][2]
+    assert rows[2] == ["nothing", "unknown", ""]
+    assert len(anndata.read_h5ad(output)) == 5
+
+
+def test_pipe_and_file_give_the_same_bytes(tmp_path: Path) -> None:
+    cells = tmp_path / "c.h5ad"
+    anndata.AnnData(
+        np.ones((2, 3), np.float32), var={"index": ["TTR", "HLA.A", "IAPP"]}
+    ).write_h5ad(cells)
+    adata = anndata.read_h5ad(cells)
+    adata.var_names = ["TTR", "HLA.A", "IAPP"]
+    adata.write_h5ad(cells)
+    output = tmp_path / "d.h5ad"
+    done = run(TOOL, "--genes", cells, "-o", output, home=tmp_path)
+    assert done.returncode == 0, done.stderr
+    piped = run(TOOL, home=tmp_path, stdin=cells.read_bytes())
+    assert piped.stdout == output.read_bytes()
+    assert column(output, "symbol") == ["TTR", "HLA-A", "IAPP"]
+
+
+def test_user_table_before_the_packaged_facts(tmp_path: Path) -> None:
+    table = tmp_path / "t.tsv"
+    table.write_text("symbol\ttext\nINS\tMy insulin.\nMYGENE\tMade up.\n")
+    output = tmp_path / "d.h5ad"
+    words = ["--source", "table", "--source", "packaged", "--table", table, "-o", output]
+    done = run(TOOL, *words, home=tmp_path, stdin=b"INS\nMYGENE\nGCG\n")
+    assert done.returncode == 0, done.stderr
+    assert column(output, "text") == ["My insulin.", "Made up.", "GCG. glucagon. protein-coding."]
+    assert column(output, "source") == ["user", "user", "ncbi"]
+
+
+@pytest.mark.parametrize(
+    ("words", "stdin", "message"),
+    [
+        pytest.param([], b"", "standard input: is empty", id="empty-input"),
+        pytest.param([], b"\n\n", "standard input: names no gene", id="no-gene"),
+        pytest.param([], b"\x00\x01", "neither text nor HDF5", id="binary"),
+        pytest.param(["--genes", "nowhere.txt"], b"", "nowhere.txt: no such file", id="missing"),
+        pytest.param(["--organism", "mouse"], b"Ins1\n", "no facts of genes of Mus", id="organism"),
+        pytest.param(["--fields", "x"], b"INS\n", "'x' is no field", id="field"),
+        pytest.param(["--source", "table"], b"INS\n", "Give --table FILE", id="no-table"),
+        pytest.param(["--gene-info", "nowhere"], b"INS\n", "nowhere: no such file", id="no-info"),
+    ],
+)
+def test_wrong_use_is_one_line(
+    tmp_path: Path, words: list[str], stdin: bytes, message: str
+) -> None:
+    output = tmp_path / "d.h5ad"
+    done = run(TOOL, *words, "-o", output, home=tmp_path, stdin=stdin)
+    told = done.stderr.decode().strip()
+    assert done.returncode == 1
+    assert message in told and "\n" not in told
+    assert not output.exists()
+
+
+def test_bulk_files_are_downloaded_once(tmp_path: Path) -> None:
+    import gzip
+
+    from test_bulk import HEADER, INS, SUMMARY
+
+    contents = {
+        "/GENE_INFO/Mammalia/Homo_sapiens.gene_info.gz": gzip.compress((HEADER + INS).encode()),
+        "/gene_summary.gz": gzip.compress(SUMMARY.encode()),
+    }
+    with serving(lambda request: Reply(contents[request.path])) as server:
+        words = ["--source", "ncbi-files", "--files-url", server.url, "--cache", tmp_path / "k"]
+        server.faults = [Reply(b"", status=503), Reply(b"x" * 50, cut=True)]
+        for output in ("a", "b"):
+            done = run(TOOL, *words, "-o", tmp_path / output, home=tmp_path, stdin=b"INS\n")
+            assert done.returncode == 0, done.stderr
+        assert len(server.requests) == 4
+        server.faults = [Reply(b"<html>")]
+        done = run(TOOL, *words, "--refresh", home=tmp_path, stdin=b"INS\n")
+    assert b"other than a whole gzip file" in done.stderr
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert column(tmp_path / "a", "summary") == ["Hormone."]
+    note = (tmp_path / "k/ncbi-files/gene_summary.gz.json").read_text()
+    assert '"sha256"' in note and '"downloaded"' in note
+
+
+def test_killed_run_resumes_and_leaves_no_key(tmp_path: Path) -> None:
+    genes = many_genes(70)
+    fake = FakeEutils(genes)
+    stalled: list[Request] = []
+
+    def answer(request: Request) -> Reply:
+        if request.path.endswith("efetch.fcgi") and len(fetched_ids([*stalled, request])) > 40:
+            return Reply(b"", delay=30)
+        if request.path.endswith("efetch.fcgi"):
+            stalled.append(request)
+        return fake(request)
+
+    output = tmp_path / "d.h5ad"
+    names = "".join(f"{gene.symbol}\n" for gene in genes).encode()
+    genes_file = tmp_path / "g.txt"
+    genes_file.write_bytes(names)
+    with serving(answer) as server:
+        words = ["--source", "eutils", "--eutils-url", server.url, "--genes", genes_file]
+        words += ["-o", output, "--verbose"]
+        with subprocess.Popen(
+            command(TOOL, *words),
+            env=environment(tmp_path, NCBI_API_KEY=KEY),
+            stderr=subprocess.PIPE,
+        ) as process:
+            deadline = time.monotonic() + 60
+            while len(fetched_ids(server.requests)) <= 40 and time.monotonic() < deadline:
+                time.sleep(0.05)
+            os.kill(process.pid, signal.SIGKILL)
+        assert not output.exists()
+        server.requests.clear()
+        server.answer = fake
+        server.faults = [Reply(KEY.encode(), status=500)]
+        done = run(TOOL, *words, home=tmp_path, NCBI_API_KEY=KEY)
+        assert done.returncode == 0, done.stderr
+        assert fetched_ids(server.requests)[-30:] == [gene.gene_id for gene in genes[40:]]
+        assert len(set(fetched_ids(server.requests))) == 30
+        assert server.most_in_a_second() <= 10
+    assert column(output, "summary") == [gene.summary for gene in genes]
+    assert leaks(KEY, tmp_path, done.stderr, done.stdout) == []
+    assert not list(tmp_path.glob(".*partial"))
+
+
+def test_datasets_from_the_command_line(tmp_path: Path) -> None:
+    with serving(FakeDatasets()) as server:
+        words = ["--source", "datasets", "--datasets-url", server.url, "-o", tmp_path / "d"]
+        done = run(TOOL, *words, home=tmp_path, stdin=b"INS\n", NCBI_API_KEY=KEY)
+        assert done.returncode == 0, done.stderr
+        headers = {k.lower(): v for k, v in server.requests[0].headers.items()}
+        assert headers["api-key"] == KEY
+    assert column(tmp_path / "d", "full_name") == ["insulin"]
+    assert leaks(KEY, tmp_path, done.stderr) == []
+
+
+@pytest.mark.slow
+def test_real_cells_offline(tmp_path: Path) -> None:
+    cells = real("baron_human.h5ad")
+    first, second = (run(TOOL, "--genes", cells, home=tmp_path) for _ in range(2))
+    assert first.returncode == 0, first.stderr
+    assert first.stdout == second.stdout
+    with h5py.File(io.BytesIO(first.stdout)) as file:
+        texts = file["obs/text"].asstr()[()]
+    assert len(texts) == 20_125
+    assert sum(bool(text) for text in texts) > 20_000
