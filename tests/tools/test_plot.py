@@ -1,0 +1,239 @@
+"""``plot`` as its users type it."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "figures"))
+
+from figure_files import Case, write_cells, write_predictions, write_reader
+from screader_tools.plot import SUBCOMMANDS, main
+from screader_tools.plot_options import Size
+from screader_tools.plot_spelling import spelling
+
+from screader_lib import __version__
+
+BEGINNINGS = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
+PICTURES = ("umap", "confusion", "metrics", "calibration", "training")
+CASE = Case(cells=30)
+
+
+def plot(*words: str | Path, stdin: Path | None = None) -> Result:
+    text = [str(word) for word in words]
+    return CliRunner().invoke(main, text, input=stdin.read_bytes() if stdin else None)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Predictions, cells, a reader, and coordinates, so that no test waits for UMAP."""
+    predictions = write_predictions(tmp_path / "p.h5ad", CASE)
+    write_predictions(tmp_path / "q.h5ad", Case(cells=30, method="genept", seed=5))
+    write_cells(tmp_path / "c.h5ad", CASE)
+    write_reader(tmp_path / "r.h5")
+    lines = ["panel\tcell\tumap_1\tumap_2"]
+    for panel in ("after scReader", "before reading (mean gene embedding)", "after GenePT"):
+        lines += [f"{panel}\tcell-{number}\t{number}\t{number**2}" for number in range(CASE.cells)]
+    (tmp_path / "umap.tsv").write_text("\n".join(lines) + "\n")
+    assert predictions.exists()
+    return tmp_path
+
+
+def words(picture: str, folder: Path) -> list[str | Path]:
+    """The input of a picture, and what saves time."""
+    if picture == "training":
+        return [picture, folder / "r.h5"]
+    more = ["--coordinates", folder / "umap.tsv"] if picture == "umap" else []
+    return [picture, folder / "p.h5ad", *more]
+
+
+@pytest.mark.parametrize("form", BEGINNINGS)
+@pytest.mark.parametrize("picture", PICTURES)
+def test_every_picture_in_every_format_twice_alike(picture: str, form: str, folder: Path) -> None:
+    output, data = folder / f"x.{form}", folder / "x.tsv"
+    seen = set()
+    for _ in range(2):
+        result = plot(*words(picture, folder), "-o", output, "--data", data, "--dpi", "50")
+        assert result.exit_code == 0, result.stderr
+        seen.add(hashlib.sha256(output.read_bytes() + data.read_bytes()).hexdigest())
+    assert output.read_bytes().startswith(BEGINNINGS[form])
+    assert len(data.read_text().splitlines()) > 4
+    assert len(seen) == 1
+
+
+@pytest.mark.parametrize("picture", PICTURES)
+def test_a_pipe_in_and_out(picture: str, folder: Path) -> None:
+    given = words(picture, folder)
+    result = plot(picture, *given[2:], "--format", "svg", stdin=Path(given[1]))
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout_bytes.startswith(b"<?xml")
+    assert plot(*given, "-o", folder / "x.svg").exit_code == 0
+    assert (folder / "x.svg").read_bytes() == result.stdout_bytes
+
+
+def test_a_pipe_without_a_format_is_png(folder: Path) -> None:
+    assert plot("metrics", folder / "p.h5ad").stdout_bytes.startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("picture", ["confusion", "metrics", "calibration", "umap"])
+def test_files_side_by_side_under_names_of_ones_own(picture: str, folder: Path) -> None:
+    both = [folder / "q.h5ad", folder / "p.h5ad", "--name", "old & <b>", "--name", "new"]
+    if picture == "umap":
+        text = (folder / "umap.tsv").read_text()
+        text = text.replace("after GenePT", "after old & <b>").replace(
+            "after scReader", "after new"
+        )
+        (folder / "umap.tsv").write_text(text)
+        both += ["--coordinates", folder / "umap.tsv", "--cells", folder / "c.h5ad"]
+    data = folder / "x.tsv"
+    result = plot(picture, *both, "-o", folder / "x.svg", "--data", data)
+    assert result.exit_code == 0, result.stderr
+    named = {line.split("\t")[0].removeprefix("after ") for line in data.read_text().splitlines()}
+    assert {"old & <b>", "new"} <= named
+
+
+def test_coordinates_saved_give_the_same_picture(folder: Path) -> None:
+    few = write_predictions(folder / "few.h5ad", Case(cells=9))
+    saved, one, two = folder / "k.npz", folder / "1.png", folder / "2.png"
+    result = plot("umap", few, "--save-coordinates", saved, "-o", one)
+    assert result.exit_code == 0, result.stderr
+    assert plot("umap", few, "--coordinates", saved, "-o", two).exit_code == 0
+    assert one.read_bytes() == two.read_bytes()
+
+
+def test_options_change_the_picture(folder: Path) -> None:
+    base = ["metrics", folder / "p.h5ad", "--format", "svg"]
+    plain = plot(*base).stdout_bytes
+    for more in (["--size", "5x3"], ["--title", "A title"], ["--palette", "Set2"]):
+        result = plot(*base, *more)
+        assert result.exit_code == 0, result.stderr
+        assert result.stdout_bytes != plain
+    small, large = (plot(*base[:2], "--dpi", dpi).stdout_bytes for dpi in ("50", "100"))
+    width = [int.from_bytes(png[16:20], "big") for png in (small, large)]
+    assert width[1] == 2 * width[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "inches"),
+    [("7x5", (7, 5)), ("25.4x50.8mm", (1, 2)), ("2.54×5.08 cm", (1, 2)), ("3X4in", (3, 4))],
+)
+def test_sizes(text: str, inches: tuple[float, float]) -> None:
+    assert Size().convert(text, None, None) == pytest.approx(inches)
+
+
+USAGE = {
+    "size": ["--size", "large"],
+    "huge": ["--size", "9000x1"],
+    "format": ["-o", "x.jpeg"],
+    "same": ["-o", "x.png", "--data", "./x.png"],
+    "names": ["--name", "a", "--name", "b", "-o", "x.png"],
+    "input": ["-o", "p.h5ad", "--format", "png"],
+    "both": ["-o", "-", "--data", "-"],
+}
+
+
+@pytest.mark.parametrize("wrong", USAGE.values(), ids=USAGE.keys())
+def test_wrong_usage_is_exit_2(
+    wrong: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    before = sorted(folder.iterdir())
+    result = plot("metrics", "p.h5ad", *wrong)
+    assert result.exit_code == 2, result.output
+    assert sorted(folder.iterdir()) == before
+
+
+FAILURES = {
+    "kind": (["metrics", "c.h5ad"], "is a cells file, wanted predictions"),
+    "missing": (["metrics", "nothing.h5ad"], "no such file"),
+    "text": (["metrics", "umap.tsv"], "is not an HDF5 file"),
+    "folder": (["metrics", "p.h5ad", "-o", "no/where/x.png"], "no such folder"),
+    "column": (["umap", "p.h5ad", "--color", "x"], "no column 'x'"),
+    "palette": (["metrics", "p.h5ad", "--palette", "x"], "--palette: 'x'"),
+    "colours": (["confusion", "p.h5ad", "--palette", "x"], "no colour map 'x'"),
+    "coordinates": (["umap", "p.h5ad", "--coordinates", "p.h5ad"], "p.h5ad: "),
+    "no_coordinates": (["umap", "p.h5ad", "--coordinates", "no.tsv"], "no.tsv: "),
+    "pixels": (["metrics", "p.h5ad", "--size", "100x100", "--dpi", "2400"], "pixels"),
+    "report": (["report", "p.h5ad", "--metrics", "umap.tsv"], "is not JSON"),
+    "no_report": (["report", "p.h5ad", "--metrics", "no.json"], "no.json: "),
+    "reader": (["training", "p.h5ad"], "wanted reader"),
+}
+
+
+@pytest.mark.parametrize(("given", "message"), FAILURES.values(), ids=FAILURES.keys())
+def test_failures_are_one_line_and_leave_nothing(
+    given: list[str], message: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    before = sorted(folder.iterdir())
+    output = [] if "-o" in given else ["-o", "x.png"]
+    result = (
+        plot(*given, *output, "--data", "x.tsv")
+        if given[0] != "report"
+        else plot(*given, "-o", "x.html")
+    )
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"plot {given[0]}: error: ")
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert sorted(folder.iterdir()) == before
+
+
+def test_a_failure_leaves_the_old_picture(folder: Path) -> None:
+    output = folder / "x.png"
+    output.write_text("old")
+    assert plot("metrics", folder / "c.h5ad", "-o", output).exit_code == 1
+    assert output.read_text() == "old"
+
+
+def test_the_report_from_all_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from screader_lib.figures import umap_panels
+
+    monkeypatch.setattr(
+        umap_panels, "project", lambda vectors, *_: np.zeros((vectors.rows, 2), np.float32)
+    )
+    files = ["--reader", folder / "r.h5", "--cells", folder / "c.h5ad"]
+    result = plot("report", folder / "p.h5ad", *files, "--title", "<Mine>", "-o", folder / "x.html")
+    assert result.exit_code == 0, result.stderr
+    text = (folder / "x.html").read_text("utf-8")
+    assert "<h1>&lt;Mine&gt;</h1>" in text
+    assert "build-cells --genes-per-cell 20 -o cells.h5ad" in text
+
+
+@pytest.mark.parametrize("name", SUBCOMMANDS)
+def test_each_subcommand_explains_itself(name: str) -> None:
+    result = plot(name, "--help")
+    assert result.exit_code == 0
+    assert f"$ plot {name} " in result.output
+    assert plot(name, "--version").output == f"plot {name} {__version__}\n"
+
+
+def test_the_group_explains_itself() -> None:
+    result = plot("--help")
+    assert all(f"  {name}" in result.output for name in SUBCOMMANDS)
+    assert "$ plot umap " in result.output
+    assert plot("--version").output == f"plot {__version__}\n"
+    assert plot("nothing").exit_code == 2
+
+
+def test_a_recorded_step_is_spelt_as_the_tool_has_it() -> None:
+    parameters = {"label": "cell_type", "genes_per_cell": 64, "variable_genes": 3000}
+    inputs = {"expression": "counts.h5ad", "embeddings": "genes.h5ad"}
+    assert spelling("build-cells", parameters, inputs) == [
+        "counts.h5ad",
+        "--embeddings",
+        "genes.h5ad",
+        "--label",
+        "cell_type",
+        "--genes-per-cell",
+        "64",
+    ]
+
+
+def test_a_step_of_an_unknown_tool_is_spelt_by_its_parameters() -> None:
+    assert spelling("someones-own", {"depth": 3}, {"in": "x"}) == ["x", "--depth", "3"]
