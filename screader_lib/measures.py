@@ -12,10 +12,10 @@ import numpy as np
 
 CALIBRATION_BINS = 15
 
+Labels = Sequence[str] | np.ndarray
 
-def confusion_matrix(
-    true: Sequence[str], predicted: Sequence[str], labels: Sequence[str]
-) -> np.ndarray:
+
+def confusion_matrix(true: Labels, predicted: Labels, labels: Labels) -> np.ndarray:
     """Counts int64 (labels, labels): rows true, columns predicted; other labels raise KeyError."""
     place = {label: number for number, label in enumerate(labels)}
     matrix = np.zeros((len(labels), len(labels)), np.int64)
@@ -25,7 +25,7 @@ def confusion_matrix(
     return matrix
 
 
-def occurring(true: Sequence[str], predicted: Sequence[str]) -> list[str]:
+def occurring(true: Labels, predicted: Labels) -> list[str]:
     """Labels among true or predicted ones, sorted."""
     return sorted(set(true) | set(predicted))
 
@@ -34,7 +34,7 @@ def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
     return np.divide(above, below, out=np.zeros(len(above)), where=below > 0)
 
 
-def per_label(true: Sequence[str], predicted: Sequence[str]) -> dict[str, dict[str, float]]:
+def per_label(true: Labels, predicted: Labels) -> dict[str, dict[str, float]]:
     """Label → precision, recall, f1 and number of true cells."""
     labels = occurring(true, predicted)
     matrix = confusion_matrix(true, predicted, labels)
@@ -52,7 +52,7 @@ def per_label(true: Sequence[str], predicted: Sequence[str]) -> dict[str, dict[s
     }
 
 
-def scores(true: Sequence[str], predicted: Sequence[str]) -> dict[str, float]:
+def scores(true: Labels, predicted: Labels) -> dict[str, float]:
     """Accuracy, balanced accuracy, and precision, recall, F1 as macro and weighted averages."""
     if not len(true):
         return {}

@@ -13,6 +13,8 @@ from screader_lib.command_line.run import Run
 from screader_lib.command_line.tool import tool
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from screader_lib.cells.building import Embeddings, Known
     from screader_lib.exchange.opening import ExchangeFile
 
@@ -119,7 +121,7 @@ def main(
         )
         columns.found_in(source.obs, shown)
         genes = stack.enter_context(run.open(embeddings, "gene-embeddings"))
-        inputs = {"expression": path, "embeddings": genes}
+        inputs: dict[str, ExchangeFile | Path] = {"expression": path, "embeddings": genes}
         known = None
         if like is not None:
             other = stack.enter_context(run.open(like, "cells", "reader"))

@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import click
+
+from screader_lib.command_line.run import Run
+from screader_lib.command_line.tool import tool
 from screader_tools.plot_options import (
     looks,
     name_option,
@@ -14,9 +17,6 @@ from screader_tools.plot_options import (
     target,
     write,
 )
-
-from screader_lib.command_line.run import Run
-from screader_lib.command_line.tool import tool
 
 
 @tool(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from screader_lib.command_line.run import Run
+from screader_lib.command_line.tool import tool
 from screader_tools.plot_options import (
     TYPE_PALETTE,
     looks,
@@ -14,9 +16,6 @@ from screader_tools.plot_options import (
     target,
     write,
 )
-
-from screader_lib.command_line.run import Run
-from screader_lib.command_line.tool import tool
 
 
 @tool(

@@ -5,11 +5,11 @@ from __future__ import annotations
 from contextlib import ExitStack
 
 import click
-from screader_tools.plot_options import TYPE_PALETTE
 
 from screader_lib.command_line.options import FilePath, input_argument, output_option, seed_option
 from screader_lib.command_line.run import Run
 from screader_lib.command_line.tool import tool
+from screader_tools.plot_options import TYPE_PALETTE
 
 
 @tool(
@@ -46,12 +46,11 @@ def main(
     It tells what was done with what, shows all pictures and tables, lists the least sure calls,
     and ends with the commands that repeat it. It asks nothing of the network and prints well.
     """
-    from screader_tools.plot_spelling import spelling
-
     from screader_lib.exchange.writing import replacing
     from screader_lib.figures.calls import Calls
     from screader_lib.figures.report import Inputs, build
     from screader_lib.figures.report_tables import read_metrics
+    from screader_tools.plot_spelling import spelling
 
     destination = run.destination(output)
     with ExitStack() as stack:

@@ -7,9 +7,9 @@ from importlib import import_module
 from typing import Any
 
 import click
-from screader_tools.screader import SUBCOMMANDS
 
 from screader_lib.figures.history import plain_spelling
+from screader_tools.screader import SUBCOMMANDS
 
 
 def spelling(tool: str, parameters: Mapping[str, Any], inputs: Mapping[str, str]) -> list[str]:

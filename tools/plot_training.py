@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from screader_tools.plot_options import looks, picture_options, target, write
-
 from screader_lib.command_line.options import input_argument
 from screader_lib.command_line.run import Run
 from screader_lib.command_line.tool import tool
+from screader_tools.plot_options import looks, picture_options, target, write
 
 
 @tool(

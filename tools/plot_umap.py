@@ -6,6 +6,10 @@ from contextlib import ExitStack, nullcontext
 from typing import Any
 
 import click
+
+from screader_lib.command_line.options import FilePath, OutputPath, seed_option
+from screader_lib.command_line.run import Run
+from screader_lib.command_line.tool import tool
 from screader_tools.plot_options import (
     TYPE_PALETTE,
     looks,
@@ -16,10 +20,6 @@ from screader_tools.plot_options import (
     target,
     write,
 )
-
-from screader_lib.command_line.options import FilePath, OutputPath, seed_option
-from screader_lib.command_line.run import Run
-from screader_lib.command_line.tool import tool
 
 
 @tool(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import click
 
 from screader_lib.command_line.options import FilePath, input_argument, output_option
@@ -68,8 +66,7 @@ def main(
             sequences, restored = CellSequences(opened), read_reader(known)
             check_embedding(sequences, restored, known.name)
             changes = {"precision": precision, "micro_batch_tokens": micro_batch_tokens}
-            given = {key: value for key, value in changes.items() if value is not None}
-            restored.settings = replace(restored.settings, **given)
+            restored.settings = restored.settings.changed(changes)
             trained = methods.restore(restored, prepare(device), llm)
             write_predictions(
                 file,

@@ -12,6 +12,7 @@ from screader_lib.command_line.tool import tool
 from screader_lib.reader.choices import (
     CLASS_WEIGHTS,
     DEVICES,
+    INITIALS,
     METHODS,
     ORDERS,
     POSITIONS,
@@ -19,6 +20,8 @@ from screader_lib.reader.choices import (
     READ_OUTS,
     RECIPES,
     SCALINGS,
+    SCHEDULES,
+    WEIGHED,
 )
 
 
@@ -78,6 +81,16 @@ def _read_outs(context: click.Context, option: click.Parameter, value: str | Non
 @click.option(
     "--scaling", type=click.Choice(SCALINGS), help="What is done to gene embeddings first."
 )
+@click.option(
+    "--weigh",
+    type=click.Choice(WEIGHED),
+    help="Where a gene's weight goes: onto its embedding (as in the paper) or its token.",
+)
+@click.option(
+    "--initial",
+    type=click.Choice(INITIALS),
+    help="First weights: scaled to the LLM's own tokens, or the paper's N(0, 0.02).",
+)
 @click.option("--projector-layers", type=click.IntRange(min=1), help="Layers of the projector.")
 @click.option(
     "--read-out",
@@ -99,6 +112,9 @@ def _read_outs(context: click.Context, option: click.Parameter, value: str | Non
     "--learning-rate", type=click.FloatRange(min=0, min_open=True), help="Highest learning rate."
 )
 @click.option("--warm-up-steps", type=click.IntRange(min=0), help="Steps to reach that rate.")
+@click.option(
+    "--schedule", type=click.Choice(SCHEDULES), help="Learning rate after the warm-up steps."
+)
 @click.option("--weight-decay", type=click.FloatRange(min=0), help="Of AdamW.")
 @click.option("--batch-size", type=click.IntRange(min=1), help="Cells a step.")
 @click.option("--dropout", type=click.FloatRange(0, 1, max_open=True), help="Before the head.")
@@ -129,13 +145,16 @@ def main(
     """Train a reader on labelled CELLS (from build-cells).
 
     The LLM stays frozen; a projector, a cls vector and a classifying head are learnt, and only
-    these are stored. Options without a default come from the recipe; docs/train-reader.md lists
-    its values.
+    these are stored. Options without a default come from the recipe; docs/tools/train-reader.md
+    lists its values.
     """
     from screader_lib.reader.settings import settings_for
 
     settings = settings_for(method, recipe, given)
-    with run.open(cells, "cells") as opened, run.create("reader", output, {"cells": opened}) as file:
+    with (
+        run.open(cells, "cells") as opened,
+        run.create("reader", output, {"cells": opened}) as file,
+    ):
         from screader_lib.cells.reading import CellSequences
         from screader_lib.reader import methods
         from screader_lib.reader.device import prepare

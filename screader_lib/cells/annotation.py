@@ -68,8 +68,8 @@ def annotated(obs: Table, columns: Columns) -> Table:
     taken = {columns.label: "label", columns.ontology: "label_ontology_id", columns.donor: "donor"}
     for key, column in obs.columns.items():
         if taken.get(key) != key:
-            key = key.replace("/", "_")
-            result.columns[f"{key}_input" if key in RESERVED else key] = column
+            kept = key.replace("/", "_")
+            result.columns[f"{kept}_input" if kept in RESERVED else kept] = column
     return result
 
 

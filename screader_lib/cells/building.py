@@ -112,11 +112,10 @@ class CellBuilder:
         start = place = 0
         total = int(self.chosen.sum())
         with self.reporter.progress(task, total, "cells") as advance:
-            for block in self.expression.blocks():
-                chosen = self.chosen[start : start + block.shape[0]]
-                start += block.shape[0]
-                if not chosen.all():
-                    block = block[chosen]
+            for whole in self.expression.blocks():
+                chosen = self.chosen[start : start + whole.shape[0]]
+                start += whole.shape[0]
+                block = whole if chosen.all() else whole[chosen]
                 if self.value_kind == "auto":
                     self.value_kind = value_scale.recognise(block, self.expression.name)
                     self.reporter.say(f"values are taken as {self.value_kind}.")
@@ -173,9 +172,7 @@ class CellBuilder:
         self._write_embedding(file, rows)
         width = min(self.construction.genes_per_cell, len(rows))
         shape = (len(obs), width)
-        index = encoding.create_rows(
-            file["obsm"], "gene_index", shape, np.int32, ROWS_PER_CHUNK
-        )
+        index = encoding.create_rows(file["obsm"], "gene_index", shape, np.int32, ROWS_PER_CHUNK)
         weight = encoding.create_rows(
             file["obsm"], "gene_weight", shape, np.float32, ROWS_PER_CHUNK
         )

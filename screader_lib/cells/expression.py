@@ -78,8 +78,7 @@ def check_compressed(group: h5py.Group, rows: int, columns: int, name: str) -> N
     )
     if not sound:
         raise ScReaderError(
-            f"{group.name} is damaged: indptr, indices and data do not fit "
-            f"{rows:,} × {columns:,}.",
+            f"{group.name} is damaged: indptr, indices and data do not fit {rows:,} × {columns:,}.",
             file=name,
         )
 

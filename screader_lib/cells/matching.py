@@ -30,7 +30,7 @@ class GeneMatch:
 
 def without_version(name: str) -> str:
     """An Ensembl id without its version; other names as they are."""
-    return name.split(".")[0] if ENSEMBL.match(name) else name
+    return name.split(".", maxsplit=1)[0] if ENSEMBL.match(name) else name
 
 
 def _unique(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:
@@ -53,6 +53,7 @@ def _aliases(genes: Table) -> Iterable[tuple[str, int]]:
 
 def lookups(genes: Table) -> dict[str, Mapping[str, int]]:
     """Ways to find an embedded gene, best first: way → name → row."""
+
     def by(column: str) -> dict[str, int]:
         return _unique((name, row) for row, name in enumerate(genes.strings(column)))
 
@@ -86,8 +87,8 @@ def match_genes(names: np.ndarray, genes: Table) -> GeneMatch:
 
 def likely_reason(names: np.ndarray, genes: Table) -> str:
     """Why so few genes match, as far as the names tell."""
-    ensembl_in = np.mean([bool(ENSEMBL.match(name)) for name in names[:1000]] or [0])
-    ensembl_known = np.mean([bool(value) for value in genes.strings("ensembl_id")] or [0])
+    ensembl_in = np.mean([bool(ENSEMBL.match(name)) for name in names[:1000]] or [False])
+    ensembl_known = np.mean([bool(value) for value in genes.strings("ensembl_id")] or [False])
     if ensembl_in > 0.5 and ensembl_known < 0.5:
         return "The cells name genes by Ensembl id, the embeddings by symbol: use --gene-column."
     folded = {name.lower() for name in genes.index}

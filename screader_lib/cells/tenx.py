@@ -40,9 +40,7 @@ class TenxH5Expression(Expression):
         features = self.group.get("features", self.group)
         names = "name" if "name" in features else "gene_names"
         ids = "id" if "id" in features else "genes"
-        all_genes = Table(
-            read_strings(features[names]), {"gene_ids": read_strings(features[ids])}
-        )
+        all_genes = Table(read_strings(features[names]), {"gene_ids": read_strings(features[ids])})
         self.obs = Table(read_strings(self.group["barcodes"]))
         check_compressed(self.group, len(self.obs), len(all_genes), name)
         self.kept = np.arange(len(all_genes))

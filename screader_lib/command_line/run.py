@@ -127,6 +127,6 @@ def _same_file(one: str, other: str) -> bool:
     if STANDARD in (one, other):
         return False
     try:
-        return os.path.samefile(one, other)
+        return Path(one).samefile(other)
     except OSError:
-        return os.path.abspath(one) == os.path.abspath(other)
+        return Path(one).absolute() == Path(other).absolute()

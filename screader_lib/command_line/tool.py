@@ -31,7 +31,7 @@ class Failure(click.ClickException):
     def __init__(self, tool: str, message: str, exit_code: int = 1) -> None:
         super().__init__(message)
         self.tool = tool
-        self.exit_code = exit_code
+        self.exit_code = exit_code  # type: ignore[misc]
 
     def show(self, file: Any = None) -> None:
         click.echo(f"{self.tool}: error: {self.message}", file=file or sys.stderr)

@@ -156,5 +156,7 @@ def read_table(group: h5py.Group) -> Table:
 
 def plain(mapping: Mapping[str, Any]) -> dict[str, Any]:
     """A mapping with numpy scalars turned into Python's, for JSON."""
-    return {key: value.item() if isinstance(value, np.generic) else value
-            for key, value in mapping.items()}
+    return {
+        key: value.item() if isinstance(value, np.generic) else value
+        for key, value in mapping.items()
+    }

@@ -11,7 +11,9 @@ from pathlib import Path
 import h5py
 
 from screader_lib.errors import ScReaderError
-from screader_lib.exchange import provenance, safety, validation
+from screader_lib.exchange import provenance as provenance_module
+from screader_lib.exchange import safety, validation
+from screader_lib.exchange.provenance import Provenance, Record
 from screader_lib.exchange.schema import KINDS, ROOT_KIND, ROOT_VERSION, Schema, load
 
 
@@ -35,15 +37,15 @@ class ExchangeFile:
     @cached_property
     def sha256(self) -> str:
         """SHA-256 of the whole file, hexadecimal."""
-        return provenance.sha256_of(self.path)
+        return provenance_module.sha256_of(self.path)
 
     @property
-    def provenance(self) -> provenance.Provenance:
+    def provenance(self) -> Provenance:
         """Which tool made it, from what."""
-        return provenance.read(self.file)
+        return provenance_module.read(self.file)
 
     @property
-    def steps(self) -> tuple[provenance.Record, ...]:
+    def steps(self) -> tuple[Record, ...]:
         """All steps up to and including the one that made this file, oldest first."""
         own = self.provenance
         return (*own.history, own.record)

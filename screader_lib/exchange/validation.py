@@ -147,9 +147,7 @@ class _Check:
                 return
 
 
-def _first_wrong(
-    element: Element, values: np.ndarray, limit: int | None
-) -> tuple[int, str] | None:
+def _first_wrong(element: Element, values: np.ndarray, limit: int | None) -> tuple[int, str] | None:
     tests: list[tuple[np.ndarray, str]] = []
     if element.finite:
         tests.append((~np.isfinite(values), "is not finite"))

@@ -18,3 +18,6 @@ CLASS_WEIGHTS = ("none", "root", "balanced")
 PRECISIONS = ("auto", "float32", "bfloat16")
 DEVICES = ("auto", "cpu", "cuda")
 PACKAGED = "packaged"
+WEIGHED = ("token", "embedding")
+INITIALS = ("scaled", "paper")
+SCHEDULES = ("cosine", "constant")

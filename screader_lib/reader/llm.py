@@ -91,11 +91,11 @@ def load_llm(
     total = model.config.num_hidden_layers
     layers = min(layers or total, total)
     if layers < total:
-        model.layers = model.layers[:layers]
+        model.layers = model.layers[:layers]  # type: ignore[index]
         model.norm = torch.nn.Identity()
         model.config.num_hidden_layers = layers
     model.eval().requires_grad_(False).to(device)
-    table = model.get_input_embeddings().weight
+    table: Any = model.get_input_embeddings().weight
     tokens = _tokens(source, instruction).to(table.device)
     weights = _weights(source, random_seed)
     identity = Identity(

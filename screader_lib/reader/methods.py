@@ -52,11 +52,12 @@ def train(task: Task) -> Trained:
             file=task.cells.opened.name,
             remedy="Build the cells with --weight log.",
         )
-    control = {"genept-w": GenePTw, "logistic": LogisticOnExpression, "majority": Majority}
-    return control[method].train(task)
+    if method == "majority":
+        return Majority.train(task)
+    return GenePTw.train(task) if method == "genept-w" else LogisticOnExpression.train(task)
 
 
-def _llm(settings: Settings, device: str):  # noqa: ANN202 - the type needs torch
+def _llm(settings: Settings, device: str):
     from screader_lib.reader.llm import load_llm
 
     return load_llm(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -51,9 +52,7 @@ class Projector(nn.Module):
     def __init__(self, features: int, hidden: int, layers: int) -> None:
         super().__init__()
         sizes = [features, *[hidden] * layers]
-        self.layers = nn.ModuleList(
-            nn.Linear(one, other) for one, other in zip(sizes, sizes[1:], strict=False)
-        )
+        self.layers = nn.ModuleList(nn.Linear(one, other) for one, other in pairwise(sizes))
 
     def forward(self, values: Tensor) -> Tensor:
         for number, layer in enumerate(self.layers):

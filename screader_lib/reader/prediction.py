@@ -69,14 +69,15 @@ def write_predictions(
     Cells below ``min_confidence`` and cells without a known gene are unassigned.
     """
     obsm = encoding.write_group(file, "obsm")
-    probabilities = vectors = None
+    probabilities: h5py.Dataset | None = None
+    vectors: h5py.Dataset | None = None
     calls = Calls.empty(len(cells))
     everything = np.arange(len(cells))
     with reporter.progress("Predicting", len(cells), "cells") as advance:
         for rows in row_blocks(everything):
             logits, block_vectors = trained.outputs(cells, rows)
             probability = softmax(logits, restored.temperature)
-            if probabilities is None:
+            if probabilities is None or vectors is None:
                 shape = (len(cells), probability.shape[1])
                 probabilities = encoding.create_rows(obsm, "probability", shape, np.float32, 1024)
                 shape = (len(cells), block_vectors.shape[1])

@@ -167,8 +167,8 @@ class _Trainer:
     @torch.inference_mode()
     def measure(self, parts: tuple[str, ...]) -> None:
         """Measure mean and spread of read-outs on some training cells, once."""
-        if self.settings.initial == "paper":
-            return
+        if self.settings.scaling == "none":
+            return  # the paper standardises nothing
         self.model.eval()
         found: dict[str, list[Tensor]] = {part: [] for part in parts}
         for rows in self.reader.micro_batches(self.task.cells, self._sample()):
@@ -176,8 +176,8 @@ class _Trainer:
             for part, values in self.model.parts(self.features, batch, parts).items():
                 if part in found:
                     found[part].append(values)
-        for part, values in found.items():
-            self.model.standardise[part].fit(torch.cat(values))
+        for part, blocks in found.items():
+            self.model.standardise[part].fit(torch.cat(blocks))  # type: ignore[operator]
 
     def run(self, stage: str, wanted: tuple[str, ...], epochs: int, rate: float) -> None:
         """Train ``epochs`` epochs on the read-outs ``wanted``."""

@@ -13,11 +13,11 @@ from click.testing import CliRunner, Result
 sys.path.insert(0, str(Path(__file__).parents[1] / "figures"))
 
 from figure_files import Case, write_cells, write_predictions, write_reader
+
+from screader_lib import __version__
 from screader_tools.plot import SUBCOMMANDS, main
 from screader_tools.plot_options import Size
 from screader_tools.plot_spelling import spelling
-
-from screader_lib import __version__
 
 BEGINNINGS = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
 PICTURES = ("umap", "confusion", "metrics", "calibration", "training")

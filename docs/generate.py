@@ -1,0 +1,77 @@
+"""Make the generated pages of this folder, or check that they are up to date.
+
+python docs/generate.py           write them
+python docs/generate.py --check   exit status 1 where one is stale
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from pathlib import Path
+
+from screader_lib.command_line import pages
+from screader_lib.exchange import documentation
+from screader_lib.exchange.schema import KINDS, load
+from screader_lib.reader.choices import RECIPES
+from screader_lib.reader.settings import settings_for
+from screader_tools.screader import SUBCOMMANDS
+
+HERE = Path(__file__).parent
+
+
+def recipes() -> str:
+    """The recipes' values as a table."""
+    by_recipe = {name: settings_for("screader", name, {}).to_json() for name in RECIPES}
+    lines = ["## Recipes", "", f"| setting | {' | '.join(RECIPES)} |", "|---|" + "---|" * 2]
+    for key in by_recipe["default"]:
+        if key in ("method", "seed"):
+            continue
+        values = " | ".join(_shown(by_recipe[name][key]) for name in RECIPES)
+        lines.append(f"| `--{key.replace('_', '-')}` | {values} |")
+    return "\n".join(lines)
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "–"
+    return ",".join(value) if isinstance(value, tuple) else str(value)
+
+
+def generated() -> dict[Path, str]:
+    """Every generated page: path → text."""
+    result = {}
+    for name in SUBCOMMANDS:
+        command = import_module(f"screader_tools.{name.replace('-', '_')}").main
+        own = name in ("validate", "info", "demo")
+        extra = recipes() if name == "train-reader" else ""
+        shown = f"screader {name}" if own else name
+        result[HERE / "tools" / f"{name}.md"] = pages.page(command, shown, extra)
+    for kind in KINDS:
+        result[HERE / "files" / f"{kind}.md"] = documentation.page(load(kind))
+    result[HERE / "files" / "README.md"] = (
+        "# Exchange files\n\n<!-- Made by docs/generate.py from the schemas. -->\n\n"
+        "HDF5 files that the executables hand to each other. `screader validate FILE` checks "
+        "one, `screader info FILE` says what it holds.\n\n" + documentation.overview()
+    )
+    return result
+
+
+def main() -> int:
+    """Write the pages, or name the stale ones."""
+    check = "--check" in sys.argv[1:]
+    stale = []
+    for path, text in generated().items():
+        if path.exists() and path.read_text("utf-8") == text:
+            continue
+        stale.append(path)
+        if not check:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, "utf-8")
+    for path in stale:
+        print(f"{'stale' if check else 'written'}: {path.relative_to(HERE.parent)}")
+    return int(check and bool(stale))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
