@@ -108,7 +108,7 @@ def main(
     """
     from screader_lib.cells.annotation import Columns, listed_cells
     from screader_lib.cells.building import CellBuilder
-    from screader_lib.cells.expression import open_expression
+    from screader_lib.cells.formats import open_expression
     from screader_lib.cells.sequences import Construction
 
     columns = Columns(label, label_ontology, donor)

@@ -1,7 +1,8 @@
 """Expression matrices to ranked, weighted gene sequences.
 
 - ``choices``      the values that options may take;
-- ``expression``   what every source of expression offers; which format a path is;
+- ``expression``   what every source of expression offers;
+- ``formats``      which format a path is;
 - ``h5ad``, ``tenx``, ``loom``  the sources;
 - ``matching``     the input's genes onto the embedded genes;
 - ``values``       counts or log-normalised? back to normalised values;

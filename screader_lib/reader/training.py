@@ -33,7 +33,7 @@ class NeuralReader(Trained):
         self.history: list[Epoch] = []
         self.llm = model.llm[0].identity.to_json() if model.llm else {}
         self.wanted: tuple[str, ...] = model.settings.read_out
-        self._features: tuple[int, Tensor] | None = None
+        self._features: tuple[CellSequences, Tensor] | None = None
 
     @property
     def tensors(self) -> dict[str, np.ndarray]:  # type: ignore[override]
@@ -69,9 +69,9 @@ class NeuralReader(Trained):
 
     def features(self, cells: CellSequences) -> Tensor:
         """The cells' vocabulary as features on the device, float32 (genes, features)."""
-        if self._features is None or self._features[0] != id(cells):
+        if self._features is None or self._features[0] is not cells:
             values = scaled(cells.embedding, self.scaling)
-            self._features = (id(cells), torch.from_numpy(values).to(self.device))
+            self._features = (cells, torch.from_numpy(values).to(self.device))
         return self._features[1]
 
     def on_device(self, batch: Batch) -> Cells:
