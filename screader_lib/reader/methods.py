@@ -12,9 +12,9 @@ from screader_lib.reader.task import Labels, Task, Trained
 
 TITLES = {
     "screader": "scReader",
-    "screader-random": "the same reader, its LLM randomly initialised",
-    "pooled": "the same reader without an LLM",
-    "genept": "GenePT as in the paper (projector, mean, head)",
+    "screader-random": "same reader, LLM randomly initialised",
+    "pooled": "same reader without the LLM",
+    "genept": "GenePT as in the paper",
     "genept-w": "GenePT-w with logistic regression",
     "logistic": "logistic regression on log counts",
     "majority": "majority",
