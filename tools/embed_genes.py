@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from screader_lib.command_line.options import FilePath, input_argument, output_option
-from screader_lib.command_line.run import Run
+from screader_lib.command_line.options import FilePath, output_option
+from screader_lib.command_line.run import Inputs, Run
 from screader_lib.command_line.tool import tool
+
+if TYPE_CHECKING:
+    from screader_lib.genes.embeddings import Embeddings
 
 PROVIDERS = ["packaged", "sentence-transformers", "openai", "hidden-states"]
 
@@ -19,10 +24,11 @@ PROVIDERS = ["packaged", "sentence-transformers", "openai", "hidden-states"]
         "embed-genes descriptions.h5ad --model sentence-transformers/all-mpnet-base-v2 -o e.h5ad",
         "embed-genes descriptions.h5ad --provider openai --dry-run",
         "embed-genes descriptions.h5ad --base-url http://localhost:8000/v1 --model bge -o e.h5ad",
+        "embed-genes descriptions.h5ad --import GenePT_gene_embedding_ada_text.pickle -o e.h5ad",
         "embed-genes descriptions.h5ad --provider hidden-states --model ./llm -o e.h5ad",
     ],
 )
-@input_argument("descriptions")
+@click.argument("descriptions", type=FilePath(), required=False)
 @output_option("the gene embeddings")
 @click.option(
     "--provider",
@@ -41,6 +47,13 @@ PROVIDERS = ["packaged", "sentence-transformers", "openai", "hidden-states"]
     type=click.Choice(["mean", "zero", "drop", "error"]),
     default="mean",
     help="What a gene without a text gets: the mean vector, zeros; or leave it out, or fail.",
+)
+@click.option(
+    "--import",
+    "precomputed",
+    type=FilePath(),
+    help="Take vectors from this npz, csv, parquet, h5ad, or GenePT's pickle instead of computing "
+    "them. Without DESCRIPTIONS its own genes are written.",
 )
 @click.option("--base-url", metavar="URL", help="A server that answers as OpenAI's does.")
 @click.option(
@@ -85,11 +98,12 @@ PROVIDERS = ["packaged", "sentence-transformers", "openai", "hidden-states"]
 )
 def main(
     run: Run,
-    descriptions: str,
+    descriptions: str | None,
     output: str | None,
     provider: str | None,
     model: str | None,
     missing: str,
+    precomputed: str | None,
     base_url: str | None,
     dimensions: int | None,
     dry_run: bool,
@@ -118,6 +132,9 @@ def main(
 
     if not dry_run:
         run.destination(output)
+    if precomputed is not None:
+        _import(run, precomputed, descriptions, output, model, missing)
+        return
     chosen = choice.Choice(
         provider=choice.provider_of(provider, model, base_url),
         model=model,
@@ -128,7 +145,7 @@ def main(
         cache=None if no_cache else cache,
         no_cache=no_cache,
     )
-    with run.open(descriptions, "descriptions") as opened:
+    with run.open(descriptions or "-", "descriptions") as opened:
         embedder = choice.make(chosen, run.reporter)
         genes = read_table(opened.file["obs"])
         estimated = cost.estimate(embedder, embeddings.distinct_texts(genes), price)
@@ -139,5 +156,40 @@ def main(
         made = embeddings.embed(genes, embedder, missing, run.reporter)
         with run.create("gene-embeddings", output, {"descriptions": opened}) as file:
             embeddings.fill(file, made)
+    _tell(run, made)
+
+
+def _import(
+    run: Run,
+    precomputed: str,
+    descriptions: str | None,
+    output: str | None,
+    model: str | None,
+    missing: str,
+) -> None:
+    from pathlib import Path
+
+    from screader_lib.exchange.encoding import read_table
+    from screader_lib.genes import embeddings, imported
+    from screader_lib.genes.precomputed import read_precomputed
+
+    with run.path(precomputed) as path:
+        found = read_precomputed(path, "standard input" if precomputed == "-" else precomputed)
+        named = model or found.model or Path(precomputed).name.partition(".")[0]
+        if descriptions is None:
+            made = imported.on_their_own(found, named)
+            with run.create("gene-embeddings", output, {"precomputed": path}) as file:
+                embeddings.fill(file, made)
+        else:
+            with run.open(descriptions, "descriptions") as opened:
+                genes = read_table(opened.file["obs"])
+                made = imported.of_genes(genes, found, named, missing, run.reporter)
+                inputs: Inputs = {"descriptions": opened, "precomputed": path}
+                with run.create("gene-embeddings", output, inputs) as file:
+                    embeddings.fill(file, made)
+    _tell(run, made)
+
+
+def _tell(run: Run, made: Embeddings) -> None:
     rows, dim = made.vectors.shape
     run.reporter.say(f"{rows:,} genes, {dim} dimensions, by {made.model}.")

@@ -11,6 +11,7 @@ from screader_lib.command_line.tool import tool
 SOURCES = ["packaged", "ncbi-files", "eutils", "datasets", "table"]
 FILES_URL = "https://ftp.ncbi.nlm.nih.gov/gene/DATA"
 EUTILS_URL = "https://eutils.ncbi.nlm.nih.gov/entrez/eutils"
+LLM_URL = "https://api.openai.com/v1"
 DATASETS_URL = "https://api.ncbi.nlm.nih.gov/datasets/v2"
 
 
@@ -20,7 +21,8 @@ DATASETS_URL = "https://api.ncbi.nlm.nih.gov/datasets/v2"
         "fetch-descriptions --genes counts.h5ad -o descriptions.h5ad",
         "printf 'INS\\nGCG\\nENSG00000254647.7\\n' | fetch-descriptions -o descriptions.h5ad",
         "fetch-descriptions --genes counts.h5ad | embed-genes | build-cells counts.h5ad -o c.h5ad",
-        "fetch-descriptions --genes mouse.h5ad --organism mouse --source ncbi-files -o d.h5ad",
+        "fetch-descriptions --genes counts.h5ad --source ncbi-files -o descriptions.h5ad",
+        "fetch-descriptions --genes mouse.h5ad --organism mouse --fill ortholog -o d.h5ad",
         "fetch-descriptions --genes genes.txt --source table --table mine.tsv --source packaged",
     ],
 )
@@ -48,13 +50,29 @@ DATASETS_URL = "https://api.ncbi.nlm.nih.gov/datasets/v2"
     "sources",
     type=click.Choice(SOURCES),
     multiple=True,
-    show_default="packaged; table or ncbi-files where their files are given",
+    show_default="table or ncbi-files where their files are given, else packaged (human), "
+    "else ncbi-files",
     help="Where texts come from. Repeat it: the first that knows a gene decides which gene it is, "
     "later ones fill what is still empty.",
 )
-@click.option("--gene-info", type=FilePath(), help="Local copy of NCBI's gene_info.")
-@click.option("--gene-summary", type=FilePath(), help="Local copy of NCBI's gene_summary.")
-@click.option("--gene-history", type=FilePath(), help="Local copy of NCBI's gene_history.")
+@click.option(
+    "--gene-info",
+    type=FilePath(),
+    multiple=True,
+    help="Local copy of NCBI's gene_info; repeat it for several species.",
+)
+@click.option(
+    "--gene-summary",
+    type=FilePath(),
+    multiple=True,
+    help="Local copy of NCBI's gene_summary; repeat it for several species.",
+)
+@click.option(
+    "--gene-history",
+    type=FilePath(),
+    multiple=True,
+    help="Local copy of NCBI's gene_history; repeat it for several species.",
+)
 @click.option(
     "--cache",
     type=FilePath(),
@@ -74,6 +92,26 @@ DATASETS_URL = "https://api.ncbi.nlm.nih.gov/datasets/v2"
     help="Fields of the text, in this order; also aliases, organism, lineage.",
 )
 @click.option(
+    "--fill",
+    "ways",
+    type=click.Choice(["ortholog", "llm"]),
+    multiple=True,
+    help="Texts for genes without a summary: the human ortholog's, or a chat model's. Repeatable.",
+)
+@click.option(
+    "--orthologs",
+    type=FilePath(),
+    show_default="NCBI's gene_orthologs, downloaded once",
+    help="Table of orthologs: its first two columns name the genes of the two species.",
+)
+@click.option("--llm-model", metavar="NAME", help="Chat model that --fill llm asks.")
+@click.option("--llm-url", default=LLM_URL, help="Server that answers as OpenAI's does.")
+@click.option(
+    "--llm-prompt",
+    type=FilePath(),
+    help="Text with {symbol} or {gene} (symbol and name) and {organism}.  [default: built in]",
+)
+@click.option(
     "--unmatched", type=OutputPath(), help="Write the names without a gene here, with the reason."
 )
 def main(
@@ -83,9 +121,9 @@ def main(
     output: str | None,
     organism: str,
     sources: tuple[str, ...],
-    gene_info: str | None,
-    gene_summary: str | None,
-    gene_history: str | None,
+    gene_info: tuple[str, ...],
+    gene_summary: tuple[str, ...],
+    gene_history: tuple[str, ...],
     cache: str | None,
     refresh: bool,
     files_url: str,
@@ -93,6 +131,11 @@ def main(
     datasets_url: str,
     table: str | None,
     fields: str,
+    ways: tuple[str, ...],
+    orthologs: str | None,
+    llm_model: str | None,
+    llm_url: str,
+    llm_prompt: str | None,
     unmatched: str | None,
 ) -> None:
     """Find the genes that an input names and write one text for each.
@@ -100,7 +143,7 @@ def main(
     Names may be symbols, aliases, NCBI GeneIDs and Ensembl ids, mixed. A name that means several
     genes is reported and gets none. A name that is repeated is kept once, at its first place.
     """
-    from screader_lib.genes import describe, lists, tables, texts
+    from screader_lib.genes import describe, filling, lists, tables, texts
     from screader_lib.genes.organisms import organism_of
     from screader_lib.genes.sources.choice import Places, make_sources
 
@@ -117,15 +160,20 @@ def main(
         datasets_url=datasets_url,
         refresh=refresh,
     )
-    chosen = make_sources(sources, organism_of(organism), places, run.reporter)
+    species = organism_of(organism)
+    chosen = make_sources(sources, species, places, run.reporter)
+    fill = filling.Filling(ways, orthologs, llm_model, llm_url, llm_prompt)
     shown = "standard input" if genes == "-" else genes
     with run.path(genes) as path:
         listed = lists.read_genes(path, shown, column)
         found = describe.describe(listed.names, chosen, wanted_fields, run.reporter)
-        inputs = {"genes": path, **{k: v for s in chosen for k, v in s.files.items()}}
-        with run.create("descriptions", output, inputs) as file:
-            tables.fill(file, found)
+        filled = filling.fill(found, fill, species, places, sources, wanted_fields, run.reporter)
+        files = {role: file for source in chosen for role, file in source.files.items()}
+        with run.create("descriptions", output, {"genes": path, **files, **filled.files}) as file:
+            tables.fill(file, filled.descriptions, filled.generation)
     if unmatched is not None:
-        tables.write_unmatched(unmatched, found)
-    for line in describe.summary_lines(found, listed.repeated):
+        tables.write_unmatched(unmatched, filled.descriptions)
+    for line in describe.summary_lines(filled.descriptions, listed.repeated):
         run.reporter.say(line)
+    if not sources and [source.name for source in chosen] == ["packaged"]:
+        run.reporter.say("the packaged facts hold no summaries; --source ncbi-files brings them.")

@@ -55,7 +55,7 @@ def _write(path: Path, lines: Iterable[str]) -> None:
 def main(gene_info: str, genes: str, folder: str) -> None:
     """Write both files of the human facts into ``folder``."""
     human = organism_of("human")
-    catalog = BulkFiles(human, Path(gene_info)).catalog((), ())
+    catalog = BulkFiles(human, [Path(gene_info)]).catalog((), ())
     kept = kept_genes(catalog, read_genes(Path(genes), genes).names)
     head = "\t".join(COLUMNS)
     _write(Path(folder) / f"{human.tax_id}.genes.tsv.gz", (head, *map(_line, kept)))

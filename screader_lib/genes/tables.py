@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -66,9 +66,15 @@ def _plain(value: str) -> str:
     return value.replace("\0", " ")
 
 
-def fill(file: h5py.File, descriptions: Sequence[Description]) -> None:
-    """Write descriptions into a new exchange file of their kind."""
+def fill(
+    file: h5py.File,
+    descriptions: Sequence[Description],
+    generation: Mapping[str, str] | None = None,
+) -> None:
+    """Write descriptions into a new exchange file; ``generation`` is a chat model's record."""
     encoding.begin_anndata(file, to_table(descriptions), Table(strings(())))
+    if generation is not None:
+        encoding.write_json(file["uns"], "generation", dict(generation))
 
 
 def unmatched_tsv(descriptions: Iterable[Description]) -> str:

@@ -43,7 +43,9 @@ def files(tmp_path: Path) -> dict[str, Path]:
 
 def test_facts_summary_and_withdrawn_symbols(files: dict[str, Path]) -> None:
     human = organism_of("human")
-    catalog = BulkFiles(human, files["info"], files["summary"], files["history"]).catalog((), ())
+    catalog = BulkFiles(human, [files["info"]], [files["summary"]], [files["history"]]).catalog(
+        (), ()
+    )
     gene = catalog.match("OLDINS").gene
     assert catalog.match("OLDINS").how == "withdrawn"
     assert catalog.match("NOWHERE").gene is None
@@ -70,7 +72,7 @@ def test_wrong_files(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "info"
     path.write_bytes(content)
     with pytest.raises(ScReaderError, match=message):
-        BulkFiles(organism_of("human"), path).catalog((), ())
+        BulkFiles(organism_of("human"), [path]).catalog((), ())
 
 
 def test_organisms() -> None:
@@ -92,7 +94,9 @@ def test_real_genes(
 ) -> None:
     path = real(cells)
     source = BulkFiles(
-        organism_of(organism), real(f"{species}.gene_info.gz"), real(f"gene_summary.{organism}.gz")
+        organism_of(organism),
+        [real(f"{species}.gene_info.gz")],
+        [real(f"gene_summary.{organism}.gz")],
     )
     found = describe(read_genes(path, cells).names, [source])
     complete = sum(

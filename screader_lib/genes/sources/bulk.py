@@ -35,7 +35,10 @@ SUMMARY_SOURCES = ("RefSeq",)  # taken first where a gene has several summaries
 
 
 class BulkFiles(Source):
-    """All genes of one species from NCBI's bulk files; summaries and history are optional."""
+    """All genes of one species from NCBI's bulk files; summaries and history are optional.
+
+    Each kind may be several files, such as one for each species; only the species' rows are read.
+    """
 
     name = "ncbi-files"
     provides = (
@@ -52,9 +55,9 @@ class BulkFiles(Source):
     def __init__(
         self,
         organism: Organism,
-        gene_info: Path,
-        gene_summary: Path | None = None,
-        gene_history: Path | None = None,
+        gene_info: Sequence[Path],
+        gene_summary: Sequence[Path] = (),
+        gene_history: Sequence[Path] = (),
     ) -> None:
         self.organism = organism
         self.gene_info = gene_info
@@ -63,12 +66,16 @@ class BulkFiles(Source):
 
     @property
     def files(self) -> Mapping[str, Path]:
-        named = {
+        kinds = {
             "gene_info": self.gene_info,
             "gene_summary": self.gene_summary,
             "gene_history": self.gene_history,
         }
-        return {role: path for role, path in named.items() if path is not None}
+        return {
+            f"{kind}_{number}" if number else kind: path
+            for kind, paths in kinds.items()
+            for number, path in enumerate(paths)
+        }
 
     def catalog(self, names: Sequence[str], gene_ids: Sequence[str]) -> Catalog:
         summaries = self._summaries()
@@ -76,13 +83,17 @@ class BulkFiles(Source):
         if not genes:
             raise ScReaderError(
                 f"holds no gene of the species {self.organism.tax_id}.",
-                file=self.gene_info,
+                file=self.gene_info[0],
                 remedy="Give the gene_info file of this --organism.",
             )
         return Catalog(genes, withdrawn=self._withdrawn())
 
+    def _rows(self, paths: Sequence[Path], wanted: Sequence[str]) -> Iterator[dict[str, str]]:
+        for path in paths:
+            yield from read_rows(path, wanted, self.organism.tax_id)
+
     def _genes(self) -> Iterator[Gene]:
-        for row in read_rows(self.gene_info, INFO_COLUMNS, self.organism.tax_id):
+        for row in self._rows(self.gene_info, INFO_COLUMNS):
             if row["Symbol"] == "NEWENTRY":  # a record that has no symbol yet
                 continue
             yield Gene(
@@ -99,19 +110,15 @@ class BulkFiles(Source):
             )
 
     def _summaries(self) -> dict[str, str]:
-        if self.gene_summary is None:
-            return {}
         found: dict[str, str] = {}
-        for row in read_rows(self.gene_summary, SUMMARY_COLUMNS, self.organism.tax_id):
+        for row in self._rows(self.gene_summary, SUMMARY_COLUMNS):
             if row["GeneID"] not in found or row["Source"] in SUMMARY_SOURCES:
                 found[row["GeneID"]] = _filled(row["Summary"])
         return found
 
     def _withdrawn(self) -> dict[str, list[str]]:
-        if self.gene_history is None:
-            return {}
         found: dict[str, list[str]] = {}
-        for row in read_rows(self.gene_history, HISTORY_COLUMNS, self.organism.tax_id):
+        for row in self._rows(self.gene_history, HISTORY_COLUMNS):
             if _filled(row["GeneID"]) and _filled(row["Discontinued_Symbol"]):
                 genes = found.setdefault(row["Discontinued_Symbol"].lower(), [])
                 if row["GeneID"] not in genes:
@@ -130,7 +137,7 @@ def _ensembl_id(references: str) -> str:
 
 def read_rows(path: Path, wanted: Sequence[str], tax_id: int) -> Iterator[dict[str, str]]:
     """The ``wanted`` columns of one species' rows; ScReaderError for another or a cut file."""
-    opener = gzip.open if _is_gzip(path) else open
+    opener = gzip.open if is_gzip(path) else open
     number = 1
     try:
         with opener(path, "rt", encoding="utf-8", newline="\n") as stream:
@@ -156,7 +163,8 @@ def read_rows(path: Path, wanted: Sequence[str], tax_id: int) -> Iterator[dict[s
         ) from error
 
 
-def _is_gzip(path: Path) -> bool:
+def is_gzip(path: Path) -> bool:
+    """Whether a file is gzipped; ScReaderError where it is missing or empty."""
     try:
         with path.open("rb") as stream:
             head = stream.read(len(GZIP))

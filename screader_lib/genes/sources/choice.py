@@ -12,12 +12,11 @@ from screader_lib.genes.cache import Cache, default_folder
 from screader_lib.genes.organisms import Organism
 from screader_lib.genes.sources import datasets, eutils
 from screader_lib.genes.sources.bulk import BulkFiles
-from screader_lib.genes.sources.packaged import PackagedFacts
+from screader_lib.genes.sources.packaged import PackagedFacts, has_facts
 from screader_lib.genes.sources.source import Source
 from screader_lib.genes.sources.table import UserTable
 from screader_lib.reporting import SILENT, Reporter
 
-DEFAULT = "packaged"
 ANSWERS = "ncbi-answers.sqlite"
 
 
@@ -25,9 +24,9 @@ ANSWERS = "ncbi-answers.sqlite"
 class Places:
     """Where sources read: local files, services, the cache; None where no option says so."""
 
-    gene_info: str | None = None
-    gene_summary: str | None = None
-    gene_history: str | None = None
+    gene_info: tuple[str, ...] = ()
+    gene_summary: tuple[str, ...] = ()
+    gene_history: tuple[str, ...] = ()
     table: str | None = None
     cache: str | None = None
     files_url: str = downloads.URL
@@ -40,18 +39,27 @@ class Places:
         """The folder that keeps answers and downloads."""
         return default_folder() if self.cache is None else Path(self.cache)
 
+    def fetched(self, path: str, reporter: Reporter) -> Path:
+        """The local copy of one of NCBI's bulk files."""
+        return downloads.fetched(path, self.cache_folder, self.files_url, self.refresh, reporter)
 
-def implied(places: Places) -> tuple[str, ...]:
-    """The sources where none is told: those whose files are given, else the packaged facts."""
+
+def implied(organism: Organism, places: Places) -> tuple[str, ...]:
+    """The sources where none is told.
+
+    Those whose files are given; else the packaged facts; else, for a species without these,
+    NCBI's bulk files.
+    """
     given = (("table", places.table), ("ncbi-files", places.gene_info or places.gene_summary))
-    return tuple(name for name, file in given if file is not None) or (DEFAULT,)
+    usual = PackagedFacts.name if has_facts(organism) else BulkFiles.name
+    return tuple(name for name, file in given if file) or (usual,)
 
 
 def make_sources(
     names: Sequence[str], organism: Organism, places: Places, reporter: Reporter = SILENT
 ) -> list[Source]:
     """The sources of these names, in this order; ScReaderError where one lacks its file."""
-    chosen = dict.fromkeys(names or implied(places))
+    chosen = dict.fromkeys(names or implied(organism, places))
     return [_make(name, organism, places, reporter) for name in chosen]
 
 
@@ -72,19 +80,11 @@ def _make(name: str, organism: Organism, places: Places, reporter: Reporter) -> 
 
 def _bulk(organism: Organism, places: Places, reporter: Reporter) -> Source:
     """Local copies where gene_info is given; otherwise everything is downloaded."""
-    summary, history = places.gene_summary, places.gene_history
-    if places.gene_info is not None:
-        local = (None if path is None else Path(path) for path in (summary, history))
-        return BulkFiles(organism, Path(places.gene_info), *local)
-
-    def fetched(path: str) -> Path:
-        return downloads.fetched(
-            path, places.cache_folder, places.files_url, places.refresh, reporter
-        )
-
-    return BulkFiles(
-        organism,
-        fetched(downloads.info_path(organism)),
-        fetched("gene_summary.gz") if summary is None else Path(summary),
-        None if history is None else Path(history),
-    )
+    if places.gene_info:
+        infos = [Path(path) for path in places.gene_info]
+    else:
+        infos = [places.fetched(downloads.info_path(organism), reporter)]
+    summaries = [Path(path) for path in places.gene_summary]
+    if not places.gene_info and not summaries:
+        summaries = [places.fetched("gene_summary.gz", reporter)]
+    return BulkFiles(organism, infos, summaries, [Path(path) for path in places.gene_history])

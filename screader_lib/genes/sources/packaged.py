@@ -63,6 +63,11 @@ class PackagedFacts(Source):
                 )
 
 
+def has_facts(organism: Organism) -> bool:
+    """Whether the project carries facts of this species."""
+    return _facts_file(organism, "genes.tsv.gz").is_file()
+
+
 def _facts_file(organism: Organism, what: str) -> Path:
     """A packaged file's place; the package is always installed as plain files."""
     with ExitStack() as stack:

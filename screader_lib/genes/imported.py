@@ -1,0 +1,97 @@
+"""Precomputed vectors as gene embeddings: for the genes of descriptions, or on their own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from screader_lib.errors import ScReaderError
+from screader_lib.exchange.table import Categorical, Table, strings
+from screader_lib.genes.catalog import Catalog
+from screader_lib.genes.embeddings import Embeddings, with_missing
+from screader_lib.genes.precomputed import Precomputed
+from screader_lib.genes.records import ENSEMBL, Gene, without_version
+from screader_lib.reporting import SILENT, Reporter
+
+PROVIDER = "import"
+SOURCES = ("ncbi", "llm", "user", "ortholog")
+
+
+def of_genes(
+    genes: Table, precomputed: Precomputed, model: str, missing: str, reporter: Reporter = SILENT
+) -> Embeddings:
+    """The precomputed vectors of ``genes`` (obs of descriptions), with the policy for the rest.
+
+    A gene is looked for by the name it was asked for, symbol, GeneID, Ensembl id and aliases.
+    ScReaderError where none is found, or with ``error`` where one is not.
+    """
+    catalog = Catalog(Gene(name) for name in precomputed.names)
+    place = {name: row for row, name in enumerate(precomputed.names)}
+    versions = {without_version(name): name for name in precomputed.names if ENSEMBL.match(name)}
+    columns = [genes.strings(name) for name in ("id", "symbol", "gene_id", "ensembl_id", "aliases")]
+    rows = np.array(
+        [_row(_ways(*facts), catalog, place, versions) for facts in zip(*columns, strict=True)]
+    )
+    known = rows >= 0
+    reporter.say(f"{int(known.sum()):,} of {len(genes):,} genes have a precomputed vector.")
+    if not known.any():
+        raise ScReaderError(
+            f"none of the genes is among the {len(place):,} precomputed ones.",
+            remedy="Are they of the same species, and named by symbol or Ensembl id?",
+        )
+    if missing == "error" and not known.all():
+        first = genes.index[np.flatnonzero(~known)[0]]
+        raise ScReaderError(
+            f"{int((~known).sum()):,} genes have no vector, the first is {first!r}.",
+            remedy="Choose --missing mean, zero or drop.",
+        )
+    vectors = precomputed.vectors[rows[known]]
+    genes, vectors = with_missing(_marked(genes, known), vectors, known, missing, reporter)
+    return Embeddings(genes, vectors, PROVIDER, model)
+
+
+def _marked(genes: Table, known: np.ndarray) -> Table:
+    """The genes, those without a vector of their own marked as without a source."""
+    sources = np.where(known, genes.strings("source"), "none")
+    columns = {**genes.columns, "source": Categorical.of(sources, (*SOURCES, "none"))}
+    return Table(genes.index, columns, genes.index_name)
+
+
+def _ways(*facts: str) -> list[str]:
+    """The names of a gene, best first; the last of ``facts`` are its aliases."""
+    return [name for name in (*facts[:-1], *facts[-1].split("|")) if name]
+
+
+def _row(
+    ways: Sequence[str], catalog: Catalog, place: Mapping[str, int], versions: Mapping[str, str]
+) -> int:
+    for name in ways:
+        exact = name if name in place else versions.get(without_version(name))
+        if exact is not None:
+            return place[exact]
+    for name in ways[:2]:
+        gene = catalog.match(name).gene
+        if gene is not None:
+            return place[gene.symbol]
+    return -1
+
+
+def on_their_own(precomputed: Precomputed, model: str) -> Embeddings:
+    """The precomputed vectors as they are; their names are all that is known of the genes."""
+    names = strings(precomputed.names)
+    is_ensembl = [bool(ENSEMBL.match(name)) for name in names]
+    both = list(zip(names, is_ensembl, strict=True))
+    ensembl = strings(without_version(name) if known else "" for name, known in both)
+    symbols = strings("" if known else name for name, known in both)
+    empty = strings("" for _ in names)
+    columns: dict[str, Any] = {
+        "symbol": symbols,
+        "gene_id": empty,
+        "ensembl_id": ensembl,
+        "aliases": empty,
+        "source": Categorical.of(["user"] * len(names), (*SOURCES, "none")),
+        "text_sha256": empty,
+    }
+    return Embeddings(Table(names, columns), precomputed.vectors, PROVIDER, model)

@@ -1,0 +1,205 @@
+"""Embeddings that someone else computed: npz, csv, parquet, h5ad, GenePT's pickle."""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from screader_lib.errors import ScReaderError
+from screader_lib.exchange import encoding, safety
+from screader_lib.exchange.opening import kind_of
+from screader_lib.genes.lists import read_text
+from screader_lib.genes.plain_pickle import read_plain
+
+NAME_KEYS = ("genes", "names", "symbols", "gene", "symbol", "index", "id")
+VECTOR_KEYS = ("vectors", "embeddings", "embedding", "X")
+MOST_PICKLED = 1 << 34
+
+
+@dataclass(frozen=True)
+class Precomputed:
+    """``names`` of genes and ``vectors`` float32 (genes, dim); ``model`` where the file says."""
+
+    names: tuple[str, ...]
+    vectors: np.ndarray
+    model: str = ""
+
+
+def read_precomputed(path: Path, shown: str | None = None) -> Precomputed:
+    """Vectors by gene name, told apart by content; ``shown`` is what messages call the file.
+
+    ScReaderError for another file, vectors of different lengths, values that are not finite, and
+    names that occur twice.
+    """
+    shown = shown or str(path)
+    if path.is_dir():
+        raise ScReaderError("is a folder, wanted embeddings.", file=shown)
+    with path.open("rb") as stream:
+        head = stream.read(8)
+    if not head:
+        raise ScReaderError("is empty, wanted embeddings.", file=shown)
+    if head == safety.SIGNATURE:
+        found = _from_h5ad(path, shown)
+    elif head.startswith(b"PK"):
+        found = _from_npz(path, shown)
+    elif head.startswith(b"PAR1"):
+        found = _from_parquet(path, shown)
+    elif head.startswith((b"\x80", b"(d", b"}")):
+        found = _from_pickle(path, shown)
+    else:
+        found = _from_text(path, shown)
+    return _checked(found, shown)
+
+
+def _checked(found: Precomputed, shown: str) -> Precomputed:
+    names = [str(name).strip() for name in found.names]
+    vectors = np.ascontiguousarray(found.vectors, np.float32)
+    if vectors.ndim != 2 or not vectors.size or len(vectors) != len(names):
+        raise ScReaderError(
+            f"has {len(names):,} names and vectors of shape {vectors.shape}.", file=shown
+        )
+    wrong = np.flatnonzero(~np.isfinite(vectors).all(1))
+    if len(wrong):
+        raise ScReaderError(
+            f"the vector of {names[wrong[0]]!r} holds a value that is not finite.", file=shown
+        )
+    if len(set(names)) < len(names):
+        twice = next(name for row, name in enumerate(names) if name in names[:row])
+        raise ScReaderError(
+            f"names {twice!r} twice.", file=shown, remedy="Keep one vector for each gene."
+        )
+    return Precomputed(tuple(names), vectors, found.model)
+
+
+def _from_h5ad(path: Path, shown: str) -> Precomputed:
+    """X of a file whose obs are genes; dense."""
+    import h5py
+
+    with safety.open_checked(path, name=shown, strict=False) as file:
+        matrix, frame = file.get("X"), file.get("obs")
+        if not isinstance(frame, h5py.Group) or not isinstance(matrix, h5py.Dataset):
+            raise ScReaderError(
+                "has no dense X with genes in obs.", file=shown, remedy="Give genes × dimensions."
+            )
+        model = ""
+        if kind_of(file) == "gene-embeddings":
+            model = encoding.read_text(file["uns"], "model")
+        names = encoding.read_column(frame[str(frame.attrs["_index"])])
+        assert isinstance(names, np.ndarray)
+        return Precomputed(tuple(names.tolist()), matrix[()], model)
+
+
+def _from_npz(path: Path, shown: str) -> Precomputed:
+    """An array of names and one of vectors, or one array for each gene."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {key: file[key] for key in file.files}
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+        raise ScReaderError(
+            f"is no npz of plain arrays ({error}).",
+            file=shown,
+            remedy="Save names as a text array, not as objects.",
+        ) from None
+    names = next((arrays[key] for key in NAME_KEYS if key in arrays), None)
+    vectors = next((arrays[key] for key in VECTOR_KEYS if key in arrays), None)
+    if names is not None and vectors is not None:
+        return Precomputed(tuple(names.astype(str).tolist()), vectors)
+    return _from_mapping(arrays, shown)
+
+
+def _from_mapping(content: Mapping[Any, Any], shown: str) -> Precomputed:
+    names, vectors = [], []
+    for name, vector in content.items():
+        try:
+            row = np.asarray(vector, np.float32)
+        except (TypeError, ValueError):
+            row = np.zeros((0, 0), np.float32)
+        if not isinstance(name, str) or row.ndim != 1:
+            raise ScReaderError(
+                f"entry {name!r} is not a list of numbers.",
+                file=shown,
+                remedy="Wanted is one vector for each gene.",
+            )
+        names.append(name)
+        vectors.append(row)
+    lengths = sorted({len(row) for row in vectors})
+    if len(lengths) != 1:
+        raise ScReaderError(
+            f"holds vectors of {len(lengths)} different lengths, wanted one.", file=shown
+        )
+    return Precomputed(tuple(names), np.stack(vectors))
+
+
+def _from_pickle(path: Path, shown: str) -> Precomputed:
+    if path.stat().st_size > MOST_PICKLED:
+        raise ScReaderError("is too large for a pickle of embeddings.", file=shown)
+    content = read_plain(path, shown)
+    if not isinstance(content, dict):
+        raise ScReaderError(
+            f"holds a {type(content).__name__}, wanted a dict from gene to list of numbers.",
+            file=shown,
+        )
+    return _from_mapping(content, shown)
+
+
+def _from_parquet(path: Path, shown: str) -> Precomputed:
+    """A column of names, and a column of lists or one for each dimension."""
+    try:
+        from pyarrow import ArrowException, parquet, types
+    except ModuleNotFoundError:
+        raise ScReaderError(
+            "is parquet, which needs pyarrow.", file=shown, remedy="pip install pyarrow"
+        ) from None
+    try:
+        table = parquet.read_table(path)
+    except (ArrowException, OSError) as error:
+        raise ScReaderError(f"is no sound parquet file ({error}).", file=shown) from None
+    kinds = {field.name: field.type for field in table.schema}
+    texts = [name for name, kind in kinds.items() if types.is_string(kind) or
+             types.is_large_string(kind)]  # fmt: skip
+    if not texts:
+        raise ScReaderError("has no column of gene names.", file=shown)
+    key = next((name for name in texts if name in NAME_KEYS), texts[0])
+    names = tuple(table[key].to_pylist())
+    lists = [name for name, kind in kinds.items() if types.is_list(kind)]
+    if lists:
+        return _from_mapping(dict(zip(names, table[lists[0]].to_pylist(), strict=True)), shown)
+    numbers = [
+        name for name, kind in kinds.items() if types.is_floating(kind) or types.is_integer(kind)
+    ]
+    columns = [table[name].to_numpy() for name in numbers]
+    return Precomputed(names, np.stack(columns, 1) if columns else np.zeros((len(names), 0)))
+
+
+def _from_text(path: Path, shown: str) -> Precomputed:
+    """Comma- or tab-separated: a name, then numbers; with or without a header."""
+    text = read_text(path, shown)
+    first = text.split("\n", 1)[0]
+    rows = csv.reader(io.StringIO(text), delimiter="\t" if "\t" in first else ",")
+    names, vectors = [], []
+    for number, row in enumerate(rows, start=1):
+        if not row or (number == 1 and row[0].strip().lower() in ("", *NAME_KEYS)):
+            continue
+        try:
+            vectors.append(np.array(row[1:], np.float32))
+        except ValueError:
+            if number == 1:
+                continue
+            raise ScReaderError(
+                f"line {number} holds something other than a name and numbers.", file=shown
+            ) from None
+        names.append(row[0])
+        if len(vectors[-1]) != len(vectors[0]) or len(row) < 2:
+            raise ScReaderError(
+                f"line {number} has {len(row) - 1} numbers, wanted {len(vectors[0])}.", file=shown
+            )
+    if not vectors:
+        raise ScReaderError("holds no vectors.", file=shown)
+    return Precomputed(tuple(names), np.stack(vectors))

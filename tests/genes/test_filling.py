@@ -1,0 +1,154 @@
+"""Texts for genes without a summary: from orthologs and from a chat model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_ncbi import INS
+from loopback import HTML, Loopback, Reply, Request, json_reply, serving
+from real_data import real
+
+from screader_lib.errors import ScReaderError
+from screader_lib.genes.cache import Cache
+from screader_lib.genes.catalog import Catalog
+from screader_lib.genes.describe import describe
+from screader_lib.genes.filling import Filling, fill
+from screader_lib.genes.generated import Writer, fill_from_model
+from screader_lib.genes.lists import read_genes
+from screader_lib.genes.organisms import organism_of
+from screader_lib.genes.orthologs import fill_from_orthologs, read_pairs
+from screader_lib.genes.records import Gene
+from screader_lib.genes.sources.choice import Places, make_sources
+from screader_lib.genes.sources.source import Source
+from screader_lib.genes.texts import DEFAULT_FIELDS
+
+MOUSE, HUMAN = organism_of("mouse"), organism_of("human")
+KEY = "sk-planted-0123456789"
+
+
+class Known(Source):
+    """A source of given genes."""
+
+    name = "known"
+    provides = ("summary",)
+
+    def __init__(self, *genes: Gene) -> None:
+        self.genes = genes
+
+    def catalog(self, names: Sequence[str], gene_ids: Sequence[str]) -> Catalog:
+        return Catalog(self.genes)
+
+
+INS2 = Gene("Ins2", "16334", full_name="insulin II", organism="Mus musculus", tax_id=10090)
+TTR = Gene("Ttr", "22139", summary="Own summary.", organism="Mus musculus", tax_id=10090)
+MICE = describe(["Ins2", "Ttr", "Gm1"], [Known(INS2, TTR)])
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        pytest.param("human,mouse\nINS,Ins2\nTTR,Ttr\nA,B\nA,C\n", id="human-first"),
+        pytest.param("mouse\thuman\tscore\nIns2\tINS\t1\nTtr\tTTR\t1\n", id="own-first"),
+        pytest.param(
+            "#tax_id\tGeneID\trelationship\tOther_tax_id\tOther_GeneID\n"
+            "9606\t3630\tOrtholog\t10090\t16334\n9606\t3630\tOrtholog\t10116\t9\n",
+            id="ncbi",
+        ),
+    ],
+)
+def test_ortholog_tables(tmp_path: Path, table: str) -> None:
+    path = tmp_path / "t"
+    path.write_text(table)
+    pairs = read_pairs(path, MOUSE, HUMAN, ["Ins2", "Ttr"])
+    assert (pairs.get("Ins2") or pairs.get("16334")) in ("INS", "3630")
+    assert "B" not in pairs and "C" not in pairs
+    done = fill_from_orthologs(MICE, pairs, [Known(INS)])
+    assert done[0].text == "Ins2. insulin II. This gene encodes insulin."
+    assert [one.source for one in done] == ["ortholog", "ncbi", "none"]
+    assert done[1].gene.summary == "Own summary."
+
+
+def test_useless_ortholog_tables(tmp_path: Path) -> None:
+    path = tmp_path / "t"
+    for content, message in (("a,b\nx,y\n", "name none of the genes"), ("a\nx\n", "fewer than")):
+        path.write_text(content)
+        with pytest.raises(ScReaderError, match=message):
+            read_pairs(path, MOUSE, HUMAN, ["Ins2"])
+
+
+def test_real_mouse_genes() -> None:
+    places = Places(
+        gene_info=(str(real("Mus_musculus.gene_info.gz")), str(real("Homo_sapiens.gene_info.gz"))),
+        gene_summary=(str(real("gene_summary.mouse.gz")), str(real("gene_summary.human.gz"))),
+    )
+    names = read_genes(real("baron_mouse.h5ad"), "mouse").names
+    found = describe(names, make_sources((), MOUSE, places))
+    filling = Filling(("ortholog",), str(real("gene_matches_1v1_human2mouse.csv.gz")))
+    done = fill(found, filling, MOUSE, places, (), DEFAULT_FIELDS).descriptions
+    assert sum(bool(one.gene.summary) for one in done) >= 8_400
+    assert sum(one.source == "ortholog" for one in done) >= 7_000
+
+
+def chat(request: Request) -> Reply:
+    prompt = request.json["messages"][0]["content"]
+    text = "UNKNOWN" if "Gm1" in prompt else f"Text of {prompt.split()[3]}. [1]"
+    return json_reply({"choices": [{"message": {"role": "assistant", "content": text}}]})
+
+
+def filled(server: Loopback, tmp_path: Path, **settings: Any) -> list[Any]:
+    writer = Writer("some-model", url=server.url, requests_per_minute=1e5)
+    settings = {"attempts": 3, "first_pause": 0.01, "timeout": 2.0} | settings
+    return fill_from_model(MICE, writer, MOUSE, Cache(tmp_path / "c"), **settings)
+
+
+def test_chat_model_fills_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    with serving(chat) as server:
+        done = filled(server, tmp_path)
+        assert [one.source for one in done] == ["llm", "ncbi", "none"]
+        assert done[0].text == "Ins2. insulin II. Text of Ins2."
+        assert len(server.requests) == 2
+        asked = server.requests[0]
+        assert asked.headers["Authorization"] == f"Bearer {KEY}"
+        assert "Mus musculus" in asked.json["messages"][0]["content"]
+        server.requests.clear()
+        assert filled(server, tmp_path) == done
+        assert not server.requests
+    assert KEY.encode() not in (tmp_path / "c").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (HTML, "HTML page"),
+        (json_reply({"choices": []}), "no chat completion"),
+        (json_reply({"choices": [{"message": {"content": " "}}]}), "empty text"),
+        (Reply(b"", status=429), "429"),
+    ],
+)
+def test_chat_faults(tmp_path: Path, fault: Reply, message: str) -> None:
+    with serving(chat) as server:
+        server.faults = [fault]
+        assert filled(server, tmp_path)[0].source == "llm"
+    with (
+        serving(lambda _: fault) as server,
+        pytest.raises(ScReaderError, match=message),
+    ):
+        filled(server, tmp_path)
+
+
+def test_what_filling_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    places = Places(cache=str(tmp_path))
+    for filling, organism, message in (
+        (Filling(("ortholog",)), HUMAN, "to other species"),
+        (Filling(("llm",)), MOUSE, "--llm-model"),
+        (Filling(("llm",), llm_model="m"), MOUSE, "OPENAI_API_KEY is not set"),
+    ):
+        with pytest.raises(ScReaderError, match=message):
+            fill(MICE, filling, organism, places, (), DEFAULT_FIELDS)
+    with pytest.raises(ScReaderError, match="names no gene"):
+        Writer("m", "Tell me something")

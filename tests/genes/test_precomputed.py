@@ -1,0 +1,171 @@
+"""Embeddings that someone else computed."""
+
+from __future__ import annotations
+
+import pickle  # noqa: TID251 (to write what must and must not be read)
+from pathlib import Path
+from typing import Any
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+
+from screader_lib.errors import ScReaderError
+from screader_lib.exchange.table import Categorical, Table, strings
+from screader_lib.genes.imported import of_genes, on_their_own
+from screader_lib.genes.precomputed import Precomputed, read_precomputed
+
+NAMES = ("INS", "HLA-A", "ENSG00000115263.5")
+VECTORS = np.arange(12, dtype=np.float32).reshape(3, 4)
+MAPPING = {name: vector.tolist() for name, vector in zip(NAMES, VECTORS, strict=True)}
+
+
+def write_npz(path: Path) -> None:
+    with path.open("wb") as stream:
+        np.savez(stream, genes=np.array(NAMES), vectors=VECTORS)
+
+
+def write_npz_by_gene(path: Path) -> None:
+    with path.open("wb") as stream:
+        np.savez(stream, **dict(zip(NAMES, VECTORS, strict=True)))
+
+
+def write_csv(path: Path) -> None:
+    pd.DataFrame(VECTORS, index=NAMES).to_csv(path)
+
+
+def write_tsv_without_header(path: Path) -> None:
+    pd.DataFrame(VECTORS, index=NAMES).to_csv(path, sep="\t", header=False)
+
+
+def write_h5ad(path: Path) -> None:
+    anndata.AnnData(VECTORS, obs=pd.DataFrame(index=NAMES)).write_h5ad(path)
+
+
+def write_pickle(path: Path) -> None:
+    path.write_bytes(pickle.dumps(MAPPING))
+
+
+def write_old_pickle(path: Path) -> None:
+    path.write_bytes(pickle.dumps(MAPPING, protocol=0))
+
+
+def write_parquet(path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    frame = pd.DataFrame(VECTORS, columns=list("abcd"))
+    frame.insert(0, "gene", NAMES)
+    frame.to_parquet(path, index=False)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        write_npz,
+        write_npz_by_gene,
+        write_csv,
+        write_tsv_without_header,
+        write_h5ad,
+        write_pickle,
+        write_old_pickle,
+        write_parquet,
+    ],
+)
+def test_formats(tmp_path: Path, write: Any) -> None:
+    path = tmp_path / "vectors"
+    write(path)
+    found = read_precomputed(path)
+    assert found.names == NAMES
+    assert found.vectors.dtype == np.float32
+    assert np.array_equal(found.vectors, VECTORS)
+
+
+class Evil:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (Path("/tmp/never-made-by-a-pickle"),))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param({"INS": Evil()}, id="reduce"),
+        pytest.param({"INS": VECTORS[0]}, id="numpy-array"),
+        pytest.param({"INS": pd.Series([1.0])}, id="pandas"),
+        pytest.param({"INS": 1 + 2j}, id="builtin-global"),
+    ],
+)
+@pytest.mark.parametrize("protocol", [0, 2, 5])
+def test_pickles_that_name_anything_are_refused(
+    tmp_path: Path, content: Any, protocol: int
+) -> None:
+    path = tmp_path / "p"
+    path.write_bytes(pickle.dumps(content, protocol=protocol))
+    with pytest.raises(ScReaderError, match="may run code") as caught:
+        read_precomputed(path)
+    assert "\n" not in str(caught.value)
+    assert not Path("/tmp/never-made-by-a-pickle").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        pytest.param(pickle.dumps([1, 2]), "holds a list", id="list"),
+        pytest.param(pickle.dumps({"INS": "text"}), "'INS' is not a list", id="text"),
+        pytest.param(pickle.dumps({1: [1.0]}), "entry 1", id="number-as-name"),
+        pytest.param(pickle.dumps({"A": [1.0], "B": []}), "different lengths", id="lengths"),
+        pytest.param(pickle.dumps({"A": [float("nan")]}), "not finite", id="nan"),
+        pytest.param(pickle.dumps(MAPPING)[:-9], "sound pickle|damaged", id="cut-pickle"),
+        pytest.param(b"PK\x03\x04 no zip", "no npz", id="no-zip"),
+        pytest.param(b"", "is empty", id="empty"),
+        pytest.param(b"INS,1,2\nGCG,1\n", "line 2 has 1 numbers, wanted 2", id="short-line"),
+        pytest.param(b"INS,1,2\nGCG,1,x\n", "line 2 holds something other", id="text-in-csv"),
+        pytest.param(b"INS,1\nINS,2\n", "names 'INS' twice", id="twice"),
+        pytest.param(b"gene,d0\n", "holds no vectors", id="only-header"),
+    ],
+)
+def test_wrong_files(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "f"
+    path.write_bytes(content)
+    with pytest.raises(ScReaderError, match=message):
+        read_precomputed(path)
+
+
+def test_npz_of_objects_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "f.npz"
+    np.savez(path, genes=np.array(NAMES, dtype=object), vectors=VECTORS)
+    with pytest.raises(ScReaderError, match="no npz of plain arrays"):
+        read_precomputed(path)
+
+
+def genes() -> Table:
+    return Table(
+        strings(["HLA.A", "IDDM", "GCG", "XYZ"]),
+        {
+            "symbol": strings(["HLA-A", "INS", "GCG", "XYZ"]),
+            "gene_id": strings(["3105", "3630", "2641", ""]),
+            "ensembl_id": strings(["", "", "ENSG00000115263", ""]),
+            "aliases": strings(["", "IDDM", "GLP1", ""]),
+            "source": Categorical.of(["ncbi"] * 4),
+            "text": strings(["a", "b", "c", "d"]),
+            "text_sha256": strings(["a", "b", "c", "d"]),
+        },
+    )
+
+
+def test_vectors_find_their_genes() -> None:
+    made = of_genes(genes(), Precomputed(NAMES, VECTORS), "theirs", "zero")
+    assert np.array_equal(made.vectors, np.stack([*VECTORS[[1, 0, 2]], np.zeros(4)]))
+    assert made.genes.strings("source").tolist() == ["ncbi", "ncbi", "ncbi", "none"]
+    assert (made.provider, made.model) == ("import", "theirs")
+    dropped = of_genes(genes(), Precomputed(NAMES, VECTORS), "theirs", "drop")
+    assert dropped.genes.index.tolist() == ["HLA.A", "IDDM", "GCG"]
+    with pytest.raises(ScReaderError, match="1 genes have no vector, the first is 'XYZ'"):
+        of_genes(genes(), Precomputed(NAMES, VECTORS), "theirs", "error")
+    with pytest.raises(ScReaderError, match="none of the genes"):
+        of_genes(genes(), Precomputed(("Q1",), VECTORS[:1]), "theirs", "mean")
+
+
+def test_vectors_on_their_own() -> None:
+    made = on_their_own(Precomputed(NAMES, VECTORS), "theirs")
+    assert made.genes.strings("symbol").tolist() == ["INS", "HLA-A", ""]
+    assert made.genes.strings("ensembl_id").tolist() == ["", "", "ENSG00000115263"]
