@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 
-from screader_lib.command_line.options import input_argument, output_option, seed_option
+from screader_lib.command_line.options import OutputPath, input_argument, output_option, seed_option
 from screader_lib.command_line.run import Run
 from screader_lib.command_line.tool import tool
 from screader_lib.reader.choices import (
@@ -21,6 +22,7 @@ from screader_lib.reader.choices import (
     RECIPES,
     SCALINGS,
     SCHEDULES,
+    TRAINED_IN_STEPS,
     WEIGHED,
 )
 
@@ -138,19 +140,43 @@ def _read_outs(context: click.Context, option: click.Parameter, value: str | Non
     type=click.IntRange(min=1),
     help="Most tokens the LLM reads at once; less needs less memory.",
 )
+@click.option(
+    "--checkpoint",
+    type=OutputPath(),
+    show_default="OUTPUT.checkpoint, where the output is a file",
+    help="Keep the training's state here; a run that was killed goes on from it.",
+)
+@click.option(
+    "--checkpoint-minutes",
+    type=click.FloatRange(min=0),
+    default=5.0,
+    help="How often; 0 is after every step.",
+)
 @seed_option
 def main(
-    run: Run, cells: str, output: str | None, method: str, recipe: str, device: str, **given: Any
+    run: Run,
+    cells: str,
+    output: str | None,
+    method: str,
+    recipe: str,
+    device: str,
+    checkpoint: str | None,
+    checkpoint_minutes: float,
+    **given: Any,
 ) -> None:
     """Train a reader on labelled CELLS (from build-cells).
 
     The LLM stays frozen; a projector, a cls vector and a classifying head are learnt, and only
     these are stored. Options without a default come from the recipe; docs/tools/train-reader.md
-    lists its values.
+    lists its values. Run again after a kill, the same command goes on where the last state was
+    kept, and ends with the same reader.
     """
     from screader_lib.reader.settings import settings_for
 
     settings = settings_for(method, recipe, given)
+    if checkpoint is None and output not in (None, "-"):
+        checkpoint = f"{output}.checkpoint"
+    state = Path(checkpoint) if checkpoint and method in TRAINED_IN_STEPS else None
     with (
         run.open(cells, "cells") as opened,
         run.create("reader", output, {"cells": opened}) as file,
@@ -163,5 +189,7 @@ def main(
 
         place = prepare(device)
         task = make_task(CellSequences(opened), settings, place, run.reporter)
-        trained = methods.train(task)
+        trained = methods.train(task, state, checkpoint_minutes)
         write_reader(file, task, trained, calibrate(trained, task))
+    if state is not None:
+        state.unlink(missing_ok=True)

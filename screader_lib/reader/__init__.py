@@ -6,7 +6,8 @@
 - ``embedding``    gene embeddings made fit for the projector;
 - ``batches``      cells to padded batches of like length;
 - ``model``        projector, cls and head around the frozen LLM;
-- ``training``     the stages of training;
+- ``neural``       a trained reader model and its outputs;
+- ``training``     the stages of training; ``checkpoint``, its state on disk;
 - ``calibration``  temperature;
 - ``linear``       logistic regression, on torch;
 - ``methods``      scReader and its controls behind one interface;

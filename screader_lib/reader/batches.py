@@ -50,10 +50,3 @@ def split_by_length(
                 continue
         yield rows[order[start:stop]]
         start = stop
-
-
-def shuffled(rows: np.ndarray, size: int, random: np.random.Generator) -> Iterator[np.ndarray]:
-    """``rows`` in random order, ``size`` at a time."""
-    order = random.permutation(rows)
-    for start in range(0, len(order), size):
-        yield order[start : start + size]

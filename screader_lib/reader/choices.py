@@ -9,6 +9,8 @@ METHODS = (
     "logistic",
     "majority",
 )
+WITH_LLM = ("screader", "screader-random")
+TRAINED_IN_STEPS = (*WITH_LLM, "pooled", "genept")
 RECIPES = ("default", "paper")
 ORDERS = ("instruction-cell-cls", "cell-instruction-cls")
 POSITIONS = ("none", "rank")

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from screader_lib.errors import ScReaderError
+from screader_lib.reader.choices import TRAINED_IN_STEPS, WITH_LLM
 from screader_lib.reader.settings import Settings
 from screader_lib.reader.task import Labels, Task, Trained
+
+if TYPE_CHECKING:
+    from screader_lib.reader.checkpoint import Checkpoint
+    from screader_lib.reader.llm import FrozenLLM
 
 TITLES = {
     "screader": "scReader",
@@ -19,8 +26,6 @@ TITLES = {
     "logistic": "logistic regression on log counts",
     "majority": "majority",
 }
-WITH_LLM = ("screader", "screader-random")
-NEURAL = (*WITH_LLM, "pooled", "genept")
 
 
 @dataclass
@@ -37,15 +42,20 @@ class Restored:
     temperature: float
 
 
-def train(task: Task) -> Trained:
-    """Train the method that the task's settings name."""
+def train(task: Task, checkpoint_file: Path | None = None, minutes: float = 5.0) -> Trained:
+    """Train the method that the task's settings name.
+
+    Methods that train for long keep their state in ``checkpoint_file`` every ``minutes``, take
+    up what they find there; the caller removes it when the reader is written.
+    """
     from screader_lib.reader.controls import GenePTw, LogisticOnExpression, Majority
 
     method = task.settings.method
-    if method in NEURAL:
+    if method in TRAINED_IN_STEPS:
         from screader_lib.reader.training import train_neural
 
-        return train_neural(task, _llm(task.settings, task.device) if method in WITH_LLM else None)
+        llm = _llm(task.settings, task.device) if method in WITH_LLM else None
+        return train_neural(task, llm, _checkpoint(task, llm, checkpoint_file, minutes))
     if method == "logistic" and task.cells.construction.get("weight") != "log":
         raise ScReaderError(
             "its weights are not log-normalised, which method logistic reads.",
@@ -57,7 +67,7 @@ def train(task: Task) -> Trained:
     return GenePTw.train(task) if method == "genept-w" else LogisticOnExpression.train(task)
 
 
-def _llm(settings: Settings, device: str):
+def _llm(settings: Settings, device: str) -> FrozenLLM:
     from screader_lib.reader.llm import load_llm
 
     return load_llm(
@@ -71,6 +81,22 @@ def _llm(settings: Settings, device: str):
     )
 
 
+def _checkpoint(
+    task: Task, llm: FrozenLLM | None, file: Path | None, minutes: float
+) -> Checkpoint | None:
+    from screader_lib.reader.checkpoint import Checkpoint, fingerprint
+
+    if file is None:
+        return None
+    identity = fingerprint(
+        cells=task.cells.opened.sha256,
+        settings=task.settings.to_json(),
+        llm=llm.identity.to_json() if llm else {},
+        device=task.device,
+    )
+    return Checkpoint(file, identity, minutes, task.reporter)
+
+
 def restore(restored: Restored, device: str, llm_place: str | None = None) -> Trained:
     """Make a trained method from its file; ``llm_place`` says where the LLM is now.
 
@@ -78,8 +104,8 @@ def restore(restored: Restored, device: str, llm_place: str | None = None) -> Tr
     """
     from screader_lib.reader.controls import GenePTw, LogisticOnExpression, Majority
 
-    if restored.method in NEURAL:
-        from screader_lib.reader.training import NeuralReader
+    if restored.method in TRAINED_IN_STEPS:
+        from screader_lib.reader.neural import NeuralReader
 
         llm = None
         if restored.method in WITH_LLM:

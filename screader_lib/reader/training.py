@@ -1,152 +1,106 @@
-"""The stages of training: first without the LLM, then with it."""
+"""The stages of training: first without the LLM, then with it.
+
+All that is random in a step follows from the seed and the step's number, so a training that was
+killed goes on from a checkpoint as if it had not been.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from screader_lib.cells.reading import CellSequences
 from screader_lib.errors import ScReaderError
-from screader_lib.reader.batches import Batch, read_batch, shuffled, split_by_length
-from screader_lib.reader.embedding import fit_scaling, scaled
+from screader_lib.reader.batches import Batch, read_batch
+from screader_lib.reader.checkpoint import Checkpoint, State
+from screader_lib.reader.embedding import fit_scaling
 from screader_lib.reader.llm import FrozenLLM
-from screader_lib.reader.model import Cells, ReaderModel
+from screader_lib.reader.model import ReaderModel
+from screader_lib.reader.neural import NeuralReader
 from screader_lib.reader.settings import Settings
-from screader_lib.reader.task import Epoch, Task, Trained, validation_scores
+from screader_lib.reader.task import Epoch, Task, validation_scores
 
 MEASURED_CELLS = 256  # read once to measure the scale of the LLM's outputs
+SPLIT, SAMPLE, ORDER, DROPOUT = 1, 2, 3, 4  # streams of random numbers; SPLIT is task's
 
 
-class NeuralReader(Trained):
-    """A reader model with the scaling of its embeddings."""
+@dataclass(frozen=True)
+class Stage:
+    """One stage: the read-outs that are trained, for how long and how fast."""
 
-    def __init__(
-        self, model: ReaderModel, scaling: dict[str, np.ndarray], device: str = "cpu"
-    ) -> None:
-        self.model = model.to(device)
-        self.scaling = scaling
-        self.device = device
-        self.history: list[Epoch] = []
-        self.llm = model.llm[0].identity.to_json() if model.llm else {}
-        self.wanted: tuple[str, ...] = model.settings.read_out
-        self._features: tuple[CellSequences, Tensor] | None = None
-
-    @property
-    def tensors(self) -> dict[str, np.ndarray]:  # type: ignore[override]
-        """Trained tensors and buffers by name, and the scaling."""
-        state = {name: value.cpu().numpy() for name, value in self.model.state_dict().items()}
-        return state | {f"scaling.{name}": value for name, value in self.scaling.items()}
-
-    @classmethod
-    def restore(
-        cls,
-        tensors: dict[str, np.ndarray],
-        settings: Settings,
-        labels: int,
-        llm: FrozenLLM | None,
-        device: str,
-    ) -> NeuralReader:
-        """From a reader file's tensors; ScReaderError where they do not fit the settings."""
-        scaling = {name: tensors[f"scaling.{name}"] for name in ("center", "map")}
-        model = ReaderModel(settings, scaling["map"].shape[1], labels, llm)
-        state = {
-            name: torch.from_numpy(np.asarray(value))
-            for name, value in tensors.items()
-            if not name.startswith("scaling.")
-        }
-        try:
-            model.load_state_dict(state)
-        except RuntimeError as error:
-            raise ScReaderError(
-                "the reader's tensors do not fit its settings or this LLM.",
-                remedy="Was it trained with another LLM?",
-            ) from error
-        return cls(model, scaling, device)
-
-    def features(self, cells: CellSequences) -> Tensor:
-        """The cells' vocabulary as features on the device, float32 (genes, features)."""
-        if self._features is None or self._features[0] is not cells:
-            values = scaled(cells.embedding, self.scaling)
-            self._features = (cells, torch.from_numpy(values).to(self.device))
-        return self._features[1]
-
-    def on_device(self, batch: Batch) -> Cells:
-        """A batch as tensors."""
-        genes = torch.from_numpy(batch.genes.astype(np.int64)).to(self.device)
-        return Cells(genes, torch.from_numpy(batch.weights).to(self.device))
-
-    def tokens_of(self, cells: CellSequences, rows: np.ndarray) -> np.ndarray:
-        """Tokens that the LLM reads of each cell, for batches of like length."""
-        return np.minimum(cells.lengths[rows], self.model.settings.genes_per_cell)
-
-    def micro_batches(self, cells: CellSequences, rows: np.ndarray) -> Iterator[np.ndarray]:
-        """Rows in groups that stay within the token budget."""
-        llm = self.model.llm
-        extra = len(llm[0].instruction) + 1 if llm else 0
-        budget = self.model.settings.micro_batch_tokens
-        yield from split_by_length(rows, self.tokens_of(cells, rows), budget, extra)
-
-    @torch.inference_mode()
-    def outputs(self, cells: CellSequences, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        self.model.eval()
-        features = self.features(cells)
-        logits = np.zeros((len(rows), self.model.head.out_features), np.float32)
-        vectors = np.zeros((len(rows), self.model.head.in_features), np.float32)
-        for places in self.micro_batches_of_places(cells, rows):
-            batch = self.on_device(read_batch(cells, rows[places]))
-            some_logits, some_vectors = self.model(features, batch, self.wanted)
-            logits[places] = some_logits.float().cpu().numpy()
-            vectors[places] = some_vectors.float().cpu().numpy()
-        return logits, vectors
-
-    def micro_batches_of_places(
-        self, cells: CellSequences, rows: np.ndarray
-    ) -> Iterator[np.ndarray]:
-        """Like :meth:`micro_batches`, but places in ``rows`` rather than rows."""
-        place = {int(row): number for number, row in enumerate(rows)}
-        for group in self.micro_batches(cells, rows):
-            yield np.array([place[int(row)] for row in group])
+    number: int
+    name: str
+    wanted: tuple[str, ...]
+    epochs: int
+    learning_rate: float
 
 
-def train_neural(task: Task, llm: FrozenLLM | None) -> NeuralReader:
-    """Train projector, cls and head on ``task``; the LLM stays as it is."""
+def stages_of(settings: Settings) -> list[Stage]:
+    """The stages that the settings ask for: a warm start of the pooled read-out, then all."""
+    stages = []
+    if "pool" in settings.read_out and settings.warm_start_epochs:
+        rate = settings.warm_start_learning_rate
+        stages.append(Stage(0, "warm start", ("pool",), settings.warm_start_epochs, rate))
+    if settings.epochs and set(settings.read_out) != {"pool"}:
+        rate = settings.learning_rate
+        stages.append(Stage(1, "reading", settings.read_out, settings.epochs, rate))
+    return stages
+
+
+def train_neural(
+    task: Task, llm: FrozenLLM | None, checkpoint: Checkpoint | None = None
+) -> NeuralReader:
+    """Train projector, cls and head on ``task``; the LLM stays as it is.
+
+    With a ``checkpoint``, the training's state is kept there now and then, and a state that is
+    found there is taken up.
+    """
     settings = task.settings
     torch.manual_seed(settings.seed)
     scaling = fit_scaling(task.cells.embedding, settings.scaling)
     model = ReaderModel(settings, scaling["map"].shape[1], len(task.labels.names), llm)
     reader = NeuralReader(model, scaling, task.device)
-    trainer = _Trainer(reader, task)
-    trainer.measure_weights()
-    if "pool" in settings.read_out and settings.warm_start_epochs:
-        trainer.measure(("pool",))
-        trainer.run(
-            "warm start", ("pool",), settings.warm_start_epochs, settings.warm_start_learning_rate
-        )
-    if settings.epochs and set(settings.read_out) != {"pool"}:
-        trainer.scale_tokens()
-        trainer.measure(tuple(part for part in settings.read_out if part != "pool"))
-        trainer.run("reading", settings.read_out, settings.epochs, settings.learning_rate)
+    trainer = _Trainer(reader, task, checkpoint)
+    saved = checkpoint.load() if checkpoint else None
+    if saved is None:
+        trainer.measure_weights()
+    for stage in stages_of(settings):
+        if saved is None or stage.number > saved.stage:
+            trainer.prepare(stage)
+            trainer.run(stage, State(stage.number))
+        elif stage.number == saved.stage:
+            task.reporter.say(f"taking up {stage.name} after step {saved.step:,}.")
+            trainer.run(stage, saved)
     return reader
 
 
 class _Trainer:
-    def __init__(self, reader: NeuralReader, task: Task) -> None:
+    def __init__(self, reader: NeuralReader, task: Task, checkpoint: Checkpoint | None) -> None:
         self.reader = reader
+        self.checkpoint = checkpoint
         self.model = reader.model
         self.task = task
         self.settings = task.settings
-        self.random = np.random.default_rng([task.settings.seed, 2])
         self.features = reader.features(task.cells)
         self.truth = np.full(len(task.cells), -1, np.int64)
         self.truth[task.rows] = task.truth
         self.class_weights = _class_weights(task).to(task.device)
 
     def _sample(self) -> np.ndarray:
-        return np.sort(self.random.permutation(self.task.rows)[:MEASURED_CELLS])
+        random = np.random.default_rng([self.settings.seed, SAMPLE])
+        return np.sort(random.permutation(self.task.rows)[:MEASURED_CELLS])
+
+    def prepare(self, stage: Stage) -> None:
+        """Measure what the stage's read-outs are scaled by."""
+        if stage.name == "warm start":
+            self.measure(("pool",))
+        else:
+            self.scale_tokens()
+            self.measure(tuple(part for part in stage.wanted if part != "pool"))
 
     def measure_weights(self) -> None:
         """Scale weights so that their mean over genes is 1."""
@@ -179,29 +133,53 @@ class _Trainer:
         for part, blocks in found.items():
             self.model.standardise[part].fit(torch.cat(blocks))  # type: ignore[operator]
 
-    def run(self, stage: str, wanted: tuple[str, ...], epochs: int, rate: float) -> None:
-        """Train ``epochs`` epochs on the read-outs ``wanted``."""
-        steps = math.ceil(len(self.task.rows) / self.settings.batch_size) * epochs
+    def run(self, stage: Stage, state: State) -> None:
+        """Train one stage, from the step that ``state`` has reached."""
+        size, rows = self.settings.batch_size, self.task.rows
+        per_epoch = math.ceil(len(rows) / size)
+        steps = per_epoch * stage.epochs
         optimiser = torch.optim.AdamW(
-            self.model.parameters(), lr=rate, weight_decay=self.settings.weight_decay
+            self.model.parameters(), weight_decay=self.settings.weight_decay
         )
-        scheduler = torch.optim.lr_scheduler.LambdaLR(
-            optimiser, lambda step: _rate_factor(step, steps, self.settings)
-        )
-        self.reader.wanted = wanted
-        total = epochs * len(self.task.rows)
-        with self.task.reporter.progress(f"Training: {stage}", total, "cells") as advance:
-            for number in range(epochs):
-                losses = []
-                batches = shuffled(self.task.rows, self.settings.batch_size, self.random)
-                for rows in batches:
-                    optimiser.zero_grad()
-                    losses.append(self._gradients(rows, wanted) * len(rows))
-                    nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-                    optimiser.step()
-                    scheduler.step()
-                    advance(len(rows))
-                self._finish_epoch(stage, number + 1, epochs, sum(losses) / len(self.task.rows))
+        state.restore(self.model, optimiser, self.reader.history)
+        self.reader.wanted = stage.wanted
+        order = np.empty(0)
+        with self.task.reporter.progress(f"Training: {stage.name}", steps, "steps") as advance:
+            advance(state.step)
+            while state.step < steps:
+                epoch, number = divmod(state.step, per_epoch)
+                if number == 0 or not len(order):
+                    order = self._random(ORDER, stage.number, epoch).permutation(rows)
+                for group in optimiser.param_groups:
+                    group["lr"] = stage.learning_rate * _rate_factor(
+                        state.step, steps, self.settings
+                    )
+                batch = order[number * size : (number + 1) * size]
+                state.losses.append(self._step(optimiser, batch, stage, state.step) * len(batch))
+                state.step += 1
+                advance(1)
+                if number + 1 == per_epoch:
+                    self._finish_epoch(stage, epoch + 1, sum(state.losses) / len(rows))
+                    state.losses.clear()
+                if self.checkpoint:
+                    self.checkpoint.save(
+                        state, self.model, optimiser, self.reader.history, last=state.step == steps
+                    )
+
+    def _random(self, *stream: int) -> np.random.Generator:
+        return np.random.default_rng([self.settings.seed, *stream])
+
+    def _step(
+        self, optimiser: torch.optim.Optimizer, rows: np.ndarray, stage: Stage, step: int
+    ) -> float:
+        """One step of the optimiser; returns the batch's mean loss."""
+        self.random = self._random(DROPOUT, stage.number, step)
+        torch.manual_seed(int(self.random.integers(2**62)))
+        optimiser.zero_grad()
+        loss = self._gradients(rows, stage.wanted)
+        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        optimiser.step()
+        return loss
 
     def _gradients(self, rows: np.ndarray, wanted: tuple[str, ...]) -> float:
         """Add up gradients of the batch's mean loss over its micro-batches; returns the loss."""
@@ -239,20 +217,20 @@ class _Trainer:
         weights = np.where(genes >= 0, np.take_along_axis(batch.weights, order, 1), 0)
         return Batch(batch.rows, genes, weights.astype(np.float32))
 
-    def _finish_epoch(self, stage: str, number: int, epochs: int, loss: float) -> None:
-        entry = Epoch(stage, loss)
-        if self._worth_checking(stage, number, epochs):
+    def _finish_epoch(self, stage: Stage, number: int, loss: float) -> None:
+        entry = Epoch(stage.name, loss)
+        if self._worth_checking(stage, number):
             entry.accuracy, entry.macro_f1 = validation_scores(self.reader, self.task)
         self.reader.history.append(entry)
-        text = f"{stage} {number}/{epochs}: loss {loss:.3f}"
+        text = f"{stage.name} {number}/{stage.epochs}: loss {loss:.3f}"
         if not math.isnan(entry.accuracy):
             text += f", on kept cells accuracy {entry.accuracy:.3f}, macro F1 {entry.macro_f1:.3f}"
-        last = number == epochs or stage == "reading"
+        last = number == stage.epochs or stage.name == "reading"
         (self.task.reporter.say if last else self.task.reporter.detail)(text)
 
     @staticmethod
-    def _worth_checking(stage: str, number: int, epochs: int) -> bool:
-        return stage == "reading" or number == epochs or number % 5 == 0
+    def _worth_checking(stage: Stage, number: int) -> bool:
+        return stage.name == "reading" or number == stage.epochs or number % 5 == 0
 
 
 def _rate_factor(step: int, steps: int, settings: Settings) -> float:

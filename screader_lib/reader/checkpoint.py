@@ -1,0 +1,142 @@
+"""The state of a training, kept on disk now and then, so that a kill costs minutes at most.
+
+An HDF5 file of its own, replaced in one step. It is taken up only by the same training: same
+cells, settings, LLM and version of scReader.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+import torch
+
+from screader_lib import __version__
+from screader_lib.errors import ScReaderError
+from screader_lib.exchange import safety
+from screader_lib.exchange.writing import replacing
+from screader_lib.reader.task import Epoch
+from screader_lib.reporting import SILENT, Reporter
+
+MOMENTS = ("exp_avg", "exp_avg_sq", "step")
+
+
+@dataclass
+class State:
+    """How far a stage is: steps done, losses of the epoch under way, and what restores it."""
+
+    stage: int
+    step: int = 0
+    losses: list[float] = field(default_factory=list)
+    history: list[Epoch] = field(default_factory=list)
+    tensors: dict[str, torch.Tensor] = field(default_factory=dict)
+    moments: dict[int, dict[str, torch.Tensor]] = field(default_factory=dict)
+
+    def restore(
+        self, model: torch.nn.Module, optimiser: torch.optim.Optimizer, history: list[Epoch]
+    ) -> None:
+        """Put the saved state into a model, its optimiser and its history; nothing when new."""
+        if not self.tensors:
+            return
+        model.load_state_dict(self.tensors)
+        groups = optimiser.state_dict()["param_groups"]
+        optimiser.load_state_dict({"state": self.moments, "param_groups": groups})
+        history[:] = self.history
+
+
+def fingerprint(**identity: Any) -> str:
+    """SHA-256 of all that makes two trainings the same."""
+    content = json.dumps({"version": __version__, **identity}, sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+@dataclass
+class Checkpoint:
+    """Saves at most every ``minutes`` and at the end of a stage; 0 saves every step."""
+
+    path: Path
+    fingerprint: str
+    minutes: float = 5.0
+    reporter: Reporter = SILENT
+    last_saved: float = field(default_factory=time.monotonic)
+
+    def load(self) -> State | None:
+        """The saved state; None where there is none, or one of another training.
+
+        ScReaderError where the file is no checkpoint: it will not be overwritten.
+        """
+        if not self.path.exists():
+            return None
+        with safety.open_checked(self.path) as file:
+            known = file.attrs.get("fingerprint")
+            if known == self.fingerprint:
+                return _read(file)
+            if known is None:
+                raise ScReaderError(
+                    "is no checkpoint of a training.",
+                    file=self.path,
+                    remedy="Name another with --checkpoint.",
+                )
+        self.reporter.warn(f"{self.path} is of another training; starting anew.")
+        return None
+
+    def save(
+        self,
+        state: State,
+        model: torch.nn.Module,
+        optimiser: torch.optim.Optimizer,
+        history: list[Epoch],
+        *,
+        last: bool = False,
+    ) -> None:
+        """Keep the state, if it is time to."""
+        now = time.monotonic()
+        if not last and now - self.last_saved < 60 * self.minutes:
+            return
+        self.last_saved = now
+        with replacing(self.path) as temporary, h5py.File(temporary, "w", locking=False) as file:
+            file.attrs["fingerprint"] = self.fingerprint
+            _write(file, state, model, optimiser, history)
+
+
+def _write(
+    file: h5py.File,
+    state: State,
+    model: torch.nn.Module,
+    optimiser: torch.optim.Optimizer,
+    history: list[Epoch],
+) -> None:
+    entries = [asdict(entry) for entry in history]
+    position = {
+        "stage": state.stage,
+        "step": state.step,
+        "losses": state.losses,
+        "history": entries,
+    }
+    file.create_dataset("position", data=json.dumps(position))
+    for name, value in model.state_dict().items():
+        file.create_dataset(f"model/{name}", data=value.cpu().numpy())
+    for number, values in optimiser.state_dict()["state"].items():
+        for name in MOMENTS:
+            file.create_dataset(f"optimiser/{number}/{name}", data=values[name].cpu().numpy())
+
+
+def _read(file: h5py.File) -> State:
+    position = json.loads(file["position"].asstr()[()])
+    moments = {
+        int(number): {name: torch.as_tensor(group[name][()]) for name in MOMENTS}
+        for number, group in file["optimiser"].items()
+    }
+    return State(
+        position["stage"],
+        position["step"],
+        position["losses"],
+        [Epoch(**entry) for entry in position["history"]],
+        {name: torch.as_tensor(values[()]) for name, values in file["model"].items()},
+        moments,
+    )

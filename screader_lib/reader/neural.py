@@ -1,0 +1,109 @@
+"""A trained reader model: its tensors, and its outputs on cells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from screader_lib.cells.reading import CellSequences
+from screader_lib.errors import ScReaderError
+from screader_lib.reader.batches import Batch, read_batch, split_by_length
+from screader_lib.reader.embedding import scaled
+from screader_lib.reader.llm import FrozenLLM
+from screader_lib.reader.model import Cells, ReaderModel
+from screader_lib.reader.settings import Settings
+from screader_lib.reader.task import Epoch, Trained
+
+
+class NeuralReader(Trained):
+    """A reader model with the scaling of its embeddings."""
+
+    def __init__(
+        self, model: ReaderModel, scaling: dict[str, np.ndarray], device: str = "cpu"
+    ) -> None:
+        self.model = model.to(device)
+        self.scaling = scaling
+        self.device = device
+        self.history: list[Epoch] = []
+        self.llm = model.llm[0].identity.to_json() if model.llm else {}
+        self.wanted: tuple[str, ...] = model.settings.read_out
+        self._features: tuple[CellSequences, Tensor] | None = None
+
+    @property
+    def tensors(self) -> dict[str, np.ndarray]:  # type: ignore[override]
+        """Trained tensors and buffers by name, and the scaling."""
+        state = {name: value.cpu().numpy() for name, value in self.model.state_dict().items()}
+        return state | {f"scaling.{name}": value for name, value in self.scaling.items()}
+
+    @classmethod
+    def restore(
+        cls,
+        tensors: dict[str, np.ndarray],
+        settings: Settings,
+        labels: int,
+        llm: FrozenLLM | None,
+        device: str,
+    ) -> NeuralReader:
+        """From a reader file's tensors; ScReaderError where they do not fit the settings."""
+        scaling = {name: tensors[f"scaling.{name}"] for name in ("center", "map")}
+        model = ReaderModel(settings, scaling["map"].shape[1], labels, llm)
+        state = {
+            name: torch.from_numpy(np.asarray(value))
+            for name, value in tensors.items()
+            if not name.startswith("scaling.")
+        }
+        try:
+            model.load_state_dict(state)
+        except RuntimeError as error:
+            raise ScReaderError(
+                "the reader's tensors do not fit its settings or this LLM.",
+                remedy="Was it trained with another LLM?",
+            ) from error
+        return cls(model, scaling, device)
+
+    def features(self, cells: CellSequences) -> Tensor:
+        """The cells' vocabulary as features on the device, float32 (genes, features)."""
+        if self._features is None or self._features[0] is not cells:
+            values = scaled(cells.embedding, self.scaling)
+            self._features = (cells, torch.from_numpy(values).to(self.device))
+        return self._features[1]
+
+    def on_device(self, batch: Batch) -> Cells:
+        """A batch as tensors."""
+        genes = torch.from_numpy(batch.genes.astype(np.int64)).to(self.device)
+        return Cells(genes, torch.from_numpy(batch.weights).to(self.device))
+
+    def tokens_of(self, cells: CellSequences, rows: np.ndarray) -> np.ndarray:
+        """Tokens that the LLM reads of each cell, for batches of like length."""
+        return np.minimum(cells.lengths[rows], self.model.settings.genes_per_cell)
+
+    def micro_batches(self, cells: CellSequences, rows: np.ndarray) -> Iterator[np.ndarray]:
+        """Rows in groups that stay within the token budget."""
+        llm = self.model.llm
+        extra = len(llm[0].instruction) + 1 if llm else 0
+        budget = self.model.settings.micro_batch_tokens
+        yield from split_by_length(rows, self.tokens_of(cells, rows), budget, extra)
+
+    @torch.inference_mode()
+    def outputs(self, cells: CellSequences, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        self.model.eval()
+        features = self.features(cells)
+        logits = np.zeros((len(rows), self.model.head.out_features), np.float32)
+        vectors = np.zeros((len(rows), self.model.head.in_features), np.float32)
+        for places in self.micro_batches_of_places(cells, rows):
+            batch = self.on_device(read_batch(cells, rows[places]))
+            some_logits, some_vectors = self.model(features, batch, self.wanted)
+            logits[places] = some_logits.float().cpu().numpy()
+            vectors[places] = some_vectors.float().cpu().numpy()
+        return logits, vectors
+
+    def micro_batches_of_places(
+        self, cells: CellSequences, rows: np.ndarray
+    ) -> Iterator[np.ndarray]:
+        """Like :meth:`micro_batches`, but places in ``rows`` rather than rows."""
+        place = {int(row): number for number, row in enumerate(rows)}
+        for group in self.micro_batches(cells, rows):
+            yield np.array([place[int(row)] for row in group])
