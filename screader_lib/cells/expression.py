@@ -44,20 +44,33 @@ def row_blocks(row_ends: np.ndarray) -> Iterator[tuple[int, int]]:
         start = stop
 
 
-def compressed_rows(group: h5py.Group, genes: int) -> Iterator[csr_matrix]:
-    """Row blocks of a CSR matrix stored as data, indices, indptr."""
+def compressed_rows(group: h5py.Group, genes: int, name: str) -> Iterator[csr_matrix]:
+    """Row blocks of a CSR matrix stored as data, indices, indptr.
+
+    ScReaderError where an index is not below ``genes``.
+    """
     from scipy.sparse import csr_matrix
 
     row_ends = group["indptr"][()].astype(np.int64)
     for start, stop in row_blocks(row_ends):
         first, last = row_ends[start], row_ends[stop]
+        indices = group["indices"][first:last]
+        check_indices(indices, genes, group, name)
         yield csr_matrix(
             (
                 group["data"][first:last],
-                group["indices"][first:last],
+                indices,
                 row_ends[start : stop + 1] - first,
             ),
             shape=(stop - start, genes),
+        )
+
+
+def check_indices(indices: np.ndarray, size: int, group: h5py.Group, name: str) -> None:
+    """ScReaderError where one of ``indices`` is negative or not below ``size``."""
+    if len(indices) and (indices.min() < 0 or indices.max() >= size):
+        raise ScReaderError(
+            f"{group.name} is damaged: an index is outside 0 … {size - 1:,}.", file=name
         )
 
 

@@ -12,6 +12,7 @@ from screader_lib.cells.expression import (
     VALUES_PER_BLOCK,
     Expression,
     check_compressed,
+    check_indices,
     compressed_rows,
 )
 from screader_lib.errors import ScReaderError
@@ -79,9 +80,10 @@ class H5adExpression(Expression):
 
         rows, columns = self._shape()
         if self.layout == "csr_matrix":
-            yield from compressed_rows(self.matrix, columns)
+            yield from compressed_rows(self.matrix, columns, self.name)
         elif self.layout == "csc_matrix":
             parts = tuple(self.matrix[part][()] for part in ("data", "indices", "indptr"))
+            check_indices(parts[1], rows, self.matrix, self.name)
             yield csc_matrix(parts, shape=(rows, columns)).tocsr()
         else:
             step = max(1, VALUES_PER_BLOCK // max(1, columns))

@@ -50,7 +50,7 @@ class TenxH5Expression(Expression):
         self.genes = all_genes.take(self.kept)
 
     def blocks(self) -> Iterator[csr_matrix]:
-        for block in compressed_rows(self.group, self.all_genes):
+        for block in compressed_rows(self.group, self.all_genes, self.name):
             yield block if len(self.kept) == self.all_genes else block[:, self.kept]
 
 

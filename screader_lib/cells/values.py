@@ -55,7 +55,7 @@ def normalised(block: csr_matrix, kind: str) -> tuple[csr_matrix, np.ndarray]:
         data = np.expm1(data)
     lengths = np.diff(block.indptr)
     owner = np.repeat(np.arange(block.shape[0]), lengths)
-    totals = np.bincount(owner, weights=data, minlength=block.shape[0])
+    totals = np.bincount(owner, weights=data, minlength=block.shape[0]).astype(np.float64)
     scale = np.divide(TARGET_SUM, totals, out=np.zeros_like(totals), where=totals > 0)
     data = (data * scale[owner]).astype(np.float32)
     return rows((data, block.indices, block.indptr), shape=block.shape), totals

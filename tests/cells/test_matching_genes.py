@@ -1,0 +1,56 @@
+"""The input's gene names onto the embedded genes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from screader_lib.cells.matching import likely_reason, match_genes
+from screader_lib.exchange.table import Table, strings
+
+EMBEDDED = Table(
+    strings(["INS", "GCG", "SST", "LONE"]),
+    {
+        "symbol": strings(["INS", "GCG", "SST", "OFFICIAL"]),
+        "ensembl_id": strings(["ENSG00000254647", "ENSG00000115263", "", ""]),
+        "gene_id": strings(["3630", "2641", "6750", ""]),
+        "aliases": strings(["IDDM2|SHARED", "GLP1|SHARED", "SMST", ""]),
+    },
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [
+        pytest.param("INS", 0, id="id"),
+        pytest.param("OFFICIAL", 3, id="symbol"),
+        pytest.param("ENSG00000115263", 1, id="Ensembl id"),
+        pytest.param("ENSG00000254647.12", 0, id="Ensembl id with version"),
+        pytest.param("6750", 2, id="GeneID"),
+        pytest.param("SMST", 2, id="alias"),
+        pytest.param("SHARED", -1, id="alias of two genes"),
+        pytest.param("ins", -1, id="other case"),
+        pytest.param("", -1, id="empty"),
+    ],
+)
+def test_name(name: str, row: int) -> None:
+    assert match_genes(strings([name]), EMBEDDED).rows.tolist() == [row]
+
+
+def test_ways_are_counted() -> None:
+    match = match_genes(strings(["INS", "SMST", "2641", "nothing"]), EMBEDDED)
+    assert match.matched == 3
+    assert match.how == {"id": 1, "alias": 1, "NCBI GeneID": 1}
+
+
+@pytest.mark.parametrize(
+    ("names", "word"),
+    [
+        pytest.param(["Ins1", "gcg", "sst", "ins"], "species", id="mouse's case"),
+        pytest.param([f"ENSG{number:011}" for number in range(9)], "Ensembl", id="Ensembl ids"),
+        pytest.param(["foo", "bar"], "species", id="anything"),
+    ],
+)
+def test_likely_reason(names: list[str], word: str) -> None:
+    without_ensembl = Table(EMBEDDED.index, {**EMBEDDED.columns, "ensembl_id": strings([""] * 4)})
+    assert word in likely_reason(np.array(names, dtype=object), without_ensembl)

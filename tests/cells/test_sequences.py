@@ -1,0 +1,101 @@
+"""Ranking, weights and medians against a small, obvious reference."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from scipy import sparse
+
+from screader_lib.cells.choices import RANKINGS, WEIGHTS
+from screader_lib.cells.sequences import Construction, mapped, sequences
+from screader_lib.cells.statistics import GeneStatistics, median_cells
+from screader_lib.cells.values import normalised
+
+COUNTS = arrays.arrays(np.int64, st.tuples(st.integers(1, 6), st.integers(1, 8)),
+                       elements=st.integers(0, 5))  # fmt: skip
+
+
+def reference(row: np.ndarray, medians: np.ndarray, construction: Construction) -> list[tuple]:
+    """One cell, gene by gene."""
+    entries = []
+    for gene, value in enumerate(row):
+        if value > 0:
+            ratio = value / (medians[gene] or 1)
+            score = ratio if construction.rank_by == "median-ratio" else value
+            entries.append((-score, gene, value, ratio))
+    entries = sorted(entries)[: construction.genes_per_cell]
+    weigh = {
+        "log": lambda value, ratio, rank: np.log1p(value),
+        "median-ratio": lambda value, ratio, rank: ratio,
+        "expression": lambda value, ratio, rank: value,
+        "rank": lambda value, ratio, rank: 1 / (1 + rank),
+        "none": lambda value, ratio, rank: 1.0,
+    }[construction.weight]
+    return [
+        (gene, weigh(value, ratio, rank)) for rank, (_, gene, value, ratio) in enumerate(entries)
+    ]
+
+
+@settings(max_examples=60, deadline=None)
+@given(COUNTS, st.sampled_from(RANKINGS), st.sampled_from(WEIGHTS), st.integers(1, 8))
+def test_equals_reference(table: np.ndarray, rank_by: str, weight: str, k: int) -> None:
+    values, _ = normalised(sparse.csr_matrix(table), "counts")
+    dense = values.toarray()
+    medians = np.array(
+        [np.median(column[column > 0]) if (column > 0).any() else 0 for column in dense.T],
+        np.float32,
+    )
+    construction = Construction(genes_per_cell=k, rank_by=rank_by, weight=weight)
+    genes, weights = sequences(values, medians, construction)
+    assert genes.dtype == np.int32 and weights.dtype == np.float32
+    assert genes.shape == (len(table), min(k, table.shape[1]))
+    for row, index, weight_row in zip(dense, genes, weights, strict=True):
+        wanted = reference(row, medians, construction)
+        assert index[: len(wanted)].tolist() == [gene for gene, _ in wanted]
+        assert weight_row[: len(wanted)] == pytest.approx([w for _, w in wanted], rel=1e-5)
+        assert (index[len(wanted) :] == -1).all() and (weight_row[len(wanted) :] == 0).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(COUNTS, st.data())
+def test_medians_and_variances_in_blocks_equal_those_at_once(
+    table: np.ndarray, data: st.DataObject
+) -> None:
+    values, _ = normalised(sparse.csr_matrix(table), "counts")
+    cut = data.draw(st.integers(0, len(table)))
+    statistics = GeneStatistics(table.shape[1])
+    for block in (values[:cut], values[cut:]):
+        statistics.add(block, np.ones(block.shape[0], bool))
+    for gene, column in enumerate(values.toarray().T):
+        seen = column[column > 0]
+        wanted = np.median(seen) if len(seen) else 0
+        assert statistics.medians()[gene] == pytest.approx(wanted, rel=1e-6)
+        assert statistics.detected[gene] == len(seen)
+
+
+def test_most_variable_genes_are_those_that_differ_between_cells() -> None:
+    random = np.random.default_rng(0)
+    table = random.poisson(4.0, (300, 30)).astype(float)
+    table[:, 7] = np.where(np.arange(300) % 2, 8, 0)
+    table[:, 19] = np.where(np.arange(300) % 3, 6, 0)
+    values, _ = normalised(sparse.csr_matrix(table), "counts")
+    statistics = GeneStatistics(30)
+    statistics.add(values, np.ones(300, bool))
+    assert statistics.most_variable(2).tolist() == [7, 19]
+
+
+def test_median_cells_are_the_same_in_any_order() -> None:
+    names = np.array([f"cell{number}" for number in range(200)], dtype=object)
+    chosen = set(names[median_cells(names, 50)])
+    backwards = names[::-1]
+    assert len(chosen) == 50
+    assert set(backwards[median_cells(backwards, 50)]) == chosen
+
+
+def test_genes_that_share_a_place_are_added_and_unmapped_ones_dropped() -> None:
+    block = sparse.csr_matrix(np.array([[1.0, 2.0, 4.0, 8.0], [0.0, 0.0, 3.0, 0.0]]))
+    result = mapped(block, np.array([1, -1, 0, 1]), 2)
+    assert result.toarray().tolist() == [[4.0, 9.0], [3.0, 0.0]]

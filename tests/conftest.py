@@ -1,0 +1,28 @@
+"""What all tests share: no network, no keys, no user folders, one thread."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.update(HF_HUB_OFFLINE="1", OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false")
+for secret in ("NCBI_API_KEY", "OPENAI_API_KEY", "HF_TOKEN", "SOURCE_DATE_EPOCH"):
+    os.environ.pop(secret, None)
+
+
+@pytest.fixture(scope="session")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny randomly initialised Llama in a folder."""
+    from small_files import write_llama
+
+    return write_llama(tmp_path_factory.mktemp("llama"))
+
+
+@pytest.fixture(scope="session")
+def cells(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ninety labelled cells of three types, forty genes."""
+    from small_files import write_cells
+
+    return write_cells(tmp_path_factory.mktemp("cells"))
