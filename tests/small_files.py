@@ -17,16 +17,16 @@ from screader_lib.exchange.writing import create
 TYPES = ("alpha", "beta", "delta")
 GENES = 40
 CELLS = 90
-DIM = 12
+DIM = 24
 
 
 def counts(seed: int = 0, cells: int = CELLS) -> tuple[np.ndarray, np.ndarray]:
     """Counts int64 (cells, GENES) and types (cells,); each type has ten marker genes."""
     random = np.random.default_rng(seed)
     types = np.arange(cells) % len(TYPES)
-    rate = np.full((cells, GENES), 0.6)
+    rate = np.full((cells, GENES), 0.3)
     for cell, kind in enumerate(types):
-        rate[cell, 10 * kind : 10 * kind + 10] = 6.0
+        rate[cell, 10 * kind : 10 * kind + 10] = 9.0
     return random.poisson(rate), np.array(TYPES, dtype=object)[types]
 
 

@@ -208,7 +208,7 @@ def _model(source: _Source, dtype: torch.dtype, random_seed: int | None) -> PreT
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(random_seed)
             return AutoModel.from_config(config).to(dtype)
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+    except Exception as error:  # transformers and safetensors raise kinds of their own
         raise ScReaderError(f"cannot be loaded ({error}).", file=f"LLM {source.name}") from error
 
 

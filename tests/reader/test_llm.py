@@ -1,0 +1,90 @@
+"""Loading frozen LLMs and refusing what cannot be loaded."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from screader_lib.errors import ScReaderError
+from screader_lib.reader.llm import FrozenLLM, load_llm
+
+
+def load(llama: Path, **settings: object) -> FrozenLLM:
+    return load_llm(str(llama), instruction="Genes of", precision="float32", **settings)
+
+
+def test_it_is_frozen_and_complete(llama: Path) -> None:
+    llm = load(llama)
+    assert not llm.model.training
+    assert not any(parameter.requires_grad for parameter in llm.model.parameters())
+    assert llm.identity.layers == 3 and llm.identity.hidden_size == 32
+    assert isinstance(llm.model.norm, torch.nn.Module)
+    assert not isinstance(llm.model.norm, torch.nn.Identity)
+    table = llm.model.get_input_embeddings().weight
+    assert torch.equal(llm.instruction, table[torch.tensor([1, 0])])
+    assert llm.token_norm == pytest.approx(float(table.norm(dim=1).mean()))
+
+
+def test_a_shortened_one_has_no_final_norm(llama: Path) -> None:
+    llm = load(llama, layers=2)
+    assert len(llm.model.layers) == 2
+    assert isinstance(llm.model.norm, torch.nn.Identity)
+    assert load(llama, layers=99).identity.layers == 3
+
+
+def test_random_weights_follow_the_seed(llama: Path) -> None:
+    def weights(seed: int | None) -> torch.Tensor:
+        return load(llama, random_seed=seed).model.layers[0].mlp.up_proj.weight
+
+    assert torch.equal(weights(1), weights(1))
+    assert not torch.equal(weights(1), weights(2))
+    assert not torch.equal(weights(1), weights(None))
+
+
+def test_identity_follows_the_weights(llama: Path, tmp_path: Path) -> None:
+    from small_files import write_llama
+
+    same = shutil.copytree(llama, tmp_path / "same")
+    other = write_llama(tmp_path / "other", seed=1)
+    assert load(same).identity.weights == load(llama).identity.weights
+    assert load(other).identity.weights != load(llama).identity.weights
+
+
+def without_weights(llama: Path, folder: Path) -> str:
+    shutil.copytree(llama, folder)
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    return str(folder)
+
+
+def cut_weights(llama: Path, folder: Path) -> str:
+    shutil.copytree(llama, folder)
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    return str(folder)
+
+
+def no_folder(llama: Path, folder: Path) -> str:
+    return str(folder)
+
+
+def hub_name(llama: Path, folder: Path) -> str:
+    return "nobody/no-such-llm"
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (without_weights, "no *.safetensors"),
+        (cut_weights, "cannot be loaded"),
+        (no_folder, "no such folder"),
+        (hub_name, "hub cannot be reached"),
+    ],
+)
+def test_refused_in_one_line(llama: Path, tmp_path: Path, make: object, told: str) -> None:
+    name = make(llama, tmp_path / "llm")  # type: ignore[operator]
+    with pytest.raises(ScReaderError, match=told.replace("*", r"\*")) as error:
+        load_llm(name, instruction="")
+    assert "\n" not in str(error.value)

@@ -1,0 +1,159 @@
+"""``train-reader`` and ``predict`` as their users type them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import anndata
+import h5py
+import numpy as np
+import pytest
+from small_files import CELLS, counts, expression, fail, succeed, write_cells, write_embeddings
+
+from screader_lib import measures
+from screader_lib.exchange import encoding
+from screader_lib.reader.choices import METHODS
+
+QUICK = ["--warm-start-epochs", "8", "--epochs", "1", "--precision", "float32"]
+ABLE = {"screader": QUICK, "screader-random": QUICK, "pooled": [], "genept-w": [], "logistic": []}
+
+
+@pytest.fixture(scope="module")
+def test_cells(tmp_path_factory: pytest.TempPathFactory, cells: Path) -> Path:
+    """Ninety other cells of the same types, built like the training cells."""
+    return write_cells(tmp_path_factory.mktemp("test"), "--like", cells, seed=1)
+
+
+def trained(folder: Path, cells: Path, llama: Path, method: str, *words: object) -> Path:
+    reader = folder / f"{method}.h5"
+    options = ABLE.get(method, [])
+    llm = ["--llm", llama] if method.startswith("screader") else []
+    succeed("train-reader", cells, "--method", method, *options, *llm, *words, "-o", reader)
+    return reader
+
+
+def predicted(folder: Path, cells: Path, reader: Path, *words: object) -> anndata.AnnData:
+    output = folder / f"{reader.stem}.h5ad"
+    succeed("predict", cells, "-r", reader, *words, "-o", output)
+    succeed("validate", output, reader)
+    return anndata.read_h5ad(output)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_method(tmp_path: Path, cells: Path, test_cells: Path, llama: Path, method: str) -> None:
+    reader = trained(tmp_path, cells, llama, method)
+    made = predicted(tmp_path, test_cells, reader)
+    right = (made.obs["true_label"].astype(str) == made.obs["predicted_label"].astype(str)).mean()
+    if method in ABLE:
+        assert right >= 0.95
+    elif method == "majority":
+        assert right == pytest.approx(1 / 3) and made.obs["predicted_label"].nunique() == 1
+    assert list(made.uns["labels"]) == ["alpha", "beta", "delta"]
+    assert made.obsm["probability"].sum(1) == pytest.approx(np.ones(CELLS), abs=1e-5)
+    best = made.obsm["probability"].max(1)
+    assert made.obs["confidence"].to_numpy() == pytest.approx(best)
+    assert set(made.obs["status"]) == {"assigned"}
+    assert (made.obs["second_label"].astype(str) != made.obs["predicted_label"].astype(str)).all()
+
+
+def test_metrics_are_those_of_the_columns(
+    tmp_path: Path, cells: Path, test_cells: Path, llama: Path
+) -> None:
+    output = tmp_path / "p.h5ad"
+    reader = trained(tmp_path, cells, llama, "genept")
+    succeed("predict", test_cells, "-r", reader, "-o", output)
+    with h5py.File(output) as file:
+        obs = encoding.read_table(file["obs"])
+        metrics = encoding.read_json(file["uns"], "metrics")
+    wanted = measures.scores(obs.strings("true_label"), obs.strings("predicted_label"))
+    assert {name: metrics[name] for name in wanted} == wanted
+    assert metrics["cells"] == CELLS
+
+
+def test_ontology_ids_follow_the_labels(
+    tmp_path: Path, cells: Path, test_cells: Path, llama: Path
+) -> None:
+    made = predicted(tmp_path, test_cells, trained(tmp_path, cells, llama, "logistic"))
+    ids = {"alpha": "CL:0000000", "beta": "CL:0000001", "delta": "CL:0000002"}
+    wanted = [ids[label] for label in made.obs["predicted_label"]]
+    assert made.obs["predicted_ontology_id"].tolist() == wanted
+
+
+def test_same_bytes_twice(tmp_path: Path, cells: Path, test_cells: Path, llama: Path) -> None:
+    outputs = []
+    for number in range(2):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        reader = trained(folder, cells, llama, "screader", "--seed", 4)
+        predicted(folder, test_cells, reader)
+        outputs.append((reader.read_bytes(), (folder / "screader.h5ad").read_bytes()))
+    assert outputs[0] == outputs[1]
+    assert not list(tmp_path.rglob("*.checkpoint"))
+
+
+def test_low_confidence_and_empty_cells_are_unassigned(
+    tmp_path: Path, cells: Path, llama: Path
+) -> None:
+    values, types = counts(seed=1)
+    values[7] = 0
+    expression(values, types).write_h5ad(tmp_path / "x.h5ad")
+    write_embeddings(tmp_path / "e.h5ad")
+    built = tmp_path / "c.h5ad"
+    words = ["-e", tmp_path / "e.h5ad", "--like", cells, "-o", built]
+    succeed("build-cells", tmp_path / "x.h5ad", *words)
+    reader = trained(tmp_path, cells, llama, "screader")
+    usual = predicted(tmp_path, built, reader)
+    assert usual.obs["status"].eq("unassigned").to_numpy().nonzero()[0].tolist() == [7]
+    threshold = float(np.median(usual.obs["confidence"]))
+    strict = predicted(tmp_path, built, reader, "--min-confidence", threshold)
+    low = (strict.obs["confidence"] < threshold).to_numpy()
+    low[7] = True
+    assert (strict.obs["status"] == "unassigned").to_numpy().tolist() == low.tolist()
+
+
+def test_the_llm_may_have_moved_but_not_changed(
+    tmp_path: Path, cells: Path, test_cells: Path, llama: Path
+) -> None:
+    import shutil
+
+    from small_files import write_llama
+
+    reader = trained(tmp_path, cells, llama, "screader")
+    moved = shutil.copytree(llama, tmp_path / "moved")
+    predicted(tmp_path, test_cells, reader, "--llm", moved)
+    other = write_llama(tmp_path / "other", seed=9)
+    line = fail("predict", test_cells, "-r", reader, "--llm", other, "-o", tmp_path / "p.h5ad")
+    assert "not the one that the reader was trained with" in line
+
+
+def test_another_embedding_is_refused(tmp_path: Path, cells: Path, llama: Path) -> None:
+    reader = trained(tmp_path, cells, llama, "pooled")
+    write_embeddings(tmp_path / "embeddings.h5ad", model="another")
+    others = write_cells(tmp_path)
+    line = fail("predict", others, "-r", reader, "-o", tmp_path / "p.h5ad")
+    assert "embedded by another" in line
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        pytest.param(lambda types: ["one"] * len(types), "1 labels", id="one label"),
+        pytest.param(lambda types: ["nan"] * len(types), "0 labels", id="no label"),
+    ],
+)
+def test_labels_that_cannot_be_learnt(tmp_path: Path, make: object, told: str) -> None:
+    values, types = counts()
+    expression(values, make(types)).write_h5ad(tmp_path / "x.h5ad")  # type: ignore[operator]
+    write_embeddings(tmp_path / "e.h5ad")
+    words = ["-e", tmp_path / "e.h5ad", "--label", "cell_type", "-o", tmp_path / "c.h5ad"]
+    succeed("build-cells", tmp_path / "x.h5ad", *words)
+    line = fail("train-reader", tmp_path / "c.h5ad", "--method", "pooled", "-o", tmp_path / "r.h5")
+    assert told in line and not (tmp_path / "r.h5").exists()
+
+
+def test_a_file_that_is_no_checkpoint_is_not_overwritten(tmp_path: Path, cells: Path) -> None:
+    other = tmp_path / "r.h5.checkpoint"
+    other.write_bytes(cells.read_bytes())
+    line = fail("train-reader", cells, "--method", "pooled", "-o", tmp_path / "r.h5")
+    assert "no checkpoint" in line
+    assert other.read_bytes() == cells.read_bytes()
