@@ -27,7 +27,11 @@ def main(run: Run, files: tuple[str, ...]) -> None:
     for name in files:
         shown = "standard input" if name == "-" else name
         try:
-            with run.path(name) as path, safety.open_checked(path, name=shown) as file:
+            with (
+                run.path(name) as path,
+                safety.open_checked(path, name=shown) as file,
+                safety.reading(shown),
+            ):
                 schema = schema_of(file, shown)
                 found = validation.problems(file, schema, values_up_to=None)
         except ScReaderError as error:

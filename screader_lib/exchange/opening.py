@@ -108,7 +108,7 @@ def open_exchange(path: Path, *kinds: str, name: str | None = None) -> Iterator[
     """
     name = name or str(path)
     file = safety.open_checked(path, name=name)
-    with file:
+    with file, safety.reading(name):
         schema = schema_of(file, name, kinds or KINDS)
         found = validation.problems(file, schema, values_up_to=validation.BYTES_AT_ONCE)
         if found:

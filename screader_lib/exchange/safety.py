@@ -8,6 +8,8 @@ more than it can hold.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
@@ -19,6 +21,7 @@ MOST_OBJECTS = 100_000
 DEEPEST = 16
 MOST_COMPRESSION = 1_100  # deflate reaches 1,032 : 1
 SLACK = 1 << 20
+H5PY_WORDS = ("Can't synchronously read", "Can't read", "Unable to", "object header", "heap")
 EXCHANGE_FILTERS = {
     h5py.h5z.FILTER_DEFLATE,
     h5py.h5z.FILTER_SHUFFLE,
@@ -67,6 +70,22 @@ def _check_is_hdf5(path: Path, name: str) -> None:
         )
     if head != SIGNATURE:
         raise ScReaderError("is not an HDF5 file.", file=name)
+
+
+@contextmanager
+def reading(name: str) -> Iterator[None]:
+    """Turn what h5py raises on damaged content into ScReaderError; other errors pass."""
+    try:
+        yield
+    except (OSError, RuntimeError, KeyError, ValueError) as error:
+        own = isinstance(error, UnicodeDecodeError) or any(
+            word in str(error) for word in H5PY_WORDS
+        )
+        if not own:
+            raise
+        raise ScReaderError(
+            "is damaged: part of it cannot be read.", file=name, remedy="Make it again."
+        ) from error
 
 
 class _Walk:
