@@ -15,22 +15,22 @@ from screader_tools.screader import SUBCOMMANDS
 def spelling(tool: str, parameters: Mapping[str, Any], inputs: Mapping[str, str]) -> list[str]:
     """Arguments, and the options that are not at their defaults.
 
-    A tool that is not of this suite is spelt by the names of its parameters.
+    Inputs that the tool brings with it have no option and are left out. A tool that is not of
+    this suite is spelt by the names of its parameters.
     """
     command = _command(tool)
     if command is None:
         return plain_spelling(tool, parameters, inputs)
-    waiting = dict(inputs)
     arguments: list[str] = []
     options: list[str] = []
     for part in command.params:
         name = part.name or ""
-        value = waiting.pop(name, None) if name in waiting else parameters.get(name)
+        value = inputs.get(name, parameters.get(name))
         if isinstance(part, click.Argument):
             arguments += _words(value)
         elif isinstance(part, click.Option):
             options += _option(part, value)
-    return [*arguments, *waiting.values(), *options]
+    return [*arguments, *options]
 
 
 def _command(tool: str) -> click.Command | None:

@@ -30,7 +30,7 @@ def main(run: Run, files: tuple[str, ...]) -> None:
             with (
                 run.path(name) as path,
                 safety.open_checked(path, name=shown) as file,
-                safety.reading(shown),
+                safety.checking(shown),
             ):
                 schema = schema_of(file, shown)
                 found = validation.problems(file, schema, values_up_to=None)

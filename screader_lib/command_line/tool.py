@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -19,6 +20,7 @@ from screader_lib.errors import ScReaderError
 
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
+WRITE_FAILED = re.compile(r"file write failed.*error message = '([^']*)'", re.DOTALL)
 
 
 class Terminated(BaseException):
@@ -63,6 +65,8 @@ class Tool(click.Command):
         reporter = TerminalReporter(name, max(-1, verbosity))
         context.obj = Run(name, context, reporter)
         signal.signal(signal.SIGTERM, _terminate)
+        if not debug:
+            _silence_cleanup()
         try:
             return super().invoke(context)
         except (click.ClickException, click.exceptions.Exit):
@@ -74,7 +78,23 @@ class Tool(click.Command):
         except Exception as error:
             if debug:
                 raise
+            failed_write = WRITE_FAILED.search(str(error))
+            if failed_write:
+                _leave_at_once(Failure(name, f"writing failed: {failed_write[1]}."))
             raise Failure(name, _one_line(error)) from error
+
+
+def _silence_cleanup() -> None:
+    """Errors of h5py's destructors after a failed write say nothing that is not said already."""
+    sys.excepthook = lambda *_: None
+    sys.unraisablehook = lambda _: None
+
+
+def _leave_at_once(failure: Failure) -> NoReturn:
+    """End the process without HDF5's own cleanup, which crashes after a failed write."""
+    failure.show()
+    sys.stderr.flush()
+    os._exit(failure.exit_code)
 
 
 def _one_line(error: Exception) -> str:

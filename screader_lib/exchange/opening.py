@@ -108,12 +108,14 @@ def open_exchange(path: Path, *kinds: str, name: str | None = None) -> Iterator[
     """
     name = name or str(path)
     file = safety.open_checked(path, name=name)
-    with file, safety.reading(name):
-        schema = schema_of(file, name, kinds or KINDS)
-        found = validation.problems(file, schema, values_up_to=validation.BYTES_AT_ONCE)
+    with file:
+        with safety.checking(name):
+            schema = schema_of(file, name, kinds or KINDS)
+            found = validation.problems(file, schema, values_up_to=validation.BYTES_AT_ONCE)
         if found:
             more = f" ({len(found) - 1} more)" if len(found) > 1 else ""
             raise ScReaderError(
                 f"{found[0]}{more}.", file=name, remedy="'screader validate' lists all."
             )
-        yield ExchangeFile(name, path, file, schema)
+        with safety.reading(name):
+            yield ExchangeFile(name, path, file, schema)

@@ -21,7 +21,6 @@ MOST_OBJECTS = 100_000
 DEEPEST = 16
 MOST_COMPRESSION = 1_100  # deflate reaches 1,032 : 1
 SLACK = 1 << 20
-H5PY_WORDS = ("Can't synchronously read", "Can't read", "Unable to", "object header", "heap")
 EXCHANGE_FILTERS = {
     h5py.h5z.FILTER_DEFLATE,
     h5py.h5z.FILTER_SHUFFLE,
@@ -73,19 +72,31 @@ def _check_is_hdf5(path: Path, name: str) -> None:
 
 
 @contextmanager
-def reading(name: str) -> Iterator[None]:
-    """Turn what h5py raises on damaged content into ScReaderError; other errors pass."""
+def checking(name: str) -> Iterator[None]:
+    """Whatever h5py raises while a file is looked through means that the file is damaged."""
     try:
         yield
-    except (OSError, RuntimeError, KeyError, ValueError) as error:
-        own = isinstance(error, UnicodeDecodeError) or any(
-            word in str(error) for word in H5PY_WORDS
-        )
-        if not own:
+    except ScReaderError:
+        raise
+    except Exception as error:
+        raise _damaged(name) from error
+
+
+@contextmanager
+def reading(name: str) -> Iterator[None]:
+    """Turn a failed read into ScReaderError; other errors, such as of writing, pass."""
+    try:
+        yield
+    except OSError as error:
+        if error.strerror or "read data" not in str(error):
             raise
-        raise ScReaderError(
-            "is damaged: part of it cannot be read.", file=name, remedy="Make it again."
-        ) from error
+        raise _damaged(name) from error
+
+
+def _damaged(name: str) -> ScReaderError:
+    return ScReaderError(
+        "is damaged: part of it cannot be read.", file=name, remedy="Make it again."
+    )
 
 
 class _Walk:
@@ -99,12 +110,8 @@ class _Walk:
         self.objects = 0
 
     def run(self) -> None:
-        try:
+        with checking(self.name):
             self._group(self.file, 0, set())
-        except (OSError, RuntimeError, KeyError, ValueError) as error:
-            raise ScReaderError(
-                "is damaged: part of it cannot be read.", file=self.name, remedy="Make it again."
-            ) from error
 
     def _refuse(self, path: str, what: str) -> None:
         raise ScReaderError(f"{path} {what}.", file=self.name, remedy="Refused as unsafe.")

@@ -9,7 +9,8 @@
 - ``vectors``      the cells' vectors: before reading (mean gene embedding) and after;
 - ``projection``   vectors to two dimensions (UMAP);
 - ``separation``   silhouette and nearest-neighbour purity;
-- ``umap_picture`` the UMAP panels;
+- ``umap_panels``, ``umap_picture``, ``numbering``  the UMAP panels: what they show, how;
+- ``coordinates``  coordinates kept in a file so that the same picture comes again;
 - ``history``      what was done with what, and the commands to repeat it, from the provenance;
 - ``report``, ``report_tables``, ``templates/``  the HTML report.
 """

@@ -135,7 +135,8 @@ def _names(keys: Sequence[_Key], made: Mapping[_Key, str]) -> dict[str, str]:
     hashes: dict[str, str] = {}
     for key in keys:
         for role, entry in key.record.inputs.items():
-            hashes.setdefault(entry["sha256"], entry["schema"] or f"{role}?")
+            known = hashes.get(entry["sha256"], "~")
+            hashes[entry["sha256"]] = min(known, entry["schema"] or f"{role}?")
         if key in made:
             hashes.setdefault(made[key], _kind(key))
     names: dict[str, str] = {}

@@ -152,7 +152,7 @@ def _name_worst(axis: Any, method: Method) -> None:
             placed.append((x, value))
             axis.annotate(names[label], (cells, value), fontsize=6.5, va="center",
                           ha="right" if left else "left", textcoords="offset points",
-                          xytext=(-5 if left else 5, 0))  # fmt: skip
+                          xytext=(-5 if left else 5, 5 if value < 0.05 else 0))  # fmt: skip
 
 
 def _numbers(methods: Sequence[Method]) -> Numbers:

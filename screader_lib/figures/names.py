@@ -15,6 +15,7 @@ METHODS = {
     "genept-w": "GenePT-w + logistic regression",
     "logistic": "logistic regression on counts",
     "majority": "majority",
+    "pooled": "scReader without an LLM",
 }
 
 

@@ -149,7 +149,11 @@ def _of_reader(reader: ExchangeFile) -> list[tuple[str, str]]:
 
 
 def _facts(found: Mapping[str, Any], keys: tuple[str, ...]) -> str:
-    shown = [f"{key} {found[key]}" for key in keys if found.get(key) not in (None, "", {}, [])]
+    known = {key: found[key] for key in keys if found.get(key) not in (None, "", {}, [])}
+    shown = [
+        f"{key.replace('_', ' ')} {f'{value:.3g}' if isinstance(value, float) else value}"
+        for key, value in known.items()
+    ]
     return ", ".join(shown)
 
 

@@ -75,8 +75,9 @@ def picture(training: Training, style: Style | None = None) -> Picture:
 
 
 def _curve(axis: Any, training: Training, values: np.ndarray, name: str, colour: str) -> None:
+    known = np.isfinite(values)  # validation may take place every few epochs only
     axis.plot(
-        training.place, values, color=colour, marker=MARKERS[name], markersize=3.5,
+        training.place[known], values[known], color=colour, marker=MARKERS[name], markersize=3.5,
         linewidth=1.4, label=name,
     )  # fmt: skip
 

@@ -20,11 +20,12 @@ from screader_lib.figures.canvas import (
     new_figure,
 )
 from screader_lib.figures.names import cleaned, printed
+from screader_lib.figures.numbering import number_types
 from screader_lib.figures.palettes import NOBODY, colours_of
 from screader_lib.figures.separation import Separation
 
 NUMBERED_FROM = 9  # types; with fewer, colours alone are told apart
-MANY = 25  # types; beyond, panels are larger and numbers smaller
+MANY = 25  # types; beyond, panels are larger
 
 
 @dataclass(frozen=True)
@@ -81,16 +82,18 @@ def _by_type(panels: Sequence[Panel], style: Style, types: Sequence[str], seed: 
     side = _side(shown)
     columns, width = _legend_space(list(names.values()), side)
     figure = new_figure(style, (side * len(panels) + width, side + 0.6), "compressed")
-    for axis, panel in zip(_axes(figure, panels), panels, strict=True):
+    axes = _axes(figure, panels)
+    for axis, panel in zip(axes, panels, strict=True):
         _scatter(axis, panel, _paint(panel.values, colours), seed)
-        if len(shown) >= NUMBERED_FROM:
-            _number_types(axis, panel, shown)
     handles = _handles(shown, names, colours, nobody)
     if handles:
         figure.legend(
             handles=handles, loc="outside right upper", ncols=columns, handletextpad=0.2,
             columnspacing=0.8, labelspacing=0.3,
         )  # fmt: skip
+    if len(shown) >= NUMBERED_FROM:
+        for axis, panel in zip(axes, panels, strict=True):
+            number_types(figure, axis, panel.coordinates, panel.values, shown)
     return figure
 
 
@@ -153,26 +156,6 @@ def _scatter(axis: Any, panel: Panel, colours: np.ndarray, seed: int) -> None:
     axis.set_box_aspect(1)
     if panel.separation is not None:
         axis.set_xlabel(f"UMAP 1\n{panel.separation}")
-
-
-def _number_types(axis: Any, panel: Panel, shown: Sequence[str]) -> None:
-    from matplotlib.patheffects import withStroke
-
-    outline = [withStroke(linewidth=1.8, foreground="white")]
-    for number, name in enumerate(shown, 1):
-        points = panel.coordinates[panel.values == name]
-        if len(points):
-            x, y = _middle(points)
-            axis.text(
-                x, y, str(number), fontsize=7.5 if len(shown) <= MANY else 6, fontweight="bold",
-                ha="center", va="center", path_effects=outline,
-            )  # fmt: skip
-
-
-def _middle(points: np.ndarray) -> np.ndarray:
-    """The point of a type nearest to its median: always where the type is."""
-    centre = np.median(points, axis=0)
-    return points[((points - centre) ** 2).sum(axis=1).argmin()]
 
 
 def _side(shown: Sequence[str]) -> float:

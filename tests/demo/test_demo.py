@@ -1,0 +1,37 @@
+"""The demonstration's own parts; the whole of it is ``make demo``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_files import succeed
+
+from screader_lib.demo import cells as demo_cells
+from screader_lib.demo import result, steps
+from screader_lib.errors import ScReaderError
+
+
+def test_hold_out_is_stratified_and_keeps_a_cell_of_each_type() -> None:
+    labels = np.array(["a"] * 100 + ["b"] * 10 + ["c"] * 2 + ["d"], dtype=object)
+    held = demo_cells.hold_out(labels, 0.2, seed=0)
+    assert [int(held[labels == label].sum()) for label in "abcd"] == [20, 2, 0, 0]
+    assert np.array_equal(held, demo_cells.hold_out(labels, 0.2, seed=0))
+    assert not np.array_equal(held, demo_cells.hold_out(labels, 0.2, seed=1))
+    assert demo_cells.hold_out(labels, 1.0, seed=0).sum() == 99 + 9 + 1
+
+
+def test_a_failing_step_ends_it(tmp_path: Path) -> None:
+    said: list[str] = []
+    with pytest.raises(ScReaderError, match="embed-genes ended with exit status 1"):
+        steps.Runner(tmp_path, said.append).run("embed-genes", "none.h5ad", "-o", "e.h5ad")
+    assert said == ["$ embed-genes none.h5ad -o e.h5ad"]
+
+
+def test_measures_come_from_the_predictions(tmp_path: Path, cells: Path) -> None:
+    reader, predictions = tmp_path / "r.h5", tmp_path / "p.h5ad"
+    succeed("train-reader", cells, "--method", "majority", "-o", reader)
+    succeed("predict", cells, "-r", reader, "-o", predictions)
+    found = result.measure(predictions)
+    assert found == pytest.approx({"accuracy": 1 / 3, "macro_f1": 1 / 6})
