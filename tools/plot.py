@@ -15,6 +15,7 @@ SUBCOMMANDS = {
     "metrics": "Accuracy, precision, recall and F1 of one method or several.",
     "calibration": "How often calls of a given confidence are right.",
     "training": "Loss and validation curves of a reader.",
+    "embeddings": "Genes in two dimensions, by the embedding of their texts.",
     "report": "Everything as one HTML file.",
 }
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from screader_lib.figures.calls import Calls
     from screader_lib.figures.canvas import Picture, Style
+    from screader_lib.figures.coordinates import Given
+    from screader_lib.figures.umap_picture import Panel
 
 FORMATS = ("png", "svg", "pdf")
 UNITS = {"in": 1.0, "cm": 1 / 2.54, "mm": 1 / 25.4, "": 1.0}
@@ -87,6 +89,42 @@ def picture_options(palette: str) -> Callable:
     return decorate
 
 
+def coordinate_options(command: Callable) -> Callable:
+    """Coordinates taken from a file, or kept in one."""
+    options = (
+        click.option(
+            "--coordinates",
+            type=FilePath(),
+            help="Take the coordinates from this file (TSV or npz) instead of computing them.",
+        ),
+        click.option(
+            "--save-coordinates",
+            type=OutputPath(),
+            help="Write the coordinates here (.tsv or .npz), for --coordinates.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def given_coordinates(run: Run, name: str | None) -> Given | None:
+    """The coordinates that a user brings, if any."""
+    from screader_lib.figures import coordinates
+
+    if name is None:
+        return None
+    with run.path(name) as path:
+        return coordinates.read(path, "standard input" if name == STANDARD else name)
+
+
+neighbours_option = click.option(
+    "--neighbors",
+    type=click.IntRange(2, 500),
+    default=15,
+    help="Neighbours that UMAP looks at.",
+)
+
 TYPE_PALETTE = (
     "Colours of the types: safe (for colour-blind readers), a matplotlib colour map, or a file "
     "with a label, a tab and a colour a line. [default: safe]"
@@ -116,19 +154,10 @@ def open_calls(run: Run, files: Sequence[str], names: Sequence[str] = ()) -> Ite
         yield [Calls(file, title) for file, title in zip(opened, titles, strict=True)]
 
 
-def target(run: Run, settings: dict[str, Any], *others: str | None) -> tuple[str, str]:
-    """Where the picture goes and its format; a usage error before any work is done.
-
-    ``others`` are further outputs; no two may be the same.
-    """
+def target(run: Run, settings: dict[str, Any]) -> tuple[str, str]:
+    """Where the picture goes and its format; a usage error before any work is done."""
     output, form = run.destination(settings["output"]), settings["form"]
-    seen: set[str] = set()
-    for name in filter(None, (output, settings["data"], *others)):
-        shown = STANDARD if name == STANDARD else str(Path(name).resolve())
-        if shown in seen:
-            what = "standard output" if name == STANDARD else name
-            raise click.UsageError(f"two outputs cannot both go to {what}.")
-        seen.add(shown)
+    refuse_same(output, settings["data"], settings.get("save_coordinates"))
     if form is None:
         form = "png" if output == STANDARD else Path(output).suffix.lower().lstrip(".")
     if form not in FORMATS:
@@ -138,12 +167,33 @@ def target(run: Run, settings: dict[str, Any], *others: str | None) -> tuple[str
     return output, form
 
 
-def write(picture: Picture, where: tuple[str, str], settings: dict[str, Any]) -> None:
-    """Write the picture and, where asked for, its numbers; both or neither."""
+def refuse_same(*outputs: str | None) -> None:
+    """A usage error where two outputs are one file."""
+    seen: set[str] = set()
+    for name in filter(None, outputs):
+        shown = STANDARD if name == STANDARD else str(Path(name).resolve())
+        if shown in seen:
+            what = "standard output" if name == STANDARD else name
+            raise click.UsageError(f"two outputs cannot both go to {what}.")
+        seen.add(shown)
+
+
+def write(
+    picture: Picture,
+    where: tuple[str, str],
+    settings: dict[str, Any],
+    panels: Sequence[Panel] = (),
+) -> None:
+    """Write the picture and, where asked for, its numbers and coordinates; all or none."""
     from screader_lib.exchange.writing import replacing
+    from screader_lib.figures import coordinates
 
     output, form = where
+    kept = settings.get("save_coordinates")
     with ExitStack() as stack:
+        if kept:
+            path = stack.enter_context(replacing(kept))
+            coordinates.write(panels, path, "npz" if kept.lower().endswith(".npz") else "tsv")
         if settings["data"]:
             numbers = stack.enter_context(replacing(settings["data"]))
             picture.numbers.write(numbers)

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from pathlib import Path
 
 import click
 
-from screader_lib.command_line.options import FilePath, input_argument, output_option, seed_option
+from screader_lib.command_line.options import (
+    FilePath,
+    OutputPath,
+    input_argument,
+    output_option,
+    seed_option,
+)
 from screader_lib.command_line.run import Run
 from screader_lib.command_line.tool import tool
-from screader_tools.plot_options import TYPE_PALETTE
+from screader_tools.plot_options import TYPE_PALETTE, given_coordinates, refuse_same
 
 
 @tool(
@@ -18,6 +25,7 @@ from screader_tools.plot_options import TYPE_PALETTE
         "plot report predictions.h5ad -o report.html",
         "plot report predictions.h5ad --reader reader.h5 --cells cells.h5ad \\\n"
         "--metrics metrics.json -o report.html",
+        "plot report screader.h5ad --beside genept.h5ad -o report.html --multiqc screader_mqc.json",
     ],
 )
 @input_argument("predictions")
@@ -26,7 +34,29 @@ from screader_tools.plot_options import TYPE_PALETTE
 @click.option(
     "--metrics", type=FilePath(), help="Measures of other methods to compare with (JSON)."
 )
+@click.option(
+    "--beside",
+    type=FilePath(),
+    multiple=True,
+    help="Another method's predictions of the same cells; repeatable. The first is in all "
+    "pictures, further ones are in the measures.",
+)
+@click.option(
+    "--coordinates",
+    type=FilePath(),
+    help="Take the UMAP coordinates from this file (plot umap --save-coordinates).",
+)
 @output_option("the report (HTML)")
+@click.option(
+    "--multiqc",
+    type=OutputPath(),
+    help="Write the measures here for MultiQC, which looks for names ending in _mqc.json.",
+)
+@click.option(
+    "--sample",
+    metavar="NAME",
+    help="What MultiQC calls the sample. [default: the predictions' file name without its end]",
+)
 @click.option("--title", default="", show_default=False, help="Title of the report.")
 @click.option("--palette", default="", show_default=False, metavar="NAME", help=TYPE_PALETTE)
 @seed_option
@@ -36,7 +66,11 @@ def main(
     reader: str | None,
     cells: str | None,
     metrics: str | None,
+    beside: tuple[str, ...],
+    coordinates: str | None,
     output: str | None,
+    multiqc: str | None,
+    sample: str | None,
     title: str,
     palette: str,
     seed: int,
@@ -48,11 +82,13 @@ def main(
     """
     from screader_lib.exchange.writing import replacing
     from screader_lib.figures.calls import Calls
+    from screader_lib.figures.multiqc import content
     from screader_lib.figures.report import Inputs, build
     from screader_lib.figures.report_tables import read_metrics
     from screader_tools.plot_spelling import spelling
 
     destination = run.destination(output)
+    refuse_same(destination, multiqc)
     with ExitStack() as stack:
         compared = None
         if metrics is not None:
@@ -63,6 +99,8 @@ def main(
             stack.enter_context(run.open(reader, "reader")) if reader else None,
             stack.enter_context(run.open(cells, "cells")) if cells else None,
             compared,
+            [Calls(stack.enter_context(run.open(name, "predictions"))) for name in beside],
+            given_coordinates(run, coordinates),
         )
         page = build(
             inputs,
@@ -72,5 +110,9 @@ def main(
             spelling=spelling,
             reporter=run.reporter,
         )
-    with replacing(destination) as path:
+        if multiqc is not None:
+            name = sample or ("predictions" if predictions == "-" else Path(predictions).stem)
+            path = stack.enter_context(replacing(multiqc))
+            path.write_text(content([name], [inputs.calls]), "utf-8")
+        path = stack.enter_context(replacing(destination))
         path.write_text(page, "utf-8")

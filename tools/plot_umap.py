@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, nullcontext
+from contextlib import nullcontext
 from typing import Any
 
 import click
 
-from screader_lib.command_line.options import FilePath, OutputPath, seed_option
+from screader_lib.command_line.options import FilePath, seed_option
 from screader_lib.command_line.run import Run
 from screader_lib.command_line.tool import tool
 from screader_tools.plot_options import (
     TYPE_PALETTE,
+    coordinate_options,
+    given_coordinates,
     looks,
     name_option,
+    neighbours_option,
     open_calls,
     picture_options,
     predictions_argument,
@@ -40,19 +43,8 @@ from screader_tools.plot_options import (
     metavar="COLUMN",
     help="Column that colours the cells. [default: true_label, else predicted_label]",
 )
-@click.option(
-    "--neighbors", type=click.IntRange(2, 500), default=15, help="Neighbours that UMAP looks at."
-)
-@click.option(
-    "--coordinates",
-    type=FilePath(),
-    help="Take the coordinates from this file (TSV or npz) instead of computing them.",
-)
-@click.option(
-    "--save-coordinates",
-    type=OutputPath(),
-    help="Write the coordinates here (.tsv or .npz), for --coordinates.",
-)
+@neighbours_option
+@coordinate_options
 @seed_option
 @picture_options(TYPE_PALETTE)
 def main(
@@ -63,7 +55,6 @@ def main(
     color: str | None,
     neighbors: int,
     coordinates: str | None,
-    save_coordinates: str | None,
     seed: int,
     **settings: Any,
 ) -> None:
@@ -74,17 +65,11 @@ def main(
     10 nearest neighbours that are of its type, both in the vectors, not in the picture, and
     from at most 5,000 cells.
     """
-    from screader_lib.exchange.writing import replacing
-    from screader_lib.figures.coordinates import read
-    from screader_lib.figures.coordinates import write as save
     from screader_lib.figures.umap_panels import colouring, panels
     from screader_lib.figures.umap_picture import picture
 
-    where = target(run, settings, save_coordinates)
-    given = None
-    if coordinates is not None:
-        with run.path(coordinates) as path:
-            given = read(path, coordinates)
+    where = target(run, settings)
+    given = given_coordinates(run, coordinates)
     unread = run.open(cells, "cells") if cells is not None else nullcontext()
     with open_calls(run, predictions, names) as calls, unread as opened:
         chosen = colouring(calls, color)
@@ -94,8 +79,4 @@ def main(
         )  # fmt: skip
     style = looks(settings)
     made = picture(drawn, style, what=chosen.column, types=chosen.types, seed=seed)
-    with ExitStack() as stack:
-        if save_coordinates:
-            path = stack.enter_context(replacing(save_coordinates))
-            save(drawn, path, "npz" if save_coordinates.lower().endswith(".npz") else "tsv")
-        write(made, where, settings)
+    write(made, where, settings, drawn)

@@ -11,6 +11,8 @@
 - ``separation``   silhouette and nearest-neighbour purity;
 - ``umap_panels``, ``umap_picture``, ``numbering``  the UMAP panels: what they show, how;
 - ``coordinates``  coordinates kept in a file so that the same picture comes again;
+- ``gene_map``     the genes' panel;
 - ``history``      what was done with what, and the commands to repeat it, from the provenance;
-- ``report``, ``report_tables``, ``templates/``  the HTML report.
+- ``report``, ``report_tables``, ``templates/``  the HTML report;
+- ``multiqc``      its measures for MultiQC.
 """

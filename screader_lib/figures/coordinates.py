@@ -17,6 +17,7 @@ from screader_lib.errors import ScReaderError
 from screader_lib.figures.umap_picture import Panel
 
 COLUMNS = ("panel", "cell", "umap_1", "umap_2")
+GENES = ("panel", "gene", "umap_1", "umap_2")  # --data of the map of genes
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def _read_text(path: Path, name: str) -> dict[str, Placed]:
     try:
         with path.open(encoding="utf-8") as stream:
             head = stream.readline().rstrip("\n").split("\t")
-            if tuple(head[:4]) != COLUMNS:
+            if tuple(head[:4]) not in (COLUMNS, GENES):
                 wanted = ", ".join(COLUMNS)
                 raise ScReaderError(f"does not begin with the columns {wanted}.", file=name)
             for line in stream:

@@ -10,7 +10,7 @@ import numpy as np
 RARE = 6  # cells; a number would hide so few, so it stands above them
 ROUNDS = 300
 MOST = 300  # numbers; more could not be told apart wherever they stood
-LETTER = 0.66  # width of a bold digit over the font's size
+LETTER = 0.8  # width of a bold letter over the font's size, rather too much
 
 
 def number_types(
@@ -20,27 +20,40 @@ def number_types(
 
     ``coordinates`` float32 (cells, 2), ``values`` objects (cells,).
     """
+    groups = {number: coordinates[values == name] for number, name in enumerate(shown, 1)}
+    groups = {number: points for number, points in groups.items() if len(points)}
+    if groups:
+        size = 7.5 if len(shown) <= 25 else 6
+        anchors = np.array([middle(points) for points in groups.values()])
+        lifted = np.array([len(points) < RARE for points in groups.values()])
+        _write(figure, axis, anchors, [str(number) for number in groups], size, lifted)
+
+
+def name_points(figure: Any, axis: Any, points: np.ndarray, names: Sequence[str]) -> None:
+    """Write a name above each of ``points``, float32 (n, 2), and mark the point."""
+    if not len(points):
+        return
+    axis.plot(*points.T, "o", markersize=4, markerfacecolor="none", color="#222222")
+    _write(figure, axis, points, list(names), 7.5, np.ones(len(points), bool))
+
+
+def _write(
+    figure: Any, axis: Any, anchors: np.ndarray, texts: Sequence[str], size: float,
+    lifted: np.ndarray,
+) -> None:  # fmt: skip
     from matplotlib.patheffects import withStroke
 
-    size = 7.5 if len(shown) <= 25 else 6
-    groups = {
-        number: coordinates[values == name] for number, name in enumerate(shown, 1)
-    }  # fmt: skip
-    groups = {number: points for number, points in groups.items() if len(points)}
-    if not groups:
-        return
-    anchors = np.array([middle(points) for points in groups.values()])
     figure.get_layout_engine().execute(figure)  # sets the scale that the axis will have
     here = axis.transData.transform(anchors) * 72 / figure.dpi
-    wanted = here + [(0, size if len(points) < RARE else 0) for points in groups.values()]
-    letters = np.array([len(str(number)) for number in groups])
-    boxes = np.column_stack([letters * LETTER * size + 1, np.full(len(groups), size * 0.95)])
+    wanted = here + np.column_stack([np.zeros(len(here)), lifted * size])
+    letters = np.array([len(text) for text in texts])
+    boxes = np.column_stack([letters * LETTER * size + 1, np.full(len(texts), size * 0.95)])
     offsets = apart(wanted, boxes) - here
     outline = [withStroke(linewidth=1.8, foreground="white")]
-    for number, anchor, offset in zip(groups, anchors, offsets, strict=True):
+    for text, anchor, offset in zip(texts, anchors, offsets, strict=True):
         far = np.hypot(*offset) > 1.3 * size
         axis.annotate(
-            str(number), anchor, offset, textcoords="offset points", ha="center", va="center",
+            text, anchor, offset, textcoords="offset points", ha="center", va="center",
             fontsize=size, fontweight="bold", path_effects=outline, annotation_clip=False,
             arrowprops={"arrowstyle": "-", "linewidth": 0.5, "shrinkB": 0} if far else None,
         )  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -13,6 +13,7 @@ from screader_lib.exchange.opening import ExchangeFile
 from screader_lib.figures import calibration, confusion, methods, report_tables, training
 from screader_lib.figures.calls import Calls
 from screader_lib.figures.canvas import Picture, Style
+from screader_lib.figures.coordinates import Given
 from screader_lib.figures.extras import need
 from screader_lib.figures.history import Spelling, steps_of
 from screader_lib.figures.names import cleaned
@@ -29,13 +30,16 @@ SCREEN_DPI = 96
 class Inputs:
     """What a report is made of; all but the calls may be missing.
 
-    ``metrics`` is the content of the demo's metrics file.
+    ``metrics`` is the content of the demo's metrics file. ``beside`` are the calls of other
+    methods on the same cells, ``coordinates`` those of the UMAP panels.
     """
 
     calls: Calls
     reader: ExchangeFile | None = None
     cells: ExchangeFile | None = None
     metrics: Mapping[str, Any] | None = None
+    beside: Sequence[Calls] = ()
+    coordinates: Given | None = None
 
 
 @dataclass(frozen=True)
@@ -63,10 +67,11 @@ def build(
     ``spelling`` turns a step of the provenance into the words of its command.
     """
     calls = inputs.calls
+    _check_same_cells(inputs)
     files = [file for file in (calls.opened, inputs.cells, inputs.reader) if file is not None]
     known = calls.known
     matrix = confusion.tabulate([calls])[0] if known.any() else None
-    rows = report_tables.controls(inputs.metrics, calls.method) if inputs.metrics else []
+    rows = _controls(inputs)
     content = {
         "title": cleaned(title) or f"{calls.title}: {len(calls):,} cells",
         "calls": calls,
@@ -74,6 +79,7 @@ def build(
         "measures": scores(calls.true[known].tolist(), calls.predicted[known].tolist()),
         "measure_names": report_tables.MEASURES,
         "controls": rows,
+        "timed": any(row.seconds is not None for row in rows),
         "verdict": report_tables.verdict(rows),
         "disagreement": _disagreement(inputs, rows),
         "summary": report_tables.data_summary(calls, inputs.cells, inputs.reader),
@@ -85,6 +91,26 @@ def build(
         "pictures": _pictures(inputs, matrix, palette, seed, reporter),
     }
     return _render(content)
+
+
+def _check_same_cells(inputs: Inputs) -> None:
+    """ScReaderError where a file beside the calls is of other cells."""
+    cells = set(inputs.calls.ids.tolist())
+    for other in inputs.beside:
+        if set(other.ids.tolist()) != cells:
+            raise ScReaderError(
+                f"holds other cells than {inputs.calls.name}, so they cannot stand side by side.",
+                file=other.name,
+            )
+
+
+def _controls(inputs: Inputs) -> list[report_tables.Control]:
+    """The methods to compare with: of the metrics file, else of the files beside."""
+    if inputs.metrics:
+        return report_tables.controls(inputs.metrics, inputs.calls.method)
+    if not inputs.beside or not inputs.calls.known.any():
+        return []
+    return report_tables.measured_controls([inputs.calls, *inputs.beside])
 
 
 def _disagreement(inputs: Inputs, rows: list[report_tables.Control]) -> str:
@@ -111,8 +137,11 @@ def _pictures(
 ) -> dict[str, Shown]:
     calls = inputs.calls
     style = Style(palette=palette)
-    chosen = colouring([calls], None)
-    drawn = panels([calls], chosen, cells=inputs.cells, seed=seed, reporter=reporter)
+    both = [*inputs.beside[:1], calls]
+    chosen = colouring(both, None)
+    drawn = panels(
+        both, chosen, cells=inputs.cells, seed=seed, given=inputs.coordinates, reporter=reporter
+    )
     found = {
         "umap": _shown(
             umap_picture(drawn, style, what=chosen.column, types=chosen.types, seed=seed),
@@ -122,18 +151,20 @@ def _pictures(
         )
     }
     if matrix is not None:
+        # Two large matrices side by side could not be read on a page.
+        few = len(matrix.types) <= confusion.READABLE
         found["confusion"] = _shown(
-            confusion.picture([matrix]),
+            confusion.picture(confusion.tabulate(both) if few else [matrix]),
             "Rows are true types with their numbers of cells, colours shares of the row. "
-            "Neighbouring types are alike to the reader. Unassigned cells count as not right "
-            "here.",
+            "Neighbouring types are alike to the reader."
+            + ("" if calls.assigned.all() else " Unassigned cells count as not right here."),
         )
         found["metrics"] = _shown(
-            methods.picture(methods.measure([calls])),
+            methods.picture(methods.measure([calls, *inputs.beside])),
             "Measures over all cells with a true label, and F1 of each type against its size.",
         )
         found["calibration"] = _shown(
-            calibration.picture(calibration.measure([calls])),
+            calibration.picture(calibration.measure([calls, *inputs.beside[:1]])),
             "Points on the dashed line: confidence can be taken at its word. Their area tells "
             "the number of cells; ECE is the expected calibration error.",
         )

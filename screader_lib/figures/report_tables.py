@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,8 +18,8 @@ from screader_lib.errors import ScReaderError
 from screader_lib.exchange import encoding
 from screader_lib.exchange.opening import ExchangeFile
 from screader_lib.exchange.table import Categorical, Column
-from screader_lib.figures.calls import Calls
-from screader_lib.measures import per_label
+from screader_lib.figures.calls import Calls, distinct_titles
+from screader_lib.measures import per_label, scores
 
 LOW_CONFIDENCE = 20  # cells listed
 PACKAGES = ("numpy", "h5py", "matplotlib", "scikit-learn", "umap-learn", "jinja2")
@@ -72,6 +72,17 @@ def controls(metrics: Mapping[str, Any], method: str) -> list[Control]:
         for name, entry in metrics["methods"].items()
     ]
     return sorted(rows, key=lambda row: -1 if row.accuracy is None else row.accuracy, reverse=True)
+
+
+def measured_controls(calls: Sequence[Calls]) -> list[Control]:
+    """The methods as their own calls measure, the most accurate first; the first is this one."""
+    rows = []
+    for one, title in zip(calls, distinct_titles(calls), strict=True):
+        one.need_true()
+        found = scores(one.true[one.known].tolist(), one.predicted[one.known].tolist())
+        this = one is calls[0]
+        rows.append(Control(title, found["accuracy"], found["macro_f1"], None, this))
+    return sorted(rows, key=lambda row: row.accuracy or 0, reverse=True)
 
 
 def _number(value: Any) -> float | None:

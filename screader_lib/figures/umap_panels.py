@@ -17,6 +17,7 @@ from screader_lib.figures.umap_picture import Panel, colour_values
 from screader_lib.figures.vectors import StoredVectors, Vectors, before_reading
 from screader_lib.reporting import SILENT, Reporter
 
+MOST_COLOURS = 300
 BEFORE = "before reading (mean gene embedding)"
 
 
@@ -40,12 +41,26 @@ def colouring(calls: Sequence[Calls], column: str | None) -> Colouring:
     values = [_values(one, column) for one in calls]
     if len({found.dtype.kind for found in values}) > 1:
         raise ScReaderError(f"column {column!r} holds labels in one file and numbers in another.")
+    check_number_of_colours(np.concatenate(values), column)
     if values[0].dtype.kind == "f":
         return Colouring(column, [])
     types = {str(value) for found in values for value in np.unique(found.astype(str))} - {""}
     if column in ("true_label", "predicted_label"):
         types.update(label for one in calls for label in one.all_labels)
     return Colouring(column, sorted(types))
+
+
+def check_number_of_colours(values: np.ndarray, column: str) -> None:
+    """ScReaderError where a column holds more different labels than a picture can show."""
+    if values.dtype.kind == "f":
+        return
+    found = len(set(values.tolist()))
+    if found > MOST_COLOURS:
+        raise ScReaderError(
+            f"column {column!r} holds {found:,} different values, wanted at most "
+            f"{MOST_COLOURS} to colour by.",
+            remedy="Choose a column of groups or of numbers.",
+        )
 
 
 def _values(calls: Calls, column: str) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from screader_lib.figures.canvas import (
     new_figure,
 )
 from screader_lib.figures.names import cleaned, printed
-from screader_lib.figures.numbering import number_types
+from screader_lib.figures.numbering import name_points, number_types
 from screader_lib.figures.palettes import NOBODY, colours_of
 from screader_lib.figures.separation import Separation
 
@@ -33,6 +33,7 @@ class Panel:
     """One projection: ``ids`` objects (cells,), ``coordinates`` float32 (cells, 2), ``values``.
 
     ``values`` colours the cells: objects (cells,) of labels, empty = none, or floats (cells,).
+    ``named`` are rows to be named in the picture.
     """
 
     title: str
@@ -40,6 +41,7 @@ class Panel:
     coordinates: np.ndarray
     values: np.ndarray
     separation: Separation | None = None
+    named: Mapping[str, int] = field(default_factory=dict)
 
 
 def colour_values(column: Column) -> np.ndarray:
@@ -57,9 +59,10 @@ def picture(
     *,
     what: str = "type",
     types: Sequence[str] = (),
+    points: str = "cell",
     seed: int = 0,
 ) -> Picture:
-    """Draw panels side by side; ``what`` names the colouring column.
+    """Draw panels side by side; ``what`` names the colouring column, ``points`` what they are.
 
     ``types`` are all labels that get a colour, so that a type has the same colour in pictures
     of files that lack some; those that no panel shows are left out of the legend.
@@ -71,7 +74,11 @@ def picture(
             figure = _numeric(panels, style, what, seed)
         else:
             figure = _by_type(panels, style, types, seed)
-    return Picture(figure, _numbers(panels, what), _alt(panels, what, numeric))
+        for axis, panel in zip(figure.axes, panels, strict=False):
+            rows = list(panel.named.values())
+            name_points(figure, axis, panel.coordinates[rows], list(panel.named))
+    numbers = Numbers(("panel", points, "umap_1", "umap_2", what), _Rows(panels))
+    return Picture(figure, numbers, _alt(panels, what, points, numeric))
 
 
 def _by_type(panels: Sequence[Panel], style: Style, types: Sequence[str], seed: int) -> Any:
@@ -189,10 +196,6 @@ def _handles(
     ]  # fmt: skip
 
 
-def _numbers(panels: Sequence[Panel], what: str) -> Numbers:
-    return Numbers(("panel", "cell", "umap_1", "umap_2", what), _Rows(panels))
-
-
 @dataclass(frozen=True)
 class _Rows:
     """A row per cell and panel, made when it is asked for."""
@@ -208,11 +211,11 @@ class _Rows:
                 yield (panel.title, cell, f"{x:.9g}", f"{y:.9g}", value)
 
 
-def _alt(panels: Sequence[Panel], what: str, numeric: bool) -> str:
+def _alt(panels: Sequence[Panel], what: str, points: str, numeric: bool) -> str:
     cells = max(len(panel.ids) for panel in panels)
     groups = len({str(value) for panel in panels for value in panel.values} - {""})
     colouring = f"coloured by {what}" + ("" if numeric else f" ({groups} values)")
-    parts = [f"UMAP of {cells:,} cells, {colouring}"]
+    parts = [f"UMAP of {cells:,} {points}s, {colouring}"]
     for panel in panels:
         if panel.separation is not None:
             parts.append(f"{panel.title}: {panel.separation}")
