@@ -7,7 +7,7 @@ import click
 from screader_lib.command_line.options import FilePath, input_argument, output_option
 from screader_lib.command_line.run import Run
 from screader_lib.command_line.tool import tool
-from screader_lib.reader.choices import DEVICES, PRECISIONS
+from screader_lib.reader.choices import DEVICES, PRECISIONS, QUANTIZATIONS
 
 
 @tool(
@@ -29,6 +29,9 @@ from screader_lib.reader.choices import DEVICES, PRECISIONS
     "--precision", type=click.Choice(PRECISIONS), help="Of the LLM. [default: as in training]"
 )
 @click.option(
+    "--quantize", type=click.Choice(QUANTIZATIONS), help="Of the LLM. [default: as in training]"
+)
+@click.option(
     "--min-confidence",
     type=click.FloatRange(0, 1),
     default=0.0,
@@ -47,6 +50,7 @@ def main(
     llm: str | None,
     device: str,
     precision: str | None,
+    quantize: str | None,
     min_confidence: float,
     micro_batch_tokens: int | None,
 ) -> None:
@@ -65,7 +69,11 @@ def main(
 
             sequences, restored = CellSequences(opened), read_reader(known)
             check_embedding(sequences, restored, known.name)
-            changes = {"precision": precision, "micro_batch_tokens": micro_batch_tokens}
+            changes = {
+                "precision": precision,
+                "quantize": quantize,
+                "micro_batch_tokens": micro_batch_tokens,
+            }
             restored.settings = restored.settings.changed(changes)
             trained = methods.restore(restored, prepare(device), llm)
             write_predictions(

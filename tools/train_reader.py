@@ -18,6 +18,7 @@ from screader_lib.reader.choices import (
     ORDERS,
     POSITIONS,
     PRECISIONS,
+    QUANTIZATIONS,
     READ_OUTS,
     RECIPES,
     SCALINGS,
@@ -68,6 +69,11 @@ def _read_outs(context: click.Context, option: click.Parameter, value: str | Non
     "--precision",
     type=click.Choice(PRECISIONS),
     help="Of the LLM's arithmetic; auto is bfloat16 where the processor has it. [default: auto]",
+)
+@click.option(
+    "--quantize",
+    type=click.Choice(QUANTIZATIONS),
+    help="Keep the LLM in 8 or 4 bits, for small cards (needs the gpu extra). [default: none]",
 )
 @click.option("--device", type=click.Choice(DEVICES), default="auto", help="Where to compute.")
 @click.option("--instruction", metavar="TEXT", help="What the LLM is told beside the cell.")

@@ -18,6 +18,7 @@ SCALINGS = ("none", "standardise", "whiten")
 READ_OUTS = ("cls", "mean", "pool")
 CLASS_WEIGHTS = ("none", "root", "balanced")
 PRECISIONS = ("auto", "float32", "bfloat16")
+QUANTIZATIONS = ("none", "8bit", "4bit")
 DEVICES = ("auto", "cpu", "cuda")
 PACKAGED = "packaged"
 WEIGHED = ("token", "embedding")

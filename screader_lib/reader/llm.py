@@ -73,6 +73,7 @@ def load_llm(
     instruction: str,
     random_seed: int | None = None,
     precision: str = "auto",
+    quantize: str = "none",
     revision: str | None = None,
     device: str = "cpu",
 ) -> FrozenLLM:
@@ -87,14 +88,16 @@ def load_llm(
     _quiet_transformers()
     source = _source(name, revision)
     dtype = _dtype(precision, device)
-    model = _model(source, dtype, random_seed)
+    model = _model(source, dtype, random_seed, _quantization(source, quantize, random_seed, device))
     total = model.config.num_hidden_layers
     layers = min(layers or total, total)
     if layers < total:
         model.layers = model.layers[:layers]  # type: ignore[index]
         model.norm = torch.nn.Identity()
         model.config.num_hidden_layers = layers
-    model.eval().requires_grad_(False).to(device)
+    model.eval().requires_grad_(False)
+    if quantize == "none":
+        model.to(device)  # type: ignore[arg-type]
     table: Any = model.get_input_embeddings().weight
     tokens = _tokens(source, instruction).to(table.device)
     weights = _weights(source, random_seed)
@@ -196,13 +199,45 @@ def _hub_message(error: Exception) -> str:
     )
 
 
-def _model(source: _Source, dtype: torch.dtype, random_seed: int | None) -> PreTrainedModel:
+def _quantization(
+    source: _Source, quantize: str, random_seed: int | None, device: str
+) -> dict[str, Any]:
+    """Arguments of ``from_pretrained`` for bitsandbytes; ScReaderError where it cannot be."""
+    if quantize == "none":
+        return {}
+    if source.kind == "packaged" or random_seed is not None:
+        raise ScReaderError(
+            f"--quantize {quantize} is for LLMs with weights of their own, not for the packaged "
+            "or a random one.",
+        )
+    from importlib.util import find_spec
+
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    if find_spec("bitsandbytes") is None:
+        raise ScReaderError(
+            "quantizing needs bitsandbytes.", remedy="pip install 'screader-suite[gpu]'"
+        )
+    config = BitsAndBytesConfig(
+        load_in_8bit=quantize == "8bit",
+        load_in_4bit=quantize == "4bit",
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )
+    return {"quantization_config": config, "device_map": {"": device}}
+
+
+def _model(
+    source: _Source, dtype: torch.dtype, random_seed: int | None, quantization: dict[str, Any]
+) -> PreTrainedModel:
     import torch
     from transformers import AutoConfig, AutoModel
 
     try:
         if random_seed is None:
-            return AutoModel.from_pretrained(source.where, dtype=dtype, **source.options)
+            options = {**source.options, **quantization}
+            return AutoModel.from_pretrained(source.where, dtype=dtype, **options)
         options = {k: v for k, v in source.options.items() if k != "use_safetensors"}
         config = AutoConfig.from_pretrained(source.where, **options)
         with torch.random.fork_rng(devices=[]):

@@ -76,6 +76,7 @@ def _llm(settings: Settings, device: str) -> FrozenLLM:
         instruction=settings.instruction,
         random_seed=settings.seed if settings.method == "screader-random" else None,
         precision=settings.precision,
+        quantize=settings.quantize,
         revision=settings.llm_revision,
         device=device,
     )

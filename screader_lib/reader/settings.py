@@ -25,6 +25,7 @@ class Settings:
     llm_layers: int | None = None
     llm_revision: str | None = None
     precision: str = "auto"
+    quantize: str = "none"
     instruction: str = INSTRUCTION
     order: str = "instruction-cell-cls"
     position: str = "none"

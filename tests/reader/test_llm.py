@@ -88,3 +88,32 @@ def test_refused_in_one_line(llama: Path, tmp_path: Path, make: object, told: st
     with pytest.raises(ScReaderError, match=told.replace("*", r"\*")) as error:
         load_llm(name, instruction="")
     assert "\n" not in str(error.value)
+
+
+def test_the_packaged_one_is_not_quantized() -> None:
+    pytest.importorskip("gguf")
+    from screader_lib.reader import llm
+
+    try:
+        llm.packaged_gguf()
+    except ScReaderError:
+        pytest.skip("the packaged LLM is not installed")
+    with pytest.raises(ScReaderError, match="quantize"):
+        load_llm("packaged", instruction="", quantize="8bit")
+
+
+@pytest.mark.parametrize("quantize", ["8bit", "4bit"])
+def test_quantized(llama: Path, quantize: str) -> None:
+    pytest.importorskip("bitsandbytes", reason="the gpu extra is not installed")
+    llm = load_llm(str(llama), instruction="Genes of", quantize=quantize)
+    values = torch.randn(1, 4, 32, dtype=llm.model.dtype, requires_grad=True)
+    output = llm.model(inputs_embeds=values, use_cache=False).last_hidden_state
+    output.float().square().sum().backward()
+    assert values.grad is not None and values.grad.abs().sum() > 0
+    assert "bitsandbytes" in type(llm.model.layers[0].mlp.up_proj).__module__
+
+
+def test_quantizing_without_its_package(llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ScReaderError, match="gpu"):
+        load_llm(str(llama), instruction="", quantize="8bit")

@@ -88,7 +88,12 @@ def test_user_table_before_the_packaged_facts(tmp_path: Path) -> None:
         pytest.param([], b"\n\n", "standard input: names no gene", id="no-gene"),
         pytest.param([], b"\x00\x01", "neither text nor HDF5", id="binary"),
         pytest.param(["--genes", "nowhere.txt"], b"", "nowhere.txt: no such file", id="missing"),
-        pytest.param(["--organism", "mouse"], b"Ins1\n", "no facts of genes of Mus", id="organism"),
+        pytest.param(
+            ["--organism", "mouse", "--source", "packaged"],
+            b"Ins1\n",
+            "no facts of genes of Mus",
+            id="organism",
+        ),
         pytest.param(["--fields", "x"], b"INS\n", "'x' is no field", id="field"),
         pytest.param(["--source", "table"], b"INS\n", "Give --table FILE", id="no-table"),
         pytest.param(["--gene-info", "nowhere"], b"INS\n", "nowhere: no such file", id="no-info"),
