@@ -19,7 +19,7 @@ ABLE = {"screader": QUICK, "screader-random": QUICK, "pooled": [], "genept-w": [
 
 
 @pytest.fixture(scope="module")
-def test_cells(tmp_path_factory: pytest.TempPathFactory, cells: Path) -> Path:
+def held_out(tmp_path_factory: pytest.TempPathFactory, cells: Path) -> Path:
     """Ninety other cells of the same types, built like the training cells."""
     return write_cells(tmp_path_factory.mktemp("test"), "--like", cells, seed=1)
 
@@ -40,9 +40,9 @@ def predicted(folder: Path, cells: Path, reader: Path, *words: object) -> anndat
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_method(tmp_path: Path, cells: Path, test_cells: Path, llama: Path, method: str) -> None:
+def test_method(tmp_path: Path, cells: Path, held_out: Path, llama: Path, method: str) -> None:
     reader = trained(tmp_path, cells, llama, method)
-    made = predicted(tmp_path, test_cells, reader)
+    made = predicted(tmp_path, held_out, reader)
     right = (made.obs["true_label"].astype(str) == made.obs["predicted_label"].astype(str)).mean()
     if method in ABLE:
         assert right >= 0.95
@@ -57,11 +57,11 @@ def test_method(tmp_path: Path, cells: Path, test_cells: Path, llama: Path, meth
 
 
 def test_metrics_are_those_of_the_columns(
-    tmp_path: Path, cells: Path, test_cells: Path, llama: Path
+    tmp_path: Path, cells: Path, held_out: Path, llama: Path
 ) -> None:
     output = tmp_path / "p.h5ad"
     reader = trained(tmp_path, cells, llama, "genept")
-    succeed("predict", test_cells, "-r", reader, "-o", output)
+    succeed("predict", held_out, "-r", reader, "-o", output)
     with h5py.File(output) as file:
         obs = encoding.read_table(file["obs"])
         metrics = encoding.read_json(file["uns"], "metrics")
@@ -71,21 +71,21 @@ def test_metrics_are_those_of_the_columns(
 
 
 def test_ontology_ids_follow_the_labels(
-    tmp_path: Path, cells: Path, test_cells: Path, llama: Path
+    tmp_path: Path, cells: Path, held_out: Path, llama: Path
 ) -> None:
-    made = predicted(tmp_path, test_cells, trained(tmp_path, cells, llama, "logistic"))
+    made = predicted(tmp_path, held_out, trained(tmp_path, cells, llama, "logistic"))
     ids = {"alpha": "CL:0000000", "beta": "CL:0000001", "delta": "CL:0000002"}
     wanted = [ids[label] for label in made.obs["predicted_label"]]
     assert made.obs["predicted_ontology_id"].tolist() == wanted
 
 
-def test_same_bytes_twice(tmp_path: Path, cells: Path, test_cells: Path, llama: Path) -> None:
+def test_same_bytes_twice(tmp_path: Path, cells: Path, held_out: Path, llama: Path) -> None:
     outputs = []
     for number in range(2):
         folder = tmp_path / str(number)
         folder.mkdir()
         reader = trained(folder, cells, llama, "screader", "--seed", 4)
-        predicted(folder, test_cells, reader)
+        predicted(folder, held_out, reader)
         outputs.append((reader.read_bytes(), (folder / "screader.h5ad").read_bytes()))
     assert outputs[0] == outputs[1]
     assert not list(tmp_path.rglob("*.checkpoint"))
@@ -112,7 +112,7 @@ def test_low_confidence_and_empty_cells_are_unassigned(
 
 
 def test_the_llm_may_have_moved_but_not_changed(
-    tmp_path: Path, cells: Path, test_cells: Path, llama: Path
+    tmp_path: Path, cells: Path, held_out: Path, llama: Path
 ) -> None:
     import shutil
 
@@ -120,9 +120,9 @@ def test_the_llm_may_have_moved_but_not_changed(
 
     reader = trained(tmp_path, cells, llama, "screader")
     moved = shutil.copytree(llama, tmp_path / "moved")
-    predicted(tmp_path, test_cells, reader, "--llm", moved)
+    predicted(tmp_path, held_out, reader, "--llm", moved)
     other = write_llama(tmp_path / "other", seed=9)
-    line = fail("predict", test_cells, "-r", reader, "--llm", other, "-o", tmp_path / "p.h5ad")
+    line = fail("predict", held_out, "-r", reader, "--llm", other, "-o", tmp_path / "p.h5ad")
     assert "not the one that the reader was trained with" in line
 
 
