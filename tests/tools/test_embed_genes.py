@@ -146,3 +146,21 @@ def test_other_inputs_are_refused(tmp_path: Path) -> None:
     ):
         done = run(TOOL, name, "-o", tmp_path / "e", home=tmp_path, stdin=stdin)
         assert done.returncode == 1 and message in done.stderr.decode()
+
+
+def test_import_for_descriptions_and_on_its_own(tmp_path: Path, descriptions: Path) -> None:
+    vectors = tmp_path / "theirs.csv"
+    vectors.write_text("gene,a,b\nINS,1,2\nGCG,3,4\nOTHER,5,6\n")
+    output = tmp_path / "e.h5ad"
+    words = [descriptions, "--import", vectors, "--missing", "drop", "-o", output]
+    done = run(TOOL, *words, home=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert b"2 of 5 genes have a precomputed vector." in done.stderr
+    made = anndata.read_h5ad(output)
+    assert made.obs_names.tolist() == ["INS", "GCG"] and made.X.tolist() == [[1, 2], [3, 4]]
+    assert (made.uns["provider"], made.uns["model"]) == ("import", "theirs")
+    assert run(TOOL, "--import", vectors, "-o", output, home=tmp_path).returncode == 0
+    assert anndata.read_h5ad(output).obs_names.tolist() == ["INS", "GCG", "OTHER"]
+    assert run("screader", "validate", output, home=tmp_path).returncode == 0
+    piped = run(TOOL, "--import", "-", home=tmp_path, stdin=b"\x80\x05cut")
+    assert piped.returncode == 1 and b"error: standard input: is" in piped.stderr

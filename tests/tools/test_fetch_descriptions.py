@@ -18,7 +18,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "genes"))
 
 from fake_ncbi import FakeDatasets, FakeEutils, fetched_ids, many_genes
-from loopback import Reply, Request, serving
+from loopback import Reply, Request, json_reply, serving
 from real_data import real
 from running import command, environment, leaks, run
 
@@ -198,3 +198,22 @@ def test_real_cells_offline(tmp_path: Path) -> None:
         texts = file["obs/text"].asstr()[()]
     assert len(texts) == 20_125
     assert sum(bool(text) for text in texts) > 20_000
+
+
+def test_chat_model_is_recorded_and_its_key_is_not(tmp_path: Path) -> None:
+    answer = {"choices": [{"message": {"content": "A hormone."}}]}
+    output, prompt = tmp_path / "d.h5ad", tmp_path / "prompt.txt"
+    prompt.write_text("What is {symbol}?")
+    with serving(lambda _: json_reply(answer)) as server:
+        words = ["--fill", "llm", "--llm-model", "some-model", "--llm-url", server.url]
+        words += ["--llm-prompt", prompt, "-o", output]
+        done = run(TOOL, *words, home=tmp_path, stdin=b"INS\n", OPENAI_API_KEY=KEY)
+        assert done.returncode == 0, done.stderr
+        assert server.requests[0].json["messages"][0]["content"] == "What is INS?"
+    assert column(output, "source") == ["llm"]
+    assert column(output, "text") == ["INS. insulin. protein-coding. A hormone."]
+    with h5py.File(output) as file:
+        recorded = file["uns/generation"].asstr()[()]
+    assert "some-model" in recorded and "What is {symbol}?" in recorded
+    assert run("screader", "validate", output, home=tmp_path).returncode == 0
+    assert leaks(KEY, tmp_path, done.stderr) == []
