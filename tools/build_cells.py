@@ -106,7 +106,7 @@ def main(
     to the gene that comes first in the vocabulary. With more than 20,000 cells, medians are
     taken from 20,000 of them.
     """
-    from screader_lib.cells.annotation import Columns, listed_cells
+    from screader_lib.cells.annotation import Columns, listed_cells, read_list
     from screader_lib.cells.building import CellBuilder
     from screader_lib.cells.formats import open_expression
     from screader_lib.cells.sequences import Construction
@@ -132,8 +132,7 @@ def main(
         if cells is not None:
             list_path = stack.enter_context(run.path(cells))
             inputs["cells"] = list_path
-            names = list_path.read_text("utf-8").split("\n")
-            wanted = [name.rstrip("\r") for name in names if name.strip()]
+            wanted = read_list(list_path, cells)
             chosen = listed_cells(source.obs.index, wanted, shown, cells)
         table = _embeddings(genes)
         file = stack.enter_context(run.create("cells", output, inputs))

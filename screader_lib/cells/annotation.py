@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -99,8 +100,19 @@ def unique_names(names: np.ndarray) -> np.ndarray:
     return strings(result)
 
 
+def read_list(path: Path, name: str) -> list[str]:
+    """The names in a text file, one a line, as they are; ScReaderError where it is no text."""
+    try:
+        lines = path.read_text("utf-8-sig").split("\n")
+    except UnicodeDecodeError:
+        raise ScReaderError("is no text, wanted one name a line.", file=name) from None
+    return [line.rstrip("\r") for line in lines if line.strip()]
+
+
 def listed_cells(names: np.ndarray, wanted: list[str], file: str, list_name: str) -> np.ndarray:
     """Boolean (cells,): cells named in ``wanted``; ScReaderError where one is not there."""
+    if not wanted:
+        raise ScReaderError("names no cell.", file=list_name, remedy="One name per line.")
     missing = set(wanted) - set(names)
     if missing:
         raise ScReaderError(

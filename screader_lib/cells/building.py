@@ -87,7 +87,7 @@ class CellBuilder:
         self.reporter = reporter
         everyone = np.ones(len(expression.obs), bool)
         self.chosen = everyone if chosen is None else chosen
-        self.value_kind = value_kind
+        self.values = value_scale.ValueKind(value_kind, expression.name)
         if not self.chosen.any() or not len(expression.genes):
             raise ScReaderError("holds no cells or no genes.", file=expression.name)
         self.match = self._matched(min_mapped)
@@ -116,11 +116,10 @@ class CellBuilder:
                 chosen = self.chosen[start : start + whole.shape[0]]
                 start += whole.shape[0]
                 block = whole if chosen.all() else whole[chosen]
-                if self.value_kind == "auto":
-                    self.value_kind = value_scale.recognise(block, self.expression.name)
-                    self.reporter.say(f"values are taken as {self.value_kind}.")
-                value_scale.check_values(block, self.expression.name)
-                normalised, totals = value_scale.normalised(block, self.value_kind)
+                known = self.values.known
+                normalised, totals = value_scale.normalised(block, self.values.of(block))
+                if self.values.known != known:
+                    self.reporter.say(f"values are taken as {self.values.known}.")
                 size = block.shape[0]
                 yield slice(place, place + size), normalised, totals
                 place += size

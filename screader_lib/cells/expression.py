@@ -58,12 +58,19 @@ def compressed_rows(group: h5py.Group, genes: int, name: str) -> Iterator[csr_ma
         check_indices(indices, genes, group, name)
         yield csr_matrix(
             (
-                group["data"][first:last],
+                usual_numbers(group["data"][first:last]),
                 indices,
                 row_ends[start : stop + 1] - first,
             ),
             shape=(stop - start, genes),
         )
+
+
+def usual_numbers(values: np.ndarray) -> np.ndarray:
+    """The values in a type that scipy computes with: half precision and booleans are widened."""
+    if values.dtype in (np.float16, np.bool_):
+        return values.astype(np.float32)
+    return values
 
 
 def check_indices(indices: np.ndarray, size: int, group: h5py.Group, name: str) -> None:
@@ -76,15 +83,19 @@ def check_indices(indices: np.ndarray, size: int, group: h5py.Group, name: str) 
 
 def check_compressed(group: h5py.Group, rows: int, columns: int, name: str) -> None:
     """ScReaderError where data, indices and indptr do not make a ``rows`` × ``columns`` matrix."""
-    try:
-        ends, indices, values = group["indptr"][()], group["indices"], group["data"].shape[0]
-    except (KeyError, AttributeError, IndexError):
-        raise ScReaderError(f"{group.name} is not a sparse matrix.", file=name) from None
+    parts = [group.get(part) for part in ("indptr", "indices", "data")]
+    if not all(isinstance(part, h5py.Dataset) and part.ndim == 1 for part in parts):
+        raise ScReaderError(f"{group.name} is not a sparse matrix.", file=name)
+    ends, indices, values = parts
+    row_ends = ends[()]
     sound = (
-        len(ends) == rows + 1
-        and ends[0] == 0
-        and ends[-1] == values == indices.shape[0]
-        and (np.diff(ends) >= 0).all()
+        ends.dtype.kind in "iu"
+        and indices.dtype.kind in "iu"
+        and values.dtype.kind in "biuf"
+        and len(row_ends) == rows + 1
+        and row_ends[0] == 0
+        and row_ends[-1] == len(values) == len(indices)
+        and (row_ends[1:] >= row_ends[:-1]).all()
     )
     if not sound:
         raise ScReaderError(

@@ -14,6 +14,7 @@ from screader_lib.cells.expression import (
     check_compressed,
     check_indices,
     compressed_rows,
+    usual_numbers,
 )
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.opening import kind_of
@@ -68,11 +69,14 @@ class H5adExpression(Expression):
         if self.layout == "array":
             if self.matrix.ndim != 2:
                 raise ScReaderError(f"{self.matrix.name} is not a matrix.", file=self.name)
-            rows, columns = self.matrix.shape
-        else:
-            attributes = self.matrix.attrs
-            rows, columns = attributes.get("shape", attributes.get("h5sparse_shape"))
-        return int(rows), int(columns)
+            if self.matrix.dtype.kind not in "biuf":
+                raise ScReaderError(f"{self.matrix.name} does not hold numbers.", file=self.name)
+            return self.matrix.shape
+        attributes = self.matrix.attrs
+        shape = np.atleast_1d(attributes.get("shape", attributes.get("h5sparse_shape", ())))
+        if shape.shape != (2,) or shape.dtype.kind not in "iu":
+            raise ScReaderError(f"{self.matrix.name} is damaged: it has no shape.", file=self.name)
+        return int(shape[0]), int(shape[1])
 
     def blocks(self) -> Iterator[csr_matrix]:
         from scipy.sparse import csc_matrix
@@ -84,11 +88,12 @@ class H5adExpression(Expression):
         elif self.layout == "csc_matrix":
             parts = tuple(self.matrix[part][()] for part in ("data", "indices", "indptr"))
             check_indices(parts[1], rows, self.matrix, self.name)
+            parts = (usual_numbers(parts[0]), *parts[1:])
             yield csc_matrix(parts, shape=(rows, columns)).tocsr()
         else:
             step = max(1, VALUES_PER_BLOCK // max(1, columns))
             for start in range(0, rows, step):
-                yield to_rows(self.matrix[start : start + step])
+                yield to_rows(usual_numbers(self.matrix[start : start + step]))
 
 
 def _matrix_of(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import h5py
 import numpy as np
 
-from screader_lib.cells.expression import VALUES_PER_BLOCK, Expression
+from screader_lib.cells.expression import VALUES_PER_BLOCK, Expression, usual_numbers
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.encoding import read_strings
 from screader_lib.exchange.table import Column, Table, strings
@@ -30,6 +30,9 @@ class LoomExpression(Expression):
             known = ", ".join(["matrix", *file.get("layers", ())])
             raise ScReaderError(f"has no matrix {path}.", file=name, remedy=f"It has: {known}.")
         self.matrix = file[path]
+        plain = isinstance(self.matrix, h5py.Dataset) and self.matrix.ndim == 2
+        if not plain or self.matrix.dtype.kind not in "biuf":
+            raise ScReaderError(f"{path} is not a matrix of numbers.", file=name)
         self.genes = _attributes(file["row_attrs"], self.matrix.shape[0], GENE_NAMES, name)
         self.obs = _attributes(file["col_attrs"], self.matrix.shape[1], CELL_NAMES, name)
 
@@ -39,7 +42,7 @@ class LoomExpression(Expression):
         genes, cells = self.matrix.shape
         step = max(1, VALUES_PER_BLOCK // max(1, genes))
         for start in range(0, cells, step):
-            yield csr_matrix(self.matrix[:, start : start + step].T)
+            yield csr_matrix(usual_numbers(self.matrix[:, start : start + step].T))
 
 
 def _attributes(group: h5py.Group, size: int, names: tuple[str, ...], file: str) -> Table:

@@ -34,35 +34,37 @@ def without_version(name: str) -> str:
 
 
 def _unique(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:
-    """Name → row, for names that lead to one row only."""
+    """Name → row, ``ABSENT`` for a name that leads to several rows."""
     found: dict[str, int] = {}
-    ambiguous = set()
     for name, row in pairs:
         if name and found.setdefault(name, row) != row:
-            ambiguous.add(name)
-    for name in ambiguous:
-        del found[name]
+            found[name] = ABSENT
     return found
 
 
-def _aliases(genes: Table) -> Iterable[tuple[str, int]]:
-    for row, joined in enumerate(genes.strings("aliases")):
-        for alias in joined.split("|"):
-            yield alias, row
+def _same_gene(genes: Table) -> list[int]:
+    """For each row the first row of the same NCBI GeneID: a gene asked for by two names."""
+    first: dict[str, int] = {}
+    ids = genes.strings("gene_id")
+    return [first.setdefault(gene, row) if gene else row for row, gene in enumerate(ids)]
 
 
 def lookups(genes: Table) -> dict[str, Mapping[str, int]]:
-    """Ways to find an embedded gene, best first: way → name → row."""
+    """Ways to find an embedded gene, best first: way → name → row, ``ABSENT`` if ambiguous."""
+    rows = _same_gene(genes)
 
     def by(column: str) -> dict[str, int]:
-        return _unique((name, row) for row, name in enumerate(genes.strings(column)))
+        names = genes.strings(column)
+        return _unique((without_version(name), rows[row]) for row, name in enumerate(names))
 
+    aliases = enumerate(genes.strings("aliases"))
+    without = _unique((without_version(name), rows[row]) for row, name in enumerate(genes.index))
     return {
-        "id": {name: row for row, name in enumerate(genes.index)},
+        "id": {**without, **{name: row for row, name in enumerate(genes.index)}},
         "symbol": by("symbol"),
-        "Ensembl id": {without_version(key): row for key, row in by("ensembl_id").items()},
+        "Ensembl id": by("ensembl_id"),
         "NCBI GeneID": by("gene_id"),
-        "alias": _unique(_aliases(genes)),
+        "alias": _unique((alias, rows[row]) for row, all_ in aliases for alias in all_.split("|")),
     }
 
 
@@ -70,17 +72,17 @@ def match_genes(names: np.ndarray, genes: Table) -> GeneMatch:
     """Match input gene ``names`` to the embedded ``genes``.
 
     Tried in order: the embedding's own id, symbol, Ensembl id (versions ignored), NCBI GeneID,
-    alias. Names that could mean several genes are not matched by that way.
+    alias. A name that means several genes by the first way that knows it is not matched.
     """
     ways = lookups(genes)
     result = GeneMatch(np.full(len(names), ABSENT, np.int32))
     for place, name in enumerate(names):
         for way, table in ways.items():
-            row = table.get(without_version(name))
-            row = table.get(name) if row is None else row
+            row = table.get(name, table.get(without_version(name)))
             if row is not None:
                 result.rows[place] = row
-                result.how[way] += 1
+                if row != ABSENT:
+                    result.how[way] += 1
                 break
     return result
 
@@ -91,7 +93,7 @@ def likely_reason(names: np.ndarray, genes: Table) -> str:
     ensembl_known = np.mean([bool(value) for value in genes.strings("ensembl_id")] or [False])
     if ensembl_in > 0.5 and ensembl_known < 0.5:
         return "The cells name genes by Ensembl id, the embeddings by symbol: use --gene-column."
-    folded = {name.lower() for name in genes.index}
+    folded = {name.lower() for name in (*genes.index, *genes.strings("symbol"))}
     if np.mean([name.lower() in folded for name in names]) > 0.3:
         return "The names agree but for upper and lower case: embeddings of another species?"
     return "Are the embeddings of this species, and is --gene-column right?"

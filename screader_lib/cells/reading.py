@@ -68,7 +68,8 @@ class CellSequences:
         """All sequences, where they fit into little memory."""
         if len(self) * self.width * 8 > KEPT_IN_MEMORY:
             return None
-        return self._checked(self._index[:, : self.width]), self._weight[:, : self.width]
+        index = self._checked(self._index[:, : self.width], self.lengths)
+        return index, self._weight[:, : self.width]
 
     def rows(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """gene_index int32 and gene_weight float32 (rows, width) of the numbered cells."""
@@ -77,9 +78,9 @@ class CellSequences:
         ascending, back = np.unique(numbers, return_inverse=True)
         index = self._index[ascending, : self.width]
         weight = self._weight[ascending, : self.width]
-        return self._checked(index)[back], weight[back]
+        return self._checked(index, self.lengths[ascending])[back], weight[back]
 
-    def _checked(self, index: np.ndarray) -> np.ndarray:
+    def _checked(self, index: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         genes = self.embedding.shape[0]
         if index.size and (index.max() >= genes or index.min() < -1):
             raise ScReaderError(
@@ -88,4 +89,9 @@ class CellSequences:
         filled = index >= 0
         if (filled[:, 1:] & ~filled[:, :-1]).any():
             raise ScReaderError("obsm/gene_index has a gap.", file=self.opened.name)
+        if (filled.sum(1) != lengths).any():
+            raise ScReaderError(
+                "obs/genes_in_sequence does not count what obsm/gene_index holds.",
+                file=self.opened.name,
+            )
         return index

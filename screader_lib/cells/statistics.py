@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 MOST_MEDIAN_CELLS = 20_000
 FEWEST_CELLS = 3
+UNIT = 2.0**-20  # sums are of whole units, hence exact: the same in any order of the cells
+LEAST_VARIANCE = 1e-6  # of the mean square; below it a gene counts as constant
 
 
 def median_cells(names: np.ndarray, most: int = MOST_MEDIAN_CELLS) -> np.ndarray:
@@ -43,10 +45,11 @@ class GeneStatistics:
         """Take in normalised values (cells, genes); ``for_median`` boolean (cells,)."""
         genes = len(self.detected)
         logs = np.log1p(block.data.astype(np.float64))
+        units, squares = np.round(logs / UNIT), np.round(logs**2 / UNIT)
         self.cells += block.shape[0]
         self.detected += np.bincount(block.indices, minlength=genes)
-        self._sum += np.bincount(block.indices, weights=logs, minlength=genes)
-        self._sum_of_squares += np.bincount(block.indices, weights=logs**2, minlength=genes)
+        self._sum += np.bincount(block.indices, weights=units, minlength=genes)
+        self._sum_of_squares += np.bincount(block.indices, weights=squares, minlength=genes)
         chosen = np.repeat(for_median, np.diff(block.indptr))
         self._values.append(block.data[chosen].astype(np.float32))
         self._genes.append(block.indices[chosen].astype(np.int32))
@@ -70,9 +73,11 @@ class GeneStatistics:
         The log variance of log1p of the normalised values, less its quadratic trend over the
         log mean; −inf for genes seen in fewer than ``FEWEST_CELLS`` cells.
         """
-        mean = self._sum / max(1, self.cells)
-        variance = self._sum_of_squares / max(1, self.cells) - mean**2
-        usable = (self.detected >= min(FEWEST_CELLS, self.cells)) & (variance > 0)
+        mean = self._sum * UNIT / max(1, self.cells)
+        mean_square = self._sum_of_squares * UNIT / max(1, self.cells)
+        variance = mean_square - mean**2
+        seen = self.detected >= min(FEWEST_CELLS, self.cells)
+        usable = seen & (variance > LEAST_VARIANCE * mean_square)
         excess = np.full(len(mean), -np.inf)
         if usable.any():
             log_mean, log_variance = np.log(mean[usable]), np.log(variance[usable])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 GENE_EXPRESSION = "Gene Expression"
+UNREADABLE = (ValueError, OverflowError, OSError, EOFError, zlib.error)
 
 
 class TenxH5Expression(Expression):
@@ -40,6 +42,8 @@ class TenxH5Expression(Expression):
         features = self.group.get("features", self.group)
         names = "name" if "name" in features else "gene_names"
         ids = "id" if "id" in features else "genes"
+        if names not in features or ids not in features:
+            raise ScReaderError(f"{features.name} has no {names} or no {ids}.", file=name)
         all_genes = Table(read_strings(features[names]), {"gene_ids": read_strings(features[ids])})
         self.obs = Table(read_strings(self.group["barcodes"]))
         check_compressed(self.group, len(self.obs), len(all_genes), name)
@@ -77,18 +81,29 @@ class TenxMtxExpression(Expression):
 
     def blocks(self) -> Iterator[csr_matrix]:
         from scipy.io import mmread
+        from scipy.sparse import csr_matrix
+
+        self._check_shape()
+        try:
+            matrix = csr_matrix(mmread(self.matrix).T)
+        except UNREADABLE as error:
+            raise ScReaderError(f"is no Matrix Market file ({error}).", file=self.matrix) from error
+        yield matrix[:, self.kept]
+
+    def _check_shape(self) -> None:
+        """By the header alone, before memory is taken."""
+        from scipy.io import mminfo
 
         try:
-            matrix = mmread(self.matrix).T.tocsr()
-        except (ValueError, OverflowError, OSError, EOFError) as error:
+            genes, cells, *_ = mminfo(self.matrix)
+        except UNREADABLE as error:
             raise ScReaderError(f"is no Matrix Market file ({error}).", file=self.matrix) from error
-        if matrix.shape != (len(self.obs), self.all_genes):
+        if (cells, genes) != (len(self.obs), self.all_genes):
             raise ScReaderError(
-                f"has {matrix.shape[1]:,} genes and {matrix.shape[0]:,} cells, but the lists "
+                f"has {genes:,} genes and {cells:,} cells, but the lists "
                 f"beside it have {self.all_genes:,} and {len(self.obs):,}.",
                 file=self.matrix,
             )
-        yield matrix[:, self.kept]
 
 
 def _one_of(folder: Path, name: str, *files: str) -> Path:
@@ -101,5 +116,8 @@ def _one_of(folder: Path, name: str, *files: str) -> Path:
 
 def _lines(path: Path) -> list[list[str]]:
     opener = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rt", encoding="utf-8") as stream:
-        return [line.rstrip("\r\n").split("\t") for line in stream]
+    try:
+        with opener(path, "rt", encoding="utf-8") as stream:
+            return [line.rstrip("\r\n").split("\t") for line in stream]
+    except (gzip.BadGzipFile, zlib.error, EOFError, UnicodeDecodeError) as error:
+        raise ScReaderError("is damaged or no text.", file=path) from error

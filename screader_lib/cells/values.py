@@ -29,18 +29,46 @@ def check_values(block: csr_matrix, name: str) -> None:
         )
 
 
-def recognise(block: csr_matrix, name: str) -> str:
-    """``counts`` (whole numbers) or ``log`` (log1p of normalised counts), from one block."""
-    check_values(block, name)
-    if not block.nnz or (block.data == np.round(block.data)).all():
+def recognise(block: csr_matrix) -> str | None:
+    """``counts`` (whole numbers), ``log`` (log1p of normalised counts) or ``other``.
+
+    None where the block has no value to tell by.
+    """
+    if not block.data.any():
+        return None
+    if (block.data == np.round(block.data)).all():
         return "counts"
-    if block.data.max() <= LARGEST_LOG:
-        return "log"
-    raise ScReaderError(
-        "its values are neither whole counts nor log-normalised.",
-        file=name,
-        remedy="Tell with --values counts if they are counts all the same.",
-    )
+    return "log" if block.data.max() <= LARGEST_LOG else "other"
+
+
+class ValueKind:
+    """What the values of one source are, found at its first values; later ones have to agree.
+
+    ``asked`` is ``auto``, ``counts`` or ``log``; ``known`` is None until there was a value.
+    """
+
+    def __init__(self, asked: str, name: str) -> None:
+        self.name = name
+        self.asked = asked
+        self.known: str | None = None if asked == "auto" else asked
+
+    def of(self, block: csr_matrix) -> str:
+        """``counts`` or ``log``; ScReaderError where the block's values are neither."""
+        check_values(block, self.name)
+        found = recognise(block)
+        if self.known is None:
+            if found == "other":
+                self._refuse("its values are neither whole counts nor log-normalised.")
+            self.known = found
+        elif self.known == "log" and block.nnz and block.data.max() > LARGEST_LOG:
+            self._refuse(f"some of its values are above {LARGEST_LOG:g}, too large for logarithms.")
+        elif self.asked == "auto" and self.known == "counts" and found not in ("counts", None):
+            self._refuse("some of its cells have whole counts and others have fractions.")
+        return self.known or "counts"
+
+    def _refuse(self, what: str) -> None:
+        remedy = "Tell with --values counts if they are counts all the same."
+        raise ScReaderError(what, file=self.name, remedy=remedy)
 
 
 def normalised(block: csr_matrix, kind: str) -> tuple[csr_matrix, np.ndarray]:

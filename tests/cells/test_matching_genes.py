@@ -37,6 +37,32 @@ def test_name(name: str, row: int) -> None:
     assert match_genes(strings([name]), EMBEDDED).rows.tolist() == [row]
 
 
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [
+        pytest.param("INS", 0, id="its own id"),
+        pytest.param("ENSG00000254647.12", 0, id="its own id in another version, same gene"),
+        pytest.param("3630", 0, id="first of the same gene"),
+        pytest.param("IDDM2", 0, id="alias of the same gene"),
+        pytest.param("TWICE", -1, id="symbol of two genes, alias of a third"),
+        pytest.param("ENSG00000000042", -1, id="two genes by two versions"),
+    ],
+)
+def test_name_asked_for_twice_or_ambiguous(name: str, row: int) -> None:
+    genes = Table(
+        strings(["INS", "ENSG00000254647.7", "A", "B", "C"]),
+        {
+            "symbol": strings(["INS", "INS", "TWICE", "TWICE", "C"]),
+            "ensembl_id": strings(["", "", "ENSG00000000042.1", "ENSG00000000042.2", ""]),
+            "gene_id": strings(["3630", "3630", "1", "2", ""]),
+            "aliases": strings(["IDDM2", "IDDM2", "", "", "TWICE"]),
+        },
+    )
+    match = match_genes(strings([name]), genes)
+    assert match.rows.tolist() == [row]
+    assert match.matched == sum(match.how.values()) == (row >= 0)
+
+
 def test_ways_are_counted() -> None:
     match = match_genes(strings(["INS", "SMST", "2641", "nothing"]), EMBEDDED)
     assert match.matched == 3

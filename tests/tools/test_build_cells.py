@@ -164,6 +164,29 @@ def test_listed_cell_that_is_not_there(tmp_path: Path) -> None:
     assert "'nobody'" in fail("build-cells", source, *words)
 
 
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        pytest.param(b"\n\n", "names no cell", id="blank"),
+        pytest.param(b"\x89HDF\r\n\x1a\n\xff", "is no text", id="binary"),
+    ],
+)
+def test_list_that_is_none(tmp_path: Path, content: bytes, told: str) -> None:
+    source = write_expression(tmp_path / "x.h5ad")
+    write_embeddings(tmp_path / "e.h5ad")
+    (tmp_path / "list.txt").write_bytes(content)
+    words = ["-e", tmp_path / "e.h5ad", "--cells", tmp_path / "list.txt", "-o", tmp_path / "c.h5ad"]
+    assert told in fail("build-cells", source, *words)
+
+
+def test_like_a_reader_is_like_its_cells(tmp_path: Path, cells: Path) -> None:
+    reader = tmp_path / "r.h5"
+    succeed("train-reader", cells, "--method", "majority", "-o", reader)
+    like_cells = write_cells(tmp_path, "--like", cells, seed=3, name="like-cells.h5ad")
+    like_reader = write_cells(tmp_path, "--like", reader, seed=3, name="like-reader.h5ad")
+    assert sequences_of(like_cells) == sequences_of(like_reader)
+
+
 def test_like_with_genes_that_have_no_embedding(tmp_path: Path, cells: Path) -> None:
     source = write_expression(tmp_path / "x.h5ad")
     write_embeddings(tmp_path / "e.h5ad", genes()[:20])

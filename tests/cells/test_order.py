@@ -1,0 +1,115 @@
+"""A cell's sequence does not hang on the order, the blocks or the neighbours of the cells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import h5py
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from scipy import sparse
+
+from screader_lib.cells.annotation import Columns
+from screader_lib.cells.building import CellBuilder, Embeddings
+from screader_lib.cells.expression import Expression
+from screader_lib.cells.sequences import Construction
+from screader_lib.cells.statistics import GeneStatistics
+from screader_lib.exchange.table import Table, strings
+
+GENES = 7
+COUNTS = arrays.arrays(np.int64, st.tuples(st.integers(3, 8), st.just(GENES)),
+                       elements=st.integers(0, 4))  # fmt: skip
+Sequences = dict[str, list[tuple[str, float]]]
+
+
+class InMemory(Expression):
+    """Cells from an array, in blocks of a given number of cells."""
+
+    def __init__(self, values: np.ndarray, order: np.ndarray, cells_per_block: int) -> None:
+        self.name = "memory"
+        self.values = values[order]
+        self.size = cells_per_block
+        self.obs = Table(strings(f"cell{number}" for number in order))
+        self.genes = Table(strings(f"GENE{number}" for number in range(values.shape[1])))
+
+    def blocks(self) -> Iterator[sparse.csr_matrix]:
+        for start in range(0, len(self.values), self.size):
+            yield sparse.csr_matrix(self.values[start : start + self.size])
+
+
+def sequences_of(
+    file: h5py.File, source: InMemory, construction: Construction, chosen: np.ndarray | None = None
+) -> Sequences:
+    names = strings(f"GENE{number}" for number in range(GENES))
+    blank = strings([""] * GENES)
+    genes = Table(names, {"symbol": names, "ensembl_id": blank, "gene_id": blank, "aliases": blank})
+    vectors = file.create_dataset("vectors", data=np.eye(GENES, dtype=np.float32))
+    embeddings = Embeddings("embeddings", genes, vectors, {})
+    builder = CellBuilder(source, embeddings, construction, chosen=chosen)
+    vocabulary = builder.learn_vocabulary()
+    file.create_group("made")
+    builder.write(file["made"], vocabulary, Columns())
+    made, known = file["made"], names[vocabulary.rows]
+    rows = zip(
+        made["obs/id"].asstr(), made["obsm/gene_index"], made["obsm/gene_weight"], strict=True
+    )
+    return {
+        name: [(known[gene], w) for gene, w in zip(index, weight, strict=True) if gene >= 0]
+        for name, index, weight in rows
+    }
+
+
+def built(*arguments: object, **more: object) -> Sequences:
+    with h5py.File("unused", "w", driver="core", backing_store=False) as file:
+        return sequences_of(file, *arguments, **more)  # type: ignore[arg-type]
+
+
+@settings(max_examples=60, deadline=None)
+@given(values=COUNTS, log=st.booleans(), genes=st.integers(1, GENES), data=st.data())
+def test_same_cells_in_any_order_and_blocks(
+    values: np.ndarray, log: bool, genes: int, data: st.DataObject
+) -> None:
+    values[:3] = [np.roll(np.arange(GENES) + 1, shift) for shift in range(3)]  # genes that vary
+    table = np.log1p(values / np.maximum(values.sum(1), 1)[:, None] * 1e4) if log else values
+    construction = Construction(variable_genes=genes)
+    order = np.arange(len(values))
+    shuffled = np.array(data.draw(st.permutations(order.tolist())))
+    size = data.draw(st.integers(1, len(values)))
+    wanted = built(InMemory(table, order, len(values)), construction)
+    assert built(InMemory(table, shuffled, size), construction) == wanted
+
+
+@settings(max_examples=40, deadline=None)
+@given(values=COUNTS, log=st.booleans(), data=st.data())
+def test_chosen_cells_are_read_as_if_they_were_all(
+    values: np.ndarray, log: bool, data: st.DataObject
+) -> None:
+    values[-1] = np.arange(GENES)
+    table = np.log1p(values / np.maximum(values.sum(1), 1)[:, None] * 1e4) if log else values
+    chosen = np.array(data.draw(st.lists(st.booleans(), min_size=len(values),
+                                         max_size=len(values))))  # fmt: skip
+    chosen[-1] = True
+    construction = Construction(select="all")
+    numbers = np.flatnonzero(chosen)
+    wanted = built(InMemory(table, numbers, len(numbers)), construction)
+    everyone = InMemory(table, np.arange(len(values)), 1)
+    assert built(everyone, construction, chosen=chosen) == wanted
+
+
+def test_genes_that_vary_alike_tie_exactly_whatever_the_order_of_cells() -> None:
+    random = np.random.default_rng(0)
+    column = random.exponential(300, 200)
+    values = np.stack([random.permutation(column) for _ in range(30)], 1).astype(np.float32)
+    statistics = GeneStatistics(30)
+    statistics.add(sparse.csr_matrix(values), np.ones(200, bool))
+    assert len(set(statistics.excess_variances())) == 1
+    assert statistics.most_variable(4).tolist() == [0, 1, 2, 3]
+
+
+def test_constant_genes_are_not_variable() -> None:
+    values = np.stack([np.full(50, 321.7), np.arange(50.0) + 1], 1).astype(np.float32)
+    statistics = GeneStatistics(2)
+    statistics.add(sparse.csr_matrix(values), np.ones(50, bool))
+    assert statistics.most_variable(2).tolist() == [1]

@@ -1,0 +1,62 @@
+"""Counts or logarithms: found from the values, and held to."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from screader_lib.cells.values import ValueKind, normalised
+from screader_lib.errors import ScReaderError
+
+
+def block(*values: float) -> sparse.csr_matrix:
+    return sparse.csr_matrix(np.array([values], np.float32))
+
+
+EMPTY, COUNTS, LOGS, LARGE = block(0, 0), block(3, 1), block(1.5, 0.7), block(25.5, 3.1)
+
+
+@pytest.mark.parametrize(
+    ("asked", "blocks", "kind"),
+    [
+        pytest.param("auto", [COUNTS, EMPTY, COUNTS], "counts", id="counts"),
+        pytest.param("auto", [LOGS, EMPTY, LOGS], "log", id="logarithms"),
+        pytest.param("auto", [EMPTY, LOGS], "log", id="logarithms after empty cells"),
+        pytest.param("auto", [EMPTY, EMPTY], None, id="nothing"),
+        pytest.param("counts", [LARGE, LOGS], "counts", id="counts by order"),
+        pytest.param("log", [COUNTS, LOGS], "log", id="logarithms by order"),
+    ],
+)
+def test_kind(asked: str, blocks: list[sparse.csr_matrix], kind: str | None) -> None:
+    values = ValueKind(asked, "file")
+    used = [values.of(entry) for entry in blocks]
+    assert values.known == kind
+    assert used[-1] == (kind or "counts")
+
+
+@pytest.mark.parametrize(
+    ("asked", "blocks", "told"),
+    [
+        pytest.param("auto", [LARGE], "neither", id="neither"),
+        pytest.param("auto", [COUNTS, LOGS], "others have fractions", id="counts, then fractions"),
+        pytest.param("auto", [LOGS, LARGE], "too large", id="logarithms, then large values"),
+        pytest.param("log", [block(800.0)], "too large", id="counts called logarithms"),
+        pytest.param("counts", [block(-1.0)], "negative", id="negative counts"),
+        pytest.param("auto", [COUNTS, block(np.nan)], "NaN", id="NaN in a later cell"),
+        pytest.param("log", [block(np.inf)], "infinite", id="infinite"),
+    ],
+)
+def test_refused(asked: str, blocks: list[sparse.csr_matrix], told: str) -> None:
+    values = ValueKind(asked, "file")
+    with pytest.raises(ScReaderError, match=told):
+        for entry in blocks:
+            values.of(entry)
+
+
+def test_logarithms_are_taken_back() -> None:
+    counts = np.array([[5.0, 3, 0, 2], [0, 0, 0, 0], [1, 0, 0, 0]])
+    scaled = counts / np.maximum(counts.sum(1, keepdims=True), 1) * 1e4
+    back, totals = normalised(sparse.csr_matrix(np.log1p(scaled)), "log")
+    assert back.toarray() == pytest.approx(scaled, rel=1e-6)
+    assert totals == pytest.approx([1e4, 0, 1e4])
