@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-RARE = 6  # cells; a number would hide so few, so it stands above them
 ROUNDS = 300
 MOST = 300  # numbers; more could not be told apart wherever they stood
 LETTER = 0.8  # width of a bold letter over the font's size, rather too much
@@ -25,8 +24,22 @@ def number_types(
     if groups:
         size = 7.5 if len(shown) <= 25 else 6
         anchors = np.array([middle(points) for points in groups.values()])
-        lifted = np.array([len(points) < RARE for points in groups.values()])
+        lifted = _hidden(figure, axis, list(groups.values()), anchors, size)
         _write(figure, axis, anchors, [str(number) for number in groups], size, lifted)
+
+
+def _hidden(
+    figure: Any, axis: Any, groups: Sequence[np.ndarray], anchors: np.ndarray, size: float
+) -> np.ndarray:
+    """Which groups are so small in the picture that a number on them would hide them."""
+    figure.get_layout_engine().execute(figure)
+    scale = 72 / figure.dpi
+    here = axis.transData.transform(anchors) * scale
+    spread = [
+        np.median(np.hypot(*(axis.transData.transform(points) * scale - anchor).T))
+        for points, anchor in zip(groups, here, strict=True)
+    ]
+    return np.array(spread) < 0.5 * size
 
 
 def name_points(figure: Any, axis: Any, points: np.ndarray, names: Sequence[str]) -> None:

@@ -185,3 +185,47 @@ def write_calls(path: Path, rows: Sequence[tuple[str, str, bool]], labels: Seque
         encoding.write_strings(file["uns"], "label_ontology_ids", strings([""] * len(names)))
         encoding.write_text(file["uns"], "method", "screader")
     return path
+
+
+def _genes(count: int) -> dict[str, np.ndarray]:
+    empty = strings([""] * count)
+    return {
+        "symbol": strings(f"SYMBOL{number}" for number in range(count)),
+        **dict.fromkeys(("gene_id", "ensembl_id", "aliases", "text_sha256"), empty),
+    }
+
+
+def write_embeddings(path: Path, count: int) -> Path:
+    """Embeddings of ``count`` genes; every second one has no text."""
+    ids = strings(f"gene-{number}" for number in range(count))
+    source = [("ncbi", "none")[number % 2] for number in range(count)]
+    columns: dict = {**_genes(count), "source": Categorical.of(source)}
+    vectors = np.random.default_rng(0).normal(size=(count, DIM)).astype(np.float32)
+    with create("gene-embeddings", path, provenance.make("embed-genes", {}, {}, [])) as file:
+        var = Table(strings(range(DIM)))
+        encoding.begin_anndata(file, Table(ids, columns), var)
+        encoding.write_array(file, "X", vectors)
+        encoding.write_text(file["uns"], "model", "made-up")
+        encoding.write_text(file["uns"], "provider", "import")
+        encoding.write_number(file["uns"], "dim", DIM)
+    return path
+
+
+def write_descriptions(path: Path, count: int) -> Path:
+    """Descriptions of ``count`` genes, the last one first; gene types go round three."""
+    rows = np.arange(count)[::-1]
+    ids = strings(f"gene-{number}" for number in range(count))
+    empty = strings([""] * count)
+    texts = ("full_name", "organism", "lineage", "expression", "summary", "text")
+    columns: dict = {
+        **_genes(count),
+        **dict.fromkeys(texts, empty),
+        "gene_type": strings(f"type {number % 3}" for number in range(count)),
+        "tax_id": np.zeros(count, np.int32),
+        "source": Categorical.of(["none"] * count),
+        "matched_by": Categorical.of(["none"] * count),
+    }
+    made = provenance.make("fetch-descriptions", {}, {}, [])
+    with create("descriptions", path, made) as file:
+        encoding.begin_anndata(file, Table(ids, columns).take(rows), Table(strings([])))
+    return path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -118,3 +119,19 @@ def test_one_type_and_very_many_are_drawn(tmp_path: Path, types: list[str]) -> N
     width, height = made.figure.get_size_inches()
     assert np.all(np.array([width, height]) < 16)
     assert made.render("svg", 60)
+
+
+def test_61_long_names_do_not_run_into_one_another(tmp_path: Path) -> None:
+    types = [f"CD4-positive, alpha-beta memory T cell {n}" for n in range(61)]
+    with calls(write_predictions(tmp_path / "p.h5ad", Case(types=types, cells=400))) as one:
+        figure = picture(tabulate([one])).figure
+    figure.draw_without_rendering()
+    axis, edges = figure.axes[0], figure.bbox
+    for labels, low, high in (
+        (axis.get_xticklabels(), "x0", "x1"),
+        (axis.get_yticklabels()[::-1], "y0", "y1"),
+    ):
+        boxes = [label.get_window_extent() for label in labels]
+        assert all(edges.x0 <= box.x0 and edges.y0 <= box.y0 for box in boxes)
+        for one_box, next_box in itertools.pairwise(boxes):
+            assert getattr(one_box, high) <= getattr(next_box, low) + 0.5

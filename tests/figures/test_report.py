@@ -15,7 +15,7 @@ from figure_files import PANCREAS, Case, write_cells, write_predictions, write_r
 
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.opening import open_exchange
-from screader_lib.figures import report_tables, umap_panels
+from screader_lib.figures import multiqc, report_tables, umap_panels
 from screader_lib.figures.calls import Calls
 from screader_lib.figures.projection import principal_components
 from screader_lib.figures.report import Inputs, build
@@ -77,13 +77,20 @@ def files(tmp_path: Path) -> Iterator[dict[str, Path]]:
     }
 
 
-def made(files: dict[str, Path], **settings: str) -> str:
+def made(
+    files: dict[str, Path],
+    beside: tuple[Path, ...] = (),
+    metrics: dict | None = METRICS,
+    **settings: str,
+) -> str:
     with ExitStack() as stack:
         opened = {
             kind: stack.enter_context(open_exchange(path, kind)) for kind, path in files.items()
         }
+        others = [Calls(stack.enter_context(open_exchange(path, "predictions"))) for path in beside]
         calls = Calls(opened["predictions"])
-        return build(Inputs(calls, opened.get("reader"), opened.get("cells"), METRICS), **settings)
+        inputs = Inputs(calls, opened.get("reader"), opened.get("cells"), metrics, others)
+        return build(inputs, **settings)
 
 
 @pytest.fixture
@@ -228,3 +235,48 @@ def test_the_least_sure_cells_come_first(tmp_path: Path) -> None:
         calls = Calls(opened)
         rows = report_tables.low_confidence(calls, 5)
         assert [row["confidence"] for row in rows] == sorted(calls.confidence.tolist())[:5]
+
+
+def test_other_methods_stand_beside_and_are_measured(tmp_path: Path) -> None:
+    files = {"predictions": write_predictions(tmp_path / "p.h5ad", Case(cells=90))}
+    worse = Case(cells=90, method="genept", share_right=0.3)
+    other = write_predictions(tmp_path / "q.h5ad", worse)
+    page = Page(made(files, (other,), None))
+    text = " ".join(" ".join(page.text).split())
+    assert text.index("scReader (this report)") < text.index("GenePT 0.")
+    assert "Of 2 methods, scReader is the most accurate." in text
+    assert "seconds" not in text
+    alternatives = " ".join(image["alt"] for image in page.all("img"))
+    assert "after GenePT" in alternatives and "GenePT: accuracy" in alternatives
+
+
+def test_calls_of_other_cells_are_not_set_beside(tmp_path: Path) -> None:
+    files = {"predictions": write_predictions(tmp_path / "p.h5ad", Case(cells=12))}
+    other = write_predictions(tmp_path / "q.h5ad", Case(cells=13))
+    with pytest.raises(ScReaderError, match=r"q\.h5ad: holds other cells than .*p\.h5ad"):
+        made(files, (other,))
+
+
+def test_multiqc_gets_a_row_per_sample(tmp_path: Path) -> None:
+    from figure_files import write_calls
+
+    rows = [("a", "a", True), ("b", "a", False), ("b", "b", True), ("b", "b", True)]
+    known = write_calls(tmp_path / "p.h5ad", rows, ["a", "b"])
+    unknown = write_predictions(tmp_path / "q.h5ad", Case(cells=5, labelled=False, unassigned=0))
+    with (
+        open_exchange(known, "predictions") as one,
+        open_exchange(unknown, "predictions") as two,
+    ):
+        table = json.loads(multiqc.content(["p", "q"], [Calls(one), Calls(two)]))
+    assert table["plot_type"] == "table"
+    assert table["data"]["p"] == {
+        "method": "scReader",
+        "cells": 4,
+        "unassigned": 25.0,
+        "confidence": pytest.approx(0.8),
+        "accuracy": 0.75,
+        "macro_f1": pytest.approx((2 / 3 + 0.8) / 2, abs=1e-5),
+        "calibration_error": pytest.approx(0.05),
+    }
+    assert set(table["data"]["q"]) == {"method", "cells", "unassigned", "confidence"}
+    assert set(table["headers"]) == set(table["data"]["p"])

@@ -173,3 +173,14 @@ def test_missing_panels_and_cells_are_named() -> None:
         given(["a", "b"]).of_panel("c", strings(["cell-0"]), only=True)
     with pytest.raises(ScReaderError, match="lacks 1 of the 2 cells, such as 'x'"):
         given(["a"]).of_panel("a", strings(["cell-0", "x"]), only=True)
+
+
+def test_a_legend_of_61_long_names_lies_beside_the_panel() -> None:
+    names = [f"CD4-positive, alpha-beta memory T cell {n}" for n in range(61)]
+    figure = picture([panel(strings(names))]).figure
+    figure.draw_without_rendering()
+    legend, drawn = figure.legends[0].get_window_extent(), figure.axes[0].get_window_extent()
+    assert legend.x0 >= drawn.x1
+    assert legend.x1 <= figure.bbox.x1 + 1
+    assert legend.y0 >= figure.bbox.y0
+    assert drawn.width > 250

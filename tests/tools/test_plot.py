@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import sys
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from click.testing import CliRunner, Result
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "figures"))
 
-from figure_files import Case, write_cells, write_predictions, write_reader
+from figure_files import Case, write_cells, write_embeddings, write_predictions, write_reader
 
 from screader_lib import __version__
 from screader_tools.plot import SUBCOMMANDS, main
@@ -20,7 +21,7 @@ from screader_tools.plot_options import Size
 from screader_tools.plot_spelling import spelling
 
 BEGINNINGS = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
-PICTURES = ("umap", "confusion", "metrics", "calibration", "training")
+PICTURES = ("umap", "confusion", "metrics", "calibration", "training", "embeddings")
 CASE = Case(cells=30)
 
 
@@ -36,6 +37,7 @@ def folder(tmp_path: Path) -> Path:
     write_predictions(tmp_path / "q.h5ad", Case(cells=30, method="genept", seed=5))
     write_cells(tmp_path / "c.h5ad", CASE)
     write_reader(tmp_path / "r.h5")
+    write_embeddings(tmp_path / "g.h5ad", 9)
     lines = ["panel\tcell\tumap_1\tumap_2"]
     for panel in ("after scReader", "before reading (mean gene embedding)", "after GenePT"):
         lines += [f"{panel}\tcell-{number}\t{number}\t{number**2}" for number in range(CASE.cells)]
@@ -48,6 +50,8 @@ def words(picture: str, folder: Path) -> list[str | Path]:
     """The input of a picture, and what saves time."""
     if picture == "training":
         return [picture, folder / "r.h5"]
+    if picture == "embeddings":
+        return [picture, folder / "g.h5ad", "--gene", "gene-3"]
     more = ["--coordinates", folder / "umap.tsv"] if picture == "umap" else []
     return [picture, folder / "p.h5ad", *more]
 
@@ -198,8 +202,10 @@ def test_the_report_from_all_files(folder: Path, monkeypatch: pytest.MonkeyPatch
         umap_panels, "project", lambda vectors, *_: np.zeros((vectors.rows, 2), np.float32)
     )
     files = ["--reader", folder / "r.h5", "--cells", folder / "c.h5ad"]
+    files += ["--beside", folder / "q.h5ad", "--multiqc", folder / "x_mqc.json"]
     result = plot("report", folder / "p.h5ad", *files, "--title", "<Mine>", "-o", folder / "x.html")
     assert result.exit_code == 0, result.stderr
+    assert list(json.loads((folder / "x_mqc.json").read_text("utf-8"))["data"]) == ["p"]
     text = (folder / "x.html").read_text("utf-8")
     assert "<h1>&lt;Mine&gt;</h1>" in text
     assert "build-cells --genes-per-cell 20 -o cells.h5ad" in text
