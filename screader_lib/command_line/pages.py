@@ -6,8 +6,6 @@ from collections.abc import Iterator
 
 import click
 
-from screader_lib.command_line.tool import Tool
-
 
 def page(command: click.Command, path: str, extra: str = "") -> str:
     """One executable's page in Markdown; ``path`` is how it is called, ``extra`` comes last."""
@@ -23,8 +21,9 @@ def _command(command: click.Command, path: str, level: int) -> Iterator[str]:
     context = click.Context(command, **settings)
     yield from _paragraphs(command.help or "")
     yield from ("```", command.get_usage(context), "```", "")
-    if isinstance(command, Tool) and command.examples:
-        yield from ("Examples:", "", "```sh", *command.examples, "```", "")
+    examples = getattr(command, "examples", ())
+    if examples:
+        yield from ("Examples:", "", "```sh", *examples, "```", "")
     yield from _options(command, context)
     if isinstance(command, click.Group):
         for name in command.list_commands(context):
