@@ -64,11 +64,11 @@ def main(
             from screader_lib.cells.reading import CellSequences
             from screader_lib.reader import methods
             from screader_lib.reader.device import prepare
-            from screader_lib.reader.file import check_embedding, read_reader
+            from screader_lib.reader.file import check_cells, read_reader
             from screader_lib.reader.prediction import write_predictions
 
             sequences, restored = CellSequences(opened), read_reader(known)
-            check_embedding(sequences, restored, known.name)
+            check_cells(sequences, restored, known.name)
             changes = {
                 "precision": precision,
                 "quantize": quantize,

@@ -6,17 +6,25 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from screader_lib import measures
+from screader_lib.errors import ScReaderError
 from screader_lib.exchange import encoding
 from screader_lib.exchange.opening import open_exchange
 from screader_lib.exchange.writing import replacing
 
 
 def measure(predictions: Path) -> dict[str, float]:
-    """Accuracy and macro F1 of the calls in a predictions file against its true labels."""
+    """Accuracy and macro F1 of the calls in a predictions file, where the true label is known."""
     with open_exchange(predictions, "predictions") as opened:
         obs = encoding.read_table(opened.file["obs"])
-    scores = measures.scores(obs.strings("true_label"), obs.strings("predicted_label"))
+    called = obs.strings("predicted_label")
+    true = obs.strings("true_label") if "true_label" in obs.columns else np.full(len(obs), "")
+    known = true != ""
+    if not known.any():
+        raise ScReaderError("knows no true label to measure against.", file=predictions)
+    scores = measures.scores(true[known], called[known])
     return {name: scores[name] for name in ("accuracy", "macro_f1")}
 
 

@@ -7,6 +7,7 @@
 - ``batches``      cells to padded batches of like length;
 - ``model``        projector, cls and head around the frozen LLM;
 - ``neural``       a trained reader model and its outputs;
+- ``stages``       which stages a training has;
 - ``training``     the stages of training; ``checkpoint``, its state on disk;
 - ``calibration``  temperature;
 - ``linear``       logistic regression, on torch;

@@ -10,6 +10,7 @@ from screader_lib.errors import ScReaderError
 from screader_lib.exchange import encoding
 from screader_lib.exchange.opening import ExchangeFile
 from screader_lib.exchange.table import strings
+from screader_lib.reader.choices import METHODS
 from screader_lib.reader.methods import Restored
 from screader_lib.reader.settings import Settings
 from screader_lib.reader.task import Labels, Task, Trained
@@ -58,8 +59,13 @@ def read_reader(opened: ExchangeFile) -> Restored:
     temperature = calibration.get("temperature", 1.0)
     if not isinstance(temperature, (int, float)) or not temperature > 0:
         raise ScReaderError("its temperature is not a positive number.", file=opened.name)
+    method = encoding.read_text(file, "method")
+    if method not in METHODS:
+        raise ScReaderError(
+            f"was trained by method {method!r}, wanted {', '.join(METHODS)}.", file=opened.name
+        )
     return Restored(
-        method=encoding.read_text(file, "method"),
+        method=method,
         settings=Settings.from_json(encoding.read_json(file, "configuration"), opened.name),
         labels=Labels(
             tuple(encoding.read_strings(labels["name"])),
@@ -71,11 +77,12 @@ def read_reader(opened: ExchangeFile) -> Restored:
         llm=encoding.read_json(file, "llm"),
         embedding=encoding.read_json(file, "embedding"),
         temperature=float(temperature),
+        construction=encoding.read_json(file, "construction"),
     )
 
 
-def check_embedding(cells: CellSequences, restored: Restored, reader_name: str) -> None:
-    """ScReaderError where the cells carry another text embedding than the reader learnt."""
+def check_cells(cells: CellSequences, restored: Restored, reader_name: str) -> None:
+    """ScReaderError where the cells were made otherwise than those that the reader learnt."""
     found, wanted = cells.embedding_identity, restored.embedding
     for key in ("model", "dim"):
         if found.get(key) != wanted.get(key):
@@ -84,4 +91,13 @@ def check_embedding(cells: CellSequences, restored: Restored, reader_name: str) 
                 f"{reader_name} was trained on {wanted.get('model')} ({wanted.get('dim')} wide).",
                 file=cells.opened.name,
                 remedy="Embed the genes with the reader's model.",
+            )
+    found, wanted = cells.construction, restored.construction
+    for key in ("rank_by", "weight"):
+        if found.get(key) != wanted.get(key):
+            raise ScReaderError(
+                f"its cells were built with --{key.replace('_', '-')} {found.get(key)}, but "
+                f"{reader_name} was trained with {wanted.get(key)}.",
+                file=cells.opened.name,
+                remedy=f"Build them with --like {reader_name}.",
             )

@@ -237,14 +237,30 @@ def _model(
     try:
         if random_seed is None:
             options = {**source.options, **quantization}
-            return AutoModel.from_pretrained(source.where, dtype=dtype, **options)
+            model, found = AutoModel.from_pretrained(
+                source.where, dtype=dtype, output_loading_info=True, **options
+            )
+            _check_complete(found, source)
+            return model
         options = {k: v for k, v in source.options.items() if k != "use_safetensors"}
         config = AutoConfig.from_pretrained(source.where, **options)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(random_seed)
             return AutoModel.from_config(config).to(dtype)
+    except ScReaderError:
+        raise
     except Exception as error:  # transformers and safetensors raise kinds of their own
         raise ScReaderError(f"cannot be loaded ({error}).", file=f"LLM {source.name}") from error
+
+
+def _check_complete(found: dict[str, Any], source: _Source) -> None:
+    """transformers draws weights that a file lacks at random: refused instead."""
+    missing = sorted(found["missing_keys"])
+    if missing:
+        raise ScReaderError(
+            f"its files lack {len(missing):,} of its weights, such as {missing[0]}.",
+            file=f"LLM {source.name}",
+        )
 
 
 def _tokens(source: _Source, instruction: str) -> torch.Tensor:
@@ -254,7 +270,14 @@ def _tokens(source: _Source, instruction: str) -> torch.Tensor:
     if not instruction:
         return torch.zeros(0, dtype=torch.long)
     options = {k: v for k, v in source.options.items() if k != "use_safetensors"}
-    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source.where, **options)
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source.where, **options)
+    except Exception as error:  # transformers and tokenizers raise kinds of their own
+        raise ScReaderError(
+            "has no tokenizer that can be read.",
+            file=f"LLM {source.name}",
+            remedy="Put it beside the weights, or give an empty --instruction.",
+        ) from error
     numbers = tokenizer(instruction, add_special_tokens=True)["input_ids"]
     return torch.tensor(numbers, dtype=torch.long)
 

@@ -40,6 +40,7 @@ class Restored:
     llm: dict
     embedding: dict
     temperature: float
+    construction: dict
 
 
 def train(task: Task, checkpoint_file: Path | None = None, minutes: float = 5.0) -> Trained:
@@ -105,6 +106,7 @@ def restore(restored: Restored, device: str, llm_place: str | None = None) -> Tr
     """
     from screader_lib.reader.controls import GenePTw, LogisticOnExpression, Majority
 
+    _check_tensors(restored)
     if restored.method in TRAINED_IN_STEPS:
         from screader_lib.reader.neural import NeuralReader
 
@@ -124,6 +126,23 @@ def restore(restored: Restored, device: str, llm_place: str | None = None) -> Tr
         return Majority(restored.tensors)
     control = {"genept-w": GenePTw, "logistic": LogisticOnExpression}[restored.method]
     return control(restored.tensors, restored.gene_ids)
+
+
+def _check_tensors(restored: Restored) -> None:
+    """ScReaderError where tensors are missing or do not fit the labels, genes and embedding."""
+    labels, dim = len(restored.labels.names), restored.embedding.get("dim")
+    wanted: dict[str, tuple] = {"scaling.center": (dim,), "scaling.map": (dim, None)}
+    if restored.method == "majority":
+        wanted = {"log_share": (labels,)}
+    elif restored.method not in TRAINED_IN_STEPS:
+        width = len(restored.gene_ids) if restored.method == "logistic" else dim
+        wanted = {"weights": (width, labels), "biases": (labels,)}
+        wanted |= {"mean": (width,), "spread": (width,)}
+    for name, shape in wanted.items():
+        found = restored.tensors[name].shape if name in restored.tensors else ()
+        fits = len(found) == len(shape)
+        if not fits or any(b not in (a, None) for a, b in zip(found, shape, strict=True)):
+            raise ScReaderError(f"the reader is damaged: its tensor {name} does not fit.")
 
 
 def _check_llm(found: dict, wanted: dict) -> None:

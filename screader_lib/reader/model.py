@@ -131,14 +131,18 @@ class ReaderModel(nn.Module):
             mean = nn.functional.pad(mean, (0, POSITION_WIDTH))
         return self.projector(mean)
 
+    def first_genes(self, cells: Cells) -> Cells:
+        """The genes that are read one by one: each cell's first ``genes_per_cell``."""
+        width = self.settings.genes_per_cell
+        return Cells(cells.genes[:, :width], cells.weights[:, :width])
+
     def parts(self, features: Tensor, cells: Cells, wanted: tuple[str, ...]) -> dict[str, Tensor]:
         """The read-outs before standardising, each float32 (cells, hidden)."""
         found = {}
         if "pool" in wanted:
             found["pool"] = self.pooled(features, cells)
         if {"cls", "mean"} & set(wanted):
-            width = min(self.settings.genes_per_cell, cells.genes.shape[1])
-            first = Cells(cells.genes[:, :width], cells.weights[:, :width])
+            first = self.first_genes(cells)
             lengths = (first.genes >= 0).sum(1)
             tokens = self.gene_tokens(features, first)
             if self.llm:

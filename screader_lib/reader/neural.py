@@ -15,6 +15,7 @@ from screader_lib.reader.embedding import scaled
 from screader_lib.reader.llm import FrozenLLM
 from screader_lib.reader.model import Cells, ReaderModel
 from screader_lib.reader.settings import Settings
+from screader_lib.reader.stages import stages_of
 from screader_lib.reader.task import Epoch, Trained
 
 
@@ -29,7 +30,7 @@ class NeuralReader(Trained):
         self.device = device
         self.history: list[Epoch] = []
         self.llm = model.llm[0].identity.to_json() if model.llm else {}
-        self.wanted: tuple[str, ...] = model.settings.read_out
+        self.wanted = stages_of(model.settings)[-1].wanted
         self._features: tuple[CellSequences, Tensor] | None = None
 
     @property
@@ -76,16 +77,18 @@ class NeuralReader(Trained):
         genes = torch.from_numpy(batch.genes.astype(np.int64)).to(self.device)
         return Cells(genes, torch.from_numpy(batch.weights).to(self.device))
 
-    def tokens_of(self, cells: CellSequences, rows: np.ndarray) -> np.ndarray:
-        """Tokens that the LLM reads of each cell, for batches of like length."""
-        return np.minimum(cells.lengths[rows], self.model.settings.genes_per_cell)
+    def places_by_length(self, cells: CellSequences, rows: np.ndarray) -> Iterator[np.ndarray]:
+        """Places in ``rows`` in groups of like length that stay within the token budget."""
+        llm, settings = self.model.llm, self.model.settings
+        extra = len(llm[0].instruction) + 1 if llm else 0
+        lengths = np.minimum(cells.lengths[rows], settings.genes_per_cell)
+        places = np.arange(len(rows))
+        yield from split_by_length(places, lengths, settings.micro_batch_tokens, extra)
 
     def micro_batches(self, cells: CellSequences, rows: np.ndarray) -> Iterator[np.ndarray]:
-        """Rows in groups that stay within the token budget."""
-        llm = self.model.llm
-        extra = len(llm[0].instruction) + 1 if llm else 0
-        budget = self.model.settings.micro_batch_tokens
-        yield from split_by_length(rows, self.tokens_of(cells, rows), budget, extra)
+        """Like :meth:`places_by_length`, but the rows themselves."""
+        for places in self.places_by_length(cells, rows):
+            yield rows[places]
 
     @torch.inference_mode()
     def outputs(self, cells: CellSequences, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -93,17 +96,9 @@ class NeuralReader(Trained):
         features = self.features(cells)
         logits = np.zeros((len(rows), self.model.head.out_features), np.float32)
         vectors = np.zeros((len(rows), self.model.head.in_features), np.float32)
-        for places in self.micro_batches_of_places(cells, rows):
+        for places in self.places_by_length(cells, rows):
             batch = self.on_device(read_batch(cells, rows[places]))
             some_logits, some_vectors = self.model(features, batch, self.wanted)
             logits[places] = some_logits.float().cpu().numpy()
             vectors[places] = some_vectors.float().cpu().numpy()
         return logits, vectors
-
-    def micro_batches_of_places(
-        self, cells: CellSequences, rows: np.ndarray
-    ) -> Iterator[np.ndarray]:
-        """Like :meth:`micro_batches`, but places in ``rows`` rather than rows."""
-        place = {int(row): number for number, row in enumerate(rows)}
-        for group in self.micro_batches(cells, rows):
-            yield np.array([place[int(row)] for row in group])

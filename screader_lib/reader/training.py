@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -22,33 +21,11 @@ from screader_lib.reader.llm import FrozenLLM
 from screader_lib.reader.model import ReaderModel
 from screader_lib.reader.neural import NeuralReader
 from screader_lib.reader.settings import Settings
+from screader_lib.reader.stages import Stage, stages_of
 from screader_lib.reader.task import Epoch, Task, validation_scores
 
 MEASURED_CELLS = 256  # read once to measure the scale of the LLM's outputs
 SPLIT, SAMPLE, ORDER, DROPOUT = 1, 2, 3, 4  # streams of random numbers; SPLIT is task's
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One stage: the read-outs that are trained, for how long and how fast."""
-
-    number: int
-    name: str
-    wanted: tuple[str, ...]
-    epochs: int
-    learning_rate: float
-
-
-def stages_of(settings: Settings) -> list[Stage]:
-    """The stages that the settings ask for: a warm start of the pooled read-out, then all."""
-    stages = []
-    if "pool" in settings.read_out and settings.warm_start_epochs:
-        rate = settings.warm_start_learning_rate
-        stages.append(Stage(0, "warm start", ("pool",), settings.warm_start_epochs, rate))
-    if settings.epochs and set(settings.read_out) != {"pool"}:
-        rate = settings.learning_rate
-        stages.append(Stage(1, "reading", settings.read_out, settings.epochs, rate))
-    return stages
 
 
 def train_neural(
@@ -113,9 +90,12 @@ class _Trainer:
         """Give projected genes the mean length of the LLM's own token embeddings."""
         if not self.model.llm or self.settings.initial == "paper":
             return
-        batch = self.reader.on_device(read_batch(self.task.cells, self._sample()))
-        tokens = self.model.gene_tokens(self.features, batch)
-        length = float(tokens.norm(dim=2)[batch.genes >= 0].mean())
+        total = count = 0.0
+        for rows in self.reader.micro_batches(self.task.cells, self._sample()):
+            read = self.model.first_genes(self.reader.on_device(read_batch(self.task.cells, rows)))
+            lengths = self.model.gene_tokens(self.features, read).norm(dim=2)[read.genes >= 0]
+            total, count = total + float(lengths.sum()), count + len(lengths)
+        length = total / max(1, count)
         self.model.token_scale.fill_(self.model.llm[0].token_norm / max(length, 1e-9))
 
     @torch.inference_mode()

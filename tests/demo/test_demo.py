@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
-from small_files import succeed
+from small_files import counts, expression, succeed, write_cells, write_embeddings
 
 from screader_lib.demo import cells as demo_cells
 from screader_lib.demo import result, steps
 from screader_lib.errors import ScReaderError
+from screader_lib.exchange import encoding
 
 
 def test_hold_out_is_stratified_and_keeps_a_cell_of_each_type() -> None:
@@ -35,3 +37,32 @@ def test_measures_come_from_the_predictions(tmp_path: Path, cells: Path) -> None
     succeed("predict", cells, "-r", reader, "-o", predictions)
     found = result.measure(predictions)
     assert found == pytest.approx({"accuracy": 1 / 3, "macro_f1": 1 / 6})
+
+
+def test_cells_whose_label_is_unknown_do_not_count(tmp_path: Path, cells: Path) -> None:
+    values, types = counts()
+    types[::2] = "unknown"
+    expression(values, types).write_h5ad(tmp_path / "x.h5ad")
+    embeddings = write_embeddings(tmp_path / "e.h5ad")
+    half, reader, predictions = tmp_path / "c.h5ad", tmp_path / "r.h5", tmp_path / "p.h5ad"
+    words = ["-e", embeddings, "--like", cells, "--label", "cell_type", "-o", half]
+    succeed("build-cells", tmp_path / "x.h5ad", *words)
+    succeed("train-reader", cells, "--method", "logistic", "-o", reader)
+    succeed("predict", half, "-r", reader, "-o", predictions)
+    with h5py.File(predictions) as file:
+        metrics = encoding.read_json(file["uns"], "metrics")
+    assert metrics["cells"] == 45
+    assert result.measure(predictions) == {k: metrics[k] for k in ("accuracy", "macro_f1")}
+    assert metrics["accuracy"] > 0.9
+
+
+def test_nothing_to_measure_against(tmp_path: Path, cells: Path) -> None:
+    reader, predictions = tmp_path / "r.h5", tmp_path / "p.h5ad"
+    unlabelled = tmp_path / "c.h5ad"
+    write_cells(tmp_path, name="labelled.h5ad")
+    words = ["-e", tmp_path / "embeddings.h5ad", "--like", cells, "-o", unlabelled]
+    succeed("build-cells", tmp_path / "counts-0.h5ad", *words)
+    succeed("train-reader", cells, "--method", "majority", "-o", reader)
+    succeed("predict", unlabelled, "-r", reader, "-o", predictions)
+    with pytest.raises(ScReaderError, match="no true label"):
+        result.measure(predictions)

@@ -66,6 +66,29 @@ def cut_weights(llama: Path, folder: Path) -> str:
     return str(folder)
 
 
+def half_the_weights(llama: Path, folder: Path) -> str:
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(llama, folder)
+    weights = load_file(folder / "model.safetensors")
+    kept = {name: value for name, value in weights.items() if "layers.1." not in name}
+    save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
+    return str(folder)
+
+
+def no_tokenizer(llama: Path, folder: Path) -> str:
+    shutil.copytree(llama, folder)
+    for path in folder.glob("*token*"):
+        path.unlink()
+    return str(folder)
+
+
+def no_configuration(llama: Path, folder: Path) -> str:
+    shutil.copytree(llama, folder)
+    (folder / "config.json").unlink()
+    return str(folder)
+
+
 def no_folder(llama: Path, folder: Path) -> str:
     return str(folder)
 
@@ -79,6 +102,9 @@ def hub_name(llama: Path, folder: Path) -> str:
     [
         (without_weights, "no *.safetensors"),
         (cut_weights, "cannot be loaded"),
+        (half_the_weights, "lack 9 of its weights"),
+        (no_tokenizer, "no tokenizer"),
+        (no_configuration, "cannot be loaded"),
         (no_folder, "no such folder"),
         (hub_name, "hub cannot be reached"),
     ],
@@ -86,7 +112,7 @@ def hub_name(llama: Path, folder: Path) -> str:
 def test_refused_in_one_line(llama: Path, tmp_path: Path, make: object, told: str) -> None:
     name = make(llama, tmp_path / "llm")  # type: ignore[operator]
     with pytest.raises(ScReaderError, match=told.replace("*", r"\*")) as error:
-        load_llm(name, instruction="")
+        load_llm(name, instruction="Genes of")
     assert "\n" not in str(error.value)
 
 

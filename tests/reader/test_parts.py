@@ -63,6 +63,12 @@ def test_too_few_cells_leave_the_temperature_alone() -> None:
     assert fit_temperature(np.zeros((3, 2)), np.zeros(3, int))["temperature"] == 1
 
 
+def test_calls_that_are_all_right_leave_the_temperature_alone() -> None:
+    truth = np.arange(60) % 3
+    found = fit_temperature(np.eye(3)[truth] * 2, truth)
+    assert found["temperature"] == 1
+
+
 def test_validation_is_stratified_and_spares_rare_labels() -> None:
     truth = np.array([0] * 100 + [1] * 40 + [2] * 5)
     training, validation = split_validation(np.arange(145), truth, 0.1, seed=3)

@@ -126,6 +126,33 @@ def test_micro_batches_give_the_gradient_of_the_batch(
     assert torch.allclose(whole, parts, atol=1e-5, rtol=1e-3)
 
 
+def test_genes_have_the_length_of_the_llms_own_tokens(
+    sequences: CellSequences, llm: FrozenLLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = task_of(sequences, micro_batch_tokens=60)
+    model = training.ReaderModel(task.settings, 24, 3, llm)
+    reader = NeuralReader(model, training.fit_scaling(sequences.embedding, "whiten"))
+    shapes = []
+    usual = model.gene_tokens
+
+    def watched(features: torch.Tensor, read: object) -> torch.Tensor:
+        shapes.append(read.genes.shape)  # type: ignore[attr-defined]
+        return usual(features, read)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(model, "gene_tokens", watched)
+    training._Trainer(reader, task, None).scale_tokens()
+    extra = len(llm.instruction) + 1
+    assert len(shapes) > 1
+    assert all(cells * (min(width, 12) + extra) <= 60 and width <= 12 for cells, width in shapes)
+    genes, weights = sequences.rows(task.rows)
+    batch = training.Batch(task.rows, genes[:, :12], weights[:, :12])
+    with torch.inference_mode():
+        tokens = usual(reader.features(sequences), reader.on_device(batch)).norm(dim=2)
+    assert float(tokens[torch.from_numpy(genes[:, :12]) >= 0].mean()) == pytest.approx(
+        llm.token_norm, rel=1e-4
+    )
+
+
 class Killed(Exception):
     """Stands for a kill."""
 

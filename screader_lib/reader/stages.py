@@ -1,0 +1,47 @@
+"""The stages of a training, as its settings ask for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from screader_lib.errors import ScReaderError
+from screader_lib.reader.choices import WITH_LLM
+from screader_lib.reader.settings import Settings
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage: the read-outs that are trained, for how long and how fast."""
+
+    number: int
+    name: str
+    wanted: tuple[str, ...]
+    epochs: int
+    learning_rate: float
+
+
+def stages_of(settings: Settings) -> list[Stage]:
+    """The stages in order, one at least: a warm start of the pooled read-out, then all.
+
+    The last one's read-outs are those that the reader uses from then on. ScReaderError where
+    the settings leave nothing to train, or read an LLM that the method does not have.
+    """
+    if "cls" in settings.read_out and settings.method not in WITH_LLM:
+        raise ScReaderError(
+            f"method {settings.method} has no LLM whose output at cls could be read.",
+            remedy="Leave cls out of --read-out.",
+        )
+    stages = []
+    if "pool" in settings.read_out and settings.warm_start_epochs:
+        rate = settings.warm_start_learning_rate
+        stages.append(Stage(0, "warm start", ("pool",), settings.warm_start_epochs, rate))
+    if settings.epochs and set(settings.read_out) != {"pool"}:
+        rate = settings.learning_rate
+        stages.append(Stage(1, "reading", settings.read_out, settings.epochs, rate))
+    if not stages:
+        raise ScReaderError(
+            f"nothing to train: {settings.warm_start_epochs} epochs of pool alone, "
+            f"{settings.epochs} of {','.join(settings.read_out)}.",
+            remedy="Give --epochs, or --warm-start-epochs with pool in --read-out.",
+        )
+    return stages

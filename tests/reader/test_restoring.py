@@ -1,0 +1,149 @@
+"""A reader read back from its file: the same outputs, and refusal of what does not fit."""
+
+from __future__ import annotations
+
+import gc
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from small_files import fail, succeed, write_cells
+
+from screader_lib.cells.reading import CellSequences
+from screader_lib.exchange import encoding
+from screader_lib.exchange.opening import open_exchange
+from screader_lib.exchange.provenance import Provenance, Record
+from screader_lib.exchange.writing import create
+from screader_lib.reader import methods
+from screader_lib.reader.choices import METHODS, WITH_LLM
+from screader_lib.reader.file import read_reader, write_reader
+from screader_lib.reader.settings import settings_for
+from screader_lib.reader.task import make_task
+
+QUICK = {"warm_start_epochs": 2, "precision": "float32", "batch_size": 32, "projector_layers": 2}
+ONCE = {**QUICK, "epochs": 1}
+CASES = {
+    **{name: (name, ONCE if name in WITH_LLM else {}) for name in METHODS},
+    "genept": ("genept", QUICK),
+    "warm start alone": ("screader", {**QUICK, "epochs": 0, "initial": "paper"}),
+    "ranks": ("screader", {**ONCE, "position": "rank", "weigh": "embedding"}),
+    "cell first": ("screader", {**ONCE, "order": "cell-instruction-cls", "read_out": ("cls",)}),
+    "mean without LLM": ("pooled", {**ONCE, "read_out": ("mean", "pool")}),
+}
+
+
+@pytest.mark.parametrize(("method", "given"), CASES.values(), ids=CASES)
+def test_the_restored_reader_gives_the_same_outputs(
+    tmp_path: Path, cells: Path, llama: Path, method: str, given: dict
+) -> None:
+    with open_exchange(cells, "cells") as opened:
+        sequences = CellSequences(opened)
+        task = make_task(sequences, settings_for(method, "default", {**given, "llm": str(llama)}))
+        trained = methods.train(task)
+        rows = np.arange(0, len(sequences), 4)
+        logits, vectors = trained.outputs(sequences, rows)
+        with create("reader", tmp_path / "r.h5", Provenance(Record("test", "0"))) as file:
+            write_reader(file, task, trained, {"temperature": 1.0})
+        with open_exchange(tmp_path / "r.h5", "reader") as reader:
+            restored = methods.restore(read_reader(reader), "cpu")
+        again, vectors_again = restored.outputs(sequences, rows)
+    assert np.array_equal(again, logits) and np.array_equal(vectors_again, vectors)
+
+
+def test_other_cells_are_read_with_their_own_embedding(tmp_path: Path, cells: Path) -> None:
+    reader = tmp_path / "r.h5"
+    succeed("train-reader", cells, "--method", "pooled", "-o", reader)
+    fewer = write_cells(tmp_path, "--variable-genes", "12", name="fewer.h5ad")
+
+    def outputs(trained: methods.Trained, path: Path) -> np.ndarray:
+        with open_exchange(path, "cells") as opened:
+            return trained.outputs(CellSequences(opened), np.arange(20))[0]
+
+    with open_exchange(reader, "reader") as opened:
+        known = read_reader(opened)
+    wanted = [outputs(methods.restore(known, "cpu"), path) for path in (cells, fewer)]
+    one_for_both = methods.restore(known, "cpu")
+    for _ in range(2):
+        for path, values in zip((cells, fewer), wanted, strict=True):
+            assert np.array_equal(outputs(one_for_both, path), values)
+            gc.collect()
+
+
+def without(name: str) -> Callable[[h5py.File], None]:
+    return lambda file: file["tensors"].__delitem__(name)
+
+
+def cut(name: str) -> Callable[[h5py.File], None]:
+    def change(file: h5py.File) -> None:
+        values = file["tensors"][name][..., :-1]
+        del file["tensors"][name]
+        encoding.write_array(file["tensors"], name, values)
+
+    return change
+
+
+def other_text(name: str, text: str) -> Callable[[h5py.File], None]:
+    def change(file: h5py.File) -> None:
+        del file[name]
+        encoding.write_text(file, name, text)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("method", "change", "told"),
+    [
+        pytest.param("majority", without("log_share"), "log_share", id="no tensor"),
+        pytest.param("majority", cut("log_share"), "log_share", id="too few labels"),
+        pytest.param("logistic", cut("weights"), "weights", id="weights of too few labels"),
+        pytest.param("genept-w", cut("mean"), "mean", id="means of too few dimensions"),
+        pytest.param("pooled", without("scaling.map"), "scaling.map", id="no scaling"),
+        pytest.param("pooled", cut("head.weight"), "do not fit", id="head too narrow"),
+        pytest.param("pooled", without("head.weight"), "do not fit", id="no head"),
+        pytest.param("majority", other_text("method", "guess"), "'guess'", id="unknown method"),
+        pytest.param(
+            "majority", other_text("configuration", "{}"), "configuration", id="no settings"
+        ),
+        pytest.param(
+            "majority", other_text("calibration", '{"temperature": 0}'), "positive", id="no heat"
+        ),
+    ],
+)
+def test_damaged(
+    tmp_path: Path, cells: Path, method: str, change: Callable[[h5py.File], None], told: str
+) -> None:
+    succeed("train-reader", cells, "--method", method, "-o", tmp_path / "r.h5")
+    with h5py.File(tmp_path / "r.h5", "a") as file:
+        change(file)
+    line = fail("predict", cells, "-r", tmp_path / "r.h5", "-o", tmp_path / "p.h5ad")
+    assert told in line and "unexpected" not in line
+    assert not (tmp_path / "p.h5ad").exists()
+
+
+@pytest.mark.parametrize(
+    "words", [["--weight", "rank"], ["--rank-by", "expression"]], ids=["weight", "rank"]
+)
+def test_cells_built_in_another_way_are_refused(
+    tmp_path: Path, cells: Path, words: list[str]
+) -> None:
+    succeed("train-reader", cells, "--method", "majority", "-o", tmp_path / "r.h5")
+    others = write_cells(tmp_path, *words)
+    line = fail("predict", others, "-r", tmp_path / "r.h5", "-o", tmp_path / "p.h5ad")
+    assert words[0] in line and "--like" in line
+
+
+def test_a_reader_holds_nothing_of_the_llm(tmp_path: Path, cells: Path, llama: Path) -> None:
+    from safetensors.numpy import load_file
+
+    reader = tmp_path / "r.h5"
+    words = ["--llm", shutil.copytree(llama, tmp_path / "llm"), "--precision", "float32"]
+    succeed("train-reader", cells, *words, "--warm-start-epochs", 1, "--epochs", 1, "-o", reader)
+    content = reader.read_bytes()
+    frozen = load_file(llama / "model.safetensors")
+    assert frozen and all(values.tobytes()[:64] not in content for values in frozen.values())
+    with h5py.File(reader) as file:
+        sizes = {name: dataset.shape for name, dataset in file["tensors"].items()}
+    assert sizes["projector.layers.0.weight"][0] == 32 and len(sizes) < 20
