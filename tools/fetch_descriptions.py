@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import click
 
 from screader_lib.command_line.options import FilePath, OutputPath, output_option
@@ -143,6 +145,7 @@ def main(
     Names may be symbols, aliases, NCBI GeneIDs and Ensembl ids, mixed. A name that means several
     genes is reported and gets none. A name that is repeated is kept once, at its first place.
     """
+    from screader_lib.exchange.writing import replacing
     from screader_lib.genes import describe, filling, lists, tables, texts
     from screader_lib.genes.organisms import organism_of
     from screader_lib.genes.sources.choice import Places, make_sources
@@ -169,10 +172,13 @@ def main(
         found = describe.describe(listed.names, chosen, wanted_fields, run.reporter)
         filled = filling.fill(found, fill, species, places, sources, wanted_fields, run.reporter)
         files = {role: file for source in chosen for role, file in source.files.items()}
-        with run.create("descriptions", output, {"genes": path, **files, **filled.files}) as file:
+        inputs = {"genes": path, **files, **filled.files}
+        with ExitStack() as outputs:
+            if unmatched is not None:
+                table_path = outputs.enter_context(replacing(unmatched))
+                table_path.write_text(tables.unmatched_tsv(filled.descriptions), "utf-8")
+            file = outputs.enter_context(run.create("descriptions", output, inputs))
             tables.fill(file, filled.descriptions, filled.generation)
-    if unmatched is not None:
-        tables.write_unmatched(unmatched, filled.descriptions)
     for line in describe.summary_lines(filled.descriptions, listed.repeated):
         run.reporter.say(line)
     if not sources and [source.name for source in chosen] == ["packaged"]:

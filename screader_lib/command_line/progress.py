@@ -28,13 +28,14 @@ class TerminalReporter(Reporter):
         self._print(f"warning: {message}")
 
     def _print(self, message: str) -> None:
-        print(f"{self.tool}: {message}", file=sys.stderr, flush=True)
+        if sys.stderr is not None:
+            print(f"{self.tool}: {message}", file=sys.stderr, flush=True)
 
     @contextmanager
     def progress(
         self, description: str, total: int, unit: str = ""
     ) -> Iterator[Callable[[int], None]]:
-        if self.verbosity < 0 or not sys.stderr.isatty():
+        if self.verbosity < 0 or sys.stderr is None or not sys.stderr.isatty():
             yield lambda done: None
             return
         from rich.console import Console

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
@@ -59,29 +57,35 @@ class Run:
         if sum(path == STANDARD for _, path in inputs) > 1:
             hints = " and ".join(hint for hint, path in inputs if path == STANDARD)
             raise click.UsageError(f"standard input can be read once only: {hints}.", self.context)
-        for output_hint, output in self._files(OutputPath, outputs=True):
-            for hint, path in inputs:
+        outputs = list(self._files(OutputPath, outputs=True))
+        to_standard = sum(path == STANDARD for _, path in outputs)
+        if (
+            to_standard + ("output" in self.context.params and not self.context.params["output"])
+            > 1
+        ):
+            raise click.UsageError("standard output can take one output only.", self.context)
+        others = inputs
+        for output_hint, output in outputs:
+            for hint, path in others:
                 if _same_file(output, path):
                     raise click.UsageError(
                         f"{output_hint} and {hint} are the same file: {output}.", self.context
                     )
+            others = [*others, (output_hint, output)]
 
     @contextmanager
     def path(self, name: str) -> Iterator[Path]:
-        """A file to read by seeking; standard input (``-``) is copied to a temporary file."""
-        if name != STANDARD:
+        """A file to read by seeking; standard input (``-``) and named pipes are spooled."""
+        if name == STANDARD:
+            if sys.stdin is None or sys.stdin.isatty():
+                raise click.UsageError("no input: name a file or pipe one in.", self.context)
+            with _spooled(sys.stdin.buffer, "standard input") as path:
+                yield path
+        elif Path(name).is_fifo():
+            with Path(name).open("rb") as stream, _spooled(stream, name) as path:
+                yield path
+        else:
             yield Path(name)
-            return
-        if sys.stdin.isatty():
-            raise click.UsageError("no input: name a file or pipe one in.", self.context)
-        with tempfile.NamedTemporaryFile(prefix="screader-", suffix=".spool") as spool:
-            shutil.copyfileobj(sys.stdin.buffer, spool, 1 << 20)
-            spool.flush()
-            if not os.fstat(spool.fileno()).st_size:
-                raise ScReaderError(
-                    "is empty.", file="standard input", remedy="Did the tool before it fail?"
-                )
-            yield Path(spool.name)
 
     @contextmanager
     def open(self, name: str, *kinds: str) -> Iterator[ExchangeFile]:
@@ -116,11 +120,24 @@ class Run:
         """Where the output goes: a file, or standard output unless that is a terminal."""
         if output not in (None, STANDARD):
             return str(output)
-        if sys.stdout.isatty():
+        if sys.stdout is None or sys.stdout.isatty():
             raise click.UsageError(
                 "no output: name a file with -o, or pipe into the next tool.", self.context
             )
         return STANDARD
+
+
+@contextmanager
+def _spooled(stream: BinaryIO, shown: str) -> Iterator[Path]:
+    """A stream's content in a temporary file; ScReaderError where there is none."""
+    from screader_lib.exchange.writing import temporary_file
+
+    with temporary_file("standard-input") as path:
+        with path.open("wb") as spool:
+            shutil.copyfileobj(stream, spool, 1 << 20)
+        if not path.stat().st_size:
+            raise ScReaderError("is empty.", file=shown, remedy="Did the tool before it fail?")
+        yield path
 
 
 def _same_file(one: str, other: str) -> bool:

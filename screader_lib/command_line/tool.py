@@ -36,7 +36,8 @@ class Failure(click.ClickException):
         self.exit_code = exit_code  # type: ignore[misc]
 
     def show(self, file: Any = None) -> None:
-        click.echo(f"{self.tool}: error: {self.message}", file=file or sys.stderr)
+        if file or sys.stderr:
+            click.echo(f"{self.tool}: error: {self.message}", file=file or sys.stderr)
 
 
 class Tool(click.Command):

@@ -4,6 +4,7 @@
 - ``table``         small data frames (obs, var) without pandas;
 - ``encoding``      AnnData's on-disk encoding of tables, arrays, strings, dictionaries;
 - ``safety``        refusal of damaged or hostile HDF5 before anything is read;
+- ``columns``       columns of tables, checked before they are read;
 - ``validation``    a file against its schema;
 - ``provenance``    which tool, parameters and inputs made a file;
 - ``opening``       read: check, then hand over;

@@ -13,6 +13,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from screader_lib.errors import ScReaderError
 from screader_lib.exchange.table import Categorical, Column, Table
 
 STRING = h5py.string_dtype("utf-8")
@@ -125,8 +126,13 @@ def read_json(parent: h5py.Group, name: str) -> Any:
 
 
 def read_strings(dataset: h5py.Dataset) -> np.ndarray:
-    """A string array as objects."""
-    return np.asarray(dataset.asstr()[()], dtype=object)
+    """A string array as objects; ScReaderError where it is not UTF-8."""
+    try:
+        return np.asarray(dataset.asstr()[()], dtype=object)
+    except UnicodeDecodeError:
+        raise ScReaderError(
+            f"{dataset.name} holds text that is not UTF-8.", file=dataset.file.filename
+        ) from None
 
 
 def read_column(element: h5py.Group | h5py.Dataset) -> Column:

@@ -9,12 +9,15 @@ from functools import cached_property
 from pathlib import Path
 
 import h5py
+import numpy as np
 
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import provenance as provenance_module
 from screader_lib.exchange import safety, validation
 from screader_lib.exchange.provenance import Provenance, Record
 from screader_lib.exchange.schema import KINDS, ROOT_KIND, ROOT_VERSION, Schema, load
+
+LONGEST_SHOWN = 40
 
 
 @dataclass
@@ -81,15 +84,14 @@ def schema_of(file: h5py.File, name: str, kinds: tuple[str, ...] = KINDS) -> Sch
     """The schema of an open file; ScReaderError for a wrong kind or a newer version."""
     kind = kind_of(file)
     if kind is None or kind not in KINDS:
-        got = what_is_it(file) if kind is None else f"of unknown kind {kind!r}"
+        got = what_is_it(file) if kind is None else f"of unknown kind {_shortened(kind)}"
         raise ScReaderError(f"is {got}, wanted {_wanted(kinds)}.", file=name)
     if kind not in kinds:
         raise ScReaderError(f"is a {kind} file, wanted {_wanted(kinds)}.", file=name)
     schema = load(kind)
-    try:
-        version = int(file.attrs[ROOT_VERSION])
-    except (KeyError, TypeError, ValueError):
-        raise ScReaderError(f"has no whole number as {ROOT_VERSION}.", file=name) from None
+    version = file.attrs.get(ROOT_VERSION)
+    if not isinstance(version, int | np.integer) or version < 1:
+        raise ScReaderError(f"has no whole number from 1 as {ROOT_VERSION}.", file=name)
     if version > schema.version:
         raise ScReaderError(
             f"is a {kind} file of version {version}; this scReader reads up to {schema.version}.",
@@ -97,6 +99,10 @@ def schema_of(file: h5py.File, name: str, kinds: tuple[str, ...] = KINDS) -> Sch
             remedy="Install a newer scReader.",
         )
     return schema
+
+
+def _shortened(text: str) -> str:
+    return repr(text) if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]!r}…"
 
 
 @contextmanager

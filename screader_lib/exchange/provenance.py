@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -100,14 +101,27 @@ def write(file: h5py.File, provenance: Provenance) -> None:
 
 
 def read(file: h5py.File) -> Provenance:
-    """The provenance of an exchange file."""
+    """The provenance of an exchange file; any exception where it is not as written here."""
     group = file["uns"][GROUP]
-    record = Record(
-        encoding.read_text(group, "tool"),
-        encoding.read_text(group, "version"),
-        encoding.read_json(group, "parameters"),
-        encoding.read_json(group, "inputs"),
-        encoding.read_text(group, "created"),
-    )
-    history = tuple(Record(**entry) for entry in encoding.read_json(group, "history"))
-    return Provenance(record, history)
+    texts = {key: encoding.read_text(group, key) for key in ("tool", "version", "created")}
+    dictionaries = {key: encoding.read_json(group, key) for key in ("parameters", "inputs")}
+    history = [_record(entry) for entry in encoding.read_json(group, "history")]
+    return Provenance(_record({**texts, **dictionaries}), tuple(history))
+
+
+def _record(entry: dict[str, Any]) -> Record:
+    record = Record(**entry)
+    texts = [record.tool, record.version, record.created]
+    for content in record.inputs.values():
+        texts += [content["sha256"], *content.values()]
+    if not isinstance(record.parameters, dict) or not all(isinstance(t, str) for t in texts):
+        raise TypeError("no step of making a file")
+    return record
+
+
+def problems(file: h5py.File) -> Iterator[str]:
+    """What is wrong with the provenance of a file."""
+    try:
+        read(file)
+    except Exception:
+        yield f"uns/{GROUP}: missing or unreadable, wanted the steps that made the file"

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
+import numpy as np
 
 from screader_lib.errors import ScReaderError
 
@@ -27,6 +28,8 @@ EXCHANGE_FILTERS = {
     h5py.h5z.FILTER_FLETCHER32,
     h5py.h5z.FILTER_LZF,
 }
+TEXT = h5py.h5t.STRING
+PLAIN_CLASSES = {h5py.h5t.INTEGER, h5py.h5t.FLOAT, h5py.h5t.ENUM, TEXT}
 
 
 def open_checked(path: Path, *, name: str | None = None, strict: bool = True) -> h5py.File:
@@ -44,7 +47,7 @@ def open_checked(path: Path, *, name: str | None = None, strict: bool = True) ->
             "is damaged or cut off: HDF5 cannot open it.", file=name, remedy="Make it again."
         ) from error
     try:
-        _Walk(file, name, path.stat().st_size, strict).run()
+        _Walk(file, path, name, strict).run()
     except BaseException:
         file.close()
         raise
@@ -102,10 +105,11 @@ def _damaged(name: str) -> ScReaderError:
 class _Walk:
     """One pass over all objects of a file, following no link that leads outside."""
 
-    def __init__(self, file: h5py.File, name: str, file_bytes: int, strict: bool) -> None:
+    def __init__(self, file: h5py.File, path: Path, name: str, strict: bool) -> None:
         self.file = file
+        self.path = path
         self.name = name
-        self.file_bytes = file_bytes
+        self.file_bytes = path.stat().st_size
         self.strict = strict
         self.objects = 0
 
@@ -117,7 +121,8 @@ class _Walk:
         raise ScReaderError(f"{path} {what}.", file=self.name, remedy="Refused as unsafe.")
 
     def _group(self, group: h5py.Group, depth: int, above: set[bytes]) -> None:
-        where = group.name
+        where = str(group.name)
+        self._header(group, where)
         if depth > DEEPEST:
             self._refuse(where, f"lies more than {DEEPEST} groups deep")
         token = group.id.__hash__()
@@ -148,7 +153,24 @@ class _Walk:
             return False
         return True
 
+    def _header(self, element: h5py.Group | h5py.Dataset, path: str) -> None:
+        if self.strict and h5py.h5o.get_info(element.id).rc > 1:
+            self._refuse(path, "has two names in the file, which scReader never gives")
+        for number in range(h5py.h5a.get_num_attrs(element.id)):
+            attribute = h5py.h5a.open(element.id, index=number)
+            shown = f"{path}@{attribute.name.decode('utf-8', 'replace')}"
+            self._type(attribute.get_type(), shown)
+
+    def _type(self, kind: h5py.h5t.TypeID, path: str) -> None:
+        """Some damaged types make HDF5 crash on reading; numbers, booleans and strings do not."""
+        if self.strict and kind.get_class() not in PLAIN_CLASSES:
+            self._refuse(path, "holds neither numbers, booleans nor strings")
+        elif isinstance(kind, h5py.h5t.TypeVlenID) and kind.get_super().get_class() == TEXT:
+            self._refuse(path, "has a damaged type")
+
     def _dataset(self, dataset: h5py.Dataset, path: str) -> None:
+        self._header(dataset, path)
+        self._type(dataset.id.get_type(), path)
         settings = dataset.id.get_create_plist()
         if settings.get_layout() == h5py.h5d.VIRTUAL:
             self._refuse(path, "is a virtual dataset, which reads other files")
@@ -170,11 +192,23 @@ class _Walk:
             self._refuse(path, f"declares {shape} values but stores only {stored:,} bytes")
 
     def _plain(self, dataset: h5py.Dataset, settings: h5py.h5p.PropDCID, path: str) -> None:
-        kind = dataset.dtype.kind
-        if kind == "O" and h5py.check_string_dtype(dataset.dtype) is None:
-            self._refuse(path, "holds references or variable-length arrays")
-        if kind not in "Obiuf":
+        if dataset.dtype.kind not in "Obiuf":
             self._refuse(path, f"has type {dataset.dtype}, wanted numbers, booleans or strings")
+        if dataset.dtype.kind == "O":
+            self._strings(dataset, settings, path)
         for number in range(settings.get_nfilters()):
             if settings.get_filter(number)[0] not in EXCHANGE_FILTERS:
                 self._refuse(path, "is compressed by a filter that scReader never uses")
+
+    def _strings(self, dataset: h5py.Dataset, settings: h5py.h5p.PropDCID, path: str) -> None:
+        """Many entries may point to one long string: what they take in memory is added up."""
+        if settings.get_layout() != h5py.h5d.CONTIGUOUS:
+            self._refuse(path, "holds strings in chunks, which scReader never writes")
+        start = dataset.id.get_offset()
+        if start is None or not dataset.size:
+            return
+        width = dataset.id.get_storage_size() // dataset.size
+        entries = np.memmap(self.path, np.uint8, "r", start, (dataset.size, width))
+        lengths = entries[:, :4].copy().view("<u4")  # length, then the place in the heap
+        if lengths.sum(dtype=np.int64) > self.file_bytes:
+            self._refuse(path, "holds strings that are longer together than the file")

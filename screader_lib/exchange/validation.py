@@ -8,12 +8,11 @@ from collections.abc import Iterator
 import h5py
 import numpy as np
 
+from screader_lib.exchange import columns, provenance
 from screader_lib.exchange.schema import Element, Schema
 
 BYTES_AT_ONCE = 8 << 20
 SMALL = 64 << 20  # elements up to this size are checked in full at every write
-
-INDEX_ENTRIES = {"_index", "column-order", "encoding-type", "encoding-version"}
 
 
 def problems(file: h5py.File, schema: Schema, *, values_up_to: int | None = SMALL) -> list[str]:
@@ -33,6 +32,7 @@ class _Check:
         self.sizes: dict[str, tuple[int, str]] = {}
 
     def run(self) -> Iterator[str]:
+        yield from provenance.problems(self.file)
         if self.schema.is_anndata:
             yield from self._frames()
         sound: list[Element] = []
@@ -58,20 +58,24 @@ class _Check:
             listed = {str(column) for column in frame.attrs.get("column-order", ())}
             for missing in sorted(listed - set(frame)):
                 yield f"{name}/{missing}: listed in column-order, but missing"
-            yield from self._lengths(name, frame, sorted(listed & set(frame)))
+            for element in self.schema.elements:
+                room, _, column = element.path.partition("/")
+                if room == name and column in frame and column not in listed | {wanted}:
+                    yield f"{element.path}: not listed in column-order"
+            for column in sorted(listed & set(frame)):
+                yield from self._column(frame[column], f"{name}/{column}", self.schema.axes[name])
 
-    def _lengths(self, name: str, frame: h5py.Group, columns: list[str]) -> Iterator[str]:
-        dimension = self.schema.axes[name]
-        for column in columns:
-            element = frame[column]
-            if isinstance(element, h5py.Group):
-                element = element.get("codes", element.get("values"))
-            if not isinstance(element, h5py.Dataset):
-                yield f"{name}/{column}: neither an array nor a categorical"
-            elif element.ndim != 1:
-                yield f"{name}/{column}: has {element.ndim} dimensions, wanted 1"
-            else:
-                yield from self._size(dimension, element.shape[0], f"{name}/{column}")
+    def _column(
+        self, column: h5py.Group | h5py.Dataset, path: str, dimension: str
+    ) -> Iterator[str]:
+        found = list(columns.structure(column, path))
+        yield from found
+        values = columns.rows(column)
+        if found or values is None:
+            return
+        yield from self._size(dimension, values.shape[0], path)
+        if isinstance(column, h5py.Group) and "codes" in column and self._within(values):
+            yield from columns.category_values(column, path)
 
     def _structure(self, element: Element) -> Iterator[str]:
         found = self.file.get(element.path)
@@ -126,10 +130,8 @@ class _Check:
             yield from _category_problems(element, found)
         elif element.type == "json":
             yield from _json_problems(element, dataset)
-        elif element.type == "string" and element.unique:
-            values = dataset.asstr()[()]
-            if len(set(values)) != len(values):
-                yield f"{element.path}: values are not unique"
+        elif element.type in ("string", "text"):
+            yield from _string_problems(element, dataset)
         elif dataset.dtype.kind in "iuf" and dataset.ndim:
             yield from self._numbers(element, dataset)
 
@@ -171,19 +173,29 @@ def _row_blocks(dataset: h5py.Dataset) -> Iterator[tuple[int, np.ndarray]]:
 
 
 def _category_problems(element: Element, group: h5py.Group) -> Iterator[str]:
-    codes, categories = group["codes"][()], group["categories"].asstr()[()]
-    if len(codes) and (codes.min() < -1 or codes.max() >= len(categories)):
-        yield f"{element.path}: a code has no category"
-    unknown = sorted(set(categories) - set(element.values)) if element.values else []
-    if unknown:
+    unknown = sorted(set(group["categories"].asstr()[()]) - set(element.values))
+    if unknown and element.values:
         yield f"{element.path}: {unknown[0]!r} is not one of {', '.join(element.values)}"
+
+
+def _string_problems(element: Element, dataset: h5py.Dataset) -> Iterator[str]:
+    try:
+        values = dataset.asstr()[()]
+    except UnicodeDecodeError:
+        yield f"{element.path}: is not UTF-8"
+        return
+    if element.unique and len(set(values)) < len(values):
+        yield f"{element.path}: values are not unique"
 
 
 def _json_problems(element: Element, dataset: h5py.Dataset) -> Iterator[str]:
     try:
-        json.loads(dataset.asstr()[()])
-    except ValueError:
+        found = json.loads(dataset.asstr()[()])
+    except (ValueError, RecursionError):
         yield f"{element.path}: is not JSON"
+        return
+    if not isinstance(found, dict):
+        yield f"{element.path}: is not a JSON object"
 
 
 def _dataset_of(element: Element, found: object) -> h5py.Dataset | None:
@@ -193,17 +205,14 @@ def _dataset_of(element: Element, found: object) -> h5py.Dataset | None:
             return None
         codes, categories = found.get("codes"), found.get("categories")
         sound = isinstance(codes, h5py.Dataset) and isinstance(categories, h5py.Dataset)
-        return codes if sound and _is_string(categories) else None
+        sound = sound and categories.ndim == 1 and columns.is_string(categories)
+        return codes if sound else None
     return found if isinstance(found, h5py.Dataset) else None
-
-
-def _is_string(dataset: h5py.Dataset) -> bool:
-    return h5py.check_string_dtype(dataset.dtype) is not None
 
 
 def _type_fits(kind: str, dataset: h5py.Dataset) -> bool:
     if kind in ("string", "text", "json"):
-        return _is_string(dataset)
+        return columns.is_string(dataset)
     if kind == "category":
         return dataset.dtype.kind == "i"
     return dataset.dtype.newbyteorder("=") == np.dtype(kind)

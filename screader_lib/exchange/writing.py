@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import h5py
 
@@ -23,38 +24,65 @@ from screader_lib.exchange.provenance import Provenance
 from screader_lib.exchange.schema import ROOT_KIND, ROOT_VERSION, load
 
 STANDARD = "-"
+LONGEST_STEM = 200  # bytes; a name may have 255
 
 
 @contextmanager
 def replacing(destination: str | Path) -> Iterator[Path]:
     """A path to write to; on success its content becomes ``destination``, else it vanishes.
 
-    ``-`` is standard output: the content is spooled to a temporary file and copied at the end.
-    Leftovers of killed runs with the same target are removed. OSError where the folder cannot
-    be written.
+    ``-`` is standard output: the content is spooled to a temporary file and copied at the end,
+    as it is for a device or a named pipe. A symbolic link stays, what it points to is replaced.
+    Leftovers of killed runs with the same target are removed.
     """
-    target = None if str(destination) == STANDARD else Path(destination)
-    if target is not None and target.is_dir():
+    target = Path(destination)
+    if str(destination) == STANDARD:
+        with temporary_file("standard-output") as temporary:
+            yield temporary
+            _copy(temporary, sys.stdout.buffer)
+    elif target.is_dir():
         raise ScReaderError("is a folder, wanted a file name.", file=target)
-    folder = Path(tempfile.gettempdir()) if target is None else target.parent
-    stem = "standard-output" if target is None else target.name
+    elif target.exists() and not target.is_file():
+        with temporary_file("device") as temporary:
+            yield temporary
+            with target.open("wb") as stream:
+                _copy(temporary, stream)
+    else:
+        target = target.resolve() if target.is_symlink() else target
+        with temporary_file(target.name, target.parent) as temporary:
+            yield temporary
+            _put_in_place(temporary, target)
+
+
+@contextmanager
+def temporary_file(stem: str, folder: Path | None = None) -> Iterator[Path]:
+    """A new file that vanishes at the end, in the system's folder for such files unless given.
+
+    What killed runs left under the same stem is removed first.
+    """
+    folder = Path(tempfile.gettempdir()) if folder is None else folder
+    stem = os.fsdecode(os.fsencode(stem)[:LONGEST_STEM])
     _remove_leftovers(folder, stem)
-    handle, temporary_name = tempfile.mkstemp(".partial", f".{stem}.", folder)
-    temporary = Path(temporary_name)
+    handle, path = _make(folder, stem)
     try:
-        _lock(handle)
-        yield temporary
-        _finish(temporary, target)
+        yield path
     finally:
         os.close(handle)
-        with suppress(FileNotFoundError):
-            temporary.unlink()
+        path.unlink(missing_ok=True)
 
 
-def _lock(handle: int) -> None:
-    """Mark the temporary file as in use for as long as this process lives."""
-    with suppress(OSError):
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+def _make(folder: Path, stem: str) -> tuple[int, Path]:
+    """A new file, locked: in use for as long as this process lives."""
+    while True:
+        try:
+            handle, name = tempfile.mkstemp(".partial", f".{stem}.", folder)
+        except OSError as error:
+            raise ScReaderError(f"cannot be written into: {error.strerror}.", file=folder) from None
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if Path(name).exists():  # else another run took it for a leftover before it was locked
+            return handle, Path(name)
+        os.close(handle)
 
 
 def _remove_leftovers(folder: Path, stem: str) -> None:
@@ -63,7 +91,7 @@ def _remove_leftovers(folder: Path, stem: str) -> None:
         raise ScReaderError("no such folder.", file=folder, remedy="Make it first.")
     for leftover in folder.glob(f".{_escaped(stem)}.*.partial"):
         with suppress(OSError):
-            handle = os.open(leftover, os.O_RDWR)
+            handle = os.open(leftover, os.O_RDWR | os.O_NOFOLLOW)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 leftover.unlink()
@@ -75,12 +103,13 @@ def _escaped(stem: str) -> str:
     return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in stem)
 
 
-def _finish(temporary: Path, target: Path | None) -> None:
-    if target is None:
-        with temporary.open("rb") as stream:
-            shutil.copyfileobj(stream, sys.stdout.buffer, 1 << 20)
-        sys.stdout.buffer.flush()
-        return
+def _copy(temporary: Path, stream: BinaryIO) -> None:
+    with temporary.open("rb") as source:
+        shutil.copyfileobj(source, stream, 1 << 20)
+    stream.flush()
+
+
+def _put_in_place(temporary: Path, target: Path) -> None:
     _give_usual_mode(temporary)
     with temporary.open("rb") as stream:
         os.fsync(stream.fileno())

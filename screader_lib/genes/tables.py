@@ -13,7 +13,6 @@ import numpy as np
 from screader_lib.exchange import encoding
 from screader_lib.exchange.schema import load
 from screader_lib.exchange.table import Categorical, Column, Table, strings
-from screader_lib.exchange.writing import replacing
 from screader_lib.genes.describe import Description
 
 if TYPE_CHECKING:
@@ -87,9 +86,3 @@ def unmatched_tsv(descriptions: Iterable[Description]) -> str:
             reason = "ambiguous" if description.match.how == "ambiguous" else "unknown"
             writer.writerow((description.name, reason, "|".join(description.match.candidates)))
     return stream.getvalue()
-
-
-def write_unmatched(destination: str, descriptions: Iterable[Description]) -> None:
-    """Put the table of unmatched names in place in one step; ``-`` is standard output."""
-    with replacing(destination) as temporary:
-        temporary.write_text(unmatched_tsv(descriptions), "utf-8")
