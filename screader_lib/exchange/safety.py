@@ -177,6 +177,8 @@ class _Walk:
         if settings.get_layout() != h5py.h5d.CHUNKED and settings.get_external_count():
             self._refuse(path, "keeps its data in another file")
         self._size(dataset, path)
+        if h5py.check_string_dtype(dataset.dtype) and dataset.dtype.kind == "O":
+            self._strings(dataset, settings, path)
         if self.strict:
             self._plain(dataset, settings, path)
 
@@ -194,18 +196,16 @@ class _Walk:
     def _plain(self, dataset: h5py.Dataset, settings: h5py.h5p.PropDCID, path: str) -> None:
         if dataset.dtype.kind not in "Obiuf":
             self._refuse(path, f"has type {dataset.dtype}, wanted numbers, booleans or strings")
-        if dataset.dtype.kind == "O":
-            self._strings(dataset, settings, path)
         for number in range(settings.get_nfilters()):
             if settings.get_filter(number)[0] not in EXCHANGE_FILTERS:
                 self._refuse(path, "is compressed by a filter that scReader never uses")
 
     def _strings(self, dataset: h5py.Dataset, settings: h5py.h5p.PropDCID, path: str) -> None:
         """Many entries may point to one long string: what they take in memory is added up."""
-        if settings.get_layout() != h5py.h5d.CONTIGUOUS:
+        if settings.get_layout() != h5py.h5d.CONTIGUOUS and self.strict:
             self._refuse(path, "holds strings in chunks, which scReader never writes")
-        start = dataset.id.get_offset()
-        if start is None or not dataset.size:
+        start = dataset.id.get_offset() if dataset.size else None
+        if start is None:  # nothing is stored, or in chunks
             return
         width = dataset.id.get_storage_size() // dataset.size
         entries = np.memmap(self.path, np.uint8, "r", start, (dataset.size, width))

@@ -132,7 +132,7 @@ class _Check:
             yield from _json_problems(element, dataset)
         elif element.type in ("string", "text"):
             yield from _string_problems(element, dataset)
-        elif dataset.dtype.kind in "iuf" and dataset.ndim:
+        elif dataset.dtype.kind in "iuf":
             yield from self._numbers(element, dataset)
 
     def _within(self, dataset: h5py.Dataset) -> bool:
@@ -145,7 +145,8 @@ class _Check:
             wrong = _first_wrong(element, values, limit)
             if wrong is not None:
                 row, what = wrong
-                yield f"{element.path}: row {start + row} {what}"
+                where = f"row {start + row} " if dataset.ndim else ""
+                yield f"{element.path}: {where}{what}"
                 return
 
 
@@ -166,6 +167,9 @@ def _first_wrong(element: Element, values: np.ndarray, limit: int | None) -> tup
 
 
 def _row_blocks(dataset: h5py.Dataset) -> Iterator[tuple[int, np.ndarray]]:
+    if not dataset.ndim:
+        yield 0, dataset[()].reshape(1)
+        return
     row_bytes = max(1, dataset.size // max(1, dataset.shape[0]) * dataset.dtype.itemsize)
     rows = max(1, BYTES_AT_ONCE // row_bytes)
     for start in range(0, dataset.shape[0], rows):

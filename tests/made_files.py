@@ -1,0 +1,76 @@
+"""The smallest sound file of every kind, made from its schema."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from screader_lib.exchange import encoding, provenance
+from screader_lib.exchange.schema import Element, Schema, load
+from screader_lib.exchange.table import Categorical, Table, strings
+from screader_lib.exchange.writing import create
+
+SIZES = {"none": 0, "cells": 4, "genes": 3, "dim": 2, "k": 2, "labels": 2, "hidden": 2, "epochs": 2}
+PROVENANCE = provenance.make("test", {"a": 1}, {"x": {"sha256": "0", "schema": ""}}, [])
+
+
+def shape_of(element: Element) -> tuple[int, ...]:
+    """The element's shape in a made file."""
+    return tuple(SIZES[name] for name in element.shape)
+
+
+def value_of(element: Element) -> Any:
+    """What a made file holds there."""
+    shape = shape_of(element)
+    if element.type == "text":
+        return "x"
+    if element.type == "json":
+        return {}
+    if element.type == "group":
+        return {"a": np.ones(2, element.of)}
+    if element.type == "string":
+        return strings(f"n{number}" for number in range(shape[0]))
+    if element.type == "category":
+        return Categorical.of([(element.values or ("x",))[0]] * shape[0])
+    smallest = 0 if element.below else max(element.minimum or 0, 1)
+    return np.full(shape, smallest, element.type)
+
+
+def _table(schema: Schema, frame: str) -> Table:
+    table = Table(strings(f"n{number}" for number in range(SIZES[schema.axes[frame]])))
+    for element in schema.elements:
+        room, _, column = element.path.partition("/")
+        if room == frame and column != table.index_name:
+            table.columns[column] = value_of(element)
+    return table
+
+
+def _write(parent: h5py.Group, name: str, element: Element) -> None:
+    value = value_of(element)
+    if element.type == "text":
+        encoding.write_text(parent, name, value)
+    elif element.type == "json":
+        encoding.write_json(parent, name, value)
+    elif element.type == "string":
+        encoding.write_strings(parent, name, value)
+    elif element.type == "group":
+        for key, array in value.items():
+            encoding.write_array(parent.require_group(name), key, array)
+    else:
+        encoding.write_array(parent, name, value)
+
+
+def write(kind: str, path: Path, made: provenance.Provenance = PROVENANCE) -> Path:
+    """A sound file of the kind with all its elements, optional ones too."""
+    schema = load(kind)
+    with create(kind, path, made) as file:
+        if schema.is_anndata:
+            encoding.begin_anndata(file, _table(schema, "obs"), _table(schema, "var"))
+        for element in schema.elements:
+            room, _, name = element.path.rpartition("/")
+            if room not in ("obs", "var"):
+                _write(file.require_group(room or "/"), name, element)
+    return path
