@@ -4,6 +4,7 @@
 - ``table``         small data frames (obs, var) without pandas;
 - ``encoding``      AnnData's on-disk encoding of tables, arrays, strings, dictionaries;
 - ``safety``        refusal of damaged or hostile HDF5 before anything is read;
+- ``heap``          strings in a file's raw bytes, looked at before HDF5 reads them;
 - ``columns``       columns of tables, checked before they are read;
 - ``validation``    a file against its schema;
 - ``provenance``    which tool, parameters and inputs made a file;

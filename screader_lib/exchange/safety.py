@@ -16,6 +16,7 @@ import h5py
 import numpy as np
 
 from screader_lib.errors import ScReaderError
+from screader_lib.exchange import heap
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 MOST_OBJECTS = 100_000
@@ -111,6 +112,7 @@ class _Walk:
         self.name = name
         self.file_bytes = path.stat().st_size
         self.strict = strict
+        self.heap = heap.Heap(path)
         self.objects = 0
 
     def run(self) -> None:
@@ -207,8 +209,10 @@ class _Walk:
         start = dataset.id.get_offset() if dataset.size else None
         if start is None:  # nothing is stored, or in chunks
             return
-        width = dataset.id.get_storage_size() // dataset.size
-        entries = np.memmap(self.path, np.uint8, "r", start, (dataset.size, width))
-        lengths = entries[:, :4].copy().view("<u4")  # length, then the place in the heap
-        if lengths.sum(dtype=np.int64) > self.file_bytes:
+        if self.file.id.get_create_plist().get_sizes() != heap.SIZES:
+            self._refuse(path, "holds strings in a file of uncommon address size")
+        entries = self.heap.entries(start, dataset.size)
+        if entries["length"].sum(dtype=np.int64) > self.file_bytes:
             self._refuse(path, "holds strings that are longer together than the file")
+        if not self.heap.is_sound(entries):
+            self._refuse(path, "keeps its strings in a damaged heap")
