@@ -5,124 +5,164 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NamedTuple
 
+import h5py
 import pytest
 from running import command, environment
-from small_files import call, succeed, write_embeddings, write_expression
+from small_files import call, succeed, write_cells
 
-from screader_lib.exchange.writing import replacing
-
-
-def words(folder: Path) -> list[object]:
-    return [
-        folder / "x.h5ad", "-e", folder / "e.h5ad", "--label", "cell_type", "-o", folder / "c.h5ad"
-    ]  # fmt: skip
+from screader_lib.exchange import provenance, writing
+from screader_lib.exchange.writing import temporary_file
 
 
-@pytest.fixture
-def ready(tmp_path: Path) -> Path:
-    write_expression(tmp_path / "x.h5ad", cells=900)
-    write_embeddings(tmp_path / "e.h5ad")
-    return tmp_path
+class Point(NamedTuple):
+    """A moment: the ``call``-th call of a function, and whether the new output is in place."""
+
+    where: Any
+    function: str
+    call: int = 1
+    done: bool = False
 
 
-def start(folder: Path) -> subprocess.Popen:
-    line = command("build-cells", *words(folder))
-    return subprocess.Popen(line, env=environment(folder), stderr=subprocess.DEVNULL)
+POINTS = {
+    "temporary file": Point(tempfile, "mkstemp"),
+    "first dataset": Point(h5py.Group, "create_dataset"),
+    "ninth dataset": Point(h5py.Group, "create_dataset", 9),
+    "provenance": Point(provenance, "write"),
+    "check": Point(writing, "_check_reopens"),
+    "flush": Point(os, "fsync"),
+    "rename": Point(os, "replace"),
+    "after the rename": Point(os, "fsync", 2, done=True),
+}
+LINES = {
+    "fetch-descriptions": ["--genes", "counts-0.h5ad"],
+    "build-cells": ["counts-0.h5ad", "-e", "embeddings.h5ad", "--label", "cell_type"],
+    "train-reader": ["cells.h5ad", "--method", "majority"],
+    "predict": ["cells.h5ad", "-r", "reader.h5"],
+}
+KILLS = [(tool, point) for tool in LINES for point in POINTS]
+SIGNALS = [(number, point) for number in (signal.SIGTERM, signal.SIGINT) for point in POINTS]
 
 
-def usual_seconds(folder: Path) -> float:
+@pytest.fixture(scope="module")
+def ready(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Inputs of all tools, and every tool's output as NAME.new."""
+    folder = tmp_path_factory.mktemp("ready")
+    write_cells(folder)
+    succeed(
+        "train-reader", folder / "cells.h5ad", "--method", "majority", "-o", folder / "reader.h5"
+    )
+    before = Path.cwd()
+    os.chdir(folder)
+    for tool, words in LINES.items():
+        succeed(tool, *words, "-o", f"{tool}.new")
+    os.chdir(before)
+    return folder
+
+
+def stopped_at(point: Point, number: signal.Signals) -> Callable:
+    """The function of the point, which sends this process a signal at the call asked for."""
+    usual, calls = getattr(point.where, point.function), []
+
+    def function(*words: Any, **named: Any) -> Any:
+        calls.append(words)
+        if len(calls) == point.call:
+            os.kill(os.getpid(), number)
+        return usual(*words, **named)
+
+    return function
+
+
+def run_until(point: Point, number: signal.Signals, tool: str, words: list[str]) -> int:
+    """Run the tool in a fork that stops itself; its exit status, negative for a signal."""
+    child = os.fork()
+    if not child:
+        try:
+            setattr(point.where, point.function, stopped_at(point, number))
+            os._exit(call(tool, *words).exit_code)
+        finally:
+            os._exit(99)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def partials(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.glob(".*.partial"))
+
+
+@pytest.mark.parametrize(("tool", "point"), KILLS, ids=[" at ".join(kill) for kill in KILLS])
+@pytest.mark.parametrize("old", [b"old", None], ids=["old output", "none"])
+def test_kill_9(
+    ready: Path, monkeypatch: pytest.MonkeyPatch, tool: str, point: str, old: bytes | None
+) -> None:
+    monkeypatch.chdir(ready)
+    output = ready / "output"
+    output.unlink(missing_ok=True)
+    if old is not None:
+        output.write_bytes(old)
+    words = [*LINES[tool], "-o", "output"]
+    assert run_until(POINTS[point], signal.SIGKILL, tool, words) == -signal.SIGKILL
+    wanted = (ready / f"{tool}.new").read_bytes() if POINTS[point].done else old
+    assert (output.read_bytes() if output.exists() else None) == wanted
+    with temporary_file("output", ready):
+        assert len(partials(ready)) == 1  # its own; what was killed is gone
+
+
+@pytest.mark.parametrize(
+    ("number", "point"), SIGNALS, ids=[f"{number.name} at {point}" for number, point in SIGNALS]
+)
+def test_signals_leave_nothing(
+    ready: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, point: str
+) -> None:
+    monkeypatch.chdir(ready)
+    (ready / "output").write_bytes(b"old")
+    words = [*LINES["build-cells"], "-o", "output"]
+    status = run_until(POINTS[point], number, "build-cells", words)
+    assert status == {signal.SIGTERM: 143, signal.SIGINT: 130}[number]
+    wanted = (ready / "build-cells.new").read_bytes() if POINTS[point].done else b"old"
+    assert (ready / "output").read_bytes() == wanted
+    if point != "temporary file":  # between its making and its use, the next run removes it
+        assert partials(ready) == []
+
+
+def start(folder: Path, *words: str, **settings: Any) -> subprocess.Popen:
+    line = command("build-cells", *LINES["build-cells"], *words)
+    return subprocess.Popen(
+        line, cwd=folder, env=environment(folder), stderr=subprocess.DEVNULL, **settings
+    )
+
+
+def test_kill_9_by_the_clock(ready: Path) -> None:
     begun = time.monotonic()
-    assert start(folder).wait() == 0
-    return time.monotonic() - begun
-
-
-@pytest.mark.parametrize("existing", [False, True], ids=["no output before", "output before"])
-def test_kill_9(ready: Path, existing: bool) -> None:
-    whole = usual_seconds(ready)
-    output = ready / "c.h5ad"
-    new, old = output.read_bytes(), b"old"
-    for share in (0.2, 0.5, 0.7, 0.8, 0.85, 0.9, 0.95, 1.0, 1.05):
-        output.unlink(missing_ok=True)
-        if existing:
-            output.write_bytes(old)
-        process = start(ready)
+    assert start(ready, "-o", "clock").wait() == 0
+    whole, output = time.monotonic() - begun, ready / "clock"
+    new = output.read_bytes()
+    for share in (0.6, 0.8, 0.85, 0.9, 0.95, 1.0):
+        output.write_bytes(b"old")
+        process = start(ready, "-o", "clock")
         time.sleep(share * whole)
         process.kill()
         process.wait()
-        allowed = {old if existing else None, new}
-        assert (output.read_bytes() if output.exists() else None) in allowed
-    succeed("build-cells", *words(ready))
-    assert output.read_bytes() == new
-    assert not list(ready.glob(".*.partial"))
+        assert output.read_bytes() in (b"old", new)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["TERM", "INT"])
-def test_signals_leave_nothing(ready: Path, number: signal.Signals) -> None:
-    seconds = usual_seconds(ready)
-    output = ready / "c.h5ad"
-    new = output.read_bytes()
-    output.unlink()
-    seen = set()
-    for share in (0.4, 0.6, 0.8):
-        process = start(ready)
-        time.sleep(share * seconds)
-        process.send_signal(number)
-        seen.add(process.wait())
-        assert not output.exists() or output.read_bytes() == new
-        assert not list(ready.glob(".*.partial"))
-        output.unlink(missing_ok=True)
-    # before the tool is set up, Python's own handling answers
-    assert seen <= {0, 1, 130, 143, -number}
-
-
-def test_leftovers_of_the_living_stay(tmp_path: Path) -> None:
-    target = tmp_path / "out.h5ad"
-    with replacing(target) as first:
-        first.write_text("first")
-        with replacing(target) as second:
-            second.write_text("second")
-            assert first.exists()
-    assert target.read_text() == "first"
-
-
-def test_mode_follows_umask(tmp_path: Path) -> None:
-    before = os.umask(0o027)
-    try:
-        with replacing(tmp_path / "out") as temporary:
-            temporary.write_text("x")
-    finally:
-        os.umask(before)
-    assert (tmp_path / "out").stat().st_mode & 0o777 == 0o640
-
-
-def test_full_disk(ready: Path) -> None:
-    line = ["bash", "-c", 'ulimit -f 8; exec "$@"', "-", *command("build-cells", *words(ready))]
-    done = subprocess.run(
-        line, capture_output=True, text=True, env=environment(ready), check=False, timeout=60
-    )
-    assert done.returncode == 1
-    assert done.stderr.splitlines()[-1] == "build-cells: error: writing failed: File too large."
-    assert "Traceback" not in done.stderr
-    assert sorted(path.name for path in ready.glob("[!c]*.h5ad")) == ["e.h5ad", "x.h5ad"]
-    assert not (ready / "c.h5ad").exists() and not list(ready.glob(".*.partial"))
-
-
-def test_full_standard_output(ready: Path) -> None:
-    line = command("build-cells", *words(ready)[:-2])
-    with Path("/dev/full").open("wb") as full:
-        done = subprocess.run(
-            line, stdout=full, stderr=subprocess.PIPE, env=environment(ready), check=False
-        )
-    assert done.returncode == 1
-    assert done.stderr.count(b"error:") == 1 and b"Traceback" not in done.stderr
-
-
-def test_usage_errors_are_status_2(ready: Path) -> None:
-    assert call("build-cells").exit_code == 2
-    same = [ready / "x.h5ad", "-e", ready / "e.h5ad", "-o", ready / "x.h5ad"]
-    assert call("build-cells", *same).exit_code == 2
-    assert call("build-cells", "-", "-e", "-", "-o", ready / "y").exit_code == 2
-    assert call("build-cells", ready / "x.h5ad", "--weight", "heavy").exit_code == 2
+def test_what_a_killed_run_spooled_goes(ready: Path, tmp_path: Path) -> None:
+    settings = {"stdin": subprocess.PIPE, "env": environment(tmp_path, TMPDIR=str(tmp_path))}
+    line = command("screader", "info", "-")
+    process = subprocess.Popen(line, **settings)
+    assert process.stdin is not None
+    process.stdin.write((ready / "cells.h5ad").read_bytes())
+    process.stdin.flush()
+    while not partials(tmp_path):
+        time.sleep(0.02)
+    process.kill()
+    process.communicate()
+    assert len(partials(tmp_path)) == 1
+    del settings["stdin"]
+    with (ready / "cells.h5ad").open("rb") as stream:
+        assert subprocess.run(line, stdin=stream, check=False, **settings).returncode == 0
+    assert partials(tmp_path) == []
