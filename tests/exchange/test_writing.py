@@ -201,15 +201,25 @@ def test_a_named_pipe_gets_the_content(tmp_path: Path) -> None:
     assert got == ["n" * 100_000] and (tmp_path / "pipe").is_fifo()
 
 
-def test_a_device_stays_a_device() -> None:
-    put(Path(os.devnull))
-    assert Path(os.devnull).is_char_device()
+def device(folder: Path, minor: int) -> Path:
+    """A copy of /dev/null (3) or /dev/full (7): a mistake must not replace the real one."""
+    try:
+        os.mknod(folder / "device", stat.S_IFCHR | 0o666, os.makedev(1, minor))
+        (folder / "device").open("wb").close()
+    except OSError:
+        pytest.skip("may not make devices")
+    return folder / "device"
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux")
-def test_a_full_device() -> None:
+def test_a_device_stays_a_device(tmp_path: Path) -> None:
+    put(device(tmp_path, 3))
+    assert (tmp_path / "device").is_char_device() and names(tmp_path) == ["device"]
+
+
+def test_a_full_device(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No space left"):
-        put(Path("/dev/full"))
+        put(device(tmp_path, 7))
+    assert (tmp_path / "device").is_char_device() and names(tmp_path) == ["device"]
 
 
 @pytest.mark.parametrize(
