@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from small_files import fail, write_cells, write_embeddings, write_expression
+from running import command, environment
+from small_files import fail, succeed, write_cells, write_embeddings, write_expression
 
 
 def folder(path: Path, other: Path) -> None:
@@ -33,43 +37,102 @@ def wrong_kind(path: Path, other: Path) -> None:
     path.write_bytes(other.read_bytes())
 
 
-FAULTS = [folder, missing, empty, text, truncated, wrong_kind]
+def shortened(path: Path, other: Path) -> None:
+    path.write_bytes(other.read_bytes()[:900])
 
 
-def words_of(tool: str, bad: Path, folder: Path) -> list[object]:
-    """The tool's command line with ``bad`` as its main input."""
-    return {
-        "fetch-descriptions": ["--genes", bad],
-        "embed-genes": [bad],
-        "build-cells": [bad, "-e", folder / "embeddings.h5ad"],
-        "train-reader": [bad],
-        "predict": [bad, "-r", bad],
-        "plot": ["confusion", bad, "--format", "png"],
-    }[tool]
+FAULTS = [folder, missing, empty, text, truncated, shortened, wrong_kind]
 
-
-TOOLS = ["fetch-descriptions", "embed-genes", "build-cells", "train-reader", "predict", "plot"]
-FINE = {("fetch-descriptions", "text"), ("fetch-descriptions", "wrong_kind")}
+LINES = {
+    "fetch-descriptions": "fetch-descriptions --genes BAD",
+    "embed-genes": "embed-genes BAD",
+    "build-cells": "build-cells BAD -e embeddings.h5ad",
+    "build-cells embeddings": "build-cells counts-0.h5ad -e BAD",
+    "build-cells like": "build-cells counts-0.h5ad -e embeddings.h5ad --like BAD",
+    "build-cells list": "build-cells counts-0.h5ad -e embeddings.h5ad --cells BAD",
+    "train-reader": "train-reader BAD --method majority",
+    "predict": "predict BAD -r reader.h5",
+    "predict reader": "predict cells.h5ad -r BAD",
+    "plot": "plot confusion BAD --format png",
+}
+FINE = {("fetch-descriptions", "text"), ("fetch-descriptions", "wrong_kind")}  # they name genes
 CASES = [
-    pytest.param(tool, fault, id=f"{tool}-{fault.__name__}")
-    for tool in TOOLS
+    pytest.param(line, fault, id=f"{name}-{fault.__name__}")
+    for name, line in LINES.items()
     for fault in FAULTS
-    if (tool, fault.__name__) not in FINE  # a list of names may hold anything; cells name genes
+    if (name, fault.__name__) not in FINE
 ]
 
 
-@pytest.mark.parametrize(("tool", "fault"), CASES)
-def test_input(tmp_path: Path, cells: Path, tool: str, fault: Callable[[Path, Path], None]) -> None:
-    write_embeddings(tmp_path / "embeddings.h5ad")
-    other = cells if tool not in ("train-reader",) else tmp_path / "embeddings.h5ad"
-    bad, output = tmp_path / "bad", tmp_path / "output.png"
-    fault(bad, other)
-    output.write_bytes(b"what was there")
+@pytest.fixture(scope="module")
+def ready(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sound files that the tools may be given beside the bad one."""
+    folder = tmp_path_factory.mktemp("ready")
+    write_cells(folder)
+    succeed(
+        "train-reader", folder / "cells.h5ad", "--method", "majority", "-o", folder / "reader.h5"
+    )
+    return folder
+
+
+def fault_of(line: str, ready: Path) -> Path:
+    """A sound file that is none of the kinds the bad place takes."""
+    other = "embeddings.h5ad" if "BAD -r" in line or "train" in line else "cells.h5ad"
+    return ready / ("embeddings.h5ad" if "--like" in line else other)
+
+
+@pytest.mark.parametrize("old", [b"old", None], ids=["old output", "none"])
+@pytest.mark.parametrize(("line", "fault"), CASES)
+def test_input(
+    ready: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    line: str,
+    fault: Callable[[Path, Path], None],
+    old: bytes | None,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    bad, output = tmp_path / "bad", tmp_path / "output"
+    fault(bad, fault_of(line, ready))
+    if old is not None:
+        output.write_bytes(old)
     before = sorted(path.name for path in tmp_path.iterdir())
-    line = fail(tool, *words_of(tool, bad, tmp_path), "-o", output)
-    assert "bad" in line and len(line) < 400
-    assert output.read_bytes() == b"what was there"
+    tool, *words = [str(ready / word) if "." in word else word for word in line.split()]
+    told = fail(tool, *[word.replace("BAD", "bad") for word in words], "-o", output)
+    assert "bad" in told and len(told) < 500 and "unexpected" not in told
     assert sorted(path.name for path in tmp_path.iterdir()) == before
+    assert old is None or output.read_bytes() == old
+
+
+def without_privileges(line: list[str]) -> list[str]:
+    """The line as a process that permissions bind; root is bound without two capabilities."""
+    if os.geteuid():
+        return line
+    setpriv = shutil.which("setpriv")
+    if setpriv is None:
+        pytest.skip("root may do all, and there is no setpriv")
+    return [setpriv, "--bounding-set", "-dac_override,-dac_read_search", *line]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        pytest.param(["bad", "-o", "out"], "bad: may not be read", id="input"),
+        pytest.param(["cells.h5ad", "-o", "closed/out"], "closed: cannot be written", id="folder"),
+    ],
+)
+def test_permissions(ready: Path, tmp_path: Path, words: list[str], told: str) -> None:
+    (tmp_path / "cells.h5ad").write_bytes((ready / "cells.h5ad").read_bytes())
+    (tmp_path / "bad").touch(0o200)
+    (tmp_path / "closed").mkdir(0o500)
+    line = without_privileges(command("train-reader", *words, "--method", "majority"))
+    done = subprocess.run(
+        line, cwd=tmp_path, env=environment(tmp_path), capture_output=True, check=False
+    )
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.decode().startswith(f"train-reader: error: {told}")
+    assert done.stderr.count(b"\n") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad", "cells.h5ad", "closed"]
 
 
 @pytest.mark.parametrize(
