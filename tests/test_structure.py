@@ -6,10 +6,14 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from screader_tools.plot import SUBCOMMANDS as PLOT
+from screader_tools.screader import SUBCOMMANDS as SCREADER
 
 ROOT = Path(__file__).parents[1]
 LIBRARY, TOOLS = ROOT / "screader_lib", ROOT / "tools"
@@ -46,8 +50,26 @@ HEAVY = [
     "scipy",
     "matplotlib",
     "openai",
+    "pandas",
     "rich",
+    "sklearn",
+    "umap",
+    "urllib3",
+    "yaml",
 ]
+SUBCOMMANDS = [
+    *(f"screader {name}" for name in SCREADER),
+    *(f"plot {name}" for name in PLOT),
+]
+LONGEST = 300  # lines of a file
+ALLOWED = {"plain_pickle.py": {"import pickle"}}  # its unpickler permits no globals
+
+
+def tracked() -> list[Path]:
+    found = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False)
+    if found.returncode:
+        pytest.skip("not a git checkout")
+    return [ROOT / name for name in found.stdout.decode().split("\0") if name]
 
 
 def modules() -> Iterator[Path]:
@@ -79,6 +101,12 @@ def test_imports_point_one_way(path: Path) -> None:
             assert room in MAY_IMPORT[own], f"{own} imports {name}"
 
 
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(LIBRARY)))
+def test_imports_name_the_whole_path(path: Path) -> None:
+    tree = ast.parse(path.read_text("utf-8"))
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level]
+
+
 def test_every_room_is_known() -> None:
     rooms = {path.relative_to(LIBRARY).parts[0].removesuffix(".py") for path in modules()}
     assert rooms - {"__init__"} == set(MAY_IMPORT)
@@ -95,20 +123,28 @@ def test_public_things_are_documented(path: Path) -> None:
             assert ast.get_docstring(node), node.name
 
 
-@pytest.mark.parametrize("tool", EXECUTABLES)
+HELP = f"""
+import sys
+from importlib import import_module
+tool, *words = sys.argv[1].split()
+main = import_module("screader_tools." + tool.replace("-", "_")).main
+try:
+    main([*words, "--help"], prog_name=tool)
+except SystemExit as end:
+    assert not end.code
+found = [name for name in {HEAVY!r} if name in sys.modules]
+assert not found, found
+"""
+
+
+@pytest.mark.parametrize("tool", [*EXECUTABLES, *SUBCOMMANDS])
 def test_help_imports_nothing_heavy_and_has_examples(tool: str) -> None:
-    module = f"screader_tools.{tool.replace('-', '_')}"
-    code = (
-        f"import sys; from {module} import main\n"
-        "try: main(['--help'])\n"
-        "except SystemExit as end: assert not end.code\n"
-        f"found = [name for name in {HEAVY!r} if name in sys.modules]\n"
-        "assert not found, found"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    words = [sys.executable, "-c", HELP, tool]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "Usage:" in done.stdout
-    assert tool == "screader" or "Examples:" in done.stdout
+    example = tool.removeprefix("screader ") if tool.rsplit(maxsplit=1)[-1] in EXECUTABLES else tool
+    assert f"$ {example}" in done.stdout
 
 
 @pytest.mark.parametrize("tool", EXECUTABLES)
@@ -137,13 +173,6 @@ def test_a_gpu_image_needs_no_anndata(cells: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def tracked() -> list[Path]:
-    found = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False)
-    if found.returncode:
-        pytest.skip("not a git checkout")
-    return [ROOT / name for name in found.stdout.decode().split("\0") if name]
-
-
 def test_nothing_of_one_machine_is_written_down() -> None:
     forbidden = re.compile(r"/work/(main|shared)|/root/|index-url|pypi\.org|" + "shared" + "/tools")
     here = Path(__file__)
@@ -152,6 +181,35 @@ def test_nothing_of_one_machine_is_written_down() -> None:
             continue
         found = forbidden.search(path.read_text("utf-8"))
         assert not found, f"{path.name}: {found}"
+
+
+def test_nothing_runs_code_from_files() -> None:
+    unpickling = re.compile(
+        r"allow_pickle\s*=\s*True|weights_only\s*=\s*False|trust_remote_code\s*=\s*True"
+        r"|^\s*(import|from) (pickle|joblib|dill|shelve|marshal)\b|\byaml\.(unsafe_|full_)?load\b"
+        r"|shell\s*=\s*True|(?<![\w.])(eval|exec)\(",
+        re.MULTILINE,
+    )
+    for path in [*modules(), *TOOLS.glob("*.py")]:
+        found = {match[0].strip() for match in unpickling.finditer(path.read_text("utf-8"))}
+        assert found <= ALLOWED.get(path.name, set()), f"{path.name}: {found}"
+
+
+def test_files_are_short() -> None:
+    long = [path.name for path in tracked() if path.suffix == ".py" and lines(path) > LONGEST]
+    assert not long
+
+
+def lines(path: Path) -> int:
+    return path.read_text("utf-8").count("\n") if path.exists() else 0
+
+
+def test_every_package_and_executable_is_installed() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    packages = {path.parent for path in LIBRARY.rglob("*.py")}
+    names = {".".join(path.relative_to(ROOT).parts) for path in packages}
+    assert set(project["tool"]["setuptools"]["packages"]) == names | {"screader_tools"}
+    assert set(project["project"]["scripts"]) == set(EXECUTABLES)
 
 
 def test_readme_names_every_executable() -> None:

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
-
-import click
-
-from screader_lib import __version__
+from screader_lib.command_line.group import group
 
 SUBCOMMANDS = {
     "umap": "Cells before and after reading, in two dimensions.",
@@ -27,36 +22,13 @@ EXAMPLES = (
 )
 
 
-class Plot(click.Group):
-    """A group that imports a subcommand only when it is used, with examples in its help."""
-
-    examples = EXAMPLES
-
-    def list_commands(self, context: click.Context) -> list[str]:
-        return list(SUBCOMMANDS)
-
-    def get_command(self, context: click.Context, name: str) -> click.Command | None:
-        if name not in SUBCOMMANDS:
-            return None
-        command: click.Command = import_module(f"screader_tools.plot_{name}").main
-        return command
-
-    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Pictures"):
-            formatter.write_dl(list(SUBCOMMANDS.items()))
-
-    def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Examples"):
-            for example in self.examples:
-                formatter.write(f"  $ {example}\n")
-        super().format_epilog(context, formatter)
-
-
-SETTINGS: dict[str, Any] = {"max_content_width": 100}
-
-
-@click.group("plot", cls=Plot, context_settings=SETTINGS)
-@click.version_option(__version__, message="plot %(version)s")
+@group(
+    "plot",
+    subcommands=SUBCOMMANDS,
+    module_of=lambda name: f"screader_tools.plot_{name}",
+    heading="Pictures",
+    examples=EXAMPLES,
+)
 def main() -> None:
     """Draw what a reader did, as PNG, SVG or PDF, or write a report as HTML.
 

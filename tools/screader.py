@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
-import click
-
-from screader_lib import __version__
+from screader_lib.command_line.group import group
 
 SUBCOMMANDS = {
     "fetch-descriptions": "Gene names to one text per gene.",
@@ -21,26 +17,20 @@ SUBCOMMANDS = {
 }
 
 
-class Screader(click.Group):
-    """A group that imports a subcommand only when it is used."""
-
-    def list_commands(self, context: click.Context) -> list[str]:
-        return list(SUBCOMMANDS)
-
-    def get_command(self, context: click.Context, name: str) -> click.Command | None:
-        if name not in SUBCOMMANDS:
-            return None
-        module = import_module(f"screader_tools.{name.replace('-', '_')}")
-        command: click.Command = module.main
-        return command
-
-    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(SUBCOMMANDS.items()))
+EXAMPLES = (
+    "screader demo",
+    "screader info descriptions.h5ad cells.h5ad",
+    "screader validate *.h5ad reader.h5",
+    "screader train-reader cells.h5ad -o reader.h5",
+)
 
 
-@click.group("screader", cls=Screader)
-@click.version_option(__version__, message="%(prog)s %(version)s")
+@group(
+    "screader",
+    subcommands=SUBCOMMANDS,
+    module_of=lambda name: f"screader_tools.{name.replace('-', '_')}",
+    examples=EXAMPLES,
+)
 def main() -> None:
     """A frozen large language model reads single cells and names their types.
 

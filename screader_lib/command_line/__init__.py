@@ -1,6 +1,7 @@
 """What the executables share, so that each of them only reads, calls the library and writes.
 
 - ``tool``      the click command: one-line errors, exit statuses, examples in the help;
+- ``group``     a command of subcommands, imported when used;
 - ``run``       one run of a tool: inputs, output, provenance;
 - ``options``   options that several tools have;
 - ``progress``  messages and progress bars on standard error;

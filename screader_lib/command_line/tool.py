@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 import click
 
 from screader_lib import __version__
+from screader_lib.command_line.group import write_examples
 from screader_lib.command_line.progress import TerminalReporter
 from screader_lib.command_line.run import Run
 from screader_lib.errors import ScReaderError
@@ -51,11 +52,7 @@ class Tool(click.Command):
 
     def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         """The examples, as typed."""
-        if self.examples:
-            with formatter.section("Examples"):
-                for example in self.examples:
-                    for number, line in enumerate(example.splitlines()):
-                        formatter.write(f"  {'$ ' if number == 0 else '    '}{line}\n")
+        write_examples(formatter, self.examples)
         super().format_epilog(context, formatter)
 
     def invoke(self, context: click.Context) -> Any:

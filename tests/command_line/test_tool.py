@@ -93,10 +93,13 @@ def test_validate_and_info_of_several_files(tmp_path: Path) -> None:
 
 
 def test_subcommand_is_the_executable(tmp_path: Path, cells: Path) -> None:
-    words = ["--method", "majority", "-q", "-o"]
-    assert run(tmp_path, "screader", "train-reader", cells, *words, tmp_path / "a").returncode == 0
-    assert run(tmp_path, "train-reader", cells, *words, tmp_path / "b").returncode == 0
-    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    source, embeddings = write_expression(tmp_path / "x.h5ad"), tmp_path / "e.h5ad"
+    write_embeddings(embeddings)
+    words = ["build-cells", source, "-e", embeddings, "--label", "cell_type"]
+    own, sub = run(tmp_path, *words), run(tmp_path, "screader", *words)
+    assert own.returncode == sub.returncode == 0
+    assert own.stdout == sub.stdout == cells.read_bytes()
+    assert own.stderr == sub.stderr
 
 
 @pytest.mark.parametrize("missing", ["no-such-command", "--no-such-option"])
