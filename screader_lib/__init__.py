@@ -7,6 +7,7 @@ Rooms, in the order imports may point (each may use those before it):
 - ``command_line``  what the executables share: errors, streams, progress, provenance;
 - ``measures``      predicted against true labels, on numpy;
 - ``reporting``     how long work tells what it does; ``errors``, the one-line error;
+- ``offline``       whether there is a network;
 - ``genes``         gene texts and their embeddings;
 - ``cells``         expression matrices to ranked, weighted gene sequences;
 - ``reader``        the frozen LLM, its trained parts, the controls, the measures;

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-os.environ.update(HF_HUB_OFFLINE="1", OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false")
+os.environ.update(
+    SCREADER_OFFLINE="1", HF_HUB_OFFLINE="1", OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false"
+)
 for secret in ("NCBI_API_KEY", "OPENAI_API_KEY", "HF_TOKEN", "SOURCE_DATE_EPOCH"):
     os.environ.pop(secret, None)
 

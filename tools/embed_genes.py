@@ -170,20 +170,21 @@ def _import(
     from pathlib import Path
 
     from screader_lib.exchange.encoding import read_table
-    from screader_lib.genes import embeddings, imported
-    from screader_lib.genes.precomputed import read_precomputed
+    from screader_lib.genes import embeddings
+    from screader_lib.genes.precomputed import matching
+    from screader_lib.genes.precomputed.reading import read_precomputed
 
     with run.path(precomputed) as path:
         found = read_precomputed(path, "standard input" if precomputed == "-" else precomputed)
         named = model or found.model or Path(precomputed).name.partition(".")[0]
         if descriptions is None:
-            made = imported.on_their_own(found, named)
+            made = matching.on_their_own(found, named)
             with run.create("gene-embeddings", output, {"precomputed": path}) as file:
                 embeddings.fill(file, made)
         else:
             with run.open(descriptions, "descriptions") as opened:
                 genes = read_table(opened.file["obs"])
-                made = imported.of_genes(genes, found, named, missing, run.reporter)
+                made = matching.of_genes(genes, found, named, missing, run.reporter)
                 inputs: Inputs = {"descriptions": opened, "precomputed": path}
                 with run.create("gene-embeddings", output, inputs) as file:
                     embeddings.fill(file, made)

@@ -23,7 +23,7 @@ DATASETS_URL = "https://api.ncbi.nlm.nih.gov/datasets/v2"
         "fetch-descriptions --genes counts.h5ad -o descriptions.h5ad",
         "printf 'INS\\nGCG\\nENSG00000254647.7\\n' | fetch-descriptions -o descriptions.h5ad",
         "fetch-descriptions --genes counts.h5ad | embed-genes | build-cells counts.h5ad -o c.h5ad",
-        "fetch-descriptions --genes counts.h5ad --source ncbi-files -o descriptions.h5ad",
+        "fetch-descriptions --genes counts.h5ad --source packaged -o descriptions.h5ad",
         "fetch-descriptions --genes mouse.h5ad --organism mouse --fill ortholog -o d.h5ad",
         "fetch-descriptions --genes genes.txt --source table --table mine.tsv --source packaged",
     ],
@@ -32,7 +32,8 @@ DATASETS_URL = "https://api.ncbi.nlm.nih.gov/datasets/v2"
     "--genes",
     type=FilePath(),
     default="-",
-    help="One gene a line, or an h5ad, 10x h5 or loom whose genes are wanted; '-': standard input.",
+    help="One gene a line, or an h5ad, 10x h5, 10x folder or loom whose genes are wanted; "
+    "'-': standard input.",
 )
 @click.option(
     "--column",
@@ -45,15 +46,16 @@ DATASETS_URL = "https://api.ncbi.nlm.nih.gov/datasets/v2"
     "--organism",
     default="human",
     metavar="NAME|TAXID",
-    help="human, mouse, rat, zebrafish, a scientific name, or an NCBI taxonomy id.",
+    help="human, mouse, rat, zebrafish, pig and others, by common or scientific name; or any NCBI "
+    "taxonomy id.",
 )
 @click.option(
     "--source",
     "sources",
     type=click.Choice(SOURCES),
     multiple=True,
-    show_default="table or ncbi-files where their files are given, else packaged (human), "
-    "else ncbi-files",
+    show_default="table or ncbi-files where their files are given, else ncbi-files; "
+    "human genes without a network: packaged",
     help="Where texts come from. Repeat it: the first that knows a gene decides which gene it is, "
     "later ones fill what is still empty.",
 )
@@ -146,7 +148,8 @@ def main(
     genes is reported and gets none. A name that is repeated is kept once, at its first place.
     """
     from screader_lib.exchange.writing import replacing
-    from screader_lib.genes import describe, filling, lists, tables, texts
+    from screader_lib.genes import describe, lists, tables, texts
+    from screader_lib.genes.filling.fill import Filling, fill
     from screader_lib.genes.organisms import organism_of
     from screader_lib.genes.sources.choice import Places, make_sources
 
@@ -164,13 +167,13 @@ def main(
         refresh=refresh,
     )
     species = organism_of(organism)
-    chosen = make_sources(sources, species, places, run.reporter)
-    fill = filling.Filling(ways, orthologs, llm_model, llm_url, llm_prompt)
+    filling = Filling(ways, orthologs, llm_model, llm_url, llm_prompt)
     shown = "standard input" if genes == "-" else genes
     with run.path(genes) as path:
         listed = lists.read_genes(path, shown, column)
+        chosen = make_sources(sources, species, places, run.reporter)
         found = describe.describe(listed.names, chosen, wanted_fields, run.reporter)
-        filled = filling.fill(found, fill, species, places, sources, wanted_fields, run.reporter)
+        filled = fill(found, filling, species, places, sources, wanted_fields, run.reporter)
         files = {role: file for source in chosen for role, file in source.files.items()}
         inputs = {"genes": path, **files, **filled.files}
         with ExitStack() as outputs:
@@ -181,5 +184,3 @@ def main(
             tables.fill(file, filled.descriptions, filled.generation)
     for line in describe.summary_lines(filled.descriptions, listed.repeated):
         run.reporter.say(line)
-    if not sources and [source.name for source in chosen] == ["packaged"]:
-        run.reporter.say("the packaged facts hold no summaries; --source ncbi-files brings them.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -10,8 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from screader_lib.exchange.table import Table
+from screader_lib.genes.records import ENSEMBL, without_version
 
-ENSEMBL = re.compile(r"ENS[A-Z]*G\d{6,}(\.\d+)?$")
 ABSENT = -1
 
 
@@ -26,11 +25,6 @@ class GeneMatch:
     def matched(self) -> int:
         """Number of input genes that have an embedding."""
         return int((self.rows != ABSENT).sum())
-
-
-def without_version(name: str) -> str:
-    """An Ensembl id without its version; other names as they are."""
-    return name.split(".", maxsplit=1)[0] if ENSEMBL.match(name) else name
 
 
 def _unique(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:

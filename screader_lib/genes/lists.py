@@ -15,6 +15,7 @@ import numpy as np
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import encoding, safety
 from screader_lib.exchange.opening import kind_of, what_is_it
+from screader_lib.genes.tenx_folder import GENE_EXPRESSION, read_features
 
 GZIP = b"\x1f\x8b"
 LARGEST_LIST = 1 << 28  # bytes of text; a list of all known genes of all species is smaller
@@ -34,12 +35,13 @@ class GeneList:
 def read_genes(path: Path, name: str, column: str | None = None) -> GeneList:
     """The genes named by a file, told apart by content.
 
-    An HDF5 file (h5ad, 10x h5, loom, scReader's own) gives its gene index or ``column``; a text
-    one gene per line, or ``column`` of a tab- or comma-separated table with a header. Gzipped
-    text is read too. ScReaderError where there is no gene in it.
+    An HDF5 file (h5ad, 10x h5, loom, scReader's own) gives its gene index or ``column``; a 10x
+    folder its genes' names, or ``id``; a text one gene per line, or ``column`` of a tab- or
+    comma-separated table with a header. Gzipped text is read too. ScReaderError where there is no
+    gene in it.
     """
     if path.is_dir():
-        raise ScReaderError("is a folder, wanted a gene list or an h5ad.", file=name)
+        return _once(_from_folder(path, name, column), name)
     try:
         with path.open("rb") as stream:
             head = stream.read(len(safety.SIGNATURE))
@@ -112,6 +114,15 @@ def read_table(text: str, name: str, *wanted: str) -> list[dict[str, str]]:
         raise ScReaderError(f"is no sound table ({error}).", file=name) from None
 
 
+def _from_folder(path: Path, name: str, column: str | None) -> list[str]:
+    if column not in (None, "id", "name"):
+        raise ScReaderError(f"has no column {column!r}.", file=name, remedy="Columns: id, name.")
+    features = read_features(path, name)
+    return [
+        feature.id if column == "id" else feature.name for feature in features if feature.is_gene
+    ]
+
+
 def _from_hdf5(file: h5py.File, name: str, column: str | None) -> list[str]:
     if kind_of(file) in OBS_IS_GENES:
         return _from_frame(file["obs"], name, column)
@@ -174,5 +185,5 @@ def _from_columns(
     kinds = group.get("feature_type")
     if kinds is None:
         return names
-    genes = encoding.read_strings(kinds) == "Gene Expression"
+    genes = encoding.read_strings(kinds) == GENE_EXPRESSION
     return [value for value, is_gene in zip(names, genes, strict=True) if is_gene]

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs
@@ -19,7 +20,7 @@ class Request:
 
     path: str
     body: bytes
-    headers: dict[str, str]
+    headers: Message
     time: float = field(default_factory=time.monotonic)
 
     @property
@@ -85,7 +86,7 @@ def serving(answer: Callable[[Request], Reply]) -> Iterator[Loopback]:
 
         def _do(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
-            request = Request(self.path, self.rfile.read(length), dict(self.headers))
+            request = Request(self.path, self.rfile.read(length), self.headers)
             reply = loopback.reply(request)
             time.sleep(reply.delay)
             self.send_response(reply.status)

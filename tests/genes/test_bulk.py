@@ -11,7 +11,7 @@ from real_data import real
 from screader_lib.errors import ScReaderError
 from screader_lib.genes.describe import describe
 from screader_lib.genes.lists import read_genes
-from screader_lib.genes.organisms import Organism, organism_of
+from screader_lib.genes.organisms import organism_of
 from screader_lib.genes.sources.bulk import BulkFiles
 
 HEADER = (
@@ -54,7 +54,7 @@ def test_facts_summary_and_withdrawn_symbols(files: dict[str, Path]) -> None:
     assert (gene.organism, gene.aliases, gene.summary) == (
         "Homo sapiens", ("IDDM", "ILPR"), "Hormone.",
     )  # fmt: skip
-    assert gene.lineage.startswith("cellular organisms; Eukaryota")
+    assert gene.lineage.startswith("Eukaryota; Metazoa; Chordata")
     assert len(catalog.genes) == 1
 
 
@@ -73,13 +73,6 @@ def test_wrong_files(tmp_path: Path, content: bytes, message: str) -> None:
     path.write_bytes(content)
     with pytest.raises(ScReaderError, match=message):
         BulkFiles(organism_of("human"), [path]).catalog((), ())
-
-
-def test_organisms() -> None:
-    assert organism_of("Mus musculus").tax_id == organism_of("mouse").tax_id == 10090
-    assert organism_of("9913") == Organism(9913)
-    with pytest.raises(ScReaderError, match="organism 'klingon'"):
-        organism_of("klingon")
 
 
 @pytest.mark.parametrize(

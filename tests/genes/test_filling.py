@@ -12,15 +12,15 @@ from loopback import HTML, Loopback, Reply, Request, json_reply, serving
 from real_data import real
 
 from screader_lib.errors import ScReaderError
-from screader_lib.genes.cache import Cache
 from screader_lib.genes.catalog import Catalog
 from screader_lib.genes.describe import describe
-from screader_lib.genes.filling import Filling, fill
-from screader_lib.genes.generated import Writer, fill_from_model
+from screader_lib.genes.filling.fill import Filling, fill
+from screader_lib.genes.filling.generated import Writer, fill_from_model
+from screader_lib.genes.filling.orthologs import fill_from_orthologs, read_pairs
 from screader_lib.genes.lists import read_genes
 from screader_lib.genes.organisms import organism_of
-from screader_lib.genes.orthologs import fill_from_orthologs, read_pairs
 from screader_lib.genes.records import Gene
+from screader_lib.genes.services.cache import Cache
 from screader_lib.genes.sources.choice import Places, make_sources
 from screader_lib.genes.sources.source import Source
 from screader_lib.genes.texts import DEFAULT_FIELDS

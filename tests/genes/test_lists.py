@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Callable
 from pathlib import Path
 
 import anndata
@@ -59,6 +60,24 @@ def test_10x_takes_genes_only(tmp_path: Path) -> None:
     assert names(path, "id") == ("ENSG1",)
 
 
+@pytest.mark.parametrize(
+    ("file", "pack"),
+    [
+        pytest.param("features.tsv.gz", gzip.compress, id="version-3"),
+        pytest.param("genes.tsv", bytes, id="version-2"),
+    ],
+)
+def test_10x_folder(tmp_path: Path, file: str, pack: Callable[[bytes], bytes]) -> None:
+    kinds = ("\tGene Expression", "\tAntibody Capture") if file.endswith("gz") else ("", "")
+    rows = [f"ENSG1\tINS{kinds[0]}", f"ENSG2\tCD3{kinds[1]}"]
+    (tmp_path / file).write_bytes(pack("\n".join(rows).encode()))
+    genes = 1 if kinds[0] else 2
+    assert names(tmp_path) == ("INS", "CD3")[:genes]
+    assert names(tmp_path, "id") == ("ENSG1", "ENSG2")[:genes]
+    with pytest.raises(ScReaderError, match="Columns: id, name"):
+        names(tmp_path, "symbol")
+
+
 def test_loom(tmp_path: Path) -> None:
     path = tmp_path / "c.loom"
     with h5py.File(path, "w") as file:
@@ -90,7 +109,7 @@ def test_wrong_files(tmp_path: Path, content: bytes, message: str) -> None:
 def test_missing_file_and_folder(tmp_path: Path) -> None:
     with pytest.raises(ScReaderError, match="no such file"):
         names(tmp_path / "x")
-    with pytest.raises(ScReaderError, match="is a folder"):
+    with pytest.raises(ScReaderError, match=r"has no features\.tsv or genes\.tsv"):
         names(tmp_path)
     path = tmp_path / "other.h5"
     h5py.File(path, "w").close()

@@ -13,12 +13,12 @@ from loopback import HTML, Loopback, Reply, json_reply, serving
 from real_data import real
 
 from screader_lib.errors import ScReaderError
-from screader_lib.genes.cache import Cache
 from screader_lib.genes.describe import describe
 from screader_lib.genes.organisms import organism_of
+from screader_lib.genes.services.cache import Cache
+from screader_lib.genes.services.pace import MARGIN
 from screader_lib.genes.sources.datasets import Datasets, parse_page
 from screader_lib.genes.sources.eutils import Eutils
-from screader_lib.genes.web import MARGIN
 
 HUMAN = organism_of("human")
 KEY = "a-planted-key-0123456789"

@@ -11,12 +11,12 @@ from fake_openai import embeddings_server, sent_texts, vector_of
 from loopback import HTML, Loopback, Reply, json_reply, serving
 
 from screader_lib.errors import ScReaderError
-from screader_lib.genes.cache import Cache
 from screader_lib.genes.providers import openai
 from screader_lib.genes.providers.cost import check_cost, estimate
 from screader_lib.genes.providers.openai import Limits, OpenAIEmbeddings, packed, parse_answer
 from screader_lib.genes.providers.remembering import Remembering
-from screader_lib.genes.web import BadAnswer
+from screader_lib.genes.services.answers import BadAnswer
+from screader_lib.genes.services.cache import Cache
 from screader_lib.reporting import SILENT
 
 KEY = "sk-planted-0123456789"
@@ -173,3 +173,24 @@ def test_cost_before_anything_is_spent(tmp_path: Path) -> None:
         with pytest.raises(ScReaderError, match="--price"):
             check_cost(unknown, 1.0)
         assert not server.requests
+
+
+def test_a_server_without_a_key_is_sent_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY")
+    with serving(embeddings_server) as server:
+        provider(server).embed(TEXTS, SILENT)
+        assert server.requests[0].headers["Authorization"] is None
+
+
+def test_attempts_keep_to_the_rate_too() -> None:
+    with serving(embeddings_server) as server:
+        server.faults = [Reply(b"", status=503, headers={"retry-after-ms": "1"})] * 5
+        limits = Limits(60 * 5, 1e9, 8)
+        provider(server, limits=limits, attempts=6).embed(TEXTS[:1], SILENT)
+        assert len(server.requests) == 6
+        assert server.most_in_a_second() <= 5
+
+
+def test_without_a_network_nothing_is_tried() -> None:
+    with pytest.raises(ScReaderError, match="SCREADER_OFFLINE is set"):
+        OpenAIEmbeddings(limits=FAST).embed(TEXTS, SILENT)

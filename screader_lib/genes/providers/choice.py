@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from screader_lib.errors import ScReaderError
-from screader_lib.genes.cache import Cache, default_folder
 from screader_lib.genes.providers.embedder import Embedder
 from screader_lib.genes.providers.encoding import Settings
 from screader_lib.genes.providers.hidden_states import HiddenStates
@@ -14,6 +13,7 @@ from screader_lib.genes.providers.openai import Limits, OpenAIEmbeddings
 from screader_lib.genes.providers.packaged import PackagedMiniLM
 from screader_lib.genes.providers.remembering import Remembering
 from screader_lib.genes.providers.sentences import SentenceTransformer
+from screader_lib.genes.services.cache import Cache, default_folder
 from screader_lib.reporting import SILENT, Reporter
 
 VECTORS = "embeddings.sqlite"

@@ -17,12 +17,12 @@ import numpy as np
 
 from screader_lib.errors import ScReaderError
 from screader_lib.genes.providers.embedder import Embedder, Keep
-from screader_lib.genes.web import BadAnswer, Client, Pace, parse_json, secret_of
+from screader_lib.genes.services.answers import BadAnswer, parse_json
+from screader_lib.genes.services.openai_server import URL, OpenAIServer
+from screader_lib.genes.services.pace import Pace
 from screader_lib.reporting import SILENT, Reporter
 
 SERVICE = "the embedding server"
-URL = "https://api.openai.com/v1"
-KEY_VARIABLE = "OPENAI_API_KEY"
 DEFAULT_MODEL = "text-embedding-ada-002"
 INPUTS_PER_REQUEST = 2_048
 TOKENS_PER_INPUT = 8_192
@@ -67,23 +67,9 @@ class OpenAIEmbeddings(Embedder):
         self.limits = limits
         self.tokens_spent = 0
         self.as_text = base_url is not None  # not every compatible server knows base64
-        key = secret_of(KEY_VARIABLE)
-        if not key and base_url is None:
-            raise ScReaderError(
-                f"OpenAI needs a key, and {KEY_VARIABLE} is not set.",
-                remedy="Set it, or name a server of your own with --base-url.",
-            )
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
         pace = Pace(limits.requests_per_minute / 60)
-        settings.setdefault("timeout", 120.0)
-        self.client = Client(
-            "the embedding server",
-            base_url or URL,
-            pace,
-            key,
-            reporter,
-            headers=headers,
-            **settings,
+        self.server = OpenAIServer(
+            SERVICE, base_url or URL, pace, "--base-url", reporter, **settings
         )
         self.token_pace = Pace(limits.tokens_per_minute / 60)
 
@@ -126,7 +112,7 @@ class OpenAIEmbeddings(Embedder):
         parts = [part for part in found if part is not None]
         if len({part.shape[1] for part in parts}) > 1:
             raise ScReaderError(
-                "the server answered with vectors of different lengths.", file=self.client.url
+                "the server answered with vectors of different lengths.", file=self.server.url
             )
         return np.concatenate(parts)
 
@@ -139,8 +125,10 @@ class OpenAIEmbeddings(Embedder):
         }
         if self.dimensions is not None:
             body["dimensions"] = self.dimensions
-        parse = partial(parse_answer, wanted=len(texts), dimensions=self.dimensions)
-        vectors, tokens = self.client.post("embeddings", parse, body=body)
+        vectors, tokens = self.server.ask(
+            lambda client: client.embeddings.with_raw_response.create(**body),
+            partial(parse_answer, wanted=len(texts), dimensions=self.dimensions),
+        )
         self.tokens_spent += tokens
         return vectors
 

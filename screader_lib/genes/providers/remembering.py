@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from screader_lib.errors import ScReaderError
-from screader_lib.genes.cache import Cache
 from screader_lib.genes.providers.embedder import Embedder, Keep
+from screader_lib.genes.services.cache import Cache
 from screader_lib.reporting import Reporter
 
 

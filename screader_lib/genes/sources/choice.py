@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from screader_lib.errors import ScReaderError
-from screader_lib.genes import downloads
-from screader_lib.genes.cache import Cache, default_folder
 from screader_lib.genes.organisms import Organism
+from screader_lib.genes.services import downloads
+from screader_lib.genes.services.addresses import Unreachable
+from screader_lib.genes.services.cache import Cache, default_folder
 from screader_lib.genes.sources import datasets, eutils
 from screader_lib.genes.sources.bulk import BulkFiles
 from screader_lib.genes.sources.packaged import PackagedFacts, has_facts
@@ -44,23 +45,32 @@ class Places:
         return downloads.fetched(path, self.cache_folder, self.files_url, self.refresh, reporter)
 
 
-def implied(organism: Organism, places: Places) -> tuple[str, ...]:
-    """The sources where none is told.
-
-    Those whose files are given; else the packaged facts; else, for a species without these,
-    NCBI's bulk files.
-    """
-    given = (("table", places.table), ("ncbi-files", places.gene_info or places.gene_summary))
-    usual = PackagedFacts.name if has_facts(organism) else BulkFiles.name
-    return tuple(name for name, file in given if file) or (usual,)
+def given(places: Places) -> tuple[str, ...]:
+    """The sources whose files are given."""
+    files = (("table", places.table), ("ncbi-files", places.gene_info or places.gene_summary))
+    return tuple(name for name, file in files if file)
 
 
 def make_sources(
     names: Sequence[str], organism: Organism, places: Places, reporter: Reporter = SILENT
 ) -> list[Source]:
-    """The sources of these names, in this order; ScReaderError where one lacks its file."""
-    chosen = dict.fromkeys(names or implied(organism, places))
-    return [_make(name, organism, places, reporter) for name in chosen]
+    """The sources of these names, in this order.
+
+    Where none is named: those whose files are given, else NCBI's bulk files; without a way to
+    these, the packaged facts of a species that has some stand in, with a warning. ScReaderError
+    where a source lacks its file.
+    """
+    chosen = dict.fromkeys(names or given(places) or (BulkFiles.name,))
+    try:
+        return [_make(name, organism, places, reporter) for name in chosen]
+    except Unreachable as error:
+        if names or given(places) or not has_facts(organism):
+            raise
+        reporter.warn(
+            f"{error} The packaged facts stand in: names and types, no summaries. "
+            "Choose with --source."
+        )
+        return [PackagedFacts(organism)]
 
 
 def _make(name: str, organism: Organism, places: Places, reporter: Reporter) -> Source:

@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from screader_lib.genes.cache import Cache
 from screader_lib.genes.catalog import GENE_ID, Catalog
 from screader_lib.genes.organisms import Organism
 from screader_lib.genes.records import ENSEMBL, Gene
-from screader_lib.genes.remembered import Memory
-from screader_lib.genes.sources.eutils import KEY_VARIABLE, variants
+from screader_lib.genes.services.answers import BadAnswer, parse_json
+from screader_lib.genes.services.cache import Cache
+from screader_lib.genes.services.keys import NCBI, secret_of
+from screader_lib.genes.services.pace import Pace
+from screader_lib.genes.services.remembered import Memory
+from screader_lib.genes.services.web import Client
+from screader_lib.genes.sources.eutils import variants
 from screader_lib.genes.sources.source import Source
-from screader_lib.genes.web import BadAnswer, Client, Pace, parse_json, secret_of
 from screader_lib.reporting import SILENT, Reporter
 
 URL = "https://api.ncbi.nlm.nih.gov/datasets/v2"
@@ -55,7 +58,7 @@ class Datasets(Source):
         reporter: Reporter = SILENT,
         **settings: Any,
     ) -> None:
-        key = secret_of(KEY_VARIABLE)
+        key = secret_of(NCBI)
         self.organism = organism
         self.reporter = reporter
         headers = {"api-key": key} if key else {}

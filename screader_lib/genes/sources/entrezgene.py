@@ -8,7 +8,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from screader_lib.genes.records import Gene
-from screader_lib.genes.web import HTML, BadAnswer, what_is_it
+from screader_lib.genes.services.answers import HTML, BadAnswer, what_is_it
 
 ROOT = "Entrezgene-Set"
 RECORD = "Entrezgene"

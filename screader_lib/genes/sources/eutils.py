@@ -13,19 +13,20 @@ from functools import partial
 from typing import Any
 
 from screader_lib.errors import ScReaderError
-from screader_lib.genes.cache import Cache
 from screader_lib.genes.catalog import GENE_ID, SUFFIX, Catalog
 from screader_lib.genes.organisms import Organism
 from screader_lib.genes.records import ENSEMBL, FACTS, Gene, without_version
-from screader_lib.genes.remembered import Memory
+from screader_lib.genes.services.answers import BadAnswer, parse_json
+from screader_lib.genes.services.cache import Cache
+from screader_lib.genes.services.keys import NCBI, NCBI_EMAIL, secret_of
+from screader_lib.genes.services.pace import Pace
+from screader_lib.genes.services.remembered import Memory
+from screader_lib.genes.services.web import Client
 from screader_lib.genes.sources.entrezgene import parse_records, parse_summaries
 from screader_lib.genes.sources.source import Source
-from screader_lib.genes.web import BadAnswer, Client, Pace, parse_json, secret_of
 from screader_lib.reporting import SILENT, Reporter
 
 URL = "https://eutils.ncbi.nlm.nih.gov/entrez/eutils"
-KEY_VARIABLE = "NCBI_API_KEY"
-EMAIL_VARIABLE = "NCBI_EMAIL"
 NAMES_PER_SEARCH = 100
 SUMMARIES_PER_REQUEST = 400
 RECORDS_PER_REQUEST = 20  # a record is about 1.2 MB
@@ -59,7 +60,7 @@ class Eutils(Source):
         reporter: Reporter = SILENT,
         **settings: Any,
     ) -> None:
-        key = secret_of(KEY_VARIABLE)
+        key = secret_of(NCBI)
         self.organism = organism
         self.reporter = reporter
         pace = Pace(10 if key else 3)
@@ -150,7 +151,7 @@ class Eutils(Source):
 
     def _form(self, form: Mapping[str, str]) -> dict[str, str]:
         """The form with what NCBI asks every client to send."""
-        email = secret_of(EMAIL_VARIABLE)
+        email = secret_of(NCBI_EMAIL)
         also = {"email": email, "api_key": self.client.secret}
         named = {key: value for key, value in also.items() if value}
         return {"db": "gene", "tool": "screader-suite", **form, **named}

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 
 from screader_lib.errors import ScReaderError
-from screader_lib.genes.cache import Cache
 from screader_lib.genes.records import Gene
+from screader_lib.genes.services.cache import Cache
 
 
 def to_bytes(genes: Iterable[Gene]) -> bytes:

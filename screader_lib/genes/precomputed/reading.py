@@ -16,7 +16,7 @@ from screader_lib.errors import ScReaderError
 from screader_lib.exchange import encoding, safety
 from screader_lib.exchange.opening import kind_of
 from screader_lib.genes.lists import read_text
-from screader_lib.genes.plain_pickle import read_plain
+from screader_lib.genes.precomputed.plain_pickle import read_plain
 
 NAME_KEYS = ("genes", "names", "symbols", "gene", "symbol", "index", "id")
 VECTOR_KEYS = ("vectors", "embeddings", "embedding", "X")

@@ -14,16 +14,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from screader_lib.errors import ScReaderError
-from screader_lib.genes.cache import Cache
 from screader_lib.genes.describe import Description, with_texts
 from screader_lib.genes.organisms import Organism
 from screader_lib.genes.records import Gene
+from screader_lib.genes.services.answers import BadAnswer, parse_json
+from screader_lib.genes.services.cache import Cache
+from screader_lib.genes.services.openai_server import URL, OpenAIServer
+from screader_lib.genes.services.pace import Pace
 from screader_lib.genes.texts import DEFAULT_FIELDS, cleaned
-from screader_lib.genes.web import BadAnswer, Client, Pace, parse_json, secret_of
 from screader_lib.reporting import SILENT, Reporter
 
-URL = "https://api.openai.com/v1"
-KEY_VARIABLE = "OPENAI_API_KEY"
 SOURCE = "llm"
 UNKNOWN = "UNKNOWN"
 PLACES = ("{symbol}", "{gene}", "{organism}")
@@ -114,14 +114,15 @@ def _ask_all(
     reporter: Reporter,
     settings: Mapping[str, Any],
 ) -> dict[str, str]:
-    client = _client(writer, reporter, settings)
+    pace = Pace(writer.requests_per_minute / 60)
+    server = OpenAIServer("the chat server", writer.url, pace, "--llm-url", reporter, **settings)
     answers: dict[str, str] = {}
     with (
         ThreadPoolExecutor(writer.concurrent) as pool,
         reporter.progress("Asking the model", len(questions), "genes") as advance,
     ):
         futures = {
-            pool.submit(_ask, client, writer.model, text): key for key, text in questions.items()
+            pool.submit(_ask, server, writer.model, text): key for key, text in questions.items()
         }
         try:
             for future in as_completed(futures):
@@ -135,24 +136,13 @@ def _ask_all(
     return answers
 
 
-def _client(writer: Writer, reporter: Reporter, settings: Mapping[str, Any]) -> Client:
-    key = secret_of(KEY_VARIABLE)
-    if not key and writer.url == URL:
-        raise ScReaderError(
-            f"--fill llm needs a key, and {KEY_VARIABLE} is not set.",
-            remedy="Set it, or name a server of your own with --llm-url.",
-        )
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
-    pace = Pace(writer.requests_per_minute / 60)
-    settings = {"timeout": 120.0, **settings}
-    return Client("the chat server", writer.url, pace, key, reporter, headers=headers, **settings)
-
-
-def _ask(client: Client, model: str, question: str) -> str:
+def _ask(server: OpenAIServer, model: str, question: str) -> str:
     body: dict[str, Any] = {"model": model, "messages": [{"role": "user", "content": question}]}
     if not model.startswith(WITHOUT_TEMPERATURE):
         body["temperature"] = 0
-    return client.post("chat/completions", parse_answer, body=body)
+    return server.ask(
+        lambda client: client.chat.completions.with_raw_response.create(**body), parse_answer
+    )
 
 
 def parse_answer(body: bytes) -> str:

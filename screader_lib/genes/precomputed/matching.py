@@ -11,7 +11,7 @@ from screader_lib.errors import ScReaderError
 from screader_lib.exchange.table import Categorical, Table, strings
 from screader_lib.genes.catalog import Catalog
 from screader_lib.genes.embeddings import Embeddings, with_missing
-from screader_lib.genes.precomputed import Precomputed
+from screader_lib.genes.precomputed.reading import Precomputed
 from screader_lib.genes.records import ENSEMBL, Gene, without_version
 from screader_lib.reporting import SILENT, Reporter
 

@@ -14,13 +14,20 @@ from screader_lib.errors import ScReaderError
 from screader_lib.exchange.provenance import sha256_of
 from screader_lib.exchange.writing import replacing
 from screader_lib.genes.organisms import Organism
-from screader_lib.genes.web import checked_url
+from screader_lib.genes.services.addresses import (
+    Unreachable,
+    check_allowed,
+    checked_url,
+    pool_for,
+)
 from screader_lib.reporting import SILENT, Reporter
 
 URL = "https://ftp.ncbi.nlm.nih.gov/gene/DATA"
 ALL_SPECIES = "All_Data"
 BLOCK = 1 << 20
 ATTEMPTS = 4
+REMEDIES = {"gene_orthologs.gz": "Give a local copy with --orthologs."}
+REMEDY = "Give local copies with --gene-info and --gene-summary."
 
 
 def info_path(organism: Organism) -> str:
@@ -34,7 +41,8 @@ def fetched(
     """The local copy of the file at ``path`` below ``url``, downloaded where it is missing.
 
     A note beside it, with ``.json`` added, holds URL, date and SHA-256; a copy that no longer
-    agrees with its note is downloaded again. ScReaderError where the download fails.
+    agrees with its note is downloaded again. ScReaderError where the download fails, Unreachable
+    where there is no way to the server.
     """
     local = folder / "ncbi-files" / Path(path).name
     note = local.with_name(f"{local.name}.json")
@@ -42,6 +50,8 @@ def fetched(
     if known is not None:
         reporter.detail(f"{local.name}: copy of {known['downloaded'][:10]}.")
         return local
+    source = f"{checked_url(url)}/{path}"
+    check_allowed(source, _remedy(source))
     try:
         local.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -50,7 +60,6 @@ def fetched(
             file=local.parent,
             remedy="Name another folder with --cache.",
         ) from error
-    source = f"{checked_url(url)}/{path}"
     reporter.say(f"downloading {source}")
     with replacing(local) as temporary:
         modified = _download(source, temporary, reporter)
@@ -64,6 +73,10 @@ def fetched(
     with replacing(note) as temporary:
         temporary.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", "utf-8")
     return local
+
+
+def _remedy(source: str) -> str:
+    return REMEDIES.get(source.rpartition("/")[2], REMEDY)
 
 
 def _noted(local: Path, note: Path) -> dict[str, Any] | None:
@@ -80,22 +93,39 @@ def _download(source: str, temporary: Path, reporter: Reporter) -> str:
     import urllib3
 
     retries = urllib3.Retry(
-        ATTEMPTS, backoff_factor=1.0, backoff_jitter=1.0, status_forcelist=(429, 500, 502, 503, 504)
+        ATTEMPTS,
+        connect=1,
+        backoff_factor=1.0,
+        backoff_jitter=1.0,
+        status_forcelist=(429, 500, 502, 503, 504),
     )
     timeout = urllib3.Timeout(connect=10.0, read=60.0)
-    with urllib3.PoolManager(retries=retries, timeout=timeout) as pool:
+    with pool_for(source, retries=retries, timeout=timeout) as pool:
         for attempt in range(ATTEMPTS):
             try:
                 return _download_once(pool, source, temporary, reporter)
             except urllib3.exceptions.HTTPError as error:
+                _check_reachable(error, source)
                 if attempt == ATTEMPTS - 1:
                     raise ScReaderError(
                         f"cannot be downloaded ({type(error).__name__}).",
                         file=source,
-                        remedy="Give local copies with --gene-info and --gene-summary.",
+                        remedy=_remedy(source),
                     ) from error
                 reporter.detail(f"{source}: the connection was cut; trying again.")
     raise AssertionError("the loop returns or raises")
+
+
+def _check_reachable(error: Exception, source: str) -> None:
+    """Unreachable where a connection could not even be made."""
+    from urllib3 import exceptions
+
+    reason = getattr(error, "reason", None)
+    if isinstance(
+        reason,
+        exceptions.NewConnectionError | exceptions.ConnectTimeoutError | exceptions.ProxyError,
+    ):
+        raise Unreachable("cannot be reached.", file=source, remedy=_remedy(source)) from error
 
 
 def _download_once(pool: Any, source: str, temporary: Path, reporter: Reporter) -> str:
@@ -105,7 +135,7 @@ def _download_once(pool: Any, source: str, temporary: Path, reporter: Reporter) 
             raise ScReaderError(
                 f"cannot be downloaded: HTTP status {answer.status}.",
                 file=source,
-                remedy="Give local copies with --gene-info and --gene-summary.",
+                remedy=_remedy(source),
             )
         total = int(answer.headers.get("Content-Length") or 0)
         with (

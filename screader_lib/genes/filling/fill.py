@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from screader_lib.errors import ScReaderError
-from screader_lib.genes import generated, orthologs
-from screader_lib.genes.cache import Cache
 from screader_lib.genes.describe import Description
+from screader_lib.genes.filling import generated, orthologs
 from screader_lib.genes.organisms import Organism, organism_of
+from screader_lib.genes.services.cache import Cache
 from screader_lib.genes.sources.choice import Places, make_sources
 from screader_lib.reporting import SILENT, Reporter
 

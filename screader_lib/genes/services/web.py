@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
-import json
-import os
 import random
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
 
 from screader_lib import __version__
 from screader_lib.errors import ScReaderError
+from screader_lib.genes.services.addresses import check_allowed, checked_url, pool_for
+from screader_lib.genes.services.answers import BadAnswer, first_line
+from screader_lib.genes.services.keys import hidden
+from screader_lib.genes.services.pace import Pace
 from screader_lib.reporting import SILENT, Reporter
 
 if TYPE_CHECKING:
     import urllib3
 
 T = TypeVar("T")
-HTML = "an HTML page"
 RETRIED = {408, 429, 500, 502, 503, 504}
 KEY_REFUSED = {401, 403}
 LONGEST_PAUSE = 60.0
 LONGEST_ASKED_PAUSE = 600.0
-MARGIN = 1.1  # pauses are this much longer, so that no second sees more requests than allowed
-
-
-class BadAnswer(Exception):
-    """An answer that is cut, malformed or of another kind than asked for."""
 
 
 @dataclass(frozen=True)
@@ -40,23 +34,6 @@ class Failure:
 
     why: str
     asked_pause: float = 0.0
-
-
-class Pace:
-    """At most ``per_second`` starts a second, over all threads."""
-
-    def __init__(self, per_second: float) -> None:
-        self.gap = MARGIN / per_second
-        self.next = 0.0
-        self.lock = threading.Lock()
-
-    def wait(self, weight: float = 1.0) -> None:
-        """Sleep until the next start is due; one of ``weight`` 2 takes the room of two."""
-        with self.lock:
-            now = time.monotonic()
-            start = max(now, self.next)
-            self.next = start + self.gap * weight
-        time.sleep(start - now)
 
 
 @dataclass
@@ -90,7 +67,7 @@ class Client:
             "Accept-Encoding": "gzip",
             **self.headers,
         }
-        return urllib3.PoolManager(headers=headers, timeout=timeout, retries=False)
+        return pool_for(self.url, headers=headers, timeout=timeout, retries=False)
 
     def post(
         self,
@@ -105,6 +82,7 @@ class Client:
         ``parse`` raises BadAnswer for an answer that is not what was asked for. ScReaderError in
         one line where no attempt brings a good answer.
         """
+        check_allowed(self.url)
         failure = Failure("")
         for attempt in range(self.attempts):
             if attempt:
@@ -147,7 +125,7 @@ class Client:
                 remedy="Check the key in the environment.",
             )
         if answer.status != 200:
-            said = self._hidden(_first_line(answer.data))
+            said = self._hidden(first_line(answer.data))
             raise ScReaderError(
                 f"{self.service} refused with HTTP status {answer.status}{said and f' ({said})'}.",
                 file=self.url,
@@ -168,53 +146,7 @@ class Client:
         time.sleep(pause)
 
     def _hidden(self, text: str) -> str:
-        return text.replace(self.secret, "***") if self.secret else text
-
-
-def checked_url(url: str) -> str:
-    """``url`` without a slash at its end; ScReaderError unless it is plain http or https.
-
-    User and password in a URL would reach outputs and messages, so they are refused.
-    """
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ScReaderError("is no http or https URL.", file=url.rpartition("@")[2])
-    if parts.username or parts.password or parts.query:
-        raise ScReaderError(
-            "holds credentials or a query.",
-            file=parts.hostname,
-            remedy="Give the plain URL; keys come from the environment.",
-        )
-    return url.rstrip("/")
-
-
-def secret_of(variable: str) -> str:
-    """A key from the environment, empty where it is not set."""
-    return os.environ.get(variable, "").strip()
-
-
-def parse_json(body: bytes) -> Any:
-    """JSON of an answer; BadAnswer where it is none."""
-    try:
-        return json.loads(body)
-    except ValueError:
-        raise BadAnswer(f"{what_is_it(body)} instead of JSON") from None
-
-
-def what_is_it(body: bytes) -> str:
-    """In words, what an answer of the wrong kind is."""
-    head = body.lstrip()[:200].lower()
-    if not head:
-        return "an empty answer"
-    if head.startswith((b"<!doctype html", b"<html")):
-        return HTML
-    return "a cut or malformed answer"
-
-
-def _first_line(body: bytes) -> str:
-    if what_is_it(body) == HTML:
-        return ""
-    return " ".join(body[:200].decode("utf-8", "replace").split())
+        return hidden(text, self.secret)
 
 
 def _retry_after(value: str | None) -> float:
