@@ -36,7 +36,7 @@ def value_of(element: Element) -> Any:
     if element.type == "category":
         return Categorical.of([(element.values or ("x",))[0]] * shape[0])
     smallest = 0 if element.below else max(element.minimum or 0, 1)
-    return np.full(shape, smallest, element.type)
+    return np.full(shape, smallest, element.types[-1])
 
 
 def _table(schema: Schema, frame: str) -> Table:

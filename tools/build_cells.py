@@ -15,7 +15,7 @@ from screader_lib.command_line.tool import tool
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from screader_lib.cells.building import Embeddings, Known
+    from screader_lib.cells.vocabulary import Embeddings, Known
     from screader_lib.exchange.opening import ExchangeFile
 
 
@@ -109,6 +109,7 @@ def main(
     from screader_lib.cells.annotation import Columns, listed_cells, read_list
     from screader_lib.cells.building import CellBuilder
     from screader_lib.cells.formats import open_expression
+    from screader_lib.cells.parts import make_part
     from screader_lib.cells.sequences import Construction
 
     columns = Columns(label, label_ontology, donor)
@@ -119,6 +120,7 @@ def main(
         source = stack.enter_context(
             open_expression(path, shown, layer=layer, gene_column=gene_column)
         )
+        run.hash_ahead(path)
         columns.found_in(source.obs, shown)
         genes = stack.enter_context(run.open(embeddings, "gene-embeddings"))
         inputs: dict[str, ExchangeFile | Path] = {"expression": path, "embeddings": genes}
@@ -135,22 +137,22 @@ def main(
             wanted = read_list(list_path, cells)
             chosen = listed_cells(source.obs.index, wanted, shown, cells)
         table = _embeddings(genes)
-        file = stack.enter_context(run.create("cells", output, inputs))
-        builder = CellBuilder(
+        part = make_part(
             source,
-            table,
-            construction,
+            table.genes,
             chosen=chosen,
             value_kind=values,
             min_mapped=min_mapped,
             reporter=run.reporter,
         )
+        builder = CellBuilder([part], table, construction, reporter=run.reporter)
         vocabulary = known.vocabulary(table) if known else builder.learn_vocabulary()
+        file = stack.enter_context(run.create("cells", output, inputs))
         builder.write(file, vocabulary, columns)
 
 
 def _embeddings(opened: ExchangeFile) -> Embeddings:
-    from screader_lib.cells.building import Embeddings
+    from screader_lib.cells.vocabulary import Embeddings
     from screader_lib.exchange import encoding
 
     uns = opened.file["uns"]
@@ -165,8 +167,8 @@ def _embeddings(opened: ExchangeFile) -> Embeddings:
 
 
 def _known(opened: ExchangeFile) -> Known:
-    from screader_lib.cells.building import Known
     from screader_lib.cells.sequences import Construction
+    from screader_lib.cells.vocabulary import Known
     from screader_lib.exchange import encoding
 
     file = opened.file

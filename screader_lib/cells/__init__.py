@@ -3,12 +3,15 @@
 - ``choices``      the values that options may take;
 - ``expression``   what every source of expression offers;
 - ``formats``      which format a path is;
-- ``h5ad``, ``tenx``, ``loom``  the sources;
+- ``h5ad``, ``tenx``, ``loom``  the sources; ``turning``, matrices that lie gene by gene;
+- ``parallel``     blocks by several threads, in order;
 - ``matching``     the input's genes onto the embedded genes;
 - ``values``       counts or log-normalised? back to normalised values;
 - ``statistics``   medians and variances of genes over cells;
 - ``sequences``    one block of cells to gene indices and weights;
 - ``annotation``   labels, donors and the other columns carried along;
+- ``vocabulary``   the genes that cells may have;
+- ``parts``        one input: its cells, genes and kind of values;
 - ``building``     all of this together, into a ``cells`` file;
 - ``reading``      a ``cells`` file as the reader sees it (numpy and h5py only).
 """

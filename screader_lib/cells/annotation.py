@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from screader_lib.errors import ScReaderError
-from screader_lib.exchange.table import Categorical, Table, strings
+from screader_lib.exchange.table import Categorical, Column, Table, strings
 
 ONTOLOGY_COLUMNS = ("cell_type_ontology_term_id", "cell_ontology_id")
 DONOR_COLUMNS = ("donor_id", "donor")
@@ -72,6 +73,48 @@ def annotated(obs: Table, columns: Columns) -> Table:
             kept = key.replace("/", "_")
             result.columns[f"{kept}_input" if kept in RESERVED else kept] = column
     return result
+
+
+def joined(tables: Sequence[tuple[str, Table]]) -> Table:
+    """The tables of several inputs, by name, one after the other.
+
+    A column that an input lacks is empty there (NaN where it holds numbers). ``batch`` names the
+    input of each cell, unless the inputs have such a column: then ``input`` does.
+    """
+    if len(tables) == 1:
+        return tables[0][1]
+    columns = {name: None for _, table in tables for name in table.columns}
+    sizes = [len(table) for _, table in tables]
+    result = Table(np.concatenate([table.index for _, table in tables]))
+    for name in columns:
+        parts = [table.columns.get(name) for _, table in tables]
+        result.columns[name] = _stacked(parts, sizes)
+    inputs = unique_names(strings(Path(name).name.partition(".")[0] for name, _ in tables))
+    codes = np.repeat(np.arange(len(tables), dtype=np.int32), sizes)
+    result.columns["input" if "batch" in columns else "batch"] = Categorical(codes, tuple(inputs))
+    return result
+
+
+def _stacked(parts: Sequence[Column | None], sizes: Sequence[int]) -> Column:
+    """One column of several; None where an input has none."""
+    present = [part for part in parts if part is not None]
+    numbers = [
+        part for part in present if isinstance(part, np.ndarray) and part.dtype.kind in "iuf"
+    ]
+    if len(numbers) == len(present):
+        filled = [np.full(size, np.nan) if part is None else np.asarray(part)
+                  for part, size in zip(parts, sizes, strict=True)]  # fmt: skip
+        return np.concatenate(filled)
+    if all(isinstance(part, np.ndarray) and part.dtype.kind == "b" for part in parts):
+        return np.concatenate([np.asarray(part) for part in parts])
+    texts = [
+        strings([""] * size) if part is None
+        else part.strings() if isinstance(part, Categorical)
+        else part.astype(str).astype(object)
+        for part, size in zip(parts, sizes, strict=True)
+    ]  # fmt: skip
+    whole = np.concatenate(texts)
+    return Categorical.of(whole) if any(isinstance(part, Categorical) for part in parts) else whole
 
 
 def _known(labels: np.ndarray) -> Categorical:

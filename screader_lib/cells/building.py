@@ -2,140 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple, TypeVar
 
 import h5py
 import numpy as np
 
 from screader_lib.cells import values as value_scale
-from screader_lib.cells.annotation import Columns, annotated
-from screader_lib.cells.expression import Expression
-from screader_lib.cells.matching import ABSENT, GeneMatch, likely_reason, match_genes
-from screader_lib.cells.sequences import Construction, mapped, sequences
-from screader_lib.cells.statistics import GeneStatistics, median_cells
+from screader_lib.cells.annotation import Columns, annotated, joined
+from screader_lib.cells.expression import Span
+from screader_lib.cells.matching import ABSENT
+from screader_lib.cells.parallel import in_order, usual_threads
+from screader_lib.cells.parts import Block, Part
+from screader_lib.cells.sequences import NO_GENE, Construction, sequences
+from screader_lib.cells.statistics import GeneStatistics, GeneSums, sampled_cells, sums_of
+from screader_lib.cells.vocabulary import Embeddings, Vocabulary
 from screader_lib.errors import ScReaderError
-from screader_lib.exchange import encoding
+from screader_lib.exchange import chunks, encoding
 from screader_lib.exchange.table import Table
 from screader_lib.reporting import SILENT, Reporter
 
-if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix
-
-ROWS_PER_CHUNK = 16
-
-
-@dataclass
-class Embeddings:
-    """An open gene-embeddings file: its genes, its vectors on disk, its identity."""
-
-    name: str
-    genes: Table
-    vectors: h5py.Dataset
-    identity: dict[str, Any]
+CHUNK = (64, 512)  # cells × genes: a random cell is in few and small chunks
+SIXTEEN_BIT_GENES = 2**15
+Result = TypeVar("Result")
 
 
-@dataclass
-class Vocabulary:
-    """The genes that cells may have: rows of the embeddings, and medians float32 (genes,)."""
+class Sequences(NamedTuple):
+    """Gene indices and weights (cells, width), totals and lengths (cells,) of a block."""
 
-    rows: np.ndarray
-    medians: np.ndarray
-
-
-@dataclass
-class Known:
-    """Gene choice taken from other cells or a reader: ids, their medians, its construction."""
-
-    name: str
-    ids: np.ndarray
-    medians: np.ndarray
-    construction: Construction
-
-    def vocabulary(self, embeddings: Embeddings) -> Vocabulary:
-        """Its genes as rows of the embeddings; ScReaderError where one has no embedding."""
-        place = {gene: row for row, gene in enumerate(embeddings.genes.index)}
-        missing = [gene for gene in self.ids if gene not in place]
-        if missing:
-            raise ScReaderError(
-                f"{len(missing):,} of the {len(self.ids):,} genes of {self.name} have no "
-                f"embedding, such as {missing[0]!r}.",
-                file=embeddings.name,
-                remedy="Use the embeddings that it was built with.",
-            )
-        return Vocabulary(np.array([place[gene] for gene in self.ids], np.int64), self.medians)
+    genes: np.ndarray
+    weights: np.ndarray
+    totals: np.ndarray
+    lengths: np.ndarray
 
 
 class CellBuilder:
-    """Builds the sequences of the chosen cells of one expression source."""
+    """Builds the sequences of the chosen cells of one or several inputs."""
 
     def __init__(
         self,
-        expression: Expression,
+        parts: Sequence[Part],
         embeddings: Embeddings,
         construction: Construction,
         *,
-        chosen: np.ndarray | None = None,
-        value_kind: str = "auto",
-        min_mapped: float = 0.1,
+        threads: int | None = None,
         reporter: Reporter = SILENT,
     ) -> None:
-        self.expression = expression
+        self.parts = parts
         self.embeddings = embeddings
         self.construction = construction
+        self.threads = threads or usual_threads()
         self.reporter = reporter
-        everyone = np.ones(len(expression.obs), bool)
-        self.chosen = everyone if chosen is None else chosen
-        self.values = value_scale.ValueKind(value_kind, expression.name)
-        if not self.chosen.any() or not len(expression.genes):
-            raise ScReaderError("holds no cells or no genes.", file=expression.name)
-        self.match = self._matched(min_mapped)
+        self.obs = joined([(part.expression.name, part.obs) for part in parts])
 
-    def _matched(self, min_mapped: float) -> GeneMatch:
-        names, genes = self.expression.genes.index, self.embeddings.genes
-        match = match_genes(names, genes)
-        share = match.matched / len(names)
-        ways = ", ".join(f"{count:,} by {way}" for way, count in match.how.most_common())
-        self.reporter.say(f"{match.matched:,} of {len(names):,} genes have an embedding ({ways}).")
-        if not match.matched or share < min_mapped:
-            raise ScReaderError(
-                f"only {match.matched:,} of {len(names):,} genes have an embedding "
-                f"(--min-mapped wants {min_mapped:.0%}).",
-                file=self.expression.name,
-                remedy=likely_reason(names, genes),
-            )
-        return match
-
-    def _blocks(self, task: str) -> Iterator[tuple[slice, csr_matrix, np.ndarray]]:
-        """Chosen cells block by block: place in the output, normalised values, totals."""
-        start = place = 0
-        total = int(self.chosen.sum())
-        with self.reporter.progress(task, total, "cells") as advance:
-            for whole in self.expression.blocks():
-                chosen = self.chosen[start : start + whole.shape[0]]
-                start += whole.shape[0]
-                block = whole if chosen.all() else whole[chosen]
-                known = self.values.known
-                normalised, totals = value_scale.normalised(block, self.values.of(block))
-                if self.values.known != known:
-                    self.reporter.say(f"values are taken as {self.values.known}.")
-                size = block.shape[0]
-                yield slice(place, place + size), normalised, totals
-                place += size
-                advance(size)
+    @property
+    def name(self) -> str:
+        """What messages call the input."""
+        return self.parts[0].expression.name if len(self.parts) == 1 else "the inputs"
 
     def learn_vocabulary(self) -> Vocabulary:
-        """Choose genes and take medians from the chosen cells themselves (one pass)."""
-        rows, place = self._columns_of(np.unique(self.match.rows[self.match.rows != ABSENT]))
+        """Choose genes and take medians from the chosen cells, or a sample of them (one pass)."""
+        matched = np.unique(np.concatenate([part.rows for part in self.parts]))
+        rows = matched[matched != ABSENT]
         statistics = GeneStatistics(len(rows))
-        for_median = median_cells(self.expression.obs.index[self.chosen])
         everything = matched_total = 0.0
-        for where, block, totals in self._blocks("Reading genes"):
-            genes = mapped(block, place, len(rows))
-            statistics.add(genes, for_median[where])
-            everything += float(np.count_nonzero(totals)) * value_scale.TARGET_SUM
-            matched_total += float(genes.data.sum(dtype=np.float64))
+        sample = sampled_cells(self.obs.index)
+        for sums, expressed in self._blocks("Reading genes", sample, rows, _sums):
+            statistics.add(sums)
+            everything += expressed * value_scale.TARGET_SUM
+            matched_total += float(sums.values.sum(dtype=np.float64))
         share = matched_total / max(everything, 1e-9)
         self.reporter.say(f"these genes hold {share:.1%} of the expression.")
         picked = np.arange(len(rows))
@@ -144,45 +80,95 @@ class CellBuilder:
             if not len(picked):
                 raise ScReaderError(
                     "no gene varies between its cells.",
-                    file=self.expression.name,
+                    file=self.name,
                     remedy="Use --select all.",
                 )
-        return Vocabulary(rows[picked], statistics.medians()[picked])
+        return Vocabulary(rows[picked], statistics.medians(picked))
 
-    def _columns_of(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Embedding rows, and for each input gene its place among them or −1."""
-        place_of_row = np.full(len(self.embeddings.genes), ABSENT, np.int32)
-        place_of_row[rows] = np.arange(len(rows))
-        return rows, np.where(
-            self.match.rows == ABSENT, ABSENT, place_of_row[self.match.rows]
-        ).astype(np.int32)
+    def _blocks(
+        self, task: str, cells: np.ndarray, rows: np.ndarray, work: Callable[[Block], Result]
+    ) -> Iterator[Result]:
+        """``work`` on each block of ``cells``, boolean (chosen cells,), in order.
+
+        Genes are those of ``rows`` of the embeddings, in their order.
+        """
+
+        def tasks() -> Iterator[tuple[Callable[[Span], Block], Span]]:
+            first = 0
+            for part in self.parts:
+                wanted = part.chosen.copy()
+                wanted[wanted] = cells[first : first + part.cells]
+                first += part.cells
+                place = part.place_of(rows, len(self.embeddings.genes))
+                read = part.reader(wanted, place, len(rows))
+                yield from ((read, span) for span in part.spans(wanted))
+
+        def done(asked: tuple[Callable[[Span], Block], Span]) -> tuple[Result, int]:
+            read, span = asked
+            block = read(span)
+            return work(block), len(block.totals)
+
+        total = int(cells.sum())
+        with (
+            ThreadPoolExecutor(self.threads) as pool,
+            self.reporter.progress(task, total, "cells") as advance,
+        ):
+            for result, size in in_order(done, tasks(), pool, self.threads + 1):
+                yield result
+                advance(size)
 
     def write(self, file: h5py.File, vocabulary: Vocabulary, columns: Columns) -> None:
-        """Fill a new ``cells`` file, cells in the input's order (one pass)."""
-        rows, place = self._columns_of(vocabulary.rows)
-        if not (place != ABSENT).any():
-            raise ScReaderError("none of its genes is wanted.", file=self.expression.name)
-        obs = self.expression.obs.take(np.flatnonzero(self.chosen))
-        obs = annotated(obs, columns.found_in(obs, self.expression.name))
-        total_counts = np.zeros(len(obs), np.float32)
-        lengths = np.zeros(len(obs), np.int32)
-        obs.columns |= {"total_counts": total_counts, "genes_in_sequence": lengths}
+        """Fill a new ``cells`` file, cells in the inputs' order (one pass)."""
+        rows = vocabulary.rows
+        wanted = (part.place_of(rows, len(self.embeddings.genes)) for part in self.parts)
+        if not any((place != ABSENT).any() for place in wanted):
+            raise ScReaderError("none of its genes is wanted.", file=self.name)
+        obs = annotated(self.obs, columns.found_in(self.obs, self.name))
+        totals, lengths = np.zeros(len(obs), np.float32), np.zeros(len(obs), np.int32)
+        obs.columns |= {"total_counts": totals, "genes_in_sequence": lengths}
         encoding.begin_anndata(file, obs, self._var(vocabulary))
         self._write_embedding(file, rows)
         width = min(self.construction.genes_per_cell, len(rows))
-        shape = (len(obs), width)
-        index = encoding.create_rows(file["obsm"], "gene_index", shape, np.int32, ROWS_PER_CHUNK)
-        weight = encoding.create_rows(
-            file["obsm"], "gene_weight", shape, np.float32, ROWS_PER_CHUNK
-        )
-        for where, block, totals in self._blocks("Writing cells"):
-            genes = mapped(block, place, len(rows))
-            index[where], weight[where] = sequences(genes, vocabulary.medians, self.construction)
-            total_counts[where] = totals
-            lengths[where] = np.minimum(np.diff(genes.indptr), width)
-        file["obs/total_counts"][...] = total_counts
+        self._write_sequences(file, vocabulary, width, totals, lengths)
+        file["obs/total_counts"][...] = totals
         file["obs/genes_in_sequence"][...] = lengths
         self._report(lengths)
+
+    def _write_sequences(
+        self,
+        file: h5py.File,
+        vocabulary: Vocabulary,
+        width: int,
+        totals: np.ndarray,
+        lengths: np.ndarray,
+    ) -> None:
+        """Both matrices, and into the given arrays what is counted on the way."""
+
+        def work(block: Block) -> Sequences:
+            index, weight = sequences(block.values, vocabulary.medians, self.construction)
+            most = np.minimum(np.diff(block.values.indptr), width)
+            return Sequences(index.astype(index_type), weight, block.totals, most)
+
+        shape = (len(lengths), width)
+        index_type = np.int16 if len(vocabulary.rows) <= SIXTEEN_BIT_GENES else np.int32
+        weight_type = np.float16 if self.construction.weight == "none" else np.float32
+        everyone, start = np.ones(len(lengths), bool), 0
+        with ThreadPoolExecutor(self.threads) as pool:
+
+            def writer(name: str, dtype: type, fill: int) -> chunks.RowWriter:
+                stored = encoding.create_filled(file["obsm"], name, shape, dtype, fill, CHUNK)
+                return chunks.RowWriter(stored, pool)
+
+            index = writer("gene_index", index_type, NO_GENE)
+            weight = writer("gene_weight", weight_type, 0)
+            for block in self._blocks("Writing cells", everyone, vocabulary.rows, work):
+                stop = start + len(block.totals)
+                totals[start:stop], lengths[start:stop] = block.totals, block.lengths
+                index.add(block.genes)
+                weight.add(block.weights)
+                start = stop
+            index.finish()
+            weight.finish()
 
     def _var(self, vocabulary: Vocabulary) -> Table:
         genes = self.embeddings.genes.take(vocabulary.rows)
@@ -210,3 +196,8 @@ class CellBuilder:
         )
         if empty:
             self.reporter.warn(f"{empty:,} cells have no known gene and stay unassigned.")
+
+
+def _sums(block: Block) -> tuple[GeneSums, int]:
+    """A block's sums over its cells, and how many of these express anything."""
+    return sums_of(block.values), int(np.count_nonzero(block.totals))

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
 
 from screader_lib.errors import ScReaderError
+from screader_lib.exchange.chunks import Stretch
 from screader_lib.exchange.table import Table
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-VALUES_PER_BLOCK = 4_000_000
+VALUES_PER_BLOCK = 1_000_000
+CELLS_PER_BLOCK = 32_768
+
+Span = tuple[int, int]
 
 
 class Expression(ABC):
@@ -29,41 +33,58 @@ class Expression(ABC):
     genes: Table
 
     @abstractmethod
-    def blocks(self) -> Iterator[csr_matrix]:
-        """The matrix from the first cell to the last, in blocks of rows, non-negative or not."""
+    def spans(self) -> Sequence[Span]:
+        """Bounds of the blocks to read, from the first cell to the last."""
+
+    @abstractmethod
+    def read(self, start: int, stop: int) -> csr_matrix:
+        """The block of one span, its values as they are; several threads may ask at a time."""
 
 
-def row_blocks(row_ends: np.ndarray) -> Iterator[tuple[int, int]]:
-    """Bounds of row blocks with about ``VALUES_PER_BLOCK`` values; ``row_ends`` is an indptr."""
+def row_spans(row_ends: np.ndarray) -> list[Span]:
+    """Spans with about ``VALUES_PER_BLOCK`` values; ``row_ends`` is an indptr."""
+    found = []
     start, last = 0, len(row_ends) - 1
     while start < last:
         limit = row_ends[start] + VALUES_PER_BLOCK
         stop = int(np.searchsorted(row_ends, limit, side="right")) - 1
-        stop = min(last, max(start + 1, stop))
-        yield start, stop
+        stop = min(last, max(start + 1, stop), start + CELLS_PER_BLOCK)
+        found.append((start, stop))
         start = stop
+    return found
 
 
-def compressed_rows(group: h5py.Group, genes: int, name: str) -> Iterator[csr_matrix]:
-    """Row blocks of a CSR matrix stored as data, indices, indptr.
+def even_spans(cells: int, genes: int) -> list[Span]:
+    """Spans of a dense matrix."""
+    step = min(CELLS_PER_BLOCK, max(1, VALUES_PER_BLOCK // max(1, genes)))
+    return [(start, min(cells, start + step)) for start in range(0, cells, step)]
 
-    ScReaderError where an index is not below ``genes``.
-    """
-    from scipy.sparse import csr_matrix
 
-    row_ends = group["indptr"][()].astype(np.int64)
-    for start, stop in row_blocks(row_ends):
-        first, last = row_ends[start], row_ends[stop]
-        indices = group["indices"][first:last]
-        check_indices(indices, genes, group, name)
-        yield csr_matrix(
-            (
-                usual_numbers(group["data"][first:last]),
-                indices,
-                row_ends[start : stop + 1] - first,
-            ),
-            shape=(stop - start, genes),
-        )
+class CompressedRows:
+    """Rows of a CSR matrix stored as data, indices, indptr, which fit each other."""
+
+    def __init__(self, group: h5py.Group, genes: int, name: str) -> None:
+        self.group = group
+        self.genes = genes
+        self.name = name
+        self.row_ends = group["indptr"][()].astype(np.int64)
+        self.data = Stretch(group["data"])
+        self.indices = Stretch(group["indices"])
+
+    def spans(self) -> list[Span]:
+        """Bounds of the blocks."""
+        return row_spans(self.row_ends)
+
+    def read(self, start: int, stop: int) -> csr_matrix:
+        """A block; ScReaderError where an index is not below ``genes``."""
+        from scipy.sparse import csr_matrix
+
+        first, last = int(self.row_ends[start]), int(self.row_ends[stop])
+        indices = self.indices.read(first, last)
+        check_indices(indices, self.genes, self.group, self.name)
+        values = usual_numbers(self.data.read(first, last))
+        ends = self.row_ends[start : stop + 1] - first
+        return csr_matrix((values, indices, ends), shape=(stop - start, self.genes))
 
 
 def usual_numbers(values: np.ndarray) -> np.ndarray:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
 
 from screader_lib.cells.expression import (
-    VALUES_PER_BLOCK,
+    CompressedRows,
     Expression,
+    Span,
     check_compressed,
-    check_indices,
-    compressed_rows,
+    even_spans,
     usual_numbers,
 )
+from screader_lib.cells.turning import TurnedColumns
 from screader_lib.errors import ScReaderError
+from screader_lib.exchange import encoding
 from screader_lib.exchange.opening import kind_of
 from screader_lib.exchange.table import Categorical, Column, Table, strings
 
@@ -26,10 +28,7 @@ if TYPE_CHECKING:
 
 
 class H5adExpression(Expression):
-    """X, ``raw/X`` or a layer of an h5ad; CSR and dense are streamed.
-
-    A CSC matrix is turned to rows in memory, sparse.
-    """
+    """X, ``raw/X`` or a layer of an h5ad: CSR, CSC or dense."""
 
     def __init__(self, file: h5py.File, name: str, layer: str | None = None) -> None:
         self.name = name
@@ -47,9 +46,17 @@ class H5adExpression(Expression):
                 f"{len(self.obs):,} and {len(self.genes):,} rows.",
                 file=name,
             )
-        if self.layout != "array":
-            major, minor = shape if self.layout == "csr_matrix" else shape[::-1]
-            check_compressed(self.matrix, major, minor, name)
+        self.rows = self._rows(*shape)
+
+    def _rows(self, cells: int, genes: int) -> CompressedRows | TurnedColumns | None:
+        """The reader of a sparse matrix, None for a dense one."""
+        if self.layout == "array":
+            return None
+        if self.layout == "csr_matrix":
+            check_compressed(self.matrix, cells, genes, self.name)
+            return CompressedRows(self.matrix, genes, self.name)
+        check_compressed(self.matrix, genes, cells, self.name)
+        return TurnedColumns(self.matrix, cells, genes, self.name)
 
     @property
     def layout(self) -> str:
@@ -78,22 +85,15 @@ class H5adExpression(Expression):
             raise ScReaderError(f"{self.matrix.name} is damaged: it has no shape.", file=self.name)
         return int(shape[0]), int(shape[1])
 
-    def blocks(self) -> Iterator[csr_matrix]:
-        from scipy.sparse import csc_matrix
-        from scipy.sparse import csr_matrix as to_rows
+    def spans(self) -> Sequence[Span]:
+        return even_spans(*self._shape()) if self.rows is None else self.rows.spans()
 
-        rows, columns = self._shape()
-        if self.layout == "csr_matrix":
-            yield from compressed_rows(self.matrix, columns, self.name)
-        elif self.layout == "csc_matrix":
-            parts = tuple(self.matrix[part][()] for part in ("data", "indices", "indptr"))
-            check_indices(parts[1], rows, self.matrix, self.name)
-            parts = (usual_numbers(parts[0]), *parts[1:])
-            yield csc_matrix(parts, shape=(rows, columns)).tocsr()
-        else:
-            step = max(1, VALUES_PER_BLOCK // max(1, columns))
-            for start in range(0, rows, step):
-                yield to_rows(usual_numbers(self.matrix[start : start + step]))
+    def read(self, start: int, stop: int) -> csr_matrix:
+        from scipy.sparse import csr_matrix
+
+        if self.rows is None:
+            return csr_matrix(usual_numbers(self.matrix[start:stop]))
+        return self.rows.read(start, stop)
 
 
 def _matrix_of(
@@ -109,7 +109,9 @@ def _matrix_of(
 
 
 def _frame(group: h5py.Group, name: str) -> Table:
-    """obs or var, of any AnnData version, through anndata's own reader."""
+    """obs or var, of any AnnData version."""
+    if _is_current(group):
+        return encoding.read_table(group)
     import anndata
 
     try:
@@ -123,6 +125,42 @@ def _frame(group: h5py.Group, name: str) -> Table:
             file=name,
             remedy="Rewrite the file with a current anndata.",
         ) from error
+
+
+def _is_current(group: h5py.Group) -> bool:
+    """Whether this is a table as anndata writes it now, so that anndata, slow to load, is spared.
+
+    All columns are there and of one length, of plain numbers, strings or categories of strings.
+    """
+    attributes = group.attrs if isinstance(group, h5py.Group) else {}
+    marks = (attributes.get("encoding-type"), attributes.get("encoding-version"))
+    if marks != ("dataframe", "0.2.0") or not {"_index", "column-order"} <= set(attributes):
+        return False
+    names = [str(attributes["_index"]), *map(str, attributes["column-order"])]
+    columns = [_stored(group.get(name)) for name in names]
+    lengths = {None if column is None else column.shape for column in columns}
+    index = columns[0]
+    if index is None or index.ndim != 1 or len(lengths) != 1:
+        return False
+    return h5py.check_string_dtype(index.dtype) is not None
+
+
+def _stored(column: h5py.Group | h5py.Dataset | None) -> h5py.Dataset | None:
+    """The dataset that holds a column, one entry a row; None for one that is not plain."""
+    if isinstance(column, h5py.Dataset):
+        text = h5py.check_string_dtype(column.dtype) is not None
+        return column if text or column.dtype.kind in "biuf" else None
+    if not isinstance(column, h5py.Group) or column.attrs.get("encoding-type") != "categorical":
+        return None
+    codes, categories = column.get("codes"), column.get("categories")
+    if not isinstance(codes, h5py.Dataset) or not isinstance(categories, h5py.Dataset):
+        return None
+    named = h5py.check_string_dtype(categories.dtype) is not None
+    if not named or codes.dtype.kind != "i":
+        return None
+    values = codes[()]
+    low, high = values.min(initial=-1), values.max(initial=-1)
+    return codes if low >= -1 and high < len(categories) else None
 
 
 def _column(series: pandas.Series) -> Column:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
 
-from screader_lib.cells.expression import VALUES_PER_BLOCK, Expression, usual_numbers
+from screader_lib.cells.expression import Expression, Span, even_spans, usual_numbers
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.encoding import read_strings
 from screader_lib.exchange.table import Column, Table, strings
@@ -36,13 +36,14 @@ class LoomExpression(Expression):
         self.genes = _attributes(file["row_attrs"], self.matrix.shape[0], GENE_NAMES, name)
         self.obs = _attributes(file["col_attrs"], self.matrix.shape[1], CELL_NAMES, name)
 
-    def blocks(self) -> Iterator[csr_matrix]:
+    def spans(self) -> Sequence[Span]:
+        genes, cells = self.matrix.shape
+        return even_spans(cells, genes)
+
+    def read(self, start: int, stop: int) -> csr_matrix:
         from scipy.sparse import csr_matrix
 
-        genes, cells = self.matrix.shape
-        step = max(1, VALUES_PER_BLOCK // max(1, genes))
-        for start in range(0, cells, step):
-            yield csr_matrix(usual_numbers(self.matrix[:, start : start + step].T))
+        return csr_matrix(usual_numbers(self.matrix[:, start:stop].T))
 
 
 def _attributes(group: h5py.Group, size: int, names: tuple[str, ...], file: str) -> Table:

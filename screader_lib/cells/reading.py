@@ -74,11 +74,13 @@ class CellSequences:
     def rows(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """gene_index int32 and gene_weight float32 (rows, width) of the numbered cells."""
         if self._kept is not None:
-            return self._kept[0][numbers], self._kept[1][numbers]
+            return self._kept[0][numbers], self._kept[1][numbers].astype(np.float32, copy=False)
         ascending, back = np.unique(numbers, return_inverse=True)
         index = self._index[ascending, : self.width]
         weight = self._weight[ascending, : self.width]
-        return self._checked(index, self.lengths[ascending])[back], weight[back]
+        return self._checked(index, self.lengths[ascending])[back], weight[back].astype(
+            np.float32, copy=False
+        )
 
     def _checked(self, index: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         genes = self.embedding.shape[0]
@@ -94,4 +96,4 @@ class CellSequences:
                 "obs/genes_in_sequence does not count what obsm/gene_index holds.",
                 file=self.opened.name,
             )
-        return index
+        return index.astype(np.int32, copy=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 NO_GENE = -1
+SIXTEEN_BITS = 0xFFFF
 
 
 @dataclass(frozen=True)
@@ -45,20 +47,35 @@ class Construction:
             raise ScReaderError("its construction is damaged.", file=file) from None
 
 
-def mapped(block: csr_matrix, place: np.ndarray, genes: int) -> csr_matrix:
+def mapped(
+    block: csr_matrix,
+    place: np.ndarray,
+    genes: int,
+    rescaled: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
+) -> csr_matrix:
     """Columns renamed: input gene j becomes vocabulary gene ``place[j]``; −1 is dropped.
 
-    Input genes that share a vocabulary gene are added up. Columns come out sorted.
+    ``rescaled`` makes values (n,) and their cells (n,) to the values that are kept. Input genes
+    that share a vocabulary gene are added up. Columns come out sorted.
     """
     from scipy.sparse import csr_matrix as rows
 
-    columns = place[block.indices]
-    kept = (columns != NO_GENE) & (block.data != 0)
-    owner = np.repeat(np.arange(block.shape[0]), np.diff(block.indptr))[kept]
-    ends = np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=block.shape[0]))])
-    result = rows((block.data[kept], columns[kept], ends), shape=(block.shape[0], genes))
-    result.sum_duplicates()
+    columns = np.take(place, block.indices)
+    kept = np.flatnonzero((columns != NO_GENE) & (block.data != 0))
+    ends = np.searchsorted(kept, block.indptr).astype(np.int64)
+    columns, values = columns[kept], block.data[kept]
+    if rescaled is not None:
+        values = rescaled(values, np.repeat(np.arange(block.shape[0]), np.diff(ends)))
+    result = rows((values, columns, ends), shape=(block.shape[0], genes))
+    if not _ascending(columns, ends):
+        result.sum_duplicates()
     return result
+
+
+def _ascending(columns: np.ndarray, ends: np.ndarray) -> bool:
+    """Whether the columns of each row ascend, each once."""
+    falls = np.flatnonzero(columns[1:] <= columns[:-1]) + 1
+    return bool(np.isin(falls, ends).all())
 
 
 def sequences(
@@ -66,28 +83,47 @@ def sequences(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Ranked genes and weights of a block.
 
-    ``block`` holds normalised values float32 (cells, genes); ``medians`` float32 (genes,), 0
-    where unknown (the gene is then ranked by its value as it is). Ties go to the gene that
-    comes first in the vocabulary. Returns gene_index int32 and gene_weight float32
-    (cells, k), filled with −1 and 0; a cell's row depends on that cell alone.
+    ``block`` holds normalised values float32 (cells, genes), columns ascending; ``medians``
+    float32 (genes,), 0 where unknown (the gene is then ranked by its value as it is). Ties go to
+    the gene that comes first in the vocabulary. Returns gene_index int32 and gene_weight float32
+    (cells, most), filled with −1 and 0, where ``most`` is the length of the longest sequence; a
+    cell's row depends on that cell alone.
     """
-    cells = block.shape[0]
-    width = min(construction.genes_per_cell, block.shape[1])
+    lengths = np.diff(block.indptr)
     values, genes = block.data, block.indices
-    ratios = values / np.where(medians > 0, medians, 1)[genes]
+    ratios = values / np.where(medians > 0, medians, np.float32(1))[genes]
     score = ratios if construction.rank_by == "median-ratio" else values
-    owner = np.repeat(np.arange(cells), np.diff(block.indptr))
-    order = np.lexsort((genes, -score, owner))
-    rank = np.arange(len(order)) - block.indptr[:-1][owner[order]]
-    order, rank = order[rank < width], rank[rank < width]
-
-    gene_index = np.full((cells, width), NO_GENE, np.int32)
-    gene_weight = np.zeros((cells, width), np.float32)
-    gene_index[owner[order], rank] = genes[order]
-    gene_weight[owner[order], rank] = _weights(
-        construction.weight, values[order], ratios[order], rank
-    )
+    order = _ranked(score, genes, lengths)
+    longest = int(lengths.max(initial=0))
+    width = min(construction.genes_per_cell, longest)
+    if width < longest:
+        rank = np.arange(len(order)) - np.repeat(block.indptr[:-1], lengths)
+        order = order[rank < width]
+    filled = np.arange(width) < np.minimum(lengths, width)[:, None]
+    gene_index = np.full(filled.shape, NO_GENE, np.int32)
+    gene_weight = np.zeros(filled.shape, np.float32)
+    gene_index[filled] = genes[order]
+    rank = np.broadcast_to(np.arange(width), filled.shape)[filled]
+    gene_weight[filled] = _weights(construction.weight, values[order], ratios[order], rank)
     return gene_index, gene_weight
+
+
+def _ranked(score: np.ndarray, genes: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Order of the values: by cell, then falling ``score``, then rising gene.
+
+    Scores are positive float32, whose bits sort as they do; cell, inverted score and the gene's
+    place in the cell make one number, and numbers are sorted fast.
+    """
+    cells = np.repeat(np.arange(len(lengths), dtype=np.uint64), lengths)
+    if max(len(lengths), int(lengths.max(initial=0))) > SIXTEEN_BITS:
+        return np.lexsort((genes, -score, cells))
+    starts = np.cumsum(lengths) - lengths
+    place = np.arange(len(score), dtype=np.int64) - np.repeat(starts, lengths)
+    keys = cells << np.uint64(48)
+    keys |= (~score.view(np.uint32)).astype(np.uint64) << np.uint64(16)
+    keys |= place.astype(np.uint64)
+    keys.sort()
+    return (keys & np.uint64(SIXTEEN_BITS)).astype(np.int64) + np.repeat(starts, lengths)
 
 
 def _weights(kind: str, values: np.ndarray, ratios: np.ndarray, rank: np.ndarray) -> np.ndarray:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-MOST_MEDIAN_CELLS = 20_000
+MOST_CELLS = 20_000
 FEWEST_CELLS = 3
 UNIT = 2.0**-20  # sums are of whole units, hence exact: the same in any order of the cells
 LEAST_VARIANCE = 1e-6  # of the mean square; below it a gene counts as constant
 
 
-def median_cells(names: np.ndarray, most: int = MOST_MEDIAN_CELLS) -> np.ndarray:
-    """Which cells medians are taken from, boolean (cells,): all, or ``most`` of them.
+def sampled_cells(names: np.ndarray, most: int = MOST_CELLS) -> np.ndarray:
+    """Which cells genes are judged by, boolean (cells,): all, or ``most`` of them.
 
     The choice hangs on the names' hashes, so it is the same in any order of the cells.
     """
@@ -30,6 +31,35 @@ def median_cells(names: np.ndarray, most: int = MOST_MEDIAN_CELLS) -> np.ndarray
     return chosen
 
 
+class GeneSums(NamedTuple):
+    """What a block says of each gene: cells it is seen in, sums of logs and of their squares.
+
+    ``values`` float32 and ``genes`` int32 are the block's values, which medians need.
+    """
+
+    cells: int
+    detected: np.ndarray
+    logs: np.ndarray
+    squares: np.ndarray
+    values: np.ndarray
+    genes: np.ndarray
+
+
+def sums_of(block: csr_matrix) -> GeneSums:
+    """The sums of positive normalised values, float32 (cells, genes)."""
+    cells, genes = block.shape
+    logs = np.log1p(block.data.astype(np.float64))
+    units, squares = np.round(logs / UNIT), np.round(logs**2 / UNIT)
+    return GeneSums(
+        cells,
+        np.bincount(block.indices, minlength=genes),
+        np.bincount(block.indices, weights=units, minlength=genes),
+        np.bincount(block.indices, weights=squares, minlength=genes),
+        block.data.astype(np.float32, copy=False),
+        block.indices.astype(np.int32, copy=False),
+    )
+
+
 class GeneStatistics:
     """Gathers, block by block, what gene choice and ranking need of each gene."""
 
@@ -38,34 +68,44 @@ class GeneStatistics:
         self.detected = np.zeros(genes, np.int64)
         self._sum = np.zeros(genes)
         self._sum_of_squares = np.zeros(genes)
-        self._values: list[np.ndarray] = []
-        self._genes: list[np.ndarray] = []
+        self._values: list[tuple[np.ndarray, np.ndarray]] = []
 
-    def add(self, block: csr_matrix, for_median: np.ndarray) -> None:
-        """Take in normalised values (cells, genes); ``for_median`` boolean (cells,)."""
-        genes = len(self.detected)
-        logs = np.log1p(block.data.astype(np.float64))
-        units, squares = np.round(logs / UNIT), np.round(logs**2 / UNIT)
-        self.cells += block.shape[0]
-        self.detected += np.bincount(block.indices, minlength=genes)
-        self._sum += np.bincount(block.indices, weights=units, minlength=genes)
-        self._sum_of_squares += np.bincount(block.indices, weights=squares, minlength=genes)
-        chosen = np.repeat(for_median, np.diff(block.indptr))
-        self._values.append(block.data[chosen].astype(np.float32))
-        self._genes.append(block.indices[chosen].astype(np.int32))
+    def add(self, sums: GeneSums) -> None:
+        """Take in a block."""
+        self.cells += sums.cells
+        self.detected += sums.detected
+        self._sum += sums.logs
+        self._sum_of_squares += sums.squares
+        self._values.append((sums.values, sums.genes))
 
-    def medians(self) -> np.ndarray:
-        """Median of each gene's non-zero normalised values, float32 (genes,); 0 where unseen."""
-        values, genes = np.concatenate(self._values), np.concatenate(self._genes)
-        order = np.lexsort((values, genes))
-        values, counts = values[order], np.bincount(genes, minlength=len(self.detected))
-        starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
-        result = np.zeros(len(self.detected), np.float32)
-        seen = counts > 0
-        low = starts[seen] + (counts[seen] - 1) // 2
-        high = starts[seen] + counts[seen] // 2
-        result[seen] = (values[low] + values[high]) / 2
+    def medians(self, picked: np.ndarray) -> np.ndarray:
+        """Median of the non-zero normalised values of each ``picked`` gene, float32 (picked,).
+
+        0 for a gene that was never seen.
+        """
+        place = np.full(len(self.detected), -1, np.int32)
+        place[picked] = np.arange(len(picked), dtype=np.int32)
+        keys = np.concatenate([np.empty(0, np.uint64), *self._keys(place)])
+        keys.sort()
+        counts = self.detected[picked]
+        ends = np.cumsum(counts)
+        seen = np.flatnonzero(counts)
+        starts, counts = (ends - counts)[seen], counts[seen]
+        low, high = (
+            (keys[starts + middle] & np.uint64(0xFFFFFFFF)).astype(np.uint32).view(np.float32)
+            for middle in ((counts - 1) // 2, counts // 2)
+        )
+        result = np.zeros(len(picked), np.float32)
+        result[seen] = (low + high) / 2
         return result
+
+    def _keys(self, place: np.ndarray) -> Iterator[np.ndarray]:
+        """Gene and bits of each wanted value as one number: positive floats sort as their bits."""
+        for values, genes in self._values:
+            places = place[genes]
+            wanted = np.flatnonzero(places >= 0)
+            bits = values[wanted].view(np.uint32)
+            yield places[wanted].astype(np.uint64) << np.uint64(32) | bits
 
     def excess_variances(self) -> np.ndarray:
         """How much more each gene varies than genes of its mean do, float64 (genes,).

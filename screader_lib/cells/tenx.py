@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
 
-from screader_lib.cells.expression import Expression, check_compressed, compressed_rows
+from screader_lib.cells.expression import CompressedRows, Expression, Span, check_compressed
+from screader_lib.cells.turning import MatrixMarket
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.encoding import read_strings
 from screader_lib.exchange.table import Table, strings
@@ -18,8 +18,6 @@ from screader_lib.genes.tenx_folder import GENE_EXPRESSION, lines_of, one_of, re
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
-
-UNREADABLE = (ValueError, OverflowError, OSError, EOFError, zlib.error)
 
 
 class TenxH5Expression(Expression):
@@ -46,26 +44,27 @@ class TenxH5Expression(Expression):
         all_genes = Table(read_strings(features[names]), {"gene_ids": read_strings(features[ids])})
         self.obs = Table(read_strings(self.group["barcodes"]))
         check_compressed(self.group, len(self.obs), len(all_genes), name)
+        self.rows = CompressedRows(self.group, len(all_genes), name)
         self.kept = np.arange(len(all_genes))
         if "feature_type" in features:
             self.kept = np.flatnonzero(read_strings(features["feature_type"]) == GENE_EXPRESSION)
         self.all_genes = len(all_genes)
         self.genes = all_genes.take(self.kept)
 
-    def blocks(self) -> Iterator[csr_matrix]:
-        for block in compressed_rows(self.group, self.all_genes, self.name):
-            yield block if len(self.kept) == self.all_genes else block[:, self.kept]
+    def spans(self) -> Sequence[Span]:
+        return self.rows.spans()
+
+    def read(self, start: int, stop: int) -> csr_matrix:
+        block = self.rows.read(start, stop)
+        return block if len(self.kept) == self.all_genes else block[:, self.kept]
 
 
 class TenxMtxExpression(Expression):
-    """A folder with matrix.mtx, barcodes.tsv and features.tsv or genes.tsv, gzipped or not.
-
-    Text in gene-major order cannot be streamed by cells: it is read whole, sparse.
-    """
+    """A folder with matrix.mtx, barcodes.tsv and features.tsv or genes.tsv, gzipped or not."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self.name = name
-        self.matrix = one_of(folder, name, "matrix.mtx")
+        matrix = one_of(folder, name, "matrix.mtx")
         features = read_features(folder, name)
         barcodes = lines_of(one_of(folder, name, "barcodes.tsv"))
         self.obs = Table(strings(row[0] for row in barcodes))
@@ -76,29 +75,10 @@ class TenxMtxExpression(Expression):
         self.kept = np.flatnonzero([feature.is_gene for feature in features])
         self.all_genes = len(genes)
         self.genes = genes.take(self.kept)
+        self.rows = MatrixMarket(matrix, len(self.obs), self.all_genes)
 
-    def blocks(self) -> Iterator[csr_matrix]:
-        from scipy.io import mmread
-        from scipy.sparse import csr_matrix
+    def spans(self) -> Sequence[Span]:
+        return self.rows.spans()
 
-        self._check_shape()
-        try:
-            matrix = csr_matrix(mmread(self.matrix).T)
-        except UNREADABLE as error:
-            raise ScReaderError(f"is no Matrix Market file ({error}).", file=self.matrix) from error
-        yield matrix[:, self.kept]
-
-    def _check_shape(self) -> None:
-        """By the header alone, before memory is taken."""
-        from scipy.io import mminfo
-
-        try:
-            genes, cells, *_ = mminfo(self.matrix)
-        except UNREADABLE as error:
-            raise ScReaderError(f"is no Matrix Market file ({error}).", file=self.matrix) from error
-        if (cells, genes) != (len(self.obs), self.all_genes):
-            raise ScReaderError(
-                f"has {genes:,} genes and {cells:,} cells, but the lists "
-                f"beside it have {self.all_genes:,} and {len(self.obs):,}.",
-                file=self.matrix,
-            )
+    def read(self, start: int, stop: int) -> csr_matrix:
+        return self.rows.read(start, stop)[:, self.kept]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,13 +16,16 @@ TARGET_SUM = 1e4
 LARGEST_LOG = 20.0  # log1p of counts per ten thousand stays below 9.3
 
 
-def check_values(block: csr_matrix, name: str) -> None:
-    """ScReaderError for values that are negative or not finite."""
-    if not np.isfinite(block.data).all():
+def check_values(values: np.ndarray, name: str) -> None:
+    """ScReaderError for values (any shape) that are negative or not finite."""
+    if not values.size:
+        return
+    lowest, highest = values.min(), values.max()
+    if not (np.isfinite(lowest) and np.isfinite(highest)):
         raise ScReaderError(
             "its matrix holds NaN or infinite values.", file=name, remedy="Use the raw counts."
         )
-    if block.nnz and block.data.min() < 0:
+    if lowest < 0:
         raise ScReaderError(
             "its matrix holds negative values, so it was scaled.",
             file=name,
@@ -29,61 +33,74 @@ def check_values(block: csr_matrix, name: str) -> None:
         )
 
 
-def recognise(block: csr_matrix) -> str | None:
+def recognise(values: np.ndarray) -> str | None:
     """``counts`` (whole numbers), ``log`` (log1p of normalised counts) or ``other``.
 
-    None where the block has no value to tell by.
+    None where there is no value to tell by.
     """
-    if not block.data.any():
+    if not values.any():
         return None
-    if (block.data == np.round(block.data)).all():
+    if values.dtype.kind in "iu" or (values == np.round(values)).all():
         return "counts"
-    return "log" if block.data.max() <= LARGEST_LOG else "other"
+    return "log" if values.max() <= LARGEST_LOG else "other"
 
 
-class ValueKind:
-    """What the values of one source are, found at its first values; later ones have to agree.
+def kind_of(blocks: Iterable[csr_matrix], asked: str, name: str) -> str:
+    """``counts`` or ``log``: as ``asked``, or for ``auto`` as the first values tell.
 
-    ``asked`` is ``auto``, ``counts`` or ``log``; ``known`` is None until there was a value.
+    ``counts`` where no block has a value. ScReaderError where they are neither.
     """
+    if asked != "auto":
+        return asked
+    for block in blocks:
+        check_values(block.data, name)
+        found = recognise(block.data)
+        if found == "other":
+            raise _refused("its values are neither whole counts nor log-normalised.", name)
+        if found is not None:
+            return found
+    return "counts"
 
-    def __init__(self, asked: str, name: str) -> None:
-        self.name = name
-        self.asked = asked
-        self.known: str | None = None if asked == "auto" else asked
 
-    def of(self, block: csr_matrix) -> str:
-        """``counts`` or ``log``; ScReaderError where the block's values are neither."""
-        check_values(block, self.name)
-        found = recognise(block)
-        if self.known is None:
-            if found == "other":
-                self._refuse("its values are neither whole counts nor log-normalised.")
-            self.known = found
-        elif self.known == "log" and block.nnz and block.data.max() > LARGEST_LOG:
-            self._refuse(f"some of its values are above {LARGEST_LOG:g}, too large for logarithms.")
-        elif self.asked == "auto" and self.known == "counts" and found not in ("counts", None):
-            self._refuse("some of its cells have whole counts and others have fractions.")
-        return self.known or "counts"
+def check_kind(values: np.ndarray, kind: str, asked: str, name: str) -> None:
+    """ScReaderError for values that cannot be of the ``kind`` that others were found to be."""
+    check_values(values, name)
+    if kind == "log" and values.size and values.max() > LARGEST_LOG:
+        raise _refused(f"some of its values are above {LARGEST_LOG:g}, too large for logs.", name)
+    if asked == "auto" and kind == "counts" and recognise(values) not in ("counts", None):
+        raise _refused("some of its cells have whole counts and others have fractions.", name)
 
-    def _refuse(self, what: str) -> None:
-        remedy = "Tell with --values counts if they are counts all the same."
-        raise ScReaderError(what, file=self.name, remedy=remedy)
+
+def _refused(what: str, name: str) -> ScReaderError:
+    remedy = "Tell with --values counts if they are counts all the same."
+    return ScReaderError(what, file=name, remedy=remedy)
+
+
+def totals_of(block: csr_matrix, kind: str) -> np.ndarray:
+    """Sum of each cell's values, float64 (cells,); of ``log`` values after expm1."""
+    totals = np.zeros(block.shape[0])
+    filled = np.flatnonzero(np.diff(block.indptr))
+    if len(filled):
+        values = np.expm1(block.data.astype(np.float64)) if kind == "log" else block.data
+        totals[filled] = np.add.reduceat(values, block.indptr[filled], dtype=np.float64)
+    return totals
+
+
+def scaled(values: np.ndarray, owner: np.ndarray, totals: np.ndarray, kind: str) -> np.ndarray:
+    """Values per ``TARGET_SUM`` of their cell, float32 (values,).
+
+    ``owner`` is each value's cell; ``log`` values are taken back by expm1 first.
+    """
+    plain = np.expm1(values.astype(np.float64)) if kind == "log" else values
+    scale = np.divide(TARGET_SUM, totals, out=np.zeros_like(totals), where=totals > 0)
+    return (plain * scale[owner]).astype(np.float32)
 
 
 def normalised(block: csr_matrix, kind: str) -> tuple[csr_matrix, np.ndarray]:
-    """Values per ``TARGET_SUM`` of the cell, float32 (cells, genes), and the totals (cells,).
-
-    ``log`` values are taken back by expm1 first. A cell without values stays empty.
-    """
+    """All values of a block as :func:`scaled` has them, and the cells' totals."""
     from scipy.sparse import csr_matrix as rows
 
-    data = block.data.astype(np.float64)
-    if kind == "log":
-        data = np.expm1(data)
-    lengths = np.diff(block.indptr)
-    owner = np.repeat(np.arange(block.shape[0]), lengths)
-    totals = np.bincount(owner, weights=data, minlength=block.shape[0]).astype(np.float64)
-    scale = np.divide(TARGET_SUM, totals, out=np.zeros_like(totals), where=totals > 0)
-    data = (data * scale[owner]).astype(np.float32)
+    totals = totals_of(block, kind)
+    owner = np.repeat(np.arange(block.shape[0]), np.diff(block.indptr))
+    data = scaled(block.data, owner, totals, kind)
     return rows((data, block.indices, block.indptr), shape=block.shape), totals

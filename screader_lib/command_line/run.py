@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -31,6 +32,7 @@ class Run:
         self.tool = tool
         self.context = context
         self.reporter = reporter
+        self._hashes: dict[Path, Future[str]] = {}
         self._check_files()
 
     @property
@@ -96,6 +98,20 @@ class Run:
         with self.path(name) as path, open_exchange(path, *kinds, name=shown) as file:
             yield file
 
+    def hash_ahead(self, path: Path) -> None:
+        """Begin to hash an input that :meth:`create` will name, while other work goes on."""
+        from screader_lib.exchange import provenance
+
+        pool = ThreadPoolExecutor(1)
+        self._hashes[path] = pool.submit(provenance.sha256_of, path)
+        pool.shutdown(wait=False)
+
+    def _sha256(self, path: Path) -> str:
+        from screader_lib.exchange import provenance
+
+        ahead = self._hashes.get(path)
+        return provenance.sha256_of(path) if ahead is None else ahead.result()
+
     @contextmanager
     def create(self, kind: str, output: str | None, inputs: Inputs) -> Iterator[h5py.File]:
         """The output file of ``kind`` to fill; put in place when the block ends well.
@@ -111,7 +127,7 @@ class Run:
                 records[role] = source.input_record
                 histories.append(source.steps)
             else:
-                records[role] = {"schema": "", "sha256": provenance.sha256_of(source)}
+                records[role] = {"schema": "", "sha256": self._sha256(source)}
         made = provenance.make(self.tool, self.parameters, records, histories)
         with writing.create(kind, self.destination(output), made) as file:
             yield file

@@ -16,7 +16,7 @@ ROOT_VERSION = "screader-schema-version"
 class Element:
     """One element of a file: a dataset, a table's column or a group of tensors.
 
-    ``shape`` names dimensions, so that elements that share one must agree on it.
+    ``type`` may name several, as in ``int16 or int32``; ``shape`` names dimensions, so that elements that share one must agree on it.
     """
 
     path: str
@@ -31,6 +31,11 @@ class Element:
     maximum: float | None = None
     below: str | None = None
     of: str | None = None
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        """The types that are allowed, the usual one last."""
+        return tuple(self.type.split(" or "))
 
 
 @dataclass(frozen=True)

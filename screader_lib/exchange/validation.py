@@ -90,7 +90,7 @@ class _Check:
         if dataset is None:
             yield f"{element.path}: wanted {_wanted(element)}"
             return
-        if not _type_fits(element.type, dataset):
+        if not _type_fits(element, dataset):
             yield f"{element.path}: has type {dataset.dtype}, wanted {_wanted(element)}"
         if dataset.ndim != len(element.shape):
             yield f"{element.path}: has {dataset.ndim} dimensions, wanted {len(element.shape)}"
@@ -214,12 +214,13 @@ def _dataset_of(element: Element, found: object) -> h5py.Dataset | None:
     return found if isinstance(found, h5py.Dataset) else None
 
 
-def _type_fits(kind: str, dataset: h5py.Dataset) -> bool:
+def _type_fits(element: Element, dataset: h5py.Dataset) -> bool:
+    kind = element.type
     if kind in ("string", "text", "json"):
         return columns.is_string(dataset)
     if kind == "category":
         return dataset.dtype.kind == "i"
-    return dataset.dtype.newbyteorder("=") == np.dtype(kind)
+    return any(dataset.dtype.newbyteorder("=") == np.dtype(one) for one in element.types)
 
 
 def _wanted(element: Element) -> str:

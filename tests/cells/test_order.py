@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import h5py
 import numpy as np
 from hypothesis import given, settings
@@ -12,10 +10,12 @@ from hypothesis.extra import numpy as arrays
 from scipy import sparse
 
 from screader_lib.cells.annotation import Columns
-from screader_lib.cells.building import CellBuilder, Embeddings
-from screader_lib.cells.expression import Expression
+from screader_lib.cells.building import CellBuilder
+from screader_lib.cells.expression import Expression, Span
+from screader_lib.cells.parts import make_part
 from screader_lib.cells.sequences import Construction
-from screader_lib.cells.statistics import GeneStatistics
+from screader_lib.cells.statistics import GeneStatistics, sums_of
+from screader_lib.cells.vocabulary import Embeddings
 from screader_lib.exchange.table import Table, strings
 
 GENES = 7
@@ -34,9 +34,12 @@ class InMemory(Expression):
         self.obs = Table(strings(f"cell{number}" for number in order))
         self.genes = Table(strings(f"GENE{number}" for number in range(values.shape[1])))
 
-    def blocks(self) -> Iterator[sparse.csr_matrix]:
-        for start in range(0, len(self.values), self.size):
-            yield sparse.csr_matrix(self.values[start : start + self.size])
+    def spans(self) -> list[Span]:
+        starts = range(0, len(self.values), self.size)
+        return [(start, min(len(self.values), start + self.size)) for start in starts]
+
+    def read(self, start: int, stop: int) -> sparse.csr_matrix:
+        return sparse.csr_matrix(self.values[start:stop])
 
 
 def sequences_of(
@@ -47,7 +50,8 @@ def sequences_of(
     genes = Table(names, {"symbol": names, "ensembl_id": blank, "gene_id": blank, "aliases": blank})
     vectors = file.create_dataset("vectors", data=np.eye(GENES, dtype=np.float32))
     embeddings = Embeddings("embeddings", genes, vectors, {})
-    builder = CellBuilder(source, embeddings, construction, chosen=chosen)
+    part = make_part(source, genes, chosen=chosen)
+    builder = CellBuilder([part], embeddings, construction, threads=2)
     vocabulary = builder.learn_vocabulary()
     file.create_group("made")
     builder.write(file["made"], vocabulary, Columns())
@@ -103,7 +107,7 @@ def test_genes_that_vary_alike_tie_exactly_whatever_the_order_of_cells() -> None
     column = random.exponential(300, 200)
     values = np.stack([random.permutation(column) for _ in range(30)], 1).astype(np.float32)
     statistics = GeneStatistics(30)
-    statistics.add(sparse.csr_matrix(values), np.ones(200, bool))
+    statistics.add(sums_of(sparse.csr_matrix(values)))
     assert len(set(statistics.excess_variances())) == 1
     assert statistics.most_variable(4).tolist() == [0, 1, 2, 3]
 
@@ -111,5 +115,5 @@ def test_genes_that_vary_alike_tie_exactly_whatever_the_order_of_cells() -> None
 def test_constant_genes_are_not_variable() -> None:
     values = np.stack([np.full(50, 321.7), np.arange(50.0) + 1], 1).astype(np.float32)
     statistics = GeneStatistics(2)
-    statistics.add(sparse.csr_matrix(values), np.ones(50, bool))
+    statistics.add(sums_of(sparse.csr_matrix(values)))
     assert statistics.most_variable(2).tolist() == [1]

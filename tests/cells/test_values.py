@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from screader_lib.cells.values import ValueKind, normalised
+from screader_lib.cells.values import check_kind, kind_of, normalised
 from screader_lib.errors import ScReaderError
 
 
@@ -23,16 +23,20 @@ EMPTY, COUNTS, LOGS, LARGE = block(0, 0), block(3, 1), block(1.5, 0.7), block(25
         pytest.param("auto", [COUNTS, EMPTY, COUNTS], "counts", id="counts"),
         pytest.param("auto", [LOGS, EMPTY, LOGS], "log", id="logarithms"),
         pytest.param("auto", [EMPTY, LOGS], "log", id="logarithms after empty cells"),
-        pytest.param("auto", [EMPTY, EMPTY], None, id="nothing"),
+        pytest.param("auto", [EMPTY, EMPTY], "counts", id="nothing"),
         pytest.param("counts", [LARGE, LOGS], "counts", id="counts by order"),
         pytest.param("log", [COUNTS, LOGS], "log", id="logarithms by order"),
     ],
 )
-def test_kind(asked: str, blocks: list[sparse.csr_matrix], kind: str | None) -> None:
-    values = ValueKind(asked, "file")
-    used = [values.of(entry) for entry in blocks]
-    assert values.known == kind
-    assert used[-1] == (kind or "counts")
+def test_kind(asked: str, blocks: list[sparse.csr_matrix], kind: str) -> None:
+    assert held_to(asked, blocks) == kind
+
+
+def held_to(asked: str, blocks: list[sparse.csr_matrix]) -> str:
+    kind = kind_of(blocks, asked, "file")
+    for entry in blocks:
+        check_kind(entry.data, kind, asked, "file")
+    return kind
 
 
 @pytest.mark.parametrize(
@@ -48,10 +52,12 @@ def test_kind(asked: str, blocks: list[sparse.csr_matrix], kind: str | None) -> 
     ],
 )
 def test_refused(asked: str, blocks: list[sparse.csr_matrix], told: str) -> None:
-    values = ValueKind(asked, "file")
     with pytest.raises(ScReaderError, match=told):
-        for entry in blocks:
-            values.of(entry)
+        held_to(asked, blocks)
+
+
+def test_whole_numbers_need_no_look_at_each() -> None:
+    assert kind_of([sparse.csr_matrix(np.array([[2, 0, 300]]))], "auto", "file") == "counts"
 
 
 def test_logarithms_are_taken_back() -> None:

@@ -196,6 +196,6 @@ def test_the_first_problem_and_their_number_are_told(path: Path) -> None:
     with h5py.File(path, "a") as file:
         del file["obsm/gene_index"], file["obsm/gene_weight"]
     told = refusal(path)
-    assert "obsm/gene_index: missing, wanted int32 (cells × k) (1 more)." in told
+    assert "obsm/gene_index: missing, wanted int16 or int32 (cells × k) (1 more)." in told
     result = call("validate", path)
     assert "  obsm/gene_index: " in result.stdout and "  obsm/gene_weight: " in result.stdout

@@ -1,0 +1,128 @@
+"""One input of cells, ready to be read: which of its cells, what its values are, which genes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from screader_lib.cells import values as value_scale
+from screader_lib.cells.expression import Expression, Span
+from screader_lib.cells.matching import ABSENT, GeneMatch, likely_reason, match_genes
+from screader_lib.cells.sequences import mapped
+from screader_lib.errors import ScReaderError
+from screader_lib.exchange.table import Table
+from screader_lib.reporting import SILENT, Reporter
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+
+class Block(NamedTuple):
+    """Some cells: normalised values float32 (cells, genes) and totals float64 (cells,)."""
+
+    values: csr_matrix
+    totals: np.ndarray
+
+
+@dataclass
+class Part:
+    """``chosen`` boolean (cells,) of one ``expression``; ``rows`` int32 (its genes,), −1 unknown.
+
+    ``kind`` is what its values are, ``asked`` what they were said to be.
+    """
+
+    expression: Expression
+    rows: np.ndarray
+    chosen: np.ndarray
+    kind: str
+    asked: str
+
+    @property
+    def cells(self) -> int:
+        """How many cells are chosen."""
+        return int(self.chosen.sum())
+
+    @property
+    def obs(self) -> Table:
+        """The table of the chosen cells."""
+        return self.expression.obs.take(np.flatnonzero(self.chosen))
+
+    def place_of(self, rows: np.ndarray, known: int) -> np.ndarray:
+        """For each gene of the input its place among ``rows`` of ``known`` embeddings, or −1."""
+        place = np.full(known + 1, ABSENT, np.int32)  # the last is where −1 leads
+        place[rows] = np.arange(len(rows), dtype=np.int32)
+        return place[self.rows]
+
+    def spans(self, cells: np.ndarray) -> Iterator[Span]:
+        """The spans in which one of ``cells``, boolean (cells of the input,), lies."""
+        for start, stop in self.expression.spans():
+            if cells[start:stop].any():
+                yield start, stop
+
+    def reader(self, cells: np.ndarray, place: np.ndarray, genes: int) -> Callable[[Span], Block]:
+        """What reads a span's ``cells``, with their genes at ``place`` among ``genes``."""
+        return partial(self._read, cells, place, genes)
+
+    def _read(self, cells: np.ndarray, place: np.ndarray, genes: int, span: Span) -> Block:
+        block = self.expression.read(*span)
+        wanted = cells[slice(*span)]
+        if not wanted.all():
+            block = block[np.flatnonzero(wanted)]
+        kind = self.kind
+        value_scale.check_kind(block.data, kind, self.asked, self.expression.name)
+        totals = value_scale.totals_of(block, kind)
+
+        def rescaled(values: np.ndarray, owner: np.ndarray) -> np.ndarray:
+            return value_scale.scaled(values, owner, totals, kind)
+
+        return Block(mapped(block, place, genes, rescaled), totals)
+
+
+def make_part(
+    expression: Expression,
+    genes: Table,
+    *,
+    chosen: np.ndarray | None = None,
+    value_kind: str = "auto",
+    min_mapped: float = 0.1,
+    reporter: Reporter = SILENT,
+) -> Part:
+    """An input matched to the embedded ``genes``.
+
+    ScReaderError where it holds no chosen cell, too few of its genes are embedded, or its values
+    are no expression.
+    """
+    wanted = np.ones(len(expression.obs), bool) if chosen is None else chosen
+    if not wanted.any() or not len(expression.genes):
+        raise ScReaderError("holds no cells or no genes.", file=expression.name)
+    match = _matched(expression, genes, min_mapped, reporter)
+    part = Part(expression, match.rows, wanted, "counts", value_kind)
+    blocks = (
+        expression.read(start, stop)[np.flatnonzero(wanted[start:stop])]
+        for start, stop in part.spans(wanted)
+    )
+    part.kind = value_scale.kind_of(blocks, value_kind, expression.name)
+    reporter.say(f"values are taken as {part.kind}.")
+    return part
+
+
+def _matched(
+    expression: Expression, genes: Table, min_mapped: float, reporter: Reporter
+) -> GeneMatch:
+    names = expression.genes.index
+    match = match_genes(names, genes)
+    share = match.matched / len(names)
+    ways = ", ".join(f"{count:,} by {way}" for way, count in match.how.most_common())
+    reporter.say(f"{match.matched:,} of {len(names):,} genes have an embedding ({ways}).")
+    if not match.matched or share < min_mapped:
+        raise ScReaderError(
+            f"only {match.matched:,} of {len(names):,} genes have an embedding "
+            f"(--min-mapped wants {min_mapped:.0%}).",
+            file=expression.name,
+            remedy=likely_reason(names, genes),
+        )
+    return match
