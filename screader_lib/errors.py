@@ -1,6 +1,10 @@
-"""The one exception that reaches a user as a single line."""
+"""The one exception that reaches a user as a single line, and HDF5's word for a full disk."""
 
 from __future__ import annotations
+
+import re
+
+WRITE_FAILED = re.compile(r"file write failed.*error message = '([^']*)'", re.DOTALL)
 
 
 class ScReaderError(Exception):
@@ -14,3 +18,9 @@ class ScReaderError(Exception):
         if remedy:
             parts.append(remedy)
         super().__init__(" ".join(" ".join(part.split()) for part in parts))
+
+
+def failed_write(error: BaseException) -> str:
+    """Why HDF5 could not write, such as "No space left on device"; empty for other errors."""
+    found = WRITE_FAILED.search(str(error))
+    return found[1] if found else ""

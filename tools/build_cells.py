@@ -13,10 +13,13 @@ from screader_lib.command_line.run import Run
 from screader_lib.command_line.tool import tool
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from screader_lib.cells.expression import Expression
     from screader_lib.cells.vocabulary import Embeddings, Known
     from screader_lib.exchange.opening import ExchangeFile
+    from screader_lib.exchange.table import Table
 
 
 @tool(
@@ -24,11 +27,14 @@ if TYPE_CHECKING:
     examples=[
         "build-cells counts.h5ad -e genes.h5ad --label cell_type -o cells.h5ad",
         "build-cells new.h5ad -e genes.h5ad --like reader.h5 -o new-cells.h5ad",
+        "build-cells sample1.h5 sample2/ sample3.h5ad -e genes.h5ad -o cells.h5ad",
+        "build-cells counts.h5ad -e genes.h5ad --query 'n_genes > 500' -o cells.h5ad",
+        "build-cells mouse.h5ad -e human-genes.h5ad --orthologs mouse2human.csv -o c.h5ad",
         "fetch-descriptions --genes counts.h5ad | embed-genes \\\n"
         "| build-cells counts.h5ad --label cell_type > cells.h5ad",
     ],
 )
-@click.argument("expression", type=FilePath())
+@click.argument("expression", type=FilePath(), nargs=-1, required=True)
 @click.option(
     "-e", "--embeddings", type=FilePath(), default="-", help="Gene embeddings (embed-genes)."
 )
@@ -38,8 +44,23 @@ if TYPE_CHECKING:
     "--label-ontology", metavar="COLUMN", help="Column of Cell Ontology ids. [default: usual names]"
 )
 @click.option("--donor", metavar="COLUMN", help="Column of the donors. [default: usual names]")
-@click.option("--gene-column", metavar="COLUMN", help="Match by this column of the genes.")
-@click.option("--layer", metavar="NAME", help="Layer to read instead of X; 'raw' is raw.X.")
+@click.option(
+    "--gene-column",
+    metavar="COLUMN",
+    show_default="the index, or a usual column of names that matches more",
+    help="Match by this column of the genes.",
+)
+@click.option(
+    "--orthologs",
+    type=FilePath(),
+    help="Match by orthologs: a table whose first two columns name the genes of two species.",
+)
+@click.option(
+    "--layer",
+    metavar="NAME",
+    show_default="X; raw where X holds no counts and there is a raw",
+    help="Matrix to read: X, raw, or a layer.",
+)
 @click.option(
     "--values",
     type=click.Choice(VALUE_KINDS),
@@ -47,6 +68,23 @@ if TYPE_CHECKING:
     help="What the values are; log is log1p of normalised counts.",
 )
 @click.option("--cells", type=FilePath(), help="Text file: only these cells, a name a line.")
+@click.option(
+    "--query",
+    metavar="CONDITION",
+    help="Only cells for which this holds, such as 'donor == \"d1\" and n_genes > 500'.",
+)
+@click.option(
+    "--drop-labels",
+    metavar="LABEL",
+    multiple=True,
+    help="Leave out cells of this label. Repeatable.",
+)
+@click.option(
+    "--min-cells-per-label",
+    type=click.IntRange(min=0),
+    default=0,
+    help="Leave out labels with fewer cells.",
+)
 @click.option(
     "--like",
     type=FilePath(),
@@ -74,6 +112,18 @@ if TYPE_CHECKING:
     "--weight", type=click.Choice(WEIGHTS), default="log", help="Weight of a gene in a cell."
 )
 @click.option(
+    "--medians",
+    type=FilePath(),
+    show_default="from the cells, or from --like",
+    help="Table of gene and median to rank by.",
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(1, 64),
+    show_default="the processors, 8 at most",
+    help="Blocks of cells at a time; each takes about 50 MB.",
+)
+@click.option(
     "--min-mapped",
     type=click.FloatRange(0, 1),
     default=0.1,
@@ -81,74 +131,129 @@ if TYPE_CHECKING:
 )
 def main(
     run: Run,
-    expression: str,
+    expression: tuple[str, ...],
     embeddings: str,
     output: str | None,
     label: str | None,
     label_ontology: str | None,
     donor: str | None,
     gene_column: str | None,
+    orthologs: str | None,
     layer: str | None,
     values: str,
     cells: str | None,
+    query: str | None,
+    drop_labels: tuple[str, ...],
+    min_cells_per_label: int,
     like: str | None,
     select: str,
     variable_genes: int,
     genes_per_cell: int,
     rank_by: str,
     weight: str,
+    medians: str | None,
+    threads: int | None,
     min_mapped: float,
 ) -> None:
     """Turn the cells of EXPRESSION into ranked, weighted sequences of embedded genes.
 
-    EXPRESSION is an h5ad, a 10x h5, a loom file or a folder with matrix.mtx, with counts or
-    log-normalised values. Each cell becomes its expressed genes, highest rank first. Ties go
-    to the gene that comes first in the vocabulary. With more than 20,000 cells, medians are
-    taken from 20,000 of them.
+    EXPRESSION is an h5ad, a 10x h5, a loom file, an AnnData zarr store or a folder with
+    matrix.mtx, with counts or log-normalised values; several become one, their genes may differ.
+    Each cell becomes its expressed genes, highest rank first. Ties go to the gene that comes
+    first in the vocabulary. With more than 20,000 cells, genes are chosen by, and medians taken
+    from, 20,000 of them.
     """
-    from screader_lib.cells.annotation import Columns, listed_cells, read_list
+    from screader_lib.cells.annotation import Columns, read_list
     from screader_lib.cells.building import CellBuilder
-    from screader_lib.cells.formats import open_expression
+    from screader_lib.cells.inputs import Choice, chosen_cells
     from screader_lib.cells.parts import make_part
     from screader_lib.cells.sequences import Construction
+    from screader_lib.cells.vocabulary import with_medians
 
+    run.destination(output)
+    if like is not None and medians is not None:
+        raise click.UsageError("--medians: --like brings its own.", run.context)
     columns = Columns(label, label_ontology, donor)
     construction = Construction(select, variable_genes, genes_per_cell, rank_by, weight)
     with ExitStack() as stack:
-        path = stack.enter_context(run.path(expression))
-        shown = "standard input" if expression == "-" else expression
-        source = stack.enter_context(
-            open_expression(path, shown, layer=layer, gene_column=gene_column)
-        )
-        run.hash_ahead(path)
-        columns.found_in(source.obs, shown)
-        genes = stack.enter_context(run.open(embeddings, "gene-embeddings"))
-        inputs: dict[str, ExchangeFile | Path] = {"expression": path, "embeddings": genes}
+        files = Files(run, stack)
+        sources = files.expression(expression, layer, gene_column)
+        listed = None if cells is None else tuple(read_list(files.path("cells", cells), cells))
+        choice = Choice(listed, cells or "", query, drop_labels, min_cells_per_label)
+        chosen = chosen_cells(sources, choice, columns, run.reporter)
+        table = _embeddings(files.open("embeddings", embeddings, "gene-embeddings"))
         known = None
         if like is not None:
-            other = stack.enter_context(run.open(like, "cells", "reader"))
-            inputs["like"] = other
-            known = _known(other)
+            known = _known(files.open("like", like, "cells", "reader"))
             construction = known.construction
-        chosen = None
-        if cells is not None:
-            list_path = stack.enter_context(run.path(cells))
-            inputs["cells"] = list_path
-            wanted = read_list(list_path, cells)
-            chosen = listed_cells(source.obs.index, wanted, shown, cells)
-        table = _embeddings(genes)
-        part = make_part(
-            source,
-            table.genes,
-            chosen=chosen,
-            value_kind=values,
-            min_mapped=min_mapped,
-            reporter=run.reporter,
-        )
-        builder = CellBuilder([part], table, construction, reporter=run.reporter)
+        files.check_species(sources, table.genes, orthologs)
+        parts = [
+            make_part(source, table.genes, wanted, values, min_mapped, run.reporter)
+            for source, wanted in zip(sources, chosen, strict=True)
+        ]
+        builder = CellBuilder(parts, table, construction, threads=threads, reporter=run.reporter)
         vocabulary = known.vocabulary(table) if known else builder.learn_vocabulary()
-        file = stack.enter_context(run.create("cells", output, inputs))
+        if medians is not None:
+            path = files.path("medians", medians)
+            vocabulary, lacking = with_medians(vocabulary, table, path, medians)
+            run.reporter.say(f"{lacking:,} genes have no median and are ranked by their value.")
+        file = stack.enter_context(run.create("cells", output, files.inputs))
         builder.write(file, vocabulary, columns)
+
+
+class Files:
+    """The files that a run reads, open until ``stack`` ends; ``inputs`` for the provenance."""
+
+    def __init__(self, run: Run, stack: ExitStack) -> None:
+        self.run = run
+        self.stack = stack
+        self.inputs: dict[str, ExchangeFile | Path] = {}
+
+    def path(self, role: str, name: str) -> Path:
+        """A file to read by seeking."""
+        path = self.stack.enter_context(self.run.path(name))
+        self.inputs[role] = path
+        return path
+
+    def open(self, role: str, name: str, *kinds: str) -> ExchangeFile:
+        """An exchange file of one of ``kinds``."""
+        opened = self.stack.enter_context(self.run.open(name, *kinds))
+        self.inputs[role] = opened
+        return opened
+
+    def expression(
+        self, names: Sequence[str], layer: str | None, gene_column: str | None
+    ) -> list[Expression]:
+        """The sources of expression; hashing them begins."""
+        from screader_lib.cells.formats import open_expression
+
+        sources = []
+        for number, name in enumerate(names):
+            path = self.path(f"expression_{number}" if number else "expression", name)
+            shown = "standard input" if name == "-" else name
+            opened = open_expression(
+                path, shown, layer=layer, gene_column=gene_column, reporter=self.run.reporter
+            )
+            sources.append(self.stack.enter_context(opened))
+            self.run.hash_ahead(path)
+        return sources
+
+    def check_species(
+        self, sources: Sequence[Expression], genes: Table, orthologs: str | None
+    ) -> None:
+        """The sources are of the embeddings' species, or get the names of their orthologs."""
+        from screader_lib.cells.organisms import check_organism
+        from screader_lib.cells.renaming import by_orthologs
+        from screader_lib.genes.filling.orthologs import pairs_by_name
+
+        if orthologs is None:
+            for source in sources:
+                check_organism(source, genes)
+            return
+        table = self.path("orthologs", orthologs)
+        for source in sources:
+            pairs = pairs_by_name(table, source.genes.index)
+            source.genes = by_orthologs(source, pairs, self.run.reporter)
 
 
 def _embeddings(opened: ExchangeFile) -> Embeddings:

@@ -62,7 +62,7 @@ def annotated(obs: Table, columns: Columns) -> Table:
     """
     result = Table(unique_names(obs.index))
     if columns.label is not None:
-        result.columns["label"] = _known(obs.strings(columns.label))
+        result.columns["label"] = known_labels(obs.strings(columns.label))
     if columns.ontology is not None:
         result.columns["label_ontology_id"] = Categorical.of(obs.strings(columns.ontology))
     if columns.donor is not None:
@@ -117,7 +117,8 @@ def _stacked(parts: Sequence[Column | None], sizes: Sequence[int]) -> Column:
     return Categorical.of(whole) if any(isinstance(part, Categorical) for part in parts) else whole
 
 
-def _known(labels: np.ndarray) -> Categorical:
+def known_labels(labels: np.ndarray) -> Categorical:
+    """Labels as a categorical, sorted; those that say "unknown" are missing."""
     names = sorted({label for label in labels if label.strip().lower() not in UNKNOWN_LABELS})
     place = {name: number for number, name in enumerate(names)}
     codes = np.fromiter((place.get(label, -1) for label in labels), np.int32, len(labels))
@@ -150,17 +151,3 @@ def read_list(path: Path, name: str) -> list[str]:
     except UnicodeDecodeError:
         raise ScReaderError("is no text, wanted one name a line.", file=name) from None
     return [line.rstrip("\r") for line in lines if line.strip()]
-
-
-def listed_cells(names: np.ndarray, wanted: list[str], file: str, list_name: str) -> np.ndarray:
-    """Boolean (cells,): cells named in ``wanted``; ScReaderError where one is not there."""
-    if not wanted:
-        raise ScReaderError("names no cell.", file=list_name, remedy="One name per line.")
-    missing = set(wanted) - set(names)
-    if missing:
-        raise ScReaderError(
-            f"{len(missing):,} of {len(set(wanted)):,} listed cells are not in {file}, "
-            f"such as {min(missing)!r}.",
-            file=list_name,
-        )
-    return np.isin(names.astype(str), np.array(sorted(set(wanted))))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
-import h5py
 import numpy as np
 
 from screader_lib.errors import ScReaderError
@@ -25,12 +25,14 @@ Span = tuple[int, int]
 class Expression(ABC):
     """Cells × genes, read block by block.
 
-    ``obs`` and ``genes`` are tables of the cells and genes; ``name`` is what messages call it.
+    ``obs`` and ``genes`` are tables of the cells and genes; ``name`` is what messages call it;
+    ``facts`` are what the file says of itself, by key.
     """
 
     name: str
     obs: Table
     genes: Table
+    facts: Mapping[str, str] = MappingProxyType({})
 
     @abstractmethod
     def spans(self) -> Sequence[Span]:
@@ -61,9 +63,12 @@ def even_spans(cells: int, genes: int) -> list[Span]:
 
 
 class CompressedRows:
-    """Rows of a CSR matrix stored as data, indices, indptr, which fit each other."""
+    """Rows of a CSR matrix stored as data, indices, indptr, which fit each other.
 
-    def __init__(self, group: h5py.Group, genes: int, name: str) -> None:
+    ``group`` is HDF5's or zarr's.
+    """
+
+    def __init__(self, group: Any, genes: int, name: str) -> None:
         self.group = group
         self.genes = genes
         self.name = name
@@ -94,7 +99,7 @@ def usual_numbers(values: np.ndarray) -> np.ndarray:
     return values
 
 
-def check_indices(indices: np.ndarray, size: int, group: h5py.Group, name: str) -> None:
+def check_indices(indices: np.ndarray, size: int, group: Any, name: str) -> None:
     """ScReaderError where one of ``indices`` is negative or not below ``size``."""
     if len(indices) and (indices.min() < 0 or indices.max() >= size):
         raise ScReaderError(
@@ -102,10 +107,10 @@ def check_indices(indices: np.ndarray, size: int, group: h5py.Group, name: str) 
         )
 
 
-def check_compressed(group: h5py.Group, rows: int, columns: int, name: str) -> None:
+def check_compressed(group: Any, rows: int, columns: int, name: str) -> None:
     """ScReaderError where data, indices and indptr do not make a ``rows`` × ``columns`` matrix."""
-    parts = [group.get(part) for part in ("indptr", "indices", "data")]
-    if not all(isinstance(part, h5py.Dataset) and part.ndim == 1 for part in parts):
+    parts: list[Any] = [group.get(part) for part in ("indptr", "indices", "data")]
+    if not all(getattr(part, "ndim", 0) == 1 for part in parts):
         raise ScReaderError(f"{group.name} is not a sparse matrix.", file=name)
     ends, indices, values = parts
     row_ends = ends[()]
@@ -115,7 +120,7 @@ def check_compressed(group: h5py.Group, rows: int, columns: int, name: str) -> N
         and values.dtype.kind in "biuf"
         and len(row_ends) == rows + 1
         and row_ends[0] == 0
-        and row_ends[-1] == len(values) == len(indices)
+        and row_ends[-1] == values.shape[0] == indices.shape[0]
         and (row_ends[1:] >= row_ends[:-1]).all()
     )
     if not sound:

@@ -11,52 +11,72 @@ import h5py
 from screader_lib.cells.expression import Expression
 from screader_lib.cells.h5ad import H5adExpression
 from screader_lib.cells.loom import LoomExpression
+from screader_lib.cells.renaming import by_column
 from screader_lib.cells.tenx import TenxH5Expression, TenxMtxExpression
+from screader_lib.cells.values import recognise
+from screader_lib.cells.zarr_store import ZarrExpression, is_zarr
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import safety
-from screader_lib.exchange.table import Table
+from screader_lib.reporting import SILENT, Reporter
 
 
 @contextmanager
 def open_expression(
-    path: Path, name: str, *, layer: str | None = None, gene_column: str | None = None
+    path: Path,
+    name: str,
+    *,
+    layer: str | None = None,
+    gene_column: str | None = None,
+    reporter: Reporter = SILENT,
 ) -> Iterator[Expression]:
-    """Open an h5ad, 10x h5, loom file or 10x mtx folder, told apart by content.
+    """Open an h5ad, 10x h5, loom file, zarr store or 10x mtx folder, told apart by content.
 
-    ``layer`` names a layer of an h5ad or loom, or ``raw`` for an h5ad's raw matrix;
-    ``gene_column`` the gene table's column to match by. ScReaderError where it is none of these.
+    ``layer`` names a layer of an h5ad, zarr or loom, or ``raw`` for the raw matrix; where none is
+    named and X of an h5ad holds no counts, its raw matrix is read if it has one. ``gene_column``
+    is the gene table's column to match by. ScReaderError where it is none of these.
     """
     with ExitStack() as stack:
         if path.is_dir():
-            source: Expression = TenxMtxExpression(path, name)
+            source: Expression = (
+                ZarrExpression(path, name, layer)
+                if is_zarr(path)
+                else TenxMtxExpression(path, name)
+            )
         else:
             file = stack.enter_context(safety.open_checked(path, name=name, strict=False))
-            if {"matrix", "row_attrs", "col_attrs"} <= set(file):
-                source = LoomExpression(file, name, layer)
-            elif _is_tenx(file):
-                source = TenxH5Expression(file, name)
-            elif {"obs", "var"} <= set(file):
-                source = H5adExpression(file, name, layer)
-            else:
-                raise ScReaderError(
-                    "is neither an h5ad nor a 10x h5 nor a loom file.",
-                    file=name,
-                    remedy="Give one of these or a folder with matrix.mtx.",
-                )
+            source = _from_hdf5(file, name, layer, reporter)
         if gene_column is not None:
-            source.genes = _indexed_by(source.genes, gene_column, name)
+            source.genes = by_column(source.genes, gene_column, name)
         yield source
+
+
+def _from_hdf5(file: h5py.File, name: str, layer: str | None, reporter: Reporter) -> Expression:
+    if {"matrix", "row_attrs", "col_attrs"} <= set(file):
+        return LoomExpression(file, name, layer)
+    if _is_tenx(file):
+        return TenxH5Expression(file, name)
+    if {"obs", "var"} <= set(file):
+        if layer is None and "raw/X" in file and "X" in file and not _has_counts(file, name):
+            reporter.say("X holds no counts, so raw is read; --layer X reads X.")
+            layer = "raw"
+        return H5adExpression(file, name, layer)
+    raise ScReaderError(
+        "is neither an h5ad nor a 10x h5 nor a loom file.",
+        file=name,
+        remedy="Give one of these, a zarr store or a folder with matrix.mtx.",
+    )
+
+
+def _has_counts(file: h5py.File, name: str) -> bool:
+    """Whether the first values of X are whole and not negative."""
+    source = H5adExpression(file, name)
+    for start, stop in source.spans():
+        values = source.read(start, stop).data
+        if values.any():
+            return bool(values.min() >= 0 and recognise(values) == "counts")
+    return True
 
 
 def _is_tenx(file: h5py.File) -> bool:
     groups = [entry for entry in file.values() if isinstance(entry, h5py.Group)]
     return any({"barcodes", "indptr", "shape"} <= set(group) for group in groups)
-
-
-def _indexed_by(genes: Table, column: str, name: str) -> Table:
-    if column not in genes.columns:
-        known = ", ".join(genes.columns) or "none"
-        raise ScReaderError(
-            f"its genes have no column {column!r}.", file=name, remedy=f"Columns: {known}."
-        )
-    return Table(genes.strings(column), genes.columns, column)

@@ -16,14 +16,12 @@ from screader_lib.cells.expression import (
     even_spans,
     usual_numbers,
 )
+from screader_lib.cells.frames import table_of
 from screader_lib.cells.turning import TurnedColumns
 from screader_lib.errors import ScReaderError
-from screader_lib.exchange import encoding
 from screader_lib.exchange.opening import kind_of
-from screader_lib.exchange.table import Categorical, Column, Table, strings
 
 if TYPE_CHECKING:
-    import pandas
     from scipy.sparse import csr_matrix
 
 
@@ -37,8 +35,9 @@ class H5adExpression(Expression):
                 f"is a {kind_of(file)} file of scReader, wanted expression.", file=name
             )
         self.matrix, frame = _matrix_of(file, name, layer)
-        self.obs = _frame(file["obs"], name)
-        self.genes = _frame(frame, name)
+        self.facts = _facts(file)
+        self.obs = table_of(file["obs"], name)
+        self.genes = table_of(frame, name)
         shape = self._shape()
         if shape != (len(self.obs), len(self.genes)):
             raise ScReaderError(
@@ -96,6 +95,20 @@ class H5adExpression(Expression):
         return self.rows.read(start, stop)
 
 
+def _facts(file: h5py.File) -> dict[str, str]:
+    """The single texts in uns."""
+    uns = file.get("uns")
+    if not isinstance(uns, h5py.Group):
+        return {}
+    return {
+        key: value.asstr()[()]
+        for key, value in uns.items()
+        if isinstance(value, h5py.Dataset)
+        and value.shape == ()
+        and h5py.check_string_dtype(value.dtype) is not None
+    }
+
+
 def _matrix_of(
     file: h5py.File, name: str, layer: str | None
 ) -> tuple[h5py.Group | h5py.Dataset, h5py.Group]:
@@ -106,71 +119,3 @@ def _matrix_of(
             f"has no matrix {path}.", file=name, remedy=f"It has: {', '.join(known) or 'none'}."
         )
     return file[path], file["raw/var" if layer == "raw" else "var"]
-
-
-def _frame(group: h5py.Group, name: str) -> Table:
-    """obs or var, of any AnnData version."""
-    if _is_current(group):
-        return encoding.read_table(group)
-    import anndata
-
-    try:
-        frame = anndata.io.read_elem(group)
-        if isinstance(frame, np.ndarray):
-            raise TypeError("a compound table of AnnData before 0.7")
-        return Table(strings(frame.index), {str(key): _column(frame[key]) for key in frame})
-    except Exception as error:
-        raise ScReaderError(
-            f"{group.name} cannot be read as a data frame ({error}).",
-            file=name,
-            remedy="Rewrite the file with a current anndata.",
-        ) from error
-
-
-def _is_current(group: h5py.Group) -> bool:
-    """Whether this is a table as anndata writes it now, so that anndata, slow to load, is spared.
-
-    All columns are there and of one length, of plain numbers, strings or categories of strings.
-    """
-    attributes = group.attrs if isinstance(group, h5py.Group) else {}
-    marks = (attributes.get("encoding-type"), attributes.get("encoding-version"))
-    if marks != ("dataframe", "0.2.0") or not {"_index", "column-order"} <= set(attributes):
-        return False
-    names = [str(attributes["_index"]), *map(str, attributes["column-order"])]
-    columns = [_stored(group.get(name)) for name in names]
-    lengths = {None if column is None else column.shape for column in columns}
-    index = columns[0]
-    if index is None or index.ndim != 1 or len(lengths) != 1:
-        return False
-    return h5py.check_string_dtype(index.dtype) is not None
-
-
-def _stored(column: h5py.Group | h5py.Dataset | None) -> h5py.Dataset | None:
-    """The dataset that holds a column, one entry a row; None for one that is not plain."""
-    if isinstance(column, h5py.Dataset):
-        text = h5py.check_string_dtype(column.dtype) is not None
-        return column if text or column.dtype.kind in "biuf" else None
-    if not isinstance(column, h5py.Group) or column.attrs.get("encoding-type") != "categorical":
-        return None
-    codes, categories = column.get("codes"), column.get("categories")
-    if not isinstance(codes, h5py.Dataset) or not isinstance(categories, h5py.Dataset):
-        return None
-    named = h5py.check_string_dtype(categories.dtype) is not None
-    if not named or codes.dtype.kind != "i":
-        return None
-    values = codes[()]
-    low, high = values.min(initial=-1), values.max(initial=-1)
-    return codes if low >= -1 and high < len(categories) else None
-
-
-def _column(series: pandas.Series) -> Column:
-    """A pandas column as strings, a categorical, numbers or booleans."""
-    if series.dtype.name == "category":
-        categories = tuple(str(value) for value in series.cat.categories)
-        return Categorical(np.asarray(series.cat.codes, np.int32), categories)
-    values = series.to_numpy()
-    if values.dtype.kind in "biuf":
-        return values
-    if series.dtype.kind in "iufb":  # nullable numbers
-        return series.to_numpy(dtype=np.float64, na_value=np.nan)
-    return strings(series.fillna("").to_numpy())

@@ -12,6 +12,7 @@ import numpy as np
 from screader_lib.cells import values as value_scale
 from screader_lib.cells.expression import Expression, Span
 from screader_lib.cells.matching import ABSENT, GeneMatch, likely_reason, match_genes
+from screader_lib.cells.renaming import usual_columns
 from screader_lib.cells.sequences import mapped
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.table import Table
@@ -85,7 +86,6 @@ class Part:
 def make_part(
     expression: Expression,
     genes: Table,
-    *,
     chosen: np.ndarray | None = None,
     value_kind: str = "auto",
     min_mapped: float = 0.1,
@@ -93,11 +93,11 @@ def make_part(
 ) -> Part:
     """An input matched to the embedded ``genes``.
 
-    ScReaderError where it holds no chosen cell, too few of its genes are embedded, or its values
-    are no expression.
+    ScReaderError where it holds no gene, too few of its genes are embedded, or its values are no
+    expression. An input none of whose cells is chosen is kept, empty.
     """
     wanted = np.ones(len(expression.obs), bool) if chosen is None else chosen
-    if not wanted.any() or not len(expression.genes):
+    if not len(wanted) or not len(expression.genes):
         raise ScReaderError("holds no cells or no genes.", file=expression.name)
     match = _matched(expression, genes, min_mapped, reporter)
     part = Part(expression, match.rows, wanted, "counts", value_kind)
@@ -113,16 +113,33 @@ def make_part(
 def _matched(
     expression: Expression, genes: Table, min_mapped: float, reporter: Reporter
 ) -> GeneMatch:
-    names = expression.genes.index
-    match = match_genes(names, genes)
-    share = match.matched / len(names)
+    match, by = best_match(expression.genes, genes)
+    total = len(match.rows)
     ways = ", ".join(f"{count:,} by {way}" for way, count in match.how.most_common())
-    reporter.say(f"{match.matched:,} of {len(names):,} genes have an embedding ({ways}).")
-    if not match.matched or share < min_mapped:
+    named = f" of {by}" if by else ""
+    reporter.say(
+        f"{match.matched:,} of {total:,} genes have an embedding ({ways or 'none'}{named})."
+    )
+    if not match.matched or match.matched < min_mapped * total:
         raise ScReaderError(
-            f"only {match.matched:,} of {len(names):,} genes have an embedding "
+            f"only {match.matched:,} of {total:,} genes have an embedding "
             f"(--min-mapped wants {min_mapped:.0%}).",
             file=expression.name,
-            remedy=likely_reason(names, genes),
+            remedy=likely_reason(expression.genes.index, genes),
         )
     return match
+
+
+def best_match(own: Table, genes: Table) -> tuple[GeneMatch, str]:
+    """The match by the index, or by the column of names that matches most genes, and that column.
+
+    A column is taken only where the index matches fewer than half of the genes.
+    """
+    match, by = match_genes(own.index, genes), ""
+    if match.matched * 2 >= len(own):
+        return match, by
+    for column in usual_columns(own):
+        other = match_genes(own.strings(column), genes)
+        if other.matched > match.matched:
+            match, by = other, column
+    return match, by

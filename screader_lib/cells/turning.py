@@ -15,9 +15,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
-import h5py
 import numpy as np
 
 from screader_lib.cells.expression import Span, check_indices, row_spans, usual_numbers
@@ -119,9 +118,12 @@ class TurnedEntries(ABC):
 
 
 class TurnedColumns(TurnedEntries):
-    """Rows of a CSC matrix stored as data, indices, indptr, which fit each other."""
+    """Rows of a CSC matrix stored as data, indices, indptr, which fit each other.
 
-    def __init__(self, group: h5py.Group, cells: int, genes: int, name: str) -> None:
+    ``group`` is HDF5's or zarr's.
+    """
+
+    def __init__(self, group: Any, cells: int, genes: int, name: str) -> None:
         super().__init__(cells, genes, group["data"].dtype)
         self.group = group
         self.name = name

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
+from screader_lib.cells.matching import ABSENT, match_genes
 from screader_lib.cells.sequences import Construction
 from screader_lib.errors import ScReaderError
-from screader_lib.exchange.table import Table
+from screader_lib.exchange.table import Table, strings
+from screader_lib.genes.lists import read_text
 
 
 @dataclass
@@ -29,6 +32,49 @@ class Vocabulary:
 
     rows: np.ndarray
     medians: np.ndarray
+
+
+def with_medians(
+    vocabulary: Vocabulary, embeddings: Embeddings, path: Path, shown: str
+) -> tuple[Vocabulary, int]:
+    """The vocabulary with the medians of a table: gene, median, with or without a header.
+
+    Genes are matched as those of cells are; one that the table lacks has median 0, and their
+    number is the second value. ScReaderError where the table holds none of the genes, or something
+    other than medians.
+    """
+    names, medians = _read_medians(path, shown)
+    rows = match_genes(strings(names), embeddings.genes).rows
+    by_row = {int(row): value for row, value in zip(rows, medians, strict=True) if row != ABSENT}
+    found = np.array([by_row.get(int(row), 0) for row in vocabulary.rows], np.float32)
+    lacking = int((found == 0).sum())
+    if lacking == len(found):
+        raise ScReaderError("names none of the genes.", file=shown)
+    return Vocabulary(vocabulary.rows, found), lacking
+
+
+def _read_medians(path: Path, shown: str) -> tuple[list[str], list[float]]:
+    names: list[str] = []
+    medians: list[float] = []
+    for number, line in enumerate(read_text(path, shown).splitlines(), start=1):
+        fields = line.split("\t" if "\t" in line else ",")
+        if not line.strip():
+            continue
+        try:
+            value = float(fields[1])
+            sound = value >= 0 and np.isfinite(value)
+        except (IndexError, ValueError):
+            sound = False
+        if sound:
+            names.append(fields[0].strip())
+            medians.append(value)
+        elif number > 1:
+            raise ScReaderError(
+                f"line {number} is no gene and median.",
+                file=shown,
+                remedy="Wanted are two columns: gene, and a number that is not negative.",
+            )
+    return names, medians
 
 
 @dataclass

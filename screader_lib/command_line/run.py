@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from screader_lib.exchange.opening import ExchangeFile
 
 STANDARD = "-"
+WITHOUT_EFFECT = {"threads"}  # on what is written
 Inputs = Mapping[str, "ExchangeFile | Path"]
 
 
@@ -41,7 +42,9 @@ class Run:
         return {
             option.name: self.context.params[option.name]
             for option in self.context.command.params
-            if option.name in self.context.params and not isinstance(option.type, FilePath)
+            if option.name in self.context.params
+            and option.name not in WITHOUT_EFFECT
+            and not isinstance(option.type, FilePath)
         }
 
     def _files(self, kind: type[FilePath], *, outputs: bool) -> Iterator[tuple[str, str]]:

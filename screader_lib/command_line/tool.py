@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -17,11 +16,10 @@ from screader_lib import __version__, offline
 from screader_lib.command_line.group import write_examples
 from screader_lib.command_line.progress import TerminalReporter
 from screader_lib.command_line.run import Run
-from screader_lib.errors import ScReaderError
+from screader_lib.errors import ScReaderError, failed_write
 
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
-WRITE_FAILED = re.compile(r"file write failed.*error message = '([^']*)'", re.DOTALL)
 
 
 class Terminated(BaseException):
@@ -77,9 +75,9 @@ class Tool(click.Command):
         except Exception as error:
             if debug:
                 raise
-            failed_write = WRITE_FAILED.search(str(error))
-            if failed_write:
-                _leave_at_once(Failure(name, f"writing failed: {failed_write[1]}."))
+            why = failed_write(error)
+            if why:
+                _leave_at_once(Failure(name, f"writing failed: {why}."))
             raise Failure(name, _one_line(error)) from error
 
 

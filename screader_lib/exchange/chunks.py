@@ -13,7 +13,7 @@ import zlib
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future
-from typing import cast
+from typing import Any, cast
 
 import h5py
 import numpy as np
@@ -29,13 +29,16 @@ WAITING = 64  # packed rows of chunks at most that wait to be written
 
 
 class Stretch:
-    """Reads stretches of a one-dimensional dataset; any number of threads may at a time."""
+    """Reads stretches of a one-dimensional array; any number of threads may at a time.
 
-    def __init__(self, dataset: h5py.Dataset) -> None:
+    An array that is not HDF5's, such as zarr's, is asked as it is.
+    """
+
+    def __init__(self, dataset: Any) -> None:
         self.dataset = dataset
-        self.filters = _filters(dataset)
+        self.filters = _filters(dataset) if isinstance(dataset, h5py.Dataset) else None
         self._file = -1
-        if _is_plain_file(dataset) and self.filters is not None:
+        if self.filters is not None and _is_plain_file(dataset):
             self._file = os.open(dataset.file.filename, os.O_RDONLY)
             weakref.finalize(self, os.close, self._file)
 
@@ -48,7 +51,7 @@ class Stretch:
                 if self.dataset.chunks is None
                 else (self._chunked(start, stop))
             )
-        return self.dataset[start:stop] if found is None else found
+        return np.asarray(self.dataset[start:stop]) if found is None else found
 
     def _contiguous(self, start: int, stop: int) -> np.ndarray | None:
         first = self.dataset.id.get_offset()

@@ -16,7 +16,8 @@ ROOT_VERSION = "screader-schema-version"
 class Element:
     """One element of a file: a dataset, a table's column or a group of tensors.
 
-    ``type`` may name several, as in ``int16 or int32``; ``shape`` names dimensions, so that elements that share one must agree on it.
+    ``type`` may name several, as in ``int16 or int32``; ``shape`` names dimensions, so that
+    elements that share one must agree on it.
     """
 
     path: str

@@ -17,13 +17,14 @@ from typing import BinaryIO
 
 import h5py
 
-from screader_lib.errors import ScReaderError
+from screader_lib.errors import ScReaderError, failed_write
 from screader_lib.exchange import provenance as provenance_module
 from screader_lib.exchange import validation
 from screader_lib.exchange.provenance import Provenance
 from screader_lib.exchange.schema import ROOT_KIND, ROOT_VERSION, load
 
 STANDARD = "-"
+_BROKEN: list[h5py.File] = []  # kept from their destructors
 LONGEST_STEM = 200  # bytes; a name may have 255
 
 
@@ -136,7 +137,7 @@ def create(kind: str, destination: str | Path, provenance: Provenance) -> Iterat
     """
     schema = load(kind)
     with replacing(destination) as temporary:
-        with h5py.File(temporary, "w", locking=False) as file:
+        with _opened(temporary) as file:
             file.attrs[ROOT_KIND] = schema.name
             file.attrs[ROOT_VERSION] = schema.version
             yield file
@@ -145,6 +146,21 @@ def create(kind: str, destination: str | Path, provenance: Provenance) -> Iterat
             if found:
                 raise ScReaderError(f"the {kind} file came out wrong: {found[0]}.")
         _check_reopens(temporary, kind)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[h5py.File]:
+    """A new HDF5 file; after a failed write it stays open, since closing it crashes HDF5."""
+    file = h5py.File(path, "w", locking=False)
+    try:
+        yield file
+    except BaseException as error:
+        if failed_write(error):
+            _BROKEN.append(file)
+        else:
+            file.close()
+        raise
+    file.close()
 
 
 def _check_reopens(path: Path, kind: str) -> None:

@@ -18,7 +18,16 @@ if TYPE_CHECKING:
     import h5py
 
 MISSING = ("mean", "zero", "drop", "error")
-COPIED = ("symbol", "gene_id", "ensembl_id", "aliases", "source", "text", "text_sha256")
+COPIED = (
+    "symbol",
+    "gene_id",
+    "ensembl_id",
+    "aliases",
+    "tax_id",
+    "source",
+    "text",
+    "text_sha256",
+)
 
 
 @dataclass(frozen=True)

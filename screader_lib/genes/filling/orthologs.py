@@ -36,6 +36,21 @@ def read_pairs(path: Path, own: Organism, human: Organism, names: Iterable[str])
     """
     if _is_ncbi(path):
         return _one_to_one(_ncbi_pairs(path, own, human))
+    return pairs_by_name(path, names)
+
+
+def pairs_by_name(path: Path, names: Iterable[str]) -> Pairs:
+    """Own gene → other gene by a table whose first two columns name them, one-to-one pairs only.
+
+    Which of the two is the own species' shows by ``names``. ScReaderError where the table has
+    fewer than two columns or none of the names.
+    """
+    if _is_ncbi(path):
+        raise ScReaderError(
+            "names genes by GeneID, wanted symbols.",
+            file=path,
+            remedy="Give a table whose first two columns name the genes of the two species.",
+        )
     rows = read_table(read_text(path, str(path)), str(path))
     columns = list(rows[0]) if rows else []
     if len(columns) < 2:

@@ -1,0 +1,49 @@
+"""Of which species the cells are and the embeddings, where the files say so.
+
+CELLxGENE's schema keeps ``organism_ontology_term_id`` (``NCBITaxon:9606``) in obs, since version
+6 in uns.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from screader_lib.cells.expression import Expression
+from screader_lib.errors import ScReaderError
+from screader_lib.exchange.table import Table
+
+KEY = "organism_ontology_term_id"
+PREFIX = "NCBITaxon:"
+
+
+def check_organism(expression: Expression, genes: Table) -> None:
+    """ScReaderError where the cells are of another species than the embedded ``genes``."""
+    cells, embedded = organisms_of(expression), _of_genes(genes)
+    if not cells or not embedded or embedded in cells:
+        return
+    raise ScReaderError(
+        f"its cells are of {' and '.join(sorted(cells))}, the gene embeddings of {embedded}.",
+        file=expression.name,
+        remedy="Use embeddings of this species, or --orthologs.",
+    )
+
+
+def organisms_of(expression: Expression) -> set[str]:
+    """The species that the cells' file names, such as ``NCBITaxon:9606``; none where it is mute."""
+    found: set[Any] = set()
+    if KEY in expression.obs.columns:
+        found = set(np.unique(expression.obs.strings(KEY).astype(str)).tolist())
+    elif expression.facts.get(KEY):
+        found = {expression.facts[KEY]}
+    return {name for name in found if str(name).startswith(PREFIX)}
+
+
+def _of_genes(genes: Table) -> str:
+    """The species of most genes, empty where they do not say."""
+    if "tax_id" not in genes.columns:
+        return ""
+    counts = Counter(number for number in genes.strings("tax_id") if number != "0")
+    return f"{PREFIX}{counts.most_common(1)[0][0]}" if counts else ""

@@ -1,0 +1,136 @@
+"""Matrices whose entries lie in any order give the rows they would give in order."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from scipy import sparse
+from scipy.io import mmwrite
+
+from screader_lib.cells import expression, turning
+from screader_lib.cells.turning import Entries, MatrixMarket, TurnedColumns, TurnedEntries
+from screader_lib.errors import ScReaderError
+
+TABLES = arrays.arrays(np.int32, st.tuples(st.integers(1, 9), st.integers(1, 7)),
+                       elements=st.integers(0, 3))  # fmt: skip
+
+
+class Listed(TurnedEntries):
+    """Entries in a given order, in pieces of a given size."""
+
+    def __init__(self, table: np.ndarray, order: list[int], size: int) -> None:
+        super().__init__(*table.shape, np.dtype(np.int32))
+        cells, genes = np.nonzero(table)
+        self.entries = Entries(cells[order], genes[order], table[cells, genes][order])
+        self.size = size
+
+    def pieces(self) -> Iterator[Entries]:
+        for start in range(0, len(self.entries.cells), self.size):
+            yield Entries(*(part[start : start + self.size] for part in self.entries))
+
+
+def whole(rows: TurnedEntries) -> np.ndarray:
+    blocks = [rows.read(*span).toarray() for span in rows.spans()]
+    return np.concatenate([np.zeros((0, rows.genes), np.int32), *blocks])
+
+
+@settings(max_examples=80, deadline=None)
+@given(TABLES, st.integers(1, 20), st.integers(1, 9), st.data())
+def test_entries_in_any_order(
+    table: np.ndarray, size: int, values_per_block: int, data: st.DataObject
+) -> None:
+    order = data.draw(st.permutations(range(np.count_nonzero(table))))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(expression, "VALUES_PER_BLOCK", values_per_block)
+        assert np.array_equal(whole(Listed(table, list(order), size)), table)
+
+
+@settings(max_examples=30, deadline=None)
+@given(TABLES, st.integers(1, 5))
+def test_columns(table: np.ndarray, piece: int) -> None:
+    matrix = sparse.csc_matrix(table)
+    with (
+        h5py.File("none", "w", driver="core", backing_store=False) as file,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setattr(turning, "ENTRIES_PER_PIECE", piece)
+        for part in ("data", "indices", "indptr"):
+            file[f"X/{part}"] = getattr(matrix, part)
+        assert np.array_equal(whole(TurnedColumns(file["X"], *table.shape, "x")), table)
+
+
+HEAD = b"%%MatrixMarket matrix coordinate integer general\n"
+
+
+def market(folder: Path, content: bytes, cells: int = 2, genes: int = 3) -> MatrixMarket:
+    path = folder / "matrix.mtx"
+    path.write_bytes(content)
+    return MatrixMarket(path, cells, genes)
+
+
+def test_written_by_scipy_and_gzipped(tmp_path: Path) -> None:
+    table = np.random.default_rng(0).poisson(1.0, (30, 20))
+    mmwrite(tmp_path / "m.mtx", sparse.coo_matrix(table.T))
+    packed = tmp_path / "m.mtx.gz"
+    packed.write_bytes(gzip.compress((tmp_path / "m.mtx").read_bytes()))
+    for path in (tmp_path / "m.mtx", packed):
+        assert np.array_equal(whole(MatrixMarket(path, 30, 20)), table)
+
+
+def test_entries_given_twice_are_added_and_comments_skipped(tmp_path: Path) -> None:
+    body = b"% a remark\n3 2 3\n1 2 4\n3 1 1\n1 2 5\n"
+    assert whole(market(tmp_path, HEAD + body)).tolist() == [[0, 0, 1], [9, 0, 0]]
+
+
+def test_patterns_count_one(tmp_path: Path) -> None:
+    head = b"%%MatrixMarket matrix coordinate pattern general\n"
+    assert whole(market(tmp_path, head + b"3 2 2\n1 2\n3 1\n")).tolist() == [[0, 0, 1], [1, 0, 0]]
+
+
+def test_no_entries(tmp_path: Path) -> None:
+    assert whole(market(tmp_path, HEAD + b"3 2 0\n")).tolist() == [[0, 0, 0], [0, 0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        pytest.param(b"", "no Matrix Market file", id="empty"),
+        pytest.param(b"gene,cell\n", "no Matrix Market file", id="csv"),
+        pytest.param(HEAD + b"5 2 1\n1 1 1\n", "has 5 genes and 2 cells", id="other-size"),
+        pytest.param(HEAD + b"3 2 3\n1 2 4\n", "holds 1 of 3 entries", id="cut"),
+        pytest.param(HEAD + b"3 2 1\n4 1 1\n", "gene is outside", id="gene-outside"),
+        pytest.param(HEAD + b"3 2 1\n1 3 1\n", "cell is outside", id="cell-outside"),
+        pytest.param(HEAD + b"3 2 1\n0 1 1\n", "gene is outside", id="zero"),
+        pytest.param(HEAD + b"3 2 1\na b c\n", "no Matrix Market file", id="words"),
+        pytest.param(HEAD + b"3 2 2\n1 1 1\n2\n", "something other than", id="short-line"),
+        pytest.param(
+            b"%%MatrixMarket matrix array integer general\n3 2\n" + b"1\n" * 6,
+            "wanted coordinate",
+            id="dense",
+        ),
+        pytest.param(
+            b"%%MatrixMarket matrix coordinate complex general\n3 2 1\n1 1 1 1\n",
+            "wanted coordinate",
+            id="complex",
+        ),
+    ],
+)
+def test_wrong_files(tmp_path: Path, content: bytes, told: str) -> None:
+    with pytest.raises(ScReaderError, match=told):
+        whole(market(tmp_path, content))
+
+
+def test_cut_gzip(tmp_path: Path) -> None:
+    path = tmp_path / "m.mtx.gz"
+    lines = b"".join(b"%d 1 1\n" % (1 + number % 3) for number in range(5000))
+    path.write_bytes(gzip.compress(HEAD + b"3 2 5000\n" + lines)[:-30])
+    with pytest.raises(ScReaderError, match="no Matrix Market file"):
+        whole(MatrixMarket(path, 2, 3))
