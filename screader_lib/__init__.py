@@ -10,6 +10,7 @@ Rooms, in the order imports may point (each may use those before it):
 - ``offline``       whether there is a network;
 - ``genes``         gene texts and their embeddings;
 - ``cells``         expression matrices to ranked, weighted gene sequences;
+- ``preparation``   raw counts to clean, clustered, labelled cells;
 - ``reader``        the frozen LLM, its trained parts, the controls, the measures;
 - ``figures``       plots and the report.
 """

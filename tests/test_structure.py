@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "command_line": BASE | {"exchange"},
     "genes": BASE | {"exchange"},
     "cells": BASE | {"exchange", "genes"},
+    "preparation": BASE | {"exchange", "genes", "cells"},
     "reader": BASE | {"exchange", "genes", "cells"},
     "figures": BASE | {"exchange", "genes", "cells"},
     "demo": BASE | {"exchange"},
@@ -37,12 +38,14 @@ EXECUTABLES = [
     "fetch-descriptions",
     "embed-genes",
     "build-cells",
+    "prepare-cells",
     "train-reader",
     "predict",
     "plot",
     "screader",
 ]
 HEAVY = [
+    "scanpy",
     "torch",
     "transformers",
     "anndata",

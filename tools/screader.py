@@ -8,6 +8,7 @@ SUBCOMMANDS = {
     "fetch-descriptions": "Gene names to one text per gene.",
     "embed-genes": "Gene texts to one vector per gene.",
     "build-cells": "Expression matrix to ranked, weighted gene sequences.",
+    "prepare-cells": "Raw counts to clean, clustered, labelled cells.",
     "train-reader": "Labelled cells to a trained reader.",
     "predict": "Cells and a reader to cell types.",
     "plot": "Pictures and the report.",

@@ -15,7 +15,7 @@ from screader_lib.exchange.table import Categorical, Column, Table, strings
 
 ONTOLOGY_COLUMNS = ("cell_type_ontology_term_id", "cell_ontology_id")
 DONOR_COLUMNS = ("donor_id", "donor")
-UNKNOWN_LABELS = {"", "nan", "none", "unknown"}
+UNKNOWN_LABELS = {"", "nan", "none", "unknown", "ambiguous"}
 RESERVED = ("label", "label_ontology_id", "donor", "total_counts", "genes_in_sequence", "id")
 
 

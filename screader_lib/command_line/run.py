@@ -135,6 +135,17 @@ class Run:
         with writing.create(kind, self.destination(output), made) as file:
             yield file
 
+    def record(self, inputs: Mapping[str, Path]) -> dict[str, Any]:
+        """What makes an output that is no exchange file: tool, version, parameters, inputs."""
+        from dataclasses import asdict
+
+        from screader_lib.exchange import provenance
+
+        records = {
+            role: {"schema": "", "sha256": self._sha256(path)} for role, path in inputs.items()
+        }
+        return asdict(provenance.make(self.tool, self.parameters, records, []).record)
+
     def destination(self, output: str | None) -> str:
         """Where the output goes: a file, or standard output unless that is a terminal."""
         if output not in (None, STANDARD):

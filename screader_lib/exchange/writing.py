@@ -137,7 +137,7 @@ def create(kind: str, destination: str | Path, provenance: Provenance) -> Iterat
     """
     schema = load(kind)
     with replacing(destination) as temporary:
-        with _opened(temporary) as file:
+        with new_file(temporary) as file:
             file.attrs[ROOT_KIND] = schema.name
             file.attrs[ROOT_VERSION] = schema.version
             yield file
@@ -149,8 +149,8 @@ def create(kind: str, destination: str | Path, provenance: Provenance) -> Iterat
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[h5py.File]:
-    """A new HDF5 file; after a failed write it stays open, since closing it crashes HDF5."""
+def new_file(path: Path) -> Iterator[h5py.File]:
+    """A new HDF5 file to fill; after a failed write it stays open: closing it crashes HDF5."""
     file = h5py.File(path, "w", locking=False)
     try:
         yield file

@@ -1,0 +1,134 @@
+"""From counts to clusters, on scanpy: the steps of the paper, with Seurat's defaults.
+
+Log-normalisation to 10,000 counts, variable genes (Seurat's vst), scaling to unit variance clipped
+at 10, PCA, neighbours, UMAP, Leiden clusters. The scaled matrix is never made dense: genes are
+divided by their standard deviation, PCA takes off the mean implicitly, and the clip of x − mean at
+10 standard deviations is one of x.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from screader_lib.errors import ScReaderError
+from screader_lib.reporting import SILENT, Reporter
+
+if TYPE_CHECKING:
+    import anndata
+    import pandas
+    from scipy.sparse import csr_matrix
+
+TARGET_SUM = 1e4
+CLIP = 10.0  # standard deviations
+FEWEST_CELLS = 20
+LOG = "log_normalised"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Numbers of variable genes, components and neighbours; the clusters' resolution."""
+
+    variable_genes: int = 2000
+    components: int = 10
+    neighbours: int = 20
+    resolution: float = 0.5
+    seed: int = 0
+
+
+def cluster(data: anndata.AnnData, settings: Settings, reporter: Reporter = SILENT) -> None:
+    """Add to counts: layer ``log_normalised``, obsm ``X_pca`` and ``X_umap``, obs ``cluster``.
+
+    Clusters are named "1", "2", … from the largest. ScReaderError for too few cells or genes.
+    """
+    if data.n_obs < FEWEST_CELLS or data.n_vars <= settings.components:
+        raise ScReaderError(
+            f"{data.n_obs:,} cells and {data.n_vars:,} genes are too few to cluster.",
+            remedy=f"Wanted are {FEWEST_CELLS} cells and more genes than --components.",
+        )
+    import scanpy
+
+    scanpy.settings.verbosity = 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        _add_logs(data)
+        _choose_genes(data, settings)
+        _reduce(data, settings)
+        reporter.detail("neighbours, UMAP and clusters.")
+        scanpy.pp.neighbors(
+            data,
+            n_neighbors=min(settings.neighbours, data.n_obs - 1),
+            use_rep="X_pca",
+            random_state=settings.seed,
+        )
+        scanpy.tl.umap(data, random_state=settings.seed)
+        scanpy.tl.leiden(
+            data,
+            resolution=settings.resolution,
+            key_added="cluster",
+            random_state=settings.seed,
+            flavor="igraph",
+            n_iterations=-1,
+            directed=False,
+        )
+    data.obs["cluster"] = _by_size(data.obs["cluster"].cat.codes.to_numpy())
+    number = len(data.obs["cluster"].cat.categories)
+    reporter.say(f"{number} clusters at resolution {settings.resolution:g}.")
+
+
+def _by_size(codes: np.ndarray) -> pandas.Categorical:
+    """Clusters named "1", "2", … from the largest; of equals the one of the first cell first."""
+    import pandas
+
+    old, first, sizes = np.unique(codes, return_index=True, return_counts=True)
+    order = np.lexsort((first, -sizes))
+    place = np.empty(old.max() + 1, np.int64)
+    place[old[order]] = np.arange(len(old))
+    names = [str(number + 1) for number in range(len(old))]
+    return pandas.Categorical.from_codes(place[codes], names)
+
+
+def _add_logs(data: anndata.AnnData) -> None:
+    totals = np.asarray(data.X.sum(1), np.float64).ravel()
+    logs = data.X.copy()
+    scale = TARGET_SUM / np.maximum(totals, 1)
+    logs.data = np.log1p(logs.data * np.repeat(scale, np.diff(logs.indptr))).astype(np.float32)
+    data.layers[LOG] = logs
+
+
+def _choose_genes(data: anndata.AnnData, settings: Settings) -> None:
+    import scanpy
+
+    number = min(settings.variable_genes, data.n_vars)
+    try:
+        scanpy.pp.highly_variable_genes(data, flavor="seurat_v3", n_top_genes=number)
+    except ValueError as error:  # the loess fit of few or uniform genes
+        raise ScReaderError(f"variable genes cannot be chosen ({error}).") from error
+
+
+def _reduce(data: anndata.AnnData, settings: Settings) -> None:
+    import scanpy
+
+    genes = np.flatnonzero(data.var["highly_variable"].to_numpy())
+    scaled = _scaled(data.layers[LOG][:, genes])
+    most = min(settings.components, min(scaled.shape) - 1)
+    data.obsm["X_pca"] = scanpy.pp.pca(
+        scaled, n_comps=most, zero_center=True, random_state=settings.seed
+    ).astype(np.float32)
+
+
+def _scaled(logs: csr_matrix) -> csr_matrix:
+    """Values over their gene's standard deviation, clipped as (x − mean) / deviation would be."""
+    logs = logs.astype(np.float64)
+    mean = np.asarray(logs.mean(0)).ravel()
+    square = np.asarray(logs.multiply(logs).mean(0)).ravel()
+    cells = logs.shape[0]
+    deviation = np.sqrt(np.maximum(square - mean**2, 0) * cells / max(1, cells - 1))
+    deviation[deviation == 0] = 1
+    logs.data = np.minimum(
+        logs.data / deviation[logs.indices], (CLIP + mean / deviation)[logs.indices]
+    )
+    return logs
