@@ -3,8 +3,11 @@
 - ``choices``      the values that options may take;
 - ``expression``   what every source of expression offers;
 - ``formats``      which format a path is;
-- ``h5ad``, ``tenx``, ``loom``  the sources; ``turning``, matrices that lie gene by gene;
+- ``h5ad``, ``zarr_store``, ``tenx``, ``loom``  the sources; ``annotated`` and ``frames``, what the
+  first two share; ``turning``, matrices that lie gene by gene;
 - ``parallel``     blocks by several threads, in order;
+- ``inputs``       which cells of which files; ``query``, conditions on their columns;
+- ``renaming``     genes by another column or by orthologs; ``organisms``, of which species;
 - ``matching``     the input's genes onto the embedded genes;
 - ``values``       counts or log-normalised? back to normalised values;
 - ``statistics``   medians and variances of genes over cells;

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 NO_GENE = -1
 SIXTEEN_BITS = 0xFFFF
+MOST_FILLING = 4  # times the values
 
 
 @dataclass(frozen=True)
@@ -111,19 +112,27 @@ def sequences(
 def _ranked(score: np.ndarray, genes: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """Order of the values: by cell, then falling ``score``, then rising gene.
 
-    Scores are positive float32, whose bits sort as they do; cell, inverted score and the gene's
-    place in the cell make one number, and numbers are sorted fast.
+    Scores are positive float32, whose bits sort as they do; inverted score and the gene's place in
+    the cell make one number, and numbers are sorted fast: cell by cell in a filled-up table, or,
+    where few long cells would blow that up, all at once behind the number of their cell.
     """
-    cells = np.repeat(np.arange(len(lengths), dtype=np.uint64), lengths)
-    if max(len(lengths), int(lengths.max(initial=0))) > SIXTEEN_BITS:
+    longest = int(lengths.max(initial=0))
+    if max(len(lengths), longest) > SIXTEEN_BITS:
+        cells = np.repeat(np.arange(len(lengths)), lengths)
         return np.lexsort((genes, -score, cells))
-    starts = np.cumsum(lengths) - lengths
-    place = np.arange(len(score), dtype=np.int64) - np.repeat(starts, lengths)
-    keys = cells << np.uint64(48)
+    first = np.repeat(np.cumsum(lengths) - lengths, lengths)
+    keys = (np.arange(len(score)) - first).astype(np.uint64)
     keys |= (~score.view(np.uint32)).astype(np.uint64) << np.uint64(16)
-    keys |= place.astype(np.uint64)
-    keys.sort()
-    return (keys & np.uint64(SIXTEEN_BITS)).astype(np.int64) + np.repeat(starts, lengths)
+    if len(lengths) * longest <= MOST_FILLING * len(score):
+        filled = np.arange(longest) < lengths[:, None]
+        table = np.full(filled.shape, np.iinfo(np.uint64).max, np.uint64)
+        table[filled] = keys
+        table.sort(axis=1)
+        keys = table[filled]
+    else:
+        keys |= np.repeat(np.arange(len(lengths), dtype=np.uint64), lengths) << np.uint64(48)
+        keys.sort()
+    return (keys & np.uint64(SIXTEEN_BITS)).astype(np.int64) + first
 
 
 def _weights(kind: str, values: np.ndarray, ratios: np.ndarray, rank: np.ndarray) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -85,27 +84,26 @@ class GeneStatistics:
         """
         place = np.full(len(self.detected), -1, np.int32)
         place[picked] = np.arange(len(picked), dtype=np.int32)
-        keys = np.concatenate([np.empty(0, np.uint64), *self._keys(place)])
-        keys.sort()
-        counts = self.detected[picked]
-        ends = np.cumsum(counts)
-        seen = np.flatnonzero(counts)
-        starts, counts = (ends - counts)[seen], counts[seen]
-        low, high = (
-            (keys[starts + middle] & np.uint64(0xFFFFFFFF)).astype(np.uint32).view(np.float32)
-            for middle in ((counts - 1) // 2, counts // 2)
-        )
+        values, places = self._of(place)
+        order = np.argsort(places, kind="stable")
+        values = values[order]
+        counts = np.bincount(places, minlength=len(picked))
+        stops = np.cumsum(counts)
         result = np.zeros(len(picked), np.float32)
-        result[seen] = (low + high) / 2
+        for gene in np.flatnonzero(counts):
+            result[gene] = np.median(values[stops[gene] - counts[gene] : stops[gene]])
         return result
 
-    def _keys(self, place: np.ndarray) -> Iterator[np.ndarray]:
-        """Gene and bits of each wanted value as one number: positive floats sort as their bits."""
-        for values, genes in self._values:
-            places = place[genes]
-            wanted = np.flatnonzero(places >= 0)
-            bits = values[wanted].view(np.uint32)
-            yield places[wanted].astype(np.uint64) << np.uint64(32) | bits
+    def _of(self, place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The values of genes that have a place, and their places, small numbers if they fit."""
+        kind = np.uint16 if len(place) <= np.iinfo(np.uint16).max else np.int32
+        values, places = [np.empty(0, np.float32)], [np.empty(0, kind)]
+        for some, genes in self._values:
+            found = place[genes]
+            wanted = np.flatnonzero(found >= 0)
+            values.append(some[wanted])
+            places.append(found[wanted].astype(kind))
+        return np.concatenate(values), np.concatenate(places)
 
     def excess_variances(self) -> np.ndarray:
         """How much more each gene varies than genes of its mean do, float64 (genes,).

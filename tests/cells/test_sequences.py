@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy import sparse
 
+from screader_lib.cells import sequences as ways
 from screader_lib.cells.choices import RANKINGS, WEIGHTS
 from screader_lib.cells.sequences import Construction, mapped, sequences
 from screader_lib.cells.statistics import GeneStatistics, sampled_cells, sums_of
@@ -57,6 +58,21 @@ def test_equals_reference(table: np.ndarray, rank_by: str, weight: str, k: int) 
         assert index[: len(wanted)].tolist() == [gene for gene, _ in wanted]
         assert weight_row[: len(wanted)] == pytest.approx([w for _, w in wanted], rel=1e-5)
         assert (index[len(wanted) :] == -1).all() and (weight_row[len(wanted) :] == 0).all()
+
+
+@pytest.mark.parametrize("filling", [0, 4, 10**6])
+@settings(max_examples=40, deadline=None)
+@given(table=COUNTS)
+def test_every_way_to_sort_gives_the_same(filling: int, table: np.ndarray) -> None:
+    values, _ = normalised(sparse.csr_matrix(table), "counts")
+    score, lengths = values.data, np.diff(values.indptr)
+    cells = np.repeat(np.arange(len(lengths)), lengths)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ways, "MOST_FILLING", filling)
+        order = ways._ranked(score, values.indices, lengths)
+        assert order.tolist() == np.lexsort((values.indices, -score, cells)).tolist()
+        patch.setattr(ways, "SIXTEEN_BITS", 0)
+        assert ways._ranked(score, values.indices, lengths).tolist() == order.tolist()
 
 
 @settings(max_examples=60, deadline=None)

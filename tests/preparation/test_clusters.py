@@ -1,0 +1,127 @@
+"""Scaling, clusters and markers against obvious computations."""
+
+from __future__ import annotations
+
+import anndata
+import numpy as np
+import pandas
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from scipy import sparse
+
+from screader_lib.errors import ScReaderError
+from screader_lib.preparation.cluster_markers import Criteria, find_markers
+from screader_lib.preparation.clustering import CLIP, LOG, Settings, _by_size, _scaled, cluster
+
+CELLS, GENES = 150, 300
+
+
+def types() -> np.ndarray:
+    """Three types of 75, 45 and 30 cells, mixed."""
+    return np.random.default_rng(5).permutation(np.repeat([0, 1, 2], [75, 45, 30]))
+
+
+def counts(seed: int = 0) -> anndata.AnnData:
+    """Twenty genes mark each type."""
+    random = np.random.default_rng(seed)
+    rate = np.tile(random.gamma(1.0, 1.0, GENES), (CELLS, 1))
+    for kind in range(3):
+        rows = np.flatnonzero(types() == kind)
+        rate[np.ix_(rows, np.arange(20 * kind, 20 * kind + 20))] += 6
+    values = sparse.csr_matrix(random.poisson(rate).astype(np.float32))
+    names = [f"GENE{number:03}" for number in range(GENES)]
+    cells = [f"cell{number:03}" for number in range(CELLS)]
+    return anndata.AnnData(values, pandas.DataFrame(index=cells), pandas.DataFrame(index=names))
+
+
+@pytest.fixture(scope="module")
+def clustered() -> anndata.AnnData:
+    data = counts()
+    cluster(data, Settings(variable_genes=100))
+    return data
+
+
+def test_clusters_are_the_types_from_the_largest(clustered: anndata.AnnData) -> None:
+    table = pandas.crosstab(types(), clustered.obs["cluster"].to_numpy())
+    assert table.to_numpy().tolist() == np.diag([75, 45, 30]).tolist()
+    assert table.columns.tolist() == ["1", "2", "3"]
+
+
+def test_same_seed_same_clusters(clustered: anndata.AnnData) -> None:
+    again = counts()
+    cluster(again, Settings(variable_genes=100))
+    assert again.obs["cluster"].tolist() == clustered.obs["cluster"].tolist()
+    assert np.array_equal(again.obsm["X_umap"], clustered.obsm["X_umap"])
+    assert np.array_equal(again.obsm["X_pca"], clustered.obsm["X_pca"])
+
+
+def test_counts_stay_counts(clustered: anndata.AnnData) -> None:
+    assert (clustered.X != counts().X).nnz == 0
+    logs = clustered.layers[LOG].toarray()
+    assert np.expm1(logs).sum(1) == pytest.approx(np.full(CELLS, 1e4), rel=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(10, 300), (150, 8)])
+def test_too_little_to_cluster(shape: tuple[int, int]) -> None:
+    with pytest.raises(ScReaderError, match="too few to cluster"):
+        cluster(counts()[: shape[0], : shape[1]].copy(), Settings())
+
+
+@settings(max_examples=50, deadline=None)
+@given(arrays.arrays(np.float64, (12, 4), elements=st.floats(0, 9, width=16)))
+def test_scaling_is_that_of_the_dense_matrix(values: np.ndarray) -> None:
+    values[:, 3] = 0
+    values[0, 3] = 5  # one cell far above the others
+    deviation = values.std(0, ddof=1)
+    wanted = (values - values.mean(0)) / np.where(deviation > 1e-6, deviation, 1)
+    scaled = _scaled(sparse.csr_matrix(values)).toarray()
+    usable = deviation > 1e-6
+    mean = values.mean(0) / np.where(usable, deviation, 1)
+    assert (scaled - mean)[:, usable] == pytest.approx(
+        np.minimum(wanted, CLIP)[:, usable], abs=1e-6
+    )
+
+
+def test_scaling_clips_what_lies_far_out() -> None:
+    values = np.zeros((400, 1))
+    values[0] = 5
+    scaled = _scaled(sparse.csr_matrix(values)).toarray()
+    mean = values.mean() / values.std(ddof=1)
+    assert scaled[0, 0] - mean == pytest.approx(CLIP)
+
+
+def test_names_by_size() -> None:
+    named = _by_size(np.array([4, 4, 0, 2, 2, 2, 0]))
+    assert list(named) == ["2", "2", "3", "1", "1", "1", "3"]
+
+
+def test_markers_are_those_of_the_type(clustered: anndata.AnnData) -> None:
+    found = find_markers(clustered, Criteria())
+    for kind, name in enumerate("123"):
+        own = {f"GENE{number:03}" for number in range(20 * kind, 20 * kind + 20)}
+        assert own <= {marker.gene for marker in found[name]}
+        assert {marker.gene for marker in found[name][:15]} <= own
+
+
+def test_markers_keep_to_the_criteria_and_their_definition(clustered: anndata.AnnData) -> None:
+    criteria = Criteria(fold_change=0.8, share=0.6)
+    normal = np.expm1(clustered.layers[LOG].toarray().astype(np.float64))
+    for name, markers in find_markers(clustered, criteria).items():
+        inside = (clustered.obs["cluster"] == name).to_numpy()
+        changes = [marker.fold_change for marker in markers]
+        assert changes == sorted(changes, reverse=True) and min(changes) > 0.8
+        for marker in markers[:5]:
+            column = normal[:, clustered.var_names.get_loc(marker.gene)]
+            change = np.log2(column[inside].mean() + 1) - np.log2(column[~inside].mean() + 1)
+            assert marker.fold_change == pytest.approx(change)
+            assert marker.share_inside == pytest.approx((column[inside] > 0).mean())
+            assert marker.share_outside == pytest.approx((column[~inside] > 0).mean())
+            assert marker.share_inside >= 0.6 and marker.p < 0.05
+
+
+def test_one_cluster_has_no_markers(clustered: anndata.AnnData) -> None:
+    alone = clustered[clustered.obs["cluster"] == "1"].copy()
+    alone.obs["cluster"] = alone.obs["cluster"].cat.remove_unused_categories()
+    assert find_markers(alone, Criteria()) == {"1": []}

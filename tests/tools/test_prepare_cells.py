@@ -1,0 +1,153 @@
+"""``prepare-cells`` as its users type it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import anndata
+import numpy as np
+import pytest
+from small_files import fail, succeed, write_embeddings
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "preparation"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "genes"))
+
+from real_data import real
+from test_clusters import CELLS, GENES, counts, types
+
+SMALL = ("--min-genes", 10, "--variable-genes", 100)
+NAMES = ("alpha", "beta", "delta")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("prepare")
+    data = counts()
+    data.obs["donor"] = ["d1", "d2"] * (CELLS // 2)
+    data.write_h5ad(folder / "x.h5ad")
+    rows = [
+        f"{NAMES[number // 20]},GENE{number:03},CL:000000{number // 20}" for number in range(60)
+    ]
+    (folder / "m.csv").write_text("cell_type,gene,ontology_id\n" + "\n".join(rows) + "\n")
+    succeed("prepare-cells", folder / "x.h5ad", "--markers", folder / "m.csv", *SMALL,
+            "--evidence", folder / "e.tsv", "-o", folder / "p.h5ad")  # fmt: skip
+    return folder
+
+
+def test_output(folder: Path) -> None:
+    made = anndata.read_h5ad(folder / "p.h5ad")
+    assert made.obs["label"].tolist() == [NAMES[kind] for kind in types()]
+    assert set(made.obs["label_status"]) == {"assigned"}
+    assert set(made.obs["label_ontology_id"]) == {"CL:0000000", "CL:0000001", "CL:0000002"}
+    assert made.obs["donor"].tolist()[:2] == ["d1", "d2"]
+    assert made.obsm["X_pca"].shape == (CELLS, 10) and made.obsm["X_umap"].shape == (CELLS, 2)
+    assert int(made.var["highly_variable"].sum()) == 100
+    assert (made.X != counts().X).nnz == 0
+    assert (folder / "e.tsv").read_text() == made.uns["prepare_cells"]["evidence"]
+    assert '"tool": "prepare-cells"' in made.uns["prepare_cells"]["record"]
+    assert str(folder) not in made.uns["prepare_cells"]["record"]
+
+
+def test_same_bytes_again(folder: Path, tmp_path: Path) -> None:
+    words = [folder / "x.h5ad", "--markers", folder / "m.csv", *SMALL]
+    succeed("prepare-cells", *words, "-o", tmp_path / "p.h5ad")
+    assert (tmp_path / "p.h5ad").read_bytes() == (folder / "p.h5ad").read_bytes()
+
+
+def test_build_cells_takes_it(folder: Path, tmp_path: Path) -> None:
+    names = [f"GENE{number:03}" for number in range(GENES)]
+    write_embeddings(tmp_path / "e.h5ad", names)
+    words = ["-e", tmp_path / "e.h5ad", "--label", "label", "-o", tmp_path / "c.h5ad"]
+    done = succeed("build-cells", folder / "p.h5ad", *words)
+    assert "values are taken as counts" in done.stderr
+    assert anndata.read_h5ad(tmp_path / "c.h5ad").obs["label"].value_counts().to_dict() == {
+        "alpha": 75,
+        "beta": 45,
+        "delta": 30,
+    }
+
+
+def test_a_persons_word(folder: Path, tmp_path: Path) -> None:
+    edited = (folder / "e.tsv").read_text().replace("delta\tCL:0000002", "epsilon\t")
+    (tmp_path / "e.tsv").write_text(edited)
+    words = [folder / "x.h5ad", "--markers", folder / "m.csv", *SMALL]
+    succeed("prepare-cells", *words, "--labels", tmp_path / "e.tsv", "-o", tmp_path / "p.h5ad")
+    made = anndata.read_h5ad(tmp_path / "p.h5ad").obs
+    assert set(made["label"]) == {"alpha", "beta", "epsilon"}
+    assert set(made.loc[made["label"] == "epsilon", "label_status"]) == {"corrected"}
+
+
+def test_without_markers_clusters_only(folder: Path, tmp_path: Path) -> None:
+    done = succeed("prepare-cells", folder / "x.h5ad", *SMALL, "-o", tmp_path / "p.h5ad")
+    assert "no labels: give --markers or --labels" in done.stderr
+    made = anndata.read_h5ad(tmp_path / "p.h5ad").obs
+    assert set(made["label"]) == {"unknown"} and made["cluster"].nunique() == 3
+
+
+def test_quality_control_is_told(folder: Path, tmp_path: Path) -> None:
+    data = counts()
+    data.X[:5] = 0
+    data.write_h5ad(tmp_path / "x.h5ad")
+    done = succeed("prepare-cells", tmp_path / "x.h5ad", *SMALL, "-o", tmp_path / "p.h5ad")
+    assert "5 cells have fewer than 10 genes" in done.stderr
+    assert "145 of 150 cells" in done.stderr
+    assert anndata.read_h5ad(tmp_path / "p.h5ad").n_obs == 145
+
+
+def as_log(folder: Path) -> list[object]:
+    data = counts()
+    data.X = data.X.log1p()
+    data.write_h5ad(folder / "x.h5ad")
+    return []
+
+
+def as_scaled(folder: Path) -> list[object]:
+    data = counts()
+    data.X = data.X.toarray() - 1
+    data.write_h5ad(folder / "x.h5ad")
+    return []
+
+
+def as_few(folder: Path) -> list[object]:
+    counts()[:12].copy().write_h5ad(folder / "x.h5ad")
+    return []
+
+
+def as_usual(*words: object) -> object:
+    def write(folder: Path) -> list[object]:
+        counts().write_h5ad(folder / "x.h5ad")
+        return list(words)
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("write", "told"),
+    [
+        pytest.param(as_log, "log-normalised, wanted counts", id="log"),
+        pytest.param(as_scaled, "negative values", id="scaled"),
+        pytest.param(as_few, "too few to cluster", id="few"),
+        pytest.param(as_usual("--min-genes", 9999), "passes quality control", id="none-left"),
+        pytest.param(as_usual("--markers", "none.csv"), "none.csv", id="no-markers"),
+        pytest.param(as_usual("--labels", "none.csv"), "none.csv", id="no-labels"),
+        pytest.param(as_usual("--layer", "counts"), "no matrix layers/counts", id="no-layer"),
+    ],
+)
+def test_refused(tmp_path: Path, write: object, told: str) -> None:
+    words = write(tmp_path)  # type: ignore[operator]
+    line = fail("prepare-cells", tmp_path / "x.h5ad", *SMALL, *words, "-o", tmp_path / "p.h5ad",
+                "--evidence", tmp_path / "e.tsv")  # fmt: skip
+    assert told in line
+    assert not (tmp_path / "p.h5ad").exists() and not (tmp_path / "e.tsv").exists()
+
+
+@pytest.mark.slow
+def test_real_cells_blind_to_their_labels(tmp_path: Path) -> None:
+    words = [real("baron_human.h5ad"), "--markers", real("PanglaoDB_markers_27_Mar_2020.tsv.gz")]
+    succeed("prepare-cells", *words, "--tissue", "Pancreas", "-o", tmp_path / "p.h5ad")
+    obs = anndata.read_h5ad(tmp_path / "p.h5ad").obs
+    for published, label in (("beta", "Beta cells"), ("alpha", "Alpha cells"),
+                             ("ductal", "Ductal cells"), ("acinar", "Acinar cells")):  # fmt: skip
+        called = obs.loc[obs["cell_type1"] == published, "label"]
+        assert np.mean(called == label) > 0.8
