@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import os
 import tempfile
+import threading
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -50,6 +51,8 @@ class TurnedEntries(ABC):
         self.cells = cells
         self.genes = genes
         self.entry = np.dtype([("cell", "<i4"), ("gene", "<i4"), ("value", dtype)])
+        self._dealt: IO[bytes] | None = None
+        self._lock = threading.Lock()
 
     @abstractmethod
     def pieces(self) -> Iterator[Entries]:
@@ -67,9 +70,15 @@ class TurnedEntries(ABC):
         """Bounds of the blocks."""
         return row_spans(self.row_ends)
 
-    @cached_property
+    @property
     def _buckets(self) -> IO[bytes]:
-        """The entries on disk, those of a span together."""
+        """The entries on disk, those of a span together; dealt out by the first who asks."""
+        with self._lock:
+            if self._dealt is None:
+                self._dealt = self._deal()
+            return self._dealt
+
+    def _deal(self) -> IO[bytes]:
         starts = np.array([start for start, _ in self.spans()], np.int64)
         places = self.row_ends[starts].copy()
         file = _unnamed_file()
