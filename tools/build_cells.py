@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from screader_lib.cells.choices import RANKINGS, SELECTIONS, VALUE_KINDS, WEIGHTS
 from screader_lib.command_line.options import FilePath, output_option
 from screader_lib.command_line.run import Run
 from screader_lib.command_line.tool import tool
+from screader_tools.build_cells_files import Files, embeddings_of, known_of
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from screader_lib.cells.expression import Expression
-    from screader_lib.cells.vocabulary import Embeddings, Known
-    from screader_lib.exchange.opening import ExchangeFile
-    from screader_lib.exchange.table import Table
+FROM_LIKE = ("select", "variable_genes", "genes_per_cell", "rank_by", "weight", "medians")
 
 
 @tool(
@@ -171,8 +165,8 @@ def main(
     from screader_lib.cells.vocabulary import with_medians
 
     run.destination(output)
-    if like is not None and medians is not None:
-        raise click.UsageError("--medians: --like brings its own.", run.context)
+    if like is not None:
+        _check_like(run.context)
     columns = Columns(label, label_ontology, donor)
     construction = Construction(select, variable_genes, genes_per_cell, rank_by, weight)
     with ExitStack() as stack:
@@ -181,18 +175,18 @@ def main(
         listed = None if cells is None else tuple(read_list(files.path("cells", cells), cells))
         choice = Choice(listed, cells or "", query, drop_labels, min_cells_per_label)
         chosen = chosen_cells(sources, choice, columns, run.reporter)
-        table = _embeddings(files.open("embeddings", embeddings, "gene-embeddings"))
+        table = embeddings_of(files.open("embeddings", embeddings, "gene-embeddings"))
         known = None
         if like is not None:
-            known = _known(files.open("like", like, "cells", "reader"))
+            known = known_of(files.open("like", like, "cells", "reader"))
             construction = known.construction
-        files.check_species(sources, table.genes, orthologs)
+        files.check_species(sources, chosen, table.genes, orthologs)
         parts = [
             make_part(source, table.genes, wanted, values, min_mapped, run.reporter)
             for source, wanted in zip(sources, chosen, strict=True)
         ]
         builder = CellBuilder(parts, table, construction, threads=threads, reporter=run.reporter)
-        vocabulary = known.vocabulary(table) if known else builder.learn_vocabulary()
+        vocabulary = known.vocabulary(table) if known else builder.learn_vocabulary(min_mapped)
         if medians is not None:
             path = files.path("medians", medians)
             vocabulary, lacking = with_medians(vocabulary, table, path, medians)
@@ -201,86 +195,10 @@ def main(
         builder.write(file, vocabulary, columns)
 
 
-class Files:
-    """The files that a run reads, open until ``stack`` ends; ``inputs`` for the provenance."""
-
-    def __init__(self, run: Run, stack: ExitStack) -> None:
-        self.run = run
-        self.stack = stack
-        self.inputs: dict[str, ExchangeFile | Path] = {}
-
-    def path(self, role: str, name: str) -> Path:
-        """A file to read by seeking."""
-        path = self.stack.enter_context(self.run.path(name))
-        self.inputs[role] = path
-        return path
-
-    def open(self, role: str, name: str, *kinds: str) -> ExchangeFile:
-        """An exchange file of one of ``kinds``."""
-        opened = self.stack.enter_context(self.run.open(name, *kinds))
-        self.inputs[role] = opened
-        return opened
-
-    def expression(
-        self, names: Sequence[str], layer: str | None, gene_column: str | None
-    ) -> list[Expression]:
-        """The sources of expression; hashing them begins."""
-        from screader_lib.cells.formats import open_expression
-
-        sources = []
-        for number, name in enumerate(names):
-            path = self.path(f"expression_{number}" if number else "expression", name)
-            shown = "standard input" if name == "-" else name
-            opened = open_expression(
-                path, shown, layer=layer, gene_column=gene_column, reporter=self.run.reporter
-            )
-            sources.append(self.stack.enter_context(opened))
-            self.run.hash_ahead(path)
-        return sources
-
-    def check_species(
-        self, sources: Sequence[Expression], genes: Table, orthologs: str | None
-    ) -> None:
-        """The sources are of the embeddings' species, or get the names of their orthologs."""
-        from screader_lib.cells.organisms import check_organism
-        from screader_lib.cells.renaming import by_orthologs
-        from screader_lib.genes.filling.orthologs import pairs_by_name
-
-        if orthologs is None:
-            for source in sources:
-                check_organism(source, genes)
-            return
-        table = self.path("orthologs", orthologs)
-        for source in sources:
-            pairs = pairs_by_name(table, source.genes.index)
-            source.genes = by_orthologs(source, pairs, self.run.reporter)
-
-
-def _embeddings(opened: ExchangeFile) -> Embeddings:
-    from screader_lib.cells.vocabulary import Embeddings
-    from screader_lib.exchange import encoding
-
-    uns = opened.file["uns"]
-    identity = {
-        "model": encoding.read_text(uns, "model"),
-        "provider": encoding.read_text(uns, "provider"),
-        "dim": int(uns["dim"][()]),
-        "sha256": opened.sha256,
-    }
-    genes = encoding.read_table(opened.file["obs"])
-    return Embeddings(opened.name, genes, opened.file["X"], identity)
-
-
-def _known(opened: ExchangeFile) -> Known:
-    from screader_lib.cells.sequences import Construction
-    from screader_lib.cells.vocabulary import Known
-    from screader_lib.exchange import encoding
-
-    file = opened.file
-    if opened.kind == "reader":
-        group, content = file["genes"], encoding.read_json(file, "construction")
-    else:
-        group, content = file["var"], encoding.read_json(file["uns"], "construction")
-    construction = Construction.from_json(content, opened.name)
-    ids = encoding.read_strings(group["id"])
-    return Known(opened.name, ids, group["median"][()], construction)
+def _check_like(context: click.Context) -> None:
+    """UsageError where an option is given that --like decides."""
+    for option in context.command.params:
+        source = context.get_parameter_source(option.name or "")
+        if option.name in FROM_LIKE and source is not ParameterSource.DEFAULT:
+            hint = option.get_error_hint(context)
+            raise click.UsageError(f"{hint}: --like brings its own.", context)

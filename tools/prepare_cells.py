@@ -132,7 +132,7 @@ def main(
                 path, shown, layer=layer, gene_column=gene_column, reporter=run.reporter
             )
         )
-        data = quality.kept(load_counts(source), limits, run.reporter)
+        data = quality.kept(load_counts(source, run.reporter), limits, run.reporter)
         clustering.cluster(data, settings, run.reporter)
         found = cluster_markers.find_markers(data, criteria)
         sizes = data.obs["cluster"].value_counts().to_dict()

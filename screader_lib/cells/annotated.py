@@ -31,6 +31,8 @@ class AnnotatedMatrix(Expression):
 
     def __init__(self, root: Any, name: str, layer: str | None = None) -> None:
         self.name = name
+        raw = root.get("raw")  # an empty array where there is none
+        self.has_raw = hasattr(raw, "keys") and "X" in raw
         self.matrix, frame = _matrix_of(root, name, layer)
         self.obs = table_of(root["obs"], name)
         self.genes = table_of(frame, name)

@@ -37,10 +37,22 @@ class Columns:
                 raise _no_column(column, obs, name)
         ontology, donor = self.ontology, self.donor
         if ontology is None and self.label is not None:
-            ontology = next((key for key in ONTOLOGY_COLUMNS if key in obs.columns), None)
+            ontology = _ontology_of(self.label, obs)
         if donor is None:
             donor = next((key for key in DONOR_COLUMNS if key in obs.columns), None)
         return Columns(self.label, ontology, donor)
+
+
+def _ontology_of(label: str, obs: Table) -> str | None:
+    """A usual column of ids, if each label has one id: else they are ids of something else."""
+    for key in ONTOLOGY_COLUMNS:
+        if key in obs.columns:
+            names, ids = known_labels(obs.strings(label)), known_labels(obs.strings(key))
+            both = (names.codes >= 0) & (ids.codes >= 0)
+            pairs = np.unique(np.stack([names.codes[both], ids.codes[both]], 1), axis=0)
+            if len(np.unique(pairs[:, 0])) == len(pairs):
+                return key
+    return None
 
 
 def _no_column(column: str, obs: Table, name: str) -> ScReaderError:
@@ -64,7 +76,7 @@ def annotated(obs: Table, columns: Columns) -> Table:
     if columns.label is not None:
         result.columns["label"] = known_labels(obs.strings(columns.label))
     if columns.ontology is not None:
-        result.columns["label_ontology_id"] = Categorical.of(obs.strings(columns.ontology))
+        result.columns["label_ontology_id"] = known_labels(obs.strings(columns.ontology))
     if columns.donor is not None:
         result.columns["donor"] = Categorical.of(obs.strings(columns.donor))
     taken = {columns.label: "label", columns.ontology: "label_ontology_id", columns.donor: "donor"}

@@ -20,7 +20,7 @@ from screader_lib.cells.statistics import GeneStatistics, GeneSums, sampled_cell
 from screader_lib.cells.vocabulary import Embeddings, Vocabulary
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import chunks, encoding
-from screader_lib.exchange.table import Table
+from screader_lib.exchange.table import Categorical, Table
 from screader_lib.reporting import SILENT, Reporter
 
 CHUNK = (64, 512)  # cells × genes: a random cell is in few and small chunks
@@ -29,12 +29,16 @@ Result = TypeVar("Result")
 
 
 class Sequences(NamedTuple):
-    """Gene indices and weights (cells, width), totals and lengths (cells,) of a block."""
+    """Gene indices and weights (cells, width), totals and lengths (cells,) of a block.
+
+    ``held`` is the sum of all normalised values that these genes have.
+    """
 
     genes: np.ndarray
     weights: np.ndarray
     totals: np.ndarray
     lengths: np.ndarray
+    held: float
 
 
 class CellBuilder:
@@ -61,8 +65,12 @@ class CellBuilder:
         """What messages call the input."""
         return self.parts[0].expression.name if len(self.parts) == 1 else "the inputs"
 
-    def learn_vocabulary(self) -> Vocabulary:
-        """Choose genes and take medians from the chosen cells, or a sample of them (one pass)."""
+    def learn_vocabulary(self, min_mapped: float = 0.0) -> Vocabulary:
+        """Choose genes and take medians from the chosen cells, or a sample of them (one pass).
+
+        ScReaderError where the embedded genes hold less than ``min_mapped`` of the expression, or
+        none varies.
+        """
         matched = np.unique(np.concatenate([part.rows for part in self.parts]))
         rows = matched[matched != ABSENT]
         statistics = GeneStatistics(len(rows))
@@ -74,6 +82,13 @@ class CellBuilder:
             matched_total += float(sums.values.sum(dtype=np.float64))
         share = matched_total / max(everything, 1e-9)
         self.reporter.say(f"these genes hold {share:.1%} of the expression.")
+        if share < min_mapped:
+            raise ScReaderError(
+                f"the genes that have an embedding hold only {share:.1%} of the expression "
+                f"(--min-mapped wants {min_mapped:.0%}).",
+                file=self.name,
+                remedy="Are the embeddings of this species, and is --gene-column right?",
+            )
         picked = np.arange(len(rows))
         if self.construction.select == "variable":
             picked = statistics.most_variable(self.construction.variable_genes)
@@ -81,7 +96,7 @@ class CellBuilder:
                 raise ScReaderError(
                     "no gene varies between its cells.",
                     file=self.name,
-                    remedy="Use --select all.",
+                    remedy="Give more cells, --like, or --select all.",
                 )
         return Vocabulary(rows[picked], statistics.medians(picked))
 
@@ -124,6 +139,7 @@ class CellBuilder:
         if not any((place != ABSENT).any() for place in wanted):
             raise ScReaderError("none of its genes is wanted.", file=self.name)
         obs = annotated(self.obs, columns.found_in(self.obs, self.name))
+        self._tell_of(obs)
         totals, lengths = np.zeros(len(obs), np.float32), np.zeros(len(obs), np.int32)
         obs.columns |= {"total_counts": totals, "genes_in_sequence": lengths}
         encoding.begin_anndata(file, obs, self._var(vocabulary))
@@ -133,6 +149,15 @@ class CellBuilder:
         file["obs/total_counts"][...] = totals
         file["obs/genes_in_sequence"][...] = lengths
         self._report(lengths)
+
+    def _tell_of(self, obs: Table) -> None:
+        """What was mended in the cells' names, and what their labels lack."""
+        renamed = int((obs.index != self.obs.index).sum())
+        if renamed:
+            self.reporter.say(f"{renamed:,} cell names come again and get -1, -2, …")
+        label = obs.columns.get("label")
+        if isinstance(label, Categorical) and (label.codes < 0).all():
+            self.reporter.warn("no cell has a label.")
 
     def _write_sequences(
         self,
@@ -147,11 +172,13 @@ class CellBuilder:
         def work(block: Block) -> Sequences:
             index, weight = sequences(block.values, vocabulary.medians, self.construction)
             most = np.minimum(np.diff(block.values.indptr), width)
-            return Sequences(index.astype(index_type), weight, block.totals, most)
+            held = float(block.values.data.sum(dtype=np.float64))
+            return Sequences(index.astype(index_type), weight, block.totals, most, held)
 
         shape = (len(lengths), width)
         index_type = np.int16 if len(vocabulary.rows) <= SIXTEEN_BIT_GENES else np.int32
         weight_type = np.float16 if self.construction.weight == "none" else np.float32
+        held = expressed = 0.0
         everyone, start = np.ones(len(lengths), bool), 0
         with ThreadPoolExecutor(self.threads) as pool:
 
@@ -164,11 +191,15 @@ class CellBuilder:
             for block in self._blocks("Writing cells", everyone, vocabulary.rows, work):
                 stop = start + len(block.totals)
                 totals[start:stop], lengths[start:stop] = block.totals, block.lengths
+                held += block.held
+                expressed += np.count_nonzero(block.totals) * value_scale.TARGET_SUM
                 index.add(block.genes)
                 weight.add(block.weights)
                 start = stop
             index.finish()
             weight.finish()
+        share = held / max(expressed, 1e-9)
+        self.reporter.say(f"the {len(vocabulary.rows):,} genes of the sequences hold {share:.1%}.")
 
     def _var(self, vocabulary: Vocabulary) -> Table:
         genes = self.embeddings.genes.take(vocabulary.rows)

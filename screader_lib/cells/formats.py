@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import h5py
 
+from screader_lib.cells.annotated import AnnotatedMatrix
 from screader_lib.cells.expression import Expression
 from screader_lib.cells.h5ad import H5adExpression
 from screader_lib.cells.loom import LoomExpression
@@ -37,11 +39,7 @@ def open_expression(
     """
     with ExitStack() as stack:
         if path.is_dir():
-            source: Expression = (
-                ZarrExpression(path, name, layer)
-                if is_zarr(path)
-                else TenxMtxExpression(path, name)
-            )
+            source: Expression = _from_folder(path, name, layer, reporter)
         else:
             file = stack.enter_context(safety.open_checked(path, name=name, strict=False))
             source = _from_hdf5(file, name, layer, reporter)
@@ -50,16 +48,39 @@ def open_expression(
         yield source
 
 
+def _from_folder(path: Path, name: str, layer: str | None, reporter: Reporter) -> Expression:
+    if is_zarr(path):
+        return _counts_first(partial(ZarrExpression, path, name), layer, reporter)
+    _check_one_matrix(layer, name)
+    return TenxMtxExpression(path, name)
+
+
+def _check_one_matrix(layer: str | None, name: str) -> None:
+    if layer is not None:
+        raise ScReaderError(
+            f"has no matrix {layer}: 10x files have one.", file=name, remedy="Leave --layer out."
+        )
+
+
+def _counts_first(
+    make: Callable[[str | None], AnnotatedMatrix], layer: str | None, reporter: Reporter
+) -> Expression:
+    """The layer asked for; where none is, X, or raw if X holds no counts and there is a raw."""
+    source = make(layer)
+    if layer is None and source.has_raw and not _has_counts(source):
+        reporter.say("X holds no counts, so raw is read; --layer X reads X.")
+        return make("raw")
+    return source
+
+
 def _from_hdf5(file: h5py.File, name: str, layer: str | None, reporter: Reporter) -> Expression:
     if {"matrix", "row_attrs", "col_attrs"} <= set(file):
         return LoomExpression(file, name, layer)
     if _is_tenx(file):
+        _check_one_matrix(layer, name)
         return TenxH5Expression(file, name)
     if {"obs", "var"} <= set(file):
-        if layer is None and "raw/X" in file and "X" in file and not _has_counts(file, name):
-            reporter.say("X holds no counts, so raw is read; --layer X reads X.")
-            layer = "raw"
-        return H5adExpression(file, name, layer)
+        return _counts_first(partial(H5adExpression, file, name), layer, reporter)
     raise ScReaderError(
         "is neither an h5ad nor a 10x h5 nor a loom file.",
         file=name,
@@ -67,9 +88,8 @@ def _from_hdf5(file: h5py.File, name: str, layer: str | None, reporter: Reporter
     )
 
 
-def _has_counts(file: h5py.File, name: str) -> bool:
-    """Whether the first values of X are whole and not negative."""
-    source = H5adExpression(file, name)
+def _has_counts(source: AnnotatedMatrix) -> bool:
+    """Whether the first values are whole and not negative."""
     for start, stop in source.spans():
         values = source.read(start, stop).data
         if values.any():

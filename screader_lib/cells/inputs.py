@@ -78,8 +78,9 @@ def _by_label(
         raise ScReaderError(
             "--drop-labels and --min-cells-per-label need labels.", remedy="Give --label COLUMN."
         )
-    labels = known_labels(obs.strings(columns.label))
-    unknown = [label for label in choice.dropped if label not in labels.categories]
+    written = obs.strings(columns.label)
+    labels = known_labels(written)
+    unknown = sorted(set(choice.dropped) - set(written))
     if unknown:
         known = ", ".join(labels.categories[:12])
         raise ScReaderError(
@@ -92,4 +93,4 @@ def _by_label(
     if rare:
         told = ", ".join(f"{label} ({counts[label]})" for label in rare)
         reporter.say(f"labels with fewer than {choice.fewest:,} cells are left out: {told}.")
-    return ~np.isin(texts.astype(str), np.array([*choice.dropped, *rare], str))
+    return ~np.isin(written.astype(str), np.array([*choice.dropped, *rare], str))

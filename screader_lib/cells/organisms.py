@@ -19,10 +19,10 @@ KEY = "organism_ontology_term_id"
 PREFIX = "NCBITaxon:"
 
 
-def check_organism(expression: Expression, genes: Table) -> None:
-    """ScReaderError where the cells are of another species than the embedded ``genes``."""
-    cells, embedded = organisms_of(expression), _of_genes(genes)
-    if not cells or not embedded or embedded in cells:
+def check_organism(expression: Expression, chosen: np.ndarray, genes: Table) -> None:
+    """ScReaderError where ``chosen`` cells are of another species than the embedded ``genes``."""
+    cells, embedded = organisms_of(expression, chosen), _of_genes(genes)
+    if not embedded or cells <= {embedded}:
         return
     raise ScReaderError(
         f"its cells are of {' and '.join(sorted(cells))}, the gene embeddings of {embedded}.",
@@ -31,11 +31,11 @@ def check_organism(expression: Expression, genes: Table) -> None:
     )
 
 
-def organisms_of(expression: Expression) -> set[str]:
-    """The species that the cells' file names, such as ``NCBITaxon:9606``; none where it is mute."""
+def organisms_of(expression: Expression, chosen: np.ndarray) -> set[str]:
+    """The species of the chosen cells, such as ``NCBITaxon:9606``; none where the file is mute."""
     found: set[Any] = set()
     if KEY in expression.obs.columns:
-        found = set(np.unique(expression.obs.strings(KEY).astype(str)).tolist())
+        found = set(np.unique(expression.obs.strings(KEY)[chosen].astype(str)).tolist())
     elif expression.facts.get(KEY):
         found = {expression.facts[KEY]}
     return {name for name in found if str(name).startswith(PREFIX)}

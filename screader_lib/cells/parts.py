@@ -120,6 +120,9 @@ def _matched(
     reporter.say(
         f"{match.matched:,} of {total:,} genes have an embedding ({ways or 'none'}{named})."
     )
+    shared = match.matched - len(np.unique(match.rows[match.rows != ABSENT]))
+    if shared:
+        reporter.say(f"{shared:,} genes share the embedding of another; their values are added up.")
     if not match.matched or match.matched < min_mapped * total:
         raise ScReaderError(
             f"only {match.matched:,} of {total:,} genes have an embedding "

@@ -19,7 +19,7 @@ import numpy as np
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.table import Categorical, Table
 
-QUOTED = re.compile(r"`([^`]+)`")
+QUOTED = re.compile(r"""'[^']*'|"[^"]*"|`([^`]+)`""")  # only the last is a name
 COMPARISONS: dict[type, Callable[[Any, Any], Any]] = {
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
@@ -40,6 +40,8 @@ def cells_where(condition: str, cells: Table) -> np.ndarray:
     names: dict[str, str] = {}
 
     def plain(found: re.Match[str]) -> str:
+        if found[1] is None:
+            return found[0]
         name = f"column_{len(names)}_"
         names[name] = found[1]
         return name

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 TARGET_SUM = 1e4
+LARGEST = 1e12
 LARGEST_LOG = 20.0  # log1p of counts per ten thousand stays below 9.3
 
 
@@ -24,6 +25,12 @@ def check_values(values: np.ndarray, name: str) -> None:
     if not (np.isfinite(lowest) and np.isfinite(highest)):
         raise ScReaderError(
             "its matrix holds NaN or infinite values.", file=name, remedy="Use the raw counts."
+        )
+    if highest > LARGEST:
+        raise ScReaderError(
+            f"its matrix holds values above {LARGEST:g}, which are no counts.",
+            file=name,
+            remedy="Use the raw counts.",
         )
     if lowest < 0:
         raise ScReaderError(

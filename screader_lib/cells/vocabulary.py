@@ -45,7 +45,10 @@ def with_medians(
     """
     names, medians = _read_medians(path, shown)
     rows = match_genes(strings(names), embeddings.genes).rows
-    by_row = {int(row): value for row, value in zip(rows, medians, strict=True) if row != ABSENT}
+    by_row: dict[int, float] = {}
+    for name, row, value in zip(names, rows, medians, strict=True):
+        if row != ABSENT and by_row.setdefault(int(row), value) != value:
+            raise ScReaderError(f"gives {name!r} two medians.", file=shown)
     found = np.array([by_row.get(int(row), 0) for row in vocabulary.rows], np.float32)
     lacking = int((found == 0).sum())
     if lacking == len(found):

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from screader_lib.cells.annotated import AnnotatedMatrix
+from screader_lib.cells.organisms import KEY
 from screader_lib.errors import ScReaderError
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ class ZarrExpression(AnnotatedMatrix):
                 if part not in root:
                     raise ScReaderError(f"has no {part}, so it is no AnnData.", file=name)
             super().__init__(root, name, layer)
+            uns: Any = root.get("uns", {})
+            self.facts = {KEY: str(uns[KEY][()])} if KEY in uns else {}
 
     def read(self, start: int, stop: int) -> csr_matrix:
         with _damage_in_words(self.name):

@@ -41,23 +41,37 @@ class Marker:
 
 
 def find_markers(data: anndata.AnnData, criteria: Criteria) -> dict[str, list[Marker]]:
-    """Per cluster its markers, those of greatest fold change first; a lone cluster has none."""
+    """Per cluster its markers, those of greatest fold change first.
+
+    A lone cluster has none, nor has one of a single cell.
+    """
     import scanpy
 
     clusters = list(data.obs["cluster"].cat.categories)
-    if len(clusters) < 2:
+    sizes = data.obs["cluster"].value_counts()
+    tested_clusters = [name for name in clusters if sizes[name] > 1]
+    if len(clusters) < 2 or not tested_clusters:
         return {name: [] for name in clusters}
     changes, inside, outside = _differences(data, clusters)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         scanpy.tl.rank_genes_groups(
-            data, "cluster", method="wilcoxon", layer=LOG, use_raw=False, key_added="_markers"
+            data,
+            "cluster",
+            groups=tested_clusters,
+            method="wilcoxon",
+            layer=LOG,
+            use_raw=False,
+            key_added="_markers",
         )
     tested = data.uns.pop("_markers")
     place = {gene: number for number, gene in enumerate(data.var_names)}
-    found = {}
+    found: dict[str, list[Marker]] = {}
     for row, cluster in enumerate(clusters):
         p = np.ones(data.n_vars)
+        if cluster not in tested_clusters:
+            found[cluster] = []
+            continue
         numbers = [place[gene] for gene in tested["names"][cluster]]
         p[numbers] = tested["pvals_adj"][cluster]
         wanted = (

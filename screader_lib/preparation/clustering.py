@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 TARGET_SUM = 1e4
 CLIP = 10.0  # standard deviations
 FEWEST_CELLS = 20
+FEWEST_MEANS = 10  # different ones, of genes that vary
 LOG = "log_normalised"
 
 
@@ -103,6 +104,10 @@ def _choose_genes(data: anndata.AnnData, settings: Settings) -> None:
     import scanpy
 
     number = min(settings.variable_genes, data.n_vars)
+    mean = np.asarray(data.X.mean(0)).ravel()
+    varies = np.asarray(data.X.multiply(data.X).mean(0)).ravel() - mean**2 > 0
+    if len(np.unique(mean[varies])) < FEWEST_MEANS:  # the loess fit would crash
+        raise ScReaderError("its genes do not differ enough between cells to cluster by.")
     try:
         scanpy.pp.highly_variable_genes(data, flavor="seurat_v3", n_top_genes=number)
     except ValueError as error:  # the loess fit of few or uniform genes

@@ -83,4 +83,6 @@ def corrected(calls: Sequence[Call], path: Path) -> list[Call]:
 def _corrected(call: Call, label: str, ontology_id: str) -> Call:
     if not label or (label, ontology_id) == (call.label, call.ontology_id):
         return call
+    if label != call.label and ontology_id == call.ontology_id:
+        ontology_id = ""  # it was the old label's
     return replace(call, label=label, ontology_id=ontology_id, status="corrected")

@@ -2,8 +2,9 @@
 
 A type's score in a cluster is the sum, over the genes that are markers of both, of the gene's
 fold change (``MOST_CHANGE`` at most) times its weight, over the root of the type's summed squared
-weights. A gene's weight falls with the number of types that it marks, so that what marks many
-tells little. The overlap is tested by the hypergeometric distribution.
+weights and those of a usual type, so that few listed genes are no merit. A gene's weight falls
+with the number of types that it marks, so that what marks many tells little. The overlap is tested
+by the hypergeometric distribution.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from screader_lib.errors import ScReaderError
 from screader_lib.preparation.cluster_markers import Marker
 from screader_lib.preparation.marker_tables import CellType
 
@@ -58,18 +60,37 @@ class Call:
         return 1 - best[1] / best[0] if len(best) > 1 else 1.0
 
 
+@dataclass(frozen=True)
+class Weights:
+    """Weight of each gene; a usual type's summed squared weights; how many genes the data have."""
+
+    of_gene: Mapping[str, float]
+    usual: float
+    genes: int
+
+
 def label_clusters(
     markers: Mapping[str, Sequence[Marker]],
     sizes: Mapping[str, int],
     types: Sequence[CellType],
     genes: Sequence[str],
 ) -> list[Call]:
-    """One call per cluster; ``genes`` are all genes of the data."""
+    """One call per cluster; ``genes`` are all genes of the data.
+
+    ScReaderError where none of them marks any type.
+    """
     present = {gene.upper() for gene in genes}
     counts = Counter(gene for one in types for gene in one.genes & present)
     weights = {gene: 1 / np.sqrt(count) for gene, count in counts.items()}
+    if types and not weights:
+        raise ScReaderError(
+            "none of the marker genes is among the genes of the cells.",
+            remedy="Give symbols with --gene-column, and check --species.",
+        )
+    squares = [sum(weights[gene] ** 2 for gene in one.genes & present) for one in types]
+    usual = float(np.median([square for square in squares if square] or [0.0]))
     return [
-        _call(cluster, sizes[cluster], found, types, weights, len(present))
+        _call(cluster, sizes[cluster], found, types, Weights(weights, usual, len(present)))
         for cluster, found in markers.items()
     ]
 
@@ -79,11 +100,10 @@ def _call(
     cells: int,
     markers: Sequence[Marker],
     types: Sequence[CellType],
-    weights: Mapping[str, float],
-    total: int,
+    weights: Weights,
 ) -> Call:
     scores = sorted(
-        (_score(markers, one, weights, total) for one in types),
+        (_score(markers, one, weights) for one in types),
         key=lambda score: (-score.score, score.cell_type.name),
     )
     kept = tuple(score for score in scores if score.p < MOST_P and len(score.genes) >= FEWEST_GENES)
@@ -96,18 +116,17 @@ def _call(
     return Call(cluster, cells, best.name, best.ontology_id, "assigned", kept, tuple(markers))
 
 
-def _score(
-    markers: Sequence[Marker], one: CellType, weights: Mapping[str, float], total: int
-) -> Score:
+def _score(markers: Sequence[Marker], one: CellType, weights: Weights) -> Score:
     from scipy.stats import hypergeom
 
-    known = [gene for gene in sorted(one.genes) if gene in weights]
+    of = weights.of_gene
+    known = [gene for gene in sorted(one.genes) if gene in of]
     shared = [marker for marker in markers if marker.gene.upper() in one.genes]
     if not known or not shared:
         return Score(one, 0.0, 1.0, ())
-    length = np.sqrt(sum(weights[gene] ** 2 for gene in known))
+    length = np.sqrt(sum(of[gene] ** 2 for gene in known) + weights.usual)
     summed = sum(
-        min(marker.fold_change, MOST_CHANGE) * weights[marker.gene.upper()] for marker in shared
+        min(marker.fold_change, MOST_CHANGE) * of[marker.gene.upper()] for marker in shared
     )
-    p = float(hypergeom.sf(len(shared) - 1, total, len(known), len(markers)))
+    p = float(hypergeom.sf(len(shared) - 1, weights.genes, len(known), len(markers)))
     return Score(one, float(summed / length), p, tuple(marker.gene for marker in shared))

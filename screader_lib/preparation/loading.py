@@ -8,25 +8,42 @@ import numpy as np
 
 from screader_lib.cells.annotation import unique_names
 from screader_lib.cells.expression import Expression
-from screader_lib.cells.values import kind_of
+from screader_lib.cells.renaming import usual_columns
+from screader_lib.cells.values import check_kind, kind_of
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.table import Categorical, Column, Table
+from screader_lib.genes.records import ENSEMBL
+from screader_lib.reporting import SILENT, Reporter
 
 if TYPE_CHECKING:
     import anndata
     import pandas
 
+RESULTS = (
+    "cluster",
+    "label",
+    "label_ontology_id",
+    "label_status",
+    "label_score",
+    "total_counts",
+    "n_genes",
+    "percent_mito",
+)
 
-def load_counts(source: Expression) -> anndata.AnnData:
+
+def load_counts(source: Expression, reporter: Reporter = SILENT) -> anndata.AnnData:
     """All cells of ``source``, CSR float32, with its tables of cells and genes.
 
-    Names of cells and genes are made unique. ScReaderError where the values are no counts.
+    Names of cells and genes are made unique; genes are named by symbol where a column has these.
+    ScReaderError where the values are no counts.
     """
     import anndata
     from scipy.sparse import csr_matrix, vstack
 
     blocks = [source.read(start, stop) for start, stop in source.spans()]
     kind = kind_of(blocks, "auto", source.name)
+    for block in blocks:
+        check_kind(block.data, kind, "auto", source.name)
     if kind != "counts":
         raise ScReaderError(
             "its values are log-normalised, wanted counts.",
@@ -36,7 +53,33 @@ def load_counts(source: Expression) -> anndata.AnnData:
     if not blocks or not len(source.genes):
         raise ScReaderError("holds no cells or no genes.", file=source.name)
     matrix = csr_matrix(vstack(blocks), dtype=np.float32)
-    return anndata.AnnData(matrix, _frame(source.obs), _frame(source.genes))
+    cells, genes = _with_input_names(source.obs), _by_symbol(source.genes, reporter)
+    for what, table in (("cell", cells), ("gene", genes)):
+        doubles = len(table) - len(set(table.index))
+        if doubles:
+            reporter.say(f"{doubles:,} {what} names come again and get -1, -2, …")
+    return anndata.AnnData(matrix, _frame(cells), _frame(genes))
+
+
+def _with_input_names(cells: Table) -> Table:
+    """Columns whose names are wanted for results are kept as ``NAME_input``."""
+    columns = {
+        f"{name}_input" if name in RESULTS else name: column
+        for name, column in cells.columns.items()
+    }
+    return Table(cells.index, columns, cells.index_name)
+
+
+def _by_symbol(genes: Table, reporter: Reporter) -> Table:
+    """The genes by their symbols, where the index holds Ensembl ids and a column the symbols."""
+    if np.mean([bool(ENSEMBL.match(name)) for name in genes.index]) < 0.5:
+        return genes
+    for column in usual_columns(genes):
+        names = genes.strings(column)
+        if np.mean([bool(ENSEMBL.match(name)) for name in names]) < 0.5:
+            reporter.say(f"genes are named by {column}.")
+            return Table(names, {**genes.columns, "ensembl_id": genes.index}, genes.index_name)
+    return genes
 
 
 def _frame(table: Table) -> pandas.DataFrame:
