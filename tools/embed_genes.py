@@ -130,6 +130,8 @@ def main(
     from screader_lib.genes.providers.encoding import Settings
     from screader_lib.genes.providers.openai import Limits
 
+    if dry_run and precomputed is not None:
+        raise click.UsageError("--dry-run: --import sends nothing anyway.", run.context)
     if not dry_run:
         run.destination(output)
     if precomputed is not None:
@@ -151,8 +153,9 @@ def main(
         estimated = cost.estimate(embedder, embeddings.distinct_texts(genes), price)
         if dry_run:
             run.reporter.say(str(estimated))
-            return
         cost.check_cost(estimated, max_cost)
+        if dry_run:
+            return
         made = embeddings.embed(genes, embedder, missing, run.reporter)
         with run.create("gene-embeddings", output, {"descriptions": opened}) as file:
             embeddings.fill(file, made)

@@ -11,8 +11,9 @@ Rules, tried in this order; the first that knows the name decides:
                     (``HLA.A`` for ``HLA-A``);
 6. ``alias``        another symbol of the gene, as written, then but for case or signs;
 7. ``withdrawn``    a symbol of a record that was merged into this gene;
-8. ``suffix``       rules 1 to 7 for the name without a suffix ``.1`` or ``-1``, which
-                    ``make.unique`` adds to doubles.
+8. ``punctuation``  the symbol without a dash that people put into it (``STAT-3`` for ``STAT3``);
+9. ``suffix``       rules 1 to 7 for the name without the suffix ``.1`` that R's ``make.unique``
+                    adds to doubles, rules 1 to 4 without scanpy's ``-1``.
 
 A name that a rule leads to several genes is ``ambiguous``: no gene is chosen.
 """
@@ -29,6 +30,7 @@ from screader_lib.genes.records import ENSEMBL, Gene, without_version
 SUFFIX = re.compile(r"(.+)[.-]\d{1,2}$")
 GENE_ID = re.compile(r"(?:GeneID:|LOC)?([1-9]\d*)$")
 SIGNS = re.compile(r"[^A-Za-z0-9_.]")
+BEFORE_DASH = ("symbol", "ensembl_id", "gene_id", "case", "ambiguous")
 REGION = "biological-region"  # stretches of DNA with names of their own; no genes
 
 
@@ -86,9 +88,13 @@ class Catalog:
         found = self._whole(name)
         if found is not None:
             return found
+        dashless = self.by_folded.get(_folded(name.replace("-", ""))) if "-" in name else None
+        if dashless:
+            return _decided(_official(dashless), "punctuation")
         stem = SUFFIX.match(name)
         found = self._whole(stem[1]) if stem and not ENSEMBL.match(name) else None
-        if found is None:
+        by_dash = stem is not None and name[len(stem[1])] == "-"
+        if found is None or (by_dash and found.how not in BEFORE_DASH):
             return NO_MATCH
         return Match(found.gene, "suffix") if found.gene else found
 

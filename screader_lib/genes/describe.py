@@ -98,7 +98,7 @@ def summary_lines(descriptions: Sequence[Description], repeated: int = 0) -> lis
     """In words: how many genes were matched and how, and how many have no text or summary."""
     total = len(descriptions)
     how = Counter(description.match.how for description in descriptions)
-    matched = sum(description.match.gene is not None for description in descriptions)
+    matched = total - how["none"] - how["ambiguous"]
     ways = ", ".join(
         f"{way.replace('_', ' ')} {count:,}"
         for way, count in how.most_common()

@@ -82,7 +82,7 @@ def unmatched_tsv(descriptions: Iterable[Description]) -> str:
     writer = csv.writer(stream, delimiter="\t", lineterminator="\n")
     writer.writerow(("id", "reason", "candidates"))
     for description in descriptions:
-        if description.match.gene is None:
+        if description.match.how in ("none", "ambiguous"):
             reason = "ambiguous" if description.match.how == "ambiguous" else "unknown"
             writer.writerow((description.name, reason, "|".join(description.match.candidates)))
     return stream.getvalue()

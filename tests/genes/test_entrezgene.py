@@ -80,3 +80,12 @@ def test_summaries_of_another_form_are_errors(field: str) -> None:
 
 def test_xml_is_escaped_by_the_fake() -> None:
     assert "&amp;" in to_xml(INS.__class__("A", "1", full_name="a & b"))
+
+
+@pytest.mark.parametrize("part", ["Entrezgene_summary", "Gene-ref_desc", "OrgName_lineage"])
+def test_a_part_by_another_name_is_no_missing_part(part: str) -> None:
+    body = records([INS]).body
+    assert part.encode() in body
+    renamed = body.replace(part.encode(), part.replace("_", "_new-").encode())
+    with pytest.raises(BadAnswer, match="its schema has changed"):
+        parse_records(renamed)

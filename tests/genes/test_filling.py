@@ -13,7 +13,7 @@ from real_data import real
 
 from screader_lib.errors import ScReaderError
 from screader_lib.genes.catalog import Catalog
-from screader_lib.genes.describe import describe
+from screader_lib.genes.describe import describe, summary_lines
 from screader_lib.genes.filling.fill import Filling, fill
 from screader_lib.genes.filling.generated import Writer, fill_from_model
 from screader_lib.genes.filling.orthologs import fill_from_orthologs, read_pairs
@@ -23,6 +23,7 @@ from screader_lib.genes.records import Gene
 from screader_lib.genes.services.cache import Cache
 from screader_lib.genes.sources.choice import Places, make_sources
 from screader_lib.genes.sources.source import Source
+from screader_lib.genes.tables import unmatched_tsv
 from screader_lib.genes.texts import DEFAULT_FIELDS
 
 MOUSE, HUMAN = organism_of("mouse"), organism_of("human")
@@ -152,3 +153,19 @@ def test_what_filling_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
             fill(MICE, filling, organism, places, (), DEFAULT_FIELDS)
     with pytest.raises(ScReaderError, match="names no gene"):
         Writer("m", "Tell me something")
+
+
+def test_a_text_of_the_users_own_stays_theirs(tmp_path: Path) -> None:
+    own = Gene("Ins2", "16334", text="Mine.", source="user", tax_id=10090)
+    (tmp_path / "t").write_text("mouse,human\nIns2,INS\n")
+    pairs = read_pairs(tmp_path / "t", MOUSE, HUMAN, ["Ins2"])
+    (done,) = fill_from_orthologs(describe(["Ins2"], [Known(own)]), pairs, [Known(INS)])
+    assert (done.text, done.source) == ("Mine.", "user")
+
+
+def test_names_that_a_model_describes_stay_unmatched(tmp_path: Path) -> None:
+    with serving(chat) as server:
+        done = filled(server, tmp_path)
+    told = summary_lines(done)
+    assert told[0].startswith("2 of 3 genes matched")
+    assert unmatched_tsv(done).splitlines()[1].startswith("Gm1\tunknown")

@@ -124,3 +124,15 @@ def test_packaged_model_knows_what_is_alike() -> None:
     assert one.shape == (384,)
     assert one @ like > one @ other + 0.1
     assert np.isclose(np.linalg.norm(one), 1, atol=1e-3)
+
+
+@pytest.mark.parametrize(("asked", "longest"), [(None, 256), (8, 8), (999, 256)])
+def test_texts_are_cut_where_the_user_or_the_model_says(asked: int | None, longest: int) -> None:
+    from screader_lib.genes.providers.packaged import model_folder
+    from screader_lib.genes.providers.sentences import read_settings
+
+    try:
+        folder = str(model_folder())
+    except ScReaderError as error:
+        pytest.skip(str(error))
+    assert read_settings(folder, Settings(longest=asked)).longest == longest

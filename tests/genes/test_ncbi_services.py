@@ -225,3 +225,23 @@ def test_damaged_cache_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"not a database at all" * 100)
     with pytest.raises(ScReaderError, match="cannot be used as a cache"):
         Cache(tmp_path / "a")
+
+
+def test_spellings_of_one_name_are_each_remembered(tmp_path: Path) -> None:
+    with serving(FakeDatasets()) as server:
+        describe(["INS", "ins"], [source(Datasets, server, tmp_path)])
+        server.requests.clear()
+        (found,) = describe(["INS"], [source(Datasets, server, tmp_path)])
+        assert found.gene.gene_id == "3630" and not server.requests
+
+
+def test_a_record_that_was_lost_is_asked_for_again(tmp_path: Path) -> None:
+    with serving(FakeEutils()) as server:
+        answer = server.answer
+        server.answer = lambda request: (
+            records([]) if request.path.endswith("efetch.fcgi") else answer(request)
+        )
+        describe(["INS"], [source(Eutils, server, tmp_path)])
+        server.answer = answer
+        (found,) = describe(["INS"], [source(Eutils, server, tmp_path)])
+        assert found.gene.expression

@@ -112,7 +112,7 @@ def test_refused_key_is_not_shown() -> None:
 def test_openai_itself_needs_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY")
     with pytest.raises(ScReaderError, match="OPENAI_API_KEY is not set"):
-        OpenAIEmbeddings()
+        OpenAIEmbeddings().embed(TEXTS, SILENT)
 
 
 def test_second_run_sends_only_what_is_new(tmp_path: Path) -> None:
@@ -194,3 +194,15 @@ def test_attempts_keep_to_the_rate_too() -> None:
 def test_without_a_network_nothing_is_tried() -> None:
     with pytest.raises(ScReaderError, match="SCREADER_OFFLINE is set"):
         OpenAIEmbeddings(limits=FAST).embed(TEXTS, SILENT)
+
+
+def test_two_servers_with_a_model_of_one_name_share_no_vectors(tmp_path: Path) -> None:
+    with serving(embeddings_server) as one, serving(embeddings_server) as other:
+        for server in (one, other):
+            Remembering(provider(server), Cache(tmp_path / "e")).embed(TEXTS, SILENT)
+            assert sent_texts(server.requests) == TEXTS
+
+
+def test_an_estimate_needs_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY")
+    assert estimate(OpenAIEmbeddings(), TEXTS, None).new == len(TEXTS)

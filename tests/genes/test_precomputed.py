@@ -169,3 +169,44 @@ def test_vectors_on_their_own() -> None:
     made = on_their_own(Precomputed(NAMES, VECTORS), "theirs")
     assert made.genes.strings("symbol").tolist() == ["INS", "HLA-A", ""]
     assert made.genes.strings("ensembl_id").tolist() == ["", "", "ENSG00000115263"]
+
+
+def genes_named(*rows: tuple[str, str]) -> Table:
+    names = strings(symbol for symbol, _ in rows)
+    blank = strings("" for _ in rows)
+    columns: dict[str, Any] = {"symbol": names, "gene_id": blank, "ensembl_id": blank}
+    columns |= {"aliases": strings(aliases for _, aliases in rows), "text_sha256": blank}
+    columns["source"] = Categorical.of(["ncbi"] * len(rows))
+    return Table(names, columns)
+
+
+@pytest.mark.parametrize(
+    ("genes", "known"),
+    [
+        pytest.param([("DAO", ""), ("AOC1", "DAO|ABP1")], ["DAO"], id="another gene's symbol"),
+        pytest.param([("AOC1", "ABP1|DAO")], ["AOC1"], id="nobody else's"),
+        pytest.param([("A", "DAO"), ("B", "DAO"), ("C", "")], [], id="two claim it"),
+    ],
+)
+def test_aliases_take_no_vector_of_another(genes: list[tuple[str, str]], known: list[str]) -> None:
+    found = Precomputed(("DAO", "OTHER"), np.ones((2, 3), np.float32))
+    if not known:
+        with pytest.raises(ScReaderError, match="none of the genes"):
+            of_genes(genes_named(*genes), found, "m", "zero")
+        return
+    made = of_genes(genes_named(*genes), found, "m", "drop")
+    assert made.genes.index.tolist() == known
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"gene,a\nINS," + b"1" * 200_000 + b"\n", id="long field"),
+        pytest.param(b"\x80\x04K\x01.", id="a number"),
+        pytest.param(b"PK\x03\x04nothing", id="cut npz"),
+    ],
+)
+def test_odd_files_are_one_line(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "x").write_bytes(content)
+    with pytest.raises(ScReaderError, match="x: "):
+        read_precomputed(tmp_path / "x")

@@ -164,3 +164,19 @@ def test_import_for_descriptions_and_on_its_own(tmp_path: Path, descriptions: Pa
     assert run("screader", "validate", output, home=tmp_path).returncode == 0
     piped = run(TOOL, "--import", "-", home=tmp_path, stdin=b"\x80\x05cut")
     assert piped.returncode == 1 and b"error: standard input: is" in piped.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "told"),
+    [
+        (["--provider", "openai"], 0, "4 to embed"),
+        (["--provider", "openai", "--max-cost", "0"], 1, "more than --max-cost"),
+        (["--import", "x.csv"], 2, "--import sends nothing"),
+    ],
+)
+def test_dry_runs(
+    tmp_path: Path, descriptions: Path, words: list[str], status: int, told: str
+) -> None:
+    done = run(TOOL, descriptions, "--dry-run", *words, "-o", tmp_path / "e", home=tmp_path)
+    assert (done.returncode, (tmp_path / "e").exists()) == (status, False)
+    assert told in done.stderr.decode()

@@ -105,7 +105,9 @@ def fill_from_orthologs(
     wanted = {
         description.name: other
         for description in descriptions
-        if description.match.gene is not None and not description.gene.summary
+        if description.match.gene is not None
+        and not description.gene.summary
+        and not description.gene.text
         for other in [_ortholog(description, pairs)]
         if other
     }

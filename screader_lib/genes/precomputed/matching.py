@@ -24,16 +24,22 @@ def of_genes(
 ) -> Embeddings:
     """The precomputed vectors of ``genes`` (obs of descriptions), with the policy for the rest.
 
-    A gene is looked for by the name it was asked for, symbol, GeneID, Ensembl id and aliases.
+    A gene is looked for by the name it was asked for, symbol, GeneID and Ensembl id, and then by
+    aliases that name no vector of another of the genes.
     ScReaderError where none is found, or with ``error`` where one is not.
     """
     catalog = Catalog(Gene(name) for name in precomputed.names)
     place = {name: row for row, name in enumerate(precomputed.names)}
     versions = {without_version(name): name for name in precomputed.names if ENSEMBL.match(name)}
     columns = [genes.strings(name) for name in ("id", "symbol", "gene_id", "ensembl_id", "aliases")]
-    rows = np.array(
-        [_row(_ways(*facts), catalog, place, versions) for facts in zip(*columns, strict=True)]
-    )
+    facts = list(zip(*columns, strict=True))
+    rows = np.array([_row(_ways(*one[:-1]), catalog, place, versions) for one in facts])
+    by_alias = _by_alias(rows, [one[-1].split("|") for one in facts], place)
+    if by_alias:
+        reporter.say(f"{len(by_alias):,} genes get the vector of an alias, such as "
+                     f"{genes.index[min(by_alias)]!r}.")  # fmt: skip
+    for gene, row in by_alias.items():
+        rows[gene] = row
     known = rows >= 0
     reporter.say(f"{int(known.sum()):,} of {len(genes):,} genes have a precomputed vector.")
     if not known.any():
@@ -60,8 +66,25 @@ def _marked(genes: Table, known: np.ndarray) -> Table:
 
 
 def _ways(*facts: str) -> list[str]:
-    """The names of a gene, best first; the last of ``facts`` are its aliases."""
-    return [name for name in (*facts[:-1], *facts[-1].split("|")) if name]
+    """The names of a gene, best first, without its aliases."""
+    return [name for name in facts if name]
+
+
+def _by_alias(
+    rows: np.ndarray, aliases: Sequence[Sequence[str]], place: Mapping[str, int]
+) -> dict[int, int]:
+    """Gene → vector, for genes without one whose alias names a vector that no one else claims."""
+    taken = set(rows[rows >= 0].tolist())
+    claims: dict[int, set[int]] = {}
+    for gene in np.flatnonzero(rows < 0).tolist():
+        for alias in aliases[gene]:
+            if alias in place and place[alias] not in taken:
+                claims.setdefault(place[alias], set()).add(gene)
+    found: dict[int, int] = {}
+    for row, genes in claims.items():
+        if len(genes) == 1:
+            found.setdefault(next(iter(genes)), row)
+    return found
 
 
 def _row(

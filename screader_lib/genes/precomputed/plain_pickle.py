@@ -36,5 +36,5 @@ def read_plain(path: Path, shown: str) -> Any:
             remedy="Only a dict from gene to list of numbers is read.",
         ) from None
     except (EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError,
-            UnicodeDecodeError, MemoryError, OverflowError) as error:  # fmt: skip
+            UnicodeDecodeError, MemoryError, OverflowError, RecursionError) as error:  # fmt: skip
         raise ScReaderError(f"is no sound pickle ({type(error).__name__}).", file=shown) from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,21 @@ from screader_lib.exchange.opening import kind_of
 from screader_lib.genes.lists import read_text
 from screader_lib.genes.precomputed.plain_pickle import read_plain
 
-NAME_KEYS = ("genes", "names", "symbols", "gene", "symbol", "index", "id")
+NAME_KEYS = (
+    "genes",
+    "names",
+    "symbols",
+    "gene",
+    "symbol",
+    "index",
+    "id",
+    "gene_name",
+    "gene_symbol",
+    "gene_id",
+    "ensembl_id",
+    "feature_name",
+)
+UNREADABLE = (ValueError, KeyError, TypeError, AssertionError, csv.Error, OverflowError)
 VECTOR_KEYS = ("vectors", "embeddings", "embedding", "X")
 MOST_PICKLED = 1 << 34
 
@@ -45,17 +59,25 @@ def read_precomputed(path: Path, shown: str | None = None) -> Precomputed:
         head = stream.read(8)
     if not head:
         raise ScReaderError("is empty, wanted embeddings.", file=shown)
+    try:
+        return _checked(_reader_of(head)(path, shown), shown)
+    except UNREADABLE as error:
+        raise ScReaderError(
+            f"cannot be read as embeddings ({' '.join(str(error).split())[:120]}).",
+            file=shown,
+            remedy="Wanted are names of genes and one vector of numbers for each.",
+        ) from error
+
+
+def _reader_of(head: bytes) -> Callable[[Path, str], Precomputed]:
+    """What reads a file that begins so."""
     if head == safety.SIGNATURE:
-        found = _from_h5ad(path, shown)
-    elif head.startswith(b"PK"):
-        found = _from_npz(path, shown)
-    elif head.startswith(b"PAR1"):
-        found = _from_parquet(path, shown)
-    elif head.startswith((b"\x80", b"(d", b"}")):
-        found = _from_pickle(path, shown)
-    else:
-        found = _from_text(path, shown)
-    return _checked(found, shown)
+        return _from_h5ad
+    if head.startswith(b"PK"):
+        return _from_npz
+    if head.startswith(b"PAR1"):
+        return _from_parquet
+    return _from_pickle if head.startswith((b"\x80", b"(d", b"}")) else _from_text
 
 
 def _checked(found: Precomputed, shown: str) -> Precomputed:

@@ -75,7 +75,8 @@ class OpenAIEmbeddings(Embedder):
 
     @property
     def identity(self) -> tuple[str, ...]:
-        return (self.provider, self.model, str(self.dimensions or ""))
+        elsewhere = () if self.server.url == URL else (self.server.url,)
+        return (self.provider, self.model, str(self.dimensions or ""), *elsewhere)
 
     def embed(
         self, texts: Sequence[str], reporter: Reporter, keep: Keep | None = None

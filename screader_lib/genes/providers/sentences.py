@@ -74,6 +74,7 @@ def read_settings(model: str, settings: Settings) -> Settings:
     text = _config(model, "sentence_bert_config.json") or {}
     prompts = _config(model, "config_sentence_transformers.json") or {}
     prompt = (prompts.get("prompts") or {}).get(prompts.get("default_prompt_name") or "", "")
+    limits = [limit for limit in (text.get("max_seq_length"), settings.longest) if limit]
     pooling_folder = next(
         (step["path"] for step in modules if str(step["type"]).endswith("Pooling")), None
     )
@@ -81,7 +82,7 @@ def read_settings(model: str, settings: Settings) -> Settings:
         settings,
         pooling="mean" if pooling_folder is None else _pooling(model, pooling_folder),
         normalize="Normalize" in steps,
-        longest=text.get("max_seq_length") or settings.longest,
+        longest=min(limits) if limits else None,
         lower=bool(text.get("do_lower_case")),
         prefix=prompt,
     )

@@ -33,8 +33,7 @@ ROUNDS = 3  # of an answer that is not what was asked for
 class OpenAIServer:
     """Asks ``service`` at ``url``; the key is read from OPENAI_API_KEY and shown nowhere.
 
-    Every attempt keeps to ``pace``. ScReaderError where OpenAI itself is asked without a key;
-    ``own`` is the option that names another server.
+    Every attempt keeps to ``pace``. ``own`` is the option that names another server.
     """
 
     service: str
@@ -49,6 +48,9 @@ class OpenAIServer:
     def __post_init__(self) -> None:
         self.url = checked_url(self.url)
         self.key = keys.secret_of(keys.OPENAI)
+
+    def check_key(self) -> None:
+        """ScReaderError where OpenAI itself is asked and there is no key."""
         if not self.key and self.url == URL:
             raise ScReaderError(
                 f"OpenAI needs a key, and {keys.OPENAI} is not set.",
@@ -61,6 +63,7 @@ class OpenAIServer:
         ``parse`` raises BadAnswer for an answer that is not what was asked for. ScReaderError in
         one line where no attempt brings a good answer.
         """
+        self.check_key()
         check_allowed(self.url)
         why = ""
         for attempt in range(ROUNDS):

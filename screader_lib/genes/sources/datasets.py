@@ -6,7 +6,7 @@ expression and no lineage. About 5 requests a second are allowed, 10 with a key.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from screader_lib.genes.catalog import GENE_ID, Catalog
@@ -88,7 +88,9 @@ class Datasets(Source):
 
     def _answers(self, questions: Sequence[str]) -> dict[str, list[Gene]]:
         kind = questions[0].partition(":")[0]
-        asked = {question.partition(":")[2].lower(): question for question in questions}
+        asked: dict[str, list[str]] = {}
+        for question in questions:  # the service answers in its own case
+            asked.setdefault(question.partition(":")[2].lower(), []).append(question)
         values = [question.partition(":")[2] for question in questions]
         body: dict[str, Any] = {"page_size": PAGE}
         if kind == "id":
@@ -99,11 +101,12 @@ class Datasets(Source):
         answers: dict[str, list[Gene]] = {question: [] for question in questions}
         for gene, queries in self._reports(body, asked):
             for query in queries:
-                answers[asked[query]].append(gene)
+                for question in asked[query]:
+                    answers[question].append(gene)
         return answers
 
     def _reports(
-        self, body: dict[str, Any], asked: Mapping[str, str]
+        self, body: dict[str, Any], asked: Collection[str]
     ) -> list[tuple[Gene, list[str]]]:
         found: list[tuple[Gene, list[str]]] = []
         token = ""
@@ -118,7 +121,7 @@ class Datasets(Source):
 
 
 def parse_page(
-    answer: Any, asked: Mapping[str, str], organism: Organism
+    answer: Any, asked: Collection[str], organism: Organism
 ) -> tuple[list[tuple[Gene, list[str]]], str]:
     """Genes with the questions (in lower case) they answer, and the token of the next page.
 

@@ -15,6 +15,19 @@ RECORD = "Entrezgene"
 TRACK = "Entrezgene_track-info/Gene-track"
 REFERENCE = "Entrezgene_gene/Gene-ref"
 ORGANISM = "Entrezgene_source/BioSource/BioSource_org/Org-ref"
+PARTS_OF_RECORD = """track-info type source gene prot rna summary location gene-source locus
+properties refgene homology comments unique-keys xtra-index-terms xtra-properties xtra-iq
+non-unique-keys"""
+# NCBI's NCBI_Entrezgene.mod.dtd, NCBI_Gene.mod.dtd, NCBI_Organism.mod.dtd
+KNOWN_PARTS = {
+    ".": frozenset(PARTS_OF_RECORD.split()),
+    REFERENCE: frozenset(
+        ("locus", "allele", "desc", "maploc", "pseudo", "db", "syn", "locus-tag", "formal-name")
+    ),
+    f"{ORGANISM}/Org-ref_orgname/OrgName": frozenset(
+        ("name", "attrib", "mod", "lineage", "gcode", "mgcode", "div", "pgcode")
+    ),
+}
 
 
 def parse_records(body: bytes) -> list[Gene]:
@@ -44,7 +57,17 @@ def _records(body: bytes) -> Iterator[Gene]:
             root.clear()
 
 
+def _check_known(record: ElementTree.Element) -> None:
+    """BadAnswer where a record has parts that no one knew: optional ones may hide among them."""
+    for path, known in KNOWN_PARTS.items():
+        parent = record if path == "." else record.find(path)
+        for child in parent if parent is not None else ():
+            if child.tag.rpartition("_")[2] not in known:
+                raise BadAnswer(f"a record with {child.tag}: its schema has changed")
+
+
 def _gene(record: ElementTree.Element) -> Gene:
+    _check_known(record)
     return Gene(
         symbol=_symbol(record),
         gene_id=_needed(record, f"{TRACK}/Gene-track_geneid"),

@@ -143,11 +143,17 @@ class Eutils(Source):
                 some = missing[start : start + RECORDS_PER_REQUEST]
                 form = self._form({"id": ",".join(some), "retmode": "xml"})
                 genes = self.client.post("efetch.fcgi", partial(_asked_for, ids=some), form=form)
-                answers = {one: [genes[one]] if one in genes else [] for one in some}
+                # What is missing may be there tomorrow, so only what was found is kept.
+                answers = {one: [genes[one]] for one in some if one in genes}
                 self.records.keep(answers)
                 known.update(answers)
                 advance(len(some))
-        return [gene for one in ids for gene in known[one] if gene.tax_id == self.organism.tax_id]
+        return [
+            gene
+            for one in ids
+            for gene in known.get(one, [])
+            if gene.tax_id == self.organism.tax_id
+        ]
 
     def _form(self, form: Mapping[str, str]) -> dict[str, str]:
         """The form with what NCBI asks every client to send."""
