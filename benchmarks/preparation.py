@@ -1,6 +1,7 @@
 """`prepare-cells` on labelled cells, blind to the labels, and beside Seurat 4.
 
-    python benchmarks/preparation.py baron_human.h5ad PanglaoDB_markers_27_Mar_2020.tsv.gz
+    python benchmarks/preparation.py baron_human.h5ad PanglaoDB_markers_27_Mar_2020.tsv.gz \
+        CellMarker2_Human_Aug.csv
 
 Needs Rscript with Seurat (Debian: r-cran-seurat). Prints tables in Markdown.
 """
@@ -22,9 +23,11 @@ import pandas
 from scipy.io import mmwrite
 from sklearn.metrics import adjusted_rand_score
 
+from screader_lib.preparation.marker_tables import plain_name
+
 LABEL = "cell_type1"
 TISSUES = ("Pancreas", "Immune system", "Vasculature", "Connective tissue")
-RIGHT = {  # what PanglaoDB calls the published types
+RIGHT = {  # what the tables call the published types, but for case, brackets and plural
     "acinar": {"Acinar cells"},
     "activated_stellate": {"Pancreatic stellate cells"},
     "alpha": {"Alpha cells"},
@@ -42,31 +45,39 @@ RIGHT = {  # what PanglaoDB calls the published types
 }
 
 
-def prepare(counts: Path, markers: Path, folder: Path, *more: str) -> tuple[anndata.AnnData, float]:
+def prepare(counts: Path, folder: Path, *more: str) -> tuple[anndata.AnnData, float]:
     """The output of one run, and its seconds."""
     output = folder / "prepared.h5ad"
     command = [str(Path(sys.executable).with_name("prepare-cells")), "-q", str(counts)]
-    command += ["--markers", str(markers), *more, "-o", str(output)]
+    command += [*more, "-o", str(output)]
     begin = time.perf_counter()
     subprocess.run(command, check=True)
     return anndata.read_h5ad(output), time.perf_counter() - begin
 
 
-def labels_table(counts: Path, markers: Path, folder: Path) -> anndata.AnnData:
-    """Labels against the published ones, with one tissue and with four; returns the last."""
-    print("| tissues of the marker table | clusters | ARI with the types | labelled | right, of "
+def labels_table(counts: Path, panglao: Path, cellmarker: Path, folder: Path) -> anndata.AnnData:
+    """Labels against the published ones, by several marker tables; returns the last output."""
+    right_names = {key: {plain_name(name) for name in names} for key, names in RIGHT.items()}
+    tables = {
+        "PanglaoDB, pancreas": ((panglao,), TISSUES[:1]),
+        f"PanglaoDB, {', '.join(TISSUES).lower()}": ((panglao,), TISSUES),
+        "PanglaoDB and CellMarker, pancreas": ((panglao, cellmarker), TISSUES[:1]),
+    }
+    print("| marker tables, tissues | clusters | ARI with the types | labelled | right, of "
           "those labelled | right, of all | seconds |")  # fmt: skip
     print("|---|---|---|---|---|---|---|")
-    for tissues in (TISSUES[:1], TISSUES):
-        words = [word for name in tissues for word in ("--tissue", name)]
-        made, seconds = prepare(counts, markers, folder, *words)
+    for title, (paths, tissues) in tables.items():
+        words = [word for path in paths for word in ("--markers", str(path))]
+        words += [word for name in tissues for word in ("--tissue", name)]
+        made, seconds = prepare(counts, folder, *words)
         labels, truth = made.obs["label"].astype(str), made.obs[LABEL].astype(str)
         known = ~labels.isin(["unknown", "ambiguous"]).to_numpy()
-        right = np.array([a in RIGHT[b] for a, b in zip(labels, truth, strict=True)])
+        pairs = zip(labels, truth, strict=True)
+        right = np.array([plain_name(a) in right_names[b] for a, b in pairs])
         agreement = adjusted_rand_score(truth, made.obs["cluster"])
         clusters = made.obs["cluster"].nunique()
         print(
-            f"| {', '.join(tissues)} | {clusters} | {agreement:.3f} | {known.mean():.1%} "
+            f"| {title} | {clusters} | {agreement:.3f} | {known.mean():.1%} "
             f"| {right[known].mean():.1%} | {right.mean():.1%} | {seconds:.0f} |",
             flush=True,
         )
@@ -127,11 +138,12 @@ def main() -> None:
     """Measure and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("counts", type=Path)
-    parser.add_argument("markers", type=Path)
+    parser.add_argument("panglao", type=Path)
+    parser.add_argument("cellmarker", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        ours = labels_table(options.counts, options.markers, folder)
+        ours = labels_table(options.counts, options.panglao, options.cellmarker, folder)
         seurat_table(options.counts, ours, folder)
 
 
