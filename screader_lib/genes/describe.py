@@ -114,7 +114,8 @@ def summary_lines(descriptions: Sequence[Description], repeated: int = 0) -> lis
             else ("names mean several genes and stay")
         )
         lines.append(f"{how['ambiguous']:,} {means} without one.")
-    lines.append(f"{with_summary:,} have a summary, {without:,} have no text.")
+    share = with_summary / max(1, total)
+    lines.append(f"{with_summary:,} have a summary ({share:.1%}), {without:,} have no text.")
     if repeated:
         lines.append(f"{_counted(repeated, 'repeated name')} left out; each is kept once.")
     doubled = _genes_twice(descriptions)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 
-ENSEMBL = re.compile(r"ENS[A-Z]*G\d{6,}(\.\d+)?$")
+ENSEMBL = re.compile(r"(ENS[A-Z]*G\d{6,})(\.\d+)?(_PAR_Y)?$")
 FACTS = (
     "symbol",
     "gene_id",
@@ -64,5 +64,6 @@ def merged(first: Gene, second: Gene) -> Gene:
 
 
 def without_version(name: str) -> str:
-    """An Ensembl id without its version; other names as they are."""
-    return name.split(".", maxsplit=1)[0] if ENSEMBL.match(name) else name
+    """An Ensembl id without its version and GENCODE's ``_PAR_Y``; other names as they are."""
+    found = ENSEMBL.match(name)
+    return found[1] if found else name
