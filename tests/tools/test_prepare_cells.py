@@ -151,3 +151,66 @@ def test_real_cells_blind_to_their_labels(tmp_path: Path) -> None:
                              ("ductal", "Ductal cells"), ("acinar", "Acinar cells")):  # fmt: skip
         called = obs.loc[obs["cell_type1"] == published, "label"]
         assert np.mean(called == label) > 0.8
+
+
+def changed(folder: Path, change: object) -> Path:
+    data = counts()
+    change(data)  # type: ignore[operator]
+    data.write_h5ad(folder / "x.h5ad")
+    return folder / "x.h5ad"
+
+
+def all_alike(data: anndata.AnnData) -> None:
+    data.X = np.ones(data.shape, np.float32)
+
+
+def late_fraction(data: anndata.AnnData) -> None:
+    data.X.data[-1] += 0.5
+
+
+def late_nan(data: anndata.AnnData) -> None:
+    data.X.data[-1] = np.nan
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (all_alike, "do not differ enough"),
+        (late_fraction, "others have fractions"),
+        (late_nan, "NaN or infinite"),
+    ],
+)
+def test_odd_values(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: object, told: str
+) -> None:
+    monkeypatch.setattr("screader_lib.cells.expression.VALUES_PER_BLOCK", 5_000)
+    line = fail("prepare-cells", changed(tmp_path, change), *SMALL, "-o", tmp_path / "p.h5ad")
+    assert told in line
+    assert not (tmp_path / "p.h5ad").exists()
+
+
+def as_ensembl(data: anndata.AnnData) -> None:
+    data.var["feature_name"] = list(data.var_names)
+    data.var_names = [f"ENSG{number:011}" for number in range(data.n_vars)]
+    data.obs["label"] = "theirs"
+
+
+def test_symbols_beside_ensembl_ids_and_columns_of_the_input(folder: Path, tmp_path: Path) -> None:
+    path = changed(tmp_path, as_ensembl)
+    words = [path, "--markers", folder / "m.csv", *SMALL, "-o", tmp_path / "p.h5ad"]
+    assert "genes are named by feature_name" in succeed("prepare-cells", *words).stderr
+    made = anndata.read_h5ad(tmp_path / "p.h5ad").obs
+    assert set(made["label"]) == set(NAMES)
+    assert set(made["label_input"]) == {"theirs"}
+
+
+def test_markers_of_other_genes(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text("cell_type,gene\nbeta,INS\n")
+    words = [folder / "x.h5ad", "--markers", tmp_path / "m.csv", *SMALL, "-o", tmp_path / "p.h5ad"]
+    assert "none of the marker genes" in fail("prepare-cells", *words)
+
+
+def test_clusters_of_single_cells(folder: Path, tmp_path: Path) -> None:
+    words = [folder / "x.h5ad", *SMALL, "--resolution", 500, "-o", tmp_path / "p.h5ad"]
+    succeed("prepare-cells", *words)
+    assert anndata.read_h5ad(tmp_path / "p.h5ad").obs["cluster"].value_counts().min() == 1
