@@ -3,6 +3,7 @@
     python benchmarks/tile_cells.py baron_human.h5ad 100000 tiled.h5ad [--compression gzip]
 
 CSR, int32, with the columns ``cell_type1`` and ``donor``; each copy of a cell is another name.
+``--pooled 6`` adds six neighbouring cells up to one, for cells of 5,000 genes.
 """
 
 from __future__ import annotations
@@ -18,10 +19,14 @@ from anndata.io import write_elem
 COLUMNS = ["cell_type1", "donor"]
 
 
-def tile(source: Path, cells: int, target: Path, compression: str | None) -> None:
-    """Write ``cells`` cells, those of ``source`` again and again."""
+def tile(
+    source: Path, cells: int, target: Path, compression: str | None = None, pooled: int = 1
+) -> None:
+    """Write ``cells`` cells, those of ``source`` again and again, ``pooled`` at a time as one."""
     data = anndata.read_h5ad(source)
-    matrix = data.X.tocsr()
+    single = data.X.tocsr()
+    order = np.arange(data.n_obs)
+    matrix = sum((single[np.roll(order, -shift)] for shift in range(1, pooled)), single)
     whole, rest = divmod(cells, data.n_obs)
     sizes = [data.n_obs] * whole + [rest] * bool(rest)
     lengths = np.diff(matrix.indptr)
@@ -54,8 +59,9 @@ def main() -> None:
     parser.add_argument("cells", type=int)
     parser.add_argument("target", type=Path)
     parser.add_argument("--compression", choices=["gzip", "lzf"])
+    parser.add_argument("--pooled", type=int, default=1)
     options = parser.parse_args()
-    tile(options.source, options.cells, options.target, options.compression)
+    tile(options.source, options.cells, options.target, options.compression, options.pooled)
 
 
 if __name__ == "__main__":

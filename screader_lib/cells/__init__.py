@@ -10,6 +10,7 @@
 - ``renaming``     genes by another column or by orthologs; ``organisms``, of which species;
 - ``matching``     the input's genes onto the embedded genes;
 - ``values``       counts or log-normalised? back to normalised values;
+- ``gathering``    the values of each gene over many cells;
 - ``statistics``   medians and variances of genes over cells;
 - ``sequences``    one block of cells to gene indices and weights;
 - ``annotation``   labels, donors and the other columns carried along;

@@ -79,7 +79,7 @@ class CellBuilder:
         for sums, expressed in self._blocks("Reading genes", sample, rows, _sums):
             statistics.add(sums)
             everything += expressed * value_scale.TARGET_SUM
-            matched_total += float(sums.values.sum(dtype=np.float64))
+            matched_total += float(sums.block.data.sum(dtype=np.float64))
         share = matched_total / max(everything, 1e-9)
         self.reporter.say(f"these genes hold {share:.1%} of the expression.")
         if share < min_mapped:

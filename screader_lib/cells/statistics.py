@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from screader_lib.cells.gathering import ValuesByGene
+
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
@@ -31,31 +33,25 @@ def sampled_cells(names: np.ndarray, most: int = MOST_CELLS) -> np.ndarray:
 
 
 class GeneSums(NamedTuple):
-    """What a block says of each gene: cells it is seen in, sums of logs and of their squares.
+    """What a block says of each gene: sums of logs and of their squares, in ``UNIT``.
 
-    ``values`` float32 and ``genes`` int32 are the block's values, which medians need.
+    ``block`` is what it says it of; medians need its values.
     """
 
-    cells: int
-    detected: np.ndarray
+    block: csr_matrix
     logs: np.ndarray
     squares: np.ndarray
-    values: np.ndarray
-    genes: np.ndarray
 
 
 def sums_of(block: csr_matrix) -> GeneSums:
     """The sums of positive normalised values, float32 (cells, genes)."""
-    cells, genes = block.shape
+    genes = block.shape[1]
     logs = np.log1p(block.data.astype(np.float64))
     units, squares = np.round(logs / UNIT), np.round(logs**2 / UNIT)
     return GeneSums(
-        cells,
-        np.bincount(block.indices, minlength=genes),
+        block.astype(np.float32, copy=False),
         np.bincount(block.indices, weights=units, minlength=genes),
         np.bincount(block.indices, weights=squares, minlength=genes),
-        block.data.astype(np.float32, copy=False),
-        block.indices.astype(np.int32, copy=False),
     )
 
 
@@ -64,46 +60,31 @@ class GeneStatistics:
 
     def __init__(self, genes: int) -> None:
         self.cells = 0
-        self.detected = np.zeros(genes, np.int64)
         self._sum = np.zeros(genes)
         self._sum_of_squares = np.zeros(genes)
-        self._values: list[tuple[np.ndarray, np.ndarray]] = []
+        self._values = ValuesByGene(genes)
 
     def add(self, sums: GeneSums) -> None:
         """Take in a block."""
-        self.cells += sums.cells
-        self.detected += sums.detected
+        self.cells += sums.block.shape[0]
         self._sum += sums.logs
         self._sum_of_squares += sums.squares
-        self._values.append((sums.values, sums.genes))
+        self._values.add(sums.block)
+
+    @property
+    def detected(self) -> np.ndarray:
+        """How many cells each gene was seen in, int64 (genes,)."""
+        return self._values.counts
 
     def medians(self, picked: np.ndarray) -> np.ndarray:
         """Median of the non-zero normalised values of each ``picked`` gene, float32 (picked,).
 
-        0 for a gene that was never seen.
+        ``picked`` ascends; 0 for a gene that was never seen.
         """
-        place = np.full(len(self.detected), -1, np.int32)
-        place[picked] = np.arange(len(picked), dtype=np.int32)
-        values, places = self._of(place)
-        order = np.argsort(places, kind="stable")
-        values = values[order]
-        counts = np.bincount(places, minlength=len(picked))
-        stops = np.cumsum(counts)
         result = np.zeros(len(picked), np.float32)
-        for gene in np.flatnonzero(counts):
-            result[gene] = np.median(values[stops[gene] - counts[gene] : stops[gene]])
+        for place, (_, values) in enumerate(self._values.of(picked)):
+            result[place] = np.median(values) if len(values) else 0
         return result
-
-    def _of(self, place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The values of genes that have a place, and their places, small numbers if they fit."""
-        kind = np.uint16 if len(place) <= np.iinfo(np.uint16).max else np.int32
-        values, places = [np.empty(0, np.float32)], [np.empty(0, kind)]
-        for some, genes in self._values:
-            found = place[genes]
-            wanted = np.flatnonzero(found >= 0)
-            values.append(some[wanted])
-            places.append(found[wanted].astype(kind))
-        return np.concatenate(values), np.concatenate(places)
 
     def excess_variances(self) -> np.ndarray:
         """How much more each gene varies than genes of its mean do, float64 (genes,).

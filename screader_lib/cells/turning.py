@@ -31,7 +31,7 @@ ENTRIES_PER_PIECE = 4_000_000
 UNREADABLE = (ValueError, OverflowError, OSError, EOFError, zlib.error)
 
 
-def _unnamed_file() -> IO[bytes]:
+def unnamed_file() -> IO[bytes]:
     """A temporary file that lasts as long as what holds it."""
     return tempfile.TemporaryFile(prefix="screader-")
 
@@ -81,7 +81,7 @@ class TurnedEntries(ABC):
     def _deal(self) -> IO[bytes]:
         starts = np.array([start for start, _ in self.spans()], np.int64)
         places = self.row_ends[starts].copy()
-        file = _unnamed_file()
+        file = unnamed_file()
         for piece in self.pieces():
             bucket = np.searchsorted(starts, piece.cells, side="right") - 1
             order = np.argsort(bucket, kind="stable")
@@ -187,7 +187,7 @@ class MatrixMarket(TurnedEntries):
         if self._spool is not None:
             yield from self._spooled(self._spool)
             return
-        spool = _unnamed_file()
+        spool = unnamed_file()
         for piece in self._parsed():
             entries = np.empty(len(piece.cells), self.entry)
             entries["cell"], entries["gene"], entries["value"] = piece
