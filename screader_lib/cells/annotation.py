@@ -139,9 +139,10 @@ def known_labels(labels: np.ndarray) -> Categorical:
 
 def unique_names(names: np.ndarray) -> np.ndarray:
     """Cell names with -1, -2, … added to those that came before."""
-    counts = Counter(names.tolist())
-    if len(counts) == len(names):
+    hashes = np.sort(np.fromiter(map(hash, names), np.int64, len(names)))  # less than the names
+    if (hashes[1:] != hashes[:-1]).all():
         return names
+    counts = Counter(names.tolist())
     seen: Counter[str] = Counter()
     used = set(counts)
     result = []

@@ -15,13 +15,18 @@ if TYPE_CHECKING:
     import pandas
 
 
+NAMES_AT_ONCE = 65_536
+
+
 def table_of(group: Any, name: str) -> Table:
     """obs or var as a table, of any AnnData version, from HDF5 or zarr.
 
     ScReaderError where it is no data frame; ``name`` is what messages call the file.
     """
     if _is_current(group):
-        return encoding.read_table(group)
+        index_name = str(group.attrs["_index"])
+        columns = {key: encoding.read_column(group[key]) for key in group.attrs["column-order"]}
+        return Table(_names(group[index_name]), columns, index_name)
     import anndata
 
     try:
@@ -35,6 +40,18 @@ def table_of(group: Any, name: str) -> Table:
             file=name,
             remedy="Rewrite the file with a current anndata.",
         ) from error
+
+
+def _names(dataset: h5py.Dataset) -> np.ndarray:
+    """A string array as objects, read bit by bit: h5py holds all of it twice meanwhile."""
+    names = np.empty(len(dataset), dtype=object)
+    for start in range(0, len(names), NAMES_AT_ONCE):
+        stop = min(len(names), start + NAMES_AT_ONCE)
+        try:
+            names[start:stop] = dataset.asstr()[start:stop]
+        except UnicodeDecodeError:
+            return encoding.read_strings(dataset)  # which says what is wrong
+    return names
 
 
 def _is_current(group: h5py.Group) -> bool:

@@ -50,6 +50,8 @@ class Part:
     @property
     def obs(self) -> Table:
         """The table of the chosen cells."""
+        if self.chosen.all():
+            return self.expression.obs
         return self.expression.obs.take(np.flatnonzero(self.chosen))
 
     def place_of(self, rows: np.ndarray, known: int) -> np.ndarray:

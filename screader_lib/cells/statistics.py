@@ -25,8 +25,8 @@ def sampled_cells(names: np.ndarray, most: int = MOST_CELLS) -> np.ndarray:
     """
     if len(names) <= most:
         return np.ones(len(names), bool)
-    hashes = [hashlib.blake2b(name.encode(), digest_size=8).digest() for name in names]
-    numbers = np.frombuffer(b"".join(hashes), ">u8")
+    hashes = (hashlib.blake2b(name.encode(), digest_size=8).digest() for name in names)
+    numbers = np.fromiter((int.from_bytes(one) for one in hashes), np.uint64, len(names))
     chosen = np.zeros(len(names), bool)
     chosen[np.argsort(numbers, kind="stable")[:most]] = True
     return chosen
