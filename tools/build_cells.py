@@ -103,7 +103,12 @@ FROM_LIKE = ("select", "variable_genes", "genes_per_cell", "rank_by", "weight", 
     help="Order of a cell's genes: value, or value over the gene's median.",
 )
 @click.option(
-    "--weight", type=click.Choice(WEIGHTS), default="log", help="Weight of a gene in a cell."
+    "--weight",
+    type=click.Choice(WEIGHTS),
+    default="log",
+    help="Weight of a gene in a cell: log of the normalised value plus one, this value over the "
+    "gene's median, this value (per 10,000 counts of the cell), the count as it is, "
+    "1 / rank, or 1.",
 )
 @click.option(
     "--medians",

@@ -12,6 +12,7 @@
 - ``values``       counts or log-normalised? back to normalised values;
 - ``gathering``    the values of each gene over many cells;
 - ``statistics``   medians and variances of genes over cells;
+- ``shares``       how much of the expression some genes hold, by input;
 - ``sequences``    one block of cells to gene indices and weights;
 - ``annotation``   labels, donors and the other columns carried along;
 - ``vocabulary``   the genes that cells may have;

@@ -9,13 +9,13 @@ from typing import NamedTuple, TypeVar
 import h5py
 import numpy as np
 
-from screader_lib.cells import values as value_scale
 from screader_lib.cells.annotation import Columns, annotated, joined
 from screader_lib.cells.expression import Span
 from screader_lib.cells.matching import ABSENT
 from screader_lib.cells.parallel import in_order, usual_threads
 from screader_lib.cells.parts import Block, Part
 from screader_lib.cells.sequences import NO_GENE, Construction, sequences
+from screader_lib.cells.shares import Shares
 from screader_lib.cells.statistics import GeneStatistics, GeneSums, sampled_cells, sums_of
 from screader_lib.cells.vocabulary import Embeddings, Vocabulary
 from screader_lib.errors import ScReaderError
@@ -58,6 +58,13 @@ class CellBuilder:
         self.construction = construction
         self.threads = threads or usual_threads()
         self.reporter = reporter
+        logs = [part.expression.name for part in parts if part.kind == "log"]
+        if construction.needs_counts and logs:
+            raise ScReaderError(
+                "its values are log-normalised; weight expression wants counts.",
+                file=logs[0],
+                remedy="Name the counts with --layer, or use weight normalised.",
+            )
         self.obs = joined([(part.expression.name, part.obs) for part in parts])
 
     @property
@@ -68,27 +75,19 @@ class CellBuilder:
     def learn_vocabulary(self, min_mapped: float = 0.0) -> Vocabulary:
         """Choose genes and take medians from the chosen cells, or a sample of them (one pass).
 
-        ScReaderError where the embedded genes hold less than ``min_mapped`` of the expression, or
-        none varies.
+        ScReaderError where the embedded genes hold less than ``min_mapped`` of an input's
+        expression, or none varies.
         """
         matched = np.unique(np.concatenate([part.rows for part in self.parts]))
         rows = matched[matched != ABSENT]
         statistics = GeneStatistics(len(rows))
-        everything = matched_total = 0.0
+        shares = Shares([part.expression.name for part in self.parts])
         sample = sampled_cells(self.obs.index)
-        for sums, expressed in self._blocks("Reading genes", sample, rows, _sums):
+        for number, (sums, totals) in self._blocks("Reading genes", sample, rows, _sums):
             statistics.add(sums)
-            everything += expressed * value_scale.TARGET_SUM
-            matched_total += float(sums.block.data.sum(dtype=np.float64))
-        share = matched_total / max(everything, 1e-9)
-        self.reporter.say(f"these genes hold {share:.1%} of the expression.")
-        if share < min_mapped:
-            raise ScReaderError(
-                f"the genes that have an embedding hold only {share:.1%} of the expression "
-                f"(--min-mapped wants {min_mapped:.0%}).",
-                file=self.name,
-                remedy="Are the embeddings of this species, and is --gene-column right?",
-            )
+            shares.add(number, float(sums.block.data.sum(dtype=np.float64)), totals)
+        self.reporter.say(f"these genes hold {shares} of the expression.")
+        shares.check(min_mapped)
         picked = np.arange(len(rows))
         if self.construction.select == "variable":
             picked = statistics.most_variable(self.construction.variable_genes)
@@ -101,35 +100,42 @@ class CellBuilder:
         return Vocabulary(rows[picked], statistics.medians(picked))
 
     def _blocks(
-        self, task: str, cells: np.ndarray, rows: np.ndarray, work: Callable[[Block], Result]
-    ) -> Iterator[Result]:
-        """``work`` on each block of ``cells``, boolean (chosen cells,), in order.
+        self,
+        task: str,
+        cells: np.ndarray,
+        rows: np.ndarray,
+        work: Callable[[Block], Result],
+        *,
+        counts: bool = False,
+    ) -> Iterator[tuple[int, Result]]:
+        """Number of the input and ``work`` on each block, in order.
 
-        Genes are those of ``rows`` of the embeddings, in their order.
+        ``cells`` are boolean (chosen cells,): those to read. Genes are those of ``rows`` of the
+        embeddings, in their order; ``counts`` asks for these.
         """
 
-        def tasks() -> Iterator[tuple[Callable[[Span], Block], Span]]:
+        def tasks() -> Iterator[tuple[int, Callable[[Span], Block], Span]]:
             first = 0
-            for part in self.parts:
+            for number, part in enumerate(self.parts):
                 wanted = part.chosen.copy()
                 wanted[wanted] = cells[first : first + part.cells]
                 first += part.cells
                 place = part.place_of(rows, len(self.embeddings.genes))
-                read = part.reader(wanted, place, len(rows))
-                yield from ((read, span) for span in part.spans(wanted))
+                read = part.reader(wanted, place, len(rows), counts=counts)
+                yield from ((number, read, span) for span in part.spans(wanted))
 
-        def done(asked: tuple[Callable[[Span], Block], Span]) -> tuple[Result, int]:
-            read, span = asked
+        def done(asked: tuple[int, Callable[[Span], Block], Span]) -> tuple[int, Result, int]:
+            number, read, span = asked
             block = read(span)
-            return work(block), len(block.totals)
+            return number, work(block), len(block.totals)
 
         total = int(cells.sum())
         with (
             ThreadPoolExecutor(self.threads) as pool,
             self.reporter.progress(task, total, "cells") as advance,
         ):
-            for result, size in in_order(done, tasks(), pool, self.threads + 1):
-                yield result
+            for number, result, size in in_order(done, tasks(), pool, self.threads + 1):
+                yield number, result
                 advance(size)
 
     def write(self, file: h5py.File, vocabulary: Vocabulary, columns: Columns) -> None:
@@ -170,7 +176,9 @@ class CellBuilder:
         """Both matrices, and into the given arrays what is counted on the way."""
 
         def work(block: Block) -> Sequences:
-            index, weight = sequences(block.values, vocabulary.medians, self.construction)
+            index, weight = sequences(
+                block.values, vocabulary.medians, self.construction, block.counts
+            )
             most = np.minimum(np.diff(block.values.indptr), width)
             held = float(block.values.data.sum(dtype=np.float64))
             return Sequences(index.astype(index_type), weight, block.totals, most, held)
@@ -178,7 +186,7 @@ class CellBuilder:
         shape = (len(lengths), width)
         index_type = np.int16 if len(vocabulary.rows) <= SIXTEEN_BIT_GENES else np.int32
         weight_type = np.float16 if self.construction.weight == "none" else np.float32
-        held = expressed = 0.0
+        shares = Shares([part.expression.name for part in self.parts])
         everyone, start = np.ones(len(lengths), bool), 0
         with ThreadPoolExecutor(self.threads) as pool:
 
@@ -188,18 +196,23 @@ class CellBuilder:
 
             index = writer("gene_index", index_type, NO_GENE)
             weight = writer("gene_weight", weight_type, 0)
-            for block in self._blocks("Writing cells", everyone, vocabulary.rows, work):
+            blocks = self._blocks(
+                "Writing cells",
+                everyone,
+                vocabulary.rows,
+                work,
+                counts=self.construction.needs_counts,
+            )
+            for number, block in blocks:
                 stop = start + len(block.totals)
                 totals[start:stop], lengths[start:stop] = block.totals, block.lengths
-                held += block.held
-                expressed += np.count_nonzero(block.totals) * value_scale.TARGET_SUM
+                shares.add(number, block.held, block.totals)
                 index.add(block.genes)
                 weight.add(block.weights)
                 start = stop
             index.finish()
             weight.finish()
-        share = held / max(expressed, 1e-9)
-        self.reporter.say(f"the {len(vocabulary.rows):,} genes of the sequences hold {share:.1%}.")
+        self.reporter.say(f"the {len(vocabulary.rows):,} genes of the sequences hold {shares}.")
 
     def _var(self, vocabulary: Vocabulary) -> Table:
         genes = self.embeddings.genes.take(vocabulary.rows)
@@ -229,6 +242,6 @@ class CellBuilder:
             self.reporter.warn(f"{empty:,} cells have no known gene and stay unassigned.")
 
 
-def _sums(block: Block) -> tuple[GeneSums, int]:
-    """A block's sums over its cells, and how many of these express anything."""
-    return sums_of(block.values), int(np.count_nonzero(block.totals))
+def _sums(block: Block) -> tuple[GeneSums, np.ndarray]:
+    """A block's sums over its cells, and their totals."""
+    return sums_of(block.values), block.totals

@@ -23,10 +23,14 @@ if TYPE_CHECKING:
 
 
 class Block(NamedTuple):
-    """Some cells: normalised values float32 (cells, genes) and totals float64 (cells,)."""
+    """Some cells: normalised values float32 (cells, genes) and totals float64 (cells,).
+
+    ``counts`` (values,), where asked for, are the same values as they were.
+    """
 
     values: csr_matrix
     totals: np.ndarray
+    counts: np.ndarray | None = None
 
 
 @dataclass
@@ -66,11 +70,15 @@ class Part:
             if cells[start:stop].any():
                 yield start, stop
 
-    def reader(self, cells: np.ndarray, place: np.ndarray, genes: int) -> Callable[[Span], Block]:
+    def reader(
+        self, cells: np.ndarray, place: np.ndarray, genes: int, *, counts: bool = False
+    ) -> Callable[[Span], Block]:
         """What reads a span's ``cells``, with their genes at ``place`` among ``genes``."""
-        return partial(self._read, cells, place, genes)
+        return partial(self._read, cells, place, genes, counts)
 
-    def _read(self, cells: np.ndarray, place: np.ndarray, genes: int, span: Span) -> Block:
+    def _read(
+        self, cells: np.ndarray, place: np.ndarray, genes: int, counts: bool, span: Span
+    ) -> Block:
         block = self.expression.read(*span)
         wanted = cells[slice(*span)]
         if not wanted.all():
@@ -82,7 +90,8 @@ class Part:
         def rescaled(values: np.ndarray, owner: np.ndarray) -> np.ndarray:
             return value_scale.scaled(values, owner, totals, kind)
 
-        return Block(mapped(block, place, genes, rescaled), totals)
+        values = mapped(block, place, genes, rescaled)
+        return Block(values, totals, mapped(block, place, genes).data if counts else None)
 
 
 def make_part(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from screader_lib.cells.choices import RANKINGS, SELECTIONS, WEIGHTS
 from screader_lib.errors import ScReaderError
 
 if TYPE_CHECKING:
@@ -25,8 +26,8 @@ class Construction:
     - ``select``: the ``variable_genes`` most variable genes, or all embedded genes;
     - ``rank_by``: the cell's genes in falling order of normalised expression, or of
       expression over the gene's median; the first ``genes_per_cell`` are kept;
-    - ``weight``: log1p of the normalised value, value over median, the value itself,
-      1 / (1 + rank) or 1.
+    - ``weight``: log1p of the normalised value, that value over the gene's median, the normalised
+      value itself, the count as it is (``expression``), 1 / (1 + rank) or 1.
     """
 
     select: str = "variable"
@@ -34,6 +35,11 @@ class Construction:
     genes_per_cell: int = 2048
     rank_by: str = "median-ratio"
     weight: str = "log"
+
+    @property
+    def needs_counts(self) -> bool:
+        """Whether weights are of the counts, not of the normalised values."""
+        return self.weight == "expression"
 
     def to_json(self) -> dict[str, Any]:
         """For the file."""
@@ -43,9 +49,18 @@ class Construction:
     def from_json(cls, content: dict[str, Any], file: object) -> Construction:
         """From a file; ScReaderError where it is not one."""
         try:
-            return cls(**content)
+            found = cls(**content)
         except TypeError:
             raise ScReaderError("its construction is damaged.", file=file) from None
+        known = {"select": SELECTIONS, "rank_by": RANKINGS, "weight": WEIGHTS}
+        for name, values in known.items():
+            if getattr(found, name) not in values:
+                raise ScReaderError(
+                    f"its construction has {name} {getattr(found, name)!r}, "
+                    f"wanted {', '.join(values)}.",
+                    file=file,
+                )
+        return found
 
 
 def mapped(
@@ -80,15 +95,19 @@ def _ascending(columns: np.ndarray, ends: np.ndarray) -> bool:
 
 
 def sequences(
-    block: csr_matrix, medians: np.ndarray, construction: Construction
+    block: csr_matrix,
+    medians: np.ndarray,
+    construction: Construction,
+    counts: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Ranked genes and weights of a block.
 
     ``block`` holds normalised values float32 (cells, genes), columns ascending; ``medians``
-    float32 (genes,), 0 where unknown (the gene is then ranked by its value as it is). Ties go to
-    the gene that comes first in the vocabulary. Returns gene_index int32 and gene_weight float32
-    (cells, most), filled with −1 and 0, where ``most`` is the length of the longest sequence; a
-    cell's row depends on that cell alone.
+    float32 (genes,), 0 where unknown (the gene is then ranked by its value as it is); ``counts``
+    (values,) what each was before, which weight ``expression`` needs. Ties go to the gene that
+    comes first in the vocabulary. Returns gene_index int32 and gene_weight float32 (cells, most),
+    filled with −1 and 0, where ``most`` is the length of the longest sequence; a cell's row
+    depends on that cell alone.
     """
     lengths = np.diff(block.indptr)
     values, genes = block.data, block.indices
@@ -105,7 +124,9 @@ def sequences(
     gene_weight = np.zeros(filled.shape, np.float32)
     gene_index[filled] = genes[order]
     rank = np.broadcast_to(np.arange(width), filled.shape)[filled]
-    gene_weight[filled] = _weights(construction.weight, values[order], ratios[order], rank)
+    gene_weight[filled] = _weights(
+        construction.weight, (values if counts is None else counts)[order], ratios[order], rank
+    )
     return gene_index, gene_weight
 
 
@@ -140,7 +161,7 @@ def _weights(kind: str, values: np.ndarray, ratios: np.ndarray, rank: np.ndarray
         return np.log1p(values)
     if kind == "median-ratio":
         return ratios
-    if kind == "expression":
+    if kind in ("normalised", "expression"):
         return values
     if kind == "rank":
         return 1 / (1 + rank)

@@ -19,7 +19,9 @@ COUNTS = arrays.arrays(np.int64, st.tuples(st.integers(1, 6), st.integers(1, 8))
                        elements=st.integers(0, 5))  # fmt: skip
 
 
-def reference(row: np.ndarray, medians: np.ndarray, construction: Construction) -> list[tuple]:
+def reference(
+    row: np.ndarray, medians: np.ndarray, construction: Construction, counts: np.ndarray
+) -> list[tuple]:
     """One cell, gene by gene."""
     entries = []
     for gene, value in enumerate(row):
@@ -31,30 +33,35 @@ def reference(row: np.ndarray, medians: np.ndarray, construction: Construction) 
     weigh = {
         "log": lambda value, ratio, rank: np.log1p(value),
         "median-ratio": lambda value, ratio, rank: ratio,
-        "expression": lambda value, ratio, rank: value,
+        "normalised": lambda value, ratio, rank: value,
         "rank": lambda value, ratio, rank: 1 / (1 + rank),
         "none": lambda value, ratio, rank: 1.0,
-    }[construction.weight]
+    }
+    if construction.weight == "expression":
+        return [(gene, counts[gene]) for _, gene, _, _ in entries]
     return [
-        (gene, weigh(value, ratio, rank)) for rank, (_, gene, value, ratio) in enumerate(entries)
+        (gene, weigh[construction.weight](value, ratio, rank))
+        for rank, (_, gene, value, ratio) in enumerate(entries)
     ]
 
 
 @settings(max_examples=60, deadline=None)
 @given(COUNTS, st.sampled_from(RANKINGS), st.sampled_from(WEIGHTS), st.integers(1, 8))
 def test_equals_reference(table: np.ndarray, rank_by: str, weight: str, k: int) -> None:
-    values, _ = normalised(sparse.csr_matrix(table), "counts")
+    raw = sparse.csr_matrix(table)
+    values, _ = normalised(raw, "counts")
     dense = values.toarray()
     medians = np.array(
         [np.median(column[column > 0]) if (column > 0).any() else 0 for column in dense.T],
         np.float32,
     )
     construction = Construction(genes_per_cell=k, rank_by=rank_by, weight=weight)
-    genes, weights = sequences(values, medians, construction)
+    counts = raw.data if construction.needs_counts else None
+    genes, weights = sequences(values, medians, construction, counts)
     assert genes.dtype == np.int32 and weights.dtype == np.float32
     assert genes.shape == (len(table), min(k, (dense > 0).sum(1).max()))
-    for row, index, weight_row in zip(dense, genes, weights, strict=True):
-        wanted = reference(row, medians, construction)
+    for row, whole, index, weight_row in zip(dense, table, genes, weights, strict=True):
+        wanted = reference(row, medians, construction, whole)
         assert index[: len(wanted)].tolist() == [gene for gene, _ in wanted]
         assert weight_row[: len(wanted)] == pytest.approx([w for _, w in wanted], rel=1e-5)
         assert (index[len(wanted) :] == -1).all() and (weight_row[len(wanted) :] == 0).all()

@@ -121,7 +121,7 @@ def test_repeated_genes_are_added_up(tmp_path: Path) -> None:
     data.write_h5ad(tmp_path / "x.h5ad")
     write_embeddings(tmp_path / "e.h5ad")
     output = tmp_path / "c.h5ad"
-    words = ["--select", "all", "--weight", "expression", "-o", output]
+    words = ["--select", "all", "--weight", "normalised", "-o", output]
     succeed("build-cells", tmp_path / "x.h5ad", "-e", tmp_path / "e.h5ad", *words)
     ranked, weights = sequences_of(output)["cell000"]
     both = (values[0, 0] + values[0, 39]) / values[0].sum() * 1e4
@@ -196,7 +196,7 @@ def test_like_with_genes_that_have_no_embedding(tmp_path: Path, cells: Path) -> 
 
 def test_weights_of_all_kinds_keep_the_order(tmp_path: Path, cells: Path) -> None:
     wanted = {name: ranked for name, (ranked, _) in sequences_of(cells).items()}
-    for weight in ("median-ratio", "expression", "rank", "none"):
+    for weight in ("median-ratio", "normalised", "expression", "rank", "none"):
         found = sequences_of(write_cells(tmp_path, "--weight", weight, name=f"{weight}.h5ad"))
         assert {name: ranked for name, (ranked, _) in found.items()} == wanted
     assert np.allclose(found["cell000"][1], 1)
