@@ -117,6 +117,7 @@ def main(
     from screader_lib.preparation.labelling import label_clusters
     from screader_lib.preparation.loading import load_counts
     from screader_lib.preparation.marker_tables import read_marker_tables
+    from screader_lib.preparation.species import check_cells
 
     destination = run.destination(output)
     limits = quality.Limits(min_counts, min_genes, max_genes, max_mito, min_cells)
@@ -124,7 +125,11 @@ def main(
     criteria = cluster_markers.Criteria(min_fold_change, min_share)
     with ExitStack() as stack:
         tables = [stack.enter_context(run.path(name)) for name in markers]
-        types = read_marker_tables(tables, species, tissues) if tables else []
+        types = (
+            read_marker_tables(tables, species, tissues, names=markers, reporter=run.reporter)
+            if tables
+            else []
+        )
         path = stack.enter_context(run.path(expression))
         shown = "standard input" if expression == "-" else expression
         source = stack.enter_context(
@@ -132,7 +137,10 @@ def main(
                 path, shown, layer=layer, gene_column=gene_column, reporter=run.reporter
             )
         )
-        data = quality.kept(load_counts(source, run.reporter), limits, run.reporter)
+        counts = load_counts(source, run.reporter)
+        if types:
+            check_cells(source, counts.var_names, species, run.reporter)
+        data = quality.kept(counts, limits, run.reporter)
         clustering.cluster(data, settings, run.reporter)
         found = cluster_markers.find_markers(data, criteria)
         sizes = data.obs["cluster"].value_counts().to_dict()

@@ -17,6 +17,8 @@ from pathlib import Path
 
 from screader_lib.errors import ScReaderError
 from screader_lib.genes.lists import read_table, read_text
+from screader_lib.preparation.species import tell_of_table
+from screader_lib.reporting import SILENT, Reporter
 
 Row = dict[str, str]
 
@@ -52,20 +54,29 @@ SPECIES = {"human": ("hs", "human"), "mouse": ("mm", "mouse")}
 
 
 def read_marker_tables(
-    paths: Sequence[Path], species: str = "human", tissues: Sequence[str] = ()
+    paths: Sequence[Path],
+    species: str = "human",
+    tissues: Sequence[str] = (),
+    *,
+    names: Sequence[str] = (),
+    reporter: Reporter = SILENT,
 ) -> list[CellType]:
     """The types of all tables, by name, with the genes of all; ``tissues`` limits the rows.
 
     Names are joined that differ in case, a plural or a remark in brackets only, so that one table
-    can bring the ids of another. ScReaderError for another layout, or where nothing is left.
+    can bring the ids of another. ``names`` are what messages call the tables. ScReaderError for
+    another layout, or where nothing is left.
     """
     found: dict[str, CellType] = {}
     known: set[str] = set()
-    for path in paths:
-        rows = read_table(read_text(path, str(path)), str(path))
-        layout = _layout_of(rows, path)
+    for path, name in zip(paths, names or [str(path) for path in paths], strict=True):
+        rows = read_table(read_text(path, name), name)
+        layout = _layout_of(rows, name)
+        if layout.species not in rows[0]:
+            genes = [gene for row in rows for gene in _genes(row, layout)]
+            tell_of_table(name, genes, species, reporter)
         for row in rows:
-            tissue = [(row.get(name) or "").strip() for name in layout.tissues]
+            tissue = [(row.get(column) or "").strip() for column in layout.tissues]
             known.update(tissue)
             if _fits(row, layout, species) and _in_tissues(tissue, tissues):
                 _add(found, row, layout)
@@ -80,14 +91,14 @@ def read_marker_tables(
     return sorted(types, key=lambda one: one.name)
 
 
-def _layout_of(rows: Sequence[Row], path: Path) -> Layout:
+def _layout_of(rows: Sequence[Row], name: str) -> Layout:
     columns = set(rows[0]) if rows else set()
     for layout in LAYOUTS:
         if {layout.cell_type, layout.gene} <= columns:
             return layout
     raise ScReaderError(
         "is no table of markers that is known.",
-        file=path,
+        file=name,
         remedy="Wanted are PanglaoDB's or CellMarker's columns, or cell_type and gene.",
     )
 
@@ -106,11 +117,15 @@ def _add(found: dict[str, CellType], row: Row, layout: Layout) -> None:
     if not name:
         return
     kept = found.setdefault(plain_name(name), CellType(name))
-    genes = (row.get(layout.gene) or "").split(",")
-    kept.genes.update(gene.strip().upper() for gene in genes if gene.strip() not in ("", "NA"))
+    kept.genes.update(gene.upper() for gene in _genes(row, layout))
     identity = (row.get(layout.ontology_id) or "").strip().replace("_", ":")
     if identity.startswith("CL:"):
         kept.ontology_id = kept.ontology_id or identity
+
+
+def _genes(row: Row, layout: Layout) -> list[str]:
+    genes = (gene.strip() for gene in (row.get(layout.gene) or "").split(","))
+    return [gene for gene in genes if gene not in ("", "NA")]
 
 
 def plain_name(name: str) -> str:

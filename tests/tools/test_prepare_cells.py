@@ -78,6 +78,16 @@ def test_a_persons_word(folder: Path, tmp_path: Path) -> None:
     assert set(made.loc[made["label"] == "epsilon", "label_status"]) == {"corrected"}
 
 
+def test_markers_of_another_species(folder: Path, tmp_path: Path) -> None:
+    data = anndata.read_h5ad(folder / "x.h5ad")
+    data.var_names = data.var_names.str.capitalize()
+    data.write_h5ad(tmp_path / "x.h5ad")
+    words = [tmp_path / "x.h5ad", "--markers", folder / "m.csv", *SMALL, "-o", tmp_path / "p.h5ad"]
+    lines = succeed("prepare-cells", *words).stderr.splitlines()
+    assert sum("check --species" in line for line in lines) == 1
+    assert sum("has no column of species" in line for line in lines) == 1
+
+
 def test_without_markers_clusters_only(folder: Path, tmp_path: Path) -> None:
     done = succeed("prepare-cells", folder / "x.h5ad", *SMALL, "-o", tmp_path / "p.h5ad")
     assert "no labels: give --markers or --labels" in done.stderr
