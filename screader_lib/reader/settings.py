@@ -35,6 +35,7 @@ class Settings:
     projector_layers: int = 1
     read_out: tuple[str, ...] = ("cls", "mean", "pool")
     initial: str = "scaled"
+    gene_offsets: float = 1.0
     warm_start_epochs: int = 20
     warm_start_learning_rate: float = 2e-3
     epochs: int = 2
@@ -46,7 +47,13 @@ class Settings:
     dropout: float = 0.2
     gene_dropout: float = 0.3
     class_weights: str = "none"
+    classifier: str = "logistic"
+    neighbours: int = 10
     validation: float = 0.1
+    patience: int = 0
+    folds: int = 0
+    fold: int = 0
+    group_by: str = ""
     micro_batch_tokens: int = 16_384
     seed: int = 0
 
@@ -76,6 +83,7 @@ PAPER = {
     "projector_layers": 5,
     "read_out": ("cls",),
     "initial": "paper",
+    "gene_offsets": 0.0,
     "warm_start_epochs": 0,
     "epochs": 10,
     "learning_rate": 5e-5,
