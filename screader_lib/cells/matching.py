@@ -83,11 +83,29 @@ def match_genes(names: np.ndarray, genes: Table) -> GeneMatch:
 
 def likely_reason(names: np.ndarray, genes: Table) -> str:
     """Why so few genes match, as far as the names tell."""
-    ensembl_in = np.mean([bool(ENSEMBL.match(name)) for name in names[:1000]] or [False])
-    ensembl_known = np.mean([bool(value) for value in genes.strings("ensembl_id")] or [False])
-    if ensembl_in > 0.5 and ensembl_known < 0.5:
+    known = [*genes.index, *genes.strings("symbol"), *genes.strings("ensembl_id")]
+    ours, theirs = _ensembl_kinds(names), _ensembl_kinds(known)
+    by_id = sum(ours.values()) > len(names) / 2
+    symbols = len(known) - known.count("") - sum(theirs.values())
+    if by_id and sum(theirs.values()) < len(genes) / 2:
         return "The cells name genes by Ensembl id, the embeddings by symbol: use --gene-column."
+    if by_id and not set(ours) & set(theirs):
+        return (
+            f"The cells' Ensembl ids begin with {ours.most_common(1)[0][0]}, those of the "
+            f"embeddings with {theirs.most_common(1)[0][0]}: embeddings of another species?"
+        )
+    if not by_id and symbols < len(genes) / 2 <= sum(theirs.values()):
+        return (
+            "The embeddings name genes by Ensembl id only: use --gene-column for a column of "
+            "such ids, or embeddings with symbols."
+        )
     folded = {name.lower() for name in (*genes.index, *genes.strings("symbol"))}
     if np.mean([name.lower() in folded for name in names]) > 0.3:
         return "The names agree but for upper and lower case: embeddings of another species?"
     return "Are the embeddings of this species, and is --gene-column right?"
+
+
+def _ensembl_kinds(names: Iterable[str]) -> Counter[str]:
+    """How many names are Ensembl ids of each species, by their beginning, such as ENSMUSG."""
+    found = (ENSEMBL.match(name) for name in names)
+    return Counter(match[1].rstrip("0123456789") for match in found if match)

@@ -34,7 +34,8 @@ EXAMPLE = 'Wanted is something like: donor == "d1" and n_genes > 500'
 def cells_where(condition: str, cells: Table) -> np.ndarray:
     """Boolean (cells,): where the condition holds.
 
-    A missing text is empty, a missing number is NaN, for which only ``!=`` holds. ScReaderError
+    A missing text is empty, a missing number is NaN, for which only ``!=`` holds; a column of
+    truth values, or of 0 and 1, is a condition itself, for which a gap is not true. ScReaderError
     for a condition that cannot be read, a column that is not there, or no cell left.
     """
     names: dict[str, str] = {}
@@ -81,6 +82,8 @@ class _Reading:
             column = self.value(node)
             if column.dtype.kind == "b":
                 return column
+            if column.dtype.kind in "iuf" and np.isin(column[~np.isnan(column)], (0, 1)).all():
+                return np.asarray(column == 1)
             raise _wrong(self.condition, f"{self._name(node)} alone is neither true nor false")
         raise _wrong(self.condition, "it is no comparison")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from screader_lib.cells.matching import likely_reason, match_genes
@@ -69,14 +68,27 @@ def test_ways_are_counted() -> None:
     assert match.how == {"id": 1, "alias": 1, "NCBI GeneID": 1}
 
 
+HUMAN_IDS = [f"ENSG{number:011}" for number in range(9)]
+MOUSE_IDS = [f"ENSMUSG{number:011}.2" for number in range(9)]
+SYMBOLS = ["INS", "GCG", "SST", "PPY"]
+
+
 @pytest.mark.parametrize(
-    ("names", "word"),
+    ("names", "embedded", "symbols", "word"),
     [
-        pytest.param(["Ins1", "gcg", "sst", "ins"], "species", id="mouse's case"),
-        pytest.param([f"ENSG{number:011}" for number in range(9)], "Ensembl", id="Ensembl ids"),
-        pytest.param(["foo", "bar"], "species", id="anything"),
+        pytest.param(["Ins", "gcg", "sst", "x"], SYMBOLS, SYMBOLS, "upper and lower", id="case"),
+        pytest.param(HUMAN_IDS, SYMBOLS, SYMBOLS, "the embeddings by symbol", id="ids-to-symbols"),
+        pytest.param(SYMBOLS, HUMAN_IDS, [""] * 9, "by Ensembl id only", id="symbols-to-ids"),
+        pytest.param(SYMBOLS, HUMAN_IDS, HUMAN_IDS, "by Ensembl id only", id="ids-as-symbols"),
+        pytest.param(MOUSE_IDS, HUMAN_IDS, [""] * 9, "begin with ENSMUSG, those of the embeddings "
+                     "with ENSG", id="ids-of-another-species"),
+        pytest.param(["foo", "bar"], HUMAN_IDS[:4], SYMBOLS, "of this species", id="anything"),
+        pytest.param(["foo"], [], [], "of this species", id="no-embeddings"),
     ],
-)
-def test_likely_reason(names: list[str], word: str) -> None:
-    without_ensembl = Table(EMBEDDED.index, {**EMBEDDED.columns, "ensembl_id": strings([""] * 4)})
-    assert word in likely_reason(np.array(names, dtype=object), without_ensembl)
+)  # fmt: skip
+def test_likely_reason(
+    names: list[str], embedded: list[str], symbols: list[str], word: str
+) -> None:
+    blank = strings([""] * len(embedded))
+    columns = {"symbol": strings(symbols), "ensembl_id": blank}
+    assert word in likely_reason(strings(names), Table(strings(embedded), dict(columns)))

@@ -20,6 +20,8 @@ CELLS = Table(
         "n_genes": np.array([100, 600, 900, 500]),
         "share": np.array([0.1, np.nan, 0.5, 0.9]),
         "doublet": np.array([False, False, True, False]),
+        "primary": np.array([1.0, 0.0, np.nan, 1.0]),  # truth values with a gap
+        "flag": np.array([1, 0, 1, 0]),
         "cell type": strings(["alpha", "beta", "beta", "T cell"]),
     },
 )
@@ -42,6 +44,11 @@ CELLS = Table(
         ("share > -1", [0, 2, 3]),
         ("id == 'c2'", [1]),
         ("n_genes == n_genes", [0, 1, 2, 3]),
+        ("primary", [0, 3]),
+        ("not primary", [1, 2]),
+        ("primary == 0", [1]),
+        ("primary != primary", [2]),
+        ("flag and n_genes > 100", [2]),
     ],
 )
 def test_conditions(condition: str, wanted: list[int]) -> None:
@@ -63,6 +70,7 @@ def test_conditions(condition: str, wanted: list[int]) -> None:
         ("n_genes in 5", "a list is wanted"),
         ("donor is 'd1'", "'==' is meant"),
         ("donor", "neither true nor false"),
+        ("share", "neither true nor false"),
         ("5", "no comparison"),
         ("n_genes + 1 > 5", "something other than columns"),
         ("__import__('os').system('true') == 0", "something other than columns"),

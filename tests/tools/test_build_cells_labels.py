@@ -8,6 +8,7 @@ from pathlib import Path
 import anndata
 import h5py
 import numpy as np
+import pandas
 import pytest
 from scipy import sparse
 from small_files import (
@@ -123,6 +124,17 @@ def test_share_of_expression_by_input(tmp_path: Path, embeddings: Path) -> None:
     assert f"the 40 genes of the sequences hold {told}." in done.stderr
     line = fail("build-cells", *inputs, *words, "--min-mapped", 0.2)
     assert str(inputs[1]) in line and "only 10.0% of the expression" in line
+
+
+def test_a_condition_of_truth_values_with_gaps(tmp_path: Path, embeddings: Path) -> None:
+    values, types = counts()
+    data = expression(values, types)
+    flags = [[True, False, None][number % 3] for number in range(CELLS)]
+    data.obs["primary"] = pandas.array(flags, dtype="boolean")
+    data.write_h5ad(tmp_path / "x.h5ad")
+    for query, wanted in (("primary", 0), ("primary == False", 1), ("primary != primary", 2)):
+        made = anndata.read_h5ad(built(tmp_path, embeddings, tmp_path / "x.h5ad", "--query", query))
+        assert made.obs_names.tolist() == data.obs_names[wanted::3].tolist()
 
 
 def test_genes_that_hold_next_to_nothing(tmp_path: Path) -> None:
