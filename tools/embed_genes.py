@@ -72,7 +72,13 @@ PROVIDERS = ["packaged", "sentence-transformers", "openai", "hidden-states"]
 @click.option(
     "--tokens-per-minute", type=click.FloatRange(min=1000), default=1_000_000, help="Rate limit."
 )
-@click.option("--concurrent", type=click.IntRange(1, 64), default=4, help="Requests at a time.")
+@click.option(
+    "--concurrent",
+    type=click.IntRange(1, 64),
+    default=4,
+    help="Requests at a time. Together they hold no more than one full request, so a killed run "
+    "loses no more than that; each answer is kept as it comes.",
+)
 @click.option(
     "--cache",
     type=FilePath(),

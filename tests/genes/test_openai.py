@@ -11,9 +11,9 @@ from fake_openai import embeddings_server, sent_texts, vector_of
 from loopback import HTML, Loopback, Reply, json_reply, serving
 
 from screader_lib.errors import ScReaderError
-from screader_lib.genes.providers import openai
+from screader_lib.genes.providers import packing
 from screader_lib.genes.providers.cost import check_cost, estimate
-from screader_lib.genes.providers.openai import Limits, OpenAIEmbeddings, packed, parse_answer
+from screader_lib.genes.providers.openai import Limits, OpenAIEmbeddings, parse_answer
 from screader_lib.genes.providers.remembering import Remembering
 from screader_lib.genes.services.answers import BadAnswer
 from screader_lib.genes.services.cache import Cache
@@ -36,7 +36,7 @@ def provider(server: Loopback, **settings: Any) -> OpenAIEmbeddings:
 
 
 def test_vectors_in_the_order_of_the_texts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openai, "INPUTS_PER_REQUEST", 7)
+    monkeypatch.setattr(packing, "INPUTS_PER_REQUEST", 28)  # 7 for each of 4 at a time
     with serving(embeddings_server) as server:
         made = provider(server)
         assert np.array_equal(made.embed(TEXTS, SILENT), WANTED)
@@ -47,14 +47,6 @@ def test_vectors_in_the_order_of_the_texts(monkeypatch: pytest.MonkeyPatch) -> N
         assert asked.headers["Authorization"] == f"Bearer {KEY}"
         assert "dimensions" not in asked.json
         assert provider(server, dimensions=3).embed(TEXTS[:2], SILENT).shape == (2, 3)
-
-
-def test_packing_by_inputs_and_tokens() -> None:
-    assert [len(rows) for rows in packed(["a"] * 5000)] == [2048, 2048, 904]
-    long = "x" * 3 * 8_000  # about 8,001 tokens each
-    assert [len(rows) for rows in packed([long] * 40)] == [37, 3]
-    assert list(packed([])) == []
-    assert len(openai.shortened("é" * 30_000).encode()) <= 3 * 8_191
 
 
 def test_base64_and_floats_are_read_alike() -> None:
@@ -132,7 +124,7 @@ def test_second_run_sends_only_what_is_new(tmp_path: Path) -> None:
 
 
 def test_failed_run_keeps_finished_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openai, "INPUTS_PER_REQUEST", 10)
+    monkeypatch.setattr(packing, "INPUTS_PER_REQUEST", 10)
     limits = Limits(1e6, 1e9, 1)
 
     def answer(request: Any) -> Reply:
@@ -152,7 +144,7 @@ def test_failed_run_keeps_finished_batches(tmp_path: Path, monkeypatch: pytest.M
 def test_requests_keep_to_the_rate() -> None:
     texts = TEXTS[:8]
     with serving(embeddings_server) as server, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(openai, "INPUTS_PER_REQUEST", 1)
+        patch.setattr(packing, "INPUTS_PER_REQUEST", 1)
         provider(server, limits=Limits(60 * 5, 1e9, 8)).embed(texts, SILENT)
         assert server.most_in_a_second() <= 5
 

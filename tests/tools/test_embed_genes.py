@@ -71,9 +71,20 @@ def test_dry_run_and_limit_send_nothing(tmp_path: Path, descriptions: Path) -> N
         assert not server.requests and not (tmp_path / "e").exists()
 
 
-def test_killed_run_sends_only_the_rest(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("concurrent", "answered", "again"),
+    [
+        pytest.param(1, 1, 2_100 - 2_048, id="one-at-a-time"),
+        pytest.param(4, 3, 2_100 - 3 * 512, id="four-at-a-time"),
+    ],
+)
+def test_killed_run_sends_only_the_rest(
+    tmp_path: Path, concurrent: int, answered: int, again: int
+) -> None:
+    """Nothing that was answered is asked for again, nor was more under way than one request."""
     table = tmp_path / "t.tsv"
-    rows = [f"G{number}\tgene text {number}" for number in range(2_100)]
+    texts = [f"gene text {number}" for number in range(2_100)]
+    rows = [f"G{number}\t{text}" for number, text in enumerate(texts)]
     table.write_text("\n".join(["symbol\ttext", *rows]) + "\n")
     genes = tmp_path / "d.h5ad"
     words: list[object] = ["--genes", table, "--table", table, "--column", "symbol", "-o", genes]
@@ -82,23 +93,26 @@ def test_killed_run_sends_only_the_rest(tmp_path: Path) -> None:
 
     def answer(request: Request) -> Reply:
         seen.append(request)
-        return embeddings_server(request) if len(seen) == 1 else Reply(b"", delay=30)
+        return embeddings_server(request) if len(seen) <= answered else Reply(b"", delay=30)
 
     output = tmp_path / "e.h5ad"
     with serving(answer) as server:
-        words = [genes, *server_words(server.url, "--concurrent", 1), "-o", output]
+        words = [genes, *server_words(server.url, "--concurrent", concurrent), "-o", output]
         cache = tmp_path / "cache/screader/embeddings.sqlite"
         with subprocess.Popen(command(TOOL, *words), env=environment(tmp_path)) as process:
             deadline = time.monotonic() + 60
-            while len(seen) < 2 and time.monotonic() < deadline:
+            while len(seen) < answered + 1 and time.monotonic() < deadline:
                 time.sleep(0.05)
             time.sleep(0.5)
             os.kill(process.pid, signal.SIGKILL)
         assert cache.exists() and not output.exists()
+        came = set(sent_texts(server.requests[:answered]))
+        assert len(sent_texts(server.requests[answered:])) <= 2_048
         server.requests.clear()
         server.answer = embeddings_server
         assert run(TOOL, *words, home=tmp_path).returncode == 0
-        assert sent_texts(server.requests) == [f"gene text {one}" for one in range(2_048, 2_100)]
+        assert sorted(sent_texts(server.requests)) == sorted(set(texts) - came)
+        assert len(sent_texts(server.requests)) == again
     with h5py.File(output) as file:
         assert np.array_equal(file["X"][2_099], vector_of("gene text 2099"))
 

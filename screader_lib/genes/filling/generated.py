@@ -122,18 +122,23 @@ def _ask_all(
         reporter.progress("Asking the model", len(questions), "genes") as advance,
     ):
         futures = {
-            pool.submit(_ask, server, writer.model, text): key for key, text in questions.items()
+            pool.submit(_ask_and_keep, server, writer.model, text, cache, key): key
+            for key, text in questions.items()
         }
         try:
             for future in as_completed(futures):
-                key, answer = futures[future], future.result()
-                cache.put({key: answer.encode()})
-                answers[key] = answer
+                answers[futures[future]] = future.result()
                 advance(1)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return answers
+
+
+def _ask_and_keep(server: OpenAIServer, model: str, question: str, cache: Cache, key: str) -> str:
+    answer = _ask(server, model, question)
+    cache.put({key: answer.encode()})
+    return answer
 
 
 def _ask(server: OpenAIServer, model: str, question: str) -> str:

@@ -6,6 +6,7 @@
 - ``hidden_states``  mean-pooled hidden states of any Hugging Face model;
 - ``openai``         OpenAI and compatible servers;
 - ``remembering``    a provider whose vectors are kept on disk;
+- ``packing``        what one request holds;
 - ``cost``           tokens and price before anything is spent;
 - ``encoding``       what the local ones share: loading, batches, pooling;
 - ``choice``         from options to a provider.

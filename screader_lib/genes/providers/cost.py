@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from screader_lib.errors import ScReaderError
 from screader_lib.genes.providers.embedder import Embedder
-from screader_lib.genes.providers.openai import PRICES, estimated_tokens, packed
+from screader_lib.genes.providers.openai import PRICES, OpenAIEmbeddings
+from screader_lib.genes.providers.packing import estimated_tokens, packed
 from screader_lib.genes.providers.remembering import Remembering
 
 
@@ -36,11 +37,13 @@ def estimate(embedder: Embedder, texts: Sequence[str], price: float | None) -> E
     Local models cost nothing.
     """
     new = embedder.lacking(texts) if isinstance(embedder, Remembering) else list(texts)
+    asked = embedder.embedder if isinstance(embedder, Remembering) else embedder
     tokens = sum(map(estimated_tokens, new))
-    remote = embedder.provider == "openai"
+    if not isinstance(asked, OpenAIEmbeddings):
+        return Estimate(len(texts), len(new), tokens, 0, 0.0)
     if price is None:
-        price = PRICES.get(embedder.model) if remote else 0.0
-    requests = len(list(packed(new))) if remote else 0
+        price = PRICES.get(asked.model)
+    requests = len(list(packed(new, asked.limits.concurrent)))
     dollars = None if price is None else tokens / 1e6 * price
     return Estimate(len(texts), len(new), tokens, requests, dollars)
 

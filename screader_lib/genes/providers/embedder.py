@@ -32,6 +32,7 @@ class Embedder(ABC):
     ) -> np.ndarray:
         """float32 (texts, dim), in the order of ``texts``, which are not empty.
 
-        ``keep`` is handed each finished batch, its texts and vectors. ScReaderError where the
+        ``keep`` is handed each finished batch, its texts and vectors, by whichever thread has
+        finished it. ScReaderError where the
         model cannot be loaded or does not answer.
         """

@@ -1,13 +1,10 @@
-"""OpenAI's embeddings, and any server that answers as it does (``POST /embeddings``).
-
-Limits: OpenAI API reference, "Create embeddings": 2,048 inputs a request, 8,192 tokens an input,
-300,000 tokens a request.
-"""
+"""OpenAI's embeddings, and any server that answers as it does (``POST /embeddings``)."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import partial
@@ -17,17 +14,15 @@ import numpy as np
 
 from screader_lib.errors import ScReaderError
 from screader_lib.genes.providers.embedder import Embedder, Keep
+from screader_lib.genes.providers.packing import LONGEST, estimated_tokens, packed, shortened
 from screader_lib.genes.services.answers import BadAnswer, parse_json
-from screader_lib.genes.services.openai_server import URL, OpenAIServer
+from screader_lib.genes.services.openai_server import URL, OpenAIServer, TooLarge
 from screader_lib.genes.services.pace import Pace
 from screader_lib.reporting import SILENT, Reporter
 
 SERVICE = "the embedding server"
 DEFAULT_MODEL = "text-embedding-ada-002"
-INPUTS_PER_REQUEST = 2_048
-TOKENS_PER_INPUT = 8_192
-TOKENS_PER_REQUEST = 300_000
-BYTES_PER_TOKEN = 3  # of English gene texts about 4; 3 keeps estimates on the safe side
+SHORTEST = 64  # bytes; a text of so few that is refused is refused for another reason
 PRICES = {  # US dollars per million tokens
     "text-embedding-ada-002": 0.10,
     "text-embedding-3-small": 0.02,
@@ -37,7 +32,10 @@ PRICES = {  # US dollars per million tokens
 
 @dataclass(frozen=True)
 class Limits:
-    """What the account or server allows; ``concurrent`` requests are under way at a time."""
+    """What the account or server allows; ``concurrent`` requests are under way at a time.
+
+    Together these hold no more than one full request.
+    """
 
     requests_per_minute: float = 500
     tokens_per_minute: float = 1_000_000
@@ -66,6 +64,8 @@ class OpenAIEmbeddings(Embedder):
         self.dimensions = dimensions
         self.limits = limits
         self.tokens_spent = 0
+        self.cut: set[str] = set()  # texts that were not sent whole
+        self.lock = threading.Lock()
         self.as_text = base_url is not None  # not every compatible server knows base64
         pace = Pace(limits.requests_per_minute / 60)
         self.server = OpenAIServer(
@@ -81,15 +81,16 @@ class OpenAIEmbeddings(Embedder):
     def embed(
         self, texts: Sequence[str], reporter: Reporter, keep: Keep | None = None
     ) -> np.ndarray:
-        packs = list(packed(texts))
+        packs = list(packed(texts, self.limits.concurrent))
         found: list[np.ndarray | None] = [None] * len(packs)
         failed: BaseException | None = None
+        self.cut.clear()
         with (
             ThreadPoolExecutor(self.limits.concurrent) as pool,
             reporter.progress("Embedding", len(texts), "genes") as advance,
         ):
             futures = {
-                pool.submit(self._ask, [texts[row] for row in rows]): number
+                pool.submit(self._finish, [texts[row] for row in rows], keep): number
                 for number, rows in enumerate(packs)
             }
             try:
@@ -98,16 +99,45 @@ class OpenAIEmbeddings(Embedder):
                     failed = failed or _failure(future, futures)
                     if future.cancelled() or future.exception():
                         continue
-                    vectors = found[number] = future.result()
-                    if keep is not None:
-                        keep([texts[row] for row in packs[number]], vectors)
+                    found[number] = future.result()
                     advance(len(packs[number]))
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
+        if self.cut:
+            reporter.say(f"{len(self.cut):,} texts were longer than the model takes and were cut.")
         if failed is not None:
             raise failed
         return self._together(found)
+
+    def _finish(self, texts: list[str], keep: Keep | None) -> np.ndarray:
+        """The vectors of a request, kept by the thread that got them, before anything else.
+
+        What the server calls too large is sent again in halves, a single text shortened.
+        """
+        try:
+            vectors = self._ask(texts)
+        except TooLarge as refused:
+            if len(texts) > 1:
+                self.server.reporter.detail(f"{refused} Trying again in halves.")
+                middle = len(texts) // 2
+                halves = texts[:middle], texts[middle:]
+                return self._together([self._finish(half, keep) for half in halves])
+            vectors = self._ask_shorter(texts[0], refused)
+        if keep is not None:
+            keep(texts, vectors)
+        return vectors
+
+    def _ask_shorter(self, text: str, refused: TooLarge) -> np.ndarray:
+        self.cut.add(text)
+        size = min(len(text.encode()), LONGEST)
+        while size > SHORTEST:
+            size = int(size * min(0.95, refused.share or 0.75))
+            try:
+                return self._ask([shortened(text, size)])
+            except TooLarge as again:
+                refused = again
+        raise refused
 
     def _together(self, found: Sequence[np.ndarray | None]) -> np.ndarray:
         parts = [part for part in found if part is not None]
@@ -119,9 +149,11 @@ class OpenAIEmbeddings(Embedder):
 
     def _ask(self, texts: list[str]) -> np.ndarray:
         self.token_pace.wait(sum(map(estimated_tokens, texts)))
+        sent = [shortened(text) for text in texts]
+        self.cut.update(text for text, short in zip(texts, sent, strict=True) if text != short)
         body: dict[str, Any] = {
             "model": self.model,
-            "input": [shortened(text) for text in texts],
+            "input": sent,
             "encoding_format": "float" if self.as_text else "base64",
         }
         if self.dimensions is not None:
@@ -130,7 +162,8 @@ class OpenAIEmbeddings(Embedder):
             lambda client: client.embeddings.with_raw_response.create(**body),
             partial(parse_answer, wanted=len(texts), dimensions=self.dimensions),
         )
-        self.tokens_spent += tokens
+        with self.lock:
+            self.tokens_spent += tokens
         return vectors
 
 
@@ -141,32 +174,6 @@ def _failure(future: Future, futures: Mapping[Future, int]) -> BaseException | N
         for other in futures:
             other.cancel()
     return error
-
-
-def estimated_tokens(text: str) -> int:
-    """Tokens of a text, estimated without the model's tokenizer, rather too many than too few."""
-    return len(text.encode()) // BYTES_PER_TOKEN + 1
-
-
-def shortened(text: str) -> str:
-    """A text that keeps to the tokens an input may have, cut after a whole character."""
-    most = (TOKENS_PER_INPUT - 1) * BYTES_PER_TOKEN
-    return text.encode()[:most].decode("utf-8", "ignore")
-
-
-def packed(texts: Sequence[str]) -> Iterator[range]:
-    """Consecutive rows that one request may hold, by number of inputs and of tokens."""
-    start = tokens = 0
-    for row, text in enumerate(texts):
-        more = min(estimated_tokens(text), TOKENS_PER_INPUT)
-        if row > start and (
-            row - start == INPUTS_PER_REQUEST or tokens + more > TOKENS_PER_REQUEST
-        ):
-            yield range(start, row)
-            start, tokens = row, 0
-        tokens += more
-    if texts:
-        yield range(start, len(texts))
 
 
 def parse_answer(body: bytes, wanted: int, dimensions: int | None = None) -> tuple[np.ndarray, int]:

@@ -1,13 +1,14 @@
 """Answers kept on disk, so that what was paid for or waited for is asked once.
 
 One SQLite file per purpose; each write is a transaction, so a killed run loses at most the
-batch in hand. Keys and values never hold secrets.
+batches in hand. Keys and values never hold secrets.
 """
 
 from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -28,13 +29,16 @@ def default_folder() -> Path:
 
 
 class Cache:
-    """Key → bytes, on disk; safe for several processes at a time."""
+    """Key → bytes, on disk; safe for several threads and processes at a time."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.lock = threading.Lock()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self.connection = sqlite3.connect(path, timeout=WAIT_FOR_OTHERS)
+            self.connection = sqlite3.connect(
+                path, timeout=WAIT_FOR_OTHERS, check_same_thread=False
+            )
             with suppress(sqlite3.OperationalError):  # not every file system can
                 self.connection.execute("PRAGMA journal_mode=WAL")
             with self.connection:
@@ -62,7 +66,7 @@ class Cache:
     def put(self, entries: Mapping[str, bytes]) -> None:
         """Keep ``entries``, all or none."""
         try:
-            with self.connection:
+            with self.lock, self.connection:
                 self.connection.executemany(
                     "INSERT OR REPLACE INTO answers VALUES (?, ?)", entries.items()
                 )
@@ -75,7 +79,8 @@ class Cache:
 
     def _run(self, query: str, values: list[str]) -> list[tuple[str, bytes]]:
         try:
-            return self.connection.execute(query, values).fetchall()
+            with self.lock:
+                return self.connection.execute(query, values).fetchall()
         except sqlite3.Error as error:
             raise ScReaderError(
                 f"is damaged ({error}).", file=self.path, remedy="Remove it and run again."

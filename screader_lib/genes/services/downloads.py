@@ -20,12 +20,15 @@ from screader_lib.genes.services.addresses import (
     checked_url,
     pool_for,
 )
+from screader_lib.genes.services.waiting import Failure, pause, retry_after
+from screader_lib.genes.services.web import RETRIED, in_words
 from screader_lib.reporting import SILENT, Reporter
 
 URL = "https://ftp.ncbi.nlm.nih.gov/gene/DATA"
 ALL_SPECIES = "All_Data"
 BLOCK = 1 << 20
-ATTEMPTS = 4
+ATTEMPTS = 5
+FIRST_PAUSE = 1.0  # seconds
 REMEDIES = {"gene_orthologs.gz": "Give a local copy with --orthologs."}
 REMEDY = "Give local copies with --gene-info and --gene-summary."
 
@@ -92,28 +95,31 @@ def _download(source: str, temporary: Path, reporter: Reporter) -> str:
     """Fill ``temporary``; the server's date of the file, empty where it names none."""
     import urllib3
 
+    # Waiting is done here, where it is told; urllib3 follows redirections only.
     retries = urllib3.Retry(
-        ATTEMPTS,
-        connect=1,
-        backoff_factor=1.0,
-        backoff_jitter=1.0,
-        status_forcelist=(429, 500, 502, 503, 504),
-    )
+        total=None, connect=0, read=0, status=0, other=0, redirect=3,
+        respect_retry_after_header=False,
+    )  # fmt: skip
     timeout = urllib3.Timeout(connect=10.0, read=60.0)
+    failure = Failure("")
     with pool_for(source, retries=retries, timeout=timeout) as pool:
         for attempt in range(ATTEMPTS):
+            if attempt:
+                pause("the download", source, attempt, FIRST_PAUSE, failure, reporter)
             try:
-                return _download_once(pool, source, temporary, reporter)
+                done = _download_once(pool, source, temporary, reporter)
             except urllib3.exceptions.HTTPError as error:
-                _check_reachable(error, source)
-                if attempt == ATTEMPTS - 1:
-                    raise ScReaderError(
-                        f"cannot be downloaded ({type(error).__name__}).",
-                        file=source,
-                        remedy=_remedy(source),
-                    ) from error
-                reporter.detail(f"{source}: the connection was cut; trying again.")
-    raise AssertionError("the loop returns or raises")
+                if attempt:
+                    _check_reachable(error, source)
+                done = Failure(in_words(error))
+            if isinstance(done, str):
+                return done
+            failure = done
+    raise ScReaderError(
+        f"cannot be downloaded: {failure.why}, {ATTEMPTS} times.",
+        file=source,
+        remedy=_remedy(source),
+    )
 
 
 def _check_reachable(error: Exception, source: str) -> None:
@@ -128,9 +134,11 @@ def _check_reachable(error: Exception, source: str) -> None:
         raise Unreachable("cannot be reached.", file=source, remedy=_remedy(source)) from error
 
 
-def _download_once(pool: Any, source: str, temporary: Path, reporter: Reporter) -> str:
+def _download_once(pool: Any, source: str, temporary: Path, reporter: Reporter) -> str | Failure:
     answer = pool.request("GET", source, preload_content=False)
     try:
+        if answer.status in RETRIED:
+            return Failure(f"HTTP status {answer.status}", retry_after(answer.headers))
         if answer.status != 200:
             raise ScReaderError(
                 f"cannot be downloaded: HTTP status {answer.status}.",

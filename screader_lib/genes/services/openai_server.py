@@ -1,13 +1,13 @@
 """OpenAI, and servers that answer as it does, asked through the ``openai`` package.
 
-The package tries again after cut connections, timeouts and statuses 408, 409, 429 and 5xx, with
-growing pauses and jitter, or as long as the server asks (Retry-After). Answers that are not what
-was asked for are tried again here.
+What may pass (cut connections, timeouts, statuses 408, 409, 429 and 5xx, and answers that are not
+what was asked for) is tried again here and not by the package, which gives up the server's own
+Retry-After beyond a minute and waits in silence.
 """
 
 from __future__ import annotations
 
-import time
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +18,7 @@ from screader_lib.genes.services import keys
 from screader_lib.genes.services.addresses import check_allowed, checked_url
 from screader_lib.genes.services.answers import BadAnswer, first_line
 from screader_lib.genes.services.pace import Pace
+from screader_lib.genes.services.waiting import Failure, pause, retry_after
 from screader_lib.reporting import SILENT, Reporter
 
 if TYPE_CHECKING:
@@ -26,7 +27,25 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 URL = "https://api.openai.com/v1"
 KEY_REFUSED = {401, 403}
+PASSING = {408, 409, 429}
 ROUNDS = 3  # of an answer that is not what was asked for
+NO_QUOTA = b"insufficient_quota"
+TOO_LARGE = re.compile(
+    r"context length|too (?:long|large|many)|max\w* .{0,40}(?:tokens|batch|inputs|length)"
+    r"|less than \d+ tokens|exceed.{0,60}(?:token|length|context)|token.{0,40}exceed",
+    re.IGNORECASE,
+)
+LIMIT = re.compile(  # of OpenAI and vLLM, of text-embeddings-inference
+    r"(?:context length is|less than) (\d+) tokens\D+(\d+)", re.IGNORECASE
+)
+
+
+class TooLarge(ScReaderError):
+    """A request that a server takes in smaller pieces; ``share`` is the part that would fit."""
+
+    def __init__(self, why: str, url: str, share: float | None) -> None:
+        super().__init__(why, file=url, remedy="Choose fewer --fields, or another model.")
+        self.share = share
 
 
 @dataclass
@@ -42,7 +61,7 @@ class OpenAIServer:
     own: str
     reporter: Reporter = SILENT
     attempts: int = 6
-    first_pause: float = 1.0  # seconds, before an answer that was no use is asked for again
+    first_pause: float = 1.0  # seconds
     timeout: float = 120.0
 
     def __post_init__(self) -> None:
@@ -60,55 +79,70 @@ class OpenAIServer:
     def ask(self, call: Callable[[openai.OpenAI], Any], parse: Callable[[bytes], T]) -> T:
         """What ``parse`` makes of the body that ``call``, a ``with_raw_response`` method, brings.
 
-        ``parse`` raises BadAnswer for an answer that is not what was asked for. ScReaderError in
-        one line where no attempt brings a good answer.
+        ``parse`` raises BadAnswer for an answer that is not what was asked for. TooLarge where
+        the server says so; any other ScReaderError in one line where no attempt brings a good
+        answer.
         """
         self.check_key()
         check_allowed(self.url)
-        why = ""
-        for attempt in range(ROUNDS):
+        failure, useless = Failure(""), 0
+        for attempt in range(self.attempts):
             if attempt:
-                self.reporter.detail(f"{self.service}: {why}; trying again.")
-                time.sleep(self.first_pause * 2 ** (attempt - 1))
+                pause(self.service, self.url, attempt, self.first_pause, failure, self.reporter)
+            answer = self._try(call)
+            if isinstance(answer, Failure):
+                failure = answer
+                continue
             try:
-                return parse(self._body(call))
+                return parse(answer)
             except BadAnswer as bad:
-                why = keys.hidden(str(bad), self.key)
-        raise self._gave_up(f"gave no usable answer {ROUNDS} times, the last was {why}")
+                failure = Failure(f"gave no usable answer, but {keys.hidden(str(bad), self.key)}")
+                useless += 1
+                if useless == ROUNDS:  # it would be charged for again and again
+                    raise self._gave_up(failure.why, useless) from None
+        raise self._gave_up(failure.why, self.attempts)
 
-    def _body(self, call: Callable[[openai.OpenAI], Any]) -> bytes:
+    def _try(self, call: Callable[[openai.OpenAI], Any]) -> bytes | Failure:
+        """The body of a good answer, or why there is none."""
         import openai
 
         try:
             body: bytes = call(self._client).content
         except openai.APIStatusError as error:
-            raise self._refused(error.status_code, error.response.content) from None
+            return self._failure(error.response)
         except openai.APITimeoutError:
-            raise self._gave_up("gave no answer in time") from None
+            return Failure("gave no answer in time")
         except openai.APIConnectionError as error:
             no_way = "Connect" in type(error.__cause__).__name__
-            raise self._gave_up("cannot be reached" if no_way else "cut the connection") from None
+            return Failure("cannot be reached" if no_way else "cut the connection")
         return body
 
-    def _refused(self, status: int, body: bytes) -> ScReaderError:
+    def _failure(self, answer: Any) -> Failure:
+        """What may pass; ScReaderError where trying again is of no use."""
+        status, said = answer.status_code, keys.hidden(first_line(answer.content), self.key)
         if status in KEY_REFUSED:
             # The body may repeat the key, or part of it.
-            return ScReaderError(
+            raise ScReaderError(
                 f"{self.service} refused the request with HTTP status {status}.",
                 file=self.url,
                 remedy="Check the key in the environment.",
             )
-        if status == 429 or status >= 500:
-            return self._gave_up(f"answered with HTTP status {status}")
-        said = keys.hidden(first_line(body), self.key)
-        return ScReaderError(
-            f"{self.service} refused with HTTP status {status}{said and f' ({said})'}.",
-            file=self.url,
-        )
+        if NO_QUOTA in answer.content:
+            raise ScReaderError(
+                f"{self.service} says that the account has no quota left.",
+                file=self.url,
+                remedy="Check plan and billing; answers so far are kept.",
+            )
+        if status in PASSING or status >= 500:
+            return Failure(f"answered with HTTP status {status}", retry_after(answer.headers))
+        why = f"{self.service} refused with HTTP status {status}{said and f' ({said})'}."
+        if status == 413 or (status in (400, 422) and TOO_LARGE.search(said)):
+            raise TooLarge(why, self.url, _share(said))
+        raise ScReaderError(why, file=self.url)
 
-    def _gave_up(self, why: str) -> ScReaderError:
+    def _gave_up(self, why: str, attempts: int) -> ScReaderError:
         return ScReaderError(
-            f"{self.service} {why}, after {self.attempts} attempts.",
+            f"{self.service} {why}, {attempts} times.",
             file=self.url,
             remedy="Try again later; answers so far are kept.",
         )
@@ -117,11 +151,11 @@ class OpenAIServer:
     def _client(self) -> openai.OpenAI:
         import openai
 
-        hooks: dict[str, list[Callable]] = {"request": [self._prepare], "response": [self._tell]}
+        hooks: dict[str, list[Callable]] = {"request": [self._prepare]}
         return openai.OpenAI(
             api_key=self.key or "none",
             base_url=self.url,
-            max_retries=self.attempts - 1,
+            max_retries=0,
             timeout=self.timeout,
             http_client=openai.DefaultHttpxClient(event_hooks=hooks),
         )
@@ -132,6 +166,11 @@ class OpenAIServer:
             request.headers.pop("Authorization", None)
         self.pace.wait()
 
-    def _tell(self, response: Any) -> None:
-        if response.status_code >= 400:
-            self.reporter.detail(f"{self.service}: HTTP status {response.status_code}.")
+
+def _share(said: str) -> float | None:
+    """The part of the tokens that a server takes, where it tells both numbers."""
+    numbers = LIMIT.search(said)
+    if numbers is None or not int(numbers[2]):
+        return None
+    share = int(numbers[1]) / int(numbers[2])
+    return share if 0 < share < 1 else None

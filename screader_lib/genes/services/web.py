@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,6 +13,7 @@ from screader_lib.genes.services.addresses import check_allowed, checked_url, po
 from screader_lib.genes.services.answers import BadAnswer, first_line
 from screader_lib.genes.services.keys import hidden
 from screader_lib.genes.services.pace import Pace
+from screader_lib.genes.services.waiting import Failure, pause, retry_after
 from screader_lib.reporting import SILENT, Reporter
 
 if TYPE_CHECKING:
@@ -24,16 +22,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 RETRIED = {408, 429, 500, 502, 503, 504}
 KEY_REFUSED = {401, 403}
-LONGEST_PAUSE = 60.0
-LONGEST_ASKED_PAUSE = 600.0
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why a request brought nothing, and how long the server asks to wait, in seconds."""
-
-    why: str
-    asked_pause: float = 0.0
 
 
 @dataclass
@@ -113,9 +101,9 @@ class Client:
         try:
             answer = self._pool.request("POST", f"{self.url}/{path}", redirect=False, **what)
         except urllib3.exceptions.HTTPError as error:
-            return Failure(_in_words(error))
+            return Failure(in_words(error))
         if answer.status in RETRIED:
-            asked = _retry_after(answer.headers.get("Retry-After"))
+            asked = retry_after(answer.headers)
             return Failure(f"HTTP status {answer.status}", asked)
         if answer.status in KEY_REFUSED:
             # The body may repeat the key, or part of it.
@@ -133,38 +121,18 @@ class Client:
         return answer.data
 
     def _pause(self, attempt: int, failure: Failure) -> None:
-        pause = min(LONGEST_PAUSE, self.first_pause * 2 ** (attempt - 1))
-        pause = max(failure.asked_pause, pause * random.uniform(0.5, 1.5))
-        if pause > LONGEST_ASKED_PAUSE:
-            raise ScReaderError(
-                f"{self.service} asks to come back in {pause:,.0f} seconds.",
-                file=self.url,
-                remedy="Run again then; answers so far are kept.",
-            )
-        why = self._hidden(failure.why)
-        self.reporter.detail(f"{self.service}: {why}; trying again in {pause:.1f} s.")
-        time.sleep(pause)
+        shown = replace(failure, why=self._hidden(failure.why))
+        pause(self.service, self.url, attempt, self.first_pause, shown, self.reporter)
 
     def _hidden(self, text: str) -> str:
         return hidden(text, self.secret)
 
 
-def _retry_after(value: str | None) -> float:
-    if not value:
-        return 0.0
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except (TypeError, ValueError):
-        return 0.0
-
-
-def _in_words(error: Exception) -> str:
+def in_words(error: Exception) -> str:
+    """What went wrong on the way to a server."""
     import urllib3.exceptions as kinds
 
+    error = getattr(error, "reason", None) or error
     if isinstance(error, kinds.TimeoutError):
         return "no answer in time"
     if isinstance(error, kinds.NewConnectionError | kinds.NameResolutionError):
