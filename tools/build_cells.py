@@ -187,7 +187,15 @@ def main(
             construction = known.construction
         files.check_species(sources, chosen, table.genes, orthologs)
         parts = [
-            make_part(source, table.genes, wanted, values, min_mapped, run.reporter)
+            make_part(
+                source,
+                table.genes,
+                wanted,
+                values,
+                min_mapped,
+                run.reporter,
+                f"{source.name}: " if len(sources) > 1 else "",
+            )
             for source, wanted in zip(sources, chosen, strict=True)
         ]
         builder = CellBuilder(parts, table, construction, threads=threads, reporter=run.reporter)

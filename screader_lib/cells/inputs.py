@@ -43,6 +43,8 @@ def chosen_cells(
     """
     obs = joined([(source.name, source.obs) for source in sources])
     name = sources[0].name if len(sources) == 1 else "the inputs"
+    if not len(obs):
+        raise ScReaderError("holds no cells.", file=name)
     columns.found_in(obs, name)
     wanted = np.ones(len(obs), bool)
     if choice.listed is not None:

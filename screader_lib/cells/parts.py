@@ -101,8 +101,9 @@ def make_part(
     value_kind: str = "auto",
     min_mapped: float = 0.1,
     reporter: Reporter = SILENT,
+    told_as: str = "",
 ) -> Part:
-    """An input matched to the embedded ``genes``.
+    """An input matched to the embedded ``genes``; messages begin with ``told_as``.
 
     ScReaderError where it holds no gene, too few of its genes are embedded, or its values are no
     expression. An input none of whose cells is chosen is kept, empty.
@@ -110,30 +111,33 @@ def make_part(
     wanted = np.ones(len(expression.obs), bool) if chosen is None else chosen
     if not len(wanted) or not len(expression.genes):
         raise ScReaderError("holds no cells or no genes.", file=expression.name)
-    match = _matched(expression, genes, min_mapped, reporter)
+    match = _matched(expression, genes, min_mapped, reporter, told_as)
     part = Part(expression, match.rows, wanted, "counts", value_kind)
     blocks = (
         expression.read(start, stop)[np.flatnonzero(wanted[start:stop])]
         for start, stop in part.spans(wanted)
     )
     part.kind = value_scale.kind_of(blocks, value_kind, expression.name)
-    reporter.say(f"values are taken as {part.kind}.")
+    reporter.say(f"{told_as}values are taken as {part.kind}.")
     return part
 
 
 def _matched(
-    expression: Expression, genes: Table, min_mapped: float, reporter: Reporter
+    expression: Expression, genes: Table, min_mapped: float, reporter: Reporter, told_as: str
 ) -> GeneMatch:
     match, by = best_match(expression.genes, genes)
     total = len(match.rows)
     ways = ", ".join(f"{count:,} by {way}" for way, count in match.how.most_common())
     named = f" of {by}" if by else ""
     reporter.say(
-        f"{match.matched:,} of {total:,} genes have an embedding ({ways or 'none'}{named})."
+        f"{told_as}{match.matched:,} of {total:,} genes have an embedding "
+        f"({ways or 'none'}{named})."
     )
     shared = match.matched - len(np.unique(match.rows[match.rows != ABSENT]))
     if shared:
-        reporter.say(f"{shared:,} genes share the embedding of another; their values are added up.")
+        reporter.say(
+            f"{told_as}{shared:,} genes share the embedding of another; their values are added up."
+        )
     if not match.matched or match.matched < min_mapped * total:
         raise ScReaderError(
             f"only {match.matched:,} of {total:,} genes have an embedding "

@@ -41,9 +41,12 @@ class Shares:
         return f"{whole} ({parts or 'nothing is expressed'})"
 
     def check(self, least: float) -> None:
-        """ScReaderError where the genes of an input hold less than ``least``."""
-        shares = self.by_input or dict.fromkeys(self.names[:1], 0.0)
-        for name, share in shares.items():
+        """ScReaderError where an input's genes hold less than ``least``, or nothing is seen."""
+        if not self.by_input:
+            raise ScReaderError(
+                "the chosen cells express nothing: all values are 0.", file=self.names[0]
+            )
+        for name, share in self.by_input.items():
             if share < least:
                 raise ScReaderError(
                     f"the genes that have an embedding hold only {share:.1%} of the expression "

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 TARGET_SUM = 1e4
 LARGEST = 1e12
+FEWEST_SUMS = 10
+SAME_SUM = 1e-3
 LARGEST_LOG = 20.0  # log1p of counts per ten thousand stays below 9.3
 
 
@@ -52,6 +54,17 @@ def recognise(values: np.ndarray) -> str | None:
     return "log" if values.max() <= LARGEST_LOG else "other"
 
 
+def _add_up_alike(block: csr_matrix) -> bool:
+    """Whether cells sum up to one and the same as they are, and not as logs taken back."""
+
+    def same(kind: str) -> bool:
+        totals = totals_of(block, kind)
+        totals = totals[totals > 0]
+        return len(totals) >= FEWEST_SUMS and float(np.ptp(totals)) < SAME_SUM * totals.max()
+
+    return same("counts") and not same("log")
+
+
 def kind_of(blocks: Iterable[csr_matrix], asked: str, name: str) -> str:
     """``counts`` or ``log``: as ``asked``, or for ``auto`` as the first values tell.
 
@@ -64,6 +77,8 @@ def kind_of(blocks: Iterable[csr_matrix], asked: str, name: str) -> str:
         found = recognise(block.data)
         if found == "other":
             raise _refused("its values are neither whole counts nor log-normalised.", name)
+        if found == "log" and _add_up_alike(block):
+            raise _refused("the values of each cell add up alike, so no logs were taken.", name)
         if found is not None:
             return found
     return "counts"

@@ -56,6 +56,17 @@ def test_refused(asked: str, blocks: list[sparse.csr_matrix], told: str) -> None
         held_to(asked, blocks)
 
 
+def test_values_that_were_normalised_without_logs() -> None:
+    counts = np.random.default_rng(0).poisson(2.0, (30, 12)) + 0.0
+    shares = counts / counts.sum(1, keepdims=True)
+    logs = np.log1p(shares * 1e4)
+    assert held_to("auto", [sparse.csr_matrix(logs)]) == "log"
+    assert held_to("auto", [sparse.csr_matrix(logs[:, :1] * 0 + 9.21034)]) == "log"  # one gene
+    with pytest.raises(ScReaderError, match="no logs were taken"):
+        held_to("auto", [EMPTY, sparse.csr_matrix(shares)])
+    assert held_to("counts", [sparse.csr_matrix(shares)]) == "counts"
+
+
 def test_whole_numbers_need_no_look_at_each() -> None:
     assert kind_of([sparse.csr_matrix(np.array([[2, 0, 300]]))], "auto", "file") == "counts"
 

@@ -103,6 +103,22 @@ def test_cells_without_genes_are_kept_and_told(tmp_path: Path) -> None:
     assert sequences_of(output)["cell005"] == ([], [])
 
 
+@pytest.mark.parametrize(
+    ("cells", "told"),
+    [
+        pytest.param(0, "holds no cells", id="no-cells"),
+        pytest.param(9, "express nothing", id="no-counts"),
+    ],
+)
+def test_nothing_to_see(tmp_path: Path, cells: int, told: str) -> None:
+    values, types = counts()
+    expression(values[:cells] * 0, types[:cells]).write_h5ad(tmp_path / "x.h5ad")
+    write_embeddings(tmp_path / "e.h5ad")
+    words = ["-e", tmp_path / "e.h5ad", "-o", tmp_path / "c.h5ad"]
+    assert told in fail("build-cells", tmp_path / "x.h5ad", *words)
+    assert not (tmp_path / "c.h5ad").exists()
+
+
 def test_repeated_cell_names_are_told_apart(tmp_path: Path) -> None:
     values, types = counts()
     data = expression(values, types)

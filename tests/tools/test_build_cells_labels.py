@@ -122,6 +122,8 @@ def test_share_of_expression_by_input(tmp_path: Path, embeddings: Path) -> None:
     told = f"55.0% ({inputs[0]} 100.0%, {inputs[1]} 10.0%)"
     assert f"these genes hold {told} of the expression." in done.stderr
     assert f"the 40 genes of the sequences hold {told}." in done.stderr
+    for path in inputs:
+        assert f"{path}: values are taken as counts." in done.stderr
     line = fail("build-cells", *inputs, *words, "--min-mapped", 0.2)
     assert str(inputs[1]) in line and "only 10.0% of the expression" in line
 
