@@ -75,7 +75,9 @@ DATASETS_URL = "https://api.ncbi.nlm.nih.gov/datasets/v2"
     "--gene-history",
     type=FilePath(),
     multiple=True,
-    help="Local copy of NCBI's gene_history; repeat it for several species.",
+    show_default="downloaded only where GeneIDs are unknown, and gene_info is no local copy",
+    help="Local copy of NCBI's gene_history, for withdrawn symbols and GeneIDs; repeat it for "
+    "several species.",
 )
 @click.option(
     "--cache",
@@ -144,8 +146,9 @@ def main(
 ) -> None:
     """Find the genes that an input names and write one text for each.
 
-    Names may be symbols, aliases, NCBI GeneIDs and Ensembl ids, mixed. A name that means several
-    genes is reported and gets none. A name that is repeated is kept once, at its first place.
+    Names may be symbols, aliases, NCBI GeneIDs, Ensembl ids and those of other databases
+    (HGNC:6081, FBgn0000490), mixed. A name that means several genes is reported and gets none. A
+    name that is repeated is kept once, at its first place.
     """
     from screader_lib.exchange.writing import replacing
     from screader_lib.genes import describe, lists, tables, texts

@@ -4,8 +4,10 @@ Rules, tried in this order; the first that knows the name decides:
 
 1. ``symbol``       the official symbol as written; of several genes with one symbol the only one
                     whose symbol is a nomenclature committee's;
-2. ``ensembl_id``   an Ensembl gene id, its version ignored;
+2. ``ensembl_id``   an Ensembl gene id, its version ignored; ``database_id``, one of another
+                    database (``FBgn0000490``, ``HGNC:6081``, ``MIM:176730``);
 3. ``gene_id``      an NCBI GeneID, plain or after ``GeneID:`` or ``LOC``;
+                    ``withdrawn``, where its record was merged into another;
 4. ``case``         the symbol but for upper and lower case;
 5. ``punctuation``  the symbol but for the signs that R's ``make.names`` turns into dots
                     (``HLA.A`` for ``HLA-A``);
@@ -15,7 +17,8 @@ Rules, tried in this order; the first that knows the name decides:
 9. ``suffix``       rules 1 to 7 for the name without the suffix ``.1`` that R's ``make.unique``
                     adds to doubles, rules 1 to 4 without scanpy's ``-1``.
 
-A name that a rule leads to several genes is ``ambiguous``: no gene is chosen.
+A name that a rule leads to several genes is ``ambiguous``: no gene is chosen. One that no rule
+knows is ``discontinued`` where NCBI has withdrawn it and put nothing in its place.
 """
 
 from __future__ import annotations
@@ -30,7 +33,9 @@ from screader_lib.genes.records import ENSEMBL, Gene, without_version
 SUFFIX = re.compile(r"(.+)[.-]\d{1,2}$")
 GENE_ID = re.compile(r"(?:GeneID:|LOC)?([1-9]\d*)$")
 SIGNS = re.compile(r"[^A-Za-z0-9_.]")
-BEFORE_DASH = ("symbol", "ensembl_id", "gene_id", "case", "ambiguous")
+BEFORE_DASH = ("symbol", "ensembl_id", "database_id", "gene_id", "case", "ambiguous")
+UNMATCHED = ("none", "ambiguous", "discontinued")
+MOST_MERGERS = 20  # of records, one into the next
 REGION = "biological-region"  # stretches of DNA with names of their own; no genes
 
 
@@ -44,7 +49,13 @@ class Match:
 
 
 NO_MATCH = Match()
+DISCONTINUED = Match(None, "discontinued")
 Index = Mapping[str, list[Gene]]
+
+
+def is_gene_id(name: str) -> bool:
+    """Whether a name can be nothing but a GeneID; ``LOC123`` may be a symbol too."""
+    return GENE_ID.match(name) is not None and not name.startswith("LOC")
 
 
 def _folded(name: str) -> str:
@@ -61,7 +72,8 @@ class Catalog:
     """Genes that can be looked up by name.
 
     ``elsewhere`` are names that mean genes outside this catalog too: as aliases they are
-    ambiguous. ``withdrawn`` maps symbols of merged records to GeneIDs.
+    ambiguous. ``withdrawn`` maps symbols of withdrawn records, in lower case, to GeneIDs, and
+    ``replaced`` their GeneIDs to the one that took their place, or to nothing.
     """
 
     def __init__(
@@ -69,13 +81,15 @@ class Catalog:
         genes: Iterable[Gene],
         elsewhere: Iterable[str] = (),
         withdrawn: Mapping[str, Iterable[str]] | None = None,
+        replaced: Mapping[str, str] | None = None,
     ) -> None:
         self.genes = list(genes)
         self.elsewhere = {name.lower() for name in elsewhere}
         self.withdrawn = withdrawn or {}
+        self.replaced = replaced or {}
         self.by_id: dict[str, Gene] = {gene.gene_id: gene for gene in self.genes if gene.gene_id}
         named = [gene for gene in self.genes if gene.gene_type != REGION]
-        self.by_ensembl = _index(named, lambda gene: (without_version(gene.ensembl_id),))
+        self.by_database = _index(named, lambda gene: gene.database_ids)
         self.by_symbol = _index(named, lambda gene: (gene.symbol,))
         self.by_folded = _index(named, lambda gene: (_folded(gene.symbol),))
         self.by_dotted = _index(named, lambda gene: (_dotted(gene.symbol),))
@@ -85,6 +99,10 @@ class Catalog:
 
     def match(self, name: str) -> Match:
         """The gene that ``name`` means, by the rules above."""
+        found = self._match(name)
+        return DISCONTINUED if found == NO_MATCH and self._is_discontinued(name) else found
+
+    def _match(self, name: str) -> Match:
         found = self._whole(name)
         if found is not None:
             return found
@@ -103,7 +121,7 @@ class Catalog:
         if gene.gene_id and gene.gene_id in self.by_id:
             return self.by_id[gene.gene_id]
         for found in (
-            self.by_ensembl.get(without_version(gene.ensembl_id), []),
+            self.by_database.get(without_version(gene.ensembl_id), []),
             self.by_symbol.get(gene.symbol, []),
         ):
             if len(found) == 1 and not (gene.gene_id and found[0].gene_id):
@@ -114,13 +132,30 @@ class Catalog:
         found = self.by_symbol.get(name)
         if found:
             return _decided(_official(found), "symbol")
-        if ENSEMBL.match(name):
-            found = self.by_ensembl.get(without_version(name))
-            return _decided(found, "ensembl_id") if found else None
+        is_ensembl = ENSEMBL.match(name) is not None
+        found = self.by_database.get(without_version(name))
+        if found:
+            return _decided(found, "ensembl_id" if is_ensembl else "database_id")
+        return None if is_ensembl else self._by_number(name) or self._loosely(name)
+
+    def _by_number(self, name: str) -> Match | None:
         number = GENE_ID.match(name)
         if number and number[1] in self.by_id:
             return Match(self.by_id[number[1]], "gene_id")
-        return self._loosely(name)
+        current = self._current(number[1]) if number else ""
+        return Match(self.by_id[current], "withdrawn") if current in self.by_id else None
+
+    def _current(self, gene_id: str) -> str:
+        """The GeneID that a withdrawn one has become; itself where it is not known as one."""
+        for _ in range(MOST_MERGERS):
+            if gene_id not in self.replaced:
+                break
+            gene_id = self.replaced[gene_id]
+        return gene_id
+
+    def _is_discontinued(self, name: str) -> bool:
+        number = GENE_ID.match(name)
+        return name.lower() in self.withdrawn or bool(number and number[1] in self.replaced)
 
     def _loosely(self, name: str) -> Match | None:
         folded, dotted = _folded(name), _dotted(name)
@@ -137,7 +172,8 @@ class Catalog:
         ):
             if found:
                 return self._by_alias(found, folded)
-        merged = [self.by_id[key] for key in self.withdrawn.get(folded, ()) if key in self.by_id]
+        current = dict.fromkeys(map(self._current, self.withdrawn.get(folded, ())))
+        merged = [self.by_id[key] for key in current if key in self.by_id]
         return _decided(merged, "withdrawn") if merged else None
 
     def _by_alias(self, found: list[Gene], folded: str) -> Match:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from screader_lib.genes.catalog import NO_MATCH, Match
+from screader_lib.genes.catalog import NO_MATCH, UNMATCHED, Match
 from screader_lib.genes.records import Gene, merged
 from screader_lib.genes.sources.source import Source
 from screader_lib.genes.texts import DEFAULT_FIELDS, compose
@@ -98,11 +98,11 @@ def summary_lines(descriptions: Sequence[Description], repeated: int = 0) -> lis
     """In words: how many genes were matched and how, and how many have no text or summary."""
     total = len(descriptions)
     how = Counter(description.match.how for description in descriptions)
-    matched = total - how["none"] - how["ambiguous"]
+    matched = total - sum(how[way] for way in UNMATCHED)
     ways = ", ".join(
         f"{way.replace('_', ' ')} {count:,}"
         for way, count in how.most_common()
-        if way not in ("none", "ambiguous")
+        if way not in UNMATCHED
     )
     with_summary = sum(bool(description.gene.summary) for description in descriptions)
     without = sum(not description.text for description in descriptions)
@@ -114,6 +114,9 @@ def summary_lines(descriptions: Sequence[Description], repeated: int = 0) -> lis
             else ("names mean several genes and stay")
         )
         lines.append(f"{how['ambiguous']:,} {means} without one.")
+    if how["discontinued"]:
+        names = _counted(how["discontinued"], "name")
+        lines.append(f"{names} discontinued by NCBI, with no gene in their place.")
     share = with_summary / max(1, total)
     lines.append(f"{with_summary:,} have a summary ({share:.1%}), {without:,} have no text.")
     if repeated:

@@ -13,7 +13,7 @@ from pathlib import Path
 from screader_lib.genes.catalog import REGION, Catalog
 from screader_lib.genes.lists import read_genes
 from screader_lib.genes.organisms import organism_of
-from screader_lib.genes.records import Gene
+from screader_lib.genes.records import ENSEMBL, Gene
 from screader_lib.genes.sources.bulk import BulkFiles
 from screader_lib.genes.sources.packaged import COLUMNS
 
@@ -41,7 +41,12 @@ def shared_names(catalog: Catalog, kept: Iterable[Gene]) -> list[str]:
 
 
 def _line(gene: Gene) -> str:
-    values = {"aliases": "|".join(gene.aliases), "official": "1" if gene.official else "0"}
+    ensembl = [one for one in gene.database_ids if ENSEMBL.match(one)]
+    values = {
+        "ensembl_id": "|".join(ensembl),
+        "aliases": "|".join(gene.aliases),
+        "official": "1" if gene.official else "0",
+    }
     return "\t".join(
         values[name] if name in values else str(getattr(gene, name)) for name in COLUMNS
     )

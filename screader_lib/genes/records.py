@@ -6,6 +6,10 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 
+DATABASE_ID = re.compile(
+    r"(?:FBgn\d{7}|WBGene\d{8}|ZDB-[A-Z]+-\d{6}-\d+|(?:HGNC|MGI|RGD|VGNC|Xenbase):\S+)$"
+)
+NO_IDS = ("AllianceGenome", "IMGT/GENE-DB")  # the ids of others once more, and symbols
 ENSEMBL = re.compile(r"(ENS[A-Z]*G\d{6,})(\.\d+)?(_PAR_Y)?$")
 FACTS = (
     "symbol",
@@ -26,6 +30,7 @@ class Gene:
 
     ``official`` says that the symbol is a nomenclature committee's; ``text`` is a text that is
     embedded as it is; ``source`` is where the facts, or the summary where there is one, came from.
+    ``other_ids`` are further Ensembl ids, and those of other databases (``HGNC:6081``).
     """
 
     symbol: str
@@ -42,6 +47,12 @@ class Gene:
     text: str = ""
     official: bool = False
     source: str = "ncbi"
+    other_ids: tuple[str, ...] = ()
+
+    @property
+    def database_ids(self) -> tuple[str, ...]:
+        """Ids by which the gene can be found, beside its GeneID."""
+        return (without_version(self.ensembl_id), *self.other_ids)
 
     def lacks(self, names: Iterable[str]) -> bool:
         """Whether one of the named fields is empty."""
@@ -67,3 +78,17 @@ def without_version(name: str) -> str:
     """An Ensembl id without its version and GENCODE's ``_PAR_Y``; other names as they are."""
     found = ENSEMBL.match(name)
     return found[1] if found else name
+
+
+def ids_of(references: Iterable[tuple[str, str]]) -> tuple[str, tuple[str, ...]]:
+    """The first Ensembl id, and the other ids, of references (database, id) of a gene record.
+
+    An id that is a number is given the database's name: ``MIM:176730``.
+    """
+    found = {
+        f"{database}:{one}" if one.isdigit() else without_version(one): database == "Ensembl"
+        for database, one in references
+        if one and database not in NO_IDS
+    }
+    ensembl = next((one for one, is_ensembl in found.items() if is_ensembl), "")
+    return ensembl, tuple(one for one in found if one != ensembl)

@@ -13,6 +13,7 @@ import numpy as np
 from screader_lib.exchange import encoding
 from screader_lib.exchange.schema import load
 from screader_lib.exchange.table import Categorical, Column, Table, strings
+from screader_lib.genes.catalog import UNMATCHED
 from screader_lib.genes.describe import Description
 
 if TYPE_CHECKING:
@@ -82,7 +83,8 @@ def unmatched_tsv(descriptions: Iterable[Description]) -> str:
     writer = csv.writer(stream, delimiter="\t", lineterminator="\n")
     writer.writerow(("id", "reason", "candidates"))
     for description in descriptions:
-        if description.match.how in ("none", "ambiguous"):
-            reason = "ambiguous" if description.match.how == "ambiguous" else "unknown"
+        if description.match.how in UNMATCHED:
+            how = description.match.how
+            reason = "unknown" if how == "none" else how
             writer.writerow((description.name, reason, "|".join(description.match.candidates)))
     return stream.getvalue()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -48,11 +49,22 @@ def many_genes(number: int) -> tuple[Gene, ...]:
     )  # fmt: skip
 
 
-def to_xml(gene: Gene) -> str:
+def dbtag(identifier: str) -> str:
+    """A reference as Entrezgene writes it: numbers as numbers, without the database's name."""
+    database, _, number = identifier.rpartition(":")
+    database = "Ensembl" if identifier.startswith("ENS") else database or "FLYBASE"
+    value = f"<Object-id_str>{identifier}</Object-id_str>"
+    if database in ("MIM", "GeneID"):
+        value = f"<Object-id_id>{number}</Object-id_id>"
+    return f"""<Dbtag><Dbtag_db>{database}</Dbtag_db><Dbtag_tag><Object-id>
+{value}</Object-id></Dbtag_tag></Dbtag>"""
+
+
+def to_xml(gene: Gene, status: str = "live", current: str = "") -> str:
     """One Entrezgene record with the parts that are read."""
+    moved = dbtag(f"LocusID:{current}") + dbtag(f"GeneID:{current}") if current else ""
     aliases = "".join(f"<Gene-ref_syn_E>{escape(a)}</Gene-ref_syn_E>" for a in gene.aliases)
-    ensembl = f"""<Dbtag><Dbtag_db>Ensembl</Dbtag_db><Dbtag_tag><Object-id>
-<Object-id_str>{gene.ensembl_id}</Object-id_str></Object-id></Dbtag_tag></Dbtag>"""
+    ids = "".join(map(dbtag, filter(None, gene.database_ids)))
     expression = f"""<Entrezgene_comments><Gene-commentary>
 <Gene-commentary_heading>Representative Expression</Gene-commentary_heading>
 <Gene-commentary_comment><Gene-commentary>
@@ -61,7 +73,8 @@ def to_xml(gene: Gene) -> str:
 </Gene-commentary_comment></Gene-commentary></Entrezgene_comments>"""
     return f"""<Entrezgene>
 <Entrezgene_track-info><Gene-track><Gene-track_geneid>{gene.gene_id}</Gene-track_geneid>
-<Gene-track_status value="live">0</Gene-track_status></Gene-track></Entrezgene_track-info>
+<Gene-track_status value="{status}">0</Gene-track_status>
+<Gene-track_current-id>{moved}</Gene-track_current-id></Gene-track></Entrezgene_track-info>
 <Entrezgene_type value="{gene.gene_type}">6</Entrezgene_type>
 <Entrezgene_source><BioSource><BioSource_org><Org-ref>
 <Org-ref_taxname>{gene.organism}</Org-ref_taxname>
@@ -71,15 +84,15 @@ def to_xml(gene: Gene) -> str:
 </Org-ref_orgname></Org-ref></BioSource_org></BioSource></Entrezgene_source>
 <Entrezgene_gene><Gene-ref><Gene-ref_locus>{gene.symbol}</Gene-ref_locus>
 <Gene-ref_desc>{escape(gene.full_name)}</Gene-ref_desc>
-<Gene-ref_db>{ensembl if gene.ensembl_id else ""}</Gene-ref_db>
+<Gene-ref_db>{ids}</Gene-ref_db>
 <Gene-ref_syn>{aliases}</Gene-ref_syn></Gene-ref></Entrezgene_gene>
 <Entrezgene_summary>{escape(gene.summary)}</Entrezgene_summary>
 {expression if gene.expression else ""}</Entrezgene>"""
 
 
-def records(genes: Sequence[Gene]) -> Reply:
-    """An efetch answer."""
-    body = "".join(map(to_xml, genes))
+def records(genes: Sequence[Gene], more: str = "") -> Reply:
+    """An efetch answer; ``more`` are further records."""
+    body = "".join(map(to_xml, genes)) + more
     text = f'<?xml version="1.0" ?>\n<Entrezgene-Set>{body}</Entrezgene-Set>'
     return Reply(text.encode(), kind="text/xml")
 
@@ -97,34 +110,50 @@ def to_summary(gene: Gene) -> dict[str, Any]:
 
 
 class FakeEutils:
-    """Answers esearch, esummary (by history) and efetch over ``genes``."""
+    """Answers esearch, esummary (by history) and efetch over ``genes``.
 
-    def __init__(self, genes: Sequence[Gene] = GENES) -> None:
+    ``moved`` are withdrawn GeneIDs and the current ones, empty where there is none.
+    """
+
+    def __init__(
+        self, genes: Sequence[Gene] = GENES, moved: Mapping[str, str] | None = None
+    ) -> None:
         self.genes = {gene.gene_id: gene for gene in genes}
+        self.moved = moved or {}
         self.history: list[list[Gene]] = []
 
     def __call__(self, request: Request) -> Reply:
         form = request.form
         if request.path.endswith("esearch.fcgi"):
-            return self._search(form["term"])
+            return self._search(form["term"], int(form["retmax"]))
         if request.path.endswith("esummary.fcgi"):
             start, size = int(form["retstart"]), int(form["retmax"])
             genes = self.history[int(form["query_key"])][start : start + size]
             result = {gene.gene_id: to_summary(gene) for gene in genes}
             return json_reply({"result": {"uids": list(result), **result}})
         wanted = form["id"].split(",")
-        return records([self.genes[one] for one in wanted if one in self.genes])
+        withdrawn = [one for one in wanted if one in self.moved]
+        more = "".join(
+            to_xml(
+                replace(INS, gene_id=one),
+                "secondary" if self.moved[one] else "discontinued",
+                self.moved[one],
+            )
+            for one in withdrawn
+        )
+        return records([self.genes[one] for one in wanted if one in self.genes], more)
 
-    def _search(self, term: str) -> Reply:
+    def _search(self, term: str, listed: int) -> Reply:
         names = {name.lower() for name in re.findall(r'"([^"]+)"\[', term)}
         found = [
             gene
             for gene in self.genes.values()
-            if names & {n.lower() for n in (gene.symbol, gene.ensembl_id, *gene.aliases) if n}
+            if names & {n.lower() for n in (gene.symbol, *gene.database_ids, *gene.aliases) if n}
         ]
         self.history.append(found)
         key = str(len(self.history) - 1)
-        result = {"count": str(len(found)), "webenv": "MCID_1", "querykey": key, "idlist": []}
+        result: dict[str, Any] = {"count": str(len(found)), "webenv": "MCID_1", "querykey": key}
+        result["idlist"] = [gene.gene_id for gene in found[:listed]]
         return json_reply({"header": {"type": "esearch"}, "esearchresult": result})
 
 

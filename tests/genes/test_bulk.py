@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from loopback import Reply, Request, serving
 from real_data import real
 
 from screader_lib.errors import ScReaderError
-from screader_lib.genes.describe import describe
+from screader_lib.genes.describe import describe, summary_lines
 from screader_lib.genes.lists import read_genes
 from screader_lib.genes.organisms import organism_of
 from screader_lib.genes.sources.bulk import BulkFiles
+from screader_lib.genes.sources.choice import Places, make_sources
+from screader_lib.genes.tables import unmatched_tsv
+from screader_lib.reporting import Reporter
 
 HEADER = (
     "#tax_id\tGeneID\tSymbol\tLocusTag\tSynonyms\tdbXrefs\tchromosome\tmap_location\tdescription\t"
@@ -31,6 +36,16 @@ HISTORY = (
     "#tax_id\tGeneID\tDiscontinued_GeneID\tDiscontinued_Symbol\tDiscontinue_Date\n"
     "9606\t3630\t99\tOLDINS\t20050101\n9606\t-\t98\tNOWHERE\t20050101\n"
 )
+
+
+class Told(Reporter):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, message: str) -> None:
+        self.lines.append(message)
 
 
 @pytest.fixture
@@ -56,6 +71,96 @@ def test_facts_summary_and_withdrawn_symbols(files: dict[str, Path]) -> None:
     )  # fmt: skip
     assert gene.lineage.startswith("Eukaryota; Metazoa; Chordata")
     assert len(catalog.genes) == 1
+
+
+@pytest.mark.parametrize(
+    ("references", "ensembl", "others"),
+    [
+        pytest.param("-", "", (), id="none"),
+        pytest.param(
+            "MIM:176730|HGNC:HGNC:6081|Ensembl:ENSG1|Ensembl:ENSG2|IMGT/GENE-DB:IGHA1",
+            "ENSG1", ("MIM:176730", "HGNC:6081", "ENSG2"), id="human",
+        ),
+        pytest.param("MGI:MGI:96573|Ensembl:ENSMUSG1", "ENSMUSG1", ("MGI:96573",), id="mouse"),
+        pytest.param("FLYBASE:FBgn0000490|AllianceGenome:FB:FBgn0000490", "", ("FBgn0000490",),
+                     id="fly"),
+        pytest.param("WormBase:WBGene00000001|AllianceGenome:WB:WBGene00000001", "",
+                     ("WBGene00000001",), id="worm"),
+        pytest.param("ZFIN:ZDB-GENE-980526-110|Ensembl:ENSDARG1", "ENSDARG1",
+                     ("ZDB-GENE-980526-110",), id="zebrafish"),
+        pytest.param("RGD:2915", "", ("RGD:2915",), id="rat"),
+    ],
+)  # fmt: skip
+def test_ids_of_other_databases(
+    tmp_path: Path, references: str, ensembl: str, others: tuple[str, ...]
+) -> None:
+    row = INS.replace("HGNC:HGNC:6081|Ensembl:ENSG00000254647", references)
+    (tmp_path / "info").write_text(HEADER + row)
+    (gene,) = BulkFiles(organism_of("human"), [tmp_path / "info"]).catalog((), ()).genes
+    assert (gene.ensembl_id, gene.other_ids) == (ensembl, others)
+
+
+@pytest.mark.parametrize(
+    ("names", "asked", "how"),
+    [
+        pytest.param(["INS", "3630"], [], ["symbol", "gene_id"], id="nothing-unknown"),
+        pytest.param(["INS", "nothing"], [], ["symbol", "none"], id="no-gene-id"),
+        pytest.param(["99", "LOC98"], ["99", "LOC98"], ["withdrawn", "discontinued"], id="both"),
+        pytest.param(["77"], ["77"], ["none"], id="never-was"),
+    ],
+)
+def test_history_is_looked_for_where_a_gene_id_is_unknown(
+    files: dict[str, Path], names: list[str], asked: list[str], how: list[str]
+) -> None:
+    found: list[str] = []
+
+    def find(unknown: Sequence[str]) -> list[Path]:
+        found.extend(unknown)
+        return [files["history"]]
+
+    source = BulkFiles(organism_of("human"), [files["info"]], find_history=find)
+    told = describe(names, [source])
+    assert [one.match.how for one in told] == how
+    assert found == asked
+    assert ("gene_history" in source.files) is bool(asked)
+
+
+def test_unmatched_tells_discontinued_from_unknown(files: dict[str, Path]) -> None:
+    source = BulkFiles(organism_of("human"), [files["info"]], (), [files["history"]])
+    found = describe(["INS", "NOWHERE", "98", "nothing"], [source])
+    assert unmatched_tsv(found).splitlines()[1:] == [
+        "NOWHERE\tdiscontinued\t", "98\tdiscontinued\t", "nothing\tunknown\t",
+    ]  # fmt: skip
+    assert summary_lines(found)[:2] == [
+        "1 of 4 genes matched (symbol 1).",
+        "2 names discontinued by NCBI, with no gene in their place.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("local", "line"),
+    [
+        pytest.param(True, "--gene-history would tell", id="local-copies"),
+        pytest.param(False, "These GeneIDs stay unknown", id="no-network"),
+    ],
+)
+def test_without_a_history_one_line_says_so(
+    tmp_path: Path, files: dict[str, Path], local: bool, line: str
+) -> None:
+    contents = {"Homo_sapiens.gene_info.gz": files["info"], "gene_summary.gz": files["summary"]}
+    told = Told()
+
+    def answer(request: Request) -> Reply:
+        path = contents.get(request.path.rpartition("/")[2])
+        return Reply(path.read_bytes()) if path else Reply(b"")
+
+    with serving(answer) as server:
+        given = (str(files["info"]),) if local else ()
+        places = Places(cache=str(tmp_path / "k"), files_url=server.url, gene_info=given)
+        (source,) = make_sources(["ncbi-files"], organism_of("human"), places, told)
+    found = describe(["77"], [source])
+    assert found[0].match.how == "none"
+    assert sum(line in one for one in told.lines) == 1
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from dataclasses import replace
 
 import pytest
 from fake_ncbi import GENES, INS, records, to_summary, to_xml
@@ -15,7 +16,7 @@ from screader_lib.genes.sources.entrezgene import parse_records, parse_summaries
 
 
 def test_recorded_record_has_all_fields_of_the_paper() -> None:
-    (gene,) = parse_records(gzip.decompress(real("efetch_gene_4747.xml.gz").read_bytes()))
+    (gene,) = parse_records(gzip.decompress(real("efetch_gene_4747.xml.gz").read_bytes())).genes
     assert (gene.symbol, gene.gene_id, gene.tax_id) == ("NEFL", "4747", 9606)
     assert gene.full_name == "neurofilament light chain"
     assert (gene.gene_type, gene.organism) == ("protein-coding", "Homo sapiens")
@@ -28,7 +29,7 @@ def test_recorded_record_has_all_fields_of_the_paper() -> None:
 
 def test_older_record_lacks_expression_only() -> None:
     path = real("efetch_gene_4747_without_expression.xml.gz")
-    (gene,) = parse_records(gzip.decompress(path.read_bytes()))
+    (gene,) = parse_records(gzip.decompress(path.read_bytes())).genes
     assert gene.expression == ""
     assert not gene.lacks(
         ("symbol", "gene_id", "full_name", "gene_type", "organism", "lineage", "summary")
@@ -36,15 +37,31 @@ def test_older_record_lacks_expression_only() -> None:
 
 
 def test_made_up_records() -> None:
-    found = parse_records(records(GENES).body)
+    found = parse_records(records(GENES).body).genes
     assert [(gene.symbol, gene.expression) for gene in found] == [
         (gene.symbol, gene.expression) for gene in GENES
     ]
 
 
-def test_withdrawn_records_are_left_out() -> None:
-    body = records([INS]).body.replace(b'value="live"', b'value="secondary"')
-    assert parse_records(body) == []
+@pytest.mark.parametrize(
+    ("status", "current", "replaced"),
+    [
+        pytest.param("secondary", "2641", {"3630": "2641"}, id="merged"),
+        pytest.param("discontinued", "", {"3630": ""}, id="discontinued"),
+        pytest.param("newentry", "", {}, id="not-yet"),
+    ],
+)
+def test_withdrawn_records_name_their_successors(
+    status: str, current: str, replaced: dict[str, str]
+) -> None:
+    found = parse_records(records([], to_xml(INS, status, current)).body)
+    assert (found.genes, found.replaced) == ([], replaced)
+
+
+def test_all_ids_of_other_databases_are_kept() -> None:
+    gene = replace(INS, ensembl_id="ENSG1", other_ids=("ENSG2", "HGNC:6081", "MIM:176730"))
+    (found,) = parse_records(records([gene]).body).genes
+    assert found.database_ids == gene.database_ids
 
 
 @pytest.mark.parametrize(
@@ -80,6 +97,11 @@ def test_summaries_of_another_form_are_errors(field: str) -> None:
 
 def test_xml_is_escaped_by_the_fake() -> None:
     assert "&amp;" in to_xml(INS.__class__("A", "1", full_name="a & b"))
+
+
+def test_another_status_is_no_known_one() -> None:
+    with pytest.raises(BadAnswer, match="status frozen: its schema has changed"):
+        parse_records(records([], to_xml(INS, "frozen")).body)
 
 
 @pytest.mark.parametrize("part", ["Entrezgene_summary", "Gene-ref_desc", "OrgName_lineage"])

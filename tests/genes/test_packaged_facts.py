@@ -29,6 +29,13 @@ def test_known_genes() -> None:
     assert "2 repeated names left out; each is kept once." in lines
 
 
+def test_every_ensembl_id_of_a_gene_is_known() -> None:
+    names = ["ENSG00000149925", "ENSG00000285043.2"]
+    found = describe(names, [PackagedFacts(organism_of("human"))])
+    assert [one.gene.symbol for one in found] == ["ALDOA", "ALDOA"]
+    assert found[0].gene.ensembl_id == "ENSG00000149925"
+
+
 def test_other_species_has_none() -> None:
     with pytest.raises(ScReaderError, match="no facts of genes of Mus musculus"):
         PackagedFacts(organism_of("mouse"))

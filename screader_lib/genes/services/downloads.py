@@ -29,7 +29,10 @@ ALL_SPECIES = "All_Data"
 BLOCK = 1 << 20
 ATTEMPTS = 5
 FIRST_PAUSE = 1.0  # seconds
-REMEDIES = {"gene_orthologs.gz": "Give a local copy with --orthologs."}
+REMEDIES = {
+    "gene_orthologs.gz": "Give a local copy with --orthologs.",
+    "gene_history.gz": "Give a local copy with --gene-history.",
+}
 REMEDY = "Give local copies with --gene-info and --gene-summary."
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from typing import Any
 
 from screader_lib.errors import ScReaderError
 from screader_lib.genes.records import Gene
@@ -19,8 +20,10 @@ def to_bytes(genes: Iterable[Gene]) -> bytes:
 
 def from_bytes(value: bytes) -> list[Gene]:
     """The genes of :func:`to_bytes`."""
-    entries = json.loads(value)
-    return [Gene(**{**entry, "aliases": tuple(entry.get("aliases", ()))}) for entry in entries]
+    entries: list[dict[str, Any]] = json.loads(value)
+    for entry in entries:
+        entry.update({key: tuple(one) for key, one in entry.items() if isinstance(one, list)})
+    return [Gene(**entry) for entry in entries]
 
 
 class Memory:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from screader_lib.errors import ScReaderError
-from screader_lib.genes.catalog import Catalog
+from screader_lib.genes.catalog import GENE_ID, Catalog
 from screader_lib.genes.organisms import Organism
-from screader_lib.genes.records import Gene
+from screader_lib.genes.records import Gene, ids_of
 from screader_lib.genes.sources.source import Source
 
 GZIP = b"\x1f\x8b"
@@ -34,10 +34,14 @@ HISTORY_COLUMNS = ("#tax_id", "GeneID", "Discontinued_GeneID", "Discontinued_Sym
 SUMMARY_SOURCES = ("RefSeq",)  # taken first where a gene has several summaries
 
 
+FindHistory = Callable[[Sequence[str]], Sequence[Path]]
+
+
 class BulkFiles(Source):
     """All genes of one species from NCBI's bulk files; summaries and history are optional.
 
     Each kind may be several files, such as one for each species; only the species' rows are read.
+    Where no history is given and GeneIDs are unknown, ``find_history`` is asked for it with these.
     """
 
     name = "ncbi-files"
@@ -58,11 +62,13 @@ class BulkFiles(Source):
         gene_info: Sequence[Path],
         gene_summary: Sequence[Path] = (),
         gene_history: Sequence[Path] = (),
+        find_history: FindHistory | None = None,
     ) -> None:
         self.organism = organism
         self.gene_info = gene_info
         self.gene_summary = gene_summary
         self.gene_history = gene_history
+        self.find_history = find_history
 
     @property
     def files(self) -> Mapping[str, Path]:
@@ -86,7 +92,11 @@ class BulkFiles(Source):
                 file=self.gene_info[0],
                 remedy="Give the gene_info file of this --organism.",
             )
-        return Catalog(genes, withdrawn=self._withdrawn())
+        if not self.gene_history and self.find_history is not None:
+            unknown = _unknown_ids(names, genes)
+            self.gene_history = self.find_history(unknown) if unknown else ()
+        withdrawn, replaced = self._history()
+        return Catalog(genes, withdrawn=withdrawn, replaced=replaced)
 
     def _rows(self, paths: Sequence[Path], wanted: Sequence[str]) -> Iterator[dict[str, str]]:
         for path in paths:
@@ -96,10 +106,12 @@ class BulkFiles(Source):
         for row in self._rows(self.gene_info, INFO_COLUMNS):
             if row["Symbol"] == "NEWENTRY":  # a record that has no symbol yet
                 continue
+            ensembl_id, other_ids = _ids(row["dbXrefs"])
             yield Gene(
                 symbol=row["Symbol"],
                 gene_id=row["GeneID"],
-                ensembl_id=_ensembl_id(row["dbXrefs"]),
+                ensembl_id=ensembl_id,
+                other_ids=other_ids,
                 full_name=_filled(row["description"]),
                 gene_type=_filled(row["type_of_gene"]),
                 organism=self.organism.name,
@@ -116,23 +128,38 @@ class BulkFiles(Source):
                 found[row["GeneID"]] = _filled(row["Summary"])
         return found
 
-    def _withdrawn(self) -> dict[str, list[str]]:
-        found: dict[str, list[str]] = {}
+    def _history(self) -> tuple[dict[str, list[str]], dict[str, str]]:
+        """GeneIDs by withdrawn symbol (in lower case) and by withdrawn GeneID, empty for none."""
+        symbols: dict[str, list[str]] = {}
+        ids: dict[str, str] = {}
         for row in self._rows(self.gene_history, HISTORY_COLUMNS):
-            if _filled(row["GeneID"]) and _filled(row["Discontinued_Symbol"]):
-                genes = found.setdefault(row["Discontinued_Symbol"].lower(), [])
-                if row["GeneID"] not in genes:
-                    genes.append(row["GeneID"])
-        return found
+            current = _filled(row["GeneID"])
+            ids[row["Discontinued_GeneID"]] = current
+            if _filled(row["Discontinued_Symbol"]):
+                genes = symbols.setdefault(row["Discontinued_Symbol"].lower(), [])
+                if current and current not in genes:
+                    genes.append(current)
+        return symbols, ids
+
+
+def _unknown_ids(names: Iterable[str], genes: Iterable[Gene]) -> list[str]:
+    """The names that are GeneIDs by their form, and of none of the genes."""
+    numbers = {name: match[1] for name in names for match in [GENE_ID.match(name)] if match}
+    if not numbers:
+        return []
+    known = {value for gene in genes for value in (gene.gene_id, gene.symbol)}
+    return [name for name, number in numbers.items() if not known & {name, number}]
 
 
 def _filled(value: str) -> str:
     return "" if value == EMPTY else value
 
 
-def _ensembl_id(references: str) -> str:
-    ids = [entry[8:] for entry in references.split("|") if entry.startswith("Ensembl:")]
-    return ids[0] if ids else ""
+def _ids(references: str) -> tuple[str, tuple[str, ...]]:
+    if references == EMPTY:
+        return "", ()
+    parts = (entry.partition(":") for entry in references.split("|"))
+    return ids_of((database, one) for database, _, one in parts)
 
 
 def read_rows(path: Path, wanted: Sequence[str], tax_id: int) -> Iterator[dict[str, str]]:

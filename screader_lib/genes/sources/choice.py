@@ -12,7 +12,7 @@ from screader_lib.genes.services import downloads
 from screader_lib.genes.services.addresses import Unreachable
 from screader_lib.genes.services.cache import Cache, default_folder
 from screader_lib.genes.sources import datasets, eutils
-from screader_lib.genes.sources.bulk import BulkFiles
+from screader_lib.genes.sources.bulk import BulkFiles, FindHistory
 from screader_lib.genes.sources.packaged import PackagedFacts, has_facts
 from screader_lib.genes.sources.source import Source
 from screader_lib.genes.sources.table import UserTable
@@ -97,4 +97,23 @@ def _bulk(organism: Organism, places: Places, reporter: Reporter) -> Source:
     summaries = [Path(path) for path in places.gene_summary]
     if not places.gene_info and not summaries:
         summaries = [places.fetched("gene_summary.gz", reporter)]
-    return BulkFiles(organism, infos, summaries, [Path(path) for path in places.gene_history])
+    history = [Path(path) for path in places.gene_history]
+    return BulkFiles(organism, infos, summaries, history, _history_finder(places, reporter))
+
+
+def _history_finder(places: Places, reporter: Reporter) -> FindHistory:
+    """gene_history is a large file of all species, so it is fetched only where it is needed."""
+
+    def find(unknown: Sequence[str]) -> Sequence[Path]:
+        told = f"{len(unknown):,} GeneIDs such as {unknown[0]} are in no gene_info"
+        if places.gene_info:
+            reporter.say(f"{told}; --gene-history would tell which were withdrawn.")
+            return ()
+        try:
+            reporter.say(f"{told}; gene_history tells which were withdrawn.")
+            return [places.fetched("gene_history.gz", reporter)]
+        except Unreachable as error:
+            reporter.say(f"{error} These GeneIDs stay unknown.")
+            return ()
+
+    return find

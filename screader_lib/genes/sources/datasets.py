@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from screader_lib.genes.catalog import GENE_ID, Catalog
+from screader_lib.genes.catalog import GENE_ID, Catalog, is_gene_id
 from screader_lib.genes.organisms import Organism
-from screader_lib.genes.records import ENSEMBL, Gene
+from screader_lib.genes.records import DATABASE_ID, ENSEMBL, Gene, ids_of
 from screader_lib.genes.services.answers import BadAnswer, parse_json
 from screader_lib.genes.services.cache import Cache
 from screader_lib.genes.services.keys import NCBI, secret_of
@@ -34,7 +34,8 @@ TYPES |= {"TRNA": "tRNA", "RRNA": "rRNA"}
 class Datasets(Source):
     """Reports by symbol or GeneID; every answer is kept in the cache.
 
-    Ensembl ids are no question that the service takes: another source has to know these.
+    Ensembl ids are no question that the service takes, though its reports have them: another
+    source has to know these, and a line says so.
     """
 
     name = "datasets"
@@ -68,13 +69,31 @@ class Datasets(Source):
 
     def catalog(self, names: Sequence[str], gene_ids: Sequence[str]) -> Catalog:
         numbers = [match[1] for match in map(GENE_ID.match, names) if match]
-        symbols = [name for name in names if not ENSEMBL.match(name) and not name.isdigit()]
+        by_database = [name for name in names if ENSEMBL.match(name) or DATABASE_ID.match(name)]
+        if by_database:
+            self.reporter.warn(
+                f"NCBI Datasets takes no ids such as {by_database[0]} ({len(by_database):,} of "
+                "them). Put a source that does before it: --source ncbi-files or eutils."
+            )
+        foreign = set(by_database)
+        symbols = [name for name in names if name not in foreign and not is_gene_id(name)]
         terms = dict.fromkeys(variant for name in symbols for variant in variants(name))
         genes = self._ask([f"symbol:{term}" for term in terms])
-        genes += self._ask([f"id:{one}" for one in dict.fromkeys((*gene_ids, *numbers))])
-        return Catalog({gene.gene_id: gene for gene in genes}.values())
+        ids = list(dict.fromkeys((*gene_ids, *numbers)))
+        answers = self._answered([f"id:{one}" for one in ids])
+        genes += [gene for found in answers.values() for gene in found]
+        replaced = {
+            one: found[0].gene_id
+            for one, found in zip(ids, answers.values(), strict=True)
+            if len(found) == 1 and found[0].gene_id != one
+        }
+        return Catalog({gene.gene_id: gene for gene in genes}.values(), replaced=replaced)
 
     def _ask(self, questions: Sequence[str]) -> list[Gene]:
+        return [gene for found in self._answered(questions).values() for gene in found]
+
+    def _answered(self, questions: Sequence[str]) -> dict[str, list[Gene]]:
+        """The genes of each question, in the order of the questions."""
         known = self.memory.known(questions)
         missing = [question for question in questions if question not in known]
         with self.reporter.progress("Asking NCBI Datasets", len(missing), "names") as advance:
@@ -84,7 +103,7 @@ class Datasets(Source):
                 self.memory.keep(answers)
                 known.update(answers)
                 advance(len(some))
-        return [gene for question in questions for gene in known[question]]
+        return {question: known[question] for question in questions}
 
     def _answers(self, questions: Sequence[str]) -> dict[str, list[Gene]]:
         kind = questions[0].partition(":")[0]
@@ -140,6 +159,7 @@ def parse_page(
             continue
         gene = _gene(report, organism)
         queries = [str(query).lower() for query in report.get("query") or (gene.gene_id,)]
+        queries += _withdrawn_ids(report)
         answered = [query for query in queries if query in asked]
         if not answered:
             raise BadAnswer(f"a report of gene {gene.gene_id}, which was not asked for")
@@ -148,15 +168,27 @@ def parse_page(
     return found, str(answer.get("next_page_token") or "")
 
 
+def _withdrawn_ids(report: Mapping[str, Any]) -> list[str]:
+    """GeneIDs that the report's gene has taken the place of."""
+    notes = [*report.get("warnings", ()), report.get("warning") or {}]
+    asked = [(note.get("replaced_id") or {}).get("requested") for note in notes]
+    return [str(one) for one in (*asked, report["gene"].get("replaced_gene_id")) if one]
+
+
 def _gene(report: Mapping[str, Any], organism: Organism) -> Gene:
     try:
         gene = report["gene"]
         kind = gene["type"]
         tax_id = int(gene["tax_id"])
+        references = [("Ensembl", str(one)) for one in gene.get("ensembl_gene_ids", ())]
+        references += [("MIM", str(one)) for one in gene.get("omim_ids", ())]
+        authority = gene.get("nomenclature_authority", {}).get("identifier", "")
+        ensembl_id, other_ids = ids_of([*references, ("authority", str(authority))])
         return Gene(
             symbol=gene["symbol"],
             gene_id=str(gene["gene_id"]),
-            ensembl_id=next(iter(gene.get("ensembl_gene_ids", ())), ""),
+            ensembl_id=ensembl_id,
+            other_ids=other_ids,
             full_name=gene.get("description", ""),
             gene_type=TYPES.get(kind, kind.lower().replace("_", "-")),
             organism=gene["taxname"],

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 from xml.etree import ElementTree
 
-from screader_lib.genes.records import Gene
+from screader_lib.genes.records import Gene, ids_of
 from screader_lib.genes.services.answers import HTML, BadAnswer, what_is_it
 
 ROOT = "Entrezgene-Set"
+STATUSES = ("live", "secondary", "discontinued", "newentry")
 RECORD = "Entrezgene"
 TRACK = "Entrezgene_track-info/Gene-track"
 REFERENCE = "Entrezgene_gene/Gene-ref"
@@ -30,20 +32,31 @@ KNOWN_PARTS = {
 }
 
 
-def parse_records(body: bytes) -> list[Gene]:
-    """The live genes of an efetch answer.
+@dataclass
+class Records:
+    """Live ``genes``, and for withdrawn GeneIDs the current one, empty where there is none."""
+
+    genes: list[Gene] = field(default_factory=list)
+    replaced: dict[str, str] = field(default_factory=dict)
+
+
+def parse_records(body: bytes) -> Records:
+    """The records of an efetch answer.
 
     BadAnswer for anything but a whole Entrezgene-Set, or a record without GeneID or symbol.
     """
     if what_is_it(body) == HTML:
         raise BadAnswer(f"{HTML} instead of XML")
+    found = Records()
     try:
-        return list(_records(body))
+        for record in _records(body):
+            _take(record, found)
     except ElementTree.ParseError:
         raise BadAnswer(f"{what_is_it(body)} instead of XML") from None
+    return found
 
 
-def _records(body: bytes) -> Iterator[Gene]:
+def _records(body: bytes) -> Iterator[ElementTree.Element]:
     root = None
     for event, element in ElementTree.iterparse(io.BytesIO(body), events=("start", "end")):
         if root is None:
@@ -51,10 +64,23 @@ def _records(body: bytes) -> Iterator[Gene]:
             if root.tag != ROOT:
                 raise BadAnswer(f"XML of {root.tag} instead of {ROOT}")
         elif event == "end" and element.tag == RECORD:
-            status = element.find(f"{TRACK}/Gene-track_status")
-            if status is None or status.get("value", "live") == "live":
-                yield _gene(element)
+            yield element
             root.clear()
+
+
+def _take(record: ElementTree.Element, found: Records) -> None:
+    element = record.find(f"{TRACK}/Gene-track_status")
+    status = "live" if element is None else element.get("value", "live")
+    if status not in STATUSES:
+        raise BadAnswer(f"a record with status {status}: its schema has changed")
+    if status == "live":
+        found.genes.append(_gene(record))
+    elif status != "newentry":
+        current = ""
+        for tag in record.iterfind(f"{TRACK}/Gene-track_current-id/Dbtag"):
+            if tag.findtext("Dbtag_db") == "GeneID":
+                current = _object_id(tag)
+        found.replaced[_needed(record, f"{TRACK}/Gene-track_geneid")] = current
 
 
 def _check_known(record: ElementTree.Element) -> None:
@@ -68,10 +94,12 @@ def _check_known(record: ElementTree.Element) -> None:
 
 def _gene(record: ElementTree.Element) -> Gene:
     _check_known(record)
+    ensembl_id, other_ids = _ids(record)
     return Gene(
         symbol=_symbol(record),
         gene_id=_needed(record, f"{TRACK}/Gene-track_geneid"),
-        ensembl_id=_ensembl_id(record),
+        ensembl_id=ensembl_id,
+        other_ids=other_ids,
         full_name=_text(record, f"{REFERENCE}/Gene-ref_desc"),
         gene_type=_type(record),
         organism=_needed(record, f"{ORGANISM}/Org-ref_taxname"),
@@ -124,11 +152,14 @@ def _tax_id(record: ElementTree.Element) -> int:
     raise BadAnswer("a record without a taxonomy id: its schema has changed")
 
 
-def _ensembl_id(record: ElementTree.Element) -> str:
-    for tag in record.iterfind(f"{REFERENCE}/Gene-ref_db/Dbtag"):
-        if tag.findtext("Dbtag_db") == "Ensembl":
-            return _text(tag, "Dbtag_tag/Object-id/Object-id_str")
-    return ""
+def _ids(record: ElementTree.Element) -> tuple[str, tuple[str, ...]]:
+    tags = record.iterfind(f"{REFERENCE}/Gene-ref_db/Dbtag")
+    return ids_of((tag.findtext("Dbtag_db") or "", _object_id(tag)) for tag in tags)
+
+
+def _object_id(tag: ElementTree.Element) -> str:
+    paths = ("Dbtag_tag/Object-id/Object-id_str", "Dbtag_tag/Object-id/Object-id_id")
+    return next((value for value in (_text(tag, path) for path in paths) if value), "")
 
 
 def _expression(record: ElementTree.Element) -> str:

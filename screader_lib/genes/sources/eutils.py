@@ -13,16 +13,16 @@ from functools import partial
 from typing import Any
 
 from screader_lib.errors import ScReaderError
-from screader_lib.genes.catalog import GENE_ID, SUFFIX, Catalog
+from screader_lib.genes.catalog import GENE_ID, SUFFIX, Catalog, is_gene_id
 from screader_lib.genes.organisms import Organism
-from screader_lib.genes.records import ENSEMBL, FACTS, Gene, without_version
+from screader_lib.genes.records import DATABASE_ID, ENSEMBL, FACTS, Gene, without_version
 from screader_lib.genes.services.answers import BadAnswer, parse_json
 from screader_lib.genes.services.cache import Cache
 from screader_lib.genes.services.keys import NCBI, NCBI_EMAIL, secret_of
 from screader_lib.genes.services.pace import Pace
 from screader_lib.genes.services.remembered import Memory
 from screader_lib.genes.services.web import Client
-from screader_lib.genes.sources.entrezgene import parse_records, parse_summaries
+from screader_lib.genes.sources.entrezgene import Records, parse_records, parse_summaries
 from screader_lib.genes.sources.source import Source
 from screader_lib.reporting import SILENT, Reporter
 
@@ -31,6 +31,7 @@ NAMES_PER_SEARCH = 100
 SUMMARIES_PER_REQUEST = 400
 RECORDS_PER_REQUEST = 20  # a record is about 1.2 MB
 MOST_FOUND = 20_000
+MOST_LISTED = 10_000  # ids that esearch tells
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Found:
     count: int
     environment: str
     query: str
+    ids: tuple[str, ...] = ()
 
 
 NOTHING = Found(0, "", "")
@@ -68,18 +70,27 @@ class Eutils(Source):
         place = f"eutils/{self.client.url}/{organism.tax_id}"
         self.searches = Memory(cache, f"{place}/search", refresh)
         self.records = Memory(cache, f"{place}/record", refresh)
+        self.moves = Memory(cache, f"{place}/withdrawn", refresh)
 
     def catalog(self, names: Sequence[str], gene_ids: Sequence[str]) -> Catalog:
-        by_ensembl = {name: without_version(name) for name in names if ENSEMBL.match(name)}
+        by_database = [
+            without_version(name)
+            for name in names
+            if ENSEMBL.match(name) or DATABASE_ID.match(name)
+        ]
         numbers = [match[1] for match in map(GENE_ID.match, names) if match]
-        symbols = [name for name in names if name not in by_ensembl and not name.isdigit()]
+        symbols = [
+            name
+            for name in names
+            if not (ENSEMBL.match(name) or DATABASE_ID.match(name) or is_gene_id(name))
+        ]
         candidates = self._search(symbols, self._symbol_search)
         ids = [*gene_ids, *numbers, *self._meant(symbols, candidates)]
-        ensembl = self._search(list(by_ensembl.values()), self._ensembl_search)
-        ids += [gene.gene_id for gene in ensembl]
-        whole = self._fetch(list(dict.fromkeys(ids)))
+        ids += [gene.gene_id for gene in self._search(by_database, self._database_search)]
+        whole, replaced = self._fetch_current(list(dict.fromkeys(ids)))
         fetched = {gene.gene_id for gene in whole}
-        return Catalog([*whole, *(gene for gene in candidates if gene.gene_id not in fetched)])
+        others = [gene for gene in candidates if gene.gene_id not in fetched]
+        return Catalog([*whole, *others], replaced=replaced)
 
     def _meant(self, names: Iterable[str], candidates: Iterable[Gene]) -> list[str]:
         catalog = Catalog(candidates)
@@ -92,17 +103,19 @@ class Eutils(Source):
         genes = self._summaries(" OR ".join(f'"{one}"[Gene Name]' for one in quoted))
         return {name: _related(name, genes) for name in names}
 
-    def _ensembl_search(self, names: Sequence[str]) -> dict[str, list[Gene]]:
-        """Summaries do not name Ensembl ids, so these are asked for one at a time."""
-        return {name: self._summaries(f'"{name}"[All Fields]') for name in names}
+    def _database_search(self, names: Sequence[str]) -> dict[str, list[Gene]]:
+        """Per id of another database its genes; only whole records say which id is whose."""
+        terms = " OR ".join(f'"{name}"[All Fields]' for name in dict.fromkeys(names))
+        found = self._find(terms, MOST_LISTED)
+        genes, _ = self._fetch(found.ids)
+        return {name: [gene for gene in genes if name in gene.database_ids] for name in names}
 
     def _search(self, names: Sequence[str], ask: Any) -> list[Gene]:
         known = self.searches.known(names)
         missing = [name for name in dict.fromkeys(names) if name not in known]
-        size = NAMES_PER_SEARCH if ask == self._symbol_search else 1
         with self.reporter.progress("Searching NCBI", len(missing), "genes") as advance:
-            for start in range(0, len(missing), size):
-                some = missing[start : start + size]
+            for start in range(0, len(missing), NAMES_PER_SEARCH):
+                some = missing[start : start + NAMES_PER_SEARCH]
                 answers = ask(some)
                 self.searches.keep(answers)
                 known.update(answers)
@@ -110,16 +123,22 @@ class Eutils(Source):
         found = {gene.gene_id: gene for genes in known.values() for gene in genes}
         return list(found.values())
 
-    def _summaries(self, names: str) -> list[Gene]:
+    def _find(self, names: str, listed: int = 0) -> Found:
+        """Search; the result is on the history server, and its first ``listed`` ids are told."""
         term = f"({names}) AND {self.organism.tax_id}[Taxonomy ID] AND alive[property]"
-        form = {"term": term, "usehistory": "y", "retmode": "json", "retmax": "0"}
-        found = self.client.post("esearch.fcgi", _parse_search, form=self._form(form))
-        if found.count > MOST_FOUND:
+        form = {"term": term, "usehistory": "y", "retmode": "json", "retmax": str(listed)}
+        parse = partial(_parse_search, listed=listed)
+        found = self.client.post("esearch.fcgi", parse, form=self._form(form))
+        if found.count > (listed or MOST_FOUND):
             raise ScReaderError(
                 f"E-utilities found {found.count:,} genes for {NAMES_PER_SEARCH} names.",
                 file=self.client.url,
                 remedy="Are the names genes?",
             )
+        return found
+
+    def _summaries(self, names: str) -> list[Gene]:
+        found = self._find(names)
         genes: list[Gene] = []
         for start in range(0, found.count, SUMMARIES_PER_REQUEST):
             page = min(SUMMARIES_PER_REQUEST, found.count - start)
@@ -135,25 +154,38 @@ class Eutils(Source):
             )
         return [gene for gene in genes if gene.tax_id == self.organism.tax_id]
 
-    def _fetch(self, ids: Sequence[str]) -> list[Gene]:
-        known = self.records.known(ids)
-        missing = [one for one in ids if one not in known]
+    def _fetch_current(self, ids: Sequence[str]) -> tuple[list[Gene], dict[str, str]]:
+        """Records, those of the genes that withdrawn ones were merged into, and these mergers."""
+        genes: list[Gene] = []
+        replaced: dict[str, str] = {}
+        while ids:
+            more, moved = self._fetch(ids)
+            genes += more
+            replaced |= moved
+            have = {gene.gene_id for gene in genes} | set(replaced)
+            ids = [one for one in dict.fromkeys(moved.values()) if one and one not in have]
+        return genes, replaced
+
+    def _fetch(self, ids: Sequence[str]) -> tuple[list[Gene], dict[str, str]]:
+        """Records of live genes, and the current GeneIDs of the others."""
+        known, moves = self.records.known(ids), self.moves.known(ids)
+        missing = [one for one in ids if one not in known and one not in moves]
         with self.reporter.progress("Fetching records", len(missing), "genes") as advance:
             for start in range(0, len(missing), RECORDS_PER_REQUEST):
                 some = missing[start : start + RECORDS_PER_REQUEST]
                 form = self._form({"id": ",".join(some), "retmode": "xml"})
-                genes = self.client.post("efetch.fcgi", partial(_asked_for, ids=some), form=form)
+                found = self.client.post("efetch.fcgi", partial(_asked_for, ids=some), form=form)
                 # What is missing may be there tomorrow, so only what was found is kept.
-                answers = {one: [genes[one]] for one in some if one in genes}
+                answers = {gene.gene_id: [gene] for gene in found.genes}
+                moved = {old: [Gene(old, gene_id=new)] for old, new in found.replaced.items()}
                 self.records.keep(answers)
+                self.moves.keep(moved)
                 known.update(answers)
+                moves.update(moved)
                 advance(len(some))
-        return [
-            gene
-            for one in ids
-            for gene in known.get(one, [])
-            if gene.tax_id == self.organism.tax_id
-        ]
+        found_genes = (gene for one in ids for gene in known.get(one, []))
+        genes = [gene for gene in found_genes if gene.tax_id == self.organism.tax_id]
+        return genes, {one: moves[one][0].gene_id for one in ids if one in moves}
 
     def _form(self, form: Mapping[str, str]) -> dict[str, str]:
         """The form with what NCBI asks every client to send."""
@@ -177,14 +209,19 @@ def _related(name: str, genes: Sequence[Gene]) -> list[Gene]:
     ]
 
 
-def _parse_search(body: bytes) -> Found:
+def _parse_search(body: bytes, listed: int) -> Found:
     answer = parse_json(body)
     try:
         result = answer["esearchresult"]
         if "ERROR" in result:
             raise BadAnswer(f"the search failed ({str(result['ERROR'])[:100]})")
         count = int(result["count"])
-        return Found(count, result["webenv"], result["querykey"]) if count else NOTHING
+        if not count:
+            return NOTHING
+        ids = tuple(map(str, result["idlist"])) if listed else ()
+        if listed and len(ids) != min(count, listed):
+            raise BadAnswer(f"{len(ids)} ids of {count}")
+        return Found(count, result["webenv"], result["querykey"], ids)
     except (KeyError, TypeError, ValueError) as error:
         raise BadAnswer(f"a search result without {error}: its schema has changed") from None
 
@@ -196,10 +233,10 @@ def _page(body: bytes, wanted: int) -> list[Gene]:
     return genes
 
 
-def _asked_for(body: bytes, ids: Sequence[str]) -> dict[str, Gene]:
-    """Records by GeneID; a withdrawn or unknown id has none, another id was not asked for."""
-    genes = {gene.gene_id: gene for gene in parse_records(body)}
-    foreign = sorted(set(genes) - set(ids))
+def _asked_for(body: bytes, ids: Sequence[str]) -> Records:
+    """The records; an unknown id has none, another id was not asked for."""
+    found = parse_records(body)
+    foreign = sorted(({gene.gene_id for gene in found.genes} | set(found.replaced)) - set(ids))
     if foreign:
         raise BadAnswer(f"a record of gene {foreign[0]}, which was not asked for")
-    return genes
+    return found

@@ -52,9 +52,12 @@ class PackagedFacts(Source):
                 raise ScReaderError("has other columns than wanted.", file=self.facts)
             for line in stream:
                 row = dict(zip(COLUMNS, line.rstrip("\n").split("\t"), strict=True))
+                ensembl_id, *others = row.pop("ensembl_id").split("|")
                 aliases = tuple(alias for alias in row.pop("aliases").split("|") if alias)
                 yield Gene(
                     official=row.pop("official") == "1",
+                    ensembl_id=ensembl_id,
+                    other_ids=tuple(others),
                     aliases=aliases,
                     organism=self.organism.name,
                     tax_id=self.organism.tax_id,

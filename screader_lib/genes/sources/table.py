@@ -17,9 +17,10 @@ TEXT_COLUMNS = ("text", "description")
 
 
 class UserTable(Source):
-    """Columns: ``symbol`` (or gene, id, name), any facts, ``aliases`` (by ``|``), ``text``.
+    """Columns: ``symbol`` (or gene, id, name), any facts, ``aliases``, ``text``.
 
-    ``text`` (or description) is embedded as it is. Other columns are left alone.
+    Several aliases or Ensembl ids are separated by ``|``. ``text`` (or description) is embedded as
+    it is. Other columns are left alone.
     """
 
     name = "table"
@@ -49,10 +50,12 @@ class UserTable(Source):
 
     def _gene(self, row: Mapping[str, str | None], key: str, text: str) -> Gene:
         value = {column: (row.get(column) or "").strip() for column in (*FACTS, "aliases", text)}
+        ensembl_id, *others = value["ensembl_id"].split("|")
         return Gene(
             symbol=value["symbol"] or (row[key] or "").strip(),
             gene_id=value["gene_id"],
-            ensembl_id=value["ensembl_id"],
+            ensembl_id=ensembl_id,
+            other_ids=tuple(one.strip() for one in others if one.strip()),
             full_name=value["full_name"],
             gene_type=value["gene_type"],
             organism=value["organism"] or self.organism.name,
