@@ -79,11 +79,14 @@ class TurnedEntries(ABC):
             return self._dealt
 
     def _deal(self) -> IO[bytes]:
-        starts = np.array([start for start, _ in self.spans()], np.int64)
+        bounds = np.array([*(start for start, _ in self.spans()), self.cells], np.int64)
+        starts = bounds[:-1]
+        small = np.uint16 if len(starts) <= np.iinfo(np.uint16).max else np.int32  # sorted fast
+        buckets = np.repeat(np.arange(len(starts), dtype=small), np.diff(bounds))
         places = self.row_ends[starts].copy()
         file = unnamed_file()
         for piece in self.pieces():
-            bucket = np.searchsorted(starts, piece.cells, side="right") - 1
+            bucket = np.take(buckets, piece.cells)
             order = np.argsort(bucket, kind="stable")
             entries = np.empty(len(order), self.entry)
             for name, values in zip(self.entry.names or (), piece, strict=True):
@@ -104,24 +107,15 @@ class TurnedEntries(ABC):
 
     def read(self, start: int, stop: int) -> csr_matrix:
         """One span; genes in order, entries given twice added up."""
-        from scipy.sparse import csr_matrix
+        from scipy.sparse import coo_matrix
 
         first, last = self.row_ends[start], self.row_ends[stop]
         size = self.entry.itemsize
         content = os.pread(self._buckets.fileno(), int(last - first) * size, int(first) * size)
         entries = np.frombuffer(content, self.entry)
-        order = np.argsort(
-            entries["cell"].astype(np.uint64) << np.uint64(32) | entries["gene"].astype(np.uint64),
-            kind="stable",
-        )
-        block = csr_matrix(
-            (
-                usual_numbers(entries["value"][order]),
-                entries["gene"][order],
-                self.row_ends[start : stop + 1] - first,
-            ),
-            shape=(stop - start, self.genes),
-        )
+        values = usual_numbers(np.ascontiguousarray(entries["value"]))
+        places = (entries["cell"] - start, np.ascontiguousarray(entries["gene"]))
+        block = coo_matrix((values, places), shape=(stop - start, self.genes)).tocsr()
         block.sum_duplicates()
         return block
 
@@ -144,7 +138,8 @@ class TurnedColumns(TurnedEntries):
             last = min(int(ends[-1]), first + ENTRIES_PER_PIECE)
             cells = indices.read(first, last)
             check_indices(cells, self.cells, self.group, self.name)
-            genes = np.searchsorted(ends, np.arange(first, last), side="right") - 1
+            sizes = np.diff(np.clip(ends, first, last))
+            genes = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
             yield Entries(cells, genes, data.read(first, last))
 
 
