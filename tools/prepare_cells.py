@@ -114,7 +114,7 @@ def main(
     from screader_lib.cells.formats import open_expression
     from screader_lib.exchange.writing import replacing
     from screader_lib.preparation import cluster_markers, clustering, corrections, prepared, quality
-    from screader_lib.preparation.labelling import label_clusters
+    from screader_lib.preparation.labelling import check_markers, label_clusters
     from screader_lib.preparation.loading import load_counts
     from screader_lib.preparation.marker_tables import read_marker_tables
     from screader_lib.preparation.species import check_cells
@@ -140,6 +140,7 @@ def main(
         counts = load_counts(source, run.reporter)
         if types:
             check_cells(source, counts.var_names, species, run.reporter)
+            check_markers(types, counts.var_names, run.reporter)
         data = quality.kept(counts, limits, run.reporter)
         clustering.cluster(data, settings, run.reporter)
         found = cluster_markers.find_markers(data, criteria)

@@ -18,6 +18,7 @@ import numpy as np
 from screader_lib.errors import ScReaderError
 from screader_lib.preparation.cluster_markers import Marker
 from screader_lib.preparation.marker_tables import CellType
+from screader_lib.reporting import SILENT, Reporter
 
 UNKNOWN, AMBIGUOUS = "unknown", "ambiguous"
 MOST_CHANGE = 4.0  # log2
@@ -69,6 +70,24 @@ class Weights:
     genes: int
 
 
+def check_markers(
+    types: Sequence[CellType], genes: Sequence[str], reporter: Reporter = SILENT
+) -> None:
+    """Tell how many marker genes the ``genes`` of the data have; ScReaderError where none."""
+    known = {gene for one in types for gene in one.genes}
+    found = len(known & {gene.upper() for gene in genes})
+    if not found:
+        raise _no_marker()
+    reporter.say(f"{found:,} of {len(known):,} marker genes are among the genes of the cells.")
+
+
+def _no_marker() -> ScReaderError:
+    return ScReaderError(
+        "none of the marker genes is among the genes of the cells.",
+        remedy="Give symbols with --gene-column, and check --species.",
+    )
+
+
 def label_clusters(
     markers: Mapping[str, Sequence[Marker]],
     sizes: Mapping[str, int],
@@ -83,10 +102,7 @@ def label_clusters(
     counts = Counter(gene for one in types for gene in one.genes & present)
     weights = {gene: 1 / np.sqrt(count) for gene, count in counts.items()}
     if types and not weights:
-        raise ScReaderError(
-            "none of the marker genes is among the genes of the cells.",
-            remedy="Give symbols with --gene-column, and check --species.",
-        )
+        raise _no_marker()
     squares = [sum(weights[gene] ** 2 for gene in one.genes & present) for one in types]
     usual = float(np.median([square for square in squares if square] or [0.0]))
     return [

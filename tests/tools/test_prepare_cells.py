@@ -16,6 +16,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "genes"))
 from real_data import real
 from test_clusters import CELLS, GENES, counts, types
 
+from screader_lib.preparation import clustering
+
 SMALL = ("--min-genes", 10, "--variable-genes", 100)
 NAMES = ("alpha", "beta", "delta")
 
@@ -215,6 +217,21 @@ def test_symbols_beside_ensembl_ids_and_columns_of_the_input(folder: Path, tmp_p
 
 
 def test_markers_of_other_genes(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text("cell_type,gene\nbeta,INS\n")
+    words = [folder / "x.h5ad", "--markers", tmp_path / "m.csv", *SMALL, "-o", tmp_path / "p.h5ad"]
+    assert "none of the marker genes" in fail("prepare-cells", *words)
+    (tmp_path / "m.csv").write_text("cell_type,gene\nbeta,INS\nbeta,Gene001\nalpha,GENE002\n")
+    done = succeed("prepare-cells", *words)
+    assert "2 of 3 marker genes are among the genes of the cells." in done.stderr
+
+
+def test_foreign_markers_are_told_before_the_work(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("clustered all the same")
+
+    monkeypatch.setattr(clustering, "cluster", never)
     (tmp_path / "m.csv").write_text("cell_type,gene\nbeta,INS\n")
     words = [folder / "x.h5ad", "--markers", tmp_path / "m.csv", *SMALL, "-o", tmp_path / "p.h5ad"]
     assert "none of the marker genes" in fail("prepare-cells", *words)
