@@ -121,6 +121,10 @@ def test_pickles_that_name_anything_are_refused(
         pytest.param(b"INS,1,2\nGCG,1,x\n", "line 2 holds something other", id="text-in-csv"),
         pytest.param(b"INS,1\nINS,2\n", "names 'INS' twice", id="twice"),
         pytest.param(b"gene,d0\n", "holds no vectors", id="only-header"),
+        pytest.param(b"INS\nGCG\n", "line 1 has no numbers, only 'INS'", id="one-column"),
+        pytest.param(b"gene\nINS\n", "line 2 has no numbers, only 'INS'", id="header-and-column"),
+        pytest.param(b"\x00\x01\x02\xff", "no known kind of embeddings", id="binary"),
+        pytest.param(pickle.dumps({}), "holds no gene", id="empty-dict"),
     ],
 )
 def test_wrong_files(tmp_path: Path, content: bytes, message: str) -> None:
@@ -155,7 +159,10 @@ def genes() -> Table:
 def test_vectors_find_their_genes() -> None:
     made = of_genes(genes(), Precomputed(NAMES, VECTORS), "theirs", "zero")
     assert np.array_equal(made.vectors, np.stack([*VECTORS[[1, 0, 2]], np.zeros(4)]))
-    assert made.genes.strings("source").tolist() == ["ncbi", "ncbi", "ncbi", "none"]
+    assert made.genes.strings("source").tolist() == ["user", "user", "user", "none"]
+    assert (
+        made.genes.strings("text_sha256").tolist() == [""] * 4 and "text" not in made.genes.columns
+    )
     assert (made.provider, made.model) == ("import", "theirs")
     dropped = of_genes(genes(), Precomputed(NAMES, VECTORS), "theirs", "drop")
     assert dropped.genes.index.tolist() == ["HLA.A", "IDDM", "GCG"]
@@ -163,6 +170,16 @@ def test_vectors_find_their_genes() -> None:
         of_genes(genes(), Precomputed(NAMES, VECTORS), "theirs", "error")
     with pytest.raises(ScReaderError, match="none of the genes"):
         of_genes(genes(), Precomputed(("Q1",), VECTORS[:1]), "theirs", "mean")
+
+
+def test_texts_that_come_with_the_vectors_are_kept() -> None:
+    """Another run's gene embeddings tell what was embedded, these descriptions do not."""
+    columns = {"text_sha256": strings("xyz"), "source": Categorical.of(["llm", "ncbi", "user"])}
+    told = Precomputed(NAMES, VECTORS, "m", Table(strings(NAMES), columns))
+    made = of_genes(genes(), told, "theirs", "zero").genes
+    assert made.strings("text_sha256").tolist() == ["y", "x", "z", ""]
+    assert made.strings("source").tolist() == ["ncbi", "llm", "user", "none"]
+    assert "text" not in made.columns
 
 
 def test_vectors_on_their_own() -> None:

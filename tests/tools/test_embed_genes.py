@@ -173,11 +173,29 @@ def test_import_for_descriptions_and_on_its_own(tmp_path: Path, descriptions: Pa
     made = anndata.read_h5ad(output)
     assert made.obs_names.tolist() == ["INS", "GCG"] and made.X.tolist() == [[1, 2], [3, 4]]
     assert (made.uns["provider"], made.uns["model"]) == ("import", "theirs")
+    assert made.obs["text_sha256"].tolist() == ["", ""] and "text" not in made.obs
+    assert made.obs["source"].tolist() == ["user", "user"]
     assert run(TOOL, "--import", vectors, "-o", output, home=tmp_path).returncode == 0
     assert anndata.read_h5ad(output).obs_names.tolist() == ["INS", "GCG", "OTHER"]
     assert run("screader", "validate", output, home=tmp_path).returncode == 0
     piped = run(TOOL, "--import", "-", home=tmp_path, stdin=b"\x80\x05cut")
     assert piped.returncode == 1 and b"error: standard input: is" in piped.stderr
+
+
+def test_import_of_own_embeddings(tmp_path: Path, descriptions: Path) -> None:
+    """The texts are those of the vectors, and vectors that were filled in are no one's."""
+    first, second = tmp_path / "e.h5ad", tmp_path / "f.h5ad"
+    with serving(embeddings_server) as server:
+        words = [descriptions, *server_words(server.url), "-o", first]
+        assert run(TOOL, *words, home=tmp_path).returncode == 0
+    done = run(TOOL, descriptions, "--import", first, "-o", second, home=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert b"4 of 5 genes have a precomputed vector." in done.stderr
+    one, other = anndata.read_h5ad(first), anndata.read_h5ad(second)
+    for name in ("text", "text_sha256", "source"):
+        assert one.obs[name].tolist() == other.obs[name].tolist()
+    assert np.allclose(one.X, other.X)
+    assert run("screader", "validate", second, home=tmp_path).returncode == 0
 
 
 @pytest.mark.parametrize(

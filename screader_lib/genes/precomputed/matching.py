@@ -25,7 +25,8 @@ def of_genes(
     """The precomputed vectors of ``genes`` (obs of descriptions), with the policy for the rest.
 
     A gene is looked for by the name it was asked for, symbol, GeneID and Ensembl id, and then by
-    aliases that name no vector of another of the genes.
+    aliases that name no vector of another of the genes. The texts of ``genes`` are not those that
+    the vectors were made from, so they are left out; texts that ``precomputed`` tells are kept.
     ScReaderError where none is found, or with ``error`` where one is not.
     """
     catalog = Catalog(Gene(name) for name in precomputed.names)
@@ -54,15 +55,24 @@ def of_genes(
             remedy="Choose --missing mean, zero or drop.",
         )
     vectors = precomputed.vectors[rows[known]]
-    genes, vectors = with_missing(_marked(genes, known), vectors, known, missing, reporter)
+    genes, vectors = with_missing(
+        _marked(genes, rows, precomputed.origin), vectors, known, missing, reporter
+    )
     return Embeddings(genes, vectors, PROVIDER, model)
 
 
-def _marked(genes: Table, known: np.ndarray) -> Table:
-    """The genes, those without a vector of their own marked as without a source."""
-    sources = np.where(known, genes.strings("source"), "none")
-    columns = {**genes.columns, "source": Categorical.of(sources, (*SOURCES, "none"))}
-    return Table(genes.index, columns, genes.index_name)
+def _marked(genes: Table, rows: np.ndarray, origin: Table | None) -> Table:
+    """The genes with the texts of their vectors, where known, and who brought these."""
+    columns = {name: column for name, column in genes.columns.items() if name != "text"}
+    none = strings("" for _ in rows)
+    told: dict[str, np.ndarray] = {"text_sha256": none, "source": strings("user" for _ in rows)}
+    for name in ("text", "text_sha256", "source"):
+        if origin is not None and name in origin.columns:
+            told[name] = origin.strings(name)[rows]
+    told = {name: np.where(rows >= 0, values, "") for name, values in told.items()}
+    sources = np.where(rows >= 0, told.pop("source"), "none")
+    source = Categorical.of(sources, (*SOURCES, "none"))
+    return Table(genes.index, columns | told | {"source": source}, genes.index_name)
 
 
 def _ways(*facts: str) -> list[str]:
@@ -102,7 +112,9 @@ def _row(
 
 
 def on_their_own(precomputed: Precomputed, model: str) -> Embeddings:
-    """The precomputed vectors as they are; their names are all that is known of the genes."""
+    """The precomputed vectors as they are; often their names are all that is known of the genes."""
+    if precomputed.origin is not None:
+        return Embeddings(precomputed.origin, precomputed.vectors, PROVIDER, model)
     names = strings(precomputed.names)
     is_ensembl = [bool(ENSEMBL.match(name)) for name in names]
     both = list(zip(names, is_ensembl, strict=True))

@@ -6,17 +6,21 @@ import csv
 import io
 import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import encoding, safety
 from screader_lib.exchange.opening import kind_of
+from screader_lib.exchange.table import Table
 from screader_lib.genes.lists import read_text
 from screader_lib.genes.precomputed.plain_pickle import read_plain
+
+if TYPE_CHECKING:
+    import h5py
 
 NAME_KEYS = (
     "genes",
@@ -39,11 +43,15 @@ MOST_PICKLED = 1 << 34
 
 @dataclass(frozen=True)
 class Precomputed:
-    """``names`` of genes and ``vectors`` float32 (genes, dim); ``model`` where the file says."""
+    """``names`` of genes and ``vectors`` float32 (genes, dim); ``model`` where the file says.
+
+    ``origin`` has a row for each of them where the file says what texts the vectors are of.
+    """
 
     names: tuple[str, ...]
     vectors: np.ndarray
     model: str = ""
+    origin: Table | None = None
 
 
 def read_precomputed(path: Path, shown: str | None = None) -> Precomputed:
@@ -97,7 +105,7 @@ def _checked(found: Precomputed, shown: str) -> Precomputed:
         raise ScReaderError(
             f"names {twice!r} twice.", file=shown, remedy="Keep one vector for each gene."
         )
-    return Precomputed(tuple(names), vectors, found.model)
+    return replace(found, names=tuple(names), vectors=vectors)
 
 
 def _from_h5ad(path: Path, shown: str) -> Precomputed:
@@ -110,12 +118,20 @@ def _from_h5ad(path: Path, shown: str) -> Precomputed:
             raise ScReaderError(
                 "has no dense X with genes in obs.", file=shown, remedy="Give genes × dimensions."
             )
-        model = ""
         if kind_of(file) == "gene-embeddings":
-            model = encoding.read_text(file["uns"], "model")
+            return _from_embeddings(file)
         names = encoding.read_column(frame[str(frame.attrs["_index"])])
         assert isinstance(names, np.ndarray)
-        return Precomputed(tuple(names.tolist()), matrix[()], model)
+        return Precomputed(tuple(names.tolist()), matrix[()])
+
+
+def _from_embeddings(file: h5py.File) -> Precomputed:
+    """scReader's own, without the genes whose vectors were only filled in."""
+    genes = encoding.read_table(file["obs"])
+    rows = np.flatnonzero(genes.strings("source") != "none")
+    genes = genes.take(rows)
+    model = encoding.read_text(file["uns"], "model")
+    return Precomputed(tuple(genes.index.tolist()), file["X"][()][rows], model, genes)
 
 
 def _from_npz(path: Path, shown: str) -> Precomputed:
@@ -138,6 +154,8 @@ def _from_npz(path: Path, shown: str) -> Precomputed:
 
 def _from_mapping(content: Mapping[Any, Any], shown: str) -> Precomputed:
     names, vectors = [], []
+    if not content:
+        raise ScReaderError("holds no gene, wanted one vector for each.", file=shown)
     for name, vector in content.items():
         try:
             row = np.asarray(vector, np.float32)
@@ -162,13 +180,7 @@ def _from_mapping(content: Mapping[Any, Any], shown: str) -> Precomputed:
 def _from_pickle(path: Path, shown: str) -> Precomputed:
     if path.stat().st_size > MOST_PICKLED:
         raise ScReaderError("is too large for a pickle of embeddings.", file=shown)
-    content = read_plain(path, shown)
-    if not isinstance(content, dict):
-        raise ScReaderError(
-            f"holds a {type(content).__name__}, wanted a dict from gene to list of numbers.",
-            file=shown,
-        )
-    return _from_mapping(content, shown)
+    return _from_mapping(read_plain(path, shown), shown)
 
 
 def _from_parquet(path: Path, shown: str) -> Precomputed:
@@ -202,7 +214,7 @@ def _from_parquet(path: Path, shown: str) -> Precomputed:
 
 def _from_text(path: Path, shown: str) -> Precomputed:
     """Comma- or tab-separated: a name, then numbers; with or without a header."""
-    text = read_text(path, shown)
+    text = _text_of(path, shown)
     first = text.split("\n", 1)[0]
     rows = csv.reader(io.StringIO(text), delimiter="\t" if "\t" in first else ",")
     names, vectors = [], []
@@ -217,11 +229,30 @@ def _from_text(path: Path, shown: str) -> Precomputed:
             raise ScReaderError(
                 f"line {number} holds something other than a name and numbers.", file=shown
             ) from None
+        if len(row) < 2:
+            raise ScReaderError(
+                f"line {number} has no numbers, only {row[0][:50]!r}.",
+                file=shown,
+                remedy="Wanted are a name and numbers, separated by commas or tabs.",
+            )
         names.append(row[0])
-        if len(vectors[-1]) != len(vectors[0]) or len(row) < 2:
+        if len(vectors[-1]) != len(vectors[0]):
             raise ScReaderError(
                 f"line {number} has {len(row) - 1} numbers, wanted {len(vectors[0])}.", file=shown
             )
     if not vectors:
         raise ScReaderError("holds no vectors.", file=shown)
     return Precomputed(tuple(names), np.stack(vectors))
+
+
+def _text_of(path: Path, shown: str) -> str:
+    try:
+        return read_text(path, shown)
+    except ScReaderError as error:
+        if "neither text nor HDF5" not in str(error):
+            raise
+        raise ScReaderError(
+            "is of no known kind of embeddings.",
+            file=shown,
+            remedy="Give npz, csv, parquet, h5ad, or a pickled dict from gene to list of numbers.",
+        ) from None
