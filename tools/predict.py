@@ -24,6 +24,12 @@ from screader_lib.reader.choices import DEVICES, PRECISIONS, QUANTIZATIONS
 @click.option(
     "--llm", metavar="NAME", help="Where the reader's LLM is now. [default: as in training]"
 )
+@click.option(
+    "--embedder",
+    metavar="PLACE",
+    help="Where the text model of a genept-s reader is: a folder, a Hugging Face id, a server's "
+    "URL or 'packaged'. [default: as the genes were embedded]",
+)
 @click.option("--device", type=click.Choice(DEVICES), default="auto", help="Where to compute.")
 @click.option(
     "--precision", type=click.Choice(PRECISIONS), help="Of the LLM. [default: as in training]"
@@ -48,6 +54,7 @@ def main(
     reader: str,
     output: str | None,
     llm: str | None,
+    embedder: str | None,
     device: str,
     precision: str | None,
     quantize: str | None,
@@ -75,7 +82,7 @@ def main(
                 "micro_batch_tokens": micro_batch_tokens,
             }
             restored.settings = restored.settings.changed(changes)
-            trained = methods.restore(restored, prepare(device), llm)
+            trained = methods.restore(restored, prepare(device), llm, embedder, run.reporter)
             write_predictions(
                 file,
                 sequences,

@@ -12,6 +12,7 @@ from screader_lib.command_line.run import Run
 from screader_lib.command_line.tool import tool
 from screader_lib.reader.choices import (
     CLASS_WEIGHTS,
+    CLASSIFIERS,
     DEVICES,
     INITIALS,
     METHODS,
@@ -25,6 +26,7 @@ from screader_lib.reader.choices import (
     SCHEDULES,
     TRAINED_IN_STEPS,
     WEIGHED,
+    WITH_CLASSIFIER,
 )
 
 
@@ -37,12 +39,25 @@ def _read_outs(context: click.Context, option: click.Parameter, value: str | Non
     return parts
 
 
+def _check_classifier(run: Run, method: str, given: dict[str, Any], embedder: str | None) -> None:
+    """Wrong usage where an option is for other methods."""
+    for option in ("classifier", "neighbours"):
+        if given[option] is not None and method not in WITH_CLASSIFIER:
+            wanted = " and ".join(WITH_CLASSIFIER)
+            raise click.UsageError(f"--{option} is for --method {wanted}.", run.context)
+    if given["neighbours"] is not None and given["classifier"] != "knn":
+        raise click.UsageError("--neighbours is for --classifier knn.", run.context)
+    if embedder is not None and method != "genept-s":
+        raise click.UsageError("--embedder is for --method genept-s.", run.context)
+
+
 @tool(
     "train-reader",
     examples=[
         "train-reader cells.h5ad -o reader.h5",
         "train-reader cells.h5ad --llm meta-llama/Llama-2-13b-hf --device cuda -o reader.h5",
         "train-reader cells.h5ad --method logistic -o control.h5",
+        "train-reader cells.h5ad --method genept-s --classifier knn -o control.h5",
         "build-cells counts.h5ad -e genes.h5ad --label cell_type | train-reader -o reader.h5",
     ],
 )
@@ -137,6 +152,21 @@ def _read_outs(context: click.Context, option: click.Parameter, value: str | Non
     help="Weight of rare labels in the loss: none, by the root of, or by the inverse frequency.",
 )
 @click.option(
+    "--classifier",
+    type=click.Choice(CLASSIFIERS),
+    help="Of genept-w and genept-s: logistic regression, or nearest neighbours by cosine. "
+    "[default: logistic]",
+)
+@click.option(
+    "--neighbours", type=click.IntRange(min=1), help="Neighbours that vote. [default: 10]"
+)
+@click.option(
+    "--embedder",
+    metavar="PLACE",
+    help="Where the text model of genept-s is: a folder, a Hugging Face id, a server's URL or "
+    "'packaged'. [default: as the genes were embedded]",
+)
+@click.option(
     "--validation",
     type=click.FloatRange(0, 0.5),
     help="Share of each label's cells kept to calibrate confidence and to watch the training.",
@@ -168,6 +198,7 @@ def main(
     device: str,
     checkpoint: str | None,
     checkpoint_minutes: float,
+    embedder: str | None,
     **given: Any,
 ) -> None:
     """Train a reader on labelled CELLS (from build-cells).
@@ -179,6 +210,7 @@ def main(
     """
     from screader_lib.reader.settings import settings_for
 
+    _check_classifier(run, method, given, embedder)
     settings = settings_for(method, recipe, given)
     if checkpoint is None and output not in (None, "-"):
         checkpoint = f"{output}.checkpoint"
@@ -195,7 +227,7 @@ def main(
 
         place = prepare(device)
         task = make_task(CellSequences(opened), settings, place, run.reporter)
-        trained = methods.train(task, state, checkpoint_minutes)
+        trained = methods.train(task, state, checkpoint_minutes, embedder)
         write_reader(file, task, trained, calibrate(trained, task))
     if state is not None:
         state.unlink(missing_ok=True)

@@ -11,6 +11,7 @@
 - ``training``     the stages of training; ``checkpoint``, its state on disk;
 - ``calibration``  temperature;
 - ``linear``       logistic regression, on torch;
+- ``neighbours``   k nearest neighbours; ``text_model``, texts of whole cells to vectors;
 - ``methods``      scReader and its controls behind one interface;
 - ``file``         the ``reader`` file;
 - ``prediction``   a reader's calls on cells, into a ``predictions`` file.

@@ -6,10 +6,13 @@ METHODS = (
     "pooled",
     "genept",
     "genept-w",
+    "genept-s",
     "logistic",
     "majority",
 )
 WITH_LLM = ("screader", "screader-random")
+WITH_CLASSIFIER = ("genept-w", "genept-s")
+CLASSIFIERS = ("logistic", "knn")
 TRAINED_IN_STEPS = (*WITH_LLM, "pooled", "genept")
 RECIPES = ("default", "paper")
 ORDERS = ("instruction-cell-cls", "cell-instruction-cls")

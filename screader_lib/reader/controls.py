@@ -1,16 +1,22 @@
-"""Controls without an LLM that any reader has to beat: majority and two regressions."""
+"""Controls without an LLM that any reader has to beat: majority, and classifiers on features."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from screader_lib.cells.reading import CellSequences
 from screader_lib.errors import ScReaderError
+from screader_lib.exchange.writing import temporary_file
 from screader_lib.reader.linear import fit_logistic
+from screader_lib.reader.neighbours import nearest, unit, vote_logits
+from screader_lib.reader.settings import Settings
 from screader_lib.reader.task import Epoch, Task, Trained, row_blocks
+from screader_lib.reader.text_model import TextModel
+
+Blocks = Iterator[tuple[np.ndarray, np.ndarray]]
 
 
 class Majority(Trained):
@@ -32,12 +38,18 @@ class Majority(Trained):
         return logits, np.zeros((len(rows), 1), np.float32)
 
 
-class Regression(Trained):
-    """Logistic regression on fixed features of a cell."""
+class OnFeatures(Trained):
+    """Logistic regression or k nearest neighbours on fixed features of a cell."""
 
-    def __init__(self, tensors: dict[str, np.ndarray], gene_ids: np.ndarray) -> None:
+    standardised = True
+
+    def __init__(
+        self, tensors: dict[str, np.ndarray], gene_ids: np.ndarray, settings: Settings, labels: int
+    ) -> None:
         self.tensors = tensors
         self.gene_ids = gene_ids
+        self.settings = settings
+        self.labels = labels
         self.history: list[Epoch] = []
         self.llm: dict = {}
 
@@ -45,43 +57,68 @@ class Regression(Trained):
     def features(self, cells: CellSequences, rows: np.ndarray) -> np.ndarray:
         """Features float32 (rows, features)."""
 
-    def _inputs(self, cells: CellSequences, rows: np.ndarray) -> np.ndarray:
-        values = self.features(cells, rows)
-        return (values - self.tensors["mean"]) / self.tensors["spread"]
-
     def fit(self, task: Task) -> None:
-        """Measure the features' scale where wanted, then fit the regression."""
-        self._fit_scale(task)
-        truth_of = dict(zip(task.rows.tolist(), task.truth.tolist(), strict=True))
+        """Learn the features' scale where wanted, then the classifier."""
+        self._fit(lambda: self._blocks(task))
 
-        def blocks() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-            for rows in row_blocks(task.rows):
-                truth = np.array([truth_of[row] for row in rows.tolist()])
-                yield self._inputs(task.cells, rows), truth
+    def _blocks(self, task: Task) -> Blocks:
+        for rows, truth in zip(row_blocks(task.rows), row_blocks(task.truth), strict=True):
+            yield self.features(task.cells, rows), truth
 
-        width = len(self.tensors["mean"])
-        weights, biases = fit_logistic(blocks, width, len(task.labels.names))
+    def _fit(self, blocks: Callable[[], Blocks]) -> None:
+        self._fit_scale(blocks)
+        if self.settings.classifier == "knn":
+            parts = [(unit(self._scaled(values)), truth) for values, truth in blocks()]
+            self.tensors["neighbours.vectors"] = np.concatenate([part[0] for part in parts])
+            labels = np.concatenate([part[1] for part in parts])
+            self.tensors["neighbours.labels"] = labels.astype(np.float32)
+            return
+
+        def scaled() -> Blocks:
+            for values, truth in blocks():
+                yield self._scaled(values), truth
+
+        weights, biases = fit_logistic(scaled, len(self.tensors["mean"]), self.labels)
         self.tensors |= {"weights": weights, "biases": biases}
 
-    def _fit_scale(self, task: Task) -> None:
-        width = self.features(task.cells, task.rows[:1]).shape[1]
-        self.tensors |= {
-            "mean": np.zeros(width, np.float32),
-            "spread": np.ones(width, np.float32),
-        }
+    def _fit_scale(self, blocks: Callable[[], Blocks]) -> None:
+        count, total, squares = 0, np.zeros(()), np.zeros(())
+        for values, _ in blocks():
+            wide = values.astype(np.float64)
+            count += len(wide)
+            total = total + wide.sum(0)
+            squares = squares + (wide**2).sum(0)
+            if not self.standardised:
+                break
+        mean = total / count
+        spread = np.sqrt(np.maximum(squares / count - mean**2, 0))
+        spread = np.where(spread > 1e-6, spread, 1)
+        if not self.standardised:
+            mean, spread = np.zeros_like(mean), np.ones_like(spread)
+        self.tensors |= {"mean": mean.astype(np.float32), "spread": spread.astype(np.float32)}
+
+    def _scaled(self, values: np.ndarray) -> np.ndarray:
+        return (np.asarray(values) - self.tensors["mean"]) / self.tensors["spread"]
 
     def outputs(self, cells: CellSequences, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        values = self._inputs(cells, rows)
-        return values @ self.tensors["weights"] + self.tensors["biases"], values
+        values = self._scaled(self.features(cells, rows))
+        if self.settings.classifier != "knn":
+            return values @ self.tensors["weights"] + self.tensors["biases"], values
+        values = unit(values)
+        near = nearest(values, self.tensors["neighbours.vectors"], self.settings.neighbours)
+        neighbour_labels = self.tensors["neighbours.labels"].astype(np.int64)[near]
+        return vote_logits(neighbour_labels, self.labels), values
 
 
-class LogisticOnExpression(Regression):
+class LogisticOnExpression(OnFeatures):
     """Logistic regression on the genes' weights themselves; no text, no LLM."""
+
+    standardised = False
 
     @classmethod
     def train(cls, task: Task) -> LogisticOnExpression:
         """Fit on weights of the training vocabulary."""
-        trained = cls({}, task.cells.genes.index)
+        trained = cls({}, task.cells.genes.index, task.settings, len(task.labels.names))
         trained.fit(task)
         return trained
 
@@ -101,30 +138,68 @@ class LogisticOnExpression(Regression):
         return values
 
 
-class GenePTw(Regression):
-    """GenePT-w (Chen and Zou 2023): weighted mean of gene embeddings, unit length; regression."""
+class GenePTw(OnFeatures):
+    """GenePT-w (Chen and Zou 2023): weighted mean of gene embeddings, unit length; classifier."""
 
     @classmethod
     def train(cls, task: Task) -> GenePTw:
         """Fit on the training cells' vectors, standardised."""
-        trained = cls({}, task.cells.genes.index)
+        trained = cls({}, task.cells.genes.index, task.settings, len(task.labels.names))
         trained.fit(task)
         return trained
 
     def features(self, cells: CellSequences, rows: np.ndarray) -> np.ndarray:
         return mean_embedding(cells, rows)
 
-    def _fit_scale(self, task: Task) -> None:
-        count, total, squares = 0, np.zeros(()), np.zeros(())
-        for rows in row_blocks(task.rows):
-            values = self.features(task.cells, rows).astype(np.float64)
-            count += len(values)
-            total = total + values.sum(0)
-            squares = squares + (values**2).sum(0)
-        mean = total / count
-        spread = np.sqrt(np.maximum(squares / count - mean**2, 0))
-        spread = np.where(spread > 1e-6, spread, 1)
-        self.tensors |= {"mean": mean.astype(np.float32), "spread": spread.astype(np.float32)}
+
+class GenePTs(OnFeatures):
+    """GenePT-s (Chen and Zou 2023): the cell's gene symbols, in order, as one text; classifier."""
+
+    text_model: TextModel
+
+    @classmethod
+    def train(cls, task: Task, text_model: TextModel) -> GenePTs:
+        """Embed the training cells' texts once, then fit on their vectors, standardised."""
+        trained = cls({}, task.cells.genes.index, task.settings, len(task.labels.names))
+        trained.text_model = text_model
+        trained.tensors["probe"] = text_model.probe
+        trained.fit(task)
+        return trained
+
+    @classmethod
+    def restore(
+        cls,
+        tensors: dict[str, np.ndarray],
+        gene_ids: np.ndarray,
+        settings: Settings,
+        labels: int,
+        text_model: TextModel,
+    ) -> GenePTs:
+        """From its file; ScReaderError where ``text_model`` is not that of the training."""
+        text_model.check(tensors["probe"])
+        trained = cls(tensors, gene_ids, settings, labels)
+        trained.text_model = text_model
+        return trained
+
+    def fit(self, task: Task) -> None:
+        """Keep the vectors in a temporary file while fitting goes over them again and again."""
+        shape = (len(task.rows), len(self.text_model.probe))
+        with temporary_file("cell-vectors") as path:
+            kept = np.memmap(path, np.float32, "w+", shape=shape)
+            with task.reporter.progress("Embedding", len(task.rows), "cells") as advance:
+                done = 0
+                for rows in row_blocks(task.rows):
+                    texts = cell_texts(task.cells, rows)
+                    kept[done : done + len(rows)] = self.text_model.vectors(texts, advance)
+                    done += len(rows)
+
+            def blocks() -> Blocks:
+                yield from zip(row_blocks(kept), row_blocks(task.truth), strict=True)
+
+            self._fit(blocks)
+
+    def features(self, cells: CellSequences, rows: np.ndarray) -> np.ndarray:
+        return self.text_model.vectors(cell_texts(cells, rows))
 
 
 def mean_embedding(cells: CellSequences, rows: np.ndarray) -> np.ndarray:
@@ -133,5 +208,12 @@ def mean_embedding(cells: CellSequences, rows: np.ndarray) -> np.ndarray:
     table = np.zeros((len(rows), len(cells.embedding)), np.float32)
     cell, rank = np.nonzero(genes >= 0)
     table[cell, genes[cell, rank]] = weights[cell, rank]
-    mean = table @ cells.embedding
-    return mean / np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-12)
+    return unit(table @ cells.embedding)
+
+
+def cell_texts(cells: CellSequences, rows: np.ndarray) -> list[str]:
+    """The cells' gene symbols in the cells' order, joined by spaces; ids where none is known."""
+    symbols = cells.genes.strings("symbol")
+    names = np.where(symbols == "", cells.genes.index, symbols)
+    genes, _ = cells.rows(rows)
+    return [" ".join(names[own[own >= 0]]) for own in genes]

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from screader_lib.errors import ScReaderError
-from screader_lib.reader.choices import TRAINED_IN_STEPS, WITH_LLM
+from screader_lib.reader.choices import CLASSIFIERS, TRAINED_IN_STEPS, WITH_LLM
 from screader_lib.reader.settings import Settings
 from screader_lib.reader.task import Labels, Task, Trained
+from screader_lib.reporting import SILENT, Reporter
 
 if TYPE_CHECKING:
     from screader_lib.reader.checkpoint import Checkpoint
     from screader_lib.reader.llm import FrozenLLM
+    from screader_lib.reader.text_model import TextModel
 
 TITLES = {
     "screader": "scReader",
@@ -23,6 +25,7 @@ TITLES = {
     "pooled": "same reader without the LLM",
     "genept": "GenePT as in the paper",
     "genept-w": "GenePT-w with logistic regression",
+    "genept-s": "GenePT-s with logistic regression",
     "logistic": "logistic regression on log counts",
     "majority": "majority",
 }
@@ -43,13 +46,19 @@ class Restored:
     construction: dict
 
 
-def train(task: Task, checkpoint_file: Path | None = None, minutes: float = 5.0) -> Trained:
+def train(
+    task: Task,
+    checkpoint_file: Path | None = None,
+    minutes: float = 5.0,
+    embedder: str | None = None,
+) -> Trained:
     """Train the method that the task's settings name.
 
     Methods that train for long keep their state in ``checkpoint_file`` every ``minutes``, take
-    up what they find there; the caller removes it when the reader is written.
+    up what they find there; the caller removes it when the reader is written. ``embedder`` says
+    where the text model of genept-s is.
     """
-    from screader_lib.reader.controls import GenePTw, LogisticOnExpression, Majority
+    from screader_lib.reader.controls import GenePTs, GenePTw, LogisticOnExpression, Majority
 
     method = task.settings.method
     if method in TRAINED_IN_STEPS:
@@ -65,7 +74,21 @@ def train(task: Task, checkpoint_file: Path | None = None, minutes: float = 5.0)
         )
     if method == "majority":
         return Majority.train(task)
+    if method == "genept-s":
+        return GenePTs.train(task, _text_model(task, embedder))
     return GenePTw.train(task) if method == "genept-w" else LogisticOnExpression.train(task)
+
+
+def _text_model(task: Task, embedder: str | None) -> TextModel:
+    from screader_lib.reader.text_model import text_model
+
+    return text_model(
+        task.cells.embedding_identity,
+        embedder,
+        device=task.device,
+        reporter=task.reporter,
+        file=task.cells.opened.name,
+    )
 
 
 def _llm(settings: Settings, device: str) -> FrozenLLM:
@@ -99,12 +122,19 @@ def _checkpoint(
     return Checkpoint(file, identity, minutes, task.reporter)
 
 
-def restore(restored: Restored, device: str, llm_place: str | None = None) -> Trained:
+def restore(
+    restored: Restored,
+    device: str,
+    llm_place: str | None = None,
+    embedder: str | None = None,
+    reporter: Reporter = SILENT,
+) -> Trained:
     """Make a trained method from its file; ``llm_place`` says where the LLM is now.
 
-    ScReaderError where that is not the LLM that the reader was trained with.
+    ``embedder`` says where the text model of genept-s is. ScReaderError where either is not the
+    one that the reader was trained with.
     """
-    from screader_lib.reader.controls import GenePTw, LogisticOnExpression, Majority
+    from screader_lib.reader.controls import GenePTs, GenePTw, LogisticOnExpression, Majority
 
     _check_tensors(restored)
     if restored.method in TRAINED_IN_STEPS:
@@ -124,8 +154,14 @@ def restore(restored: Restored, device: str, llm_place: str | None = None) -> Tr
         )
     if restored.method == "majority":
         return Majority(restored.tensors)
+    parts = restored.tensors, restored.gene_ids, restored.settings, len(restored.labels.names)
+    if restored.method == "genept-s":
+        from screader_lib.reader.text_model import text_model
+
+        model = text_model(restored.embedding, embedder, device=device, reporter=reporter)
+        return GenePTs.restore(*parts, model)
     control = {"genept-w": GenePTw, "logistic": LogisticOnExpression}[restored.method]
-    return control(restored.tensors, restored.gene_ids)
+    return control(*parts)
 
 
 def _check_tensors(restored: Restored) -> None:
@@ -135,14 +171,34 @@ def _check_tensors(restored: Restored) -> None:
     if restored.method == "majority":
         wanted = {"log_share": (labels,)}
     elif restored.method not in TRAINED_IN_STEPS:
-        width = len(restored.gene_ids) if restored.method == "logistic" else dim
-        wanted = {"weights": (width, labels), "biases": (labels,)}
-        wanted |= {"mean": (width,), "spread": (width,)}
+        wanted = _tensors_on_features(restored)
     for name, shape in wanted.items():
         found = restored.tensors[name].shape if name in restored.tensors else ()
         fits = len(found) == len(shape)
         if not fits or any(b not in (a, None) for a, b in zip(found, shape, strict=True)):
             raise ScReaderError(f"the reader is damaged: its tensor {name} does not fit.")
+
+
+def _tensors_on_features(restored: Restored) -> dict[str, tuple]:
+    """The tensors of a method on features; ScReaderError where settings or labels are damaged."""
+    tensors, settings, labels = restored.tensors, restored.settings, len(restored.labels.names)
+    width = restored.embedding.get("dim")
+    if restored.method == "logistic":
+        width = len(restored.gene_ids)
+    elif restored.method == "genept-s" and "probe" in tensors:
+        width = tensors["probe"].size
+    wanted: dict[str, tuple] = {"mean": (width,), "spread": (width,)}
+    if restored.method == "genept-s":
+        wanted["probe"] = (width,)
+    if settings.classifier not in CLASSIFIERS:
+        raise ScReaderError(f"the reader is damaged: its classifier is {settings.classifier!r}.")
+    if settings.classifier == "logistic":
+        return wanted | {"weights": (width, labels), "biases": (labels,)}
+    known = tensors.get("neighbours.labels", np.zeros(0))
+    sound = known.size and known.min() >= 0 and known.max() < labels
+    if not sound or not isinstance(settings.neighbours, int) or settings.neighbours < 1:
+        raise ScReaderError("the reader is damaged: its neighbours.labels name no labels.")
+    return wanted | {"neighbours.vectors": (known.size, width), "neighbours.labels": (known.size,)}
 
 
 def _check_llm(found: dict, wanted: dict) -> None:

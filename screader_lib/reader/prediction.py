@@ -125,7 +125,8 @@ def _write_uns(
     uns = file["uns"]
     encoding.write_strings(uns, "labels", strings(restored.labels.names))
     encoding.write_strings(uns, "label_ontology_ids", strings(restored.labels.ontology_ids))
-    encoding.write_text(uns, "method", restored.method)
+    knn = "-knn" if restored.settings.classifier == "knn" else ""
+    encoding.write_text(uns, "method", restored.method + knn)
     unassigned = int((~calls.assigned).sum())
     reporter.say(f"{len(cells):,} cells called, {unassigned:,} of them unassigned.")
     metrics = known_truth_metrics(cells, restored, calls)

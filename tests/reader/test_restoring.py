@@ -26,8 +26,9 @@ from screader_lib.reader.task import make_task
 QUICK = {"warm_start_epochs": 2, "precision": "float32", "batch_size": 32, "projector_layers": 2}
 ONCE = {**QUICK, "epochs": 1}
 CASES = {
-    **{name: (name, ONCE if name in WITH_LLM else {}) for name in METHODS},
+    **{name: (name, ONCE if name in WITH_LLM else {}) for name in METHODS if name != "genept-s"},
     "genept": ("genept", QUICK),
+    "neighbours": ("genept-w", {"classifier": "knn"}),
     "warm start alone": ("screader", {**QUICK, "epochs": 0, "initial": "paper"}),
     "ranks": ("screader", {**ONCE, "position": "rank", "weigh": "embedding"}),
     "cell first": ("screader", {**ONCE, "order": "cell-instruction-cls", "read_out": ("cls",)}),

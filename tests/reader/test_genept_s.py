@@ -1,0 +1,208 @@
+"""GenePT-s: texts of cells, the model that embeds them, its memory; both classifiers."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from small_files import CELLS, call, fail, succeed, write_cells
+
+from screader_lib.cells.reading import CellSequences
+from screader_lib.exchange import encoding
+from screader_lib.exchange.opening import open_exchange
+from screader_lib.genes.providers import choice
+from screader_lib.genes.providers.embedder import Embedder, Keep
+from screader_lib.reader.controls import cell_texts
+from screader_lib.reporting import Reporter
+
+
+class WordVectors(Embedder):
+    """The mean of a text's first ten words' own vectors; counts the texts that it is sent."""
+
+    provider, model = "packaged", "words"
+
+    def __init__(self, salt: str = "") -> None:
+        self.salt = salt
+        self.sent: list[str] = []
+
+    def embed(
+        self, texts: Sequence[str], reporter: Reporter, keep: Keep | None = None
+    ) -> np.ndarray:
+        self.sent += texts
+        vectors = np.stack([self._vector(text) for text in texts])
+        if keep is not None:
+            keep(texts, vectors)
+        return vectors
+
+    def _vector(self, text: str) -> np.ndarray:
+        seeds = [hashlib.sha256((self.salt + word).encode()).digest() for word in text.split()[:10]]
+        words = [
+            np.random.default_rng(int.from_bytes(seed[:8])).standard_normal(16) for seed in seeds
+        ]
+        return np.mean(words, axis=0).astype(np.float32)
+
+
+@pytest.fixture
+def words(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> WordVectors:
+    """Stands for every text model; the cache is a folder of the test's own."""
+    embedder = WordVectors()
+    monkeypatch.setenv("SCREADER_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(choice, "make", lambda chosen, reporter: embedder)
+    return embedder
+
+
+def train(folder: Path, cells: Path, *options: object) -> Path:
+    reader = folder / "r.h5"
+    given = ("--method", "genept-s", "--embedder", "packaged", *options)
+    succeed("train-reader", cells, *given, "-o", reader)
+    return reader
+
+
+def test_a_cells_text_is_its_symbols_in_its_order(tmp_path: Path) -> None:
+    path = write_cells(tmp_path)
+    with h5py.File(path, "a") as file:
+        symbols = file["var/symbol"].asstr()[()]
+        symbols[0] = ""
+        file["var/symbol"][...] = [name and name.lower() for name in symbols]
+    with open_exchange(path, "cells") as opened:
+        cells = CellSequences(opened)
+        genes, _ = cells.rows(np.array([4]))
+        ids = [cells.genes.index[gene] for gene in genes[0] if gene >= 0]
+        wanted = [name if name == cells.genes.index[0] else name.lower() for name in ids]
+        assert cell_texts(cells, np.array([4])) == [" ".join(wanted)]
+
+
+@pytest.mark.parametrize("options", [(), ("--classifier", "knn", "--neighbours", 3)])
+def test_trains_and_predicts(
+    tmp_path: Path, cells: Path, words: WordVectors, options: tuple
+) -> None:
+    reader = train(tmp_path, cells, *options)
+    held_out = write_cells(tmp_path, "--like", cells, seed=1, name="test.h5ad")
+    output = tmp_path / "p.h5ad"
+    succeed("predict", held_out, "-r", reader, "--embedder", "packaged", "-o", output)
+    succeed("validate", reader, output)
+    with h5py.File(output) as file:
+        metrics = encoding.read_json(file["uns"], "metrics")
+        assert encoding.read_text(file["uns"], "method") == "genept-s" + "-knn" * bool(options)
+    assert metrics["accuracy"] > 0.9 and metrics["cells"] == CELLS
+
+
+def test_a_second_run_embeds_nothing_and_gives_the_same_bytes(
+    tmp_path: Path, cells: Path, words: WordVectors
+) -> None:
+    first = train(tmp_path, cells).read_bytes()
+    assert len(words.sent) == len(set(words.sent)) > CELLS // 2
+    words.sent.clear()
+    assert train(tmp_path, cells).read_bytes() == first and not words.sent
+
+
+def test_another_text_model_is_refused(
+    tmp_path: Path, cells: Path, words: WordVectors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = train(tmp_path, cells)
+    words.salt = "other"
+    monkeypatch.setenv("SCREADER_CACHE", str(tmp_path / "other"))
+    options = ("-r", reader, "--embedder", "packaged", "-o", tmp_path / "p.h5ad")
+    assert "not the one that the reader was trained with" in fail("predict", cells, *options)
+    assert not (tmp_path / "p.h5ad").exists()
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(
+    tmp_path: Path, cells: Path, words: WordVectors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("SCREADER_CACHE", str(tmp_path / "file"))
+    assert train(tmp_path, cells).exists()
+
+
+@pytest.mark.parametrize(
+    ("identity", "told"),
+    [
+        pytest.param({"provider": "import", "model": "ada"}, "--embedder", id="imported"),
+        pytest.param({"provider": "openai", "model": "a"}, "OPENAI_API_KEY", id="no key"),
+        pytest.param(
+            {"provider": "sentence-transformers", "model": "nobody/nothing"},
+            "nobody/nothing",
+            id="offline",
+        ),
+    ],
+)
+def test_a_model_that_is_not_to_be_had(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, identity: dict, told: str
+) -> None:
+    monkeypatch.setenv("SCREADER_CACHE", str(tmp_path / "cache"))
+    path = write_cells(tmp_path)
+    with h5py.File(path, "a") as file:
+        del file["uns/embedding"]
+        encoding.write_json(file["uns"], "embedding", {**identity, "dim": 24, "sha256": ""})
+    line = fail("train-reader", path, "--method", "genept-s", "-o", tmp_path / "r.h5")
+    assert told in line and path.name in line
+    assert not (tmp_path / "r.h5").exists()
+
+
+def test_a_server_is_asked_where_a_url_is_given(
+    tmp_path: Path, cells: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen: list[choice.Choice] = []
+
+    def make(one: choice.Choice, reporter: Reporter) -> Embedder:
+        chosen.append(one)
+        return WordVectors()
+
+    monkeypatch.setenv("SCREADER_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(choice, "make", make)
+    options = ("--embedder", "http://localhost:1/v1", "-o", tmp_path / "r.h5")
+    succeed("train-reader", cells, "--method", "genept-s", *options)
+    assert [(one.provider, one.model, one.base_url) for one in chosen] == [
+        ("openai", "test", "http://localhost:1/v1")
+    ]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param(["--method", "pooled", "--classifier", "knn"], id="classifier of a network"),
+        pytest.param(["--method", "genept-w", "--neighbours", "3"], id="neighbours of logistic"),
+        pytest.param(["--method", "genept-w", "--embedder", "packaged"], id="embedder of means"),
+    ],
+)
+def test_options_of_other_methods_are_wrong_usage(
+    tmp_path: Path, cells: Path, options: list[str]
+) -> None:
+    assert call("train-reader", cells, *options, "-o", tmp_path / "r.h5").exit_code == 2
+
+
+def cut_labels(file: h5py.File) -> None:
+    values = file["tensors/neighbours.labels"][()]
+    file["tensors/neighbours.labels"][...] = np.where(values == 0, 9, values)
+
+
+def no_vectors(file: h5py.File) -> None:
+    del file["tensors/neighbours.vectors"]
+
+
+def other_classifier(file: h5py.File) -> None:
+    settings = encoding.read_json(file, "configuration")
+    del file["configuration"]
+    encoding.write_json(file, "configuration", {**settings, "classifier": "guess"})
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [(cut_labels, "labels"), (no_vectors, "neighbours.vectors"), (other_classifier, "'guess'")],
+)
+def test_damaged_neighbours(
+    tmp_path: Path, cells: Path, change: Callable[[h5py.File], None], told: str
+) -> None:
+    reader = tmp_path / "r.h5"
+    options = ("--method", "genept-w", "--classifier", "knn", "-o", reader)
+    succeed("train-reader", cells, *options)
+    succeed("predict", cells, "-r", reader, "-o", tmp_path / "p.h5ad")
+    with h5py.File(reader, "a") as file:
+        change(file)
+    line = fail("predict", cells, "-r", reader, "-o", tmp_path / "q.h5ad")
+    assert told in line and "unexpected" not in line
