@@ -163,6 +163,17 @@ def test_without_a_history_one_line_says_so(
     assert sum(line in one for one in told.lines) == 1
 
 
+def test_a_species_that_has_no_name_here_is_told(tmp_path: Path) -> None:
+    (tmp_path / "info").write_text(HEADER + INS.replace("9606", "4932"))
+    places = Places(gene_info=(str(tmp_path / "info"),), cache=str(tmp_path))
+    yeast = organism_of("4932")
+    for names, lines in (((), 1), (("ncbi-files", "eutils"), 0)):
+        told = Told()
+        sources = make_sources(names, yeast, places, told)
+        assert len(told.lines) == lines
+    assert describe(["INS"], sources[:1])[0].gene.organism == ""
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

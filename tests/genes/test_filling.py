@@ -141,6 +141,63 @@ def test_chat_faults(tmp_path: Path, fault: Reply, message: str) -> None:
         filled(server, tmp_path)
 
 
+def test_refresh_asks_the_model_again(tmp_path: Path) -> None:
+    with serving(chat) as server:
+        done = filled(server, tmp_path)
+        server.requests.clear()
+        assert filled(server, tmp_path, refresh=True) == done
+        assert len(server.requests) == 2
+        server.requests.clear()
+        places = Places(cache=str(tmp_path), refresh=True)
+        filling = Filling(("llm",), llm_model="m", llm_url=server.url)
+        for _ in range(2):
+            fill(MICE, filling, MOUSE, places, (), DEFAULT_FIELDS)
+        assert len(server.requests) == 4
+
+
+def test_texts_of_a_model_are_kept_though_another_answer_fails(tmp_path: Path) -> None:
+    def answer(request: Request) -> Reply:
+        if "Gm1" in request.json["messages"][0]["content"]:
+            return Reply(b"no", status=400, delay=0.5)
+        return chat(request)
+
+    with serving(answer) as server:
+        with pytest.raises(ScReaderError, match="status 400"):
+            filled(server, tmp_path)
+        server.requests.clear()
+        server.answer = chat
+        assert filled(server, tmp_path)[0].source == "llm"
+        assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("names", [(), ("table",), ("table", "ncbi-files")])
+def test_a_table_of_mice_is_no_source_of_human_texts(
+    tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    """Neither where the table is the only source, nor where it is one by being given."""
+    from test_bulk import HEADER, SUMMARY
+    from test_bulk import INS as ROW
+
+    contents = {
+        "mine": "symbol\tsummary\nIns2\t\nINS\tOf my mice.\n",
+        "pairs": "mouse,human\nIns2,INS\n",
+        "info": HEADER + ROW,
+        "summary": SUMMARY,
+    }
+    for name, content in contents.items():
+        (tmp_path / name).write_text(content)
+    places = Places(
+        table=str(tmp_path / "mine"),
+        gene_info=(str(tmp_path / "info"),),
+        gene_summary=(str(tmp_path / "summary"),),
+    )
+    own = describe(["Ins2"], make_sources(("table",), MOUSE, places))
+    filling = Filling(("ortholog",), str(tmp_path / "pairs"))
+    done = fill(own, filling, MOUSE, places, names, DEFAULT_FIELDS)
+    assert done.descriptions[0].gene.summary == "Hormone."
+    assert not [role for role in done.files if "table" in role]
+
+
 def test_what_filling_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     places = Places(cache=str(tmp_path))

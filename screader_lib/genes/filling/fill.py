@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from screader_lib.errors import ScReaderError
@@ -82,7 +82,7 @@ def _by_orthologs(
     pairs = orthologs.read_pairs(table, organism, human, names)
     # A table of the user's own is about the species asked for.
     kept = [name for name in source_names if name != "table"]
-    sources = make_sources(kept, human, places, reporter)
+    sources = make_sources(kept, human, replace(places, table=None), reporter)
     filled.descriptions = orthologs.fill_from_orthologs(
         filled.descriptions, pairs, sources, fields, reporter
     )
@@ -108,6 +108,6 @@ def _by_model(
     writer = generated.Writer(filling.llm_model, prompt, filling.llm_url)
     cache = Cache(places.cache_folder / ANSWERS)
     filled.descriptions = generated.fill_from_model(
-        filled.descriptions, writer, organism, cache, fields, reporter
+        filled.descriptions, writer, organism, cache, fields, reporter, refresh=places.refresh
     )
     filled.generation = writer.record

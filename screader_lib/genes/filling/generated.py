@@ -83,15 +83,18 @@ def fill_from_model(
     cache: Cache,
     fields: Sequence[str] = DEFAULT_FIELDS,
     reporter: Reporter = SILENT,
+    refresh: bool = False,
     **settings: Any,
 ) -> list[Description]:
     """Give genes without a summary a text of the model's; every answer is kept in the cache.
 
+    ``refresh`` asks for those that are kept, too.
     ScReaderError where the server does not answer, or OpenAI itself is asked without a key.
     """
     questions = {one.name: writer.question(one, organism) for one in lacking(descriptions)}
     keys = {name: _key(writer, question) for name, question in questions.items()}
-    known = {key: value.decode() for key, value in cache.get(keys.values()).items()}
+    kept = {} if refresh else cache.get(keys.values())
+    known = {key: value.decode() for key, value in kept.items()}
     new = {keys[name]: text for name, text in questions.items() if keys[name] not in known}
     reporter.say(f"asking {writer.model} for {len(new):,} genes; {len(known):,} are known.")
     if new:

@@ -61,6 +61,11 @@ def make_sources(
     where a source lacks its file.
     """
     chosen = dict.fromkeys(names or given(places) or (BulkFiles.name,))
+    if not organism.name and BulkFiles.name in chosen and "eutils" not in chosen:
+        reporter.say(
+            f"the bulk files do not tell what species {organism.tax_id} is called; "
+            "--source eutils, named after them, does."
+        )
     try:
         return [_make(name, organism, places, reporter) for name in chosen]
     except Unreachable as error:
