@@ -44,6 +44,23 @@ from screader_lib.reader.choices import DEVICES, PRECISIONS, QUANTIZATIONS
     help="Cells called with less are marked unassigned.",
 )
 @click.option(
+    "--target-precision",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Instead: the least confidence that assures this share of right calls, by the cells "
+    "kept from the reader's training.",
+)
+@click.option(
+    "--min-familiarity",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    help="Cells less familiar are marked unassigned; about this share of cells of known types is.",
+)
+@click.option(
+    "--held-out",
+    is_flag=True,
+    help="Call only the cells that the reader's fold held out (train-reader --fold).",
+)
+@click.option(
     "--micro-batch-tokens",
     type=click.IntRange(min=1),
     help="Most tokens the LLM reads at once. [default: as in training]",
@@ -59,20 +76,27 @@ def main(
     precision: str | None,
     quantize: str | None,
     min_confidence: float,
+    target_precision: float | None,
+    min_familiarity: float,
+    held_out: bool,
     micro_batch_tokens: int | None,
 ) -> None:
     """Name the types of CELLS (from build-cells) with a trained reader.
 
     Where the cells carry labels, the calls are measured against them.
     """
+    if target_precision is not None and min_confidence:
+        raise click.UsageError(
+            "--target-precision and --min-confidence exclude each other.", run.context
+        )
     with run.open(reader, "reader") as known, run.open(cells, "cells") as opened:
         inputs = {"cells": opened, "reader": known}
         with run.create("predictions", output, inputs) as file:
             from screader_lib.cells.reading import CellSequences
             from screader_lib.reader import methods
             from screader_lib.reader.device import prepare
-            from screader_lib.reader.file import check_cells, read_reader
-            from screader_lib.reader.prediction import write_predictions
+            from screader_lib.reader.file import check_cells, held_out_rows, read_reader
+            from screader_lib.reader.prediction import Chosen, write_predictions
 
             sequences, restored = CellSequences(opened), read_reader(known)
             check_cells(sequences, restored, known.name)
@@ -83,11 +107,12 @@ def main(
             }
             restored.settings = restored.settings.changed(changes)
             trained = methods.restore(restored, prepare(device), llm, embedder, run.reporter)
-            write_predictions(
-                file,
-                sequences,
-                restored,
-                trained,
-                min_confidence=min_confidence,
-                reporter=run.reporter,
-            )
+            if target_precision is not None:
+                min_confidence = restored.kept.threshold(target_precision)
+                run.reporter.say(
+                    f"a confidence of {min_confidence:.3f} assures a precision of "
+                    f"{target_precision:g}."
+                )
+            rows = held_out_rows(sequences, restored, known.name) if held_out else None
+            chosen = Chosen(rows, min_confidence, min_familiarity)
+            write_predictions(file, sequences, restored, trained, chosen, run.reporter)

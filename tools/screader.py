@@ -11,6 +11,7 @@ SUBCOMMANDS = {
     "prepare-cells": "Raw counts to clean, clustered, labelled cells.",
     "train-reader": "Labelled cells to a trained reader.",
     "predict": "Cells and a reader to cell types.",
+    "gather": "Predictions of all folds to one file.",
     "plot": "Pictures and the report.",
     "validate": "Check exchange files against their schemas.",
     "info": "Say in words what exchange files hold.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,44 +11,17 @@ from screader_lib.command_line.options import OutputPath, input_argument, output
 from screader_lib.command_line.run import Run
 from screader_lib.command_line.tool import tool
 from screader_lib.reader.choices import (
-    CLASS_WEIGHTS,
-    CLASSIFIERS,
     DEVICES,
-    INITIALS,
     METHODS,
-    ORDERS,
-    POSITIONS,
-    PRECISIONS,
-    QUANTIZATIONS,
-    READ_OUTS,
     RECIPES,
-    SCALINGS,
-    SCHEDULES,
     TRAINED_IN_STEPS,
-    WEIGHED,
     WITH_CLASSIFIER,
 )
+from screader_tools.train_reader_settings import settings_options
 
-
-def _read_outs(context: click.Context, option: click.Parameter, value: str | None) -> Any:
-    if value is None:
-        return None
-    parts = tuple(part for part in READ_OUTS if part in value.split(","))
-    if not parts or set(value.split(",")) - set(READ_OUTS):
-        raise click.BadParameter(f"wanted some of {','.join(READ_OUTS)}, separated by commas.")
-    return parts
-
-
-def _check_classifier(run: Run, method: str, given: dict[str, Any], embedder: str | None) -> None:
-    """Wrong usage where an option is for other methods."""
-    for option in ("classifier", "neighbours"):
-        if given[option] is not None and method not in WITH_CLASSIFIER:
-            wanted = " and ".join(WITH_CLASSIFIER)
-            raise click.UsageError(f"--{option} is for --method {wanted}.", run.context)
-    if given["neighbours"] is not None and given["classifier"] != "knn":
-        raise click.UsageError("--neighbours is for --classifier knn.", run.context)
-    if embedder is not None and method != "genept-s":
-        raise click.UsageError("--embedder is for --method genept-s.", run.context)
+if TYPE_CHECKING:
+    from screader_lib.reader.cross_validation import Plan
+    from screader_lib.reader.finding import Finding
 
 
 @tool(
@@ -57,6 +30,8 @@ def _check_classifier(run: Run, method: str, given: dict[str, Any], embedder: st
         "train-reader cells.h5ad -o reader.h5",
         "train-reader cells.h5ad --llm meta-llama/Llama-2-13b-hf --device cuda -o reader.h5",
         "train-reader cells.h5ad --method logistic -o control.h5",
+        "train-reader cells.h5ad --folds 10 --out-of-fold calls.h5ad -o reader.h5",
+        "train-reader cells.h5ad --group-by donor --fold 2 -o without-donor-2.h5",
         "train-reader cells.h5ad --method genept-s --classifier knn -o control.h5",
         "build-cells counts.h5ad -e genes.h5ad --label cell_type | train-reader -o reader.h5",
     ],
@@ -72,109 +47,28 @@ def _check_classifier(run: Run, method: str, given: dict[str, Any], embedder: st
     default="default",
     help="Settings to start from: those that learn best, or the paper's experiments.",
 )
-@click.option(
-    "--llm",
-    metavar="NAME",
-    help="Frozen LLM: 'packaged' (SmolLM2-135M), a folder, or a Hugging Face id. "
-    "[default: packaged]",
-)
-@click.option("--llm-layers", type=click.IntRange(min=1), help="Keep the LLM's first layers only.")
-@click.option("--llm-revision", metavar="COMMIT", help="Revision of a Hugging Face id.")
-@click.option(
-    "--precision",
-    type=click.Choice(PRECISIONS),
-    help="Of the LLM's arithmetic; auto is bfloat16 where the processor has it. [default: auto]",
-)
-@click.option(
-    "--quantize",
-    type=click.Choice(QUANTIZATIONS),
-    help="Keep the LLM in 8 or 4 bits, for small cards (needs the gpu extra). [default: none]",
-)
+@settings_options
 @click.option("--device", type=click.Choice(DEVICES), default="auto", help="Where to compute.")
-@click.option("--instruction", metavar="TEXT", help="What the LLM is told beside the cell.")
-@click.option("--order", type=click.Choice(ORDERS), help="Order of the LLM's input.")
 @click.option(
-    "--position",
-    type=click.Choice(POSITIONS),
-    help="Join the rank's encoding to each gene (paper, section 3.2).",
+    "--folds",
+    type=click.IntRange(min=2),
+    help="Cross-validate: as many folds, stratified by label, or whole groups of --group-by.",
 )
 @click.option(
-    "-k", "--genes-per-cell", type=click.IntRange(min=1), help="Genes of a cell the LLM reads."
-)
-@click.option(
-    "--scaling", type=click.Choice(SCALINGS), help="What is done to gene embeddings first."
-)
-@click.option(
-    "--weigh",
-    type=click.Choice(WEIGHED),
-    help="Where a gene's weight goes: onto its embedding (as in the paper) or its token.",
-)
-@click.option(
-    "--initial",
-    type=click.Choice(INITIALS),
-    help="First weights: scaled to the LLM's own tokens, or the paper's N(0, 0.02).",
-)
-@click.option("--projector-layers", type=click.IntRange(min=1), help="Layers of the projector.")
-@click.option(
-    "--read-out",
-    callback=_read_outs,
-    metavar="LIST",
-    help=f"What the head reads, of {','.join(READ_OUTS)}: the LLM's output at cls, its mean "
-    "over the genes, the mean projected gene around the LLM.",
-)
-@click.option(
-    "--warm-start-epochs", type=click.IntRange(min=0), help="Epochs before the LLM joins."
-)
-@click.option(
-    "--warm-start-learning-rate",
-    type=click.FloatRange(min=0, min_open=True),
-    help="Learning rate before the LLM joins.",
-)
-@click.option("--epochs", type=click.IntRange(min=0), help="Epochs with the LLM.")
-@click.option(
-    "--learning-rate", type=click.FloatRange(min=0, min_open=True), help="Highest learning rate."
-)
-@click.option("--warm-up-steps", type=click.IntRange(min=0), help="Steps to reach that rate.")
-@click.option(
-    "--schedule", type=click.Choice(SCHEDULES), help="Learning rate after the warm-up steps."
-)
-@click.option("--weight-decay", type=click.FloatRange(min=0), help="Of AdamW.")
-@click.option("--batch-size", type=click.IntRange(min=1), help="Cells a step.")
-@click.option("--dropout", type=click.FloatRange(0, 1, max_open=True), help="Before the head.")
-@click.option(
-    "--gene-dropout",
-    type=click.FloatRange(0, 1, max_open=True),
-    help="Share of a cell's genes left out at random while training.",
-)
-@click.option(
-    "--class-weights",
-    type=click.Choice(CLASS_WEIGHTS),
-    help="Weight of rare labels in the loss: none, by the root of, or by the inverse frequency.",
-)
-@click.option(
-    "--classifier",
-    type=click.Choice(CLASSIFIERS),
-    help="Of genept-w and genept-s: logistic regression, or nearest neighbours by cosine. "
-    "[default: logistic]",
-)
-@click.option(
-    "--neighbours", type=click.IntRange(min=1), help="Neighbours that vote. [default: 10]"
-)
-@click.option(
-    "--embedder",
-    metavar="PLACE",
-    help="Where the text model of genept-s is: a folder, a Hugging Face id, a server's URL or "
-    "'packaged'. [default: as the genes were embedded]",
-)
-@click.option(
-    "--validation",
-    type=click.FloatRange(0, 0.5),
-    help="Share of each label's cells kept to calibrate confidence and to watch the training.",
-)
-@click.option(
-    "--micro-batch-tokens",
+    "--fold",
     type=click.IntRange(min=1),
-    help="Most tokens the LLM reads at once; less needs less memory.",
+    help="Train on all folds but this one, from 1; predict --held-out then calls its cells.",
+)
+@click.option(
+    "--group-by",
+    metavar="COLUMN",
+    help="Folds of whole groups, such as donors; one each unless --folds says fewer.",
+)
+@click.option(
+    "--out-of-fold",
+    type=OutputPath(),
+    metavar="FILE",
+    help="Write the calls of all cells, each by the reader of the fold that held it out.",
 )
 @click.option(
     "--checkpoint",
@@ -199,6 +93,10 @@ def main(
     checkpoint: str | None,
     checkpoint_minutes: float,
     embedder: str | None,
+    folds: int | None,
+    fold: int | None,
+    group_by: str | None,
+    out_of_fold: str | None,
     **given: Any,
 ) -> None:
     """Train a reader on labelled CELLS (from build-cells).
@@ -207,10 +105,15 @@ def main(
     these are stored. Options without a default come from the recipe; docs/tools/train-reader.md
     lists its values. Run again after a kill, the same command goes on where the last state was
     kept, and ends with the same reader.
+
+    With --folds or --group-by, each fold is called by a reader that never saw it, then the
+    reader is trained on all cells; its confidence is measured on all of them. --fold trains the
+    reader of one fold only, so that a cluster can share the work; 'screader gather' joins it.
     """
     from screader_lib.reader.settings import settings_for
 
     _check_classifier(run, method, given, embedder)
+    _check_folds(run, folds, fold, group_by, out_of_fold)
     settings = settings_for(method, recipe, given)
     if checkpoint is None and output not in (None, "-"):
         checkpoint = f"{output}.checkpoint"
@@ -220,14 +123,74 @@ def main(
         run.create("reader", output, {"cells": opened}) as file,
     ):
         from screader_lib.cells.reading import CellSequences
-        from screader_lib.reader import methods
+        from screader_lib.reader import cross_validation, methods
         from screader_lib.reader.device import prepare
         from screader_lib.reader.file import write_reader
-        from screader_lib.reader.task import calibrate, make_task
+        from screader_lib.reader.finding import measure
+        from screader_lib.reader.task import make_task
 
-        place = prepare(device)
-        task = make_task(CellSequences(opened), settings, place, run.reporter)
-        trained = methods.train(task, state, checkpoint_minutes, embedder)
-        write_reader(file, task, trained, calibrate(trained, task))
+        sequences, place = CellSequences(opened), prepare(device)
+        with cross_validation.folder(output) as folder:
+
+            def train(task: Any) -> Any:
+                crossing = task.fold and not fold
+                file = folder / f"fold-{task.fold.number}.checkpoint" if crossing else state
+                return methods.train(task, state and file, checkpoint_minutes, embedder)
+
+            plan = cross_validation.Plan(
+                sequences, settings, folds or 0, group_by or "", folder, train, place, run.reporter
+            )
+            held_out = plan.fold(fold) if fold else None
+            crossed = plan.run() if (folds or group_by) and not fold else []
+            task = make_task(sequences, settings, place, run.reporter, held_out)
+            trained = train(task)
+            finding = measure(trained, task)
+            if crossed:
+                finding = _gathered(run, plan, crossed, finding, out_of_fold)
+            write_reader(file, task, trained, finding)
     if state is not None:
         state.unlink(missing_ok=True)
+
+
+def _check_classifier(run: Run, method: str, given: dict[str, Any], embedder: str | None) -> None:
+    """Wrong usage where an option is for other methods."""
+    for option in ("classifier", "neighbours"):
+        if given[option] is not None and method not in WITH_CLASSIFIER:
+            wanted = " and ".join(WITH_CLASSIFIER)
+            raise click.UsageError(f"--{option} is for --method {wanted}.", run.context)
+    if given["neighbours"] is not None and given["classifier"] != "knn":
+        raise click.UsageError("--neighbours is for --classifier knn.", run.context)
+    if embedder is not None and method != "genept-s":
+        raise click.UsageError("--embedder is for --method genept-s.", run.context)
+
+
+def _gathered(
+    run: Run, plan: Plan, files: list[Path], finding: Finding, out_of_fold: str | None
+) -> Finding:
+    """The finding with what the folds' readers said of all cells."""
+    from screader_lib.reader import cross_validation
+    from screader_lib.reader.gathering import gather
+
+    target = out_of_fold or str(plan.folder / "out-of-fold.h5ad")
+    inputs = {"cells": plan.cells.opened}
+    with (
+        cross_validation.opened(files) as parts,
+        run.create("predictions", target, inputs) as file,
+    ):
+        metrics = gather(file, parts)
+        kept = cross_validation.kept_cells(file)
+    run.reporter.say(cross_validation.spoken(metrics))
+    return finding.with_cross_validation(kept, metrics)
+
+
+def _check_folds(
+    run: Run, folds: int | None, fold: int | None, group_by: str | None, out_of_fold: str | None
+) -> None:
+    if fold and folds and fold > folds:
+        raise click.UsageError(f"there is no --fold {fold} of --folds {folds}.", run.context)
+    if fold and not (folds or group_by):
+        raise click.UsageError("--fold needs --folds or --group-by.", run.context)
+    if out_of_fold and (fold or not (folds or group_by)):
+        raise click.UsageError(
+            "--out-of-fold needs --folds or --group-by, and no --fold.", run.context
+        )

@@ -32,7 +32,7 @@ class Calls:
         self.title = title or method_title(self.method)
 
     def __len__(self) -> int:
-        return int(self._file["obsm/X_screader"].shape[0])
+        return int(self._file["obsm/probability"].shape[0])
 
     @cached_property
     def ids(self) -> np.ndarray:
@@ -84,7 +84,13 @@ class Calls:
 
     @property
     def vectors(self) -> h5py.Dataset:
-        """The cell vectors, float32 (cells, hidden), still on disk."""
+        """The cell vectors, float32 (cells, hidden), still on disk; ScReaderError without any."""
+        if "X_screader" not in self._file["obsm"]:
+            raise ScReaderError(
+                "has no cell vectors: its calls are of several readers.",
+                file=self.name,
+                remedy="Give the predictions of one reader.",
+            )
         return self._file["obsm/X_screader"]
 
     @cached_property

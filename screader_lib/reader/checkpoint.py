@@ -20,6 +20,7 @@ from screader_lib import __version__
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import safety
 from screader_lib.exchange.writing import replacing
+from screader_lib.reader.best import Best
 from screader_lib.reader.task import Epoch
 from screader_lib.reporting import SILENT, Reporter
 
@@ -36,6 +37,7 @@ class State:
     history: list[Epoch] = field(default_factory=list)
     tensors: dict[str, torch.Tensor] = field(default_factory=dict)
     moments: dict[int, dict[str, torch.Tensor]] = field(default_factory=dict)
+    best: Best = field(default_factory=Best)
 
     def restore(
         self, model: torch.nn.Module, optimiser: torch.optim.Optimizer, history: list[Epoch]
@@ -117,10 +119,13 @@ def _write(
         "step": state.step,
         "losses": state.losses,
         "history": entries,
+        "best": state.best.position(),
     }
     file.create_dataset("position", data=json.dumps(position))
     for name, value in model.state_dict().items():
         file.create_dataset(f"model/{name}", data=value.cpu().numpy())
+    for name, value in state.best.tensors.items():
+        file.create_dataset(f"best/{name}", data=value.cpu().numpy())
     for number, values in optimiser.state_dict()["state"].items():
         for name in MOMENTS:
             file.create_dataset(f"optimiser/{number}/{name}", data=values[name].cpu().numpy())
@@ -137,6 +142,13 @@ def _read(file: h5py.File) -> State:
         position["step"],
         position["losses"],
         [Epoch(**entry) for entry in position["history"]],
-        {name: torch.as_tensor(values[()]) for name, values in file["model"].items()},
+        _tensors(file, "model"),
         moments,
+        Best(**position["best"], tensors=_tensors(file, "best")),
     )
+
+
+def _tensors(file: h5py.File, group: str) -> dict[str, torch.Tensor]:
+    if group not in file:
+        return {}
+    return {name: torch.as_tensor(values[()]) for name, values in file[group].items()}

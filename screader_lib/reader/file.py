@@ -11,14 +11,14 @@ from screader_lib.exchange import encoding
 from screader_lib.exchange.opening import ExchangeFile
 from screader_lib.exchange.table import strings
 from screader_lib.reader.choices import METHODS
+from screader_lib.reader.familiarity import Kept, Means
+from screader_lib.reader.finding import Finding
 from screader_lib.reader.methods import Restored
 from screader_lib.reader.settings import Settings
 from screader_lib.reader.task import Labels, Task, Trained
 
 
-def write_reader(
-    file: h5py.File, task: Task, trained: Trained, calibration: dict[str, float | int]
-) -> None:
+def write_reader(file: h5py.File, task: Task, trained: Trained, finding: Finding) -> None:
     """Fill a new ``reader`` file."""
     labels = file.create_group("labels")
     encoding.write_strings(labels, "name", strings(task.labels.names))
@@ -27,6 +27,7 @@ def write_reader(
     genes = file.create_group("genes")
     encoding.write_strings(genes, "id", task.cells.genes.index)
     encoding.write_array(genes, "median", np.asarray(task.cells.genes.columns["median"]))
+    encoding.write_array(genes, "embedding", task.cells.embedding)
     tensors = file.create_group("tensors")
     for name, values in sorted(trained.tensors.items()):
         encoding.write_array(tensors, name, values.astype(np.float32))
@@ -36,7 +37,24 @@ def write_reader(
     encoding.write_json(file, "construction", task.cells.construction)
     encoding.write_json(file, "embedding", task.cells.embedding_identity)
     encoding.write_json(file, "llm", trained.llm)
-    encoding.write_json(file, "calibration", calibration)
+    encoding.write_json(file, "calibration", finding.calibration)
+    _write_finding(file, finding)
+    if task.fold is not None:
+        encoding.write_json(file, "fold", task.fold.to_json())
+        held_out = file.create_group("held_out")
+        encoding.write_strings(held_out, "id", task.cells.obs.index[task.held_out])
+
+
+def _write_finding(file: h5py.File, finding: Finding) -> None:
+    means = file.create_group("means")
+    encoding.write_array(means, "center", finding.means.center)
+    encoding.write_array(means, "label", finding.means.labels)
+    kept = file.create_group("kept")
+    encoding.write_array(kept, "confidence", finding.kept.confidence)
+    encoding.write_array(kept, "correct", finding.kept.correct.astype(np.int64))
+    encoding.write_array(kept, "resemblance", finding.kept.resemblance)
+    if finding.cross_validation:
+        encoding.write_json(file, "cross_validation", finding.cross_validation)
 
 
 def _write_history(file: h5py.File, trained: Trained) -> None:
@@ -73,11 +91,20 @@ def read_reader(opened: ExchangeFile) -> Restored:
             tuple(int(count) for count in labels["count"][()]),
         ),
         gene_ids=encoding.read_strings(file["genes/id"]),
+        gene_embedding=file["genes/embedding"][()],
         tensors={name: dataset[()] for name, dataset in file["tensors"].items()},
         llm=encoding.read_json(file, "llm"),
         embedding=encoding.read_json(file, "embedding"),
         temperature=float(temperature),
         construction=encoding.read_json(file, "construction"),
+        means=Means(file["means/center"][()], file["means/label"][()]),
+        kept=Kept(
+            file["kept/confidence"][()],
+            file["kept/correct"][()].astype(bool),
+            file["kept/resemblance"][()],
+        ),
+        fold=encoding.read_json(file, "fold") if "fold" in file else {},
+        held_out=encoding.read_strings(file["held_out/id"]) if "held_out" in file else None,
     )
 
 
@@ -101,3 +128,23 @@ def check_cells(cells: CellSequences, restored: Restored, reader_name: str) -> N
                 file=cells.opened.name,
                 remedy=f"Build them with --like {reader_name}.",
             )
+
+
+def held_out_rows(cells: CellSequences, restored: Restored, reader_name: str) -> np.ndarray:
+    """Rows int64, rising, of the cells that the reader's fold holds out.
+
+    ScReaderError where it holds none out, or the cells are not those.
+    """
+    if restored.held_out is None:
+        raise ScReaderError(
+            "holds no cells out.", file=reader_name, remedy="Train it with --folds and --fold."
+        )
+    rows = np.flatnonzero(np.isin(cells.obs.index.astype(str), restored.held_out.astype(str)))
+    if len(rows) != len(restored.held_out):
+        raise ScReaderError(
+            f"has {len(rows):,} of the {len(restored.held_out):,} cells that {reader_name} "
+            "holds out.",
+            file=cells.opened.name,
+            remedy="Give the cells that it was trained on.",
+        )
+    return rows

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,8 +11,10 @@ import numpy as np
 
 from screader_lib.errors import ScReaderError
 from screader_lib.reader.choices import CLASSIFIERS, TRAINED_IN_STEPS, WITH_LLM
+from screader_lib.reader.familiarity import Kept, Means
 from screader_lib.reader.settings import Settings
 from screader_lib.reader.task import Labels, Task, Trained
+from screader_lib.reader.vocabulary import Vocabulary
 from screader_lib.reporting import SILENT, Reporter
 
 if TYPE_CHECKING:
@@ -33,17 +36,25 @@ TITLES = {
 
 @dataclass
 class Restored:
-    """A reader read back from its file."""
+    """A reader read back from its file.
+
+    ``fold`` and ``held_out``, object (cells,), tell which cells were held out, and why.
+    """
 
     method: str
     settings: Settings
     labels: Labels
     gene_ids: np.ndarray
+    gene_embedding: np.ndarray
     tensors: dict[str, np.ndarray]
     llm: dict
     embedding: dict
     temperature: float
     construction: dict
+    means: Means
+    kept: Kept
+    fold: dict = field(default_factory=dict)
+    held_out: np.ndarray | None = None
 
 
 def train(
@@ -92,18 +103,31 @@ def _text_model(task: Task, embedder: str | None) -> TextModel:
 
 
 def _llm(settings: Settings, device: str) -> FrozenLLM:
+    seed = settings.seed if settings.method == "screader-random" else None
+    return _loaded(
+        settings.llm, settings.llm_layers, settings.instruction, seed, settings.precision,
+        settings.quantize, settings.llm_revision, device,
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=1)
+def _loaded(
+    name: str,
+    layers: int | None,
+    instruction: str,
+    random_seed: int | None,
+    precision: str,
+    quantize: str,
+    revision: str | None,
+    device: str,
+) -> FrozenLLM:
+    """Loaded once for all folds: it is never changed."""
     from screader_lib.reader.llm import load_llm
 
     return load_llm(
-        settings.llm,
-        layers=settings.llm_layers,
-        instruction=settings.instruction,
-        random_seed=settings.seed if settings.method == "screader-random" else None,
-        precision=settings.precision,
-        quantize=settings.quantize,
-        revision=settings.llm_revision,
-        device=device,
-    )
+        name, layers=layers, instruction=instruction, random_seed=random_seed,
+        precision=precision, quantize=quantize, revision=revision, device=device,
+    )  # fmt: skip
 
 
 def _checkpoint(
@@ -115,6 +139,7 @@ def _checkpoint(
         return None
     identity = fingerprint(
         cells=task.cells.opened.sha256,
+        fold=task.fold.to_json() if task.fold else {},
         settings=task.settings.to_json(),
         llm=llm.identity.to_json() if llm else {},
         device=task.device,
@@ -150,8 +175,10 @@ def restore(
             llm = _llm(settings, device)
             _check_llm(llm.identity.to_json(), restored.llm)
         return NeuralReader.restore(
-            restored.tensors, restored.settings, len(restored.labels.names), llm, device
-        )
+            restored.tensors, restored.settings,
+            Vocabulary(restored.gene_ids, restored.gene_embedding),
+            len(restored.labels.names), llm, device,
+        )  # fmt: skip
     if restored.method == "majority":
         return Majority(restored.tensors)
     parts = restored.tensors, restored.gene_ids, restored.settings, len(restored.labels.names)

@@ -18,6 +18,15 @@ WIDTH_WITHOUT_LLM = 576
 
 
 @dataclass
+class GeneTable:
+    """What the model knows of each gene: ``features`` float32 (genes, features), and
+    ``offsets`` float32 (genes, hidden), None where genes have none of their own."""
+
+    features: Tensor
+    offsets: Tensor | None
+
+
+@dataclass
 class Cells:
     """A batch on the device: ``genes`` int64, ``weights`` float32 (cells, width), −1 = none."""
 
@@ -63,15 +72,16 @@ class Projector(nn.Module):
 class ReaderModel(nn.Module):
     """Projects a cell's genes, lets the LLM read them and classifies what comes out.
 
-    ``forward`` gives logits (cells, labels) and the vector the head reads (cells, hidden).
+    A gene's token is its projected text and a vector of its own, ``offsets``, which tells apart
+    genes of like texts. ``forward`` gives logits (cells, labels) and the vector the head reads
+    (cells, hidden).
     """
 
-    features: Tensor
     token_scale: Tensor
     weight_scale: Tensor
 
     def __init__(
-        self, settings: Settings, features: int, labels: int, llm: FrozenLLM | None
+        self, settings: Settings, genes: int, features: int, labels: int, llm: FrozenLLM | None
     ) -> None:
         super().__init__()
         self.settings = settings
@@ -80,8 +90,10 @@ class ReaderModel(nn.Module):
         extra = POSITION_WIDTH if settings.position == "rank" else 0
         self.projector = Projector(features + extra, hidden, settings.projector_layers)
         self.cls = nn.Parameter(torch.randn(hidden))
+        self.offsets: nn.Parameter | None = None
+        if settings.gene_offsets:
+            self.offsets = nn.Parameter(settings.gene_offsets * torch.randn(genes, hidden))
         self.standardise = nn.ModuleDict({part: Standardise(hidden) for part in settings.read_out})
-        self.dropout = nn.Dropout(settings.dropout)
         self.head = nn.Linear(hidden * len(settings.read_out), labels)
         self.register_buffer("token_scale", torch.ones(()))
         self.register_buffer("weight_scale", torch.ones(()))
@@ -97,54 +109,56 @@ class ReaderModel(nn.Module):
             if self.llm:
                 self.cls.data *= self.llm[0].token_norm / math.sqrt(len(self.cls))
 
-    def gene_tokens(self, features: Tensor, cells: Cells) -> Tensor:
-        """Tokens float32 (cells, width, hidden), zero where there is no gene.
-
-        ``features`` float32 (genes, features).
-        """
+    def gene_tokens(self, table: GeneTable, cells: Cells) -> Tensor:
+        """Tokens float32 (cells, width, hidden), zero where there is no gene."""
         present = cells.genes >= 0
         genes = cells.genes.clamp(min=0)
         weights = (cells.weights * self.weight_scale * present)[..., None]
-        simple = self.settings.position == "none" and self.settings.weigh == "token"
-        if simple:
+        if self.settings.position == "none" and self.settings.weigh == "token":
             used, place = torch.unique(genes, return_inverse=True)
-            tokens = self.projector(features[used])[place] * weights
-        else:
-            values = features[genes]
-            if self.settings.weigh == "embedding":
-                values = values * weights
-            if self.settings.position == "rank":
-                ranks = rank_encoding(genes.shape[1]).to(values)
-                values = torch.cat([values, ranks.expand(len(genes), -1, -1)], 2)
-            tokens = self.projector(values) * present[..., None]
-            if self.settings.weigh == "token":
-                tokens = tokens * weights
-        return tokens * self.token_scale
+            tokens = self.projector(table.features[used])
+            if table.offsets is not None:
+                tokens = tokens + table.offsets[used]
+            return tokens[place] * weights * self.token_scale
+        values = table.features[genes]
+        if self.settings.weigh == "embedding":
+            values = values * weights
+        if self.settings.position == "rank":
+            ranks = rank_encoding(genes.shape[1]).to(values)
+            values = torch.cat([values, ranks.expand(len(genes), -1, -1)], 2)
+        tokens = self.projector(values)
+        if table.offsets is not None:
+            by_weight = self.settings.weigh == "embedding"
+            tokens = tokens + table.offsets[genes] * (weights if by_weight else 1.0)
+        if self.settings.weigh == "token":
+            tokens = tokens * weights
+        return tokens * present[..., None] * self.token_scale
 
-    def pooled(self, features: Tensor, cells: Cells) -> Tensor:
+    def pooled(self, table: GeneTable, cells: Cells) -> Tensor:
         """The projector's view of the weighted mean gene, float32 (cells, hidden)."""
-        table = cells.weights.new_zeros(len(cells.genes), len(features) + 1)
-        table.scatter_(1, cells.genes + 1, cells.weights)
-        table = table[:, 1:]
-        mean = (table @ features) / table.sum(1, keepdim=True).clamp(min=1e-6)
+        weights = cells.weights.new_zeros(len(cells.genes), len(table.features) + 1)
+        weights = weights.scatter(1, cells.genes + 1, cells.weights)[:, 1:]
+        weights = weights / weights.sum(1, keepdim=True).clamp(min=1e-6)
+        mean = weights @ table.features
         if self.settings.position == "rank":
             mean = nn.functional.pad(mean, (0, POSITION_WIDTH))
-        return self.projector(mean)
+        mean = self.projector(mean)
+        return mean if table.offsets is None else mean + weights @ table.offsets
 
     def first_genes(self, cells: Cells) -> Cells:
         """The genes that are read one by one: each cell's first ``genes_per_cell``."""
         width = self.settings.genes_per_cell
         return Cells(cells.genes[:, :width], cells.weights[:, :width])
 
-    def parts(self, features: Tensor, cells: Cells, wanted: tuple[str, ...]) -> dict[str, Tensor]:
+    def parts(self, table: GeneTable, cells: Cells, wanted: tuple[str, ...]) -> dict[str, Tensor]:
         """The read-outs before standardising, each float32 (cells, hidden)."""
         found = {}
         if "pool" in wanted:
-            found["pool"] = self.pooled(features, cells)
+            found["pool"] = self.pooled(table, cells)
         if {"cls", "mean"} & set(wanted):
             first = self.first_genes(cells)
             lengths = (first.genes >= 0).sum(1)
-            tokens = self.gene_tokens(features, first)
+            tokens = self.gene_tokens(table, first)
             if self.llm:
                 found["cls"], found["mean"] = sequence.read(
                     self.llm[0], tokens, lengths, self.cls, self.settings.order
@@ -153,9 +167,9 @@ class ReaderModel(nn.Module):
                 found["mean"] = tokens.sum(1) / lengths.clamp(min=1)[:, None]
         return found
 
-    def vector(self, features: Tensor, cells: Cells, wanted: tuple[str, ...]) -> Tensor:
+    def vector(self, table: GeneTable, cells: Cells, wanted: tuple[str, ...]) -> Tensor:
         """What the head reads; read-outs not in ``wanted`` are zero."""
-        found = self.parts(features, cells, wanted)
+        found = self.parts(table, cells, wanted)
         width = len(self.cls)
         return torch.cat(
             [
@@ -168,10 +182,15 @@ class ReaderModel(nn.Module):
         )
 
     def forward(
-        self, features: Tensor, cells: Cells, wanted: tuple[str, ...] | None = None
+        self,
+        table: GeneTable,
+        cells: Cells,
+        wanted: tuple[str, ...] | None = None,
+        kept: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        vector = self.vector(features, cells, wanted or self.settings.read_out)
-        return self.head(self.dropout(vector)), vector
+        """``kept`` float32 (cells, hidden): factors of the vector, for dropout in training."""
+        vector = self.vector(table, cells, wanted or self.settings.read_out)
+        return self.head(vector if kept is None else vector * kept), vector
 
 
 def rank_encoding(width: int) -> Tensor:

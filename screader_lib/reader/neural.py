@@ -13,25 +13,32 @@ from screader_lib.errors import ScReaderError
 from screader_lib.reader.batches import Batch, read_batch, split_by_length
 from screader_lib.reader.embedding import scaled
 from screader_lib.reader.llm import FrozenLLM
-from screader_lib.reader.model import Cells, ReaderModel
+from screader_lib.reader.model import Cells, GeneTable, ReaderModel
 from screader_lib.reader.settings import Settings
 from screader_lib.reader.stages import stages_of
 from screader_lib.reader.task import Epoch, Trained
+from screader_lib.reader.vocabulary import Match, Vocabulary, keep
 
 
 class NeuralReader(Trained):
-    """A reader model with the scaling of its embeddings."""
+    """A reader model with the genes it has learnt and the scaling of their embeddings."""
 
     def __init__(
-        self, model: ReaderModel, scaling: dict[str, np.ndarray], device: str = "cpu"
+        self,
+        model: ReaderModel,
+        scaling: dict[str, np.ndarray],
+        vocabulary: Vocabulary,
+        device: str = "cpu",
     ) -> None:
         self.model = model.to(device)
         self.scaling = scaling
+        self.vocabulary = vocabulary
         self.device = device
         self.history: list[Epoch] = []
         self.llm = model.llm[0].identity.to_json() if model.llm else {}
         self.wanted = stages_of(model.settings)[-1].wanted
-        self._features: tuple[CellSequences, Tensor] | None = None
+        self._matched: tuple[CellSequences, Match, GeneTable] | None = None
+        self.learnt = torch.from_numpy(scaled(vocabulary.embedding, scaling)).to(device)
 
     @property
     def tensors(self) -> dict[str, np.ndarray]:  # type: ignore[override]
@@ -44,13 +51,15 @@ class NeuralReader(Trained):
         cls,
         tensors: dict[str, np.ndarray],
         settings: Settings,
+        vocabulary: Vocabulary,
         labels: int,
         llm: FrozenLLM | None,
         device: str,
     ) -> NeuralReader:
         """From a reader file's tensors; ScReaderError where they do not fit the settings."""
         scaling = {name: tensors[f"scaling.{name}"] for name in ("center", "map")}
-        model = ReaderModel(settings, scaling["map"].shape[1], labels, llm)
+        genes, features = len(vocabulary.ids), scaling["map"].shape[1]
+        model = ReaderModel(settings, genes, features, labels, llm)
         state = {
             name: torch.from_numpy(np.asarray(value))
             for name, value in tensors.items()
@@ -63,19 +72,48 @@ class NeuralReader(Trained):
                 "the reader's tensors do not fit its settings or this LLM.",
                 remedy="Was it trained with another LLM?",
             ) from error
-        return cls(model, scaling, device)
+        return cls(model, scaling, vocabulary, device)
 
-    def features(self, cells: CellSequences) -> Tensor:
-        """The cells' vocabulary as features on the device, float32 (genes, features)."""
-        if self._features is None or self._features[0] is not cells:
-            values = scaled(cells.embedding, self.scaling)
-            self._features = (cells, torch.from_numpy(values).to(self.device))
-        return self._features[1]
+    @property
+    def table(self) -> GeneTable:
+        """The learnt genes; gradients go to their offsets."""
+        return GeneTable(self.learnt, self.model.offsets)
+
+    def match(self, cells: CellSequences) -> Match:
+        """How well the reader knows the genes of these cells."""
+        return self._known(cells)[0]
+
+    def genes(self, cells: CellSequences) -> GeneTable:
+        """The genes of these cells as the reader knows them, on the device."""
+        return self._known(cells)[1]
+
+    def _known(self, cells: CellSequences) -> tuple[Match, GeneTable]:
+        if self._matched is None or self._matched[0] is not cells:
+            match = self.vocabulary.match(cells.genes.index, cells.embedding)
+            self._matched = (cells, match, self.table if match.itself else self._mixed(match))
+        return self._matched[1:]
+
+    def _mixed(self, match: Match) -> GeneTable:
+        def mixed(table: Tensor) -> Tensor:
+            return torch.from_numpy(match.mixed(table.detach().cpu().numpy())).to(self.device)
+
+        offsets = self.model.offsets
+        return GeneTable(mixed(self.learnt), None if offsets is None else mixed(offsets))
 
     def on_device(self, batch: Batch) -> Cells:
         """A batch as tensors."""
         genes = torch.from_numpy(batch.genes.astype(np.int64)).to(self.device)
         return Cells(genes, torch.from_numpy(batch.weights).to(self.device))
+
+    def read(self, cells: CellSequences, rows: np.ndarray) -> Cells:
+        """Cells with the genes that the reader knows, each weighed by how well."""
+        batch = read_batch(cells, rows)
+        match = self.match(cells)
+        if match.itself:
+            return self.on_device(batch)
+        genes, weights = keep(batch.genes, batch.weights, lambda genes: match.known[genes] > 0)
+        weights = weights * np.where(genes >= 0, match.known[genes], 0)
+        return self.on_device(Batch(rows, genes, weights.astype(np.float32)))
 
     def places_by_length(self, cells: CellSequences, rows: np.ndarray) -> Iterator[np.ndarray]:
         """Places in ``rows`` in groups of like length that stay within the token budget."""
@@ -93,12 +131,13 @@ class NeuralReader(Trained):
     @torch.inference_mode()
     def outputs(self, cells: CellSequences, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         self.model.eval()
-        features = self.features(cells)
+        genes = self.genes(cells)
         logits = np.zeros((len(rows), self.model.head.out_features), np.float32)
         vectors = np.zeros((len(rows), self.model.head.in_features), np.float32)
         for places in self.places_by_length(cells, rows):
-            batch = self.on_device(read_batch(cells, rows[places]))
-            some_logits, some_vectors = self.model(features, batch, self.wanted)
+            some_logits, some_vectors = self.model(
+                genes, self.read(cells, rows[places]), self.wanted
+            )
             logits[places] = some_logits.float().cpu().numpy()
             vectors[places] = some_vectors.float().cpu().numpy()
         return logits, vectors

@@ -22,18 +22,24 @@ OWN_COLUMNS = (
     "confidence",
     "second_label",
     "status",
+    "resemblance",
+    "familiarity",
     "true_label",
+    "row",
+    "fold",
 )
 STATUSES = ("assigned", "unassigned")
 
 
 @dataclass
 class Calls:
-    """Per cell: label numbers of best and second call, confidence, and whether assigned."""
+    """Per cell: label numbers of best and second call, confidence, how much the cell resembles
+    the cells of its call, and whether assigned."""
 
     best: np.ndarray
     second: np.ndarray
     confidence: np.ndarray
+    resemblance: np.ndarray
     assigned: np.ndarray
 
     @classmethod
@@ -42,6 +48,7 @@ class Calls:
         return cls(
             np.zeros(cells, np.int32),
             np.full(cells, -1, np.int32),
+            np.zeros(cells, np.float32),
             np.zeros(cells, np.float32),
             np.zeros(cells, bool),
         )
@@ -55,44 +62,81 @@ class Calls:
             self.second[rows] = order[:, 1]
 
 
+@dataclass(frozen=True)
+class Chosen:
+    """What is called and what is assigned.
+
+    ``rows`` int64, rising: only these cells, by the fold that holds them out; None: all. Cells
+    below ``min_confidence`` or ``min_familiarity`` are unassigned.
+    """
+
+    rows: np.ndarray | None = None
+    min_confidence: float = 0.0
+    min_familiarity: float = 0.0
+
+
 def write_predictions(
     file: h5py.File,
     cells: CellSequences,
     restored: Restored,
     trained: Trained,
-    *,
-    min_confidence: float = 0.0,
+    chosen: Chosen = Chosen(),
     reporter: Reporter = SILENT,
 ) -> None:
     """Fill a new ``predictions`` file; cells come in the order of ``cells``.
 
-    Cells below ``min_confidence`` and cells without a known gene are unassigned.
+    Cells without a known gene are unassigned.
     """
-    obsm = encoding.write_group(file, "obsm")
-    probabilities: h5py.Dataset | None = None
-    vectors: h5py.Dataset | None = None
-    calls = Calls.empty(len(cells))
-    everything = np.arange(len(cells))
-    with reporter.progress("Predicting", len(cells), "cells") as advance:
-        for rows in row_blocks(everything):
-            logits, block_vectors = trained.outputs(cells, rows)
-            probability = softmax(logits, restored.temperature)
-            if probabilities is None or vectors is None:
-                shape = (len(cells), probability.shape[1])
-                probabilities = encoding.create_rows(obsm, "probability", shape, np.float32, 1024)
-                shape = (len(cells), block_vectors.shape[1])
-                vectors = encoding.create_rows(obsm, "X_screader", shape, np.float32, 64)
-            probabilities[rows[0] : rows[-1] + 1] = probability
-            vectors[rows[0] : rows[-1] + 1] = block_vectors
-            calls.fill(rows, probability)
-            advance(len(rows))
-    calls.assigned = (calls.confidence >= min_confidence) & (cells.lengths > 0)
-    obs = Table(cells.obs.index, _call_columns(calls, restored))
-    if cells.labels is not None:
-        obs.columns["true_label"] = cells.labels
-    obs.columns |= _carried(cells.obs)
+    rows = np.arange(len(cells)) if chosen.rows is None else chosen.rows
+    calls = _call(file, cells, rows, restored, trained, reporter)
+    familiarity = restored.kept.familiarity(calls.confidence, calls.resemblance)
+    calls.assigned = (
+        (calls.confidence >= chosen.min_confidence)
+        & (familiarity >= chosen.min_familiarity)
+        & (cells.lengths[rows] > 0)
+    )
+    known = cells.obs if chosen.rows is None else cells.obs.take(rows)
+    labels = known.columns.get("label")
+    obs = Table(known.index, _call_columns(calls, restored))
+    obs.columns |= {"resemblance": calls.resemblance, "familiarity": familiarity}
+    if isinstance(labels, Categorical):
+        obs.columns["true_label"] = labels
+    if chosen.rows is not None:
+        obs.columns["row"] = rows.astype(np.int64)
+    obs.columns |= _carried(known)
     encoding.begin_anndata(file, obs, Table(strings([])))
-    _write_uns(file, cells, restored, calls, reporter)
+    if chosen.rows is not None:
+        encoding.write_json(file["uns"], "fold", restored.fold)
+    _write_uns(file, labels, restored, calls, reporter)
+
+
+def _call(
+    file: h5py.File,
+    cells: CellSequences,
+    rows: np.ndarray,
+    restored: Restored,
+    trained: Trained,
+    reporter: Reporter,
+) -> Calls:
+    """Write probabilities and vectors, block by block; returns the calls."""
+    obsm = encoding.write_group(file, "obsm")
+    calls = Calls.empty(len(rows))
+    probabilities: h5py.Dataset | None = None
+    with reporter.progress("Predicting", len(rows), "cells") as advance:
+        for places in row_blocks(np.arange(len(rows))):
+            logits, vectors = trained.outputs(cells, rows[places])
+            probability = softmax(logits, restored.temperature)
+            if probabilities is None:
+                shape = (len(rows), probability.shape[1])
+                probabilities = encoding.create_rows(obsm, "probability", shape, np.float32, 1024)
+                shape = (len(rows), vectors.shape[1])
+                stored = encoding.create_rows(obsm, "X_screader", shape, np.float32, 64)
+            probabilities[places[0] : places[-1] + 1] = probability
+            stored[places[0] : places[-1] + 1] = vectors
+            calls.fill(places, probability)
+            calls.resemblance[places] = restored.means.resemblance(vectors, calls.best[places])
+            advance(len(places))
+    return calls
 
 
 def _call_columns(calls: Calls, restored: Restored) -> dict[str, Column]:
@@ -120,7 +164,11 @@ def _carried(obs: Table) -> dict[str, Column]:
 
 
 def _write_uns(
-    file: h5py.File, cells: CellSequences, restored: Restored, calls: Calls, reporter: Reporter
+    file: h5py.File,
+    labels: Column | None,
+    restored: Restored,
+    calls: Calls,
+    reporter: Reporter,
 ) -> None:
     uns = file["uns"]
     encoding.write_strings(uns, "labels", strings(restored.labels.names))
@@ -128,8 +176,8 @@ def _write_uns(
     knn = "-knn" if restored.settings.classifier == "knn" else ""
     encoding.write_text(uns, "method", restored.method + knn)
     unassigned = int((~calls.assigned).sum())
-    reporter.say(f"{len(cells):,} cells called, {unassigned:,} of them unassigned.")
-    metrics = known_truth_metrics(cells, restored, calls)
+    reporter.say(f"{len(calls.best):,} cells called, {unassigned:,} of them unassigned.")
+    metrics = known_truth_metrics(labels, restored, calls)
     if metrics:
         encoding.write_json(uns, "metrics", metrics)
         reporter.say(
@@ -139,15 +187,15 @@ def _write_uns(
 
 
 def known_truth_metrics(
-    cells: CellSequences, restored: Restored, calls: Calls
+    labels: Column | None, restored: Restored, calls: Calls
 ) -> dict[str, float | int]:
     """Measures over the cells whose label is known; empty where there are none."""
-    if cells.labels is None:
+    if not isinstance(labels, Categorical):
         return {}
-    known = cells.labels.codes >= 0
+    known = labels.codes >= 0
     if not known.any():
         return {}
-    true = cells.labels.strings()[known]
+    true = labels.strings()[known]
     predicted = np.array(restored.labels.names, dtype=object)[calls.best[known]]
     correct = true == predicted
     metrics: dict[str, float | int] = {"cells": int(known.sum())}

@@ -17,7 +17,8 @@ class Settings:
 
     ``read_out`` lists what the head reads, joined: the LLM's output at ``cls``, the ``mean`` of
     its outputs over the genes, and the ``pool``, the weighted mean of the projected genes that
-    goes around the LLM.
+    goes around the LLM. ``gene_offsets`` is the spread of the genes' own vectors at the start,
+    0 for none. ``patience`` ends a stage after so many checks without a better one, 0 never.
     """
 
     method: str = "screader"
@@ -51,9 +52,6 @@ class Settings:
     neighbours: int = 10
     validation: float = 0.1
     patience: int = 0
-    folds: int = 0
-    fold: int = 0
-    group_by: str = ""
     micro_batch_tokens: int = 16_384
     seed: int = 0
 

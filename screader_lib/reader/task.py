@@ -11,7 +11,8 @@ import numpy as np
 from screader_lib import measures
 from screader_lib.cells.reading import CellSequences
 from screader_lib.errors import ScReaderError
-from screader_lib.reader.calibration import fit_temperature
+from screader_lib.reader.calibration import calibrated_loss, fit_temperature
+from screader_lib.reader.folds import Fold, assign
 from screader_lib.reader.settings import Settings
 from screader_lib.reporting import SILENT, Reporter
 
@@ -30,7 +31,10 @@ class Labels:
 
 @dataclass(frozen=True)
 class Task:
-    """Cells to learn from: ``rows`` with label numbers ``truth``, some kept for validation."""
+    """Cells to learn from: ``rows`` with label numbers ``truth``, some kept for validation.
+
+    ``held_out`` int64, rising: labelled cells of ``fold``, which are not learnt from.
+    """
 
     cells: CellSequences
     labels: Labels
@@ -39,6 +43,8 @@ class Task:
     validation_rows: np.ndarray
     validation_truth: np.ndarray
     settings: Settings
+    fold: Fold | None = None
+    held_out: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     device: str = "cpu"
     reporter: Reporter = field(default=SILENT)
 
@@ -65,11 +71,13 @@ class Trained(ABC):
         """Logits float32 (rows, labels) and cell vectors float32 (rows, hidden)."""
 
 
-def labels_of(cells: CellSequences) -> tuple[Labels, np.ndarray, np.ndarray]:
+def labels_of(
+    cells: CellSequences, without: np.ndarray | None = None
+) -> tuple[Labels, np.ndarray, np.ndarray]:
     """The labels, the rows to learn from and their label numbers.
 
-    Cells without a label or without a known gene are left out. ScReaderError where fewer than
-    two labels remain.
+    Cells without a label or without a known gene are left out, and the rows ``without``.
+    ScReaderError where fewer than two labels remain.
     """
     column = cells.labels
     name = cells.opened.name
@@ -77,7 +85,10 @@ def labels_of(cells: CellSequences) -> tuple[Labels, np.ndarray, np.ndarray]:
         raise ScReaderError(
             "its cells have no label.", file=name, remedy="Build them with build-cells --label."
         )
-    rows = np.flatnonzero((column.codes >= 0) & (cells.lengths > 0))
+    usable = (column.codes >= 0) & (cells.lengths > 0)
+    if without is not None:
+        usable[without] = False
+    rows = np.flatnonzero(usable)
     used, truth = np.unique(column.codes[rows], return_inverse=True)
     if len(used) < 2:
         raise ScReaderError(f"has {len(used)} labels, wanted at least 2 to tell apart.", file=name)
@@ -115,31 +126,56 @@ def split_validation(
 
 
 def make_task(
-    cells: CellSequences, settings: Settings, device: str = "cpu", reporter: Reporter = SILENT
+    cells: CellSequences,
+    settings: Settings,
+    device: str = "cpu",
+    reporter: Reporter = SILENT,
+    fold: Fold | None = None,
 ) -> Task:
-    """The task of learning all labels of ``cells``; see :func:`labels_of` for errors."""
+    """The task of learning all labels of ``cells``; see :func:`labels_of` for errors.
+
+    With a ``fold``, its cells are held out, and labels that only they have are not learnt.
+    """
+    held_out = np.zeros(0, np.int64)
     labels, rows, truth = labels_of(cells)
+    labelled = len(rows)
+    if fold is not None:
+        held = assign(cells, rows, truth, fold.count, fold.group_by, fold.seed) == fold.number
+        held_out = rows[held]
+        labels, rows, truth = labels_of(cells, without=held_out)
     training, validation = split_validation(rows, truth, settings.validation, settings.seed)
-    left_out = len(cells) - len(rows)
-    reporter.say(
+    left_out = len(cells) - labelled
+    text = (
         f"{int(training.sum()):,} cells of {len(labels.names)} labels to learn from, "
         f"{int(validation.sum()):,} to check on"
-        + (f"; {left_out:,} without label or genes left out." if left_out else ".")
     )
+    if fold is not None:
+        text = f"fold {fold.number} of {fold.count}: {text}, {len(held_out):,} held out"
+    reporter.say(text + (f"; {left_out:,} without label or genes left out." if left_out else "."))
     return Task(
         cells, labels, rows[training], truth[training], rows[validation], truth[validation],
-        settings, device, reporter,
+        settings, fold, held_out, device, reporter,
     )  # fmt: skip
 
 
-def validation_scores(trained: Trained, task: Task) -> tuple[float, float]:
-    """Accuracy and macro F1 on the validation cells; NaN where there are none."""
+@dataclass(frozen=True)
+class Check:
+    """How well a state calls the kept cells: ``loss`` is the calibrated mean cross-entropy."""
+
+    loss: float
+    accuracy: float
+    macro_f1: float
+
+
+def check(trained: Trained, task: Task) -> Check | None:
+    """Measure on the validation cells; None where there are none."""
     if not len(task.validation_rows):
-        return float("nan"), float("nan")
+        return None
     logits, _ = trained.outputs(task.cells, task.validation_rows)
     names = np.array(task.labels.names, dtype=object)
     scores = measures.scores(names[task.validation_truth], names[logits.argmax(1)])
-    return scores["accuracy"], scores["macro_f1"]
+    loss = calibrated_loss(logits, task.validation_truth)
+    return Check(loss, scores["accuracy"], scores["macro_f1"])
 
 
 def calibrate(trained: Trained, task: Task) -> dict[str, float | int]:

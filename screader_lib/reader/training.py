@@ -22,7 +22,8 @@ from screader_lib.reader.model import ReaderModel
 from screader_lib.reader.neural import NeuralReader
 from screader_lib.reader.settings import Settings
 from screader_lib.reader.stages import Stage, stages_of
-from screader_lib.reader.task import Epoch, Task, validation_scores
+from screader_lib.reader.task import Check, Epoch, Task, check
+from screader_lib.reader.vocabulary import Vocabulary, keep
 
 MEASURED_CELLS = 256  # read once to measure the scale of the LLM's outputs
 SPLIT, SAMPLE, ORDER, DROPOUT = 1, 2, 3, 4  # streams of random numbers; SPLIT is task's
@@ -39,8 +40,10 @@ def train_neural(
     settings = task.settings
     torch.manual_seed(settings.seed)
     scaling = fit_scaling(task.cells.embedding, settings.scaling)
-    model = ReaderModel(settings, scaling["map"].shape[1], len(task.labels.names), llm)
-    reader = NeuralReader(model, scaling, task.device)
+    vocabulary = Vocabulary(task.cells.genes.index, task.cells.embedding)
+    genes, features = len(vocabulary.ids), scaling["map"].shape[1]
+    model = ReaderModel(settings, genes, features, len(task.labels.names), llm)
+    reader = NeuralReader(model, scaling, vocabulary, task.device)
     trainer = _Trainer(reader, task, checkpoint)
     saved = checkpoint.load() if checkpoint else None
     if saved is None:
@@ -62,7 +65,6 @@ class _Trainer:
         self.model = reader.model
         self.task = task
         self.settings = task.settings
-        self.features = reader.features(task.cells)
         self.truth = np.full(len(task.cells), -1, np.int64)
         self.truth[task.rows] = task.truth
         self.class_weights = _class_weights(task).to(task.device)
@@ -93,7 +95,7 @@ class _Trainer:
         total = count = 0.0
         for rows in self.reader.micro_batches(self.task.cells, self._sample()):
             read = self.model.first_genes(self.reader.on_device(read_batch(self.task.cells, rows)))
-            lengths = self.model.gene_tokens(self.features, read).norm(dim=2)[read.genes >= 0]
+            lengths = self.model.gene_tokens(self.reader.table, read).norm(dim=2)[read.genes >= 0]
             total, count = total + float(lengths.sum()), count + len(lengths)
         length = total / max(1, count)
         self.model.token_scale.fill_(self.model.llm[0].token_norm / max(length, 1e-9))
@@ -107,14 +109,14 @@ class _Trainer:
         found: dict[str, list[Tensor]] = {part: [] for part in parts}
         for rows in self.reader.micro_batches(self.task.cells, self._sample()):
             batch = self.reader.on_device(read_batch(self.task.cells, rows))
-            for part, values in self.model.parts(self.features, batch, parts).items():
+            for part, values in self.model.parts(self.reader.table, batch, parts).items():
                 if part in found:
                     found[part].append(values)
         for part, blocks in found.items():
             self.model.standardise[part].fit(torch.cat(blocks))  # type: ignore[operator]
 
     def run(self, stage: Stage, state: State) -> None:
-        """Train one stage, from the step that ``state`` has reached."""
+        """Train one stage, from the step that ``state`` has reached; the best state stays."""
         size, rows = self.settings.batch_size, self.task.rows
         per_epoch = math.ceil(len(rows) / size)
         steps = per_epoch * stage.epochs
@@ -123,10 +125,12 @@ class _Trainer:
         )
         state.restore(self.model, optimiser, self.reader.history)
         self.reader.wanted = stage.wanted
+        if state.step == 0 and stage.number > 0:
+            state.best.offer(self._check(), self.model, 0)
         order = np.empty(0)
         with self.task.reporter.progress(f"Training: {stage.name}", steps, "steps") as advance:
             advance(state.step)
-            while state.step < steps:
+            while state.step < steps and not state.best.given_up(self.settings.patience):
                 epoch, number = divmod(state.step, per_epoch)
                 if number == 0 or not len(order):
                     order = self._random(ORDER, stage.number, epoch).permutation(rows)
@@ -139,12 +143,14 @@ class _Trainer:
                 state.step += 1
                 advance(1)
                 if number + 1 == per_epoch:
-                    self._finish_epoch(stage, epoch + 1, sum(state.losses) / len(rows))
-                    state.losses.clear()
+                    self._finish_epoch(stage, epoch + 1, state)
                 if self.checkpoint:
                     self.checkpoint.save(
                         state, self.model, optimiser, self.reader.history, last=state.step == steps
                     )
+        kept = state.best.put_back(self.model)
+        if kept is not None and kept < stage.epochs:
+            self.task.reporter.say(f"{stage.name}: epoch {kept} was best on kept cells, and stays.")
 
     def _random(self, *stream: int) -> np.random.Generator:
         return np.random.default_rng([self.settings.seed, *stream])
@@ -154,7 +160,6 @@ class _Trainer:
     ) -> float:
         """One step of the optimiser; returns the batch's mean loss."""
         self.random = self._random(DROPOUT, stage.number, step)
-        torch.manual_seed(int(self.random.integers(2**62)))
         optimiser.zero_grad()
         loss = self._gradients(rows, stage.wanted)
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
@@ -162,16 +167,25 @@ class _Trainer:
         return loss
 
     def _gradients(self, rows: np.ndarray, wanted: tuple[str, ...]) -> float:
-        """Add up gradients of the batch's mean loss over its micro-batches; returns the loss."""
+        """Add up gradients of the batch's mean loss over its micro-batches; returns the loss.
+
+        What is left out at random is drawn for the whole batch, so that it does not depend on
+        how the batch is split.
+        """
         self.model.train()
-        groups: Iterable[np.ndarray] = [np.sort(rows)]
+        rows = np.sort(rows)
+        genes, factors = self._drawn_genes(len(rows)), self._drawn_factors(len(rows))
+        groups: Iterable[np.ndarray] = [np.arange(len(rows))]
         if set(wanted) != {"pool"}:
-            groups = self.reader.micro_batches(self.task.cells, rows)
+            groups = self.reader.places_by_length(self.task.cells, rows)
         total = 0.0
-        for group in groups:
-            batch = self.reader.on_device(self._dropped(read_batch(self.task.cells, group)))
-            logits, _ = self.model(self.features, batch, wanted)
-            truth = torch.from_numpy(self.truth[group]).to(self.task.device)
+        for places in groups:
+            batch = read_batch(self.task.cells, rows[places])
+            if genes is not None:
+                batch = _without(batch, genes[places])
+            kept = None if factors is None else factors[torch.from_numpy(places)]
+            logits, _ = self.model(self.reader.table, self.reader.on_device(batch), wanted, kept)
+            truth = torch.from_numpy(self.truth[rows[places]]).to(self.task.device)
             loss = nn.functional.cross_entropy(
                 logits, truth, weight=self.class_weights, reduction="sum"
             ) / len(rows)
@@ -184,26 +198,35 @@ class _Trainer:
             total += float(loss.detach())
         return total
 
-    def _dropped(self, batch: Batch) -> Batch:
-        """The batch with some genes left out and the rest moved up, as augmentation."""
+    def _drawn_genes(self, cells: int) -> np.ndarray | None:
+        """Which ranks of each cell are read, boolean (cells, width); None: all."""
         share = self.settings.gene_dropout
         if not share:
-            return batch
-        kept = (self.random.random(batch.genes.shape) >= share) & (batch.genes >= 0)
-        kept[:, 0] = batch.genes[:, 0] >= 0
-        order = np.argsort(~kept, axis=1, kind="stable")
-        genes = np.where(np.take_along_axis(kept, order, 1),
-                         np.take_along_axis(batch.genes, order, 1), -1)  # fmt: skip
-        weights = np.where(genes >= 0, np.take_along_axis(batch.weights, order, 1), 0)
-        return Batch(batch.rows, genes, weights.astype(np.float32))
+            return None
+        width = int(self.task.cells.lengths.max())
+        return self.random.random((cells, max(1, width)), np.float32) >= share
 
-    def _finish_epoch(self, stage: Stage, number: int, loss: float) -> None:
-        entry = Epoch(stage.name, loss)
-        if self._worth_checking(stage, number):
-            entry.accuracy, entry.macro_f1 = validation_scores(self.reader, self.task)
+    def _drawn_factors(self, cells: int) -> Tensor | None:
+        """Factors of the vector that the head reads, float32 (cells, hidden); None: all 1."""
+        share = self.settings.dropout
+        if not share:
+            return None
+        drawn = self.random.random((cells, self.model.head.in_features), np.float32) >= share
+        return torch.from_numpy(drawn / np.float32(1 - share)).to(self.task.device)
+
+    def _check(self) -> Check | None:
+        return check(self.reader, self.task)
+
+    def _finish_epoch(self, stage: Stage, number: int, state: State) -> None:
+        entry = Epoch(stage.name, sum(state.losses) / len(self.task.rows))
+        state.losses.clear()
+        found = self._check() if self._worth_checking(stage, number) else None
+        if found is not None:
+            entry.accuracy, entry.macro_f1 = found.accuracy, found.macro_f1
+            state.best.offer(found, self.model, number)
         self.reader.history.append(entry)
-        text = f"{stage.name} {number}/{stage.epochs}: loss {loss:.3f}"
-        if not math.isnan(entry.accuracy):
+        text = f"{stage.name} {number}/{stage.epochs}: loss {entry.loss:.3f}"
+        if found is not None:
             text += f", on kept cells accuracy {entry.accuracy:.3f}, macro F1 {entry.macro_f1:.3f}"
         last = number == stage.epochs or stage.name == "reading"
         (self.task.reporter.say if last else self.task.reporter.detail)(text)
@@ -211,6 +234,13 @@ class _Trainer:
     @staticmethod
     def _worth_checking(stage: Stage, number: int) -> bool:
         return stage.name == "reading" or number == stage.epochs or number % 5 == 0
+
+
+def _without(batch: Batch, read: np.ndarray) -> Batch:
+    """The batch with only the ranks that are ``read``; each cell's first gene stays."""
+    read = read[:, : batch.genes.shape[1]].copy()
+    read[:, 0] = True
+    return Batch(batch.rows, *keep(batch.genes, batch.weights, lambda _: read))
 
 
 def _rate_factor(step: int, steps: int, settings: Settings) -> float:

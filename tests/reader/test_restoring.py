@@ -20,6 +20,7 @@ from screader_lib.exchange.writing import create
 from screader_lib.reader import methods
 from screader_lib.reader.choices import METHODS, WITH_LLM
 from screader_lib.reader.file import read_reader, write_reader
+from screader_lib.reader.finding import measure
 from screader_lib.reader.settings import settings_for
 from screader_lib.reader.task import make_task
 
@@ -47,7 +48,7 @@ def test_the_restored_reader_gives_the_same_outputs(
         rows = np.arange(0, len(sequences), 4)
         logits, vectors = trained.outputs(sequences, rows)
         with create("reader", tmp_path / "r.h5", Provenance(Record("test", "0"))) as file:
-            write_reader(file, task, trained, {"temperature": 1.0})
+            write_reader(file, task, trained, measure(trained, task))
         with open_exchange(tmp_path / "r.h5", "reader") as reader:
             restored = methods.restore(read_reader(reader), "cpu")
         again, vectors_again = restored.outputs(sequences, rows)
