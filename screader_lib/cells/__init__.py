@@ -4,7 +4,7 @@
 - ``expression``   what every source of expression offers;
 - ``formats``      which format a path is;
 - ``h5ad``, ``zarr_store``, ``tenx``, ``loom``  the sources; ``annotated`` and ``frames``, what the
-  first two share; ``turning``, matrices that lie gene by gene;
+  first two share; ``turning``, matrices that lie gene by gene; ``scratch``, its temporary file;
 - ``parallel``     blocks by several threads, in order;
 - ``inputs``       which cells of which files; ``query``, conditions on their columns;
 - ``renaming``     genes by another column or by orthologs; ``organisms``, of which species;

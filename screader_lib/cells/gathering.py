@@ -7,15 +7,16 @@ lie in a temporary file without a name, so that deep cells take disk instead of 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import IO, TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from screader_lib.cells.turning import unnamed_file
+from screader_lib.cells.scratch import Scratch
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
+ITEM = np.dtype(np.float32).itemsize
 VALUES_PER_RUN = 2_000_000
 VALUES_IN_MEMORY = 50_000_000  # 200 MB
 VALUES_PER_GROUP = 4_000_000
@@ -40,8 +41,7 @@ class ValuesByGene:
         self.in_memory = in_memory
         self._pending: list[csr_matrix] = []
         self._runs: list[Run] = []
-        self._spool: IO[bytes] | None = None
-        self._spooled = 0
+        self._spool: Scratch | None = None
 
     def add(self, block: csr_matrix) -> None:
         """Take in float32 (cells, genes) without stored zeros; not to be changed later."""
@@ -59,11 +59,9 @@ class ValuesByGene:
         if held + turned.nnz <= self.in_memory:
             self._runs.append(Run(turned.indptr, turned.data))
             return
-        self._spool = self._spool or unnamed_file()
-        self._spool.seek(self._spooled)
+        self._spool = self._spool or Scratch()
+        self._runs.append(Run(turned.indptr, None, self._spool.size))
         self._spool.write(turned.data.tobytes())
-        self._runs.append(Run(turned.indptr, None, self._spooled))
-        self._spooled += turned.data.nbytes
 
     def of(self, genes: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
         """Each of ``genes``, ascending, with its values float32 (cells that have one,)."""
@@ -89,5 +87,6 @@ class ValuesByGene:
         if run.values is not None:
             return run.values[low:high]
         assert self._spool is not None
-        self._spool.seek(run.place + low * 4)
-        return np.frombuffer(self._spool.read((high - low) * 4), np.float32)
+        return np.frombuffer(
+            self._spool.read((high - low) * ITEM, run.place + low * ITEM), np.float32
+        )

@@ -2,25 +2,24 @@
 
 Entries are read in pieces and counted by cell, then dealt out to buckets on disk; a bucket holds
 neighbouring cells and is one block. Memory holds a piece and a bucket, whatever the number of
-cells. The temporary file has no name, so nothing is left of it however the process ends.
+cells.
 """
 
 from __future__ import annotations
 
 import gzip
-import os
-import tempfile
 import threading
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from screader_lib.cells.expression import Span, check_indices, row_spans, usual_numbers
+from screader_lib.cells.scratch import Scratch
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.chunks import Stretch
 
@@ -29,11 +28,6 @@ if TYPE_CHECKING:
 
 ENTRIES_PER_PIECE = 4_000_000
 UNREADABLE = (ValueError, OverflowError, OSError, EOFError, zlib.error)
-
-
-def unnamed_file() -> IO[bytes]:
-    """A temporary file that lasts as long as what holds it."""
-    return tempfile.TemporaryFile(prefix="screader-")
 
 
 class Entries(NamedTuple):
@@ -51,7 +45,7 @@ class TurnedEntries(ABC):
         self.cells = cells
         self.genes = genes
         self.entry = np.dtype([("cell", "<i4"), ("gene", "<i4"), ("value", dtype)])
-        self._dealt: IO[bytes] | None = None
+        self._dealt: Scratch | None = None
         self._lock = threading.Lock()
 
     @abstractmethod
@@ -71,20 +65,20 @@ class TurnedEntries(ABC):
         return row_spans(self.row_ends)
 
     @property
-    def _buckets(self) -> IO[bytes]:
+    def _buckets(self) -> Scratch:
         """The entries on disk, those of a span together; dealt out by the first who asks."""
         with self._lock:
             if self._dealt is None:
                 self._dealt = self._deal()
             return self._dealt
 
-    def _deal(self) -> IO[bytes]:
+    def _deal(self) -> Scratch:
         bounds = np.array([*(start for start, _ in self.spans()), self.cells], np.int64)
         starts = bounds[:-1]
         small = np.uint16 if len(starts) <= np.iinfo(np.uint16).max else np.int32  # sorted fast
         buckets = np.repeat(np.arange(len(starts), dtype=small), np.diff(bounds))
         places = self.row_ends[starts].copy()
-        file = unnamed_file()
+        file = Scratch()
         for piece in self.pieces():
             bucket = np.take(buckets, piece.cells)
             order = np.argsort(bucket, kind="stable")
@@ -95,15 +89,9 @@ class TurnedEntries(ABC):
             stops = np.cumsum(counts)
             for number in np.flatnonzero(counts):
                 some = entries[stops[number] - counts[number] : stops[number]]
-                self._write_all(file.fileno(), some.tobytes(), places[number])
+                file.write(some.tobytes(), int(places[number]) * self.entry.itemsize)
                 places[number] += counts[number]
         return file
-
-    def _write_all(self, file: int, content: bytes, place: int) -> None:
-        view, offset = memoryview(content), int(place) * self.entry.itemsize
-        while view:
-            written = os.pwrite(file, view, offset)
-            view, offset = view[written:], offset + written
 
     def read(self, start: int, stop: int) -> csr_matrix:
         """One span; genes in order, entries given twice added up."""
@@ -111,7 +99,7 @@ class TurnedEntries(ABC):
 
         first, last = self.row_ends[start], self.row_ends[stop]
         size = self.entry.itemsize
-        content = os.pread(self._buckets.fileno(), int(last - first) * size, int(first) * size)
+        content = self._buckets.read(int(last - first) * size, int(first) * size)
         entries = np.frombuffer(content, self.entry)
         values = usual_numbers(np.ascontiguousarray(entries["value"]))
         places = (entries["cell"] - start, np.ascontiguousarray(entries["gene"]))
@@ -150,7 +138,7 @@ class MatrixMarket(TurnedEntries):
         super().__init__(cells, genes, np.dtype("<f8"))
         self.path = path
         self.size = self._checked_size()
-        self._spool: IO[bytes] | None = None
+        self._spool: Scratch | None = None
 
     def _checked_size(self) -> int:
         """The number of entries, by the header alone, before memory is taken."""
@@ -182,7 +170,7 @@ class MatrixMarket(TurnedEntries):
         if self._spool is not None:
             yield from self._spooled(self._spool)
             return
-        spool = unnamed_file()
+        spool = Scratch()
         for piece in self._parsed():
             entries = np.empty(len(piece.cells), self.entry)
             entries["cell"], entries["gene"], entries["value"] = piece
@@ -190,10 +178,10 @@ class MatrixMarket(TurnedEntries):
             yield piece
         self._spool = spool
 
-    def _spooled(self, spool: IO[bytes]) -> Iterator[Entries]:
-        spool.seek(0)
-        while content := spool.read(ENTRIES_PER_PIECE * self.entry.itemsize):
-            entries = np.frombuffer(content, self.entry)
+    def _spooled(self, spool: Scratch) -> Iterator[Entries]:
+        step = ENTRIES_PER_PIECE * self.entry.itemsize
+        for place in range(0, spool.size, step):
+            entries = np.frombuffer(spool.read(step, place), self.entry)
             yield Entries(entries["cell"], entries["gene"], entries["value"])
 
     def _parsed(self) -> Iterator[Entries]:
