@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import click
 
 from screader_lib.command_line.options import FilePath, input_argument, output_option
-from screader_lib.command_line.run import Run
+from screader_lib.command_line.run import Inputs, Run
 from screader_lib.command_line.tool import tool
 from screader_lib.reader.choices import DEVICES, PRECISIONS, QUANTIZATIONS
 
@@ -15,6 +17,7 @@ from screader_lib.reader.choices import DEVICES, PRECISIONS, QUANTIZATIONS
     examples=[
         "predict cells.h5ad --reader reader.h5 -o predictions.h5ad",
         "build-cells new.h5ad -e genes.h5ad --like reader.h5 | predict -r reader.h5 > calls.h5ad",
+        "predict cells.h5ad -r reader.h5 --ontology cl.obo --min-confidence 0.9 -o calls.h5ad",
         "predict cells.h5ad -r reader.h5 --min-confidence 0.9 --llm /models/llama -o calls.h5ad",
     ],
 )
@@ -61,6 +64,13 @@ from screader_lib.reader.choices import DEVICES, PRECISIONS, QUANTIZATIONS
     help="Call only the cells that the reader's fold held out (train-reader --fold).",
 )
 @click.option(
+    "--ontology",
+    type=FilePath(),
+    metavar="OBO",
+    help="Back cells below --min-confidence off to the most specific common ancestor of labels, "
+    "of this ontology (cl.obo), whose probability reaches it.",
+)
+@click.option(
     "--micro-batch-tokens",
     type=click.IntRange(min=1),
     help="Most tokens the LLM reads at once. [default: as in training]",
@@ -76,6 +86,7 @@ def main(
     precision: str | None,
     quantize: str | None,
     min_confidence: float,
+    ontology: str | None,
     target_precision: float | None,
     min_familiarity: float,
     held_out: bool,
@@ -89,17 +100,25 @@ def main(
         raise click.UsageError(
             "--target-precision and --min-confidence exclude each other.", run.context
         )
-    with run.open(reader, "reader") as known, run.open(cells, "cells") as opened:
-        inputs = {"cells": opened, "reader": known}
+    with (
+        run.open(reader, "reader") as known,
+        run.open(cells, "cells") as opened,
+        run.path(ontology) if ontology else nullcontext() as obo,
+    ):
+        inputs: Inputs = {"cells": opened, "reader": known}
+        if obo is not None:
+            inputs = {**inputs, "ontology": obo}
         with run.create("predictions", output, inputs) as file:
             from screader_lib.cells.reading import CellSequences
-            from screader_lib.reader import methods
+            from screader_lib.reader import backing_off, methods
             from screader_lib.reader.device import prepare
             from screader_lib.reader.file import check_cells, held_out_rows, read_reader
+            from screader_lib.reader.ontology import read_ontology
             from screader_lib.reader.prediction import Chosen, write_predictions
 
             sequences, restored = CellSequences(opened), read_reader(known)
             check_cells(sequences, restored, known.name)
+            terms = None if obo is None else read_ontology(obo, _shown(ontology))
             changes = {
                 "precision": precision,
                 "quantize": quantize,
@@ -116,3 +135,15 @@ def main(
             rows = held_out_rows(sequences, restored, known.name) if held_out else None
             chosen = Chosen(rows, min_confidence, min_familiarity)
             write_predictions(file, sequences, restored, trained, chosen, run.reporter)
+            if terms is not None:
+                backing_off.write_assigned(
+                    file,
+                    terms,
+                    min_confidence,
+                    min_familiarity=min_familiarity,
+                    reporter=run.reporter,
+                )
+
+
+def _shown(name: str | None) -> str | None:
+    return "standard input" if name == "-" else name

@@ -14,5 +14,6 @@
 - ``neighbours``   k nearest neighbours; ``text_model``, texts of whole cells to vectors;
 - ``methods``      scReader and its controls behind one interface;
 - ``file``         the ``reader`` file;
-- ``prediction``   a reader's calls on cells, into a ``predictions`` file.
+- ``prediction``   a reader's calls on cells, into a ``predictions`` file;
+- ``ontology``     terms of an OBO file; ``backing_off``, unsure calls to terms above labels.
 """

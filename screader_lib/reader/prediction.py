@@ -22,6 +22,8 @@ OWN_COLUMNS = (
     "confidence",
     "second_label",
     "status",
+    "assigned_label",
+    "assigned_ontology_id",
     "resemblance",
     "familiarity",
     "true_label",

@@ -1,0 +1,222 @@
+"""Backing off: known answers, what is never said, and predict --ontology from end to end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import anndata
+import h5py
+import numpy as np
+import pytest
+from obo_files import (
+    ACINAR,
+    ALPHA,
+    BETA,
+    DELTA,
+    ENDOCRINE,
+    ENDOTHELIAL,
+    EPITHELIAL,
+    NAMES,
+    PANCREATIC,
+    write_obo,
+)
+from small_files import CELLS, fail, succeed, write_cells
+
+from screader_lib.exchange import encoding
+from screader_lib.exchange.provenance import sha256_of
+from screader_lib.reader.backing_off import Lattice
+from screader_lib.reader.ontology import Ontology, read_ontology
+
+IDS = [ALPHA, BETA, ACINAR, ENDOTHELIAL]
+
+
+@pytest.fixture
+def known(tmp_path: Path) -> Ontology:
+    return read_ontology(write_obo(tmp_path / "cl.obo"))
+
+
+def backed_off(lattice: Lattice, row: list[float], least: float) -> str | None:
+    probability = np.array([row], np.float32)
+    [number] = lattice.back_off(probability, probability.argmax(1), least)
+    return None if number < 0 else lattice.open[number]
+
+
+@pytest.mark.parametrize(
+    ("row", "least", "term"),
+    [
+        pytest.param([0.5, 0.4, 0.1, 0.0], 0.8, PANCREATIC, id="common parent"),
+        pytest.param([0.4, 0.3, 0.3, 0.0], 0.8, EPITHELIAL, id="further up"),
+        pytest.param([0.4, 0.2, 0.2, 0.2], 0.9, None, id="of any cell"),
+        pytest.param([0.2, 0.2, 0.0, 0.6], 0.7, None, id="alone below the root"),
+        pytest.param([0.3, 0.3, 0.0, 0.4], 0.55, None, id="not beside the best label"),
+        pytest.param([0.5, 0.4, 0.1, 0.0], 0.9, PANCREATIC, id="just reached"),
+    ],
+)
+def test_known_answers(known: Ontology, row: list[float], least: float, term: str | None) -> None:
+    assert backed_off(Lattice.of(known, IDS), row, least) == term
+
+
+def test_what_is_open(known: Ontology) -> None:
+    """Endocrine cell stands above the same labels as pancreatic endocrine cell, less specific."""
+    assert Lattice.of(known, IDS).open == (PANCREATIC, ENDOCRINE, EPITHELIAL)
+    assert not Lattice.of(known, [ALPHA, BETA, DELTA]).open
+    assert not Lattice.of(known, ["", "nothing", ALPHA]).open
+
+
+def test_a_label_may_itself_be_a_term_above(known: Ontology) -> None:
+    lattice = Lattice.of(known, [PANCREATIC, BETA, ENDOTHELIAL])
+    assert backed_off(lattice, [0.3, 0.5, 0.2], 0.75) == PANCREATIC
+
+
+def test_labels_without_a_term_cannot_back_off(known: Ontology) -> None:
+    lattice = Lattice.of(known, [ALPHA, BETA, "", ENDOTHELIAL])
+    assert backed_off(lattice, [0.5, 0.3, 0.2, 0.0], 0.75) == PANCREATIC
+    assert backed_off(lattice, [0.3, 0.3, 0.4, 0.0], 0.5) is None
+
+
+def test_the_order_of_terms_and_labels_decides_nothing(known: Ontology) -> None:
+    turned = Ontology(
+        dict(reversed(known.names.items())), dict(reversed(known.parents.items())), known.others
+    )
+    one, other = Lattice.of(known, IDS), Lattice.of(turned, IDS[::-1])
+    assert one.open == other.open
+    assert np.array_equal(one.covers, other.covers[:, ::-1])
+
+
+def with_ids(path: Path, ids: dict[str, str]) -> Path:
+    """Cells whose labels have these ids."""
+    with h5py.File(path, "a") as file:
+        labels = encoding.read_column(file["obs/label"]).strings()  # type: ignore[union-attr]
+        column = encoding.Categorical.of([ids[label] for label in labels])
+        if "label_ontology_id" in file["obs"]:
+            del file["obs/label_ontology_id"]
+        else:
+            order = [*file["obs"].attrs["column-order"], "label_ontology_id"]
+            file["obs"].attrs.create("column-order", order, dtype=encoding.STRING)
+        encoding.write_column(file["obs"], "label_ontology_id", column)
+    return path
+
+
+MARKED = {"alpha": ALPHA, "beta": BETA, "delta": ACINAR}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Labelled cells with ids and a reader."""
+    folder = tmp_path_factory.mktemp("trained")
+    cells, reader = with_ids(write_cells(folder), MARKED), folder / "r.h5"
+    options = ("--method", "genept-w", "--classifier", "knn", "--neighbours", 60)
+    succeed("train-reader", cells, *options, "-o", reader)
+    return cells, reader
+
+
+def table(path: Path) -> anndata.AnnData:
+    succeed("validate", path)
+    return anndata.read_h5ad(path)
+
+
+def test_predict_with_an_ontology(tmp_path: Path, trained: tuple[Path, Path]) -> None:
+    cells, reader = trained
+    obo, output = write_obo(tmp_path / "cl.obo"), tmp_path / "p.h5ad"
+    plain = tmp_path / "plain.h5ad"
+    succeed("predict", cells, "-r", reader, "-o", plain)
+    before = table(plain)
+    assert "assigned_label" not in before.obs
+    probability, labels = before.obsm["probability"], list(before.uns["labels"])
+    both = probability[:, labels.index("alpha")] + probability[:, labels.index("beta")]
+    least = float(np.quantile(before.obs["confidence"], 0.5))
+    result = succeed(
+        "predict", cells, "-r", reader, "--ontology", obo, "--min-confidence", least, "-o", output
+    )
+    made = table(output)
+    sure = (before.obs["confidence"] >= np.float32(least)).to_numpy()
+    endocrine = before.obs["predicted_label"].isin(["alpha", "beta"]).to_numpy()
+    off = ~sure & endocrine & (both >= least)
+    assert off.any() and (~sure & ~off).any()
+    wanted = np.where(sure, "assigned", np.where(off, "backed-off", "unassigned"))
+    assert made.obs["status"].tolist() == wanted.tolist()
+    name = made.obs["predicted_label"].astype(str).to_numpy()
+    assert made.obs["assigned_label"].tolist() == (
+        np.where(sure, name, np.where(off, NAMES[PANCREATIC], "")).tolist()
+    )
+    ids = made.obs["predicted_ontology_id"].astype(str).to_numpy()
+    assert made.obs["assigned_ontology_id"].tolist() == (
+        np.where(sure, ids, np.where(off, PANCREATIC, "")).tolist()
+    )
+    assert np.array_equal(made.obsm["probability"], probability)
+    true = made.obs["true_label"].astype(str).to_numpy()
+    right = np.where(sure, name == true, off & np.isin(true, ["alpha", "beta"]))
+    with h5py.File(output) as file:
+        metrics = encoding.read_json(file["uns"], "metrics")
+        inputs = encoding.read_json(file["uns/screader"], "inputs")
+    assert metrics["hierarchical_accuracy"] == pytest.approx(right.mean())
+    assert metrics["hierarchical_accuracy_of_assigned"] == pytest.approx(right[sure | off].mean())
+    assert metrics["backed_off"] == pytest.approx(off.mean())
+    assert inputs["ontology"]["sha256"] == sha256_of(obo)
+    assert f"{int(off.sum())} cells backed off" in result.stderr
+
+
+def test_a_truth_that_the_reader_never_learnt(tmp_path: Path, trained: tuple[Path, Path]) -> None:
+    """Cells of a fourth type below the term that they are backed off to are called right."""
+    cells, reader = trained
+    others = write_cells(tmp_path, "--like", cells, seed=1)
+    with_ids(others, {"alpha": DELTA, "beta": ENDOTHELIAL, "delta": ACINAR})
+    with h5py.File(others, "a") as file:
+        names = np.array(["d cell", "vessel", "delta"], object)
+        file["obs/label/categories"][...] = names
+    obo, output = write_obo(tmp_path / "cl.obo"), tmp_path / "p.h5ad"
+    options = ("--ontology", obo, "--min-confidence", 0.7)
+    succeed("predict", others, "-r", reader, *options, "-o", output)
+    made = table(output).obs.astype({"true_label": str})
+    off, true = (made["status"] == "backed-off"), made["true_label"]
+    assert (off & (true == "d cell")).any() and (off & (true == "vessel")).any()
+    right = off & (true == "d cell")
+    right |= (made["status"] == "assigned") & (true == made["predicted_label"].astype(str))
+    with h5py.File(output) as file:
+        metrics = encoding.read_json(file["uns"], "metrics")
+    assert metrics["hierarchical_accuracy"] == pytest.approx(right.mean())
+
+
+def test_nothing_backs_off_without_a_threshold(tmp_path: Path, trained: tuple[Path, Path]) -> None:
+    cells, reader = trained
+    obo, output = write_obo(tmp_path / "cl.obo"), tmp_path / "p.h5ad"
+    succeed("predict", cells, "-r", reader, "--ontology", obo, "-o", output)
+    made = table(output).obs
+    assert made["assigned_label"].astype(str).eq(made["predicted_label"].astype(str)).all()
+    with h5py.File(output) as file:
+        metrics = encoding.read_json(file["uns"], "metrics")
+    assert metrics["hierarchical_accuracy"] == pytest.approx(metrics["accuracy"])
+    assert metrics["backed_off"] == 0
+
+
+def test_labels_without_ids_are_told_once(tmp_path: Path, cells: Path) -> None:
+    reader, obo = tmp_path / "r.h5", write_obo(tmp_path / "cl.obo")
+    succeed("train-reader", cells, "--method", "majority", "-o", reader)
+    options = ("--ontology", obo, "--min-confidence", 0.9, "-o", tmp_path / "p.h5ad")
+    result = succeed("predict", cells, "-r", reader, *options)
+    assert result.stderr.count("have no term in the ontology") == 1
+    made = table(tmp_path / "p.h5ad")
+    assert (made.obs["status"] == "unassigned").all() and len(made) == CELLS
+    assert (made.obs["assigned_label"] == "").all()
+
+
+def test_a_circle_leaves_no_output(tmp_path: Path, trained: tuple[Path, Path]) -> None:
+    cells, reader = trained
+    obo = write_obo(tmp_path / "cl.obo", "\n[Term]\nid: A:1\nis_a: A:1\n")
+    output = tmp_path / "p.h5ad"
+    line = fail("predict", cells, "-r", reader, "--ontology", obo, "-o", output)
+    assert "cl.obo" in line and not output.exists()
+    missing = tmp_path / "none.obo"
+    assert "none.obo" in fail("predict", cells, "-r", reader, "--ontology", missing, "-o", output)
+
+
+def test_same_bytes_twice(tmp_path: Path, trained: tuple[Path, Path]) -> None:
+    cells, reader = trained
+    obo = write_obo(tmp_path / "cl.obo")
+    outputs = []
+    for number in range(2):
+        output = tmp_path / f"{number}.h5ad"
+        options = ("--ontology", obo, "--min-confidence", 0.6, "-o", output)
+        succeed("predict", cells, "-r", reader, *options)
+        outputs.append(output.read_bytes())
+    assert outputs[0] == outputs[1]
