@@ -106,6 +106,8 @@ class OpenAIEmbeddings(Embedder):
                 raise
         if self.cut:
             reporter.say(f"{len(self.cut):,} texts were longer than the model takes and were cut.")
+        if self.tokens_spent:
+            reporter.detail(f"the server counted {self.tokens_spent:,} tokens.")
         if failed is not None:
             raise failed
         return self._together(found)

@@ -90,7 +90,8 @@ class BulkFiles(Source):
             raise ScReaderError(
                 f"holds no gene of the species {self.organism.tax_id}.",
                 file=self.gene_info[0],
-                remedy="Give the gene_info file of this --organism.",
+                remedy=f"Give the gene_info file of {self.organism.name or 'it'} (too): "
+                "--gene-info may be repeated.",
             )
         if not self.gene_history and self.find_history is not None:
             unknown = _unknown_ids(names, genes)

@@ -110,7 +110,8 @@ def _history_finder(places: Places, reporter: Reporter) -> FindHistory:
     """gene_history is a large file of all species, so it is fetched only where it is needed."""
 
     def find(unknown: Sequence[str]) -> Sequence[Path]:
-        told = f"{len(unknown):,} GeneIDs such as {unknown[0]} are in no gene_info"
+        many = f"{len(unknown):,} GeneIDs such as" if len(unknown) > 1 else "GeneID"
+        told = f"{many} {unknown[0]} not in gene_info"
         if places.gene_info:
             reporter.say(f"{told}; --gene-history would tell which were withdrawn.")
             return ()

@@ -73,7 +73,7 @@ class Datasets(Source):
         if by_database:
             self.reporter.warn(
                 f"NCBI Datasets takes no ids such as {by_database[0]} ({len(by_database):,} of "
-                "them). Put a source that does before it: --source ncbi-files or eutils."
+                "them); --source ncbi-files or eutils, named before it, do."
             )
         foreign = set(by_database)
         symbols = [name for name in names if name not in foreign and not is_gene_id(name)]
