@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,9 +36,9 @@ def read_genes(path: Path, name: str, column: str | None = None) -> GeneList:
     """The genes named by a file, told apart by content.
 
     An HDF5 file (h5ad, 10x h5, loom, scReader's own) gives its gene index or ``column``; a 10x
-    folder its genes' names, or ``id``; a text one gene per line, or ``column`` of a tab- or
-    comma-separated table with a header. Gzipped text is read too. ScReaderError where there is no
-    gene in it.
+    folder its genes' names, or ``id``; a text one gene per line (of a table the first column), or
+    ``column`` of a tab- or comma-separated table with a header. Gzipped text is read too.
+    ScReaderError where there is no gene in it.
     """
     if path.is_dir():
         return _once(_from_folder(path, name, column), name)
@@ -91,8 +91,20 @@ def read_text(path: Path, name: str) -> str:
 def _from_text(text: str, name: str, column: str | None) -> list[str]:
     if column is not None:
         return [row.get(column) or "" for row in read_table(text, name, column)]
-    lines = (line for line in text.splitlines() if not line.startswith("#"))
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    if _is_csv(lines):
+        return [row[0] for row in csv.reader(lines)]
     return [line.split("\t")[0].strip().strip('"') for line in lines]
+
+
+def _is_csv(lines: Sequence[str]) -> bool:
+    """Whether several lines have the same commas; no list is of names with commas only."""
+    if len(lines) < 2 or not all("," in line and "\t" not in line for line in lines):
+        return False
+    try:
+        return len({len(row) for row in csv.reader(lines)}) == 1
+    except csv.Error:
+        return False
 
 
 def read_table(text: str, name: str, *wanted: str) -> list[dict[str, str]]:

@@ -28,6 +28,22 @@ def test_text_keeps_order_and_each_name_once(tmp_path: Path) -> None:
     assert listed.repeated == 1
 
 
+@pytest.mark.parametrize(
+    ("content", "wanted"),
+    [
+        pytest.param("INS,1\nGCG,2\n", ("INS", "GCG"), id="csv"),
+        pytest.param('"INS","insulin, a hormone"\n"GCG",x\n', ("INS", "GCG"), id="quoted-csv"),
+        pytest.param("INS\tinsulin, a hormone\nGCG\tx\n", ("INS", "GCG"), id="tsv"),
+        pytest.param("INS,GCG\n", ("INS,GCG",), id="one-line-with-commas"),
+        pytest.param("INS\nodd,name\n", ("INS", "odd,name"), id="a-comma-in-a-name"),
+    ],
+)
+def test_first_column_of_a_table(tmp_path: Path, content: str, wanted: tuple[str, ...]) -> None:
+    path = tmp_path / "g.txt"
+    path.write_text(content)
+    assert names(path) == wanted
+
+
 def test_gzipped_table_by_column(tmp_path: Path) -> None:
     path = tmp_path / "g"
     path.write_bytes(gzip.compress(b"id,gene\n1,INS\n2,GCG\n"))

@@ -110,6 +110,15 @@ def test_wrong_use_is_one_line(
     assert not output.exists()
 
 
+def test_a_table_with_ragged_rows_is_one_line(tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("symbol,text\nGCG,Glucagon.\nINS,Insulin, a hormone.\n")
+    words = ["--source", "table", "--table", table, "-o", tmp_path / "d"]
+    done = run(TOOL, *words, home=tmp_path, stdin=b"INS\n")
+    assert done.returncode == 1 and b"row 2 has more columns than the header" in done.stderr
+    assert not (tmp_path / "d").exists()
+
+
 def test_bulk_files_are_downloaded_once(tmp_path: Path) -> None:
     import gzip
 

@@ -38,6 +38,13 @@ class UserTable(Source):
         rows = read_table(read_text(self.table, str(self.table)), str(self.table))
         if not rows:
             raise ScReaderError("holds no gene.", file=self.table)
+        ragged = next((number for number, row in enumerate(rows, 1) if None in row), None)
+        if ragged is not None:
+            raise ScReaderError(
+                f"row {ragged} has more columns than the header.",
+                file=self.table,
+                remedy="Is a text with a comma without its quotation marks?",
+            )
         key = next((column for column in NAME_COLUMNS if column in rows[0]), None)
         if key is None:
             raise ScReaderError(
