@@ -1,0 +1,182 @@
+"""A cell's probabilities follow from that cell alone, whatever is called beside it.
+
+Neither batch, padding, token budget, order, block nor shard may change them; in float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small_files import counts, expression, genes, succeed, write_embeddings, write_llama
+
+from screader_lib.cells.reading import CellSequences
+from screader_lib.exchange.opening import open_exchange
+from screader_lib.genes.providers.remembering import Remembering
+from screader_lib.reader import methods, task
+from screader_lib.reader.calibration import softmax
+from screader_lib.reader.choices import METHODS, TRAINED_IN_STEPS, WITH_LLM
+from screader_lib.reader.controls import GenePTs
+from screader_lib.reader.file import read_reader
+from screader_lib.reader.task import Trained
+
+CLOSE = 1e-5
+BUDGETS = (1, 70, 100_000)  # tokens at once
+LLM = ["--precision", "float32", "--warm-start-epochs", 2, "--epochs", 1]
+KNN = ["--classifier", "knn", "--neighbours", 7]
+PAPER = ["--position", "rank", "--weigh", "embedding", "--order", "cell-instruction-cls"]
+CASES: dict[str, tuple[str, list]] = {
+    **{name: (name, LLM if name in WITH_LLM else []) for name in METHODS},
+    "screader as in the paper": ("screader", [*LLM, *PAPER, "--read-out", "cls"]),
+    "screader mean": ("screader", [*LLM, "--read-out", "mean", "-k", 9]),
+    "genept-w neighbours": ("genept-w", KNN),
+    "genept-s neighbours": ("genept-s", KNN),
+}
+
+
+@dataclass
+class World:
+    """Cells of very different lengths, an LLM, a text model, and what was trained so far."""
+
+    folder: Path
+    cells: Path
+    llm: Path
+    text_model: Path
+    trained: dict[str, list[Trained]]
+
+    def places(self, method: str) -> list[object]:
+        """Options that say where the method's models are."""
+        if method in WITH_LLM:
+            return ["--llm", self.llm]
+        return ["--embedder", self.text_model] if method == "genept-s" else []
+
+    def reader(self, case: str) -> Path:
+        """The case's reader, trained once."""
+        path = self.folder / f"{case}.h5"
+        if not path.exists():
+            method, options = CASES[case]
+            words = ["--method", method, *options, *self.places(method)]
+            succeed("train-reader", self.cells, *words, "-o", path)
+        return path
+
+    def readers(self, case: str) -> list[Trained]:
+        """The case restored with each token budget, remembering no text's vector."""
+        if case not in self.trained:
+            with open_exchange(self.reader(case), "reader") as opened:
+                known = read_reader(opened)
+            budgets = BUDGETS if known.method in TRAINED_IN_STEPS else BUDGETS[:1]
+            given = [known.settings.changed({"micro_batch_tokens": most}) for most in budgets]
+            embedder = str(self.text_model) if known.method == "genept-s" else None
+            self.trained[case] = [
+                methods.restore(replace(known, settings=one), "cpu", embedder=embedder)
+                for one in given
+            ]
+            for one in self.trained[case]:
+                if isinstance(one, GenePTs):
+                    assert isinstance(one.text_model.embedder, Remembering)
+                    one.text_model.embedder = one.text_model.embedder.embedder
+        return self.trained[case]
+
+
+def write_text_model(folder: Path) -> Path:
+    """A tiny Llama that knows the genes' names as words."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    write_llama(folder, seed=3)
+    words = {word: number for number, word in enumerate(["?", *genes()])}
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="?"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="?").save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    folder = tmp_path_factory.mktemp("world")
+    values, types = counts(seed=5)
+    random = np.random.default_rng(0)
+    share = random.uniform(0.05, 1, len(values))
+    values = values * (random.random(values.shape) < share[:, None])
+    values[11] = 0
+    expression(values, types).write_h5ad(folder / "x.h5ad")
+    embeddings, built = write_embeddings(folder / "e.h5ad"), folder / "cells.h5ad"
+    succeed("build-cells", folder / "x.h5ad", "-e", embeddings, "--label", "cell_type", "-o", built)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SCREADER_CACHE", str(folder / "cache"))
+        text_model = write_text_model(folder / "text")
+        yield World(folder, built, write_llama(folder / "llm"), text_model, {})
+
+
+@pytest.fixture(scope="module")
+def sequences(world: World) -> Iterator[CellSequences]:
+    with open_exchange(world.cells, "cells") as opened:
+        yield CellSequences(opened)
+
+
+def probabilities(trained: Trained, cells: CellSequences, rows: np.ndarray) -> np.ndarray:
+    return softmax(trained.outputs(cells, rows)[0])
+
+
+@pytest.mark.parametrize("case", CASES)
+@settings(max_examples=12, deadline=None)
+@given(data=st.data())
+def test_batches(world: World, sequences: CellSequences, case: str, data: st.DataObject) -> None:
+    """Any cells, in any order, some twice, cut anywhere, at any token budget."""
+    readers = world.readers(case)
+    whole = probabilities(readers[-1], sequences, np.arange(len(sequences)))
+    number = st.integers(0, len(sequences) - 1)
+    rows = np.array(data.draw(st.lists(number, min_size=1, max_size=40)))
+    cuts = sorted(data.draw(st.lists(st.integers(1, len(rows)), max_size=4)))
+    trained = data.draw(st.sampled_from(readers))
+    parts = [part for part in np.split(rows, cuts) if len(part)]
+    found = np.concatenate([probabilities(trained, sequences, part) for part in parts])
+    assert np.abs(found - whole[rows]).max() < CLOSE
+
+
+def predicted(path: Path) -> dict[str, np.ndarray]:
+    with h5py.File(path) as file:
+        names = file["obs/id"].asstr()[()]
+        return dict(zip(names, file["obsm/probability"][()], strict=True))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_shards(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str) -> None:
+    """Short cells apart from long ones, turned round, in blocks of seven, with less padding."""
+    reader = world.reader(case)
+    words = ["-r", reader, *world.places(CASES[case][0])]
+    succeed("predict", world.cells, *words, "-o", tmp_path / "p.h5ad")
+    wanted = predicted(tmp_path / "p.h5ad")
+    with open_exchange(world.cells, "cells") as opened:
+        cells = CellSequences(opened)
+        names = cells.obs.index[np.argsort(cells.lengths, kind="stable")][::-1]
+        widths = [cells.lengths.max()]
+    monkeypatch.setattr(task, "ROWS_AT_ONCE", 7)
+    monkeypatch.setenv("SCREADER_CACHE", str(tmp_path / "cache"))
+    found: dict[str, np.ndarray] = {}
+    for number, some in enumerate(np.array_split(names, 3)):
+        source, shard = tmp_path / f"{number}-x.h5ad", tmp_path / f"{number}.h5ad"
+        write_rows(world.folder / "x.h5ad", some, source)
+        like = ["-e", world.folder / "e.h5ad", "--like", world.cells]
+        succeed("build-cells", source, *like, "-o", shard)
+        succeed("predict", shard, *words, "-o", tmp_path / f"{number}-p.h5ad")
+        with h5py.File(shard) as file:
+            widths.append(file["obs/genes_in_sequence"][()].max())
+        found |= predicted(tmp_path / f"{number}-p.h5ad")
+    assert len(set(widths)) > 2
+    assert set(found) == set(wanted)
+    worst = max(np.abs(found[name] - wanted[name]).max() for name in wanted)
+    assert worst < CLOSE
+
+
+def write_rows(source: Path, names: np.ndarray, target: Path) -> None:
+    """Some cells of an h5ad, in the given order."""
+    import anndata
+
+    anndata.read_h5ad(source)[names.astype(str)].copy().write_h5ad(target)
