@@ -5,7 +5,8 @@ Rules, tried in this order; the first that knows the name decides:
 1. ``symbol``       the official symbol as written; of several genes with one symbol the only one
                     whose symbol is a nomenclature committee's;
 2. ``ensembl_id``   an Ensembl gene id, its version ignored; ``database_id``, one of another
-                    database (``FBgn0000490``, ``HGNC:6081``, ``MIM:176730``);
+                    database (``FBgn0000490``, ``HGNC:6081``, ``MIM:176730``); of several genes
+                    with one id again the only one with an official symbol;
 3. ``gene_id``      an NCBI GeneID, plain or after ``GeneID:`` or ``LOC``;
                     ``withdrawn``, where its record was merged into another;
 4. ``case``         the symbol but for upper and lower case;
@@ -135,7 +136,7 @@ class Catalog:
         is_ensembl = ENSEMBL.match(name) is not None
         found = self.by_database.get(without_version(name))
         if found:
-            return _decided(found, "ensembl_id" if is_ensembl else "database_id")
+            return _decided(_official(found), "ensembl_id" if is_ensembl else "database_id")
         return None if is_ensembl else self._by_number(name) or self._loosely(name)
 
     def _by_number(self, name: str) -> Match | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -193,18 +195,39 @@ def test_what_came_is_kept_though_another_request_hangs(tmp_path: Path) -> None:
 
 def test_a_long_wait_is_told_and_an_absurd_one_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
-    monkeypatch.setattr(waiting.time, "sleep", slept.append)
     told = Told()
     with serving(embeddings_server) as server:
         server.faults = [Reply(b"", status=429, headers={"Retry-After": "240"})]
-        provider(server, reporter=told).embed(["a"], SILENT)
-        assert 240 in slept
+        made = provider(server, reporter=told)
+        monkeypatch.setattr(made.server.stopped, "wait", slept.append)
+        made.embed(["a"], SILENT)
+        assert slept == [240]
         assert told.lines == [
             "the embedding server: answered with HTTP status 429; trying again in 240.0 s."
         ]
         server.faults = [Reply(b"", status=503, headers={"Retry-After": "86400"})]
         with pytest.raises(ScReaderError, match="come back in 86,400 seconds"):
             provider(server).embed(["b"], SILENT)
+
+
+def test_who_stops_does_not_wait_for_others_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Control-C while a thread keeps to a server's Retry-After."""
+
+    def answer(request: Request) -> Reply:
+        if "text 0" in request.json["input"]:
+            return Reply(b"", status=429, headers={"Retry-After": "300"})
+        return embeddings_server(request)
+
+    class Interrupted(Told):
+        @contextmanager
+        def progress(self, *_: Any) -> Iterator[Any]:
+            def advance(_: int) -> None:
+                raise KeyboardInterrupt
+
+            yield advance
+
+    with serving(answer) as server, pytest.raises(KeyboardInterrupt):
+        provider(server, 2).embed([f"text {number}" for number in range(2_048)], Interrupted())
 
 
 @pytest.mark.parametrize(

@@ -285,11 +285,11 @@ def test_a_list_that_many_genes_share_does_not_grow(tmp_path: Path) -> None:
 @pytest.mark.parametrize("protocol", range(6))
 def test_large_pickles_of_every_protocol(tmp_path: Path, protocol: int) -> None:
     """Several batches of entries and numbers, and frames that end anywhere."""
-    dim = 2_100
+    dim = 1_002
     values = np.random.default_rng(1).normal(size=(12, dim))
     content: dict[str, list[float]] = {f"G{row}": one.tolist() for row, one in enumerate(values)}
-    content |= {f"H{number}": [0, -1, 70_000] * 700 for number in range(3)}
-    content |= {f"é{number}": [float(number)] * dim for number in range(1_100)}
+    content |= {f"H{number}": [0, -1, 70_000] * 334 for number in range(3)}
+    content |= {f"é{number}": [float(number)] * dim for number in range(1_000)}
     (tmp_path / "p").write_bytes(pickle.dumps(content, protocol=protocol))
     found = read_precomputed(tmp_path / "p")
     assert found.names == tuple(content)

@@ -133,6 +133,7 @@ def _ask_all(
                 answers[futures[future]] = future.result()
                 advance(1)
         except BaseException:
+            server.stopped.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return answers

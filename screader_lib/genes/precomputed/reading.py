@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,7 +37,15 @@ NAME_KEYS = (
     "ensembl_id",
     "feature_name",
 )
-UNREADABLE = (ValueError, KeyError, TypeError, AssertionError, csv.Error, OverflowError)
+UNREADABLE = (
+    ValueError,
+    KeyError,
+    TypeError,
+    AssertionError,
+    csv.Error,
+    OverflowError,
+    MemoryError,
+)
 VECTOR_KEYS = ("vectors", "embeddings", "embedding", "X")
 MOST_PICKLED = 1 << 34
 
@@ -101,7 +110,7 @@ def _checked(found: Precomputed, shown: str) -> Precomputed:
             f"the vector of {names[wrong[0]]!r} holds a value that is not finite.", file=shown
         )
     if len(set(names)) < len(names):
-        twice = next(name for row, name in enumerate(names) if name in names[:row])
+        twice = Counter(names).most_common(1)[0][0]
         raise ScReaderError(
             f"names {twice!r} twice.", file=shown, remedy="Keep one vector for each gene."
         )

@@ -102,6 +102,7 @@ class OpenAIEmbeddings(Embedder):
                     found[number] = future.result()
                     advance(len(packs[number]))
             except BaseException:
+                self.server.stopped.set()
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
         if self.cut:

@@ -8,6 +8,7 @@ Retry-After beyond a minute and waits in silence.
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -52,7 +53,8 @@ class TooLarge(ScReaderError):
 class OpenAIServer:
     """Asks ``service`` at ``url``; the key is read from OPENAI_API_KEY and shown nowhere.
 
-    Every attempt keeps to ``pace``. ``own`` is the option that names another server.
+    Every attempt keeps to ``pace``. ``own`` is the option that names another server. Setting
+    ``stopped`` ends the pauses of all threads.
     """
 
     service: str
@@ -67,6 +69,7 @@ class OpenAIServer:
     def __post_init__(self) -> None:
         self.url = checked_url(self.url)
         self.key = keys.secret_of(keys.OPENAI)
+        self.stopped = threading.Event()
 
     def check_key(self) -> None:
         """ScReaderError where OpenAI itself is asked and there is no key."""
@@ -88,7 +91,10 @@ class OpenAIServer:
         failure, useless = Failure(""), 0
         for attempt in range(self.attempts):
             if attempt:
-                pause(self.service, self.url, attempt, self.first_pause, failure, self.reporter)
+                pause(
+                    self.service, self.url, attempt, self.first_pause, failure, self.reporter,
+                    self.stopped,
+                )  # fmt: skip
             answer = self._try(call)
             if isinstance(answer, Failure):
                 failure = answer

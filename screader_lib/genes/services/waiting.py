@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from threading import Event
 
 from screader_lib.errors import ScReaderError
 from screader_lib.reporting import Reporter
@@ -39,11 +40,18 @@ def retry_after(headers: Mapping[str, str]) -> float:
 
 
 def pause(
-    service: str, url: str, attempt: int, first: float, failure: Failure, reporter: Reporter
+    service: str,
+    url: str,
+    attempt: int,
+    first: float,
+    failure: Failure,
+    reporter: Reporter,
+    stopped: Event | None = None,
 ) -> None:
     """Sleep before ``attempt`` (1 is the second): ``first`` seconds, then twice as long each time.
 
-    Or as long as the server asks; ScReaderError where that is more than ten minutes.
+    Or as long as the server asks; ScReaderError where that is more than ten minutes, or where
+    another thread has ``stopped`` the work meanwhile.
     """
     seconds = min(LONGEST_PAUSE, first * 2 ** (attempt - 1)) * random.uniform(0.5, 1.5)
     seconds = max(failure.asked_pause, seconds)
@@ -55,4 +63,7 @@ def pause(
         )
     tell = reporter.say if seconds > TOLD else reporter.detail
     tell(f"{service}: {failure.why}; trying again in {seconds:,.1f} s.")
-    time.sleep(seconds)
+    if stopped is None:
+        time.sleep(seconds)
+    elif stopped.wait(seconds):
+        raise ScReaderError(f"{service} was not waited for: {failure.why}.", file=url)
