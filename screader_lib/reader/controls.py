@@ -183,6 +183,7 @@ class GenePTs(OnFeatures):
 
     def fit(self, task: Task) -> None:
         """Keep the vectors in a temporary file while fitting goes over them again and again."""
+        self.text_model.tell_cost(cell_texts(task.cells, rows) for rows in row_blocks(task.rows))
         shape = (len(task.rows), len(self.text_model.probe))
         with temporary_file("cell-vectors") as path:
             kept = np.memmap(path, np.float32, "w+", shape=shape)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
 
 from screader_lib.errors import ScReaderError
-from screader_lib.genes.providers import choice
+from screader_lib.genes.providers import choice, cost
 from screader_lib.genes.providers.embedder import Embedder
 from screader_lib.genes.providers.encoding import Settings
 from screader_lib.genes.providers.remembering import Remembering
@@ -48,6 +48,20 @@ class TextModel:
         if advance is not None:
             advance(len(texts) - within.done)
         return found
+
+    def tell_cost(self, blocks: Iterable[Sequence[str]]) -> None:
+        """Say what a server will be sent and charge for the texts; nothing for a local model."""
+        if self.embedder.provider != "openai":
+            return
+        found = [
+            cost.estimate(self.embedder, [text for text in dict.fromkeys(texts) if text], None)
+            for texts in blocks
+        ]
+        new, tokens = sum(one.new for one in found), sum(one.tokens for one in found)
+        known = all(one.dollars is not None for one in found)
+        dollars = sum(one.dollars or 0.0 for one in found)
+        price = f"about ${dollars:.2f}" if known else "price unknown"
+        self.reporter.say(f"{new:,} cells to embed: about {tokens:,} tokens, {price}.")
 
     def check(self, probe: np.ndarray) -> None:
         """ScReaderError where this is not the model whose vector of the probe was ``probe``."""

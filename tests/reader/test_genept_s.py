@@ -16,6 +16,7 @@ from screader_lib.exchange import encoding
 from screader_lib.exchange.opening import open_exchange
 from screader_lib.genes.providers import choice
 from screader_lib.genes.providers.embedder import Embedder, Keep
+from screader_lib.genes.providers.openai import OpenAIEmbeddings
 from screader_lib.reader.controls import cell_texts
 from screader_lib.reporting import Reporter
 
@@ -160,6 +161,31 @@ def test_a_server_is_asked_where_a_url_is_given(
     assert [(one.provider, one.model, one.base_url) for one in chosen] == [
         ("openai", "test", "http://localhost:1/v1")
     ]
+
+
+class Paid(OpenAIEmbeddings):
+    """A model of OpenAI's that answers without being asked."""
+
+    def embed(
+        self, texts: Sequence[str], reporter: Reporter, keep: Keep | None = None
+    ) -> np.ndarray:
+        return WordVectors().embed(texts, reporter, keep)
+
+
+def test_the_price_is_told_before_it_is_paid(
+    tmp_path: Path, cells: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCREADER_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(choice, "make", lambda chosen, reporter: Paid("text-embedding-ada-002"))
+    options = ("--embedder", "http://localhost:1/v1", "--validation", 0, "-o", tmp_path / "r.h5")
+    told = [
+        next(line for line in result.stderr.splitlines() if "to embed" in line)
+        for result in (
+            succeed("train-reader", cells, "--method", "genept-s", *options) for _ in range(2)
+        )
+    ]
+    assert f" {CELLS} cells to embed: about " in told[0] and "$0.0" in told[0]
+    assert " 0 cells to embed: about 0 tokens" in told[1]
 
 
 @pytest.mark.parametrize(
