@@ -149,6 +149,9 @@ def main(
     Names may be symbols, aliases, NCBI GeneIDs, Ensembl ids and those of other databases
     (HGNC:6081, FBgn0000490), mixed. A name that means several genes is reported and gets none. A
     name that is repeated is kept once, at its first place.
+
+    From the environment: NCBI_API_KEY (10 instead of 3 requests a second), NCBI_EMAIL (sent to
+    E-utilities, as NCBI asks), OPENAI_API_KEY (for --fill llm).
     """
     from screader_lib.exchange.writing import replacing
     from screader_lib.genes import describe, lists, tables, texts
