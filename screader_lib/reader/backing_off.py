@@ -109,7 +109,10 @@ def write_assigned(
         metrics |= hierarchical_metrics(obs, ontology, lattice, names, best, status, term)
         del uns["metrics"]
         encoding.write_json(uns, "metrics", metrics)
-        reporter.say(f"counting terms above the truth: {metrics['hierarchical_accuracy']:.3f}.")
+        reporter.say(
+            "accuracy with terms above the true one counted as right: "
+            f"{metrics['hierarchical_accuracy']:.3f}."
+        )
 
 
 def _count(status: np.ndarray) -> str:
