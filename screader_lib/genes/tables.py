@@ -54,6 +54,7 @@ def to_table(descriptions: Sequence[Description]) -> Table:
     }
     columns["tax_id"] = np.array([d.gene.tax_id for d in descriptions], np.int32)
     columns["aliases"] = column(lambda d: _plain("|".join(d.gene.aliases)))
+    columns["other_ids"] = column(lambda d: _plain("|".join(d.gene.other_ids)))
     columns["text"] = column(lambda d: d.text)
     columns["source"] = category("source", lambda d: d.source)
     columns["matched_by"] = category("matched_by", lambda d: d.match.how)

@@ -24,7 +24,7 @@ def of_genes(
 ) -> Embeddings:
     """The precomputed vectors of ``genes`` (obs of descriptions), with the policy for the rest.
 
-    A gene is looked for by the name it was asked for, symbol, GeneID and Ensembl id, and then by
+    A gene is looked for by the name it was asked for, symbol, GeneID and other ids, and then by
     aliases that name no vector of another of the genes. The texts of ``genes`` are not those that
     the vectors were made from, so they are left out; texts that ``precomputed`` tells are kept.
     ScReaderError where none is found, or with ``error`` where one is not.
@@ -34,7 +34,13 @@ def of_genes(
     versions = {without_version(name): name for name in precomputed.names if ENSEMBL.match(name)}
     columns = [genes.strings(name) for name in ("id", "symbol", "gene_id", "ensembl_id", "aliases")]
     facts = list(zip(*columns, strict=True))
-    rows = np.array([_row(_ways(*one[:-1]), catalog, place, versions) for one in facts])
+    others = genes.strings("other_ids") if "other_ids" in genes.columns else [""] * len(facts)
+    rows = np.array(
+        [
+            _row(_ways(*one[:-1], *more.split("|")), catalog, place, versions)
+            for one, more in zip(facts, others, strict=True)
+        ]
+    )
     by_alias = _by_alias(rows, [one[-1].split("|") for one in facts], place)
     if by_alias:
         reporter.say(f"{len(by_alias):,} genes get the vector of an alias, such as "
