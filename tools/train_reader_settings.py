@@ -77,6 +77,11 @@ OPTIONS = (
         help="First weights: scaled to the LLM's own tokens, or the paper's N(0, 0.02).",
     ),
     click.option(
+        "--gene-scores/--no-gene-scores",
+        default=None,
+        help="Add what each gene says for each label by itself, by name and text.",
+    ),
+    click.option(
         "--gene-offsets",
         type=click.FloatRange(min=0),
         help="Spread, at the start, of a vector that each gene learns beside its text; "

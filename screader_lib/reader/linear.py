@@ -17,11 +17,14 @@ MOST_STEPS = 200
 INVERSE_PENALTY = 1.0  # C of scikit-learn's LogisticRegression
 
 
-def fit_logistic(blocks: Blocks, features: int, labels: int) -> tuple[np.ndarray, np.ndarray]:
+def fit_logistic(
+    blocks: Blocks, features: int, labels: int, label_weights: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Fit on ``blocks()``, an iterable of features float32 (cells, features) and label numbers.
 
-    Minimises the summed cross-entropy plus half the squared weights over ``INVERSE_PENALTY``.
-    Returns weights float32 (features, labels) and biases float32 (labels,).
+    Minimises the summed cross-entropy plus half the squared weights over ``INVERSE_PENALTY``;
+    cells count by their ``label_weights`` float32 (labels,). Returns weights float32
+    (features, labels) and biases float32 (labels,).
     """
     weights = torch.zeros(features, labels, requires_grad=True)
     biases = torch.zeros(labels, requires_grad=True)
@@ -34,19 +37,23 @@ def fit_logistic(blocks: Blocks, features: int, labels: int) -> tuple[np.ndarray
         tolerance_change=1e-7,
     )
 
+    counts = None if label_weights is None else torch.from_numpy(label_weights)
+
     def loss() -> Tensor:
         optimiser.zero_grad()
-        total = 0.5 / INVERSE_PENALTY * weights.square().sum()
-        cells = 0
-        for values, truth in blocks():
+        penalty = 0.5 / INVERSE_PENALTY * weights.square().sum()
+        penalty.backward()
+        total, cells = penalty.detach(), 0
+        for values, truth in blocks():  # each gives its gradient at once, so none is kept
             logits = torch.from_numpy(values) @ weights + biases
             target = torch.from_numpy(truth.astype(np.int64))
-            part = torch.nn.functional.cross_entropy(logits, target, reduction="sum")
-            total = total + part
-            cells += len(truth)
-        mean = total / max(1, cells)
-        mean.backward()
-        return mean
+            part = torch.nn.functional.cross_entropy(logits, target, weight=counts, reduction="sum")
+            part.backward()
+            total, cells = total + part.detach(), cells + len(truth)
+        for parameter in (weights, biases):
+            if parameter.grad is not None:
+                parameter.grad /= max(1, cells)
+        return total / max(1, cells)
 
     optimiser.step(loss)
     return weights.detach().numpy(), biases.detach().numpy()

@@ -19,11 +19,15 @@ WIDTH_WITHOUT_LLM = 576
 
 @dataclass
 class GeneTable:
-    """What the model knows of each gene: ``features`` float32 (genes, features), and
-    ``offsets`` float32 (genes, hidden), None where genes have none of their own."""
+    """What the model knows of each gene, float32 (genes, …), None where it has no such thing.
+
+    ``features`` of its text, ``offsets`` (genes, hidden) added to its projected text, and
+    ``scores`` (genes, labels): what it says for each label by itself.
+    """
 
     features: Tensor
     offsets: Tensor | None
+    scores: Tensor | None
 
 
 @dataclass
@@ -74,9 +78,13 @@ class ReaderModel(nn.Module):
 
     A gene's token is its projected text and a vector of its own, ``offsets``, which tells apart
     genes of like texts. ``forward`` gives logits (cells, labels) and the vector the head reads
-    (cells, hidden).
+    (cells, hidden). Beside that, genes may have ``scores``; ``mix`` is what the head's logits
+    count against theirs.
     """
 
+    scores: Tensor
+    score_biases: Tensor
+    mix: Tensor
     token_scale: Tensor
     weight_scale: Tensor
 
@@ -95,6 +103,10 @@ class ReaderModel(nn.Module):
             self.offsets = nn.Parameter(settings.gene_offsets * torch.randn(genes, hidden))
         self.standardise = nn.ModuleDict({part: Standardise(hidden) for part in settings.read_out})
         self.head = nn.Linear(hidden * len(settings.read_out), labels)
+        if settings.gene_scores:
+            self.register_buffer("scores", torch.zeros(genes, labels))
+            self.register_buffer("score_biases", torch.zeros(labels))
+            self.register_buffer("mix", torch.ones(()))
         self.register_buffer("token_scale", torch.ones(()))
         self.register_buffer("weight_scale", torch.ones(()))
         self._initialise()
@@ -136,8 +148,7 @@ class ReaderModel(nn.Module):
 
     def pooled(self, table: GeneTable, cells: Cells) -> Tensor:
         """The projector's view of the weighted mean gene, float32 (cells, hidden)."""
-        weights = cells.weights.new_zeros(len(cells.genes), len(table.features) + 1)
-        weights = weights.scatter(1, cells.genes + 1, cells.weights)[:, 1:]
+        weights = by_gene(cells, len(table.features))
         weights = weights / weights.sum(1, keepdim=True).clamp(min=1e-6)
         mean = weights @ table.features
         if self.settings.position == "rank":
@@ -191,6 +202,27 @@ class ReaderModel(nn.Module):
         """``kept`` float32 (cells, hidden): factors of the vector, for dropout in training."""
         vector = self.vector(table, cells, wanted or self.settings.read_out)
         return self.head(vector if kept is None else vector * kept), vector
+
+    def score(self, table: GeneTable, cells: Cells) -> Tensor:
+        """Logits of the genes' own scores, float32 (cells, labels)."""
+        assert table.scores is not None
+        weights = by_gene(cells, len(table.features)) * self.weight_scale
+        return weights @ table.scores + self.score_biases
+
+    def call(
+        self, table: GeneTable, cells: Cells, wanted: tuple[str, ...]
+    ) -> tuple[Tensor, Tensor]:
+        """Logits of all that the reader knows (cells, labels), and the vector (cells, hidden)."""
+        logits, vector = self(table, cells, wanted)
+        if table.scores is None:
+            return logits, vector
+        return self.score(table, cells) + self.mix * logits, vector
+
+
+def by_gene(cells: Cells, genes: int) -> Tensor:
+    """The weight of each gene in each cell, float32 (cells, ``genes``)."""
+    weights = cells.weights.new_zeros(len(cells.genes), genes + 1)
+    return weights.scatter(1, cells.genes + 1, cells.weights)[:, 1:]
 
 
 def rank_encoding(width: int) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -77,7 +77,11 @@ class NeuralReader(Trained):
     @property
     def table(self) -> GeneTable:
         """The learnt genes; gradients go to their offsets."""
-        return GeneTable(self.learnt, self.model.offsets)
+        return GeneTable(self.learnt, self.model.offsets, self._scores)
+
+    @property
+    def _scores(self) -> Tensor | None:
+        return self.model.scores if self.model.settings.gene_scores else None
 
     def match(self, cells: CellSequences) -> Match:
         """How well the reader knows the genes of these cells."""
@@ -97,8 +101,12 @@ class NeuralReader(Trained):
         def mixed(table: Tensor) -> Tensor:
             return torch.from_numpy(match.mixed(table.detach().cpu().numpy())).to(self.device)
 
-        offsets = self.model.offsets
-        return GeneTable(mixed(self.learnt), None if offsets is None else mixed(offsets))
+        offsets, scores = self.model.offsets, self._scores
+        return GeneTable(
+            mixed(self.learnt),
+            None if offsets is None else mixed(offsets),
+            None if scores is None else mixed(scores),
+        )
 
     def on_device(self, batch: Batch) -> Cells:
         """A batch as tensors."""
@@ -128,16 +136,32 @@ class NeuralReader(Trained):
         for places in self.places_by_length(cells, rows):
             yield rows[places]
 
-    @torch.inference_mode()
     def outputs(self, cells: CellSequences, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return self._outputs(cells, rows, self.model.call)
+
+    def head_outputs(self, cells: CellSequences, rows: np.ndarray) -> np.ndarray:
+        """Logits of the head alone, without the genes' own scores, float32 (rows, labels)."""
+        return self._outputs(cells, rows, self.model)[0]
+
+    @torch.inference_mode()
+    def score_outputs(self, cells: CellSequences, rows: np.ndarray) -> np.ndarray:
+        """Logits of the genes' own scores alone, float32 (rows, labels)."""
+        logits = np.zeros((len(rows), self.model.head.out_features), np.float32)
+        for places in self.places_by_length(cells, rows):
+            found = self.model.score(self.genes(cells), self.read(cells, rows[places]))
+            logits[places] = found.float().cpu().numpy()
+        return logits
+
+    @torch.inference_mode()
+    def _outputs(
+        self, cells: CellSequences, rows: np.ndarray, call: Callable[..., tuple[Tensor, Tensor]]
+    ) -> tuple[np.ndarray, np.ndarray]:
         self.model.eval()
         genes = self.genes(cells)
         logits = np.zeros((len(rows), self.model.head.out_features), np.float32)
         vectors = np.zeros((len(rows), self.model.head.in_features), np.float32)
         for places in self.places_by_length(cells, rows):
-            some_logits, some_vectors = self.model(
-                genes, self.read(cells, rows[places]), self.wanted
-            )
-            logits[places] = some_logits.float().cpu().numpy()
-            vectors[places] = some_vectors.float().cpu().numpy()
+            found, vector = call(genes, self.read(cells, rows[places]), self.wanted)
+            logits[places] = found.float().cpu().numpy()
+            vectors[places] = vector.float().cpu().numpy()
         return logits, vectors

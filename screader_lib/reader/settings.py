@@ -17,8 +17,9 @@ class Settings:
 
     ``read_out`` lists what the head reads, joined: the LLM's output at ``cls``, the ``mean`` of
     its outputs over the genes, and the ``pool``, the weighted mean of the projected genes that
-    goes around the LLM. ``gene_offsets`` is the spread of the genes' own vectors at the start,
-    0 for none. ``patience`` ends a stage after so many checks without a better one, 0 never.
+    goes around the LLM. ``gene_scores`` adds what each gene says for each label by itself.
+    ``gene_offsets`` is the spread of the genes' own vectors at the start, 0 for none.
+    ``patience`` ends a stage after so many checks without a better one, 0 never.
     """
 
     method: str = "screader"
@@ -36,7 +37,8 @@ class Settings:
     projector_layers: int = 1
     read_out: tuple[str, ...] = ("cls", "mean", "pool")
     initial: str = "scaled"
-    gene_offsets: float = 1.0
+    gene_scores: bool = True
+    gene_offsets: float = 0.0
     warm_start_epochs: int = 20
     warm_start_learning_rate: float = 2e-3
     epochs: int = 2
@@ -81,6 +83,7 @@ PAPER = {
     "projector_layers": 5,
     "read_out": ("cls",),
     "initial": "paper",
+    "gene_scores": False,
     "gene_offsets": 0.0,
     "warm_start_epochs": 0,
     "epochs": 10,

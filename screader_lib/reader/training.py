@@ -17,6 +17,7 @@ from screader_lib.errors import ScReaderError
 from screader_lib.reader.batches import Batch, read_batch
 from screader_lib.reader.checkpoint import Checkpoint, State
 from screader_lib.reader.embedding import fit_scaling
+from screader_lib.reader.gene_scores import fit_gene_scores
 from screader_lib.reader.llm import FrozenLLM
 from screader_lib.reader.model import ReaderModel
 from screader_lib.reader.neural import NeuralReader
@@ -25,6 +26,8 @@ from screader_lib.reader.stages import Stage, stages_of
 from screader_lib.reader.task import Check, Epoch, Task, check
 from screader_lib.reader.vocabulary import Vocabulary, keep
 
+MIXES = (0.0, 0.125, 0.25, 0.5, 1.0, 2.0)  # what the head's logits count beside the genes' own
+USUAL_MIX = 0.25
 MEASURED_CELLS = 256  # read once to measure the scale of the LLM's outputs
 SPLIT, SAMPLE, ORDER, DROPOUT = 1, 2, 3, 4  # streams of random numbers; SPLIT is task's
 
@@ -55,6 +58,8 @@ def train_neural(
         elif stage.number == saved.stage:
             task.reporter.say(f"taking up {stage.name} after step {saved.step:,}.")
             trainer.run(stage, saved)
+    if settings.gene_scores:
+        trainer.add_gene_scores()
     return reader
 
 
@@ -114,6 +119,31 @@ class _Trainer:
                     found[part].append(values)
         for part, blocks in found.items():
             self.model.standardise[part].fit(torch.cat(blocks))  # type: ignore[operator]
+
+    def add_gene_scores(self) -> None:
+        """Fit what each gene says by itself, and what the head counts beside it."""
+        self.task.reporter.detail("fitting the genes' own scores.")
+        learnt, scale = self.reader.learnt.cpu().numpy(), float(self.model.weight_scale)
+        weights = self.class_weights.cpu().numpy()
+        found = fit_gene_scores(self.task, learnt, scale, weights)
+        self.model.scores.copy_(torch.from_numpy(found.scores))
+        self.model.score_biases.copy_(torch.from_numpy(found.biases))
+        self.model.mix.fill_(self._best_mix())
+
+    def _best_mix(self) -> float:
+        """The mix of least calibrated loss on the kept cells; a usual one without such cells."""
+        task, rows = self.task, self.task.validation_rows
+        if not len(rows):
+            return USUAL_MIX
+        head = self.reader.head_outputs(task.cells, rows)
+        scores = self.reader.score_outputs(task.cells, rows)
+        mixes = {mix: check(scores + np.float32(mix) * head, task) for mix in MIXES}
+        best = min(MIXES, key=lambda mix: mixes[mix].loss)
+        task.reporter.say(
+            f"on kept cells, accuracy: head alone {check(head, task).accuracy:.3f}, genes' own "
+            f"scores {mixes[0.0].accuracy:.3f}, mixed at {best:g} {mixes[best].accuracy:.3f}."
+        )
+        return best
 
     def run(self, stage: Stage, state: State) -> None:
         """Train one stage, from the step that ``state`` has reached; the best state stays."""
@@ -215,7 +245,10 @@ class _Trainer:
         return torch.from_numpy(drawn / np.float32(1 - share)).to(self.task.device)
 
     def _check(self) -> Check | None:
-        return check(self.reader, self.task)
+        rows = self.task.validation_rows
+        if not len(rows):
+            return None
+        return check(self.reader.head_outputs(self.task.cells, rows), self.task)
 
     def _finish_epoch(self, stage: Stage, number: int, state: State) -> None:
         entry = Epoch(stage.name, sum(state.losses) / len(self.task.rows))

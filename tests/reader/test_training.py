@@ -57,7 +57,7 @@ def llm_state(llm: FrozenLLM) -> str:
 
 def test_only_projector_cls_and_head_change(sequences: CellSequences, llm: FrozenLLM) -> None:
     before = llm_state(llm)
-    reader = training.train_neural(task_of(sequences), llm)
+    reader = training.train_neural(task_of(sequences, gene_offsets=1.0), llm)
     assert llm_state(llm) == before
     torch.manual_seed(0)
     fresh = training.ReaderModel(reader.model.settings, len(reader.vocabulary.ids), 24, 3, llm)
