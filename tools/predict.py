@@ -18,6 +18,7 @@ from screader_lib.reader.choices import DEVICES, PRECISIONS, QUANTIZATIONS
         "predict cells.h5ad --reader reader.h5 -o predictions.h5ad",
         "build-cells new.h5ad -e genes.h5ad --like reader.h5 | predict -r reader.h5 > calls.h5ad",
         "predict cells.h5ad -r reader.h5 --ontology cl.obo --min-confidence 0.9 -o calls.h5ad",
+        "predict cells.h5ad -r reader.h5 --target-precision 0.99 --explain 20 -o calls.h5ad",
         "predict cells.h5ad -r reader.h5 --min-confidence 0.9 --llm /models/llama -o calls.h5ad",
     ],
 )
@@ -71,6 +72,13 @@ from screader_lib.reader.choices import DEVICES, PRECISIONS, QUANTIZATIONS
     "of this ontology (cl.obo), whose probability reaches it.",
 )
 @click.option(
+    "--explain",
+    type=click.IntRange(min=1),
+    metavar="GENES",
+    help="Store as many genes that spoke most for each cell's call, and each gene's mean part "
+    "per label.",
+)
+@click.option(
     "--micro-batch-tokens",
     type=click.IntRange(min=1),
     help="Most tokens the LLM reads at once. [default: as in training]",
@@ -90,6 +98,7 @@ def main(
     target_precision: float | None,
     min_familiarity: float,
     held_out: bool,
+    explain: int | None,
     micro_batch_tokens: int | None,
 ) -> None:
     """Name the types of CELLS (from build-cells) with a trained reader.
@@ -112,6 +121,7 @@ def main(
             from screader_lib.cells.reading import CellSequences
             from screader_lib.reader import backing_off, methods
             from screader_lib.reader.device import prepare
+            from screader_lib.reader.explaining import write_explanation
             from screader_lib.reader.file import check_cells, held_out_rows, read_reader
             from screader_lib.reader.ontology import read_ontology
             from screader_lib.reader.prediction import Chosen, write_predictions
@@ -135,6 +145,8 @@ def main(
             rows = held_out_rows(sequences, restored, known.name) if held_out else None
             chosen = Chosen(rows, min_confidence, min_familiarity)
             write_predictions(file, sequences, restored, trained, chosen, run.reporter)
+            if explain:
+                write_explanation(file, sequences, trained, explain, rows, run.reporter)
             if terms is not None:
                 backing_off.write_assigned(
                     file,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +16,9 @@ from screader_lib.reader.neighbours import nearest, unit, vote_logits
 from screader_lib.reader.settings import Settings
 from screader_lib.reader.task import Epoch, Task, Trained, row_blocks
 from screader_lib.reader.text_model import TextModel
+
+if TYPE_CHECKING:
+    from screader_lib.reader.explaining import LinearParts
 
 Blocks = Iterator[tuple[np.ndarray, np.ndarray]]
 
@@ -109,6 +113,26 @@ class OnFeatures(Trained):
         neighbour_labels = self.tensors["neighbours.labels"].astype(np.int64)[near]
         return vote_logits(neighbour_labels, self.labels), values
 
+    def explain(
+        self, cells: CellSequences, rows: np.ndarray, calls: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        import torch
+
+        from screader_lib.reader.explaining import integrated_gradients
+        from screader_lib.reader.model import Cells
+
+        parts = self.linear_parts(cells)
+        if parts is None or self.settings.classifier == "knn":
+            return super().explain(cells, rows, calls)
+        genes, weights = cells.rows(rows)
+        whole = Cells(torch.from_numpy(genes.astype(np.int64)), torch.from_numpy(weights))
+        found = integrated_gradients(parts.logits_of(whole), whole, torch.from_numpy(calls))
+        return genes, found.numpy()
+
+    def linear_parts(self, cells: CellSequences) -> LinearParts | None:
+        """What each gene of the cells adds to the logits; None where that cannot be said."""
+        return None
+
 
 class LogisticOnExpression(OnFeatures):
     """Logistic regression on the genes' weights themselves; no text, no LLM."""
@@ -122,9 +146,20 @@ class LogisticOnExpression(OnFeatures):
         trained.fit(task)
         return trained
 
-    def features(self, cells: CellSequences, rows: np.ndarray) -> np.ndarray:
+    def linear_parts(self, cells: CellSequences) -> LinearParts:
+        from screader_lib.reader.explaining import LinearParts
+
+        column = self._columns(cells)
+        matrix = np.where(column[:, None] >= 0, self.tensors["weights"][column], 0)
+        return LinearParts(matrix.astype(np.float32), self.tensors["biases"])
+
+    def _columns(self, cells: CellSequences) -> np.ndarray:
+        """Place among the learnt genes of each gene of the cells, int (genes,); −1: none."""
         place = {gene: number for number, gene in enumerate(self.gene_ids)}
-        column = np.array([place.get(gene, -1) for gene in cells.genes.index])
+        return np.array([place.get(gene, -1) for gene in cells.genes.index])
+
+    def features(self, cells: CellSequences, rows: np.ndarray) -> np.ndarray:
+        column = self._columns(cells)
         if not (column >= 0).any():
             raise ScReaderError(
                 "has none of the genes that the reader was trained on.", file=cells.opened.name
@@ -147,6 +182,13 @@ class GenePTw(OnFeatures):
         trained = cls({}, task.cells.genes.index, task.settings, len(task.labels.names))
         trained.fit(task)
         return trained
+
+    def linear_parts(self, cells: CellSequences) -> LinearParts:
+        from screader_lib.reader.explaining import LinearParts
+
+        weights = self.tensors["weights"] / self.tensors["spread"][:, None]
+        biases = self.tensors["biases"] - self.tensors["mean"] @ weights
+        return LinearParts(cells.embedding @ weights, biases, cells.embedding)
 
     def features(self, cells: CellSequences, rows: np.ndarray) -> np.ndarray:
         return mean_embedding(cells, rows)

@@ -32,10 +32,14 @@ class GeneTable:
 
 @dataclass
 class Cells:
-    """A batch on the device: ``genes`` int64, ``weights`` float32 (cells, width), −1 = none."""
+    """A batch on the device: ``genes`` int64, ``weights`` float32 (cells, width), −1 = none.
+
+    ``totals`` float32 (cells,): total weights to divide by; None: those of ``weights``.
+    """
 
     genes: Tensor
     weights: Tensor
+    totals: Tensor | None = None
 
 
 class Standardise(nn.Module):
@@ -149,7 +153,8 @@ class ReaderModel(nn.Module):
     def pooled(self, table: GeneTable, cells: Cells) -> Tensor:
         """The projector's view of the weighted mean gene, float32 (cells, hidden)."""
         weights = by_gene(cells, len(table.features))
-        weights = weights / weights.sum(1, keepdim=True).clamp(min=1e-6)
+        totals = weights.sum(1) if cells.totals is None else cells.totals
+        weights = weights / totals[:, None].clamp(min=1e-6)
         mean = weights @ table.features
         if self.settings.position == "rank":
             mean = nn.functional.pad(mean, (0, POSITION_WIDTH))
@@ -159,7 +164,7 @@ class ReaderModel(nn.Module):
     def first_genes(self, cells: Cells) -> Cells:
         """The genes that are read one by one: each cell's first ``genes_per_cell``."""
         width = self.settings.genes_per_cell
-        return Cells(cells.genes[:, :width], cells.weights[:, :width])
+        return Cells(cells.genes[:, :width], cells.weights[:, :width], cells.totals)
 
     def parts(self, table: GeneTable, cells: Cells, wanted: tuple[str, ...]) -> dict[str, Tensor]:
         """The read-outs before standardising, each float32 (cells, hidden)."""

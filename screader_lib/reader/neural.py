@@ -12,6 +12,7 @@ from screader_lib.cells.reading import CellSequences
 from screader_lib.errors import ScReaderError
 from screader_lib.reader.batches import Batch, read_batch, split_by_length
 from screader_lib.reader.embedding import scaled
+from screader_lib.reader.explaining import integrated_gradients
 from screader_lib.reader.llm import FrozenLLM
 from screader_lib.reader.model import Cells, GeneTable, ReaderModel
 from screader_lib.reader.settings import Settings
@@ -138,6 +139,25 @@ class NeuralReader(Trained):
 
     def outputs(self, cells: CellSequences, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return self._outputs(cells, rows, self.model.call)
+
+    def explain(
+        self, cells: CellSequences, rows: np.ndarray, calls: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        self.model.eval()
+        width = max(1, int(cells.lengths[rows].max()))
+        genes = np.full((len(rows), width), -1, np.int64)
+        parts = np.zeros((len(rows), width), np.float32)
+        table = self.genes(cells)
+        for places in self.places_by_length(cells, rows):
+            batch = self.read(cells, rows[places])
+            found = integrated_gradients(
+                lambda some: self.model.call(table, some, self.wanted)[0],
+                batch,
+                torch.from_numpy(calls[places]).to(self.device),
+            )
+            genes[places, : found.shape[1]] = batch.genes.cpu().numpy()
+            parts[places, : found.shape[1]] = found.cpu().numpy()
+        return genes, parts
 
     def head_outputs(self, cells: CellSequences, rows: np.ndarray) -> np.ndarray:
         """Logits of the head alone, without the genes' own scores, float32 (rows, labels)."""

@@ -70,6 +70,18 @@ class Trained(ABC):
     def outputs(self, cells: CellSequences, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Logits float32 (rows, labels) and cell vectors float32 (rows, hidden)."""
 
+    def explain(
+        self, cells: CellSequences, rows: np.ndarray, calls: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Genes int (rows, width), −1 for none, and their parts float32 in the ``calls`` (rows,).
+
+        See explaining. ScReaderError where the method cannot tell.
+        """
+        raise ScReaderError(
+            "this reader's method does not say which genes made its calls.",
+            remedy="Leave --explain out.",
+        )
+
 
 def labels_of(
     cells: CellSequences, without: np.ndarray | None = None

@@ -1,0 +1,124 @@
+"""Which genes made a call: integrated gradients of its log-odds over the genes' weights.
+
+Sundararajan, Taly, Yan 2017, "Axiomatic Attribution for Deep Networks". The path goes from a cell
+whose genes all weigh nothing to the cell as it is. What divides by the cell's total weight keeps
+the total of the whole cell, else nothing would change along the path; then a gene's share of the
+change of the log-odds is its part, and the parts add up to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import h5py
+import numpy as np
+import torch
+from torch import Tensor
+
+from screader_lib.cells.reading import CellSequences
+from screader_lib.exchange import encoding
+from screader_lib.exchange.table import strings
+from screader_lib.reader.model import Cells, by_gene
+from screader_lib.reader.task import Trained
+from screader_lib.reporting import SILENT, Reporter
+
+STEPS = 16
+CELLS_AT_ONCE = 256
+
+LogitsOf = Callable[[Cells], Tensor]
+
+
+def log_odds(logits: Tensor, calls: Tensor) -> Tensor:
+    """Log-odds of the called label against all others, float32 (cells,).
+
+    ``logits`` (cells, labels), ``calls`` label numbers int64 (cells,).
+    """
+    called = logits.gather(1, calls[:, None])[:, 0]
+    others = logits.scatter(1, calls[:, None], float("-inf"))
+    return called - others.logsumexp(1)
+
+
+def integrated_gradients(
+    logits_of: LogitsOf, cells: Cells, calls: Tensor, steps: int = STEPS
+) -> Tensor:
+    """Each gene's part in the log-odds of the calls, float32 (cells, width)."""
+    whole = torch.zeros_like(cells.weights)
+    totals = cells.weights.sum(1)
+    for step in range(steps):
+        share = (step + 0.5) / steps
+        weights = (cells.weights * share).detach().requires_grad_()
+        odds = log_odds(logits_of(Cells(cells.genes, weights, totals)), calls)
+        whole += torch.autograd.grad(odds.sum(), weights)[0]
+    return whole / steps * cells.weights
+
+
+@dataclass(frozen=True)
+class LinearParts:
+    """Logits that are linear in the genes' weights: ``matrix`` float32 (genes, labels).
+
+    With ``embedding`` (genes, dim), the weighted sum is brought to the length at which the cell's
+    mean embedding is a unit vector.
+    """
+
+    matrix: np.ndarray
+    biases: np.ndarray
+    embedding: np.ndarray | None = None
+
+    def logits_of(self, whole: Cells) -> LogitsOf:
+        """The logits of cells with other weights, their length that of the ``whole`` cells."""
+        matrix, biases = torch.from_numpy(self.matrix), torch.from_numpy(self.biases)
+        length = torch.ones(len(whole.genes), 1)
+        if self.embedding is not None:
+            mean = by_gene(whole, len(matrix)) @ torch.from_numpy(self.embedding)
+            length = mean.norm(dim=1, keepdim=True).clamp(min=1e-12)
+        return lambda cells: by_gene(cells, len(matrix)) @ matrix / length + biases
+
+
+def write_explanation(
+    file: h5py.File,
+    cells: CellSequences,
+    trained: Trained,
+    most: int,
+    rows: np.ndarray | None = None,
+    reporter: Reporter = SILENT,
+) -> None:
+    """Add to a new ``predictions`` file the ``most`` genes that spoke most for each cell's call,
+    and each gene's mean part per label."""
+    rows = np.arange(len(cells)) if rows is None else rows
+    calls = encoding.read_table(file["obs"]).columns["predicted_label"].codes  # type: ignore
+    labels, genes = len(file["uns/labels"]), len(cells.embedding)
+    obsm = file["obsm"]
+    index = encoding.create_rows(obsm, "explanation_gene", (len(rows), most), np.int32, 1024)
+    parts = encoding.create_rows(obsm, "explanation_part", (len(rows), most), np.float32, 1024)
+    sums = np.zeros((labels, genes))
+    with reporter.progress("Explaining", len(rows), "cells") as advance:
+        for start in range(0, len(rows), CELLS_AT_ONCE):
+            place = slice(start, start + CELLS_AT_ONCE)
+            called = calls[place].astype(np.int64)
+            found, values = trained.explain(cells, rows[place], called)
+            np.add.at(
+                sums, (called[:, None], np.maximum(found, 0)), np.where(found >= 0, values, 0)
+            )
+            index[place], parts[place] = top(found, values, most)
+            advance(len(called))
+    counts = np.bincount(calls, minlength=labels)
+    uns = encoding.write_group(file["uns"], "explanation")
+    encoding.write_array(uns, "part", (sums / np.maximum(counts, 1)[:, None]).astype(np.float32))
+    encoding.write_strings(uns, "id", strings(cells.genes.index))
+    encoding.write_strings(uns, "symbol", strings(cells.genes.strings("symbol")))
+    text = cells.genes.strings("text") if "text" in cells.genes.columns else [""] * genes
+    encoding.write_strings(uns, "text", strings(text))
+
+
+def top(genes: np.ndarray, values: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """The ``most`` genes of largest value, int32 and float32 (cells, most); −1 and 0 fill up."""
+    worth = np.where(genes >= 0, values, -np.inf)
+    order = np.argsort(-worth, axis=1, kind="stable")[:, :most]
+    best = np.take_along_axis(genes, order, 1)
+    part = np.where(best >= 0, np.take_along_axis(values, order, 1), 0)
+    missing = ((0, 0), (0, most - order.shape[1]))
+    return (
+        np.pad(best, missing, constant_values=-1).astype(np.int32),
+        np.pad(part, missing).astype(np.float32),
+    )

@@ -1,0 +1,158 @@
+"""Which genes made a call: parts that add up, and whose removal counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from small_files import TYPES, call, succeed
+
+from screader_lib.cells.reading import CellSequences
+from screader_lib.exchange.opening import open_exchange
+from screader_lib.reader import methods
+from screader_lib.reader.explaining import (
+    LinearParts,
+    integrated_gradients,
+    log_odds,
+    top,
+)
+from screader_lib.reader.model import Cells
+from screader_lib.reader.settings import settings_for
+from screader_lib.reader.task import Trained, make_task
+
+QUICK = {"precision": "float32", "warm_start_epochs": 4, "epochs": 1, "batch_size": 16,
+         "genes_per_cell": 12, "instruction": "Genes"}  # fmt: skip
+EXPLAINED = ["screader", "screader-random", "pooled", "genept", "genept-w", "logistic"]
+
+
+@pytest.fixture(scope="module")
+def sequences(cells: Path) -> Iterator[CellSequences]:
+    with open_exchange(cells, "cells") as opened:
+        yield CellSequences(opened)
+
+
+def trained_by(method: str, sequences: CellSequences, llama: Path) -> Trained:
+    given = {**QUICK, "llm": str(llama)}
+    if method == "genept":
+        given |= {"warm_start_learning_rate": 1e-2}
+    return methods.train(make_task(sequences, settings_for(method, "default", given)))
+
+
+def test_log_odds_is_that_of_the_softmax() -> None:
+    logits = torch.tensor([[2.0, 0.0, 1.0], [0.5, 0.5, -3.0]])
+    calls = torch.tensor([0, 1])
+    called = logits.softmax(1)[[0, 1], calls]
+    assert torch.allclose(log_odds(logits, calls), torch.log(called / (1 - called)))
+
+
+def test_parts_of_two_labels_that_are_linear_are_weight_times_difference() -> None:
+    matrix = np.array([[1.0, -1.0], [0.5, 2.0], [3.0, 3.0]], np.float32)
+    linear = LinearParts(matrix, np.zeros(2, np.float32))
+    cells = Cells(torch.tensor([[0, 2, 1], [1, -1, -1]]), torch.tensor([[2.0, 1, 1], [4, 0, 0]]))
+    parts = integrated_gradients(linear.logits_of(cells), cells, torch.tensor([0, 1]))
+    assert torch.allclose(parts, torch.tensor([[4.0, 0, -1.5], [6.0, 0, 0]]))
+
+
+def test_top_puts_the_largest_first_and_fills_up() -> None:
+    genes = np.array([[4, 7, 2], [5, -1, -1]])
+    values = np.array([[0.1, 0.9, -1.0], [-0.5, 0.0, 0.0]], np.float32)
+    index, part = top(genes, values, 4)
+    assert index.tolist() == [[7, 4, 2, -1], [5, -1, -1, -1]]
+    assert part[0] == pytest.approx([0.9, 0.1, -1.0, 0]) and part[1].tolist() == [-0.5, 0, 0, 0]
+
+
+@pytest.mark.parametrize("method", EXPLAINED)
+def test_removing_the_top_genes_costs_more_than_removing_others(
+    method: str, sequences: CellSequences, llama: Path
+) -> None:
+    trained = trained_by(method, sequences, llama)
+    rows = np.arange(0, len(sequences), 3)
+    logits, _ = trained.outputs(sequences, rows)
+    calls = logits.argmax(1)
+    genes, parts = trained.explain(sequences, rows, calls)
+    best, _ = top(genes, parts, 3)
+    random = np.random.default_rng(0)
+    drop = np.array([random.permutation(cell[cell >= 0])[:3] for cell in genes])
+    usual = odds_without(trained, sequences, rows, calls, np.full((len(rows), 1), -2))
+    targeted = odds_without(trained, sequences, rows, calls, best)
+    at_random = odds_without(trained, sequences, rows, calls, drop)
+    assert usual - targeted > 1.5 * max(usual - at_random, 0)
+    assert targeted < at_random
+
+
+class Without:
+    """Cells without some of their genes."""
+
+    def __init__(self, cells: CellSequences, rows: np.ndarray, gone: np.ndarray) -> None:
+        self.cells = cells
+        self.gone = dict(zip(rows.tolist(), gone, strict=True))
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.cells, name)
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+    def rows(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        genes, weights = self.cells.rows(numbers)
+        gone = np.array([np.isin(g, self.gone[row]) for g, row in zip(genes, numbers.tolist())])  # noqa: B905
+        order = np.argsort(gone | (genes < 0), axis=1, kind="stable")
+        genes = np.where(gone, -1, genes)
+        weights = np.where(gone, 0, weights)
+        return np.take_along_axis(genes, order, 1), np.take_along_axis(weights, order, 1)
+
+
+def odds_without(
+    trained: Trained, cells: CellSequences, rows: np.ndarray, calls: np.ndarray, gone: np.ndarray
+) -> float:
+    logits, _ = trained.outputs(Without(cells, rows, gone), rows)  # type: ignore[arg-type]
+    return float(log_odds(torch.from_numpy(logits), torch.from_numpy(calls)).mean())
+
+
+@pytest.mark.parametrize("method", ["logistic", "pooled"])
+def test_parts_add_up_to_what_the_genes_change(
+    method: str, sequences: CellSequences, llama: Path
+) -> None:
+    trained = trained_by(method, sequences, llama)
+    rows = np.arange(12)
+    logits, _ = trained.outputs(sequences, rows)
+    calls = logits.argmax(1)
+    _, parts = trained.explain(sequences, rows, calls)
+    empty = nothing(trained, len(calls))
+    odds = log_odds(torch.from_numpy(logits), torch.from_numpy(calls)).numpy()
+    without = log_odds(empty, torch.from_numpy(calls)).numpy()
+    assert parts.sum(1) == pytest.approx(odds - without, rel=0.02, abs=0.02)
+
+
+def nothing(trained: Trained, cells: int) -> torch.Tensor:
+    """Logits of cells whose genes weigh nothing."""
+    if "biases" in trained.tensors:
+        return torch.from_numpy(trained.tensors["biases"]).expand(cells, -1)
+    none = Cells(torch.zeros(cells, 1, dtype=torch.long), torch.zeros(cells, 1), torch.ones(cells))
+    with torch.inference_mode():
+        return trained.model.call(trained.table, none, trained.wanted)[0]  # type: ignore[attr-defined]
+
+
+def test_marker_genes_explain_their_type(tmp_path: Path, cells: Path) -> None:
+    succeed("train-reader", cells, "--method", "pooled", "-o", tmp_path / "r.h5")
+    succeed("predict", cells, "-r", tmp_path / "r.h5", "--explain", "5", "-o", tmp_path / "p.h5ad")
+    with h5py.File(tmp_path / "p.h5ad") as file:
+        symbols = file["uns/explanation/symbol"].asstr()[()]
+        parts = file["uns/explanation/part"][()]
+        labels = list(file["uns/labels"].asstr()[()])
+        assert file["obsm/explanation_gene"].shape == (len(file["obs/id"]), 5)
+    for number, kind in enumerate(TYPES):  # small_files gives each type ten genes
+        best = symbols[np.argsort(-parts[labels.index(kind)])[:5]]
+        assert all(int(name[4:]) // 10 == number for name in best), (kind, best)
+
+
+def test_a_method_that_cannot_tell_says_so(tmp_path: Path, cells: Path) -> None:
+    succeed("train-reader", cells, "--method", "majority", "-o", tmp_path / "r.h5")
+    target = tmp_path / "p.h5ad"
+    result = call("predict", cells, "-r", tmp_path / "r.h5", "--explain", "5", "-o", target)
+    assert result.exit_code == 1 and "Leave --explain out." in result.stderr
+    assert not target.exists()
