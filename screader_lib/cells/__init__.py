@@ -16,6 +16,7 @@
 - ``sequences``    one block of cells to gene indices and weights;
 - ``annotation``   labels, donors and the other columns carried along;
 - ``vocabulary``   the genes that cells may have;
+- ``known_genes``  which genes of a reader or of cells stand for others, by name or text;
 - ``parts``        one input: its cells, genes and kind of values;
 - ``building``     all of this together, into a ``cells`` file;
 - ``reading``      a ``cells`` file as the reader sees it (numpy and h5py only).

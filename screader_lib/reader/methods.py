@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from screader_lib.cells.known_genes import Vocabulary
 from screader_lib.errors import ScReaderError
 from screader_lib.reader.choices import CLASSIFIERS, TRAINED_IN_STEPS, WITH_LLM
 from screader_lib.reader.familiarity import Kept, Means
 from screader_lib.reader.settings import Settings
 from screader_lib.reader.task import Labels, Task, Trained
-from screader_lib.reader.vocabulary import Vocabulary
 from screader_lib.reporting import SILENT, Reporter
 
 if TYPE_CHECKING:

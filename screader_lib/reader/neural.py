@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from screader_lib.cells.known_genes import Match, Vocabulary, keep
 from screader_lib.cells.reading import CellSequences
 from screader_lib.errors import ScReaderError
 from screader_lib.reader.batches import Batch, read_batch, split_by_length
@@ -18,7 +19,6 @@ from screader_lib.reader.model import Cells, GeneTable, ReaderModel
 from screader_lib.reader.settings import Settings
 from screader_lib.reader.stages import stages_of
 from screader_lib.reader.task import Epoch, Trained
-from screader_lib.reader.vocabulary import Match, Vocabulary, keep
 
 
 class NeuralReader(Trained):

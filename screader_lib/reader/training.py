@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from screader_lib.cells.known_genes import Vocabulary, keep
 from screader_lib.errors import ScReaderError
 from screader_lib.reader.batches import Batch, read_batch
 from screader_lib.reader.checkpoint import Checkpoint, State
@@ -24,7 +25,6 @@ from screader_lib.reader.neural import NeuralReader
 from screader_lib.reader.settings import Settings
 from screader_lib.reader.stages import Stage, stages_of
 from screader_lib.reader.task import Check, Epoch, Task, check
-from screader_lib.reader.vocabulary import Vocabulary, keep
 
 MIXES = (0.0, 0.125, 0.25, 0.5, 1.0, 2.0)  # what the head's logits count beside the genes' own
 USUAL_MIX = 0.25

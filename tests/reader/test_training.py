@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from screader_lib.cells.known_genes import Vocabulary
 from screader_lib.cells.reading import CellSequences
 from screader_lib.exchange.opening import open_exchange
 from screader_lib.reader import training
@@ -18,7 +19,6 @@ from screader_lib.reader.llm import FrozenLLM, load_llm
 from screader_lib.reader.neural import NeuralReader
 from screader_lib.reader.settings import Settings, settings_for
 from screader_lib.reader.task import Task, make_task
-from screader_lib.reader.vocabulary import Vocabulary
 
 QUICK = {
     "precision": "float32",

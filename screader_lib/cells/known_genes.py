@@ -1,4 +1,4 @@
-"""How a reader knows the genes of other cells: by name, or by the nearest texts.
+"""How learnt genes stand for those of other cells: by name, or by the nearest texts.
 
 A gene that the reader has learnt is read as itself. Another, such as one of another species, is
 read as the learnt genes whose texts are nearest, and one with none near is left out. So no table
