@@ -12,6 +12,7 @@ from screader_lib.exchange import columns, provenance
 from screader_lib.exchange.schema import Element, Schema
 
 BYTES_AT_ONCE = 8 << 20
+STRINGS_AT_ONCE = 65_536
 SMALL = 64 << 20  # elements up to this size are checked in full at every write
 
 
@@ -183,13 +184,45 @@ def _category_problems(element: Element, group: h5py.Group) -> Iterator[str]:
 
 
 def _string_problems(element: Element, dataset: h5py.Dataset) -> Iterator[str]:
+    hashes = [np.empty(0, np.int64)]
     try:
-        values = dataset.asstr()[()]
+        for some in _string_blocks(dataset):
+            if element.unique:
+                hashes.append(_hashes(some))
     except UnicodeDecodeError:
         yield f"{element.path}: is not UTF-8"
         return
-    if element.unique and len(set(values)) < len(values):
+    if element.unique and _any_twice(dataset, np.concatenate(hashes)):
         yield f"{element.path}: values are not unique"
+
+
+def _string_blocks(dataset: h5py.Dataset) -> Iterator[list[str]]:
+    """All strings, some at a time: a long column is never held as a whole."""
+    texts = dataset.asstr()
+    if not dataset.ndim:
+        yield [texts[()]]
+        return
+    for start in range(0, len(dataset), STRINGS_AT_ONCE):
+        yield texts[start : start + STRINGS_AT_ONCE].ravel().tolist()
+
+
+def _hashes(some: list[str]) -> np.ndarray:
+    return np.fromiter(map(hash, some), np.int64, len(some))
+
+
+def _any_twice(dataset: h5py.Dataset, hashes: np.ndarray) -> bool:
+    """Whether a string occurs twice; only those whose ``hashes`` int64 do are compared."""
+    hashes.sort()
+    repeated = np.unique(hashes[1:][hashes[1:] == hashes[:-1]])
+    if not len(repeated):
+        return False
+    seen: set[str] = set()
+    for some in _string_blocks(dataset):
+        for place in np.flatnonzero(np.isin(_hashes(some), repeated)):
+            if some[place] in seen:
+                return True
+            seen.add(some[place])
+    return False
 
 
 def _json_problems(element: Element, dataset: h5py.Dataset) -> Iterator[str]:
