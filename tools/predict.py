@@ -136,6 +136,7 @@ def main(
             }
             restored.settings = restored.settings.changed(changes)
             trained = methods.restore(restored, prepare(device), llm, embedder, run.reporter)
+            trained.check_genes(sequences, run.reporter)
             if target_precision is not None:
                 min_confidence = restored.kept.threshold(target_precision)
                 run.reporter.say(

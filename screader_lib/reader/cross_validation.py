@@ -138,7 +138,6 @@ def restored_from(task: Task, trained: Trained, finding: Finding) -> Restored:
         embedding=task.cells.embedding_identity,
         temperature=float(finding.calibration["temperature"]),
         construction=task.cells.construction,
-        means=finding.means,
         kept=finding.kept,
         fold=task.fold.to_json() if task.fold else {},
         held_out=task.cells.obs.index[task.held_out] if task.fold else None,
@@ -159,7 +158,7 @@ def kept_cells(file: h5py.File) -> Kept:
     return Kept(
         np.asarray(obs.columns["confidence"]),
         correct.astype(bool),
-        np.asarray(obs.columns["resemblance"]),
+        np.asarray(obs.columns["evidence"]),
     )
 
 

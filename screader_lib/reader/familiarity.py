@@ -1,8 +1,10 @@
 """Whether a cell is like those that the reader has learnt from.
 
-Two things tell a cell of an unknown type: the reader hesitates, and the cell's vector is unlike
-the mean vector of the type it is called. Each is compared with the cells kept from training, and
-both are joined as Fisher joins tests (1925, section 21.1); the result is compared again.
+Two things tell a cell of an unknown type: the reader hesitates between labels, and no label has
+much evidence at all: the logarithm of the sum of the exponentials of the logits is low (Liu et al.
+2020, "Energy-based Out-of-distribution Detection"). Each is compared with the cells kept from
+training, and both are joined as Fisher joins tests (1925, section 21.1); the result is compared
+again.
 """
 
 from __future__ import annotations
@@ -15,54 +17,44 @@ from screader_lib.errors import ScReaderError
 from screader_lib.reader.calibration import softmax
 from screader_lib.reader.task import Task, Trained
 
-MEAN_OF = 100  # cells of each label
 FEWEST_KEPT = 20
-STREAM = 6  # of random numbers; see training
 
 
-@dataclass(frozen=True)
-class Means:
-    """Mean vectors float32: ``center`` (hidden,) over labels, ``labels`` (labels, hidden)."""
-
-    center: np.ndarray
-    labels: np.ndarray
-
-    def resemblance(self, vectors: np.ndarray, calls: np.ndarray) -> np.ndarray:
-        """Cosine of cells' vectors and the means of their ``calls``, float32 (cells,)."""
-        values = vectors - self.center
-        means = (self.labels - self.center)[calls]
-        length = np.linalg.norm(values, axis=1) * np.linalg.norm(means, axis=1)
-        return ((values * means).sum(1) / np.maximum(length, 1e-12)).astype(np.float32)
+def evidence_of(logits: np.ndarray) -> np.ndarray:
+    """How much speaks for any label, float32 (cells,), of logits (cells, labels)."""
+    highest = logits.max(1)
+    total = np.exp((logits - highest[:, None]).astype(np.float64)).sum(1)
+    return (highest + np.log(total)).astype(np.float32)
 
 
 @dataclass(frozen=True)
 class Kept:
     """What a reader said of cells kept from its training, and whether it was right.
 
-    ``confidence`` and ``resemblance`` float32, ``correct`` bool, all (cells,).
+    ``confidence`` and ``evidence`` float32, ``correct`` bool, all (cells,).
     """
 
     confidence: np.ndarray
     correct: np.ndarray
-    resemblance: np.ndarray
+    evidence: np.ndarray
 
     def __len__(self) -> int:
         return len(self.confidence)
 
-    def familiarity(self, confidence: np.ndarray, resemblance: np.ndarray) -> np.ndarray:
+    def familiarity(self, confidence: np.ndarray, evidence: np.ndarray) -> np.ndarray:
         """Share of kept cells that look no more familiar than each cell, float32 in (0, 1].
 
         1 everywhere where fewer than ``FEWEST_KEPT`` cells were kept.
         """
         if len(self) < FEWEST_KEPT:
             return np.ones(len(confidence), np.float32)
-        known = self._strange(self.confidence, self.resemblance)
-        return _share_below(-known, -self._strange(confidence, resemblance)).astype(np.float32)
+        known = self._strange(self.confidence, self.evidence)
+        return _share_below(-known, -self._strange(confidence, evidence)).astype(np.float32)
 
-    def _strange(self, confidence: np.ndarray, resemblance: np.ndarray) -> np.ndarray:
+    def _strange(self, confidence: np.ndarray, evidence: np.ndarray) -> np.ndarray:
         hesitant = _share_below(self.confidence, confidence)
-        unlike = _share_below(self.resemblance, resemblance)
-        return -np.log(hesitant) - np.log(unlike)
+        lacking = _share_below(self.evidence, evidence)
+        return -np.log(hesitant) - np.log(lacking)
 
     def threshold(self, precision: float) -> float:
         """The least confidence above which at least ``precision`` of calls are right.
@@ -91,26 +83,12 @@ def _share_below(known: np.ndarray, found: np.ndarray) -> np.ndarray:
     return (place + 1) / (len(known) + 1)
 
 
-def measure_means(trained: Trained, task: Task) -> Means:
-    """Mean vectors of some training cells of each label, chosen by the seed."""
-    random = np.random.default_rng([task.settings.seed, STREAM])
-    means = []
-    for label in range(len(task.labels.names)):
-        rows = random.permutation(task.rows[task.truth == label])[:MEAN_OF]
-        _, vectors = trained.outputs(task.cells, np.sort(rows))
-        means.append(vectors.mean(0) if len(rows) else np.zeros(vectors.shape[1]))
-    labels = np.array(means, np.float32)
-    return Means(labels.mean(0), labels)
-
-
-def measure_kept(trained: Trained, task: Task, means: Means, temperature: float) -> Kept:
+def measure_kept(trained: Trained, task: Task, temperature: float) -> Kept:
     """What the trained method says of the validation cells."""
     if not len(task.validation_rows):
         nothing = np.zeros(0, np.float32)
         return Kept(nothing, nothing.astype(bool), nothing)
-    logits, vectors = trained.outputs(task.cells, task.validation_rows)
+    logits, _ = trained.outputs(task.cells, task.validation_rows)
     probability = softmax(logits, temperature)
-    calls = probability.argmax(1)
-    return Kept(
-        probability.max(1), calls == task.validation_truth, means.resemblance(vectors, calls)
-    )
+    correct = probability.argmax(1) == task.validation_truth
+    return Kept(probability.max(1), correct, evidence_of(logits))

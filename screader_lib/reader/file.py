@@ -11,7 +11,7 @@ from screader_lib.exchange import encoding
 from screader_lib.exchange.opening import ExchangeFile
 from screader_lib.exchange.table import strings
 from screader_lib.reader.choices import METHODS
-from screader_lib.reader.familiarity import Kept, Means
+from screader_lib.reader.familiarity import Kept
 from screader_lib.reader.finding import Finding
 from screader_lib.reader.methods import Restored
 from screader_lib.reader.settings import Settings
@@ -46,13 +46,10 @@ def write_reader(file: h5py.File, task: Task, trained: Trained, finding: Finding
 
 
 def _write_finding(file: h5py.File, finding: Finding) -> None:
-    means = file.create_group("means")
-    encoding.write_array(means, "center", finding.means.center)
-    encoding.write_array(means, "label", finding.means.labels)
     kept = file.create_group("kept")
     encoding.write_array(kept, "confidence", finding.kept.confidence)
     encoding.write_array(kept, "correct", finding.kept.correct.astype(np.int64))
-    encoding.write_array(kept, "resemblance", finding.kept.resemblance)
+    encoding.write_array(kept, "evidence", finding.kept.evidence)
     if finding.cross_validation:
         encoding.write_json(file, "cross_validation", finding.cross_validation)
 
@@ -97,11 +94,10 @@ def read_reader(opened: ExchangeFile) -> Restored:
         embedding=encoding.read_json(file, "embedding"),
         temperature=float(temperature),
         construction=encoding.read_json(file, "construction"),
-        means=Means(file["means/center"][()], file["means/label"][()]),
         kept=Kept(
             file["kept/confidence"][()],
             file["kept/correct"][()].astype(bool),
-            file["kept/resemblance"][()],
+            file["kept/evidence"][()],
         ),
         fold=encoding.read_json(file, "fold") if "fold" in file else {},
         held_out=encoding.read_strings(file["held_out/id"]) if "held_out" in file else None,

@@ -5,16 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from screader_lib.reader.familiarity import Kept, Means, measure_kept, measure_means
+from screader_lib.reader.familiarity import Kept, measure_kept
 from screader_lib.reader.task import Task, Trained, calibrate
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Calibration, mean vectors, what was said of kept cells, and the cross-validation if any."""
+    """Calibration, what was said of kept cells, and the cross-validation if any."""
 
     calibration: dict[str, float | int]
-    means: Means
     kept: Kept
     cross_validation: dict[str, Any] = field(default_factory=dict)
 
@@ -26,6 +25,5 @@ class Finding:
 def measure(trained: Trained, task: Task) -> Finding:
     """Fit the temperature on the kept cells, then measure."""
     calibration = calibrate(trained, task)
-    means = measure_means(trained, task)
     temperature = float(calibration["temperature"])
-    return Finding(calibration, means, measure_kept(trained, task, means, temperature))
+    return Finding(calibration, measure_kept(trained, task, temperature))

@@ -12,7 +12,7 @@ import numpy as np
 from screader_lib.cells.known_genes import Vocabulary
 from screader_lib.errors import ScReaderError
 from screader_lib.reader.choices import CLASSIFIERS, TRAINED_IN_STEPS, WITH_LLM
-from screader_lib.reader.familiarity import Kept, Means
+from screader_lib.reader.familiarity import Kept
 from screader_lib.reader.settings import Settings
 from screader_lib.reader.task import Labels, Task, Trained
 from screader_lib.reporting import SILENT, Reporter
@@ -51,7 +51,6 @@ class Restored:
     embedding: dict
     temperature: float
     construction: dict
-    means: Means
     kept: Kept
     fold: dict = field(default_factory=dict)
     held_out: np.ndarray | None = None

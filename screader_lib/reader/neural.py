@@ -19,6 +19,7 @@ from screader_lib.reader.model import Cells, GeneTable, ReaderModel
 from screader_lib.reader.settings import Settings
 from screader_lib.reader.stages import stages_of
 from screader_lib.reader.task import Epoch, Trained
+from screader_lib.reporting import Reporter
 
 
 class NeuralReader(Trained):
@@ -87,6 +88,24 @@ class NeuralReader(Trained):
     def match(self, cells: CellSequences) -> Match:
         """How well the reader knows the genes of these cells."""
         return self._known(cells)[0]
+
+    def check_genes(self, cells: CellSequences, reporter: Reporter) -> None:
+        match = self.match(cells)
+        if match.itself:
+            return
+        genes = len(match.known)
+        unknown = genes - match.by_name - match.by_text
+        if unknown == genes:
+            raise ScReaderError(
+                "the reader knows none of its genes, neither by name nor by text.",
+                file=cells.opened.name,
+                remedy="Were the genes embedded from texts with the same fields?",
+            )
+        text = (
+            f"of {genes:,} genes, the reader knows {match.by_name:,} by name and {match.by_text:,} "
+            f"by their texts; {unknown:,} are left out."
+        )
+        (reporter.warn if unknown > genes / 2 else reporter.say)(text)
 
     def genes(self, cells: CellSequences) -> GeneTable:
         """The genes of these cells as the reader knows them, on the device."""

@@ -12,6 +12,7 @@ from screader_lib.cells.reading import CellSequences
 from screader_lib.exchange import encoding
 from screader_lib.exchange.table import Categorical, Column, Table, strings
 from screader_lib.reader.calibration import softmax
+from screader_lib.reader.familiarity import evidence_of
 from screader_lib.reader.methods import Restored
 from screader_lib.reader.task import Trained, row_blocks
 from screader_lib.reporting import SILENT, Reporter
@@ -24,7 +25,7 @@ OWN_COLUMNS = (
     "status",
     "assigned_label",
     "assigned_ontology_id",
-    "resemblance",
+    "evidence",
     "familiarity",
     "true_label",
     "row",
@@ -35,13 +36,13 @@ STATUSES = ("assigned", "unassigned")
 
 @dataclass
 class Calls:
-    """Per cell: label numbers of best and second call, confidence, how much the cell resembles
-    the cells of its call, and whether assigned."""
+    """Per cell: label numbers of best and second call, confidence, how much
+    speaks for any label, and whether assigned."""
 
     best: np.ndarray
     second: np.ndarray
     confidence: np.ndarray
-    resemblance: np.ndarray
+    evidence: np.ndarray
     assigned: np.ndarray
 
     @classmethod
@@ -91,7 +92,7 @@ def write_predictions(
     """
     rows = np.arange(len(cells)) if chosen.rows is None else chosen.rows
     calls = _call(file, cells, rows, restored, trained, reporter)
-    familiarity = restored.kept.familiarity(calls.confidence, calls.resemblance)
+    familiarity = restored.kept.familiarity(calls.confidence, calls.evidence)
     calls.assigned = (
         (calls.confidence >= chosen.min_confidence)
         & (familiarity >= chosen.min_familiarity)
@@ -100,7 +101,7 @@ def write_predictions(
     known = cells.obs if chosen.rows is None else cells.obs.take(rows)
     labels = known.columns.get("label")
     obs = Table(known.index, _call_columns(calls, restored))
-    obs.columns |= {"resemblance": calls.resemblance, "familiarity": familiarity}
+    obs.columns |= {"evidence": calls.evidence, "familiarity": familiarity}
     if isinstance(labels, Categorical):
         obs.columns["true_label"] = labels
     if chosen.rows is not None:
@@ -136,7 +137,7 @@ def _call(
             probabilities[places[0] : places[-1] + 1] = probability
             stored[places[0] : places[-1] + 1] = vectors
             calls.fill(places, probability)
-            calls.resemblance[places] = restored.means.resemblance(vectors, calls.best[places])
+            calls.evidence[places] = evidence_of(logits)
             advance(len(places))
     return calls
 

@@ -70,6 +70,12 @@ class Trained(ABC):
     def outputs(self, cells: CellSequences, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Logits float32 (rows, labels) and cell vectors float32 (rows, hidden)."""
 
+    def check_genes(self, cells: CellSequences, reporter: Reporter) -> None:  # noqa: B027
+        """Tell how the reader knows the genes of these cells, where that is not plain.
+
+        ScReaderError where it knows none.
+        """
+
     def explain(
         self, cells: CellSequences, rows: np.ndarray, calls: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,167 @@
+"""Whether confidence and familiarity mean something, on cells that no reader saw.
+
+    python benchmarks/confidence.py precision EXPRESSION EMBEDDINGS LABEL [--method pooled]
+    python benchmarks/confidence.py unknown EXPRESSION EMBEDDINGS LABEL [--method pooled]
+
+`precision`: five times, a fifth of the cells is held out; a reader trained on the rest with
+`--folds 5` calls them with `--target-precision`. `unknown`: each type of at least 20 cells is left
+out of the training once; are its cells told from held-out cells of known types?
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import anndata
+import numpy as np
+
+from screader_lib import measures
+from screader_lib.exchange import encoding
+from screader_lib.exchange.opening import open_exchange
+from screader_lib.exchange.table import Table
+
+FEWEST_CELLS = 20
+TARGETS = (0.95, 0.98, 0.99)
+REFUSED = 0.05
+
+
+@dataclass
+class Data:
+    """Cells by name and label, and how to build and read them."""
+
+    expression: str
+    embeddings: str
+    label: str
+    method: str
+    names: np.ndarray
+    labels: np.ndarray
+    folder: Path
+
+    def build(self, name: str, chosen: np.ndarray, *options: str) -> str:
+        """A cells file of the ``chosen`` cells, boolean (cells,)."""
+        listed = self.folder / f"{name}.txt"
+        listed.write_text("".join(f"{cell}\n" for cell in self.names[chosen]), "utf-8")
+        target = str(self.folder / f"{name}.h5ad")
+        command = ["build-cells", self.expression, "-e", self.embeddings, "--label", self.label]
+        run(*command, "--cells", str(listed), *options, "-o", target)
+        return target
+
+    def train(self, cells: str, *options: str) -> str:
+        """A reader of them."""
+        target = str(self.folder / "reader.h5")
+        run("train-reader", cells, "--method", self.method, *options, "-o", target)
+        return target
+
+    def call(self, cells: str, reader: str, *options: str) -> Table:
+        """The calls."""
+        target = self.folder / "calls.h5ad"
+        run("predict", cells, "-r", reader, *options, "-o", str(target))
+        with open_exchange(target, "predictions") as opened:
+            return encoding.read_table(opened.file["obs"])
+
+
+def run(*command: str) -> None:
+    """Run to the end, quietly."""
+    subprocess.run([*command, "-q"], check=True)
+
+
+def deal(labels: np.ndarray, folds: int, seed: int) -> np.ndarray:
+    """A fold 0 … ``folds`` − 1 for each cell, stratified."""
+    random = np.random.default_rng(seed)
+    order = np.concatenate(
+        [random.permutation(np.flatnonzero(labels == one)) for one in sorted(set(labels))]
+    )
+    fold = np.empty(len(labels), int)
+    fold[order] = np.arange(len(labels)) % folds
+    return fold
+
+
+def area(strange: np.ndarray, unknown: np.ndarray) -> float:
+    """Area under the ROC curve of telling ``unknown`` cells by how ``strange`` they are."""
+    _, place, counts = np.unique(strange, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]
+    inside = int(unknown.sum())
+    outside = len(unknown) - inside
+    return float((ranks[unknown].sum() - inside * (inside + 1) / 2) / (inside * outside))
+
+
+def precision(data: Data) -> None:
+    """Precision and share of assigned cells at each target, over all held-out cells."""
+    fold = deal(data.labels, 5, 0)
+    tables: dict[float, list[Table]] = {target: [] for target in TARGETS}
+    for number in range(5):
+        train = data.build("train", fold != number)
+        test = data.build("test", fold == number, "--like", train)
+        reader = data.train(train, "--folds", "5")
+        for target in TARGETS:
+            tables[target].append(data.call(test, reader, "--target-precision", str(target)))
+    print("| target precision | precision of assigned cells | assigned | calibration error |")
+    print("|---|---|---|---|")
+    for target, found in tables.items():
+        right = np.concatenate(
+            [t.strings("predicted_label") == t.strings("true_label") for t in found]
+        )
+        assigned = np.concatenate([t.strings("status") == "assigned" for t in found])
+        confidence = np.concatenate([np.asarray(t.columns["confidence"]) for t in found])
+        error = measures.expected_calibration_error(confidence, right.astype(bool))
+        print(f"| {target} | {right[assigned].mean():.4f} | {assigned.mean():.3f} | {error:.3f} |")
+
+
+def unknown(data: Data) -> None:
+    """How well each left-out type is told from known ones, by confidence and by familiarity."""
+    fold = deal(data.labels, 5, 0)
+    print(
+        "| left out | its cells | area, by confidence | by familiarity | found among the "
+        f"{REFUSED:.0%} strangest known, by confidence | by familiarity |"
+    )
+    print("|---|---|---|---|---|---|")
+    rows = []
+    for left_out in sorted(set(data.labels)):
+        out = data.labels == left_out
+        if out.sum() < FEWEST_CELLS:
+            continue
+        train = data.build("train", (fold != 0) & ~out)
+        test = data.build("test", (fold == 0) | out, "--like", train)
+        table = data.call(test, data.train(train))
+        new = table.strings("true_label") == left_out
+        row = []
+        for name in ("confidence", "familiarity"):
+            strange = -np.asarray(table.columns[name], float)
+            limit = np.quantile(strange[~new], 1 - REFUSED)
+            row.append((area(strange, new), float((strange[new] > limit).mean())))
+        rows.append([row[0][0], row[1][0], row[0][1], row[1][1]])
+        shown = " | ".join(f"{value:.3f}" for value in rows[-1])
+        print(f"| {left_out} | {int(out.sum())} | {shown} |", flush=True)
+    shown = " | ".join(f"**{value:.3f}**" for value in np.mean(rows, 0))
+    print(f"| mean | | {shown} |")
+
+
+def main() -> None:
+    """Print one of the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("table", choices=("precision", "unknown"))
+    parser.add_argument("expression")
+    parser.add_argument("embeddings")
+    parser.add_argument("label")
+    parser.add_argument("--method", default="pooled")
+    given = parser.parse_args()
+    obs = anndata.read_h5ad(given.expression, backed="r").obs
+    with tempfile.TemporaryDirectory() as folder:
+        data = Data(
+            given.expression,
+            given.embeddings,
+            given.label,
+            given.method,
+            obs.index.to_numpy(dtype=object),
+            obs[given.label].astype(str).to_numpy(dtype=object),
+            Path(folder),
+        )
+        {"precision": precision, "unknown": unknown}[given.table](data)
+
+
+if __name__ == "__main__":
+    main()
