@@ -23,6 +23,7 @@ FROM_LIKE = ("select", "variable_genes", "genes_per_cell", "rank_by", "weight", 
         "build-cells new.h5ad -e genes.h5ad --like reader.h5 -o new-cells.h5ad",
         "build-cells sample1.h5 sample2/ sample3.h5ad -e genes.h5ad -o cells.h5ad",
         "build-cells counts.h5ad -e genes.h5ad --query 'n_genes > 500' -o cells.h5ad",
+        "build-cells mouse.h5ad -e mouse-genes.h5ad --like human-reader.h5 -o mouse-cells.h5ad",
         "build-cells mouse.h5ad -e human-genes.h5ad --orthologs mouse2human.csv -o c.h5ad",
         "fetch-descriptions --genes counts.h5ad | embed-genes \\\n"
         "| build-cells counts.h5ad --label cell_type > cells.h5ad",
@@ -82,7 +83,8 @@ FROM_LIKE = ("select", "variable_genes", "genes_per_cell", "rank_by", "weight", 
 @click.option(
     "--like",
     type=FilePath(),
-    help="Cells or a reader whose genes, medians and construction to use.",
+    help="Cells or a reader whose genes, medians and construction to use. Genes of another "
+    "species stand for them by their texts.",
 )
 @click.option(
     "--select", type=click.Choice(SELECTIONS), default="variable", help="Genes to choose from."
@@ -126,7 +128,8 @@ FROM_LIKE = ("select", "variable_genes", "genes_per_cell", "rank_by", "weight", 
     "--min-mapped",
     type=click.FloatRange(0, 1),
     default=0.1,
-    help="Stop where a smaller share of the genes has an embedding.",
+    help="Stop where a smaller share of the genes has an embedding, or, with another species, "
+    "of the genes of --like is known.",
 )
 def main(
     run: Run,
@@ -162,6 +165,7 @@ def main(
     first in the vocabulary. With more than 20,000 cells, genes are chosen by, and medians taken
     from, 20,000 of them.
     """
+    from screader_lib.cells.across_species import of_other_species, vocabulary_by_texts
     from screader_lib.cells.annotation import Columns, read_list
     from screader_lib.cells.building import CellBuilder
     from screader_lib.cells.inputs import Choice, chosen_cells
@@ -199,7 +203,12 @@ def main(
             for source, wanted in zip(sources, chosen, strict=True)
         ]
         builder = CellBuilder(parts, table, construction, threads=threads, reporter=run.reporter)
-        vocabulary = known.vocabulary(table) if known else builder.learn_vocabulary(min_mapped)
+        if known is None:
+            vocabulary = builder.learn_vocabulary(min_mapped)
+        elif orthologs is None and of_other_species(known, table):
+            vocabulary = vocabulary_by_texts(known, table, builder.rows, min_mapped)
+        else:
+            vocabulary = known.vocabulary(table)
         if medians is not None:
             path = files.path("medians", medians)
             vocabulary, lacking = with_medians(vocabulary, table, path, medians)

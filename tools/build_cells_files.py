@@ -96,15 +96,22 @@ def embeddings_of(opened: ExchangeFile) -> Embeddings:
 
 def known_of(opened: ExchangeFile) -> Known:
     """The gene choice and construction of open cells or an open reader."""
+    from screader_lib.cells.organisms import species_in
     from screader_lib.cells.sequences import Construction
     from screader_lib.cells.vocabulary import Known
     from screader_lib.exchange import encoding
 
     file = opened.file
     if opened.kind == "reader":
-        group, content = file["genes"], encoding.read_json(file, "construction")
+        group, uns, vectors = file["genes"], file, file["genes/embedding"]
     else:
-        group, content = file["var"], encoding.read_json(file["uns"], "construction")
-    construction = Construction.from_json(content, opened.name)
-    ids = encoding.read_strings(group["id"])
-    return Known(opened.name, ids, group["median"][()], construction)
+        group, uns, vectors = file["var"], file["uns"], file["varm/embedding"]
+    return Known(
+        opened.name,
+        encoding.read_strings(group["id"]),
+        group["median"][()],
+        Construction.from_json(encoding.read_json(uns, "construction"), opened.name),
+        vectors,
+        encoding.read_json(uns, "embedding"),
+        species_in(opened.steps),
+    )

@@ -17,6 +17,7 @@
 - ``annotation``   labels, donors and the other columns carried along;
 - ``vocabulary``   the genes that cells may have;
 - ``known_genes``  which genes of a reader or of cells stand for others, by name or text;
+- ``across_species``  the genes that stand for those of a reader of another species;
 - ``parts``        one input: its cells, genes and kind of values;
 - ``building``     all of this together, into a ``cells`` file;
 - ``reading``      a ``cells`` file as the reader sees it (numpy and h5py only).

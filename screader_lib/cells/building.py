@@ -72,14 +72,19 @@ class CellBuilder:
         """What messages call the input."""
         return self.parts[0].expression.name if len(self.parts) == 1 else "the inputs"
 
+    @property
+    def rows(self) -> np.ndarray:
+        """Rows of the embeddings, rising, that are genes of an input; int32."""
+        matched = np.unique(np.concatenate([part.rows for part in self.parts]))
+        return matched[matched != ABSENT]
+
     def learn_vocabulary(self, min_mapped: float = 0.0) -> Vocabulary:
         """Choose genes and take medians from the chosen cells, or a sample of them (one pass).
 
         ScReaderError where the embedded genes hold less than ``min_mapped`` of an input's
         expression, or none varies.
         """
-        matched = np.unique(np.concatenate([part.rows for part in self.parts]))
-        rows = matched[matched != ABSENT]
+        rows = self.rows
         statistics = GeneStatistics(len(rows))
         shares = Shares([part.expression.name for part in self.parts])
         sample = sampled_cells(self.obs.index)
@@ -212,7 +217,7 @@ class CellBuilder:
                 start = stop
             index.finish()
             weight.finish()
-        self.reporter.say(f"the {len(vocabulary.rows):,} genes of the sequences hold {shares}.")
+        self.reporter.say(f"{vocabulary.told} {shares}.")
 
     def _var(self, vocabulary: Vocabulary) -> Table:
         genes = self.embeddings.genes.take(vocabulary.rows)

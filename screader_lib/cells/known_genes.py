@@ -17,6 +17,7 @@ SOFTNESS = 0.05  # a text at cosine 1 − SOFTNESS counts e times less than the 
 SAME_TEXT = 0.9  # cosine from which a gene of the same name is the same gene
 SMALLEST_SHARE = 0.05  # below, a gene is left out
 GENES_AT_ONCE = 2048
+COSINES_AT_ONCE = 2**23  # 32 MB
 
 
 @dataclass(frozen=True)
@@ -88,12 +89,16 @@ def _nearest(found: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarr
     count = min(NEIGHBOURS, len(known))
     neighbours = np.zeros((len(found), count), np.int64)
     shares = np.zeros((len(found), count))
-    for start in range(0, len(found), GENES_AT_ONCE):
-        cosine = found[start : start + GENES_AT_ONCE] @ known.T
-        order = np.argsort(-cosine, axis=1, kind="stable")[:, :count]
-        nearest = np.take_along_axis(cosine, order, 1).astype(np.float64)
-        neighbours[start : start + GENES_AT_ONCE] = order
-        shares[start : start + GENES_AT_ONCE] = np.exp((nearest - 1) / SOFTNESS)
+    step = max(1, min(GENES_AT_ONCE, COSINES_AT_ONCE // max(1, len(known))))
+    for start in range(0, len(found), step):
+        cosine = found[start : start + step] @ known.T
+        rows = np.arange(len(cosine))
+        for place in range(count):
+            best = cosine.argmax(1)
+            nearest = cosine[rows, best].astype(np.float64)
+            neighbours[start : start + step, place] = best
+            shares[start : start + step, place] = np.exp((nearest - 1) / SOFTNESS)
+            cosine[rows, best] = -np.inf
     return neighbours, shares
 
 

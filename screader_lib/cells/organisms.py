@@ -7,13 +7,17 @@ CELLxGENE's schema keeps ``organism_ontology_term_id`` (``NCBITaxon:9606``) in o
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 from screader_lib.cells.expression import Expression
 from screader_lib.errors import ScReaderError
+from screader_lib.exchange.provenance import Record
 from screader_lib.exchange.table import Table
+from screader_lib.genes.organisms import organism_of
 
 KEY = "organism_ontology_term_id"
 PREFIX = "NCBITaxon:"
@@ -21,8 +25,9 @@ PREFIX = "NCBITaxon:"
 
 def check_organism(expression: Expression, chosen: np.ndarray, genes: Table) -> None:
     """ScReaderError where ``chosen`` cells are of another species than the embedded ``genes``."""
-    cells, embedded = organisms_of(expression, chosen), _of_genes(genes)
-    if not embedded or cells <= {embedded}:
+    tax_id = species_of(genes)
+    cells, embedded = organisms_of(expression, chosen), f"{PREFIX}{tax_id}"
+    if not tax_id or cells <= {embedded}:
         return
     raise ScReaderError(
         f"its cells are of {' and '.join(sorted(cells))}, the gene embeddings of {embedded}.",
@@ -41,9 +46,25 @@ def organisms_of(expression: Expression, chosen: np.ndarray) -> set[str]:
     return {name for name in found if str(name).startswith(PREFIX)}
 
 
-def _of_genes(genes: Table) -> str:
-    """The species of most genes, empty where they do not say."""
+def species_of(genes: Table) -> int:
+    """NCBI taxonomy id of most genes, 0 where they do not say."""
     if "tax_id" not in genes.columns:
-        return ""
+        return 0
     counts = Counter(number for number in genes.strings("tax_id") if number != "0")
-    return f"{PREFIX}{counts.most_common(1)[0][0]}" if counts else ""
+    return int(counts.most_common(1)[0][0]) if counts else 0
+
+
+def species_in(steps: Iterable[Record]) -> frozenset[int]:
+    """NCBI taxonomy ids of the species whose gene texts were fetched on the way to a file."""
+    found = set()
+    for step in steps:
+        if step.tool == "fetch-descriptions":
+            with suppress(ScReaderError):
+                found.add(organism_of(str(step.parameters.get("organism"))).tax_id)
+    return frozenset(found)
+
+
+def called(tax_id: int) -> str:
+    """A species in words, such as ``mouse``."""
+    organism = organism_of(str(tax_id))
+    return organism.common or organism.name or f"the species with NCBI id {tax_id}"

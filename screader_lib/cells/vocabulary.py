@@ -28,10 +28,17 @@ class Embeddings:
 
 @dataclass
 class Vocabulary:
-    """The genes that cells may have: rows of the embeddings, and medians float32 (genes,)."""
+    """The genes that cells may have: rows of the embeddings, and medians float32 (genes,).
+
+    ``told`` begins the line that ends with their share of the expression.
+    """
 
     rows: np.ndarray
     medians: np.ndarray
+    told: str = ""
+
+    def __post_init__(self) -> None:
+        self.told = self.told or f"the {len(self.rows):,} genes of the sequences hold"
 
 
 def with_medians(
@@ -82,12 +89,19 @@ def _read_medians(path: Path, shown: str) -> tuple[list[str], list[float]]:
 
 @dataclass
 class Known:
-    """Gene choice taken from other cells or a reader: ids, their medians, its construction."""
+    """Gene choice taken from other cells or a reader: ids, their medians, its construction.
+
+    ``vectors`` are the genes' embeddings on disk, by the model that ``identity`` names; ``species``
+    the NCBI taxonomy ids that its history tells, none where it is mute.
+    """
 
     name: str
     ids: np.ndarray
     medians: np.ndarray
     construction: Construction
+    vectors: h5py.Dataset
+    identity: dict[str, Any]
+    species: frozenset[int] = frozenset()
 
     def vocabulary(self, embeddings: Embeddings) -> Vocabulary:
         """Its genes as rows of the embeddings; ScReaderError where one has no embedding."""

@@ -1,0 +1,158 @@
+"""Genes that stand for those of another species: which species, which genes, what medians."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from screader_lib.cells import known_genes
+from screader_lib.cells.across_species import of_other_species, vocabulary_by_texts
+from screader_lib.cells.organisms import called, species_in, species_of
+from screader_lib.cells.sequences import Construction
+from screader_lib.cells.vocabulary import Embeddings, Known
+from screader_lib.errors import ScReaderError
+from screader_lib.exchange.provenance import Record
+from screader_lib.exchange.table import Table, strings
+
+IDENTITY = {"model": "test", "dim": 4}
+HUMAN = [f"GENE{number}" for number in range(20)]
+MOUSE = [f"Gene{number}" for number in range(20)]
+
+
+def embedded(ids: list[str], vectors: np.ndarray | None = None, tax_id: int = 0) -> Embeddings:
+    columns = {"source": strings(["ncbi"] * len(ids)), "tax_id": np.full(len(ids), tax_id)}
+    vectors = np.eye(len(ids), dtype=np.float32) if vectors is None else vectors
+    return Embeddings("e.h5ad", Table(strings(ids), columns), vectors, IDENTITY)
+
+
+def known(
+    ids: list[str], vectors: np.ndarray, medians: list[float], species: tuple[int, ...] = ()
+) -> Known:
+    values = np.array(medians, np.float32)
+    who = frozenset(species)
+    return Known("r.h5", strings(ids), values, Construction(), vectors, IDENTITY, who)
+
+
+@pytest.mark.parametrize(
+    ("ids", "tax_id", "species", "other"),
+    [
+        pytest.param(HUMAN, 9606, (9606,), False, id="same"),
+        pytest.param(MOUSE, 10090, (9606,), True, id="other"),
+        pytest.param(MOUSE, 9606, (9606,), False, id="same-by-other-ids"),
+        pytest.param(HUMAN, 9544, (9606,), True, id="other-by-the-same-ids"),
+        pytest.param(MOUSE, 10116, (9606, 10090), True, id="neither-of-two"),
+        pytest.param(MOUSE, 10090, (9606, 10090), True, id="one-of-two-by-other-ids"),
+        pytest.param(HUMAN, 9606, (9606, 10090), False, id="one-of-two-by-the-same-ids"),
+        pytest.param(HUMAN, 0, (9606,), False, id="not-told-same-ids"),
+        pytest.param(MOUSE, 0, (9606,), True, id="not-told-other-ids"),
+        pytest.param(MOUSE, 10090, (), True, id="history-mute-other-ids"),
+        pytest.param([*HUMAN[:1], *MOUSE[1:]], 0, (), True, id="a-twentieth-in-common"),
+        pytest.param([*HUMAN[:2], *MOUSE[2:]], 0, (), False, id="a-tenth-in-common"),
+    ],
+)
+def test_other_species(ids: list[str], tax_id: int, species: tuple[int, ...], other: bool) -> None:
+    vectors = np.eye(20, dtype=np.float32)
+    assert (
+        of_other_species(known(HUMAN, vectors, [1] * 20, species), embedded(ids, None, tax_id))
+        is other
+    )
+
+
+def test_species_of_a_history() -> None:
+    def fetched(**parameters: object) -> Record:
+        return Record("fetch-descriptions", "0", parameters)
+
+    steps = [fetched(organism="Human"), Record("embed-genes", "0", {"organism": "rat"})]
+    assert species_in(steps) == {9606}
+    assert species_in([*steps, fetched(organism="mus_musculus")]) == {9606, 10090}
+    assert species_in([fetched(organism="12345"), fetched(), fetched(organism=None)]) == {12345}
+    assert species_in([]) == frozenset()
+
+
+def test_species_of_most_genes() -> None:
+    table = Table(strings("abcd"), {"tax_id": np.array([0, 10090, 9606, 10090], np.int32)})
+    assert species_of(table) == 10090
+    assert species_of(Table(strings("ab"), {"tax_id": np.zeros(2, np.int32)})) == 0
+    assert species_of(Table(strings("ab"))) == 0
+    assert (called(10090), called(9606)) == ("mouse", "human")
+    assert "12345" in called(12345)
+
+
+def around(*directions: np.ndarray) -> np.ndarray:
+    """Vectors far from the origin, as texts' are: only what differs from the mean tells."""
+    return np.stack(directions).astype(np.float32) + np.float32(5)
+
+
+X, Y, Z = np.eye(3, 6)
+
+
+def test_medians_are_mixed_by_the_shares() -> None:
+    """A gene as near to two genes has the mean of their medians, where both have one."""
+    learnt = around(X, -X, Y, Y, Z, -Z, -Y, -Y)
+    ids = [f"G{number}" for number in range(8)]
+    half = embedded(["x", "y", "z", "nothing"], around(X, Y, Z, np.eye(6)[5]))
+    found = vocabulary_by_texts(known(ids, learnt, [4, 7, 1, 3, 0, 9, 9, 9]), half, np.arange(4))
+    assert found.rows.tolist() == [0, 1, 2]
+    assert found.medians == pytest.approx([4, 2, 0], abs=1e-4)
+    assert found.medians.dtype == np.float32
+    found = vocabulary_by_texts(known(ids, learnt, [4, 7, 0, 3, 0, 9, 9, 9]), half, np.arange(4))
+    assert found.medians == pytest.approx([4, 3, 0], abs=1e-4)
+
+
+def test_only_genes_of_the_input_and_with_a_vector_of_their_own() -> None:
+    learnt = around(X, -X, Y, -Y)
+    table = embedded(["a", "b", "c", "d"], around(X, -X, Y, -Y))
+    table.genes.columns["source"] = strings(["ncbi", "ncbi", "none", "llm"])
+    human = known(HUMAN[:4], learnt, [1, 2, 3, 4])
+    found = vocabulary_by_texts(human, table, np.array([1, 2, 3]))
+    assert found.rows.tolist() == [1, 3]
+    assert "of the 4 genes of r.h5, 2 are known by 2 genes of e.h5ad through" in found.told
+
+
+@pytest.mark.parametrize(
+    ("rows", "least", "told"),
+    [
+        pytest.param([0], 0.5, "only 1 of the 4 genes of r.h5", id="too-few"),
+        pytest.param([2], 0.0, "only 0 of the 4 genes of r.h5", id="none-is-near"),
+        pytest.param([], 0.0, "only 0 of the 4 genes of r.h5", id="no-gene"),
+    ],
+)
+def test_refused(rows: list[int], least: float, told: str) -> None:
+    human = known(HUMAN[:4], around(X, -X, Y, -Y), [1, 2, 3, 4])
+    mouse = embedded(["a", "b", "c"], around(X, Y, np.eye(6)[5]))
+    with pytest.raises(ScReaderError) as caught:
+        vocabulary_by_texts(human, mouse, np.array(rows, np.int32), least)
+    assert told in str(caught.value) and "--fields" in str(caught.value)
+    vocabulary_by_texts(human, mouse, np.array([0], np.int32), 0.25)
+
+
+def test_blocks_bound_the_memory_and_leave_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    learnt = random.standard_normal((2000, 8)).astype(np.float32)
+    others = np.repeat(learnt[:1500], 2, axis=0) + np.float32(0.2) * random.standard_normal(
+        (3000, 8)
+    ).astype(np.float32)
+    genes = known_genes.Vocabulary(strings(range(2000)), learnt)
+    whole = genes.match(strings(["?"] * 3000), others)
+    monkeypatch.setattr(known_genes, "COSINES_AT_ONCE", 2**17)
+    tracemalloc.start()
+    try:
+        parts = genes.match(strings(["?"] * 3000), others)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 3000 * 2000 * 4 / 8  # an eighth of all cosines
+    assert 1500 < parts.by_text <= 3000
+    assert np.array_equal(parts.neighbours, whole.neighbours)
+    assert np.allclose(parts.shares, whole.shares, atol=1e-5)
+
+
+def test_neighbours_are_the_nearest_and_the_first_of_equals() -> None:
+    learnt = around(X, Y, Y, -X, -Y, -Y)
+    found = known_genes.Vocabulary(strings("abcdef"), learnt).match(strings("yx"), around(Y, X))
+    assert found.neighbours[0, :2].tolist() == [1, 2] and found.neighbours[1, 0] == 0
+    assert found.shares[0, :2] == pytest.approx([0.5, 0.5], abs=1e-4)
+    assert found.shares[1, 0] == pytest.approx(1, abs=1e-4)
+    assert all(sorted(row) == list(range(6)) for row in found.neighbours.tolist())
