@@ -9,6 +9,7 @@ SUBCOMMANDS = {
     "confusion": "Which types are taken for which.",
     "metrics": "Accuracy, precision, recall and F1 of one method or several.",
     "calibration": "How often calls of a given confidence are right.",
+    "genes": "Which genes made the calls of each type.",
     "training": "Loss and validation curves of a reader.",
     "embeddings": "Genes in two dimensions, by the embedding of their texts.",
     "report": "Everything as one HTML file.",

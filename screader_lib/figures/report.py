@@ -10,7 +10,14 @@ from typing import Any
 
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.opening import ExchangeFile
-from screader_lib.figures import calibration, confusion, methods, report_tables, training
+from screader_lib.figures import (
+    calibration,
+    call_genes,
+    confusion,
+    methods,
+    report_tables,
+    training,
+)
 from screader_lib.figures.calls import Calls
 from screader_lib.figures.canvas import Picture, Style
 from screader_lib.figures.coordinates import Given
@@ -23,6 +30,7 @@ from screader_lib.measures import scores
 from screader_lib.reporting import SILENT, Reporter
 
 DPI = 160
+GENES_DRAWN, GENES_SHOWN = 8, 3  # a type, in the picture and with their descriptions
 SCREEN_DPI = 96
 
 
@@ -84,6 +92,7 @@ def build(
         "disagreement": _disagreement(inputs, rows),
         "summary": report_tables.data_summary(calls, inputs.cells, inputs.reader),
         "types": report_tables.types_table(calls, inputs.reader),
+        "genes": call_genes.read(calls, GENES_SHOWN) if call_genes.has_explanation(calls) else [],
         "pairs": confusion.most_confused(matrix) if matrix else [],
         "low": report_tables.low_confidence(calls),
         "steps": steps_of(files, spelling),
@@ -157,7 +166,7 @@ def _pictures(
             confusion.picture(confusion.tabulate(both) if few else [matrix]),
             "Rows are true types with their numbers of cells, colours shares of the row. "
             "Neighbouring types are alike to the reader."
-            + ("" if calls.assigned.all() else " Unassigned cells count as not right here."),
+            + ("" if calls.assigned.all() else " Cells called by no type count as not right here."),
         )
         found["metrics"] = _shown(
             methods.picture(methods.measure([calls, *inputs.beside])),
@@ -167,6 +176,12 @@ def _pictures(
             calibration.picture(calibration.measure([calls, *inputs.beside[:1]])),
             "Points on the dashed line: confidence can be taken at its word. Their area tells "
             "the number of cells; ECE is the expected calibration error.",
+        )
+    if call_genes.has_explanation(calls):
+        found["genes"] = _shown(
+            call_genes.picture(call_genes.read(calls, GENES_DRAWN), style),
+            "What each gene added to the log-odds of the calls, on average over the cells called "
+            "so; in brackets their number.",
         )
     if inputs.reader is not None and len(inputs.reader.file["history/epoch"]):
         found["training"] = _shown(
