@@ -18,6 +18,7 @@ from screader_lib.reader.calibration import softmax
 from screader_lib.reader.task import Task, Trained
 
 FEWEST_KEPT = 20
+ROUNDING = 1e-9  # of a precision as the user types it
 
 
 def evidence_of(logits: np.ndarray) -> np.ndarray:
@@ -67,7 +68,7 @@ class Kept:
         errors = np.cumsum(~self.correct[order])
         bound = (errors + 1) / (np.arange(len(order)) + 2)
         ends = np.append(np.diff(self.confidence[order]) < 0, True)  # ties are taken together
-        good = np.flatnonzero((bound <= 1 - precision) & ends[: len(bound)])
+        good = np.flatnonzero((bound <= 1 - precision + ROUNDING) & ends[: len(bound)])
         if not len(good):
             raise ScReaderError(
                 f"the {len(self):,} cells kept from the reader's training cannot assure a "
