@@ -9,6 +9,7 @@ import numpy as np
 
 from screader_lib.cells.reading import CellSequences
 from screader_lib.errors import ScReaderError
+from screader_lib.exchange.table import Categorical
 
 STREAM = 5  # of random numbers; see training
 
@@ -58,10 +59,16 @@ def groups_of(cells: CellSequences, rows: np.ndarray, group_by: str) -> np.ndarr
             file=cells.opened.name,
             remedy=f"It has {', '.join(sorted(cells.obs.columns))}.",
         )
+    column = cells.obs.columns[group_by]
     groups = np.asarray(cells.obs.strings(group_by))[rows].astype(str)
-    if (groups == "").any():
+    none = groups == ""
+    if not isinstance(column, Categorical) and column.dtype.kind == "f":
+        none = np.isnan(column[rows])
+    if none.any():
         raise ScReaderError(
-            f"{int((groups == '').sum()):,} cells have no {group_by}.", file=cells.opened.name
+            f"{int(none.sum()):,} cells have no {group_by}.",
+            file=cells.opened.name,
+            remedy="Leave them out, or give them one.",
         )
     return groups
 
@@ -69,9 +76,10 @@ def groups_of(cells: CellSequences, rows: np.ndarray, group_by: str) -> np.ndarr
 def _by_group(cells: CellSequences, rows: np.ndarray, count: int, group_by: str) -> np.ndarray:
     groups = groups_of(cells, rows, group_by)
     names, place, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    if len(names) < count:
+    if len(names) < max(2, count):
         raise ScReaderError(
-            f"column {group_by!r} has {len(names)} groups, too few for {count} folds.",
+            f"column {group_by!r} has {len(names)} group{'s' * (len(names) != 1)}, too few for "
+            f"{max(2, count)} folds.",
             file=cells.opened.name,
         )
     totals, fold_of = np.zeros(count, np.int64), np.zeros(len(names), np.int64)

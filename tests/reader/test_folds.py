@@ -1,0 +1,140 @@
+"""Which cells a fold holds out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from screader_lib.errors import ScReaderError
+from screader_lib.exchange.table import Categorical, Column, Table, strings
+from screader_lib.reader.folds import Fold, assign, groups_of
+
+
+@dataclass
+class Cells:
+    """As much of cells as folds look at."""
+
+    obs: Table
+    opened: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(name="c.h5ad"))
+
+
+def cells(count: int, **columns: Column) -> Cells:
+    return Cells(Table(strings(range(count)), dict(columns)))
+
+
+def dealt(truth: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
+    rows = np.arange(len(truth)) * 2
+    return assign(cells(2 * len(truth)), rows, truth, count, "", seed)
+
+
+labels = st.lists(st.integers(0, 4), min_size=6, max_size=80).map(np.array)
+
+
+@settings(deadline=None)
+@given(truth=labels, count=st.integers(2, 6), seed=st.integers(0, 9))
+def test_folds_have_the_same_labels_but_for_one_cell(
+    truth: np.ndarray, count: int, seed: int
+) -> None:
+    fold = dealt(truth, count, seed)
+    assert len(fold) == len(truth) and set(fold) == set(range(1, count + 1))
+    for members in (fold, *(fold[truth == label] for label in np.unique(truth))):
+        sizes = np.bincount(members, minlength=count + 1)[1:]
+        assert sizes.max() - sizes.min() <= 1
+
+
+@settings(deadline=None)
+@given(truth=labels, seed=st.integers(0, 9))
+def test_folds_follow_the_seed(truth: np.ndarray, seed: int) -> None:
+    assert (dealt(truth, 3, seed) == dealt(truth, 3, seed)).all()
+
+
+def test_another_seed_deals_otherwise() -> None:
+    truth = np.arange(60) % 3
+    assert (dealt(truth, 3, 1) != dealt(truth, 3, 2)).any()
+
+
+def test_other_columns_do_not_count() -> None:
+    truth, rows = np.arange(30) % 2, np.arange(30)
+    donor, age = Categorical.of(["x", "y", "z"] * 10), np.arange(30)
+    one, two = cells(30, donor=donor, age=age), cells(30, age=age[::-1], donor=donor)
+    for group_by in ("", "donor"):
+        found = [assign(some, rows, truth, 3, group_by, 7) for some in (one, two)]
+        assert (found[0] == found[1]).all()
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.sampled_from("abcdefg"), min_size=12, max_size=60).filter(
+        lambda groups: len(set(groups)) >= 3
+    ),
+    st.integers(2, 3),
+)
+def test_groups_are_never_split(groups: list[str], count: int) -> None:
+    rows = np.arange(len(groups))
+    some = cells(len(groups), donor=Categorical.of(groups))
+    fold = assign(some, rows, rows % 2, count, "donor", 0)
+    assert set(fold) == set(range(1, count + 1))
+    for name in set(groups):
+        assert len(set(fold[np.array(groups) == name])) == 1
+    sizes = np.bincount(fold, minlength=count + 1)[1:]
+    largest = max(groups.count(name) for name in set(groups))
+    assert sizes.max() - sizes.min() <= largest  # the smallest fold takes the next group
+
+
+def test_groups_known_answer() -> None:
+    """The largest group comes first, each into the smallest fold."""
+    groups = ["a"] * 5 + ["b"] * 4 + ["c"] * 3 + ["d"] * 2
+    some, rows = cells(14, donor=Categorical.of(groups)), np.arange(14)
+    fold = assign(some, rows, rows % 2, 2, "donor", 0)
+    assert fold.tolist() == [1] * 5 + [2] * 4 + [2] * 3 + [1] * 2
+
+
+def test_only_the_given_rows_count() -> None:
+    """A donor whose cells have no label makes no fold."""
+    some = cells(6, donor=Categorical.of(["a", "a", "b", "b", "c", "c"]))
+    rows = np.array([0, 1, 2, 3])
+    assert groups_of(some, rows, "donor").tolist() == ["a", "a", "b", "b"]
+    with pytest.raises(ScReaderError, match="has 2 groups, too few for 3 folds"):
+        assign(some, rows, rows % 2, 3, "donor", 0)
+
+
+NUMBERS = np.array([1.0, 1.0, 2.0, 2.0])
+MISSING = np.array([1.0, np.nan, 2.0, np.nan])
+
+
+def test_numbers_may_group() -> None:
+    some, rows = cells(4, batch=NUMBERS), np.arange(4)
+    fold = assign(some, rows, rows % 2, 2, "batch", 0)
+    assert fold.tolist() == [1, 1, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("column", "count", "group_by", "told"),
+    [
+        pytest.param(NUMBERS, 5, "", "has 4 labelled cells, too few for 5 folds", id="few cells"),
+        pytest.param(NUMBERS, 3, "x", "has 2 groups, too few for 3 folds", id="few groups"),
+        pytest.param(np.ones(4), 1, "x", "has 1 group, too few for 2 folds", id="one group"),
+        pytest.param(NUMBERS, 2, "donr", r"no column 'donr'.*It has x", id="no such column"),
+        pytest.param(
+            Categorical(np.array([0, 1, -1, 1], np.int32), ("a", "b")), 2, "x",
+            "1 cells have no x", id="no donor",
+        ),
+        pytest.param(Categorical.of(["a", "", "b", ""]), 2, "x", "2 cells have no x", id="empty"),
+        pytest.param(MISSING, 2, "x", "2 cells have no x", id="no number"),
+    ],
+)  # fmt: skip
+def test_cells_that_cannot_be_dealt(column: Column, count: int, group_by: str, told: str) -> None:
+    some, rows = cells(4, x=column), np.arange(4)
+    with pytest.raises(ScReaderError, match=told) as caught:
+        assign(some, rows, rows % 2, count, group_by, 0)
+    assert str(caught.value).startswith("c.h5ad") and "\n" not in str(caught.value)
+
+
+def test_a_fold_is_kept_in_the_file_as_it_is() -> None:
+    fold = Fold(2, 5, "donor", 7)
+    assert Fold(**fold.to_json()) == fold
