@@ -38,7 +38,8 @@ from screader_tools.plot_options import (
     "--unassigned",
     type=click.Choice(("column", "call", "omit")),
     default="column",
-    help="Unassigned cells: a column of their own, their most probable label, or left out.",
+    help="Unassigned and backed-off cells: columns of their own, their most probable label, or "
+    "left out.",
 )
 @click.option("--counts", is_flag=True, help="Print numbers of cells instead of shares.")
 @picture_options("Colour map of the shares (matplotlib). [default: Blues]")

@@ -14,7 +14,7 @@ from screader_lib.exchange.opening import ExchangeFile
 from screader_lib.exchange.table import Categorical, Column
 from screader_lib.figures.names import method_title
 
-UNASSIGNED = "unassigned"
+ASSIGNED, UNASSIGNED, BACKED_OFF = "assigned", "unassigned", "backed-off"
 NOT_A_LABEL = ("", "nan", "NaN", "NA", "None")
 
 
@@ -60,9 +60,31 @@ class Calls:
         return self._file["obs/confidence"][()]
 
     @cached_property
+    def status(self) -> np.ndarray:
+        """What became of the call, objects (cells,): assigned, unassigned or backed-off."""
+        return self._strings("status")
+
+    @cached_property
     def assigned(self) -> np.ndarray:
-        """Whether the call counts as one, bool (cells,)."""
-        return self._strings("status") == "assigned"
+        """Whether the predicted label counts as the call, bool (cells,)."""
+        return self.status == ASSIGNED
+
+    @cached_property
+    def unassigned(self) -> np.ndarray:
+        """Whether the cell is called nothing at all, bool (cells,)."""
+        return self.status == UNASSIGNED
+
+    @cached_property
+    def backed_off(self) -> np.ndarray:
+        """Whether the cell is called by a term above its predicted label, bool (cells,)."""
+        return self.status == BACKED_OFF
+
+    @cached_property
+    def at_last(self) -> np.ndarray:
+        """What the cell is called at last, objects (cells,); empty where nothing."""
+        if "assigned_label" in self._file["obs"]:
+            return self._strings("assigned_label")
+        return np.where(self.assigned, self.predicted, "")
 
     @cached_property
     def true(self) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from screader_lib.figures.calls import UNASSIGNED, Calls, distinct_titles
+from screader_lib.figures.calls import BACKED_OFF, UNASSIGNED, Calls, distinct_titles
 from screader_lib.figures.canvas import (
     GRID,
     INK,
@@ -30,17 +30,20 @@ READABLE = 22  # up to so many types, shares are printed into the fields
 
 @dataclass(frozen=True)
 class Confusion:
-    """One method's matrix: ``counts`` int64 (types, types or types + unassigned)."""
+    """One method's matrix: ``counts`` int64 (types, types and ``more``).
+
+    ``more`` are columns of cells that are called by no type: unassigned, backed-off.
+    """
 
     title: str
     types: list[str]
     counts: np.ndarray
+    more: tuple[str, ...] = ()
 
     @property
     def columns(self) -> list[str]:
         """Names of the columns."""
-        more = self.counts.shape[1] - len(self.types)
-        return [*self.types, *[UNASSIGNED] * more]
+        return [*self.types, *self.more]
 
     @property
     def shares(self) -> np.ndarray:
@@ -59,35 +62,39 @@ def tabulate(
 ) -> list[Confusion]:
     """The matrices of several files over the same types, in the same order.
 
-    ``unassigned`` says what becomes of cells without a call: a column of their own, their most
-    probable label, or nothing. ScReaderError where a file has no true labels.
+    ``unassigned`` says what becomes of cells that are called by no type: columns of their own,
+    their most probable label, or nothing. ScReaderError where a file has no true labels.
     """
     for one in calls:
         one.need_true()
     counted = [_rows(one, unassigned) for one in calls]
     types = sorted({str(label) for pair in counted for side in pair for label in side})
-    types = [label for label in types if label != _NOBODY]
-    wide = any(_NOBODY in predicted for _, predicted in counted)
+    types = [label for label in types if not label.startswith(_NO_TYPE)]
+    more = [one for one in _MORE if any(_NO_TYPE + one in predicted for _, predicted in counted)]
+    columns = [*types, *(_NO_TYPE + one for one in more)]
     matrices = []
     for true, predicted in counted:
-        columns = [*types, _NOBODY] if wide else types
         matrices.append(confusion_matrix(true.tolist(), predicted.tolist(), columns)[: len(types)])
     places = _order(order, types, matrices, calls)
-    width = [*places, len(types)] if wide else places
+    width = [*places, *range(len(types), len(columns))]
     return [
-        Confusion(title, [types[place] for place in places], matrix[np.ix_(places, width)])
+        Confusion(
+            title, [types[place] for place in places], matrix[np.ix_(places, width)], tuple(more)
+        )
         for title, matrix in zip(distinct_titles(calls), matrices, strict=True)
     ]
 
 
-_NOBODY = "\0unassigned"  # no type has this name
+_NO_TYPE = "\0"  # no type's name begins so
+_MORE = (UNASSIGNED, BACKED_OFF)
 
 
 def _rows(calls: Calls, unassigned: str) -> tuple[np.ndarray, np.ndarray]:
     predicted = calls.predicted
     used = calls.known
     if unassigned == "column":
-        predicted = np.where(calls.assigned, predicted, _NOBODY)
+        nothing = np.where(calls.backed_off, _NO_TYPE + BACKED_OFF, _NO_TYPE + UNASSIGNED)
+        predicted = np.where(calls.assigned, predicted, nothing.astype(object))
     elif unassigned == "omit":
         used = used & calls.assigned
     return calls.true[used], predicted[used]

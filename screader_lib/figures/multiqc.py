@@ -18,6 +18,10 @@ HEADERS: dict[str, dict[str, Any]] = {
         "title": "Unassigned", "description": "Share of cells left unassigned",
         "min": 0, "max": 100, "suffix": "%", "scale": "OrRd", "format": "{:,.1f}",
     },
+    "backed_off": {
+        "title": "Backed off", "description": "Share of cells called by a term above a type",
+        "min": 0, "max": 100, "suffix": "%", "scale": "Oranges", "format": "{:,.1f}",
+    },
     "confidence": {
         "title": "Confidence", "description": "Median confidence of the calls",
         "min": 0, "max": 1, "format": "{:,.3f}",
@@ -42,7 +46,9 @@ def row(calls: Calls) -> dict[str, Any]:
     count = len(calls)
     found: dict[str, Any] = {"method": calls.title, "cells": count}
     if count:
-        found["unassigned"] = round(100 * float((~calls.assigned).mean()), 4)
+        found["unassigned"] = round(100 * float(calls.unassigned.mean()), 4)
+        if calls.backed_off.any():
+            found["backed_off"] = round(100 * float(calls.backed_off.mean()), 4)
         found["confidence"] = round(float(np.median(calls.confidence)), 6)
     known = calls.known
     if known.any():

@@ -113,13 +113,14 @@ def data_summary(
     calls: Calls, cells: ExchangeFile | None, reader: ExchangeFile | None
 ) -> list[tuple[str, str]]:
     """What went in and came out, as names and values."""
-    unassigned = int((~calls.assigned).sum())
     rows = [
         ("cells", f"{len(calls):,}"),
         ("cells with a true label", f"{int(calls.known.sum()):,}"),
         ("types that the reader knows", f"{len(calls.labels):,}"),
-        ("unassigned cells", f"{unassigned:,} ({unassigned / max(1, len(calls)):.1%})"),
+        ("unassigned cells", _count_and_share(calls.unassigned)),
     ]
+    if calls.backed_off.any():
+        rows.append(("cells backed off to a term above", _count_and_share(calls.backed_off)))
     unknown = sorted(set(calls.true[calls.known]) - set(calls.labels))
     if unknown:
         rows.append(("types that the reader never saw", ", ".join(unknown)))
@@ -128,6 +129,10 @@ def data_summary(
         shown = ", ".join(f"{name or '(none)'} {count:,}" for name, count in sorted(donors.items()))
         rows.append(("donors", shown if len(donors) <= 12 else f"{len(donors):,}"))
     return rows + (_of_cells(cells) if cells else []) + (_of_reader(reader) if reader else [])
+
+
+def _count_and_share(cells: np.ndarray) -> str:
+    return f"{int(cells.sum()):,} ({cells.sum() / max(1, len(cells)):.1%})"
 
 
 def _strings(column: Column) -> np.ndarray:
@@ -203,11 +208,16 @@ def low_confidence(calls: Calls, most: int = LOW_CONFIDENCE) -> list[dict[str, A
             "predicted": calls.predicted[row],
             "second": calls.second[row],
             "confidence": float(calls.confidence[row]),
-            "assigned": bool(calls.assigned[row]),
+            "status": _status(calls, row),
             "true": calls.true[row],
         }
         for row in rows.tolist()
     ]
+
+
+def _status(calls: Calls, row: int) -> str:
+    status, name = calls.status[row], calls.at_last[row]
+    return f"backed off to {name}" if calls.backed_off[row] and name else str(status)
 
 
 def versions() -> list[tuple[str, str]]:

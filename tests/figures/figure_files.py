@@ -14,6 +14,7 @@ from screader_lib.exchange.writing import create
 
 PANCREAS = ("alpha", "beta", "delta", "ductal", "acinar", "gamma", "stellate", "endothelial")
 GENES, DIM, K = 60, 16, 20
+NOT = "unassigned"
 
 
 @dataclass
@@ -164,8 +165,13 @@ def write_reader(
     return path
 
 
-def write_calls(path: Path, rows: Sequence[tuple[str, str, bool]], labels: Sequence[str]) -> Path:
-    """A predictions file of given (true label, called label, assigned); '' = unknown."""
+def write_calls(
+    path: Path, rows: Sequence[tuple[str, str, bool | str]], labels: Sequence[str]
+) -> Path:
+    """A predictions file of given (true label, called label, assigned); '' = unknown.
+
+    In the place of assigned, a name is that of a term which the cell was backed off to.
+    """
     names = tuple(labels)
     called = Categorical.of([row[1] for row in rows], names)
     probability = np.full((len(rows), len(names)), 0.1, np.float32)
@@ -176,10 +182,17 @@ def write_calls(path: Path, rows: Sequence[tuple[str, str, bool]], labels: Seque
         "confidence": np.full(len(rows), 0.8, np.float32),
         "second_label": Categorical.of([""] * len(rows)),
         "status": Categorical.of(
-            ["assigned" if row[2] else "unassigned" for row in rows], ("assigned", "unassigned")
+            [
+                "backed-off" if row[2] not in (True, False) else "assigned" if row[2] else NOT
+                for row in rows
+            ],
+            ("assigned", NOT, "backed-off"),
         ),
         "true_label": Categorical.of([row[0] for row in rows]),
     }
+    if any(isinstance(row[2], str) for row in rows):
+        at_last = [row[2] if isinstance(row[2], str) else row[1] * row[2] for row in rows]
+        columns["assigned_label"] = Categorical.of(at_last)
     vectors = np.random.default_rng(0).normal(size=(len(rows), 4)).astype(np.float32)
     with create("predictions", path, provenance.make("predict", {}, {}, [])) as file:
         ids = strings(f"cell-{number}" for number in range(len(rows)))
