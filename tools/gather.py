@@ -27,10 +27,11 @@ def main(run: Run, predictions: tuple[str, ...], output: str | None) -> None:
     from contextlib import ExitStack
 
     with ExitStack() as stack:
+        from screader_lib.reader.cross_validation import spoken
+        from screader_lib.reader.gathering import fold_number, gather
+
         opened = [stack.enter_context(run.open(name, "predictions")) for name in predictions]
+        opened.sort(key=fold_number)
         inputs = {f"fold-{number + 1}": file for number, file in enumerate(opened)}
         with run.create("predictions", output, inputs) as file:
-            from screader_lib.reader.cross_validation import spoken
-            from screader_lib.reader.gathering import gather
-
             run.reporter.say(spoken(gather(file, opened)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import h5py
@@ -36,13 +37,8 @@ class Part:
     @classmethod
     def read(cls, opened: ExchangeFile) -> Part:
         """From an open predictions file; ScReaderError where it is of no fold."""
+        fold_number(opened)
         uns, obs = opened.file["uns"], encoding.read_table(opened.file["obs"])
-        if "fold" not in uns or "row" not in obs.columns:
-            raise ScReaderError(
-                "holds no fold's held-out cells.",
-                file=opened.name,
-                remedy="Make it with predict --held-out.",
-            )
         rows = np.asarray(obs.columns["row"])
         if (np.diff(rows) <= 0).any():
             raise ScReaderError("obs/row does not rise.", file=opened.name)
@@ -51,6 +47,35 @@ class Part:
             tuple(encoding.read_strings(uns["label_ontology_ids"])),
             encoding.read_json(uns, "fold"),
         )  # fmt: skip
+
+    @property
+    def origin(self) -> tuple:
+        """What is the same for all folds of one cross-validation."""
+        inputs = self.opened.provenance.record.inputs
+        made_from = [inputs.get(role, {}).get("sha256") for role in ("cells", "ontology")]
+        method = encoding.read_text(self.opened.file["uns"], "method")
+        return {**self.fold, "number": 0}, method, made_from
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """The fold's own measures; empty where it has none."""
+        uns = self.opened.file["uns"]
+        return encoding.read_json(uns, "metrics") if "metrics" in uns else {}
+
+
+def fold_number(opened: ExchangeFile) -> int:
+    """The number of the fold whose held-out cells were called; ScReaderError for other files."""
+    uns = opened.file["uns"]
+    fold = encoding.read_json(uns, "fold") if "fold" in uns else {}
+    number, count = fold.get("number"), fold.get("count")
+    whole = isinstance(number, int) and isinstance(count, int) and 1 <= number <= count
+    if not whole or not {"row", "true_label"} <= set(opened.file["obs"]):
+        raise ScReaderError(
+            "holds no fold's held-out cells.",
+            file=opened.name,
+            remedy="Make it with predict --held-out.",
+        )
+    return int(number)  # type: ignore[arg-type]
 
 
 def gather(file: h5py.File, opened: Sequence[ExchangeFile]) -> dict[str, Any]:
@@ -62,11 +87,10 @@ def gather(file: h5py.File, opened: Sequence[ExchangeFile]) -> dict[str, Any]:
     parts = [Part.read(each) for each in opened]
     parts.sort(key=lambda part: part.fold["number"])
     _check(parts)
-    ids = {
-        name: identifier
-        for part in parts
-        for name, identifier in zip(part.labels, part.ontology_ids, strict=True)
-    }
+    ids: dict[str, str] = {}
+    for part in parts:
+        for name, identifier in zip(part.labels, part.ontology_ids, strict=True):
+            ids[name] = ids.get(name) or identifier
     labels = tuple(sorted(ids))
     order = np.argsort(np.concatenate([part.rows for part in parts]), kind="stable")
     obsm = encoding.write_group(file, "obsm")
@@ -87,22 +111,29 @@ def gather(file: h5py.File, opened: Sequence[ExchangeFile]) -> dict[str, Any]:
 
 
 def _check(parts: Sequence[Part]) -> None:
-    first = parts[0]
-    count = int(first.fold["count"])
-    method = encoding.read_text(first.opened.file["uns"], "method")
+    first, count = parts[0], int(parts[0].fold["count"])
     for part in parts[1:]:
-        alike = {**part.fold, "number": 0} == {**first.fold, "number": 0}
-        if not alike or encoding.read_text(part.opened.file["uns"], "method") != method:
+        if part.origin != first.origin:
             raise ScReaderError(
-                f"is of another cross-validation than {first.opened.name}.", file=part.opened.name
+                f"is of another cross-validation than {first.opened.name}.",
+                file=part.opened.name,
+                remedy="Wanted are folds of the same cells, method, count, groups and seed, called "
+                "with the same ontology if any.",
             )
-    numbers = [part.fold["number"] for part in parts]
-    missing = sorted(set(range(1, count + 1)) - set(numbers))
+    for before, after in pairwise(parts):
+        if before.fold["number"] == after.fold["number"]:
+            raise ScReaderError(
+                f"is of fold {after.fold['number']}, as {before.opened.name} is.",
+                file=after.opened.name,
+                remedy="Give each fold once.",
+            )
+    missing = sorted(set(range(1, count + 1)) - {part.fold["number"] for part in parts})
     if missing:
         shown = ", ".join(str(number) for number in missing)
         raise ScReaderError(f"of {count} folds, these are missing: {shown}.")
-    if len(numbers) > count:
-        raise ScReaderError("a fold was given twice.")
+    rows = np.concatenate([part.rows for part in parts])
+    if len(np.unique(rows)) < len(rows):
+        raise ScReaderError("a cell was held out by two of the folds.")
 
 
 def _merged(parts: Sequence[Part], labels: tuple[str, ...]) -> Iterator[tuple[int, np.ndarray]]:
@@ -149,7 +180,8 @@ def _stacked(found: Sequence[Column], order: np.ndarray) -> Column:
 def over_folds(parts: Sequence[Part]) -> dict[str, Any]:
     """Measures over all cells, and over folds: mean, spread (standard deviation) and values.
 
-    ``per_label`` holds precision, recall, F1 and cells of each label over all cells.
+    ``per_label`` holds precision, recall, F1 and cells of each label over all cells. What an
+    ontology's terms count for is taken from the folds, where all of them were measured so.
     """
     true = [part.obs.strings("true_label").astype(str) for part in parts]
     called = [part.obs.strings("predicted_label").astype(str) for part in parts]
@@ -160,6 +192,7 @@ def over_folds(parts: Sequence[Part]) -> dict[str, Any]:
     metrics["calibration_error"] = measures.expected_calibration_error(
         confidence, all_true == all_called
     )
+    metrics |= _by_status(parts, all_true == all_called)
     metrics["per_label"] = measures.per_label(all_true, all_called)
     metrics["folds"] = {
         name: {
@@ -172,3 +205,21 @@ def over_folds(parts: Sequence[Part]) -> dict[str, Any]:
         for name in MEASURES
     }
     return metrics
+
+
+def _by_status(parts: Sequence[Part], correct: np.ndarray) -> dict[str, float]:
+    """Shares of assigned and backed-off cells, and how many of them are right."""
+    status = np.concatenate([part.obs.strings("status").astype(str) for part in parts])
+    assigned, called = status == "assigned", status != "unassigned"
+    result = {"assigned": float(assigned.mean())}
+    if assigned.any():
+        result["accuracy_of_assigned"] = float(correct[assigned].mean())
+    found = [part.metrics for part in parts]
+    if all("hierarchical_accuracy" in one for one in found):
+        shares = np.array([one["hierarchical_accuracy"] for one in found], float)
+        right = float(shares @ np.array([len(part.rows) for part in parts]))
+        result["backed_off"] = float((status == "backed-off").mean())
+        result["hierarchical_accuracy"] = right / len(status)
+        if called.any():
+            result["hierarchical_accuracy_of_assigned"] = right / int(called.sum())
+    return result

@@ -1,0 +1,53 @@
+"""Cross-validations of small cells, as their users make them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import h5py
+import numpy as np
+from small_files import counts, expression, succeed, write_embeddings
+
+from screader_lib.exchange import encoding
+from screader_lib.exchange.table import Table
+
+
+def read(path: Path) -> tuple[Table, np.ndarray, list[str], dict]:
+    """The cells' table, probabilities, labels and metrics of predictions."""
+    with h5py.File(path) as file:
+        return (
+            encoding.read_table(file["obs"]),
+            file["obsm/probability"][()],
+            list(encoding.read_strings(file["uns/labels"])),
+            encoding.read_json(file["uns"], "metrics"),
+        )
+
+
+def scatter(
+    cells: Path, folder: Path, folds: int, *words: object, calling: Sequence[object] = ()
+) -> list[Path]:
+    """Train and predict fold by fold; ``calling`` are options of predict."""
+    files = []
+    for number in range(1, folds + 1):
+        reader, calls = folder / f"r{number}.h5", folder / f"p{number}.h5ad"
+        succeed("train-reader", cells, *words, "--fold", number, "-o", reader)
+        succeed("predict", cells, "-r", reader, "--held-out", *calling, "-o", calls)
+        files.append(calls)
+    return files
+
+
+def built(folder: Path, types: Sequence[str], **obs: list[str]) -> Path:
+    """Cells of given types, with further columns such as ``donor``."""
+    values, _ = counts()
+    expression(values, np.array(types, object), **obs).write_h5ad(folder / "x.h5ad")
+    write_embeddings(folder / "e.h5ad")
+    words = ["-e", folder / "e.h5ad", "--label", "cell_type", "-o", folder / "c.h5ad"]
+    succeed("build-cells", folder / "x.h5ad", *words)
+    return folder / "c.h5ad"
+
+
+def gathered(folder: Path, files: list[Path], name: str = "g.h5ad") -> Path:
+    """The files in one."""
+    succeed("screader", "gather", *files, "-o", folder / name)
+    return folder / name

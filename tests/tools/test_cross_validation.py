@@ -1,0 +1,235 @@
+"""``train-reader --folds``, and the same fold by fold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from fold_files import built, gathered, read, scatter
+from small_files import CELLS, call, counts, fail, succeed
+
+from screader_lib import measures
+from screader_lib.exchange import encoding
+from screader_lib.reader import methods
+
+FOLDS = 3
+OWN = ("evidence", "familiarity")  # columns besides the calls and the cells' own
+
+
+@pytest.fixture(scope="module")
+def words() -> list[object]:
+    return ["--method", "genept-w", "--folds", FOLDS, "--seed", 3]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, cells: Path, words: list[object]) -> Path:
+    """A folder with the reader and the out-of-fold calls of one command."""
+    folder = tmp_path_factory.mktemp("whole")
+    output = ["--out-of-fold", folder / "calls.h5ad", "-o", folder / "reader.h5"]
+    succeed("train-reader", cells, *words, *output)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory, cells: Path, words: list[object]) -> list[Path]:
+    """The calls of each fold, from commands of their own."""
+    return scatter(cells, tmp_path_factory.mktemp("parts"), FOLDS, *words)
+
+
+def test_one_command_is_the_same_as_fold_by_fold(
+    tmp_path: Path, cells: Path, whole: Path, parts: list[Path]
+) -> None:
+    one, other = read(whole / "calls.h5ad"), read(gathered(tmp_path, parts))
+    succeed("validate", whole / "calls.h5ad", tmp_path / "g.h5ad", *parts)
+    assert list(one[0].columns) == list(other[0].columns)
+    assert {*OWN, "fold", "donor", "total_counts"} <= set(one[0].columns)
+    for name in one[0].columns:
+        assert (one[0].strings(name) == other[0].strings(name)).all(), name
+    assert (one[1] == other[1]).all()
+    assert one[2:] == other[2:]
+    with h5py.File(cells) as file:
+        assert (one[0].index == encoding.read_strings(file["obs/id"])).all()
+
+
+@pytest.mark.parametrize("method", ["pooled", "logistic", "majority"])
+def test_other_methods_too(tmp_path: Path, cells: Path, method: str) -> None:
+    quick = ["--warm-start-epochs", 2] if method == "pooled" else []
+    words = ["--method", method, *quick, "--folds", 2]
+    calls = tmp_path / "calls.h5ad"
+    succeed("train-reader", cells, *words, "--out-of-fold", calls, "-o", tmp_path / "r.h5")
+    other = read(gathered(tmp_path, scatter(cells, tmp_path, 2, *words)))
+    assert (read(calls)[1] == other[1]).all()
+    assert read(calls)[3] == other[3]
+
+
+def test_each_cell_is_called_once_by_the_fold_that_held_it_out(
+    whole: Path, parts: list[Path], cells: Path
+) -> None:
+    obs = read(whole / "calls.h5ad")[0]
+    held: dict[str, int] = {}
+    for number, part in enumerate(parts, start=1):
+        reader = part.with_name(f"r{number}.h5")
+        with h5py.File(reader) as file:
+            ids = encoding.read_strings(file["held_out/id"])
+            known = int(file["labels/count"][()].sum())
+        assert known == CELLS - len(ids)
+        held |= dict.fromkeys(ids, number)
+    assert len(held) == CELLS
+    assert [held[name] for name in obs.index] == obs.columns["fold"].tolist()  # type: ignore[union-attr]
+
+
+def test_measures_are_those_of_the_columns(whole: Path) -> None:
+    obs, _, _, metrics = read(whole / "calls.h5ad")
+    true, called = obs.strings("true_label"), obs.strings("predicted_label")
+    wanted = measures.scores(true, called)
+    assert {name: metrics[name] for name in wanted} == wanted
+    fold = np.asarray(obs.columns["fold"])
+    each = [float((true == called)[fold == number].mean()) for number in range(1, FOLDS + 1)]
+    found = metrics["folds"]["accuracy"]
+    assert found["values"] == pytest.approx(each)
+    assert found["mean"] == pytest.approx(np.mean(each))
+    assert found["spread"] == pytest.approx(np.std(each, ddof=1))
+    assert metrics["assigned"] == 1 and metrics["accuracy_of_assigned"] == metrics["accuracy"]
+    assert "hierarchical_accuracy" not in metrics
+
+
+def test_the_reader_keeps_what_the_folds_said_of_all_cells(whole: Path) -> None:
+    obs, _, _, metrics = read(whole / "calls.h5ad")
+    with h5py.File(whole / "reader.h5") as file:
+        assert "fold" not in file and "held_out" not in file
+        assert file["labels/count"][()].sum() == CELLS
+        right = obs.strings("true_label") == obs.strings("predicted_label")
+        assert file["kept/confidence"][()].tolist() == obs.columns["confidence"].tolist()  # type: ignore[union-attr]
+        assert (file["kept/correct"][()] == right).all()
+        assert encoding.read_json(file, "cross_validation") == metrics
+
+
+def test_a_label_of_one_donor_is_never_called_there(tmp_path: Path) -> None:
+    """The poison: its cells can be called so only by a reader that has seen them."""
+    _, types = counts()
+    donor = [f"donor{number % 3}" for number in range(CELLS)]  # as the types: alpha, beta, delta
+    for number in range(0, CELLS, 2):
+        donor[number] = f"donor{(number + 1) % 3}"
+    types = np.where(np.array(donor) == "donor2", "rare", types)
+    cells, calls = built(tmp_path, types, donor=donor), tmp_path / "calls.h5ad"
+    words = ["--method", "genept-w", "--group-by", "donor"]
+    succeed("train-reader", cells, *words, "--out-of-fold", calls, "-o", tmp_path / "r.h5")
+    obs, probability, labels, metrics = read(calls)
+    assert labels == ["alpha", "beta", "delta", "rare"]
+    called, poisoned = obs.strings("predicted_label"), obs.strings("donor") == "donor2"
+    assert poisoned.any() and (obs.strings("true_label")[poisoned] == "rare").all()
+    assert not (called[poisoned] == "rare").any()
+    assert (probability[poisoned, labels.index("rare")] == 0).all()
+    assert (probability[~poisoned, labels.index("rare")] > 0).all()
+    assert probability.sum(1) == pytest.approx(np.ones(CELLS), abs=1e-5)
+    assert metrics["per_label"]["rare"]["recall"] == 0
+    for name in set(obs.strings("donor")):
+        assert len(set(np.asarray(obs.columns["fold"])[obs.strings("donor") == name])) == 1
+    files = scatter(cells, tmp_path, 3, *words)
+    other = read(gathered(tmp_path, files[::-1]))
+    assert (other[1] == probability).all() and other[2] == labels and other[3] == metrics
+
+
+class Killed(BaseException):
+    """As a signal would."""
+
+
+@contextmanager
+def killed_at(fold: int) -> Iterator[list[int]]:
+    """Training dies when it comes to this fold; gives the folds trained."""
+    usual, trained = methods.train, []
+
+    def train(task: object, *words: object) -> object:
+        number = task.fold.number if task.fold else 0  # type: ignore[attr-defined]
+        trained.append(number)
+        if number == fold:
+            raise Killed
+        return usual(task, *words)  # type: ignore[arg-type]
+
+    with pytest.MonkeyPatch.context() as patch, suppress(Killed):
+        patch.setattr(methods, "train", train)
+        yield trained
+
+
+def test_a_run_that_was_killed_goes_on(
+    tmp_path: Path, cells: Path, whole: Path, words: list[object]
+) -> None:
+    reader, calls = tmp_path / "reader.h5", tmp_path / "calls.h5ad"
+    command = ("train-reader", cells, *words, "--out-of-fold", calls, "-o", reader)
+    with killed_at(3) as trained:
+        call(*command)
+    assert trained == [1, 2, 3]
+    done = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("fold-*.h5ad")}
+    assert len(done) == 2 and not reader.exists() and not calls.exists()
+    with killed_at(0) as trained:  # after the folds
+        call(*command)
+    assert trained == [3, 0]
+    assert {file: file.stat().st_mtime_ns for file in done} == done
+    with killed_at(-1) as trained:
+        succeed(*command)
+    assert trained == [0]
+    assert sorted(tmp_path.iterdir()) == [calls, reader]
+    assert calls.read_bytes() == (whole / "calls.h5ad").read_bytes()
+    assert reader.read_bytes() == (whole / "reader.h5").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [pytest.param(["--seed", 4], id="seed"), pytest.param(["--classifier", "knn"], id="settings")],
+)
+def test_folds_of_another_command_are_not_taken_up(
+    tmp_path: Path, cells: Path, words: list[object], change: list[object]
+) -> None:
+    output = ("-o", tmp_path / "reader.h5")
+    with killed_at(0):
+        call("train-reader", cells, *words, *output)
+    with killed_at(-1) as trained:
+        succeed("train-reader", cells, *words, *change, *output)
+    assert trained == [1, 2, 3, 0]
+    assert sorted(tmp_path.iterdir()) == [tmp_path / "reader.h5"]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--fold", 2], "--fold needs --folds or --group-by"),
+        (["--folds", 3, "--fold", 4], "there is no --fold 4 of --folds 3"),
+        (["--folds", 1], "--folds"),
+        (["--out-of-fold", "x.h5ad"], "--out-of-fold needs --folds or --group-by"),
+        (["--folds", 3, "--fold", 1, "--out-of-fold", "x.h5ad"], "and no --fold"),
+    ],
+    ids=["fold alone", "beyond", "one fold", "no folds", "of one fold"],
+)
+def test_wrong_usage(tmp_path: Path, cells: Path, words: list[object], told: str) -> None:
+    result = call("train-reader", cells, "--method", "majority", *words, "-o", tmp_path / "r.h5")
+    assert result.exit_code == 2 and told in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--group-by", "donor", "--fold", 5], "has 4 groups, so there is no fold 5"),
+        (["--group-by", "donor", "--folds", 5], "has 4 groups, too few for 5 folds"),
+        (["--group-by", "donor", "--folds", 5, "--fold", 2], "too few for 5 folds"),
+        (["--group-by", "patient"], "no column 'patient'"),
+        (["--folds", 91], "has 90 labelled cells, too few for 91 folds"),
+    ],
+    ids=["beyond", "too many", "one of too many", "no column", "few cells"],
+)
+def test_cells_that_give_no_such_folds(
+    tmp_path: Path, cells: Path, words: list[object], told: str
+) -> None:
+    reader = tmp_path / "r.h5"
+    assert told in fail("train-reader", cells, "--method", "majority", *words, "-o", reader)
+    assert not reader.exists()
+
+
+def test_one_donor_is_no_cross_validation(tmp_path: Path) -> None:
+    cells = built(tmp_path, counts()[1], donor=["me"] * CELLS)
+    words = ["--method", "majority", "--group-by", "donor", "-o", tmp_path / "r.h5"]
+    assert "has 1 group, too few for 2 folds" in fail("train-reader", cells, *words)
