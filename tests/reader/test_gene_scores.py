@@ -1,0 +1,115 @@
+"""What genes say by themselves: the same as another program's logistic regression."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from small_files import DIM, GENES
+
+from screader_lib.cells.reading import CellSequences
+from screader_lib.exchange.opening import open_exchange
+from screader_lib.reader import gene_scores
+from screader_lib.reader.gene_scores import GENE_SCALE, TEXT_SCALE, GeneScores, weights_by_gene
+from screader_lib.reader.settings import Settings
+from screader_lib.reader.task import Task, make_task
+
+SCALE = 0.05  # small, so that the penalty counts and no label is clear-cut
+EQUAL = np.ones(3, np.float32)
+
+
+@pytest.fixture(scope="module")
+def task(cells: Path) -> Iterator[Task]:
+    """Cells of three labels, fewer of the last; some labels are wrong, so nothing is clear-cut."""
+    with open_exchange(cells, "cells") as opened:
+        made = make_task(CellSequences(opened), Settings(validation=0.0))
+        random = np.random.default_rng(2)
+        truth = np.where(random.random(len(made.rows)) < 0.2, random.integers(0, 3, 90), made.truth)
+        kept = (truth < 2) | (random.random(len(truth)) < 0.4)
+        yield replace(made, rows=made.rows[kept], truth=truth[kept])
+
+
+@pytest.fixture(scope="module")
+def features() -> np.ndarray:
+    return np.random.default_rng(3).normal(0, 1, (GENES, DIM)).astype(np.float32)
+
+
+def inputs(task: Task, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Scaled weights (cells, genes), and those of the regression beside them."""
+    values = weights_by_gene(*task.cells.rows(task.rows), GENES) * SCALE
+    texts = TEXT_SCALE * values @ features / np.sqrt(DIM)
+    return values, np.hstack([GENE_SCALE * values, texts])
+
+
+def logits(task: Task, features: np.ndarray, found: GeneScores) -> np.ndarray:
+    return inputs(task, features)[0] @ found.scores + found.biases
+
+
+def centred(values: np.ndarray) -> np.ndarray:
+    """What softmax sees of logits."""
+    return values - values.mean(1, keepdims=True)
+
+
+@pytest.mark.parametrize(
+    "label_weights", [EQUAL, np.array([0.5, 1.0, 4.0], np.float32)], ids=["alike", "by label"]
+)
+def test_as_scikit_learn(task: Task, features: np.ndarray, label_weights: np.ndarray) -> None:
+    found = gene_scores.fit_gene_scores(task, features, SCALE, label_weights)
+    assert found.scores.shape == (GENES, 3) and found.scores.dtype == np.float32
+    weights = dict(enumerate(label_weights.tolist()))
+    other = LogisticRegression(C=1.0, tol=1e-8, max_iter=10_000, class_weight=weights)
+    other.fit(inputs(task, features)[1], task.truth)
+    wanted = other.decision_function(inputs(task, features)[1])
+    assert centred(logits(task, features, found)) == pytest.approx(centred(wanted), abs=0.03)
+    own = GENE_SCALE * other.coef_[:, :GENES].T
+    own += TEXT_SCALE * features @ other.coef_[:, GENES:].T / np.sqrt(DIM)
+    assert centred(found.scores) == pytest.approx(centred(own), abs=0.02)
+
+
+def test_label_weights_matter(task: Task, features: np.ndarray) -> None:
+    alike = gene_scores.fit_gene_scores(task, features, SCALE, EQUAL)
+    rare = np.array([1, 1, 8], np.float32)
+    weighted = gene_scores.fit_gene_scores(task, features, SCALE, rare)
+    called = [logits(task, features, found).argmax(1) for found in (alike, weighted)]
+    assert (called[1] == 2).sum() > (called[0] == 2).sum()
+
+
+def test_a_weight_is_so_many_copies_of_the_cells(task: Task, features: np.ndarray) -> None:
+    again = np.append(np.arange(len(task.rows)), np.flatnonzero(task.truth == 2))
+    copied = replace(task, rows=task.rows[again], truth=task.truth[again])
+    one = gene_scores.fit_gene_scores(task, features, SCALE, np.array([1, 1, 2], np.float32))
+    other = gene_scores.fit_gene_scores(copied, features, SCALE, EQUAL)
+    assert centred(one.scores) == pytest.approx(centred(other.scores), abs=0.01)
+
+
+def test_neither_blocks_nor_order_matter(
+    task: Task, features: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = gene_scores.fit_gene_scores(task, features, SCALE, EQUAL)
+    turned = replace(task, rows=task.rows[::-1], truth=task.truth[::-1])
+    monkeypatch.setattr(gene_scores, "VALUES_AT_ONCE", 1)
+    assert len(task.rows) > 64  # which is the smallest block
+    for made in (task, turned):
+        parts = gene_scores.fit_gene_scores(made, features, SCALE, EQUAL)
+        assert centred(parts.scores) == pytest.approx(centred(whole.scores), abs=0.01)
+
+
+def test_text_tells_of_genes_that_no_cell_had(task: Task, features: np.ndarray) -> None:
+    """A gene with the text of another, met in no cell, says a part of what that one says."""
+    more = np.vstack([features, features[3], np.zeros(DIM, np.float32)])
+    found = gene_scores.fit_gene_scores(task, more, SCALE, EQUAL)
+    assert not found.scores[-1].any()
+    known, unmet = found.scores[3], found.scores[-2]
+    assert np.abs(unmet).max() > 0 and (known - unmet) @ known > 0
+    assert found.scores[3] @ unmet > 0
+
+
+def test_weights_of_sequences_known_answer() -> None:
+    genes = np.array([[2, 0, -1], [-1, -1, -1], [1, 2, 3]], np.int32)
+    weights = np.array([[5, 6, 7], [8, 9, 1], [2, 3, 4]], np.float32)
+    wanted = [[6, 0, 5, 0], [0, 0, 0, 0], [0, 2, 3, 4]]
+    assert weights_by_gene(genes, weights, 4).tolist() == wanted
