@@ -26,6 +26,7 @@ class Match:
 
     ``neighbours`` int64 and ``shares`` float32 (genes, at most NEIGHBOURS), shares adding up to 1
     or, where a gene is not known, to 0. ``known`` float32 (genes,): how well it is, 1 by name.
+    ``learnt``: the number of learnt genes.
     """
 
     neighbours: np.ndarray
@@ -33,6 +34,13 @@ class Match:
     known: np.ndarray
     by_name: int
     by_text: int
+    learnt: int
+
+    @property
+    def reached(self) -> float:
+        """Share of the learnt genes that some gene stands for."""
+        met = np.unique(self.neighbours[self.shares * self.known[:, None] > SMALLEST_SHARE])
+        return len(met) / max(1, self.learnt)
 
     @property
     def itself(self) -> bool:
@@ -77,7 +85,8 @@ class Vocabulary:
         known = np.minimum(total, 1).astype(np.float32)
         shares /= np.maximum(total, 1e-9)[:, None]
         by_text = int((total > 0).sum() - named.sum())
-        return Match(neighbours, shares.astype(np.float32), known, int(named.sum()), by_text)
+        count = int(named.sum())
+        return Match(neighbours, shares.astype(np.float32), known, count, by_text, len(self.ids))
 
     def _units(self, embedding: np.ndarray) -> np.ndarray:
         centred = embedding - self.embedding.mean(0)

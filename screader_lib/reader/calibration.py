@@ -20,6 +20,13 @@ def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
     return (values / values.sum(1, keepdims=True)).astype(np.float32)
 
 
+def log_sum_exp(logits: np.ndarray) -> np.ndarray:
+    """Logarithm of the sum of the exponentials of logits (cells, labels), float32 (cells,)."""
+    highest = logits.max(1)
+    total = np.exp((logits - highest[:, None]).astype(np.float64)).sum(1)
+    return (highest + np.log(total)).astype(np.float32)
+
+
 def fit_temperature(logits: np.ndarray, truth: np.ndarray) -> dict[str, float | int]:
     """The temperature of least cross-entropy on held-out cells, with errors before and after.
 

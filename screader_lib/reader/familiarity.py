@@ -21,13 +21,6 @@ FEWEST_KEPT = 20
 ROUNDING = 1e-9  # of a precision as the user types it
 
 
-def evidence_of(logits: np.ndarray) -> np.ndarray:
-    """How much speaks for any label, float32 (cells,), of logits (cells, labels)."""
-    highest = logits.max(1)
-    total = np.exp((logits - highest[:, None]).astype(np.float64)).sum(1)
-    return (highest + np.log(total)).astype(np.float32)
-
-
 @dataclass(frozen=True)
 class Kept:
     """What a reader said of cells kept from its training, and whether it was right.
@@ -92,4 +85,5 @@ def measure_kept(trained: Trained, task: Task, temperature: float) -> Kept:
     logits, _ = trained.outputs(task.cells, task.validation_rows)
     probability = softmax(logits, temperature)
     correct = probability.argmax(1) == task.validation_truth
-    return Kept(probability.max(1), correct, evidence_of(logits))
+    evidence = trained.evidence(task.cells, task.validation_rows, logits)
+    return Kept(probability.max(1), correct, evidence)

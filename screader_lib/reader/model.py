@@ -215,13 +215,17 @@ class ReaderModel(nn.Module):
         return weights @ table.scores + self.score_biases
 
     def call(
-        self, table: GeneTable, cells: Cells, wanted: tuple[str, ...]
+        self, table: GeneTable, cells: Cells, wanted: tuple[str, ...], with_head: bool = True
     ) -> tuple[Tensor, Tensor]:
-        """Logits of all that the reader knows (cells, labels), and the vector (cells, hidden)."""
+        """Logits of all that the reader knows (cells, labels), and the vector (cells, hidden).
+
+        ``with_head`` False leaves out what the head says, where genes have scores of their own.
+        """
         logits, vector = self(table, cells, wanted)
         if table.scores is None:
             return logits, vector
-        return self.score(table, cells) + self.mix * logits, vector
+        scores = self.score(table, cells)
+        return (scores + self.mix * logits if with_head else scores), vector
 
 
 def by_gene(cells: Cells, genes: int) -> Tensor:

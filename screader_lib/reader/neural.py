@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from screader_lib.cells.known_genes import Match, Vocabulary, keep
 from screader_lib.cells.reading import CellSequences
 from screader_lib.errors import ScReaderError
 from screader_lib.reader.batches import Batch, read_batch, split_by_length
+from screader_lib.reader.calibration import log_sum_exp
 from screader_lib.reader.embedding import scaled
 from screader_lib.reader.explaining import integrated_gradients
 from screader_lib.reader.llm import FrozenLLM
@@ -20,6 +22,8 @@ from screader_lib.reader.settings import Settings
 from screader_lib.reader.stages import stages_of
 from screader_lib.reader.task import Epoch, Trained
 from screader_lib.reporting import Reporter
+
+LEAST_REACHED = 0.9  # of the learnt genes, for the head to be asked
 
 
 class NeuralReader(Trained):
@@ -105,6 +109,11 @@ class NeuralReader(Trained):
             f"of {genes:,} genes, the reader knows {match.by_name:,} by name and {match.by_text:,} "
             f"by their texts; {unknown:,} are left out."
         )
+        if match.reached < LEAST_REACHED and self.model.settings.gene_scores:
+            text += (
+                f" They stand for {match.reached:.0%} of the genes it has learnt, so it goes by "
+                "what each gene says by itself."
+            )
         (reporter.warn if unknown > genes / 2 else reporter.say)(text)
 
     def genes(self, cells: CellSequences) -> GeneTable:
@@ -157,7 +166,21 @@ class NeuralReader(Trained):
             yield rows[places]
 
     def outputs(self, cells: CellSequences, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return self._outputs(cells, rows, self.model.call)
+        return self._outputs(cells, rows, self._call_of(cells))
+
+    def _call_of(self, cells: CellSequences) -> Callable[..., tuple[Tensor, Tensor]]:
+        """The model's call; without the head where too many learnt genes cannot be met.
+
+        The head reads means over genes, which then are of other genes than those it has learnt
+        from; the genes' own scores just add up.
+        """
+        reached = self.match(cells).reached
+        return partial(self.model.call, with_head=reached >= LEAST_REACHED)
+
+    def evidence(self, cells: CellSequences, rows: np.ndarray, logits: np.ndarray) -> np.ndarray:
+        if not self.model.settings.gene_scores:
+            return super().evidence(cells, rows, logits)
+        return log_sum_exp(self.score_outputs(cells, rows))
 
     def explain(
         self, cells: CellSequences, rows: np.ndarray, calls: np.ndarray
@@ -166,11 +189,11 @@ class NeuralReader(Trained):
         width = max(1, int(cells.lengths[rows].max()))
         genes = np.full((len(rows), width), -1, np.int64)
         parts = np.zeros((len(rows), width), np.float32)
-        table = self.genes(cells)
+        table, call = self.genes(cells), self._call_of(cells)
         for places in self.places_by_length(cells, rows):
             batch = self.read(cells, rows[places])
             found = integrated_gradients(
-                lambda some: self.model.call(table, some, self.wanted)[0],
+                lambda some: call(table, some, self.wanted)[0],
                 batch,
                 torch.from_numpy(calls[places]).to(self.device),
             )

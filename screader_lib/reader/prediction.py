@@ -12,7 +12,6 @@ from screader_lib.cells.reading import CellSequences
 from screader_lib.exchange import encoding
 from screader_lib.exchange.table import Categorical, Column, Table, strings
 from screader_lib.reader.calibration import softmax
-from screader_lib.reader.familiarity import evidence_of
 from screader_lib.reader.methods import Restored
 from screader_lib.reader.task import Trained, row_blocks
 from screader_lib.reporting import SILENT, Reporter
@@ -137,7 +136,7 @@ def _call(
             probabilities[places[0] : places[-1] + 1] = probability
             stored[places[0] : places[-1] + 1] = vectors
             calls.fill(places, probability)
-            calls.evidence[places] = evidence_of(logits)
+            calls.evidence[places] = trained.evidence(cells, rows[places], logits)
             advance(len(places))
     return calls
 

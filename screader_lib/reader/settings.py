@@ -41,7 +41,7 @@ class Settings:
     gene_offsets: float = 0.0
     warm_start_epochs: int = 20
     warm_start_learning_rate: float = 2e-3
-    epochs: int = 2
+    epochs: int = 1
     learning_rate: float = 5e-4
     warm_up_steps: int = 10
     schedule: str = "cosine"

@@ -11,7 +11,7 @@ import numpy as np
 from screader_lib import measures
 from screader_lib.cells.reading import CellSequences
 from screader_lib.errors import ScReaderError
-from screader_lib.reader.calibration import calibrated_loss, fit_temperature
+from screader_lib.reader.calibration import calibrated_loss, fit_temperature, log_sum_exp
 from screader_lib.reader.folds import Fold, assign
 from screader_lib.reader.settings import Settings
 from screader_lib.reporting import SILENT, Reporter
@@ -69,6 +69,10 @@ class Trained(ABC):
     @abstractmethod
     def outputs(self, cells: CellSequences, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Logits float32 (rows, labels) and cell vectors float32 (rows, hidden)."""
+
+    def evidence(self, cells: CellSequences, rows: np.ndarray, logits: np.ndarray) -> np.ndarray:
+        """How much speaks for any label, float32 (rows,); ``logits`` are the outputs' own."""
+        return log_sum_exp(logits)
 
     def check_genes(self, cells: CellSequences, reporter: Reporter) -> None:  # noqa: B027
         """Tell how the reader knows the genes of these cells, where that is not plain.

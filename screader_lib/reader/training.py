@@ -26,8 +26,8 @@ from screader_lib.reader.settings import Settings
 from screader_lib.reader.stages import Stage, stages_of
 from screader_lib.reader.task import Check, Epoch, Task, check
 
-MIXES = (0.0, 0.125, 0.25, 0.5, 1.0, 2.0)  # what the head's logits count beside the genes' own
-USUAL_MIX = 0.25
+MIXES = (0.0, 0.125, 0.25)  # what the head's logits count beside the genes' own
+USUAL_MIX = 0.125
 MEASURED_CELLS = 256  # read once to measure the scale of the LLM's outputs
 SPLIT, SAMPLE, ORDER, DROPOUT = 1, 2, 3, 4  # streams of random numbers; SPLIT is task's
 

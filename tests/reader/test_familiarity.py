@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from screader_lib.errors import ScReaderError
-from screader_lib.reader.familiarity import FEWEST_KEPT, Kept, evidence_of
+from screader_lib.reader.calibration import log_sum_exp
+from screader_lib.reader.familiarity import FEWEST_KEPT, Kept
 
 
 def kept(confidence: object, evidence: object = None, correct: object = None) -> Kept:
@@ -24,16 +25,16 @@ def familiarity(known: Kept, confidence: object, evidence: object) -> np.ndarray
 def test_evidence_known_answers() -> None:
     logits = np.array([[0, 0], [3, -np.inf], [np.log(2), np.log(6)], [1000, 1000]], np.float32)
     wanted = [np.log(2), 3, np.log(8), 1000 + np.log(2)]
-    assert evidence_of(logits) == pytest.approx(wanted, rel=1e-6)
-    assert evidence_of(logits).dtype == np.float32
+    assert log_sum_exp(logits) == pytest.approx(wanted, rel=1e-6)
+    assert log_sum_exp(logits).dtype == np.float32
 
 
 def test_evidence_moves_with_all_logits_and_confidence_does_not() -> None:
     logits = np.random.default_rng(0).normal(0, 3, (50, 4)).astype(np.float32)
-    moved = evidence_of(logits - 7)
-    assert moved == pytest.approx(evidence_of(logits) - 7, abs=1e-5)
-    assert evidence_of(logits[:, ::-1]) == pytest.approx(evidence_of(logits), abs=1e-5)
-    assert (evidence_of(logits) >= logits.max(1)).all()
+    moved = log_sum_exp(logits - 7)
+    assert moved == pytest.approx(log_sum_exp(logits) - 7, abs=1e-5)
+    assert log_sum_exp(logits[:, ::-1]) == pytest.approx(log_sum_exp(logits), abs=1e-5)
+    assert (log_sum_exp(logits) >= logits.max(1)).all()
 
 
 def test_known_answer_of_kept_cells_in_a_row() -> None:
