@@ -15,8 +15,13 @@ from hypothesis import strategies as st
 from small_files import DIM, GENES, fail, succeed
 
 from screader_lib.cells.known_genes import NEIGHBOURS, SAME_TEXT, SOFTNESS, Vocabulary, keep
+from screader_lib.cells.reading import CellSequences
 from screader_lib.exchange import encoding
+from screader_lib.exchange.opening import open_exchange
 from screader_lib.exchange.table import strings
+from screader_lib.reader import methods
+from screader_lib.reader.file import read_reader
+from screader_lib.reader.neural import NeuralReader
 
 RANDOM = np.random.default_rng(0)
 LEARNT = RANDOM.normal(0, 1, (30, 64)).astype(np.float32) + 5  # far from centred, as texts are
@@ -98,6 +103,22 @@ def test_shares_add_up_to_one_or_nothing(count: int, noise: float, seed: int) ->
     assert alone.known[0] == pytest.approx(match.known[0], rel=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("names", "texts", "reached"),
+    [
+        pytest.param(IDS, LEARNT, 1.0, id="all by name"),
+        pytest.param(IDS[:12], LEARNT[:12], 0.4, id="some by name"),
+        pytest.param(strings("?" * 12), LEARNT[:12], 0.4, id="some by text"),
+        pytest.param(strings("?" * 12), LEARNT[[3] * 12], 1 / 30, id="one by many"),
+        pytest.param(strings("?"), between(0.8), 0.0, id="none"),
+    ],
+)
+def test_share_of_learnt_genes_that_are_met(
+    names: np.ndarray, texts: np.ndarray, reached: float
+) -> None:
+    assert KNOWN.match(names, texts).reached == pytest.approx(reached)
+
+
 def test_fewer_genes_than_neighbours() -> None:
     few = Vocabulary(IDS[:3], LEARNT[:3])
     match = few.match(strings(["x"]), LEARNT[1:2])
@@ -146,12 +167,14 @@ def rewritten(cells: Path, target: Path, made: Genes) -> Path:
         place = np.full(GENES + 1, -1)
         place[made.rows[made.rows >= 0]] = np.flatnonzero(made.rows >= 0)
         index = place[file["obsm/gene_index"][()]]
-        weight = file["obsm/gene_weight"][()]
+        stored = file["obsm/gene_index"][()] >= 0
+        left = np.where(stored & (index < 0), len(made.rows), index)  # to be left out
+        index, weight = keep(left, file["obsm/gene_weight"][()], lambda some: some < len(made.rows))
         more = np.tile(new[: made.first], (len(index), 1))
         _replace(file, "obsm/gene_index", np.hstack([more, index]).astype(np.int32))
         _replace(file, "obsm/gene_weight", np.hstack([more * 0 + 3, weight]).astype(np.float32))
         lengths = file["obs/genes_in_sequence"]
-        lengths[...] = lengths[()] + made.first
+        lengths[...] = (index >= 0).sum(1) + made.first
     succeed("validate", target)
     return target
 
@@ -172,7 +195,8 @@ CASES = {
     "other names and order": Genes([FOREIGN[row] for row in ORDER], ORDER),
     "genes that nobody knows": Genes([*OLD, "x", "y"], np.append(np.arange(GENES), [-1, -1]), 2),
 }
-QUICK = ["--warm-start-epochs", 3, "--gene-offsets", 0.5]
+# Without validation, the head is mixed in at the usual share.
+QUICK = ["--warm-start-epochs", 3, "--gene-offsets", 0.5, "--validation", 0]
 READERS = {
     "pooled": ["--method", "pooled", *QUICK],
     "screader": ["--method", "screader", "--epochs", 1, "--precision", "float32", *QUICK, "-k", 12],
@@ -208,6 +232,27 @@ def test_the_same_cells_are_called_the_same(
     assert evidence[1] == pytest.approx(evidence[0], rel=5e-3, abs=5e-3)
     if case == "another order":
         assert found == pytest.approx(wanted, abs=1e-5)
+
+
+@pytest.mark.parametrize(("count", "head"), [(GENES - 4, True), (GENES - 5, False)])
+def test_the_head_is_asked_where_nearly_all_learnt_genes_are_met(
+    tmp_path: Path, cells: Path, readers: Path, count: int, head: bool
+) -> None:
+    """It reads means over genes, so it needs those that it has learnt from."""
+    some = rewritten(cells, tmp_path / "c.h5ad", Genes(OLD[-count:], np.arange(GENES)[-count:]))
+    with (
+        open_exchange(some, "cells") as opened,
+        open_exchange(readers / "pooled.h5", "reader") as reader,
+    ):
+        sequences = CellSequences(opened)
+        trained = methods.restore(read_reader(reader), "cpu")
+        assert isinstance(trained, NeuralReader)
+        rows = np.arange(0, len(sequences), 3)
+        logits, _ = trained.outputs(sequences, rows)
+        scores = trained.score_outputs(sequences, rows)
+        said = trained.head_outputs(sequences, rows) * float(trained.model.mix)
+    assert np.abs(said).max() > 0.01
+    assert logits == pytest.approx(scores + said if head else scores, abs=1e-4)
 
 
 def test_cells_with_no_known_gene_at_all_are_refused(
