@@ -1,0 +1,174 @@
+"""``predict``: which calls are taken, which cells are called, and wrong ways to say so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from fold_files import built
+from small_files import CELLS, call, counts, fail, succeed
+
+from screader_lib.exchange import encoding
+from screader_lib.exchange.table import Table
+from screader_lib.reader.familiarity import FEWEST_KEPT, Kept
+
+METHOD = ["--method", "genept-w"]
+
+
+@pytest.fixture(scope="module")
+def noisy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Cells of which a fifth have a wrong label, so that no reader is right of all."""
+    random = np.random.default_rng(1)
+    types = counts()[1]
+    wrong = random.random(CELLS) < 0.2
+    types = np.where(wrong, random.choice(["alpha", "beta", "delta"], CELLS), types)
+    return built(tmp_path_factory.mktemp("noisy"), types)
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory, noisy: Path) -> Path:
+    """A reader that knows what its folds said of all cells."""
+    path = tmp_path_factory.mktemp("reader") / "reader.h5"
+    succeed("train-reader", noisy, *METHOD, "--folds", 3, "-o", path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def of_fold(tmp_path_factory: pytest.TempPathFactory, noisy: Path) -> Path:
+    """The reader of fold 2 of 3."""
+    path = tmp_path_factory.mktemp("fold") / "fold.h5"
+    succeed("train-reader", noisy, *METHOD, "--folds", 3, "--fold", 2, "-o", path)
+    return path
+
+
+def kept_of(reader: Path) -> Kept:
+    with h5py.File(reader) as file:
+        group = file["kept"]
+        return Kept(
+            group["confidence"][()], group["correct"][()].astype(bool), group["evidence"][()]
+        )
+
+
+def predicted(cells: Path, reader: Path, output: Path, *words: object) -> tuple[Table, str]:
+    result = succeed("predict", cells, "-r", reader, *words, "-o", output)
+    succeed("validate", output)
+    with h5py.File(output) as file:
+        return encoding.read_table(file["obs"]), " ".join(result.stderr.split())
+
+
+def test_target_precision_is_the_least_confidence_that_assures_it(
+    tmp_path: Path, noisy: Path, reader: Path
+) -> None:
+    kept = kept_of(reader)
+    assert len(kept) == CELLS and 0 < kept.correct.mean() < 1
+    target = 0.75
+    least = kept.threshold(target)
+    found, said = predicted(noisy, reader, tmp_path / "p.h5ad", "--target-precision", target)
+    assert f"a confidence of {least:.3f} assures a precision of 0.75" in said
+    confidence = np.asarray(found.columns["confidence"])
+    assigned = found.strings("status") == "assigned"
+    assert (assigned == (confidence >= np.float32(least))).all()
+    same, _ = predicted(noisy, reader, tmp_path / "q.h5ad", "--min-confidence", repr(least))
+    assert (same.strings("status") == found.strings("status")).all()
+    more, _ = predicted(noisy, reader, tmp_path / "r.h5ad", "--target-precision", 0.5)
+    assert (more.strings("status") == "assigned").sum() >= assigned.sum() > 0
+
+
+def test_a_precision_out_of_reach(tmp_path: Path, noisy: Path, reader: Path) -> None:
+    output = tmp_path / "p.h5ad"
+    words = ("-r", reader, "--target-precision", 0.995, "-o", output)
+    line = fail("predict", noisy, *words)
+    assert f"the {CELLS} cells kept" in line and "cannot assure a precision of 0.995" in line
+    assert "ask for less" in line and not output.exists()
+
+
+def test_a_reader_that_kept_no_cell_assures_nothing(tmp_path: Path, noisy: Path) -> None:
+    reader, output = tmp_path / "r.h5", tmp_path / "p.h5ad"
+    succeed("train-reader", noisy, *METHOD, "--validation", 0, "-o", reader)
+    line = fail("predict", noisy, "-r", reader, "--target-precision", 0.5, "-o", output)
+    assert "the 0 cells kept" in line and "--folds" in line and not output.exists()
+    found, _ = predicted(noisy, reader, output)
+    assert (np.asarray(found.columns["familiarity"]) == 1).all()
+
+
+def test_unfamiliar_cells_are_unassigned(tmp_path: Path, noisy: Path, reader: Path) -> None:
+    least = 0.3
+    found, _ = predicted(noisy, reader, tmp_path / "p.h5ad", "--min-familiarity", least)
+    values = np.asarray(found.columns["familiarity"])
+    wanted = kept_of(reader).familiarity(
+        np.asarray(found.columns["confidence"]), np.asarray(found.columns["evidence"])
+    )
+    assert len(kept_of(reader)) >= FEWEST_KEPT and (values == wanted).all()
+    assert ((found.strings("status") == "assigned") == (values >= np.float32(least))).all()
+    assert 0 < (found.strings("status") == "unassigned").sum() < CELLS
+    both, _ = predicted(
+        noisy, reader, tmp_path / "q.h5ad", "--min-familiarity", least, "--min-confidence", 0.8
+    )
+    sure = np.asarray(both.columns["confidence"]) >= np.float32(0.8)
+    wanted = sure & (values >= np.float32(least))
+    assert ((both.strings("status") == "assigned") == wanted).all()
+
+
+def test_held_out_cells_alone(tmp_path: Path, noisy: Path, of_fold: Path) -> None:
+    found, _ = predicted(noisy, of_fold, tmp_path / "p.h5ad", "--held-out")
+    whole, _ = predicted(noisy, of_fold, tmp_path / "q.h5ad")
+    with h5py.File(of_fold) as file, h5py.File(tmp_path / "p.h5ad") as calls:
+        assert set(found.index) == set(encoding.read_strings(file["held_out/id"]))
+        assert encoding.read_json(calls["uns"], "fold") == encoding.read_json(file, "fold")
+        part = calls["obsm/probability"][()]
+    rows = np.asarray(found.columns["row"])
+    assert (np.diff(rows) > 0).all() and (whole.index[rows] == found.index).all()
+    with h5py.File(tmp_path / "q.h5ad") as file:
+        assert (file["obsm/probability"][()][rows] == part).all()
+        assert "fold" not in file["uns"] and "row" not in whole.columns
+
+
+def test_held_out_goes_with_the_other_options(tmp_path: Path, noisy: Path, of_fold: Path) -> None:
+    words = ("--held-out", "--min-confidence", 0.9, "--explain", 3)
+    found, _ = predicted(noisy, of_fold, tmp_path / "p.h5ad", *words)
+    sure = np.asarray(found.columns["confidence"]) >= np.float32(0.9)
+    assert ((found.strings("status") == "assigned") == sure).all()
+    with h5py.File(tmp_path / "p.h5ad") as file:
+        assert file["obsm/explanation_gene"].shape == (len(found), 3)
+
+
+def test_a_reader_that_holds_no_cell_out(tmp_path: Path, noisy: Path, reader: Path) -> None:
+    output = tmp_path / "p.h5ad"
+    line = fail("predict", noisy, "-r", reader, "--held-out", "-o", output)
+    assert "reader.h5: holds no cells out" in line and "--fold" in line and not output.exists()
+
+
+def test_held_out_cells_that_are_not_there(tmp_path: Path, noisy: Path, of_fold: Path) -> None:
+    others, output = tmp_path / "others.h5ad", tmp_path / "p.h5ad"
+    others.write_bytes(noisy.read_bytes())
+    with h5py.File(of_fold) as file, h5py.File(others, "a") as cells:
+        held = encoding.read_strings(file["held_out/id"])
+        names = cells["obs/id"].asstr()[()]
+        names[names == held[0]] = "somebody else"
+        cells["obs/id"][...] = names
+    line = fail("predict", others, "-r", of_fold, "--held-out", "-o", output)
+    assert f"has {len(held) - 1} of the {len(held)} cells" in line and "others.h5ad" in line
+    assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--target-precision", 0.9, "--min-confidence", 0.5], "exclude each other"),
+        (["--target-precision", 1], "--target-precision"),
+        (["--target-precision", 0], "--target-precision"),
+        (["--min-familiarity", 1.5], "--min-familiarity"),
+        (["--min-familiarity", -0.1], "--min-familiarity"),
+        (["--min-familiarity", "much"], "--min-familiarity"),
+        (["--held-out", 3], "unexpected extra argument"),
+    ],
+    ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else "",
+)
+def test_wrong_usage(
+    tmp_path: Path, noisy: Path, reader: Path, words: list[object], told: str
+) -> None:
+    result = call("predict", noisy, "-r", reader, *words, "-o", tmp_path / "p.h5ad")
+    assert result.exit_code == 2 and told in result.stderr, result.stderr
+    assert not list(tmp_path.iterdir())
