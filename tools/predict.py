@@ -122,6 +122,7 @@ def main(
             from screader_lib.reader import backing_off, methods
             from screader_lib.reader.device import prepare
             from screader_lib.reader.explaining import write_explanation
+            from screader_lib.reader.familiarity import FEWEST_KEPT
             from screader_lib.reader.file import check_cells, held_out_rows, read_reader
             from screader_lib.reader.ontology import read_ontology
             from screader_lib.reader.prediction import Chosen, write_predictions
@@ -142,6 +143,11 @@ def main(
                 run.reporter.say(
                     f"a confidence of {min_confidence:.3f} assures a precision of "
                     f"{target_precision:g}."
+                )
+            if min_familiarity and len(restored.kept) < FEWEST_KEPT:
+                run.reporter.warn(
+                    f"the reader kept {len(restored.kept)} cells from its training, too few to "
+                    "tell what is familiar: --min-familiarity does nothing."
                 )
             rows = held_out_rows(sequences, restored, known.name) if held_out else None
             chosen = Chosen(rows, min_confidence, min_familiarity)

@@ -153,6 +153,10 @@ class LogisticOnExpression(OnFeatures):
         matrix = np.where(column[:, None] >= 0, self.tensors["weights"][column], 0)
         return LinearParts(matrix.astype(np.float32), self.tensors["biases"])
 
+    def readable(self, cells: CellSequences, rows: np.ndarray) -> np.ndarray:
+        genes, _ = cells.rows(rows)
+        return ((genes >= 0) & (self._columns(cells)[genes] >= 0)).any(1)
+
     def _columns(self, cells: CellSequences) -> np.ndarray:
         """Place among the learnt genes of each gene of the cells, int (genes,); −1: none."""
         place = {gene: number for number, gene in enumerate(self.gene_ids)}

@@ -28,7 +28,7 @@ from screader_lib.exchange.provenance import Provenance
 from screader_lib.reader.familiarity import Kept
 from screader_lib.reader.finding import Finding, measure
 from screader_lib.reader.folds import Fold, groups_of
-from screader_lib.reader.methods import Restored
+from screader_lib.reader.methods import Restored, llm_identity
 from screader_lib.reader.prediction import Chosen, write_predictions
 from screader_lib.reader.settings import Settings
 from screader_lib.reader.task import Task, Trained, labels_of, make_task
@@ -75,6 +75,7 @@ class Plan:
                 "version": __version__,
                 "cells": self.cells.opened.sha256,
                 "settings": self.settings.to_json(),
+                "llm": llm_identity(self.settings, self.device),
                 "fold": fold.to_json(),
                 "device": self.device,
             },

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -99,6 +99,11 @@ def _text_model(task: Task, embedder: str | None) -> TextModel:
         reporter=task.reporter,
         file=task.cells.opened.name,
     )
+
+
+def llm_identity(settings: Settings, device: str) -> dict[str, Any]:
+    """Which LLM the settings mean, by its weights; empty for methods without one."""
+    return _llm(settings, device).identity.to_json() if settings.method in WITH_LLM else {}
 
 
 def _llm(settings: Settings, device: str) -> FrozenLLM:

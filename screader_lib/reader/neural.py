@@ -177,6 +177,10 @@ class NeuralReader(Trained):
         reached = self.match(cells).reached
         return partial(self.model.call, with_head=reached >= LEAST_REACHED)
 
+    def readable(self, cells: CellSequences, rows: np.ndarray) -> np.ndarray:
+        genes, _ = cells.rows(rows)
+        return ((genes >= 0) & (self.match(cells).known[genes] > 0)).any(1)
+
     def evidence(self, cells: CellSequences, rows: np.ndarray, logits: np.ndarray) -> np.ndarray:
         if not self.model.settings.gene_scores:
             return super().evidence(cells, rows, logits)

@@ -92,11 +92,8 @@ def write_predictions(
     rows = np.arange(len(cells)) if chosen.rows is None else chosen.rows
     calls = _call(file, cells, rows, restored, trained, reporter)
     familiarity = restored.kept.familiarity(calls.confidence, calls.evidence)
-    calls.assigned = (
-        (calls.confidence >= chosen.min_confidence)
-        & (familiarity >= chosen.min_familiarity)
-        & (cells.lengths[rows] > 0)
-    )
+    calls.assigned &= calls.confidence >= chosen.min_confidence
+    calls.assigned &= familiarity >= chosen.min_familiarity
     known = cells.obs if chosen.rows is None else cells.obs.take(rows)
     labels = known.columns.get("label")
     obs = Table(known.index, _call_columns(calls, restored))
@@ -136,6 +133,7 @@ def _call(
             probabilities[places[0] : places[-1] + 1] = probability
             stored[places[0] : places[-1] + 1] = vectors
             calls.fill(places, probability)
+            calls.assigned[places] = trained.readable(cells, rows[places])
             calls.evidence[places] = trained.evidence(cells, rows[places], logits)
             advance(len(places))
     return calls

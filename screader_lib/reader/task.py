@@ -70,6 +70,10 @@ class Trained(ABC):
     def outputs(self, cells: CellSequences, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Logits float32 (rows, labels) and cell vectors float32 (rows, hidden)."""
 
+    def readable(self, cells: CellSequences, rows: np.ndarray) -> np.ndarray:
+        """Whether the reader knows any gene of each cell, bool (rows,)."""
+        return cells.lengths[rows] > 0
+
     def evidence(self, cells: CellSequences, rows: np.ndarray, logits: np.ndarray) -> np.ndarray:
         """How much speaks for any label, float32 (rows,); ``logits`` are the outputs' own."""
         return log_sum_exp(logits)
