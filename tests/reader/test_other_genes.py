@@ -230,8 +230,35 @@ def test_the_same_cells_are_called_the_same(
     assert found == pytest.approx(wanted, abs=2e-3)
     assert (found.argmax(1) == wanted.argmax(1)).all()
     assert evidence[1] == pytest.approx(evidence[0], rel=5e-3, abs=5e-3)
-    if case == "another order":
+    if case in ("another order", "genes that nobody knows"):
         assert found == pytest.approx(wanted, abs=1e-5)
+
+
+def test_genes_are_read_as_far_as_they_are_known(
+    tmp_path: Path, cells: Path, readers: Path
+) -> None:
+    """Of two new genes before each cell's own, one is like a learnt gene, the other like none."""
+    others = rewritten(cells, tmp_path / "c.h5ad", CASES["genes that nobody knows"])
+    with h5py.File(others, "a") as file:
+        embedding = file["varm/embedding"]
+        embedding[GENES] = embedding[7] + 0.15 * embedding[GENES]
+    with (
+        open_exchange(cells, "cells") as before,
+        open_exchange(others, "cells") as opened,
+        open_exchange(readers / "screader.h5", "reader") as reader,
+    ):
+        trained = methods.restore(read_reader(reader), "cpu")
+        assert isinstance(trained, NeuralReader)
+        rows = np.arange(10)
+        own, sequences = trained.read(CellSequences(before), rows), CellSequences(opened)
+        found = trained.read(sequences, rows)
+        known = float(trained.match(sequences).known[GENES])
+    assert 0.1 < known < 0.95
+    width = own.genes.shape[1]
+    assert (found.genes[:, 0] == GENES).all() and (found.genes[:, 1 : width + 1] == own.genes).all()
+    assert not (found.genes == GENES + 1).any() and (found.genes[:, width + 1 :] == -1).all()
+    assert found.weights[:, 0].numpy() == pytest.approx(np.full(10, 3 * known))
+    assert (found.weights[:, 1 : width + 1] == own.weights).all()
 
 
 @pytest.mark.parametrize(("count", "head"), [(GENES - 4, True), (GENES - 5, False)])
