@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -172,6 +175,37 @@ def test_a_run_that_was_killed_goes_on(
     with killed_at(-1) as trained:
         succeed(*command)
     assert trained == [0]
+    assert sorted(tmp_path.iterdir()) == [calls, reader]
+    assert calls.read_bytes() == (whole / "calls.h5ad").read_bytes()
+    assert reader.read_bytes() == (whole / "reader.h5").read_bytes()
+
+
+KILL = """
+import os, sys
+from screader_lib.reader import methods
+from screader_tools.train_reader import main
+usual = methods.train
+def train(task, *words):
+    if task.fold and task.fold.number == 3:
+        os.kill(os.getpid(), 9)
+    return usual(task, *words)
+methods.train = train
+main(sys.argv[1:])
+"""
+
+
+def test_kill_9_leaves_nothing_once_the_run_is_repeated(
+    tmp_path: Path, cells: Path, whole: Path, words: list[object]
+) -> None:
+    reader, calls = tmp_path / "reader.h5", tmp_path / "calls.h5ad"
+    command = [cells, *words, "--out-of-fold", calls, "-o", reader]
+    done = subprocess.run([sys.executable, "-c", KILL, *map(str, command)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    left = {file.name for file in tmp_path.rglob("*.h5ad")}
+    assert {name[:6] for name in left} == {"fold-1", "fold-2"}
+    with killed_at(-1) as trained:
+        succeed("train-reader", *command)
+    assert trained == [3, 0]
     assert sorted(tmp_path.iterdir()) == [calls, reader]
     assert calls.read_bytes() == (whole / "calls.h5ad").read_bytes()
     assert reader.read_bytes() == (whole / "reader.h5").read_bytes()
