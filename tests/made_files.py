@@ -75,5 +75,7 @@ def write(kind: str, path: Path, made: provenance.Provenance = PROVENANCE) -> Pa
         for element in schema.elements:
             room, _, name = element.path.rpartition("/")
             if room not in ("obs", "var"):
+                if schema.is_anndata and room and room not in file:
+                    encoding.write_group(file, room)
                 _write(file.require_group(room or "/"), name, element)
     return path

@@ -58,10 +58,11 @@ def test_one_command_is_the_same_as_fold_by_fold(
         assert (one[0].index == encoding.read_strings(file["obs/id"])).all()
 
 
-@pytest.mark.parametrize("method", ["pooled", "logistic", "majority"])
-def test_other_methods_too(tmp_path: Path, cells: Path, method: str) -> None:
-    quick = ["--warm-start-epochs", 2] if method == "pooled" else []
-    words = ["--method", method, *quick, "--folds", 2]
+@pytest.mark.parametrize("method", ["screader", "pooled", "logistic", "majority"])
+def test_other_methods_too(tmp_path: Path, cells: Path, llama: Path, method: str) -> None:
+    quick = ["--warm-start-epochs", 2] if method in ("screader", "pooled") else []
+    llm = ["--llm", llama, "--precision", "float32"] if method == "screader" else []
+    words = ["--method", method, *quick, *llm, "--folds", 2]
     calls = tmp_path / "calls.h5ad"
     succeed("train-reader", cells, *words, "--out-of-fold", calls, "-o", tmp_path / "r.h5")
     other = read(gathered(tmp_path, scatter(cells, tmp_path, 2, *words)))
