@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -34,6 +35,7 @@ class Run:
         self.context = context
         self.reporter = reporter
         self._hashes: dict[Path, Future[str]] = {}
+        self._check_numbers()
         self._check_files()
 
     @property
@@ -46,6 +48,12 @@ class Run:
             and option.name not in WITHOUT_EFFECT
             and not isinstance(option.type, FilePath)
         }
+
+    def _check_numbers(self) -> None:
+        for option in self.context.command.params:
+            value = self.context.params.get(option.name or "")
+            if isinstance(value, float) and not isfinite(value):
+                raise click.BadParameter("wanted a finite number.", self.context, option)
 
     def _files(self, kind: type[FilePath], *, outputs: bool) -> Iterator[tuple[str, str]]:
         for option in self.context.command.params:

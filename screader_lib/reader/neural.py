@@ -95,7 +95,7 @@ class NeuralReader(Trained):
 
     def check_genes(self, cells: CellSequences, reporter: Reporter) -> None:
         match = self.match(cells)
-        if match.itself:
+        if match.itself and match.reached >= LEAST_REACHED:
             return
         genes = len(match.known)
         unknown = genes - match.by_name - match.by_text

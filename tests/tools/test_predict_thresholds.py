@@ -157,6 +157,8 @@ def test_held_out_cells_that_are_not_there(tmp_path: Path, noisy: Path, of_fold:
     ("words", "told"),
     [
         (["--target-precision", 0.9, "--min-confidence", 0.5], "exclude each other"),
+        (["--min-confidence", "nan"], "'--min-confidence': wanted a finite number"),
+        (["--min-familiarity", "nan"], "'--min-familiarity': wanted a finite number"),
         (["--target-precision", 1], "--target-precision"),
         (["--target-precision", 0], "--target-precision"),
         (["--min-familiarity", 1.5], "--min-familiarity"),
