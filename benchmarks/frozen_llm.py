@@ -32,7 +32,7 @@ from screader_lib.reader.settings import INSTRUCTION
 from screader_lib.reader.task import labels_of
 
 GENES_PER_CELL = 64
-SHOWN_LAYERS = (1, 2, 4, 8, 15, 30)
+SHOWN_LAYERS = (2, 8, 30)
 ALONE, JOINED = 0.1, 0.2  # scale of the standardised outputs against the genes' weights
 RIDGE = 100.0
 
