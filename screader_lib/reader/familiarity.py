@@ -18,6 +18,8 @@ from screader_lib.reader.calibration import softmax
 from screader_lib.reader.task import Task, Trained
 
 FEWEST_KEPT = 20
+SMALLEST = 1e-6
+LONGEST_TAIL = 10.0
 ROUNDING = 1e-9  # of a precision as the user types it
 
 
@@ -38,17 +40,18 @@ class Kept:
     def familiarity(self, confidence: np.ndarray, evidence: np.ndarray) -> np.ndarray:
         """Share of kept cells that look no more familiar than each cell, float32 in (0, 1].
 
-        1 everywhere where fewer than ``FEWEST_KEPT`` cells were kept.
+        Below the least familiar kept cell an exponential tail tells cells apart. 1 everywhere
+        where fewer than ``FEWEST_KEPT`` cells were kept.
         """
         if len(self) < FEWEST_KEPT:
             return np.ones(len(confidence), np.float32)
         known = self._strange(self.confidence, self.evidence)
-        return _share_below(-known, -self._strange(confidence, evidence)).astype(np.float32)
+        found = _log_share_below(-known, -self._strange(confidence, evidence))
+        return np.exp(found).astype(np.float32)
 
     def _strange(self, confidence: np.ndarray, evidence: np.ndarray) -> np.ndarray:
-        hesitant = _share_below(self.confidence, confidence)
-        lacking = _share_below(self.evidence, evidence)
-        return -np.log(hesitant) - np.log(lacking)
+        hesitant = _log_share_below(_log_odds(self.confidence), _log_odds(confidence))
+        return -hesitant - _log_share_below(self.evidence, evidence)
 
     def threshold(self, precision: float) -> float:
         """The least confidence above which at least ``precision`` of calls are right.
@@ -71,10 +74,22 @@ class Kept:
         return float(self.confidence[order][good[-1]])
 
 
-def _share_below(known: np.ndarray, found: np.ndarray) -> np.ndarray:
-    """Share of ``known`` at most as large as each of ``found``, itself counted: never 0."""
-    place = np.searchsorted(np.sort(known), found, side="right")
-    return (place + 1) / (len(known) + 1)
+def _log_odds(probability: np.ndarray) -> np.ndarray:
+    kept = np.clip(probability.astype(np.float64), SMALLEST, 1 - SMALLEST)
+    return np.log(kept / (1 - kept))
+
+
+def _log_share_below(known: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """Logarithm of the share of ``known`` at most as large as each of ``found``, itself counted.
+
+    Below the least of ``known`` it falls on as an exponential tail does, whose scale is that of
+    the lowest quarter; by ``LONGEST_TAIL`` at most.
+    """
+    ordered, count = np.sort(known.astype(np.float64)), len(known)
+    place = np.searchsorted(ordered, found, side="right")
+    scale = (ordered[count // 4] - ordered[0]) / np.log(max(count / 4, 2.0))
+    beyond = np.maximum(ordered[0] - found.astype(np.float64), 0) / max(scale, SMALLEST)
+    return np.log((place + 1) / (count + 1)) - np.minimum(beyond, LONGEST_TAIL)
 
 
 def measure_kept(trained: Trained, task: Task, temperature: float) -> Kept:
