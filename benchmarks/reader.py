@@ -15,7 +15,6 @@ import argparse
 import json
 import tempfile
 import time
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +43,7 @@ def run_once(cells: CellSequences, method: str, split: str, seed: int) -> dict[s
     settings = settings_for(method, "default", {"seed": seed, "llm_layers": LLM_LAYERS})
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        plan = cross_validation.Plan(
-            cells, settings, count, group_by, Path(folder), partial(methods.train)
-        )
+        plan = cross_validation.Plan(cells, settings, count, group_by, Path(folder), methods.train)
         files = plan.run()
         target = Path(folder) / "all.h5ad"
         made = provenance.make("benchmark", {}, {}, [])

@@ -183,6 +183,8 @@ def test_half_precision_sparse(tmp_path: Path) -> None:
     embeddings = write_embeddings(tmp_path / "e.h5ad")
     words = ["-e", embeddings, "-o", tmp_path / "c.h5ad"]
     succeed("build-cells", h5ad(tmp_path, change), *words)
+    with h5py.File(tmp_path / "c.h5ad") as file:
+        assert file["obs/total_counts"][()].tolist() == VALUES.sum(1).tolist()
 
 
 def test_antibodies_are_left_out(tmp_path: Path) -> None:

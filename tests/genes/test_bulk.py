@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from loopback import Reply, Request, serving
 from real_data import real
+from told import Told
 
 from screader_lib.errors import ScReaderError
 from screader_lib.genes.describe import describe, summary_lines
@@ -17,7 +18,6 @@ from screader_lib.genes.organisms import organism_of
 from screader_lib.genes.sources.bulk import BulkFiles
 from screader_lib.genes.sources.choice import Places, make_sources
 from screader_lib.genes.tables import unmatched_tsv
-from screader_lib.reporting import Reporter
 
 HEADER = (
     "#tax_id\tGeneID\tSymbol\tLocusTag\tSynonyms\tdbXrefs\tchromosome\tmap_location\tdescription\t"
@@ -36,16 +36,6 @@ HISTORY = (
     "#tax_id\tGeneID\tDiscontinued_GeneID\tDiscontinued_Symbol\tDiscontinue_Date\n"
     "9606\t3630\t99\tOLDINS\t20050101\n9606\t-\t98\tNOWHERE\t20050101\n"
 )
-
-
-class Told(Reporter):
-    """Keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, message: str) -> None:
-        self.lines.append(message)
 
 
 @pytest.fixture

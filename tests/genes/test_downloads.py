@@ -7,24 +7,14 @@ from pathlib import Path
 
 import pytest
 from loopback import Reply, serving
+from told import Told
 
 from screader_lib.errors import ScReaderError
 from screader_lib.genes.services import waiting
 from screader_lib.genes.services.downloads import ATTEMPTS, fetched
-from screader_lib.reporting import Reporter
 
 CONTENT = gzip.compress(b"#tax_id\n")
 FILE = "gene_summary.gz"
-
-
-class Told(Reporter):
-    """Keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, message: str) -> None:
-        self.lines.append(message)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from fake_openai import embeddings_server, sent_texts, vector_of
 from loopback import Loopback, Reply, Request, json_reply, serving
+from told import Told
 
 from screader_lib.errors import ScReaderError
 from screader_lib.genes.providers.cost import estimate
@@ -20,17 +21,7 @@ from screader_lib.genes.providers.packing import LONGEST, packed, shortened
 from screader_lib.genes.providers.remembering import Remembering
 from screader_lib.genes.services import waiting
 from screader_lib.genes.services.cache import Cache
-from screader_lib.reporting import SILENT, Reporter
-
-
-class Told(Reporter):
-    """Keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, message: str) -> None:
-        self.lines.append(message)
+from screader_lib.reporting import SILENT
 
 
 def provider(server: Loopback, concurrent: int = 1, **settings: Any) -> OpenAIEmbeddings:

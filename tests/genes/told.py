@@ -1,0 +1,15 @@
+"""A reporter whose messages a test reads."""
+
+from __future__ import annotations
+
+from screader_lib.reporting import Reporter
+
+
+class Told(Reporter):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, message: str) -> None:
+        self.lines.append(message)
