@@ -35,7 +35,7 @@ class AnnotatedMatrix(Expression):
         self.has_raw = hasattr(raw, "keys") and "X" in raw
         self.matrix, frame = _matrix_of(root, name, layer)
         self.obs = table_of(root["obs"], name)
-        self.genes = table_of(frame, name)
+        self.genes = table_of(frame, name).whole()
         shape = self._shape()
         if shape != (len(self.obs), len(self.genes)):
             raise ScReaderError(

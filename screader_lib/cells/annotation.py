@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import difflib
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from screader_lib.cells.cell_names import unique_names
 from screader_lib.errors import ScReaderError
-from screader_lib.exchange.table import Categorical, Column, Table, strings
+from screader_lib.exchange.long_table import (
+    ChangedColumn,
+    ConstantColumn,
+    LongColumn,
+    LongTable,
+    StackedColumn,
+    texts_of,
+)
+from screader_lib.exchange.table import Categorical, Column, strings
 
 ONTOLOGY_COLUMNS = ("cell_type_ontology_term_id", "cell_ontology_id")
 DONOR_COLUMNS = ("donor_id", "donor")
@@ -27,7 +35,7 @@ class Columns:
     ontology: str | None = None
     donor: str | None = None
 
-    def found_in(self, obs: Table, name: str) -> Columns:
+    def found_in(self, obs: LongTable, name: str) -> Columns:
         """With the usual names filled in for ontology id and donor, where obs has them.
 
         ScReaderError, naming near misses, where a named column is not there.
@@ -43,19 +51,20 @@ class Columns:
         return Columns(self.label, ontology, donor)
 
 
-def _ontology_of(label: str, obs: Table) -> str | None:
+def _ontology_of(label: str, obs: LongTable) -> str | None:
     """A usual column of ids, if each label has one id: else they are ids of something else."""
     for key in ONTOLOGY_COLUMNS:
         if key in obs.columns:
-            names, ids = known_labels(obs.strings(label)), known_labels(obs.strings(key))
-            both = (names.codes >= 0) & (ids.codes >= 0)
-            pairs = np.unique(np.stack([names.codes[both], ids.codes[both]], 1), axis=0)
-            if len(np.unique(pairs[:, 0])) == len(pairs):
+            id_of: dict[str, str] = {}
+            both = zip(obs.column(label).texts(), obs.column(key).texts(), strict=True)
+            pairs = {pair for labels, ids in both for pair in set(zip(labels, ids, strict=True))}
+            known = [pair for pair in sorted(pairs) if all(map(is_known, pair))]
+            if all(id_of.setdefault(name, number) == number for name, number in known):
                 return key
     return None
 
 
-def _no_column(column: str, obs: Table, name: str) -> ScReaderError:
+def _no_column(column: str, obs: LongTable, name: str) -> ScReaderError:
     near = difflib.get_close_matches(column, obs.columns, 3, 0.5)
     known = near or list(obs.columns)[:12]
     hint = "Did you mean" if near else "It has"
@@ -66,19 +75,19 @@ def _no_column(column: str, obs: Table, name: str) -> ScReaderError:
     )
 
 
-def annotated(obs: Table, columns: Columns) -> Table:
+def annotated(obs: LongTable, columns: Columns) -> LongTable:
     """obs with ``label``, ``label_ontology_id`` and ``donor`` first and all its columns after.
 
     Labels such as "unknown" or NaN become missing. Where a column of the input has a reserved
     name and another meaning, it is kept as ``NAME_input``.
     """
-    result = Table(unique_names(obs.index))
+    result = LongTable(obs.index)
     if columns.label is not None:
-        result.columns["label"] = known_labels(obs.strings(columns.label))
+        result.columns["label"] = by_category(obs.column(columns.label), is_known)
     if columns.ontology is not None:
-        result.columns["label_ontology_id"] = known_labels(obs.strings(columns.ontology))
+        result.columns["label_ontology_id"] = by_category(obs.column(columns.ontology), is_known)
     if columns.donor is not None:
-        result.columns["donor"] = Categorical.of(obs.strings(columns.donor))
+        result.columns["donor"] = by_category(obs.column(columns.donor))
     taken = {columns.label: "label", columns.ontology: "label_ontology_id", columns.donor: "donor"}
     for key, column in obs.columns.items():
         if taken.get(key) != key:
@@ -87,74 +96,83 @@ def annotated(obs: Table, columns: Columns) -> Table:
     return result
 
 
-def joined(tables: Sequence[tuple[str, Table]]) -> Table:
+def joined(tables: Sequence[tuple[str, LongTable]]) -> LongTable:
     """The tables of several inputs, by name, one after the other.
 
-    A column that an input lacks is empty there (NaN where it holds numbers). ``batch`` names the
-    input of each cell, unless the inputs have such a column: then ``input`` does.
+    A column that an input lacks is missing there. ``batch`` names the input of each cell, unless
+    the inputs have such a column: then ``input`` does.
     """
     if len(tables) == 1:
         return tables[0][1]
     columns = {name: None for _, table in tables for name in table.columns}
-    sizes = [len(table) for _, table in tables]
-    result = Table(np.concatenate([table.index for _, table in tables]))
+    indices = [table.index for _, table in tables]
+    result = LongTable(StackedColumn(indices))
     for name in columns:
         parts = [table.columns.get(name) for _, table in tables]
-        result.columns[name] = _stacked(parts, sizes)
+        result.columns[name] = _stacked(parts, indices)
     inputs = unique_names(strings(Path(name).name.partition(".")[0] for name, _ in tables))
-    codes = np.repeat(np.arange(len(tables), dtype=np.int32), sizes)
-    result.columns["input" if "batch" in columns else "batch"] = Categorical(codes, tuple(inputs))
+    batches = [ConstantColumn(name, object, index)
+               for name, index in zip(inputs, indices, strict=True)]  # fmt: skip
+    batch = by_category(StackedColumn(batches))
+    result.columns["input" if "batch" in columns else "batch"] = batch
     return result
 
 
-def _stacked(parts: Sequence[Column | None], sizes: Sequence[int]) -> Column:
-    """One column of several; None where an input has none."""
+def _stacked(parts: Sequence[LongColumn | None], indices: Sequence[LongColumn]) -> LongColumn:
+    """One column of several; None where an input has none, whose cells are in ``indices``."""
     present = [part for part in parts if part is not None]
-    numbers = [
-        part for part in present if isinstance(part, np.ndarray) and part.dtype.kind in "iuf"
-    ]
-    if len(numbers) == len(present):
-        filled = [np.full(size, np.nan) if part is None else np.asarray(part)
-                  for part, size in zip(parts, sizes, strict=True)]  # fmt: skip
-        return np.concatenate(filled)
-    if all(isinstance(part, np.ndarray) and part.dtype.kind == "b" for part in parts):
-        return np.concatenate([np.asarray(part) for part in parts])
-    texts = [
-        strings([""] * size) if part is None
-        else part.strings() if isinstance(part, Categorical)
-        else part.astype(str).astype(object)
-        for part, size in zip(parts, sizes, strict=True)
-    ]  # fmt: skip
-    whole = np.concatenate(texts)
-    return Categorical.of(whole) if any(isinstance(part, Categorical) for part in parts) else whole
+
+    def filled(value: object, dtype: type, whole: Callable[[LongColumn], LongColumn]) -> LongColumn:
+        return StackedColumn(
+            [ConstantColumn(value, dtype, index) if part is None else whole(part)
+             for part, index in zip(parts, indices, strict=True)]
+        )  # fmt: skip
+
+    kinds = {part.dtype.kind for part in present if not part.is_text}
+    if any(part.is_text for part in present) or ("b" in kinds and len(present) < len(parts)):
+        texts = filled("", object, lambda part: ChangedColumn(part, texts_of, object))
+        repeated = all(part.categories is not None for part in present)
+        return by_category(texts, bool) if repeated else texts
+    common = np.result_type(*(part.dtype for part in present))
+    if len(present) < len(parts):
+        common = np.result_type(common, np.float64)
+
+    def numbers(part: LongColumn) -> LongColumn:
+        return ChangedColumn(part, lambda piece: np.asarray(piece).astype(common), common.type)
+
+    return filled(np.nan, common.type, numbers)
 
 
-def known_labels(labels: np.ndarray) -> Categorical:
-    """Labels as a categorical, sorted; those that say "unknown" are missing."""
-    names = sorted({label for label in labels if label.strip().lower() not in UNKNOWN_LABELS})
+def is_known(label: str) -> bool:
+    """Whether a label says something."""
+    return label.strip().lower() not in UNKNOWN_LABELS
+
+
+def by_category(column: LongColumn, known: Callable[[str], bool] = lambda _: True) -> LongColumn:
+    """The column's texts as a categorical, sorted; those that are not ``known`` are missing."""
+    found: set[str] = set()
+    for piece in column.pieces():
+        found.update(_distinct(piece))
+    names = tuple(sorted(filter(known, found)))
     place = {name: number for number, name in enumerate(names)}
-    codes = np.fromiter((place.get(label, -1) for label in labels), np.int32, len(labels))
-    return Categorical(codes, tuple(names))
+
+    def coded(piece: Column) -> Categorical:
+        if isinstance(piece, Categorical):
+            new = [place.get(name, -1) for name in (*piece.categories, "")]
+            return Categorical(np.array(new, np.int32)[piece.codes], names)
+        texts = texts_of(piece)
+        codes = np.fromiter((place.get(text, -1) for text in texts), np.int32, len(texts))
+        return Categorical(codes, names)
+
+    return ChangedColumn(column, coded, np.int32, names)
 
 
-def unique_names(names: np.ndarray) -> np.ndarray:
-    """Cell names with -1, -2, … added to those that came before."""
-    hashes = np.sort(np.fromiter(map(hash, names), np.int64, len(names)))  # less than the names
-    if (hashes[1:] != hashes[:-1]).all():
-        return names
-    counts = Counter(names.tolist())
-    seen: Counter[str] = Counter()
-    used = set(counts)
-    result = []
-    for name in names:
-        new = name
-        while seen[name] and new in used:
-            new = f"{name}-{seen[name]}"
-            seen[name] += 1
-        seen[name] = max(1, seen[name])
-        used.add(new)
-        result.append(new)
-    return strings(result)
+def _distinct(piece: Column) -> set[str]:
+    """The texts that occur in a piece."""
+    if isinstance(piece, Categorical):
+        names = (*piece.categories, "")
+        return {names[code] for code in np.unique(piece.codes)}
+    return set(texts_of(piece))
 
 
 def read_list(path: Path, name: str) -> list[str]:

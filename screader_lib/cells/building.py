@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar
 
 import h5py
 import numpy as np
 
 from screader_lib.cells.annotation import Columns, annotated, joined
+from screader_lib.cells.cell_names import Renamed, hashes_of, new_names
 from screader_lib.cells.expression import Span
 from screader_lib.cells.matching import ABSENT
 from screader_lib.cells.parallel import in_order, usual_threads
@@ -20,7 +22,8 @@ from screader_lib.cells.statistics import GeneStatistics, GeneSums, sampled_cell
 from screader_lib.cells.vocabulary import Embeddings, Vocabulary
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import chunks, encoding
-from screader_lib.exchange.table import Categorical, Table
+from screader_lib.exchange.long_table import ConstantColumn, LongTable
+from screader_lib.exchange.table import Table
 from screader_lib.reporting import SILENT, Reporter
 
 CHUNK = (64, 512)  # cells × genes: a random cell is in few and small chunks
@@ -39,6 +42,35 @@ class Sequences(NamedTuple):
     totals: np.ndarray
     lengths: np.ndarray
     held: float
+
+
+@dataclass
+class Lengths:
+    """How many genes the sequences have."""
+
+    cells: int = 0
+    genes: int = 0
+    fewest: int | None = None
+    most: int = 0
+    empty: int = 0
+
+    def add(self, some: np.ndarray) -> None:
+        """Take in the lengths of some cells, (cells,)."""
+        self.cells += len(some)
+        self.genes += int(some.sum())
+        self.empty += int((some == 0).sum())
+        fewest = int(some.min())
+        self.fewest = fewest if self.fewest is None else min(self.fewest, fewest)
+        self.most = max(self.most, int(some.max()))
+
+    def tell(self, reporter: Reporter) -> None:
+        """Say it."""
+        reporter.say(
+            f"{self.cells:,} cells with {self.genes / self.cells:.0f} genes on average "
+            f"({self.fewest} to {self.most})."
+        )
+        if self.empty:
+            reporter.warn(f"{self.empty:,} cells have no known gene and stay unassigned.")
 
 
 class CellBuilder:
@@ -66,6 +98,9 @@ class CellBuilder:
                 remedy="Name the counts with --layer, or use weight normalised.",
             )
         self.obs = joined([(part.expression.name, part.obs) for part in parts])
+        hashes = hashes_of(self.obs.index)
+        self.sample = sampled_cells(hashes)
+        self._rename(new_names(self.obs.index, hashes))
 
     @property
     def name(self) -> str:
@@ -87,8 +122,7 @@ class CellBuilder:
         rows = self.rows
         statistics = GeneStatistics(len(rows))
         shares = Shares([part.expression.name for part in self.parts])
-        sample = sampled_cells(self.obs.index)
-        for number, (sums, totals) in self._blocks("Reading genes", sample, rows, _sums):
+        for number, (sums, totals) in self._blocks("Reading genes", self.sample, rows, _sums):
             statistics.add(sums)
             shares.add(number, float(sums.block.data.sum(dtype=np.float64)), totals)
         self.reporter.say(f"these genes hold {shares} of the expression.")
@@ -151,34 +185,27 @@ class CellBuilder:
             raise ScReaderError("none of its genes is wanted.", file=self.name)
         obs = annotated(self.obs, columns.found_in(self.obs, self.name))
         self._tell_of(obs)
-        totals, lengths = np.zeros(len(obs), np.float32), np.zeros(len(obs), np.int32)
-        obs.columns |= {"total_counts": totals, "genes_in_sequence": lengths}
+        obs.columns |= {
+            "total_counts": ConstantColumn(0, np.float32, obs.index),
+            "genes_in_sequence": ConstantColumn(0, np.int32, obs.index),
+        }
         encoding.begin_anndata(file, obs, self._var(vocabulary))
         self._write_embedding(file, rows)
-        width = min(self.construction.genes_per_cell, len(rows))
-        self._write_sequences(file, vocabulary, width, totals, lengths)
-        file["obs/total_counts"][...] = totals
-        file["obs/genes_in_sequence"][...] = lengths
-        self._report(lengths)
+        self._write_sequences(file, vocabulary)
 
-    def _tell_of(self, obs: Table) -> None:
-        """What was mended in the cells' names, and what their labels lack."""
-        renamed = int((obs.index != self.obs.index).sum())
-        if renamed:
-            self.reporter.say(f"{renamed:,} cell names come again and get -1, -2, …")
-        label = obs.columns.get("label")
-        if isinstance(label, Categorical) and (label.codes < 0).all():
+    def _rename(self, new: dict[int, str]) -> None:
+        """Give cells that have another's name one of their own."""
+        if new:
+            self.reporter.say(f"{len(new):,} cell names come again and get -1, -2, …")
+            self.obs = replace(self.obs, index=Renamed(self.obs.index, new))
+
+    def _tell_of(self, obs: LongTable) -> None:
+        """What the labels lack."""
+        if "label" in obs.columns and not obs.columns["label"].categories:
             self.reporter.warn("no cell has a label.")
 
-    def _write_sequences(
-        self,
-        file: h5py.File,
-        vocabulary: Vocabulary,
-        width: int,
-        totals: np.ndarray,
-        lengths: np.ndarray,
-    ) -> None:
-        """Both matrices, and into the given arrays what is counted on the way."""
+    def _write_sequences(self, file: h5py.File, vocabulary: Vocabulary) -> None:
+        """Both matrices, and what is counted on the way."""
 
         def work(block: Block) -> Sequences:
             index, weight = sequences(
@@ -188,11 +215,13 @@ class CellBuilder:
             held = float(block.values.data.sum(dtype=np.float64))
             return Sequences(index.astype(index_type), weight, block.totals, most, held)
 
-        shape = (len(lengths), width)
+        cells = len(self.obs)
+        width = min(self.construction.genes_per_cell, len(vocabulary.rows))
+        shape, lengths = (cells, width), Lengths()
         index_type = np.int16 if len(vocabulary.rows) <= SIXTEEN_BIT_GENES else np.int32
         weight_type = np.float16 if self.construction.weight == "none" else np.float32
         shares = Shares([part.expression.name for part in self.parts])
-        everyone, start = np.ones(len(lengths), bool), 0
+        everyone, start = np.ones(cells, bool), 0
         with ThreadPoolExecutor(self.threads) as pool:
 
             def writer(name: str, dtype: type, fill: int) -> chunks.RowWriter:
@@ -210,7 +239,9 @@ class CellBuilder:
             )
             for number, block in blocks:
                 stop = start + len(block.totals)
-                totals[start:stop], lengths[start:stop] = block.totals, block.lengths
+                file["obs/total_counts"][start:stop] = block.totals
+                file["obs/genes_in_sequence"][start:stop] = block.lengths
+                lengths.add(block.lengths)
                 shares.add(number, block.held, block.totals)
                 index.add(block.genes)
                 weight.add(block.weights)
@@ -218,6 +249,7 @@ class CellBuilder:
             index.finish()
             weight.finish()
         self.reporter.say(f"{vocabulary.told} {shares}.")
+        lengths.tell(self.reporter)
 
     def _var(self, vocabulary: Vocabulary) -> Table:
         genes = self.embeddings.genes.take(vocabulary.rows)
@@ -236,15 +268,6 @@ class CellBuilder:
         encoding.write_array(file["varm"], "embedding", vectors)
         encoding.write_json(file["uns"], "embedding", self.embeddings.identity)
         encoding.write_json(file["uns"], "construction", self.construction.to_json())
-
-    def _report(self, lengths: np.ndarray) -> None:
-        empty = int((lengths == 0).sum())
-        self.reporter.say(
-            f"{len(lengths):,} cells with {lengths.mean():.0f} genes on average "
-            f"({lengths.min()} to {lengths.max()})."
-        )
-        if empty:
-            self.reporter.warn(f"{empty:,} cells have no known gene and stay unassigned.")
 
 
 def _sums(block: Block) -> tuple[GeneSums, np.ndarray]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.chunks import Stretch
+from screader_lib.exchange.long_table import LongTable
 from screader_lib.exchange.table import Table
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Expression(ABC):
     """
 
     name: str
-    obs: Table
+    obs: LongTable
     genes: Table
     facts: Mapping[str, str] = MappingProxyType({})
 
@@ -43,16 +44,20 @@ class Expression(ABC):
         """The block of one span, its values as they are; several threads may ask at a time."""
 
 
-def row_spans(row_ends: np.ndarray) -> list[Span]:
-    """Spans with about ``VALUES_PER_BLOCK`` values; ``row_ends`` is an indptr."""
+def row_spans(row_ends: np.ndarray | Stretch) -> list[Span]:
+    """Spans with about ``VALUES_PER_BLOCK`` values; ``row_ends`` is an indptr, or reads one."""
+    long = Stretch(row_ends) if isinstance(row_ends, np.ndarray) else row_ends
     found = []
-    start, last = 0, len(row_ends) - 1
+    start, last = 0, len(long) - 1
+    first, some = 0, long.read(0, 0)  # a piece of the indptr from ``first``
     while start < last:
-        limit = row_ends[start] + VALUES_PER_BLOCK
-        stop = int(np.searchsorted(row_ends, limit, side="right")) - 1
-        stop = min(last, max(start + 1, stop), start + CELLS_PER_BLOCK)
-        found.append((start, stop))
-        start = stop
+        most = min(last, start + CELLS_PER_BLOCK)
+        if most - first >= len(some):
+            first, some = start, long.read(start, min(last, start + 4 * CELLS_PER_BLOCK) + 1)
+        limit = int(some[start - first]) + VALUES_PER_BLOCK
+        stop = first + int(np.searchsorted(some, limit, side="right")) - 1
+        found.append((start, min(most, max(start + 1, stop))))
+        start = found[-1][1]
     return found
 
 
@@ -72,24 +77,25 @@ class CompressedRows:
         self.group = group
         self.genes = genes
         self.name = name
-        self.row_ends = group["indptr"][()].astype(np.int64)
+        self.row_ends = Stretch(group["indptr"])
+        self._spans = row_spans(self.row_ends)
         self.data = Stretch(group["data"])
         self.indices = Stretch(group["indices"])
 
     def spans(self) -> list[Span]:
         """Bounds of the blocks."""
-        return row_spans(self.row_ends)
+        return self._spans
 
     def read(self, start: int, stop: int) -> csr_matrix:
         """A block; ScReaderError where an index is not below ``genes``."""
         from scipy.sparse import csr_matrix
 
-        first, last = int(self.row_ends[start]), int(self.row_ends[stop])
+        ends = self.row_ends.read(start, stop + 1).astype(np.int64)
+        first, last = int(ends[0]), int(ends[-1])
         indices = self.indices.read(first, last)
         check_indices(indices, self.genes, self.group, self.name)
         values = usual_numbers(self.data.read(first, last))
-        ends = self.row_ends[start : stop + 1] - first
-        return csr_matrix((values, indices, ends), shape=(stop - start, self.genes))
+        return csr_matrix((values, indices, ends - first), shape=(stop - start, self.genes))
 
 
 def usual_numbers(values: np.ndarray) -> np.ndarray:
@@ -113,18 +119,27 @@ def check_compressed(group: Any, rows: int, columns: int, name: str) -> None:
     if not all(getattr(part, "ndim", 0) == 1 for part in parts):
         raise ScReaderError(f"{group.name} is not a sparse matrix.", file=name)
     ends, indices, values = parts
-    row_ends = ends[()]
     sound = (
         ends.dtype.kind in "iu"
         and indices.dtype.kind in "iu"
         and values.dtype.kind in "biuf"
-        and len(row_ends) == rows + 1
-        and row_ends[0] == 0
-        and row_ends[-1] == values.shape[0] == indices.shape[0]
-        and (row_ends[1:] >= row_ends[:-1]).all()
+        and ends.shape[0] == rows + 1
+        and values.shape[0] == indices.shape[0]
+        and _rise(ends, int(values.shape[0]))
     )
     if not sound:
         raise ScReaderError(
             f"{group.name} is damaged: indptr, indices and data do not fit {rows:,} × {columns:,}.",
             file=name,
         )
+
+
+def _rise(ends: Any, last: int) -> bool:
+    """Whether an indptr begins with 0, never falls and ends with ``last``."""
+    before = 0
+    for start in range(0, ends.shape[0], CELLS_PER_BLOCK):
+        some = ends[start : start + CELLS_PER_BLOCK]
+        if (not start and some[0]) or some[0] < before or (some[1:] < some[:-1]).any():
+            return False
+        before = int(some[-1])
+    return before == last

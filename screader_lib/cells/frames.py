@@ -2,38 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-import h5py
 import numpy as np
 
 from screader_lib.errors import ScReaderError
-from screader_lib.exchange import encoding
+from screader_lib.exchange.long_table import LongTable, even_sizes
+from screader_lib.exchange.stored_columns import is_text, stored_table
 from screader_lib.exchange.table import Categorical, Column, Table, strings
 
 if TYPE_CHECKING:
     import pandas
 
 
-NAMES_AT_ONCE = 65_536
-
-
-def table_of(group: Any, name: str) -> Table:
+def table_of(group: Any, name: str) -> LongTable:
     """obs or var as a table, of any AnnData version, from HDF5 or zarr.
 
     ScReaderError where it is no data frame; ``name`` is what messages call the file.
     """
     if _is_current(group):
-        index_name = str(group.attrs["_index"])
-        columns = {key: encoding.read_column(group[key]) for key in group.attrs["column-order"]}
-        return Table(_names(group[index_name]), columns, index_name)
+        return stored_table(group)
     import anndata
 
     try:
         frame = anndata.io.read_elem(group)
         if isinstance(frame, np.ndarray):
             raise TypeError("a compound table of AnnData before 0.7")
-        return Table(strings(frame.index), {str(key): _column(frame[key]) for key in frame})
+        columns = {str(key): _column(frame[key]) for key in frame}
+        return LongTable.of(Table(strings(frame.index), columns))
     except Exception as error:
         raise ScReaderError(
             f"{group.name} cannot be read as a data frame ({error}).",
@@ -42,52 +39,43 @@ def table_of(group: Any, name: str) -> Table:
         ) from error
 
 
-def _names(dataset: h5py.Dataset) -> np.ndarray:
-    """A string array as objects, read bit by bit: h5py holds all of it twice meanwhile."""
-    names = np.empty(len(dataset), dtype=object)
-    for start in range(0, len(names), NAMES_AT_ONCE):
-        stop = min(len(names), start + NAMES_AT_ONCE)
-        try:
-            names[start:stop] = dataset.asstr()[start:stop]
-        except UnicodeDecodeError:
-            return encoding.read_strings(dataset)  # which says what is wrong
-    return names
-
-
-def _is_current(group: h5py.Group) -> bool:
-    """Whether this is a table as anndata writes it now, so that anndata, slow to load, is spared.
+def _is_current(group: Any) -> bool:
+    """Whether this is a table as anndata writes it now, so that it need not be read as a whole.
 
     All columns are there and of one length, of plain numbers, strings or categories of strings.
     """
-    attributes = group.attrs if isinstance(group, h5py.Group) else {}
+    attributes = getattr(group, "attrs", {}) if hasattr(group, "keys") else {}
     marks = (attributes.get("encoding-type"), attributes.get("encoding-version"))
     if marks != ("dataframe", "0.2.0") or not {"_index", "column-order"} <= set(attributes):
         return False
     names = [str(attributes["_index"]), *map(str, attributes["column-order"])]
-    columns = [_stored(group.get(name)) for name in names]
+    columns = [_plain(group.get(name)) for name in names]
     lengths = {None if column is None else column.shape for column in columns}
     index = columns[0]
-    if index is None or index.ndim != 1 or len(lengths) != 1:
-        return False
-    return h5py.check_string_dtype(index.dtype) is not None
+    return index is not None and index.ndim == 1 and len(lengths) == 1 and is_text(index)
 
 
-def _stored(column: h5py.Group | h5py.Dataset | None) -> h5py.Dataset | None:
-    """The dataset that holds a column, one entry a row; None for one that is not plain."""
-    if isinstance(column, h5py.Dataset):
-        text = h5py.check_string_dtype(column.dtype) is not None
-        return column if text or column.dtype.kind in "biuf" else None
-    if not isinstance(column, h5py.Group) or column.attrs.get("encoding-type") != "categorical":
+def _plain(column: Any) -> Any:
+    """The array that holds a column, one entry a row; None for one that is not plain."""
+    if hasattr(column, "dtype"):
+        return column if is_text(column) or column.dtype.kind in "biuf" else None
+    if column is None or column.attrs.get("encoding-type") != "categorical":
         return None
     codes, categories = column.get("codes"), column.get("categories")
-    if not isinstance(codes, h5py.Dataset) or not isinstance(categories, h5py.Dataset):
+    if not hasattr(codes, "dtype") or not hasattr(categories, "dtype"):
         return None
-    named = h5py.check_string_dtype(categories.dtype) is not None
-    if not named or codes.dtype.kind != "i":
+    if not is_text(categories) or codes.dtype.kind != "i" or codes.ndim != 1:
         return None
-    values = codes[()]
-    low, high = values.min(initial=-1), values.max(initial=-1)
-    return codes if low >= -1 and high < len(categories) else None
+    return codes if all(_within(codes, categories.shape[0])) else None
+
+
+def _within(codes: Any, categories: int) -> Iterator[bool]:
+    """Whether each code of a piece is −1 or has a category."""
+    start = 0
+    for size in even_sizes(codes.shape[0]):
+        some = codes[start : start + size]
+        start += size
+        yield bool(some.min() >= -1 and some.max() < categories)
 
 
 def _column(series: pandas.Series) -> Column:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from screader_lib.cells.annotation import Columns, joined, known_labels
+from screader_lib.cells.annotation import Columns, by_category, is_known, joined
 from screader_lib.cells.expression import Expression
 from screader_lib.cells.query import cells_where
 from screader_lib.errors import ScReaderError
-from screader_lib.exchange.table import Table
+from screader_lib.exchange.long_table import LongColumn, LongTable
+from screader_lib.exchange.table import Categorical
 from screader_lib.reporting import SILENT, Reporter
 
 
@@ -58,41 +58,47 @@ def chosen_cells(
     return np.split(wanted, np.cumsum([len(source.obs) for source in sources])[:-1])
 
 
-def _listed(names: np.ndarray, choice: Choice, file: str) -> np.ndarray:
+def _listed(names: LongColumn, choice: Choice, file: str) -> np.ndarray:
     listed = set(choice.listed or ())
     if not listed:
         raise ScReaderError("names no cell.", file=choice.list_name, remedy="One name per line.")
-    missing = listed - set(names)
+    missing = set(listed)
+    found = []
+    for some in names.texts():
+        missing.difference_update(some)
+        found.append(np.fromiter((name in listed for name in some), bool, len(some)))
     if missing:
         raise ScReaderError(
             f"{len(missing):,} of {len(listed):,} listed cells are not in {file}, "
             f"such as {min(missing)!r}.",
             file=choice.list_name,
         )
-    return np.isin(names.astype(str), np.array(sorted(listed)))
+    return np.concatenate(found)
 
 
 def _by_label(
-    obs: Table, columns: Columns, choice: Choice, wanted: np.ndarray, reporter: Reporter
+    obs: LongTable, columns: Columns, choice: Choice, wanted: np.ndarray, reporter: Reporter
 ) -> np.ndarray:
     """Cells whose label is neither dropped nor rare; cells without one stay."""
     if columns.label is None:
         raise ScReaderError(
             "--drop-labels and --min-cells-per-label need labels.", remedy="Give --label COLUMN."
         )
-    written = obs.strings(columns.label)
-    labels = known_labels(written)
-    unknown = sorted(set(choice.dropped) - set(written))
+    labels = by_category(obs.column(columns.label)).whole()
+    assert isinstance(labels, Categorical)
+    names = labels.categories
+    unknown = sorted(set(choice.dropped) - set(names))
     if unknown:
-        known = ", ".join(labels.categories[:12])
+        known = ", ".join([name for name in names if is_known(name)][:12])
         raise ScReaderError(
             f"--drop-labels: no cell is labelled {unknown[0]!r}.", remedy=f"Labels: {known}."
         )
-    texts = labels.strings()
-    counts = Counter(texts[wanted].tolist())
-    rare = [label for label in labels.categories
-            if label not in choice.dropped and 0 < counts[label] < choice.fewest]  # fmt: skip
+    counts = np.bincount(labels.codes[wanted], minlength=len(names))
+    rare = {name: int(count) for name, count in zip(names, counts, strict=True)
+            if is_known(name) and name not in choice.dropped
+            and 0 < count < choice.fewest}  # fmt: skip
     if rare:
-        told = ", ".join(f"{label} ({counts[label]})" for label in rare)
+        told = ", ".join(f"{name} ({count})" for name, count in rare.items())
         reporter.say(f"labels with fewer than {choice.fewest:,} cells are left out: {told}.")
-    return ~np.isin(written.astype(str), np.array([*choice.dropped, *rare], str))
+    stays = np.array([name not in choice.dropped and name not in rare for name in names], bool)
+    return stays[labels.codes]

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import h5py
-import numpy as np
 
 from screader_lib.cells.expression import Expression, Span, even_spans, usual_numbers
 from screader_lib.errors import ScReaderError
-from screader_lib.exchange.encoding import read_strings
-from screader_lib.exchange.table import Column, Table, strings
+from screader_lib.exchange.long_table import ChangedColumn, LongColumn, LongTable, texts_of
+from screader_lib.exchange.stored_columns import StoredColumn
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -33,7 +32,8 @@ class LoomExpression(Expression):
         plain = isinstance(self.matrix, h5py.Dataset) and self.matrix.ndim == 2
         if not plain or self.matrix.dtype.kind not in "biuf":
             raise ScReaderError(f"{path} is not a matrix of numbers.", file=name)
-        self.genes = _attributes(file["row_attrs"], self.matrix.shape[0], GENE_NAMES, name)
+        genes = _attributes(file["row_attrs"], self.matrix.shape[0], GENE_NAMES, name)
+        self.genes = genes.whole()
         self.obs = _attributes(file["col_attrs"], self.matrix.shape[1], CELL_NAMES, name)
 
     def spans(self) -> Sequence[Span]:
@@ -46,15 +46,15 @@ class LoomExpression(Expression):
         return csr_matrix(usual_numbers(self.matrix[:, start:stop].T))
 
 
-def _attributes(group: h5py.Group, size: int, names: tuple[str, ...], file: str) -> Table:
-    columns: dict[str, Column] = {}
-    for key, dataset in group.items():
-        if isinstance(dataset, h5py.Dataset) and dataset.shape == (size,):
-            text = h5py.check_string_dtype(dataset.dtype) is not None or dataset.dtype.kind == "S"
-            columns[key] = read_strings(dataset) if text else dataset[()]
+def _attributes(group: h5py.Group, size: int, names: tuple[str, ...], file: str) -> LongTable:
+    columns: dict[str, LongColumn] = {
+        key: StoredColumn(dataset)
+        for key, dataset in group.items()
+        if isinstance(dataset, h5py.Dataset) and dataset.shape == (size,)
+    }
     index = next((columns[key] for key in names if key in columns), None)
     if index is None:
         raise ScReaderError(
             f"{group.name} has no {' or '.join(names)}.", file=file, remedy="Add one of them."
         )
-    return Table(strings(np.asarray(index)), columns)
+    return LongTable(ChangedColumn(index, texts_of, object), columns)

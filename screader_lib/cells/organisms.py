@@ -15,6 +15,7 @@ import numpy as np
 
 from screader_lib.cells.expression import Expression
 from screader_lib.errors import ScReaderError
+from screader_lib.exchange.long_table import ChosenColumn
 from screader_lib.exchange.provenance import Record
 from screader_lib.exchange.table import Table
 from screader_lib.genes.organisms import organism_of
@@ -40,7 +41,8 @@ def organisms_of(expression: Expression, chosen: np.ndarray) -> set[str]:
     """The species of the chosen cells, such as ``NCBITaxon:9606``; none where the file is mute."""
     found: set[Any] = set()
     if KEY in expression.obs.columns:
-        found = set(np.unique(expression.obs.strings(KEY)[chosen].astype(str)).tolist())
+        for texts in ChosenColumn(expression.obs.columns[KEY], chosen).texts():
+            found.update(texts)
     elif expression.facts.get(KEY):
         found = {expression.facts[KEY]}
     return {name for name in found if str(name).startswith(PREFIX)}

@@ -15,6 +15,7 @@ from screader_lib.cells.matching import ABSENT, GeneMatch, likely_reason, match_
 from screader_lib.cells.renaming import usual_columns
 from screader_lib.cells.sequences import mapped
 from screader_lib.errors import ScReaderError
+from screader_lib.exchange.long_table import LongTable
 from screader_lib.exchange.table import Table
 from screader_lib.reporting import SILENT, Reporter
 
@@ -52,11 +53,10 @@ class Part:
         return int(self.chosen.sum())
 
     @property
-    def obs(self) -> Table:
+    def obs(self) -> LongTable:
         """The table of the chosen cells."""
-        if self.chosen.all():
-            return self.expression.obs
-        return self.expression.obs.take(np.flatnonzero(self.chosen))
+        obs = self.expression.obs
+        return obs if self.chosen.all() else obs.chosen(self.chosen)
 
     def place_of(self, rows: np.ndarray, known: int) -> np.ndarray:
         """For each gene of the input its place among ``rows`` of ``known`` embeddings, or −1."""

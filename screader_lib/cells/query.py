@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from screader_lib.errors import ScReaderError
+from screader_lib.exchange.long_table import LongTable
 from screader_lib.exchange.table import Categorical, Table
 
 QUOTED = re.compile(r"""'[^']*'|"[^"]*"|`([^`]+)`""")  # only the last is a name
@@ -31,7 +32,7 @@ COMPARISONS: dict[type, Callable[[Any, Any], Any]] = {
 EXAMPLE = 'Wanted is something like: donor == "d1" and n_genes > 500'
 
 
-def cells_where(condition: str, cells: Table) -> np.ndarray:
+def cells_where(condition: str, cells: LongTable) -> np.ndarray:
     """Boolean (cells,): where the condition holds.
 
     A missing text is empty, a missing number is NaN, for which only ``!=`` holds; a column of
@@ -51,7 +52,12 @@ def cells_where(condition: str, cells: Table) -> np.ndarray:
         tree = ast.parse(QUOTED.sub(plain, condition.strip()), mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise _wrong(condition, "it cannot be read") from None
-    holds = _Reading(condition, cells, names).truth(tree.body)
+    used = {names.get(node.id, node.id) for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    pieces = cells.pieces(sorted(used & set(cells.columns)))
+    holds = np.concatenate(
+        [_Reading(condition, piece, names, list(cells.columns)).truth(tree.body)
+         for piece in pieces]
+    )  # fmt: skip
     if not holds.any():
         raise ScReaderError(f"--query {condition!r}: no cell is left.")
     return holds
@@ -62,12 +68,18 @@ def _wrong(condition: str, why: str, remedy: str = EXAMPLE) -> ScReaderError:
 
 
 class _Reading:
-    """Walks the tree; everything it does not know is refused."""
+    """Walks the tree for some cells; everything it does not know is refused.
 
-    def __init__(self, condition: str, cells: Table, names: dict[str, str]) -> None:
+    ``columns`` are all that there are, ``cells`` has those that the condition names.
+    """
+
+    def __init__(
+        self, condition: str, cells: Table, names: dict[str, str], columns: list[str]
+    ) -> None:
         self.condition = condition
         self.cells = cells
         self.names = names
+        self.columns = columns
 
     def truth(self, node: ast.expr) -> np.ndarray:
         """Boolean (cells,) of a condition."""
@@ -138,8 +150,8 @@ class _Reading:
         if name == self.cells.index_name:
             return self.cells.index
         if name not in self.cells.columns:
-            near = difflib.get_close_matches(name, self.cells.columns, 3, 0.5)
-            known = near or list(self.cells.columns)[:12]
+            near = difflib.get_close_matches(name, self.columns, 3, 0.5)
+            known = near or self.columns[:12]
             hint = "Did you mean" if near else "There are"
             raise _wrong(
                 self.condition,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -18,17 +17,18 @@ UNIT = 2.0**-20  # sums are of whole units, hence exact: the same in any order o
 LEAST_VARIANCE = 1e-6  # of the mean square; below it a gene counts as constant
 
 
-def sampled_cells(names: np.ndarray, most: int = MOST_CELLS) -> np.ndarray:
+def sampled_cells(hashes: np.ndarray, most: int = MOST_CELLS) -> np.ndarray:
     """Which cells genes are judged by, boolean (cells,): all, or ``most`` of them.
 
-    The choice hangs on the names' hashes, so it is the same in any order of the cells.
+    The choice hangs on the names' ``hashes``, uint64 (cells,), so it is the same in any order of
+    the cells; of cells with one name the first are chosen.
     """
-    if len(names) <= most:
-        return np.ones(len(names), bool)
-    hashes = (hashlib.blake2b(name.encode(), digest_size=8).digest() for name in names)
-    numbers = np.fromiter((int.from_bytes(one) for one in hashes), np.uint64, len(names))
-    chosen = np.zeros(len(names), bool)
-    chosen[np.argsort(numbers, kind="stable")[:most]] = True
+    if len(hashes) <= most:
+        return np.ones(len(hashes), bool)
+    last = np.partition(hashes, most - 1)[most - 1]
+    chosen = hashes < last
+    equal = np.flatnonzero(hashes == last)
+    chosen[equal[: most - int(chosen.sum())]] = True
     return chosen
 
 

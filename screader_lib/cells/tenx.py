@@ -13,6 +13,8 @@ from screader_lib.cells.expression import CompressedRows, Expression, Span, chec
 from screader_lib.cells.turning import MatrixMarket
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.encoding import read_strings
+from screader_lib.exchange.long_table import LongTable
+from screader_lib.exchange.stored_columns import StoredColumn
 from screader_lib.exchange.table import Table, strings
 from screader_lib.genes.tenx_folder import GENE_EXPRESSION, lines_of, one_of, read_features
 
@@ -42,7 +44,7 @@ class TenxH5Expression(Expression):
         if names not in features or ids not in features:
             raise ScReaderError(f"{features.name} has no {names} or no {ids}.", file=name)
         all_genes = Table(read_strings(features[names]), {"gene_ids": read_strings(features[ids])})
-        self.obs = Table(read_strings(self.group["barcodes"]))
+        self.obs = LongTable(StoredColumn(self.group["barcodes"]))
         check_compressed(self.group, len(self.obs), len(all_genes), name)
         self.rows = CompressedRows(self.group, len(all_genes), name)
         self.kept = np.arange(len(all_genes))
@@ -67,7 +69,7 @@ class TenxMtxExpression(Expression):
         matrix = one_of(folder, name, "matrix.mtx")
         features = read_features(folder, name)
         barcodes = lines_of(one_of(folder, name, "barcodes.tsv"))
-        self.obs = Table(strings(row[0] for row in barcodes))
+        self.obs = LongTable.of(Table(strings(row[0] for row in barcodes)))
         genes = Table(
             strings(feature.name for feature in features),
             {"gene_ids": strings(feature.id for feature in features)},

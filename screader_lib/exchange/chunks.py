@@ -31,7 +31,7 @@ WAITING = 64  # packed rows of chunks at most that wait to be written
 class Stretch:
     """Reads stretches of a one-dimensional array; any number of threads may at a time.
 
-    An array that is not HDF5's, such as zarr's, is asked as it is.
+    An array that is not HDF5's, such as zarr's or numpy's, is asked as it is.
     """
 
     def __init__(self, dataset: Any) -> None:
@@ -41,6 +41,9 @@ class Stretch:
         if self.filters is not None and _is_plain_file(dataset):
             self._file = os.open(dataset.file.filename, os.O_RDONLY)
             weakref.finalize(self, os.close, self._file)
+
+    def __len__(self) -> int:
+        return int(self.dataset.shape[0])
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """``dataset[start:stop]``."""

@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 
 from screader_lib.errors import ScReaderError
+from screader_lib.exchange.long_table import HeldColumn, LongColumn, LongTable
 from screader_lib.exchange.table import Categorical, Column, Table
 
 STRING = h5py.string_dtype("utf-8")
@@ -94,39 +95,45 @@ def create_filled(
     return dataset
 
 
-def write_categorical(parent: h5py.Group, name: str, column: Categorical) -> None:
-    """A categorical, unordered."""
+def write_column(parent: h5py.Group, name: str, column: Column | LongColumn) -> None:
+    """One column of a table, encoded by what it holds."""
+    long = column if isinstance(column, LongColumn) else HeldColumn(column)
+    if long.categories is None:
+        _write_long(parent, name, long, STRING if long.is_text else long.dtype)
+        return
     group = parent.create_group(name)
     _mark(group, "categorical", "0.2.0")
     group.attrs["ordered"] = False
-    codes = column.codes.astype(np.min_scalar_type(-max(1, len(column.categories))))
-    write_array(group, "codes", codes)
-    write_strings(group, "categories", np.array(column.categories, dtype=object))
+    _write_long(group, "codes", long, np.min_scalar_type(-max(1, len(long.categories))))
+    write_strings(group, "categories", np.array(long.categories, dtype=object))
 
 
-def write_column(parent: h5py.Group, name: str, column: Column) -> None:
-    """One column of a table, encoded by what it holds."""
-    if isinstance(column, Categorical):
-        write_categorical(parent, name, column)
-    elif column.dtype.kind in "OUT":
-        write_strings(parent, name, column)
-    else:
-        write_array(parent, name, column)
+def _write_long(parent: h5py.Group, name: str, column: LongColumn, dtype: Any) -> None:
+    """The values of a column, or its codes, piece by piece; compressed as by write_array."""
+    rows = len(column)
+    large = dtype is not STRING and rows * dtype.itemsize > COMPRESS_FROM
+    dataset = parent.create_dataset(name, (rows,), dtype, **(COMPRESSION if large else {}))
+    _mark(dataset, "string-array" if dtype is STRING else "array", "0.2.0")
+    start = 0
+    for piece in column.pieces():
+        values = piece.codes if isinstance(piece, Categorical) else piece
+        dataset[start : start + len(piece)] = values
+        start += len(piece)
 
 
-def write_table(parent: h5py.Group, name: str, table: Table) -> None:
+def write_table(parent: h5py.Group, name: str, table: Table | LongTable) -> None:
     """A data frame with a string index."""
     group = parent.create_group(name)
     _mark(group, "dataframe", "0.2.0")
     group.attrs["_index"] = table.index_name
     order = np.array(list(table.columns), dtype=object)
     group.attrs.create("column-order", order, dtype=STRING if len(order) else np.float64)
-    write_strings(group, table.index_name, table.index)
+    write_column(group, table.index_name, table.index)
     for column_name, column in table.columns.items():
         write_column(group, column_name, column)
 
 
-def begin_anndata(file: h5py.File, obs: Table, var: Table) -> None:
+def begin_anndata(file: h5py.File, obs: Table | LongTable, var: Table) -> None:
     """The frame of an AnnData file without X: obs, var and the dictionaries still missing."""
     _mark(file, "anndata", "0.1.0")
     write_table(file, "obs", obs)

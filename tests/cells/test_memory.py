@@ -1,4 +1,4 @@
-"""What a cell's name costs on the way, beside the name itself."""
+"""What a cell's name and columns cost on the way."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ import numpy as np
 import pytest
 
 from screader_lib.cells import frames
-from screader_lib.cells.annotation import unique_names
+from screader_lib.cells.annotation import Columns, annotated, joined
+from screader_lib.cells.cell_names import hashes_of, new_names
 from screader_lib.cells.statistics import sampled_cells
 from screader_lib.errors import ScReaderError
-from screader_lib.exchange import encoding
-from screader_lib.exchange.table import Table
+from screader_lib.exchange import encoding, long_table
+from screader_lib.exchange.long_table import HeldColumn
+from screader_lib.exchange.table import Categorical, Table
 
 CELLS = 50_000
 NAMES = np.array([f"AAACCTGAGAAACCAT-{number}" for number in range(CELLS)], dtype=object)
+HASHES = hashes_of(HeldColumn(NAMES))
 
 
 def peak(work: Callable[[], object]) -> float:
@@ -36,24 +39,46 @@ def peak(work: Callable[[], object]) -> float:
 @pytest.mark.parametrize(
     ("work", "most"),
     [
-        pytest.param(lambda: unique_names(NAMES), 24, id="looking-for-names-that-come-again"),
-        pytest.param(lambda: sampled_cells(NAMES, 100), 32, id="choosing-cells-by-name"),
+        pytest.param(lambda: hashes_of(HeldColumn(NAMES)), 12, id="hashes"),
+        pytest.param(lambda: new_names(HeldColumn(NAMES), HASHES), 24, id="names-that-come-again"),
+        pytest.param(lambda: sampled_cells(HASHES, 100), 24, id="choosing-cells-by-name"),
     ],
 )
-def test_bytes_a_cell(work: Callable[[], object], most: float) -> None:
+def test_bytes_a_cell(
+    work: Callable[[], object], most: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(long_table, "ROWS_AT_ONCE", 1000)
     assert peak(work) < most
 
 
-def test_names_are_read_without_holding_them_twice(
+def test_a_table_goes_from_file_to_file_without_being_held(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(frames, "NAMES_AT_ONCE", 1000)
+    monkeypatch.setattr(long_table, "ROWS_AT_ONCE", 1000)
+    codes = np.arange(CELLS, dtype=np.int32) % 3
+    columns = {
+        "barcode": NAMES,
+        "type": Categorical(codes, ("a", "b", "c")),
+        "share": np.linspace(0, 1, CELLS),
+    }
     with h5py.File(tmp_path / "names.h5", "w") as file:
-        encoding.write_table(file, "obs", Table(NAMES, {}))
-        names = frames.table_of(file["obs"], "cells").index
-        assert names.tolist() == NAMES.tolist()
-        text = sum(name.__sizeof__() for name in NAMES) / CELLS
-        assert peak(lambda: frames.table_of(file["obs"], "cells")) < text + 16
+        encoding.write_table(file, "obs", Table(NAMES, columns, "name"))
+        wanted = codes > 0
+
+        def copy() -> object:
+            chosen = frames.table_of(file["obs"], "cells").chosen(wanted)
+            both = joined([("one", chosen), ("two", frames.table_of(file["obs"], "cells"))])
+            encoding.write_table(file, "copy", annotated(both, Columns("type")))
+            return both
+
+        assert peak(copy) < 20  # the names alone take 70
+        both = encoding.read_table(file["copy"])
+    rows = np.concatenate([np.flatnonzero(wanted), np.arange(CELLS)])
+    assert both.index.tolist() == NAMES[rows].tolist()
+    assert both.strings("barcode").tolist() == NAMES[rows].tolist()
+    assert both.strings("label").tolist() == np.array(["a", "b", "c"])[codes[rows]].tolist()
+    assert np.array_equal(both.columns["share"], columns["share"][rows])
+    assert both.strings("batch").tolist() == ["one"] * int(wanted.sum()) + ["two"] * CELLS
 
 
 def test_names_that_are_no_text(tmp_path: Path) -> None:
@@ -61,7 +86,7 @@ def test_names_that_are_no_text(tmp_path: Path) -> None:
         encoding.write_table(file, "obs", Table(NAMES[:3], {}))
         file["obs/id"][1] = b"caf\xe9"
         with pytest.raises(ScReaderError, match="obs/id holds text that is not UTF-8"):
-            frames.table_of(file["obs"], "cells")
+            frames.table_of(file["obs"], "cells").whole()
 
 
 def test_sample_is_those_of_smallest_hash() -> None:
@@ -69,4 +94,8 @@ def test_sample_is_those_of_smallest_hash() -> None:
         return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big")
 
     wanted = sorted(NAMES[:2000], key=number)[:300]
-    assert set(NAMES[:2000][sampled_cells(NAMES[:2000], 300)]) == set(wanted)
+    assert set(NAMES[:2000][sampled_cells(HASHES[:2000], 300)]) == set(wanted)
+
+
+def test_sample_of_cells_of_one_name_are_the_first() -> None:
+    assert sampled_cells(np.full(5, 7, np.uint64), 2).tolist() == [True, True, False, False, False]

@@ -16,6 +16,7 @@ from screader_lib.cells.parts import make_part
 from screader_lib.cells.sequences import Construction
 from screader_lib.cells.statistics import GeneStatistics, sums_of
 from screader_lib.cells.vocabulary import Embeddings
+from screader_lib.exchange.long_table import LongTable
 from screader_lib.exchange.table import Table, strings
 
 GENES = 7
@@ -31,7 +32,7 @@ class InMemory(Expression):
         self.name = "memory"
         self.values = values[order]
         self.size = cells_per_block
-        self.obs = Table(strings(f"cell{number}" for number in order))
+        self.obs = LongTable.of(Table(strings(f"cell{number}" for number in order)))
         self.genes = Table(strings(f"GENE{number}" for number in range(values.shape[1])))
 
     def spans(self) -> list[Span]:

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from screader_lib.cells.query import cells_where
 from screader_lib.errors import ScReaderError
+from screader_lib.exchange.long_table import LongTable
 from screader_lib.exchange.table import Categorical, Table, strings
 
-CELLS = Table(
+TABLE = Table(
     strings(["c1", "c2", "c3", "c4"]),
     {
         "donor": Categorical(np.array([0, 0, 1, -1], np.int32), ("d1", "d2")),
@@ -25,6 +26,7 @@ CELLS = Table(
         "cell type": strings(["alpha", "beta", "beta", "T cell"]),
     },
 )
+CELLS = LongTable.of(TABLE)
 
 
 @pytest.mark.parametrize(

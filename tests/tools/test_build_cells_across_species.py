@@ -203,7 +203,7 @@ def test_a_filled_vector_stands_for_no_gene(tmp_path: Path, cells: Path) -> None
         file["X"][-1] = file["X"][0]  # a mean vector may come to be near that of another species
         sources = ["user"] * (len(file["X"]) - 1)
         del file["obs/source"]
-        encoding.write_categorical(file["obs"], "source", Categorical.of([*sources, "none"]))
+        encoding.write_column(file["obs"], "source", Categorical.of([*sources, "none"]))
     words = [source, "-e", embeddings, "--like", cells, "-o", tmp_path / "c.h5ad"]
     assert "40 are known by 40 genes of" in succeed("build-cells", *words).stderr
     assert UNKNOWN[-1] not in anndata.read_h5ad(tmp_path / "c.h5ad").var_names
