@@ -60,7 +60,7 @@ FROM_LIKE = ("select", "variable_genes", "genes_per_cell", "rank_by", "weight", 
     "--values",
     type=click.Choice(VALUE_KINDS),
     default="auto",
-    help="What the values are; log is log1p of normalised counts.",
+    help="What the values are; log is log1p of normalised counts, log2 the same to base 2.",
 )
 @click.option("--cells", type=FilePath(), help="Text file: only these cells, a name a line.")
 @click.option(

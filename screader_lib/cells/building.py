@@ -90,7 +90,7 @@ class CellBuilder:
         self.construction = construction
         self.threads = threads or usual_threads()
         self.reporter = reporter
-        logs = [part.expression.name for part in parts if part.kind == "log"]
+        logs = [part.expression.name for part in parts if part.kind != "counts"]
         if construction.needs_counts and logs:
             raise ScReaderError(
                 "its values are log-normalised; weight expression wants counts.",

@@ -3,4 +3,4 @@
 RANKINGS = ("expression", "median-ratio")
 WEIGHTS = ("log", "median-ratio", "normalised", "expression", "rank", "none")
 SELECTIONS = ("variable", "all")
-VALUE_KINDS = ("auto", "counts", "log")
+VALUE_KINDS = ("auto", "counts", "log", "log2")

@@ -51,14 +51,19 @@ def lookups(genes: Table) -> dict[str, Mapping[str, int]]:
         names = genes.strings(column)
         return _unique((without_version(name), rows[row]) for row, name in enumerate(names))
 
-    aliases = enumerate(genes.strings("aliases"))
+    def each_of(column: str) -> dict[str, int]:
+        names = genes.strings(column) if column in genes.columns else []
+        return _unique((name, rows[row]) for row, all_ in enumerate(names)
+                       for name in all_.split("|"))  # fmt: skip
+
     without = _unique((without_version(name), rows[row]) for row, name in enumerate(genes.index))
     return {
         "id": {**without, **{name: row for row, name in enumerate(genes.index)}},
         "symbol": by("symbol"),
         "Ensembl id": by("ensembl_id"),
         "NCBI GeneID": by("gene_id"),
-        "alias": _unique((alias, rows[row]) for row, all_ in aliases for alias in all_.split("|")),
+        "other id": each_of("other_ids"),
+        "alias": each_of("aliases"),
     }
 
 
@@ -66,7 +71,8 @@ def match_genes(names: np.ndarray, genes: Table) -> GeneMatch:
     """Match input gene ``names`` to the embedded ``genes``.
 
     Tried in order: the embedding's own id, symbol, Ensembl id (versions ignored), NCBI GeneID,
-    alias. A name that means several genes by the first way that knows it is not matched.
+    ids of other databases and further Ensembl ids, alias. A name that means several genes by the
+    first way that knows it is not matched.
     """
     ways = lookups(genes)
     result = GeneMatch(np.full(len(names), ABSENT, np.int32))

@@ -16,7 +16,7 @@ TARGET_SUM = 1e4
 LARGEST = 1e12
 FEWEST_SUMS = 10
 SAME_SUM = 1e-3
-LARGEST_LOG = 20.0  # log1p of counts per ten thousand stays below 9.3
+LARGEST_LOG = 20.0  # log1p of counts per ten thousand stays below 9.3, to base 2 below 13.3
 
 
 def check_values(values: np.ndarray, name: str) -> None:
@@ -54,21 +54,22 @@ def recognise(values: np.ndarray) -> str | None:
     return "log" if values.max() <= LARGEST_LOG else "other"
 
 
-def _add_up_alike(block: csr_matrix) -> bool:
-    """Whether cells sum up to one and the same as they are, and not as logs taken back."""
+def _alike(block: csr_matrix) -> str:
+    """As which kind, if any, cells add up to one and the same: as logs rather than as counts."""
 
     def same(kind: str) -> bool:
         totals = totals_of(block, kind)
         totals = totals[totals > 0]
         return len(totals) >= FEWEST_SUMS and float(np.ptp(totals)) < SAME_SUM * totals.max()
 
-    return same("counts") and not same("log")
+    return next((kind for kind in ("log", "log2", "counts") if same(kind)), "")
 
 
 def kind_of(blocks: Iterable[csr_matrix], asked: str, name: str) -> str:
-    """``counts`` or ``log``: as ``asked``, or for ``auto`` as the first values tell.
+    """``counts``, ``log`` or ``log2``: as ``asked``, or for ``auto`` as the first values tell.
 
-    ``counts`` where no block has a value. ScReaderError where they are neither.
+    Base 2 is known by cells that add up to the same once it is undone; without such a sign logs
+    are natural. ``counts`` where no block has a value. ScReaderError where they are neither.
     """
     if asked != "auto":
         return asked
@@ -77,8 +78,11 @@ def kind_of(blocks: Iterable[csr_matrix], asked: str, name: str) -> str:
         found = recognise(block.data)
         if found == "other":
             raise _refused("its values are neither whole counts nor log-normalised.", name)
-        if found == "log" and _add_up_alike(block):
-            raise _refused("the values of each cell add up alike, so no logs were taken.", name)
+        if found == "log":
+            alike = _alike(block)
+            if alike == "counts":
+                raise _refused("the values of each cell add up alike, so no logs were taken.", name)
+            return alike or "log"
         if found is not None:
             return found
     return "counts"
@@ -87,7 +91,7 @@ def kind_of(blocks: Iterable[csr_matrix], asked: str, name: str) -> str:
 def check_kind(values: np.ndarray, kind: str, asked: str, name: str) -> None:
     """ScReaderError for values that cannot be of the ``kind`` that others were found to be."""
     check_values(values, name)
-    if kind == "log" and values.size and values.max() > LARGEST_LOG:
+    if kind != "counts" and values.size and values.max() > LARGEST_LOG:
         raise _refused(f"some of its values are above {LARGEST_LOG:g}, too large for logs.", name)
     if asked == "auto" and kind == "counts" and recognise(values) not in ("counts", None):
         raise _refused("some of its cells have whole counts and others have fractions.", name)
@@ -99,21 +103,30 @@ def _refused(what: str, name: str) -> ScReaderError:
 
 
 def totals_of(block: csr_matrix, kind: str) -> np.ndarray:
-    """Sum of each cell's values, float64 (cells,); of ``log`` values after expm1."""
+    """Sum of each cell's values, float64 (cells,); of logs once they are undone."""
     totals = np.zeros(block.shape[0])
     filled = np.flatnonzero(np.diff(block.indptr))
     if len(filled):
-        values = np.expm1(block.data.astype(np.float64)) if kind == "log" else block.data
-        totals[filled] = np.add.reduceat(values, block.indptr[filled], dtype=np.float64)
+        totals[filled] = np.add.reduceat(
+            _plain(block.data, kind), block.indptr[filled], dtype=np.float64
+        )
     return totals
+
+
+def _plain(values: np.ndarray, kind: str) -> np.ndarray:
+    """Values without the logarithm of one plus each."""
+    if kind == "counts":
+        return values
+    natural = values.astype(np.float64)
+    return np.expm1(natural * np.log(2) if kind == "log2" else natural)
 
 
 def scaled(values: np.ndarray, owner: np.ndarray, totals: np.ndarray, kind: str) -> np.ndarray:
     """Values per ``TARGET_SUM`` of their cell, float32 (values,).
 
-    ``owner`` is each value's cell; ``log`` values are taken back by expm1 first.
+    ``owner`` is each value's cell; logs are undone first.
     """
-    plain = np.expm1(values.astype(np.float64)) if kind == "log" else values
+    plain = _plain(values, kind)
     scale = np.divide(TARGET_SUM, totals, out=np.zeros_like(totals), where=totals > 0)
     return (plain * scale[owner]).astype(np.float32)
 

@@ -23,6 +23,7 @@ COPIED = (
     "gene_id",
     "ensembl_id",
     "aliases",
+    "other_ids",
     "tax_id",
     "source",
     "text",

@@ -13,6 +13,9 @@ EMBEDDED = Table(
         "symbol": strings(["INS", "GCG", "SST", "OFFICIAL"]),
         "ensembl_id": strings(["ENSG00000254647", "ENSG00000115263", "", ""]),
         "gene_id": strings(["3630", "2641", "6750", ""]),
+        "other_ids": strings(
+            ["ENSG00000129965|HGNC:6081|TWO:1", "HGNC:4191|TWO:1|ENSG00000254647", "", ""]
+        ),
         "aliases": strings(["IDDM2|SHARED", "GLP1|SHARED", "SMST", ""]),
     },
 )
@@ -26,6 +29,9 @@ EMBEDDED = Table(
         pytest.param("ENSG00000115263", 1, id="Ensembl id"),
         pytest.param("ENSG00000254647.12", 0, id="Ensembl id with version"),
         pytest.param("6750", 2, id="GeneID"),
+        pytest.param("HGNC:6081", 0, id="id of another database"),
+        pytest.param("ENSG00000129965.4", 0, id="a further Ensembl id with version"),
+        pytest.param("TWO:1", -1, id="further id of two genes"),
         pytest.param("SMST", 2, id="alias"),
         pytest.param("SHARED", -1, id="alias of two genes"),
         pytest.param("ins", -1, id="other case"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -62,6 +64,8 @@ def test_values_that_were_normalised_without_logs() -> None:
     logs = np.log1p(shares * 1e4)
     assert held_to("auto", [sparse.csr_matrix(logs)]) == "log"
     assert held_to("auto", [sparse.csr_matrix(logs[:, :1] * 0 + 9.21034)]) == "log"  # one gene
+    assert held_to("auto", [sparse.csr_matrix(logs / np.log(2))]) == "log2"
+    assert held_to("auto", [sparse.csr_matrix(logs[:, 1:] / np.log(2))]) == "log"  # no sign of it
     with pytest.raises(ScReaderError, match="no logs were taken"):
         held_to("auto", [EMPTY, sparse.csr_matrix(shares)])
     assert held_to("counts", [sparse.csr_matrix(shares)]) == "counts"
@@ -71,9 +75,14 @@ def test_whole_numbers_need_no_look_at_each() -> None:
     assert kind_of([sparse.csr_matrix(np.array([[2, 0, 300]]))], "auto", "file") == "counts"
 
 
-def test_logarithms_are_taken_back() -> None:
+@pytest.mark.parametrize(
+    ("kind", "taken"),
+    [("log", np.log1p), ("log2", lambda values: np.log2(values + 1))],
+    ids=["natural", "base-2"],
+)
+def test_logarithms_are_taken_back(kind: str, taken: Callable[[np.ndarray], np.ndarray]) -> None:
     counts = np.array([[5.0, 3, 0, 2], [0, 0, 0, 0], [1, 0, 0, 0]])
     scaled = counts / np.maximum(counts.sum(1, keepdims=True), 1) * 1e4
-    back, totals = normalised(sparse.csr_matrix(np.log1p(scaled)), "log")
+    back, totals = normalised(sparse.csr_matrix(taken(scaled)), kind)
     assert back.toarray() == pytest.approx(scaled, rel=1e-6)
     assert totals == pytest.approx([1e4, 0, 1e4])
