@@ -43,11 +43,12 @@ def main(
     """Draw how often calls of PREDICTIONS are right, against their confidence.
 
     Points lie on the diagonal where confidence can be taken at its word; their area tells the
-    number of cells. ECE is the expected calibration error.
+    number of cells, upright lines the 95 % interval of their share. ECE is the expected
+    calibration error.
     """
     from screader_lib.figures import calibration
 
     where = target(run, settings)
     with open_calls(run, predictions, names) as calls:
         found = calibration.measure(calls, bins)
-    write(calibration.picture(found, looks(settings), bins), where, settings)
+    write(run, calibration.picture(found, looks(settings), bins), where, settings)

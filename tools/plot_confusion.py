@@ -62,4 +62,4 @@ def main(
     where = target(run, settings)
     with open_calls(run, predictions, names) as calls:
         matrices = confusion.tabulate(calls, unassigned=unassigned, order=order)
-    write(confusion.picture(matrices, looks(settings), counts=counts), where, settings)
+    write(run, confusion.picture(matrices, looks(settings), counts=counts), where, settings)

@@ -69,4 +69,4 @@ def main(
         )
         panel = gene_map.with_names(panel, opened, genes)
     made = picture([panel], looks(settings), what=column, points="gene", seed=seed)
-    write(made, where, settings, [panel])
+    write(run, made, where, settings, [panel])

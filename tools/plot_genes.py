@@ -47,4 +47,5 @@ def main(run: Run, predictions: str, genes: int, types: tuple[str, ...], **setti
     where = target(run, settings)
     with open_calls(run, (predictions,), ()) as calls:
         found = call_genes.read(calls[0], genes, types)
-    write(call_genes.picture(found, looks(settings)), where, settings)
+        made = call_genes.picture(found, looks(settings), types=calls[0].all_labels)
+    write(run, made, where, settings)

@@ -23,6 +23,7 @@ from screader_tools.plot_options import (
     examples=[
         "plot metrics predictions.h5ad -o metrics.png",
         "plot metrics genept-fold*.h5ad screader-fold*.h5ad -o metrics.pdf --data metrics.tsv",
+        "plot metrics logistic-out-of-fold.h5ad screader-out-of-fold.h5ad -o folds.png",
     ],
 )
 @predictions_argument
@@ -31,13 +32,14 @@ from screader_tools.plot_options import (
 def main(run: Run, predictions: tuple[str, ...], names: tuple[str, ...], **settings: Any) -> None:
     """Draw accuracy, precision, recall and F1 of PREDICTIONS, and F1 against type size.
 
-    Files of one method (or one --name) are its folds: bars are means, dots folds, lines one
-    standard deviation. Unassigned cells count with their most probable label; cells without a
-    true label are left out.
+    Files of one method (or one --name) are its folds, and so are the folds that a file of
+    train-reader --out-of-fold tells of: bars are means, dots folds, lines one standard
+    deviation. Unassigned cells count with their most probable label; cells without a true label
+    are left out.
     """
     from screader_lib.figures import methods
 
     where = target(run, settings)
     with open_calls(run, predictions, names) as calls:
         measured = methods.measure(calls)
-    write(methods.picture(measured, looks(settings)), where, settings)
+    write(run, methods.picture(measured, looks(settings)), where, settings)

@@ -179,12 +179,16 @@ def refuse_same(*outputs: str | None) -> None:
 
 
 def write(
+    run: Run,
     picture: Picture,
     where: tuple[str, str],
     settings: dict[str, Any],
     panels: Sequence[Panel] = (),
 ) -> None:
-    """Write the picture and, where asked for, its numbers and coordinates; all or none."""
+    """Write the picture and, where asked for, its numbers and coordinates; all or none.
+
+    Warns of letters that could not be drawn.
+    """
     from screader_lib.exchange.writing import replacing
     from screader_lib.figures import coordinates
 
@@ -198,4 +202,9 @@ def write(
             numbers = stack.enter_context(replacing(settings["data"]))
             picture.numbers.write(numbers)
         path = stack.enter_context(replacing(output))
-        picture.write(path, form, settings["dpi"])
+        missing = picture.write(path, form, settings["dpi"])
+    if missing:
+        run.reporter.warn(
+            f"no font here has the letters {missing}: they are drawn as boxes. "
+            "Install a font that has them, such as Noto Sans CJK."
+        )

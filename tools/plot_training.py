@@ -29,4 +29,4 @@ def main(run: Run, reader: str, **settings: Any) -> None:
     where = target(run, settings)
     with run.open(reader, "reader") as opened:
         history = training.read(opened)
-    write(training.picture(history, looks(settings)), where, settings)
+    write(run, training.picture(history, looks(settings)), where, settings)

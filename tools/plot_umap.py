@@ -79,4 +79,4 @@ def main(
         )  # fmt: skip
     style = looks(settings)
     made = picture(drawn, style, what=chosen.column, types=chosen.types, seed=seed)
-    write(made, where, settings, drawn)
+    write(run, made, where, settings, drawn)

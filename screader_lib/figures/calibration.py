@@ -78,11 +78,21 @@ def _draw(axis: Any, one: Reliability, colour: str, marker: str) -> None:
     accuracy = [entry["accuracy"] for entry in one.curve]
     cells = np.array([entry["cells"] for entry in one.curve])
     label = f"{one.title}, ECE {one.error:.3f}"
-    axis.plot(confidence, accuracy, color=colour, linewidth=1.4)
+    axis.plot(confidence, accuracy, color=colour, linewidth=1.2, alpha=0.6)
+    low, high = interval(np.array(accuracy), cells)
+    axis.vlines(confidence, low, high, color=colour, linewidth=0.9, alpha=0.6)
     # Area by cells: bins with few of them say little.
     size = 14 + 90 * cells / cells.max()
     axis.scatter(confidence, accuracy, s=size, color=colour, marker=marker, zorder=3, label=label,
                  clip_on=False)  # fmt: skip
+
+
+def interval(share: np.ndarray, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The 95 % interval of shares of so many cells (Wilson 1927): from, to."""
+    z = 1.96
+    middle = (share + z**2 / (2 * cells)) / (1 + z**2 / cells)
+    half = z * np.sqrt(share * (1 - share) / cells + (z / (2 * cells)) ** 2) / (1 + z**2 / cells)
+    return middle - half, middle + half
 
 
 def _frame(upper: Any, lower: Any) -> None:
@@ -97,12 +107,13 @@ def _frame(upper: Any, lower: Any) -> None:
 
 
 def _numbers(found: Sequence[Reliability]) -> Numbers:
-    columns = ("method", "cells", "confidence", "accuracy", "calibration_error")
+    columns = ("method", "cells", "confidence", "accuracy", "low", "high", "calibration_error")
     rows: list[tuple] = []
     for one in found:
         for entry in one.curve:
-            row = (entry["cells"], entry["confidence"], entry["accuracy"], one.error)
-            rows.append((one.title, *row))
+            ends = interval(np.array(entry["accuracy"]), np.array(entry["cells"]))
+            row = (entry["cells"], entry["confidence"], entry["accuracy"], *map(float, ends))
+            rows.append((one.title, *row, one.error))
     return Numbers(columns, rows)
 
 

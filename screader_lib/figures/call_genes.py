@@ -76,8 +76,14 @@ def has_explanation(calls: Calls) -> bool:
     return "part" in calls.opened.file["uns"].get("explanation", {})
 
 
-def picture(found: Sequence[TypeGenes], style: Style | None = None) -> Picture:
-    """A panel of bars for each type, in the types' own colours."""
+def picture(
+    found: Sequence[TypeGenes], style: Style | None = None, *, types: Sequence[str] = ()
+) -> Picture:
+    """A panel of bars for each type.
+
+    ``types`` are all labels that get a colour, so that a type has the colour that it has in the
+    other pictures of the same file.
+    """
     style = style or Style()
     columns = min(COLUMNS, len(found))
     rows = math.ceil(len(found) / columns)
@@ -85,8 +91,9 @@ def picture(found: Sequence[TypeGenes], style: Style | None = None) -> Picture:
     with drawing():
         figure = new_figure(style, (2.6 * columns + 0.4, (0.19 * most + 0.75) * rows + 0.4))
         axes = figure.subplots(rows, columns, squeeze=False)
-        types = [one.type for one in found]
-        colours, titles = colours_of(types, style.palette), printed(types, TYPE_LENGTH)
+        shown = [one.type for one in found]
+        colours = colours_of({*types, *shown}, style.palette)
+        titles = printed(shown, TYPE_LENGTH)
         for axis, one in zip(axes.flat, found, strict=False):
             _panel(axis, one, titles[one.type], colours[one.type], most)
         for axis in axes.flat[len(found) :]:

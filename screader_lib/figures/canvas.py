@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,11 +19,19 @@ if TYPE_CHECKING:
 
 FORMATS = ("png", "svg", "pdf")
 MOST_PIXELS = 25_000  # a side; matplotlib's raster canvas ends at 65,536
+GLYPH_MISSING = r"Glyph (\d+) .*missing"  # what matplotlib warns of
 INK = "#222222"
 GRID = "#d9d9d9"
 
 # Used for letters that DejaVu Sans lacks, where the machine has one of them.
-MORE_FONTS = ("Noto Sans CJK JP", "Noto Sans", "Source Han Sans", "WenQuanYi Zen Hei", "Arial")
+MORE_FONTS = (
+    "Noto Sans CJK JP",
+    "Noto Sans",
+    "Noto Emoji",
+    "Source Han Sans",
+    "WenQuanYi Zen Hei",
+    "Arial",
+)
 
 SETTINGS: dict[str, Any] = {
     "axes.axisbelow": True,
@@ -103,12 +112,20 @@ class Picture:
     numbers: Numbers
     alt: str
 
-    def write(self, path: Path, form: str, dpi: int) -> None:
-        """Write to ``path`` as one of ``FORMATS``; OSError where it cannot be written."""
-        path.write_bytes(self.render(form, dpi))
+    def write(self, path: Path, form: str, dpi: int) -> str:
+        """Write to ``path`` as one of ``FORMATS``; OSError where it cannot be written.
 
-    def render(self, form: str, dpi: int) -> bytes:
-        """The picture's file as one of ``FORMATS``; the same bytes for the same picture."""
+        Gives the letters that no font of this machine has: they are drawn as boxes.
+        """
+        found: set[str] = set()
+        path.write_bytes(self.render(form, dpi, found))
+        return "".join(sorted(found))
+
+    def render(self, form: str, dpi: int, missing: set[str] | None = None) -> bytes:
+        """The picture's file as one of ``FORMATS``; the same bytes for the same picture.
+
+        Letters that no font has are added to ``missing``.
+        """
         width, height = self.figure.get_size_inches()
         if max(width, height) * dpi > MOST_PIXELS:
             raise ScReaderError(
@@ -117,8 +134,12 @@ class Picture:
                 remedy="Lower --dpi or --size.",
             )
         stream = io.BytesIO()
-        with drawing():
+        with drawing(), warnings.catch_warnings(record=True) as caught:
+            warnings.filterwarnings("always", message=GLYPH_MISSING)
             self.figure.savefig(stream, format=form, dpi=dpi, metadata=_metadata(form, self.alt))
+        numbers = (re.match(GLYPH_MISSING, str(one.message)) for one in caught)
+        if missing is not None:
+            missing.update(chr(int(found[1])) for found in numbers if found)
         return stream.getvalue()
 
 
@@ -139,7 +160,7 @@ def drawing() -> Iterator[None]:
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(SETTINGS)
         matplotlib.rcParams["font.family"] = _fonts()
-        warnings.filterwarnings("ignore", message="Glyph .* missing")
+        warnings.filterwarnings("ignore", message=GLYPH_MISSING)
         yield
 
 

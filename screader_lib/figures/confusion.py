@@ -20,7 +20,7 @@ from screader_lib.figures.canvas import (
     joined,
     new_figure,
 )
-from screader_lib.figures.names import printed
+from screader_lib.figures.names import printed, with_number
 from screader_lib.measures import confusion_matrix
 
 HANDLINGS = ("column", "call", "omit")
@@ -150,7 +150,7 @@ def picture(
     style = style or Style()
     types = matrices[0].types
     with drawing():
-        figure = new_figure(style, _size(len(types), len(matrices)), "compressed")
+        figure = new_figure(style, _size(len(types), len(matrices), counts), "compressed")
         axes = figure.subplots(1, len(matrices), sharey=True, squeeze=False)[0]
         colours = colour_map(style.palette or "Blues")
         for number, (axis, matrix) in enumerate(zip(axes, matrices, strict=True)):
@@ -163,13 +163,15 @@ def picture(
     return Picture(figure, _numbers(matrices), _alt(matrices))
 
 
-def _field(types: int) -> float:
+def _field(types: int, counts: bool) -> float:
     """Side of a field in inches."""
-    return 0.42 if types <= 10 else 0.36 if types <= READABLE else 0.155
+    if types <= READABLE:
+        return 0.42 if types <= 10 else 0.36
+    return 0.2 if counts else 0.155
 
 
-def _size(types: int, panels: int) -> tuple[float, float]:
-    side = max(1.6, _field(types) * types)
+def _size(types: int, panels: int, counts: bool) -> tuple[float, float]:
+    side = max(1.6, _field(types, counts) * types)
     return (2.2 + panels * (side + 0.4) + 0.9, 2.3 + side)
 
 
@@ -180,7 +182,8 @@ def _draw(axis: Any, matrix: Confusion, colours: Any, counts: bool) -> Any:
     small = 8 if len(matrix.types) <= READABLE else 6
     names = printed(matrix.types)
     cells = matrix.counts.sum(axis=1)
-    axis.set_yticks(range(rows), [f"{names[t]}  {c:,}" for t, c in zip(names, cells, strict=True)])
+    titles = [with_number(names[t], f"{c:,}") for t, c in zip(names, cells, strict=True)]
+    axis.set_yticks(range(rows), titles)
     headings = [names.get(name, name) for name in matrix.columns]
     axis.set_xticks(range(columns), headings, rotation=90)
     axis.tick_params(length=0, labelsize=small)
@@ -202,10 +205,11 @@ def _draw(axis: Any, matrix: Confusion, colours: Any, counts: bool) -> Any:
 
 def _print_fields(axis: Any, matrix: Confusion, image: Any, counts: bool) -> None:
     shares = matrix.shares
-    size = 6.5 if len(matrix.types) <= READABLE else 3
+    few = len(matrix.types) <= READABLE
     for row, column in np.argwhere(matrix.counts > 0):
         share = shares[row, column]
         text = f"{matrix.counts[row, column]}" if counts else _short(share)
+        size = 6.5 if few else min(5.5, 20 / len(text))
         red, green, blue, _ = image.cmap(image.norm(share))
         dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.55
         axis.text(

@@ -20,6 +20,7 @@ from screader_lib.figures.canvas import (
 )
 from screader_lib.figures.names import printed
 from screader_lib.figures.palettes import colours_of
+from screader_lib.figures.umap_picture import colour_values
 from screader_lib.measures import per_label, scores
 
 SHOWN = {
@@ -30,6 +31,8 @@ SHOWN = {
 }
 NAMED_BELOW = 0.9  # types with a lower F1 are named in the picture
 MOST_NAMED = 5
+LIFT = 0.05  # of a name over the axis, in units of F1
+LETTER_WIDTH = 0.0165  # of a name, over the width of the axis
 MARKERS = "osD^vPX*"
 
 
@@ -43,13 +46,14 @@ class Method:
 
     @property
     def folds(self) -> int:
-        """Number of files of this method."""
+        """Number of folds of this method."""
         return len(self.measures["accuracy"])
 
 
 def measure(calls: Sequence[Calls]) -> list[Method]:
     """Group files by title (files of one title are folds of one method) and measure them.
 
+    A file that tells each cell's fold counts as as many folds.
     Every cell with a true label counts, with its most probable label even where it was left
     unassigned. ScReaderError where a file has no true labels.
     """
@@ -60,9 +64,7 @@ def measure(calls: Sequence[Calls]) -> list[Method]:
 def _measure(title: str, folds: Sequence[Calls]) -> Method:
     measures: dict[str, list[float]] = {}
     found: dict[str, list[dict[str, float]]] = {}
-    for fold in folds:
-        fold.need_true()
-        true, predicted = fold.true[fold.known].tolist(), fold.predicted[fold.known].tolist()
+    for true, predicted in (pair for one in folds for pair in _by_fold(one)):
         for name, value in scores(true, predicted).items():
             measures.setdefault(name, []).append(value)
         for label, row in per_label(true, predicted).items():
@@ -72,6 +74,18 @@ def _measure(title: str, folds: Sequence[Calls]) -> Method:
         for label, rows in sorted(found.items())
     }
     return Method(title, measures, types)
+
+
+def _by_fold(calls: Calls) -> list[tuple[list[str], list[str]]]:
+    """True and predicted labels of each fold of a file."""
+    calls.need_true()
+    true, predicted = calls.true[calls.known], calls.predicted[calls.known]
+    if "fold" not in calls.columns:
+        return [(true.tolist(), predicted.tolist())]
+    fold = np.asarray(colour_values(calls.column("fold"))).astype(str)[calls.known]
+    return [
+        (true[fold == one].tolist(), predicted[fold == one].tolist()) for one in np.unique(fold)
+    ]
 
 
 def picture(methods: Sequence[Method], style: Style | None = None) -> Picture:
@@ -105,7 +119,7 @@ def _bars(axis: Any, methods: Sequence[Method], colours: Sequence[str]) -> None:
                 offsets = np.linspace(-0.2, 0.2, len(values)) * width
                 axis.plot(x + offsets, values, ".", color="#222222", markersize=2.5)
             if len(methods) <= 4:
-                top = values.mean() + (spread or 0)
+                top = max(values.max(), values.mean() + (spread or 0))
                 axis.text(x, top + 0.012, f"{values.mean():.3f}", ha="center", va="bottom",
                           fontsize=7 if len(methods) <= 2 else 6,
                           rotation=0 if len(methods) <= 2 else 90)  # fmt: skip
@@ -124,35 +138,62 @@ def _types(axis: Any, methods: Sequence[Method], colours: Sequence[str]) -> None
             marker=MARKERS[number % len(MARKERS)], alpha=0.85, linewidths=0, label=method.title,
             clip_on=False, zorder=3,
         )  # fmt: skip
-    axis.set(xscale="log", ylim=(0, 1.05), xlabel="cells of the type", ylabel="F1 of the type")
+    folds = max(method.folds for method in methods)
+    cells = "cells of the type" + (", mean of its folds" if folds > 1 else "")
+    axis.set(xscale="log", ylim=(0, 1.05), xlabel=cells, ylabel="F1 of the type")
     axis.margins(x=0.12)
     count_axis(axis.xaxis)
-    _name_worst(axis, methods[0])
+    _name_worst(axis, methods)
     axis.grid(True)
     axis.set_title("each type")
 
 
-def _name_worst(axis: Any, method: Method) -> None:
-    """Name the types with the lowest F1, as far as their names do not meet."""
-    low = [
-        (row["f1"], label)
-        for label, row in method.types.items()
-        if row["cells"] > 0 and row["f1"] < NAMED_BELOW
-    ]
-    worst = [label for _, label in sorted(low)]
-    names = printed(worst, 20)
+def _name_worst(axis: Any, methods: Sequence[Method]) -> None:
+    """Name the types with the lowest F1, where the name hides no point and no other name.
+
+    A type counts with its median F1 over the methods, and is named there.
+    """
     first, last = np.log(axis.get_xlim())
-    placed: list[tuple[float, float]] = []
-    for label in worst:
-        cells, value = method.types[label]["cells"], method.types[label]["f1"]
-        x = (np.log(cells) - first) / max(last - first, 1e-9)
-        free = all(abs(x - other) > 0.35 or abs(value - high) > 0.05 for other, high in placed)
-        if free and len(placed) < MOST_NAMED:
-            left = x > 0.7
-            placed.append((x, value))
-            axis.annotate(names[label], (cells, value), fontsize=6.5, va="center",
-                          ha="right" if left else "left", textcoords="offset points",
-                          xytext=(-5 if left else 5, 5 if value < 0.05 else 0))  # fmt: skip
+    points: dict[str, list[tuple[float, float]]] = {}
+    for method in methods:
+        for label, row in method.types.items():
+            if row["cells"] > 0:
+                x = (np.log(row["cells"]) - first) / max(last - first, 1e-9)
+                points.setdefault(label, []).append((row["f1"], x))
+    medians = {label: sorted(here)[(len(here) - 1) // 2] for label, here in points.items()}
+    names = printed(sorted(medians), 20)
+    taken = [(x, x, value) for here in points.values() for value, x in here]
+    named = 0
+    for label, (value, x) in sorted(medians.items(), key=lambda item: (item[1], item[0])):
+        lift = LIFT if value < LIFT else 0.0  # off the axis and the points on it
+        place = _room(x, value + lift, len(names[label]), taken)
+        if value >= NAMED_BELOW or named == MOST_NAMED:
+            break
+        if place is None:
+            continue
+        named += 1
+        taken.append((*place, value + lift))
+        left = place[0] < x
+        axis.annotate(names[label], (x, value + lift), xycoords=("axes fraction", "data"),
+                      fontsize=6.5, va="center", ha="right" if left else "left",
+                      xytext=(-5 if left else 5, 0), textcoords="offset points")  # fmt: skip
+
+
+def _room(
+    x: float, value: float, letters: int, taken: Sequence[tuple[float, float, float]]
+) -> tuple[float, float] | None:
+    """Where a name has room right or left of its point: from, to, in shares of the axis.
+
+    ``taken`` are points and names: from, to, value.
+    """
+    width = LETTER_WIDTH * letters + 0.03
+    for low, high in ((x + 0.01, x + width), (x - width, x - 0.01)):
+        free = all(
+            end < low or start > high or abs(value - other) > 0.045 for start, end, other in taken
+        )
+        if free and low > 0 and high < 1.05:
+            return low, high
+    return None
 
 
 def _numbers(methods: Sequence[Method]) -> Numbers:

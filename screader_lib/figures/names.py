@@ -6,6 +6,8 @@ import unicodedata
 from collections.abc import Sequence
 
 MOST_LETTERS = 40
+LEFT_TO_RIGHT = "\u200e"
+DIRECTIONS = "\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 # Methods as uns/method names them, and how a reader of the picture knows them.
 METHODS = {
@@ -28,12 +30,24 @@ def method_title(method: str) -> str:
 
 
 def cleaned(name: str) -> str:
-    """One line without control characters, which neither SVG nor PDF can hold."""
+    """One line without control characters, which neither SVG nor PDF can hold.
+
+    Nor with those that turn the direction of the text around a name.
+    """
     visible = "".join(
         " " if unicodedata.category(letter) in ("Cc", "Cs", "Co", "Cn") else letter
         for letter in name
+        if letter not in DIRECTIONS
     )
     return " ".join(visible.split())
+
+
+def with_number(name: str, number: str, *, before: bool = False) -> str:
+    """A name and its number in one line, in this order whichever way the name is written."""
+    parts = [number, name] if before else [name, number]
+    if any(unicodedata.bidirectional(letter) in ("R", "AL") for letter in name):
+        return LEFT_TO_RIGHT + f"  {LEFT_TO_RIGHT}".join(parts)
+    return "  ".join(parts)
 
 
 def _shortened(name: str, most: int) -> str:

@@ -175,11 +175,12 @@ def _pictures(
         found["calibration"] = _shown(
             calibration.picture(calibration.measure([calls, *inputs.beside[:1]])),
             "Points on the dashed line: confidence can be taken at its word. Their area tells "
-            "the number of cells; ECE is the expected calibration error.",
+            "the number of cells, upright lines the 95 % interval of their share; ECE is the "
+            "expected calibration error.",
         )
     if call_genes.has_explanation(calls):
         found["genes"] = _shown(
-            call_genes.picture(call_genes.read(calls, GENES_DRAWN), style),
+            call_genes.picture(call_genes.read(calls, GENES_DRAWN), style, types=chosen.types),
             "What each gene added to the log-odds of the calls, on average over the cells called "
             "so; in brackets their number.",
         )

@@ -15,6 +15,7 @@ from screader_lib.figures.names import cleaned, method_title
 from screader_lib.figures.palettes import colours_of
 
 MEASURES = {"validation_accuracy": "accuracy", "validation_macro_f1": "macro F1"}
+NAME_ROOM = 0.16  # for a stage's name, over the number of epochs
 MARKERS = {"loss": "o", "accuracy": "s", "macro F1": "^"}
 
 
@@ -62,13 +63,16 @@ def picture(training: Training, style: Style | None = None) -> Picture:
         colours = colours_of(["loss", *MEASURES.values()], style.palette)
         _curve(axes[0], training, training.loss, "loss", colours["loss"])
         axes[0].set_title("training loss")
-        axes[0].set_ylim(0, max(1e-9, 1.15 * float(training.loss.max())))
+        axes[0].set_ylim(0, max(1e-9, 1.2 * float(training.loss.max())))
         if training.measures:
             for name, curve in training.measures.items():
                 _curve(axes[1], training, curve, name, colours[name])
             axes[1].set_title("validation cells")
-            axes[1].set(ylim=(0, 1.12), yticks=np.linspace(0, 1, 6))
-            axes[1].legend(loc="lower right")
+            least = min(float(np.nanmin(curve)) for curve in training.measures.values())
+            floor = max(0.0, np.floor(10 * least - 0.5) / 10)  # room for the legend
+            axes[1].set_ylim(floor, 1 + 0.2 * (1 - floor))
+            axes[1].set_yticks([tick for tick in axes[1].get_yticks() if floor <= tick <= 1.0001])
+            axes[1].legend(loc="lower left")
         for axis in axes:
             _frame(axis, training)
     return Picture(figure, _numbers(training), _alt(training))
@@ -87,9 +91,12 @@ def _frame(axis: Any, training: Training) -> None:
 
     axis.set_xlabel("epoch")
     axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axis.set_xlim(0.5, len(training.epoch) + 0.5)
-    axis.grid(axis="y")
     starts = np.flatnonzero(training.stage[1:] != training.stage[:-1]) + 1
+    epochs = len(training.epoch)
+    # A short last stage needs room for its name.
+    room = max(0.0, NAME_ROOM * epochs - (epochs - starts[-1])) if len(starts) else 0.0
+    axis.set_xlim(0.5, epochs + 0.5 + room)
+    axis.grid(axis="y")
     if not len(starts):
         return
     for start in starts:

@@ -19,7 +19,7 @@ from screader_lib.figures.canvas import (
     joined,
     new_figure,
 )
-from screader_lib.figures.names import cleaned, printed
+from screader_lib.figures.names import cleaned, printed, with_number
 from screader_lib.figures.numbering import name_points, number_types
 from screader_lib.figures.palettes import NOBODY, colours_of
 from screader_lib.figures.separation import Separation
@@ -184,8 +184,8 @@ def _handles(
 
     numbered = len(shown) >= NUMBERED_FROM
     entries = [
-        (f"{number}  {names[name]}" if numbered else names[name], colours[name])
-        for number, name in enumerate(shown, 1)
+        (with_number(names[name], f"{n}", before=True) if numbered else names[name], colours[name])
+        for n, name in enumerate(shown, 1)
     ]
     if nobody:
         entries.append(("(none)", NOBODY))
