@@ -3,7 +3,8 @@
 Two things tell a cell of an unknown type: the reader hesitates between labels, and no label has
 much evidence at all: the logarithm of the sum of the exponentials of the logits is low (Liu et al.
 2020, "Energy-based Out-of-distribution Detection"). Each is compared with the cells kept from
-training, and both are joined as Fisher joins tests (1925, section 21.1); the result is compared
+training, and both are joined as Fisher joins tests (1925, section 21.1), evidence counting twice:
+so unknown types were found best among the demonstration's training cells. The result is compared
 again.
 """
 
@@ -20,6 +21,7 @@ from screader_lib.reader.task import Task, Trained
 FEWEST_KEPT = 20
 SMALLEST = 1e-6
 LONGEST_TAIL = 10.0
+EVIDENCE_COUNTS = 2.0  # against 1 for confidence
 ROUNDING = 1e-9  # of a precision as the user types it
 
 
@@ -40,8 +42,8 @@ class Kept:
     def familiarity(self, confidence: np.ndarray, evidence: np.ndarray) -> np.ndarray:
         """Share of kept cells that look no more familiar than each cell, float32 in (0, 1].
 
-        Below the least familiar kept cell an exponential tail tells cells apart. 1 everywhere
-        where fewer than ``FEWEST_KEPT`` cells were kept.
+        Between kept cells the share rises evenly; below the least familiar one an exponential
+        tail tells cells apart. 1 everywhere where fewer than ``FEWEST_KEPT`` cells were kept.
         """
         if len(self) < FEWEST_KEPT:
             return np.ones(len(confidence), np.float32)
@@ -51,7 +53,7 @@ class Kept:
 
     def _strange(self, confidence: np.ndarray, evidence: np.ndarray) -> np.ndarray:
         hesitant = _log_share_below(_log_odds(self.confidence), _log_odds(confidence))
-        return -hesitant - _log_share_below(self.evidence, evidence)
+        return -hesitant - EVIDENCE_COUNTS * _log_share_below(self.evidence, evidence)
 
     def threshold(self, precision: float) -> float:
         """The least confidence above which at least ``precision`` of calls are right.
@@ -80,16 +82,18 @@ def _log_odds(probability: np.ndarray) -> np.ndarray:
 
 
 def _log_share_below(known: np.ndarray, found: np.ndarray) -> np.ndarray:
-    """Logarithm of the share of ``known`` at most as large as each of ``found``, itself counted.
+    """Logarithm of the share of ``known`` and itself that is below each of ``found``.
 
-    Below the least of ``known`` it falls on as an exponential tail does, whose scale is that of
-    the lowest quarter; by ``LONGEST_TAIL`` at most.
+    It rises evenly from one of ``known`` to the next, so that no two of ``found`` are equal only
+    for want of known cells. Below the least it falls on as an exponential tail does, whose scale
+    is that of the lowest quarter; by ``LONGEST_TAIL`` at most.
     """
+    values, counts = np.unique(known.astype(np.float64), return_counts=True)
     ordered, count = np.sort(known.astype(np.float64)), len(known)
-    place = np.searchsorted(ordered, found, side="right")
+    below = np.interp(found.astype(np.float64), values, np.cumsum(counts))
     scale = (ordered[count // 4] - ordered[0]) / np.log(max(count / 4, 2.0))
     beyond = np.maximum(ordered[0] - found.astype(np.float64), 0) / max(scale, SMALLEST)
-    return np.log((place + 1) / (count + 1)) - np.minimum(beyond, LONGEST_TAIL)
+    return np.log(below / (count + 1)) - np.minimum(beyond, LONGEST_TAIL)
 
 
 def measure_kept(trained: Trained, task: Task, temperature: float) -> Kept:

@@ -42,21 +42,27 @@ def test_known_answer_of_kept_cells_in_a_row() -> None:
     known = kept(np.arange(1, 21) / 20)
     places = np.array([0.05, 0.5, 1.0])
     found = familiarity(known, places, places)
-    assert found == pytest.approx([2 / 21, 11 / 21, 1.0])
+    assert found == pytest.approx([1 / 21, 10 / 21, 20 / 21])
+    assert familiarity(known, [0.525], [0.525]) == pytest.approx([10.5 / 21], abs=1e-3)
     [beyond, further] = familiarity(known, [0.04, 0.01], [0.04, 0.01])
     assert 0 < further < beyond < 1 / 21
     assert found.dtype == np.float32
 
 
-def test_both_signs_count_alike_and_join() -> None:
-    """A cell that is strange in both ways is stranger than in one; which one is the same."""
+def test_both_signs_join_and_evidence_counts_more() -> None:
+    """A cell that is strange in both ways is stranger than in one."""
     place = (np.arange(100) + 0.5) / 100
     known = kept(place, np.random.default_rng(0).permutation(place))
     usual, hesitant, lacking, both = familiarity(
         known, [0.6, 0.03, 0.6, 0.03], [0.6, 0.6, 0.03, 0.03]
     )
-    assert both < hesitant == pytest.approx(lacking, abs=1e-6)
-    assert hesitant < usual and both <= 2 / 101
+    assert both < lacking < hesitant < usual and both <= 2 / 101
+
+
+def test_no_two_cells_are_alike_for_want_of_kept_ones() -> None:
+    known = kept(np.linspace(0.5, 0.99, 30))
+    confidence = np.linspace(0.3, 0.98, 500)
+    assert (np.diff(familiarity(known, confidence, confidence)) > 0).all()
 
 
 def test_a_cell_far_from_all_is_least_familiar() -> None:
