@@ -23,6 +23,7 @@ from screader_lib import measures
 from screader_lib.exchange import encoding
 from screader_lib.exchange.opening import open_exchange
 from screader_lib.exchange.table import Table
+from screader_lib.reader.file import read_reader
 
 FEWEST_CELLS = 20
 TARGETS = (0.95, 0.98, 0.99)
@@ -49,6 +50,11 @@ class Data:
         command = ["build-cells", self.expression, "-e", self.embeddings, "--label", self.label]
         run(*command, "--cells", str(listed), *options, "-o", target)
         return target
+
+    def labels_of(self, cells: str) -> np.ndarray:
+        """The true labels of a cells file, object (cells,)."""
+        with open_exchange(Path(cells), "cells") as opened:
+            return encoding.read_table(opened.file["obs"]).strings("label")
 
     def train(self, cells: str, *options: str) -> str:
         """A reader of them."""
@@ -112,13 +118,16 @@ def precision(data: Data) -> None:
 
 
 def unknown(data: Data) -> None:
-    """How well each left-out type is told from known ones, by confidence and by familiarity."""
+    """How well each left-out type is told from known ones.
+
+    By the raw maximum probability (of the logits as they are, before calibration), by the
+    calibrated one, which is the confidence, and by familiarity.
+    """
     fold = deal(data.labels, 5, 0)
-    print(
-        "| left out | its cells | area, by confidence | by familiarity | found among the "
-        f"{REFUSED:.0%} strangest known, by confidence | by familiarity |"
-    )
-    print("|---|---|---|---|---|---|")
+    shown = [f"{what}, {by}" for what in ("area", "found")
+             for by in ("raw probability", "confidence", "familiarity")]  # fmt: skip
+    print(f"| left out | its cells | {' | '.join(shown)} |")
+    print("|" + "---|" * 8)
     rows = []
     for left_out in sorted(set(data.labels)):
         out = data.labels == left_out
@@ -126,18 +135,30 @@ def unknown(data: Data) -> None:
             continue
         train = data.build("train", (fold != 0) & ~out)
         test = data.build("test", (fold == 0) | out, "--like", train)
-        table = data.call(test, data.train(train))
-        new = table.strings("true_label") == left_out
-        row = []
-        for name in ("confidence", "familiarity"):
-            strange = -np.asarray(table.columns[name], float)
-            limit = np.quantile(strange[~new], 1 - REFUSED)
-            row.append((area(strange, new), float((strange[new] > limit).mean())))
-        rows.append([row[0][0], row[1][0], row[0][1], row[1][1]])
+        familiar = signs(data, test, data.train(train))
+        new = data.labels_of(test) == left_out
+        limits = [np.quantile(sign[~new], REFUSED) for sign in familiar]
+        found = [(sign[new] < limit).mean() for sign, limit in zip(familiar, limits, strict=True)]
+        rows.append([*(area(-sign, new) for sign in familiar), *found])
         shown = " | ".join(f"{value:.3f}" for value in rows[-1])
         print(f"| {left_out} | {int(out.sum())} | {shown} |", flush=True)
     shown = " | ".join(f"**{value:.3f}**" for value in np.mean(rows, 0))
     print(f"| mean | | {shown} |")
+
+
+def signs(data: Data, cells: str, reader: str) -> list[np.ndarray]:
+    """Raw and calibrated maximum probability, and familiarity, float64 (cells,)."""
+    calls = data.call(cells, reader)
+    with open_exchange(data.folder / "calls.h5ad", "predictions") as opened:
+        probability = opened.file["obsm/probability"][()].astype(np.float64)
+    with open_exchange(Path(reader), "reader") as opened:
+        temperature = read_reader(opened).temperature
+    raw = np.maximum(probability, 1e-30) ** temperature  # undoes the temperature
+    return [
+        (raw / raw.sum(1, keepdims=True)).max(1),
+        np.asarray(calls.columns["confidence"], float),
+        np.asarray(calls.columns["familiarity"], float),
+    ]
 
 
 def main() -> None:

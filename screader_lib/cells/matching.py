@@ -52,8 +52,9 @@ def lookups(genes: Table) -> dict[str, Mapping[str, int]]:
         return _unique((without_version(name), rows[row]) for row, name in enumerate(names))
 
     def each_of(column: str) -> dict[str, int]:
-        names = genes.strings(column) if column in genes.columns else []
-        return _unique((name, rows[row]) for row, all_ in enumerate(names)
+        if column not in genes.columns:
+            return {}
+        return _unique((name, rows[row]) for row, all_ in enumerate(genes.strings(column))
                        for name in all_.split("|"))  # fmt: skip
 
     without = _unique((without_version(name), rows[row]) for row, name in enumerate(genes.index))
