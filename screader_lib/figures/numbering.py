@@ -64,11 +64,14 @@ def _write(
     offsets = apart(wanted, boxes) - here
     outline = [withStroke(linewidth=1.8, foreground="white")]
     for text, anchor, offset in zip(texts, anchors, offsets, strict=True):
-        far = np.hypot(*offset) > 1.3 * size
-        axis.annotate(
-            text, anchor, offset, textcoords="offset points", ha="center", va="center",
+        if np.hypot(*offset) > 1.3 * size:
+            axis.annotate(
+                "", anchor, offset, textcoords="offset points", annotation_clip=False, zorder=4,
+                arrowprops={"arrowstyle": "-", "linewidth": 0.5, "shrinkA": 0, "shrinkB": 0},
+            )  # fmt: skip
+        axis.annotate(  # above all lines
+            text, anchor, offset, textcoords="offset points", ha="center", va="center", zorder=5,
             fontsize=size, fontweight="bold", path_effects=outline, annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "linewidth": 0.5, "shrinkB": 0} if far else None,
         )  # fmt: skip
 
 

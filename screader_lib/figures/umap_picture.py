@@ -73,7 +73,7 @@ def picture(
         if numeric:
             figure = _numeric(panels, style, what, seed)
         else:
-            figure = _by_type(panels, style, types, seed)
+            figure = _by_type(panels, style, what, types, seed)
         for axis, panel in zip(figure.axes, panels, strict=False):
             rows = list(panel.named.values())
             name_points(figure, axis, panel.coordinates[rows], list(panel.named))
@@ -81,22 +81,24 @@ def picture(
     return Picture(figure, numbers, _alt(panels, what, points, numeric))
 
 
-def _by_type(panels: Sequence[Panel], style: Style, types: Sequence[str], seed: int) -> Any:
+def _by_type(
+    panels: Sequence[Panel], style: Style, what: str, types: Sequence[str], seed: int
+) -> Any:
     shown = sorted({str(value) for panel in panels for value in panel.values} - {""})
     colours = colours_of({*types, *shown}, style.palette)
     nobody = any((panel.values == "").any() for panel in panels)
     names = printed(shown)
-    side = _side(shown)
-    columns, width = _legend_space(list(names.values()), side)
-    figure = new_figure(style, (side * len(panels) + width, side + 0.6), "compressed")
+    size, place, columns = _room(list(names.values()), len(panels))
+    figure = new_figure(style, size, "compressed")
     axes = _axes(figure, panels)
     for axis, panel in zip(axes, panels, strict=True):
         _scatter(axis, panel, _paint(panel.values, colours), seed)
     handles = _handles(shown, names, colours, nobody)
     if handles:
         figure.legend(
-            handles=handles, loc="outside right upper", ncols=columns, handletextpad=0.2,
-            columnspacing=0.8, labelspacing=0.3,
+            handles=handles, loc=place, ncols=columns, handletextpad=0.2, columnspacing=0.8,
+            labelspacing=0.3, title=cleaned(what.replace("_", " ")), title_fontsize=8,
+            alignment="left",
         )  # fmt: skip
     if len(shown) >= NUMBERED_FROM:
         for axis, panel in zip(axes, panels, strict=True):
@@ -165,16 +167,20 @@ def _scatter(axis: Any, panel: Panel, colours: np.ndarray, seed: int) -> None:
         axis.set_xlabel(f"UMAP 1\n{panel.separation}")
 
 
-def _side(shown: Sequence[str]) -> float:
-    """Side of a panel in inches."""
-    return 3.5 if len(shown) <= MANY else 5.2
+def _room(names: Sequence[str], panels: int) -> tuple[tuple[float, float], str, int]:
+    """Size of the figure in inches, where the legend goes, and its columns.
 
-
-def _legend_space(names: Sequence[str], height: float) -> tuple[int, float]:
-    """Columns of the legend and its width in inches."""
-    columns = max(1, math.ceil(len(names) * 0.16 / height))
-    longest = max((len(name) for name in names), default=0)
-    return columns, columns * (0.5 + 0.062 * (longest + 3))
+    Many types beside several panels would make the picture too wide for a page.
+    """
+    side = 3.5 if len(names) <= MANY else 5.2 if panels <= 2 else 4.0
+    column = 0.5 + 0.062 * (max(map(len, names), default=0) + 3)
+    if len(names) <= MANY or panels == 1:
+        columns = max(1, math.ceil((len(names) + 1) * 0.16 / side))
+        size = (side * panels + columns * column, side + 0.6)
+        return size, "outside right upper", columns
+    columns = max(1, int(side * panels / column))
+    size = (side * panels, side + 0.8 + 0.16 * math.ceil(len(names) / columns))
+    return size, "outside lower left", columns
 
 
 def _handles(

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from figure_files import Case, write_predictions
+from matplotlib.colors import to_hex
 
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import encoding
@@ -17,6 +18,7 @@ from screader_lib.exchange.opening import open_exchange
 from screader_lib.exchange.table import strings
 from screader_lib.figures import call_genes, report
 from screader_lib.figures.calls import Calls
+from screader_lib.figures.palettes import colours_of
 from screader_tools.plot import main
 
 GENES = 12
@@ -68,6 +70,14 @@ def test_the_picture_has_a_panel_a_type_and_its_numbers(calls: Calls) -> None:
     assert len(shown) == len(found)
     assert len(list(made.numbers.rows)) == sum(len(one.genes) for one in found)
     assert f"{found[1].type}: S1" in made.alt
+
+
+def test_a_type_has_the_colour_that_the_other_pictures_give_it(calls: Calls) -> None:
+    found = call_genes.read(calls, 5)[1:]
+    made = call_genes.picture(found, types=calls.all_labels)
+    colours = colours_of(calls.all_labels)
+    for one, axis in zip(found, made.figure.axes, strict=False):
+        assert to_hex(axis.patches[0].get_facecolor()).upper() == colours[one.type]
 
 
 def test_only_the_types_that_were_asked_for(calls: Calls) -> None:

@@ -54,6 +54,13 @@ def test_any_title_is_drawn(form: str, title: str) -> None:
     assert drawn(title).render(form, 40)
 
 
+@pytest.mark.parametrize("form", FORMATS)
+def test_letters_that_no_font_has_are_told(form: str, tmp_path: Path) -> None:
+    assert drawn("plain βeta $x$").write(tmp_path / "a", form, 40) == ""
+    missing = drawn("cell \U00012000\U000e0101").write(tmp_path / "b", form, 40)
+    assert "\U00012000" in missing and "c" not in missing
+
+
 def test_the_alternative_text_is_in_the_file() -> None:
     assert b"A line." in drawn().render("png", 40)
     assert b"<title>A line.</title>" in drawn().render("svg", 40)

@@ -76,6 +76,51 @@ def test_files_of_one_title_are_folds(tmp_path: Path) -> None:
     assert "(mean ± s.d., 2 folds)" in made.figure.axes[0].get_title(loc="left")
 
 
+def test_a_file_of_all_folds_counts_as_its_folds(tmp_path: Path) -> None:
+    case = Case(cells=90, extra={"fold": np.repeat(np.arange(1, 4, dtype=np.int32), 30)})
+    with calls(write_predictions(tmp_path / "p.h5ad", case)) as one:
+        [found] = methods.measure([one])
+        right = (one.predicted == one.true).reshape(3, 30).mean(axis=1)
+    assert found.folds == 3
+    assert found.measures["accuracy"] == pytest.approx(right)
+
+
+def test_names_of_types_hide_no_point_and_no_name(tmp_path: Path) -> None:
+    types = [f"a rather long name of a type {n}" for n in range(61)]
+    case = Case(types=types, cells=3000, share_right=0.7)
+    with calls(write_predictions(tmp_path / "p.h5ad", case)) as one:
+        axis = methods.picture(methods.measure([one])).figure.axes[1]
+    axis.figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in axis.texts]
+    points = axis.transData.transform(axis.collections[0].get_offsets())
+    assert boxes
+    for number, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[:number])
+        assert not any(box.contains(*point) for point in points)
+
+
+@pytest.mark.parametrize(
+    ("right", "cells", "expected"), [(0, 10, (0, 0.2775)), (8, 10, (0.4902, 0.9433))]
+)
+def test_intervals_against_published_values(
+    right: int, cells: int, expected: tuple[float, float]
+) -> None:
+    found = calibration.interval(np.array(right / cells), np.array(cells))
+    assert found == pytest.approx(expected, abs=1e-4)
+
+
+def test_names_of_stages_stay_within_the_axis() -> None:
+    history = training.Training(
+        "screader", np.arange(21), np.array(["warm start"] * 20 + ["reading"], object),
+        np.linspace(1, 0.1, 21), {"accuracy": np.full(21, 0.97)},
+    )  # fmt: skip
+    figure = training.picture(history).figure
+    figure.draw_without_rendering()
+    for axis in figure.axes:
+        for text in axis.texts:
+            assert text.get_window_extent().x1 <= axis.get_window_extent().x1 + 2
+
+
 @pytest.mark.parametrize("module", [methods, calibration])
 def test_no_true_labels_is_an_error(tmp_path: Path, module: object) -> None:
     path = write_predictions(tmp_path / "p.h5ad", Case(cells=9, labelled=False))

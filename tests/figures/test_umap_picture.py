@@ -175,12 +175,19 @@ def test_missing_panels_and_cells_are_named() -> None:
         given(["a"]).of_panel("a", strings(["cell-0", "x"]), only=True)
 
 
-def test_a_legend_of_61_long_names_lies_beside_the_panel() -> None:
-    names = [f"CD4-positive, alpha-beta memory T cell {n}" for n in range(61)]
-    figure = picture([panel(strings(names))]).figure
+@pytest.mark.parametrize("panels", [1, 2, 3])
+def test_a_legend_of_61_long_names_lies_outside_the_panels(panels: int) -> None:
+    names = strings(f"CD4-positive, alpha-beta memory T cell {n}" for n in range(61))
+    figure = picture([panel(names)] * panels).figure
     figure.draw_without_rendering()
-    legend, drawn = figure.legends[0].get_window_extent(), figure.axes[0].get_window_extent()
-    assert legend.x0 >= drawn.x1
+    legend, drawn = figure.legends[0].get_window_extent(), figure.axes[-1].get_window_extent()
+    assert legend.x0 >= drawn.x1 if panels == 1 else legend.y1 <= drawn.y0
     assert legend.x1 <= figure.bbox.x1 + 1
-    assert legend.y0 >= figure.bbox.y0
+    assert legend.y0 >= figure.bbox.y0 - 1
     assert drawn.width > 250
+    assert figure.get_figwidth() <= 13  # no wider than a page shows legibly
+
+
+def test_the_legend_tells_the_column() -> None:
+    figure = picture([panel(strings(["a", "b"]))], what="predicted_label").figure
+    assert figure.legends[0].get_title().get_text() == "predicted label"
