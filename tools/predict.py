@@ -9,7 +9,7 @@ import click
 from screader_lib.command_line.options import FilePath, input_argument, output_option
 from screader_lib.command_line.run import Inputs, Run
 from screader_lib.command_line.tool import tool
-from screader_lib.reader.choices import DEVICES, PRECISIONS, QUANTIZATIONS
+from screader_lib.reader.choices import DEVICES, PRECISIONS, QUANTIZATIONS, WITH_TEXT_MODEL
 
 
 @tool(
@@ -128,6 +128,12 @@ def main(
             from screader_lib.reader.prediction import Chosen, write_predictions
 
             sequences, restored = CellSequences(opened), read_reader(known)
+            if embedder is not None and restored.method not in WITH_TEXT_MODEL:
+                raise click.UsageError(
+                    f"--embedder is for readers of method genept-s; {known.name} is of "
+                    f"{restored.method}.",
+                    run.context,
+                )
             check_cells(sequences, restored, known.name)
             terms = None if obo is None else read_ontology(obo, _shown(ontology))
             changes = {
@@ -151,7 +157,7 @@ def main(
                 )
             rows = held_out_rows(sequences, restored, known.name) if held_out else None
             chosen = Chosen(rows, min_confidence, min_familiarity)
-            write_predictions(file, sequences, restored, trained, chosen, run.reporter)
+            readable = write_predictions(file, sequences, restored, trained, chosen, run.reporter)
             if explain:
                 write_explanation(file, sequences, trained, explain, rows, run.reporter)
             if terms is not None:
@@ -159,6 +165,7 @@ def main(
                     file,
                     terms,
                     min_confidence,
+                    readable,
                     min_familiarity=min_familiarity,
                     reporter=run.reporter,
                 )

@@ -74,6 +74,7 @@ def write_assigned(
     file: h5py.File,
     ontology: Ontology,
     min_confidence: float,
+    readable: np.ndarray,
     *,
     min_familiarity: float = 0.0,
     reporter: Reporter = SILENT,
@@ -81,7 +82,8 @@ def write_assigned(
     """Add ``assigned_label`` and ``assigned_ontology_id`` to predictions that are being written.
 
     Their status becomes ``backed-off`` where the term is none of the reader's labels' own calls.
-    Cells without genes, and those less familiar than ``min_familiarity``, stay unassigned.
+    Cells that are not ``readable``, bool (cells,), for want of a gene that the reader knows, and
+    those less familiar than ``min_familiarity``, stay unassigned.
     """
     obs, uns = file["obs"], file["uns"]
     names = tuple(encoding.read_strings(uns["labels"]))
@@ -90,7 +92,8 @@ def write_assigned(
     _tell_unknown(names, lattice, reporter)
     best = obs["predicted_label/codes"][()].astype(np.int64)
     status = _codes(encoding.read_column(obs["status"]))
-    unsure = (status == UNASSIGNED) & _may_back_off(obs, min_confidence, min_familiarity)
+    unsure = (status == UNASSIGNED) & readable
+    unsure &= _may_back_off(obs, min_confidence, min_familiarity)
     term = np.full(len(best), NONE)
     for rows in row_blocks(np.arange(len(best))):
         if unsure[rows].any():
@@ -127,8 +130,6 @@ def _codes(column: Column) -> np.ndarray:
 def _may_back_off(obs: h5py.Group, confidence: float, familiarity: float) -> np.ndarray:
     """Bool (cells,): unsure by their confidence alone."""
     open_to = obs["confidence"][()] < confidence
-    if "genes_in_sequence" in obs:
-        open_to &= obs["genes_in_sequence"][()] > 0
     if "familiarity" in obs:
         open_to &= obs["familiarity"][()] >= familiarity
     return open_to

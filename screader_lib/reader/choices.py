@@ -12,6 +12,7 @@ METHODS = (
 )
 WITH_LLM = ("screader", "screader-random")
 WITH_CLASSIFIER = ("genept-w", "genept-s")
+WITH_TEXT_MODEL = ("genept-s",)
 CLASSIFIERS = ("logistic", "knn")
 TRAINED_IN_STEPS = (*WITH_LLM, "pooled", "genept")
 RECIPES = ("default", "paper")

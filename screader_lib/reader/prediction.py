@@ -84,13 +84,14 @@ def write_predictions(
     trained: Trained,
     chosen: Chosen = Chosen(),
     reporter: Reporter = SILENT,
-) -> None:
+) -> np.ndarray:
     """Fill a new ``predictions`` file; cells come in the order of ``cells``.
 
-    Cells without a known gene are unassigned.
+    Cells without a known gene are unassigned. Returns which have one, bool (called cells,).
     """
     rows = np.arange(len(cells)) if chosen.rows is None else chosen.rows
     calls = _call(file, cells, rows, restored, trained, reporter)
+    readable = calls.assigned.copy()
     familiarity = restored.kept.familiarity(calls.confidence, calls.evidence)
     calls.assigned &= calls.confidence >= chosen.min_confidence
     calls.assigned &= familiarity >= chosen.min_familiarity
@@ -107,6 +108,7 @@ def write_predictions(
     if chosen.rows is not None:
         encoding.write_json(file["uns"], "fold", restored.fold)
     _write_uns(file, labels, restored, calls, reporter)
+    return readable
 
 
 def _call(

@@ -20,7 +20,16 @@ from obo_files import (
     PANCREATIC,
     write_obo,
 )
-from small_files import CELLS, fail, succeed, write_cells
+from small_files import (
+    CELLS,
+    counts,
+    expression,
+    fail,
+    genes,
+    succeed,
+    write_cells,
+    write_embeddings,
+)
 
 from screader_lib.exchange import encoding
 from screader_lib.exchange.provenance import sha256_of
@@ -187,6 +196,44 @@ def test_nothing_backs_off_without_a_threshold(tmp_path: Path, trained: tuple[Pa
         metrics = encoding.read_json(file["uns"], "metrics")
     assert metrics["hierarchical_accuracy"] == pytest.approx(metrics["accuracy"])
     assert metrics["backed_off"] == 0
+
+
+def test_cells_without_a_known_gene_do_not_back_off(tmp_path: Path) -> None:
+    """A cell of genes that the reader never met is called nothing, whatever the threshold."""
+    values, types = counts()
+    embeddings = write_embeddings(tmp_path / "e.h5ad", [*genes(), "OTHER"])
+    more = np.pad(values, ((0, 0), (0, 1)))
+    more[:3] = 0
+    more[:3, -1] = 50
+    learnt, asked = expression(values, types), expression(values, types)
+    asked = anndata.AnnData(more.astype(np.float32), asked.obs)
+    asked.var_names = [*genes(), "OTHER"]
+    built = []
+    for name, table_of in {"learnt": learnt, "asked": asked}.items():
+        table_of.write_h5ad(tmp_path / f"{name}-counts.h5ad")
+        options = ("-e", embeddings, "--label", "cell_type", "-o", tmp_path / f"{name}.h5ad")
+        succeed("build-cells", tmp_path / f"{name}-counts.h5ad", *options)
+        built.append(with_ids(tmp_path / f"{name}.h5ad", MARKED))
+    reader, output = tmp_path / "r.h5", tmp_path / "p.h5ad"
+    succeed("train-reader", built[0], "--method", "logistic", "-o", reader)
+    obo = write_obo(tmp_path / "cl.obo")
+    plain = tmp_path / "plain.h5ad"
+    succeed("predict", built[1], "-r", reader, "-o", plain)
+    before = table(plain)
+    probability, names = before.obsm["probability"], list(before.uns["labels"])
+    both = probability[:, names.index("alpha")] + probability[:, names.index("beta")]
+    assert set(before.obs["predicted_label"][:3]) <= {"alpha", "beta"}  # and so might back off
+    least = max(float(before.obs["confidence"][:3].max()) + 0.01, 0.5)
+    assert (both[:3] >= least).all()
+    options = ("--ontology", obo, "--min-confidence", least)
+    succeed("predict", built[1], "-r", reader, *options, "-o", output)
+    made = table(output).obs
+    assert (made["genes_in_sequence"][:3] > 0).all()
+    assert (made["status"][:3] == "unassigned").all()
+    assert (made["assigned_label"][:3] == "").all() and (
+        made["assigned_ontology_id"][:3] == ""
+    ).all()
+    assert (made["status"][3:] != "unassigned").any()
 
 
 def test_labels_without_ids_are_told_once(tmp_path: Path, cells: Path) -> None:

@@ -165,6 +165,7 @@ def test_held_out_cells_that_are_not_there(tmp_path: Path, noisy: Path, of_fold:
         (["--min-familiarity", -0.1], "--min-familiarity"),
         (["--min-familiarity", "much"], "--min-familiarity"),
         (["--held-out", 3], "unexpected extra argument"),
+        (["--embedder", "packaged"], "--embedder is for readers of method genept-s"),
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else "",
 )
