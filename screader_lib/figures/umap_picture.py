@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from screader_lib.figures.numbering import name_points, number_types
 from screader_lib.figures.palettes import NOBODY, colours_of
 from screader_lib.figures.separation import Separation
 
+Place = Literal["outside right upper", "outside lower left"]
 NUMBERED_FROM = 9  # types; with fewer, colours alone are told apart
 MANY = 25  # types; beyond, panels are larger
 
@@ -167,7 +168,7 @@ def _scatter(axis: Any, panel: Panel, colours: np.ndarray, seed: int) -> None:
         axis.set_xlabel(f"UMAP 1\n{panel.separation}")
 
 
-def _room(names: Sequence[str], panels: int) -> tuple[tuple[float, float], str, int]:
+def _room(names: Sequence[str], panels: int) -> tuple[tuple[float, float], Place, int]:
     """Size of the figure in inches, where the legend goes, and its columns.
 
     Many types beside several panels would make the picture too wide for a page.
