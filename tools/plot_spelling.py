@@ -12,7 +12,7 @@ from screader_lib.figures.history import plain_spelling
 from screader_tools.screader import SUBCOMMANDS
 
 
-def spelling(tool: str, parameters: Mapping[str, Any], inputs: Mapping[str, str]) -> list[str]:
+def spelling(tool: str, parameters: Mapping[str, Any], inputs: Mapping[str, Any]) -> list[str]:
     """Arguments, and the options that are not at their defaults.
 
     Inputs that the tool brings with it have no option and are left out. A tool that is not of
@@ -34,10 +34,10 @@ def spelling(tool: str, parameters: Mapping[str, Any], inputs: Mapping[str, str]
 
 
 def _command(tool: str) -> click.Command | None:
-    if tool not in SUBCOMMANDS:
+    if tool.split(maxsplit=1)[0] not in SUBCOMMANDS:
         return None
     try:
-        found = import_module(f"screader_tools.{tool.replace('-', '_')}").main
+        found = import_module(f"screader_tools.{tool.replace('-', '_').replace(' ', '_')}").main
     except ModuleNotFoundError:
         return None
     return found if isinstance(found, click.Command) else None

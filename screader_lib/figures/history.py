@@ -12,7 +12,7 @@ from screader_lib.exchange.provenance import Record
 from screader_lib.exchange.schema import KINDS, load
 
 # Turns a step's tool, parameters and inputs (role → file name) into words of a command line.
-Spelling = Callable[[str, Mapping[str, Any], Mapping[str, str]], Sequence[str]]
+Spelling = Callable[[str, Mapping[str, Any], Mapping[str, Any]], Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,24 @@ def steps_of(files: Sequence[ExchangeFile], spelling: Spelling | None = None) ->
     """All steps that made ``files``, each once, in an order in which they can be repeated."""
     records = _in_order(list(dict.fromkeys(_frozen(files))), files)
     made = _outputs(records, files)
-    names = _names(records, made)
+    names = _names(records, made, files)
     return [_step(record, made, names, spelling or plain_spelling) for record in records]
+
+
+def last_command(
+    tool: str,
+    parameters: Mapping[str, Any],
+    inputs: Mapping[str, Sequence[ExchangeFile]],
+    output: str,
+    spelling: Spelling | None = None,
+) -> str:
+    """The command that takes ``inputs``, by role, as the steps of :func:`steps_of` name them."""
+    files = [file for several in inputs.values() for file in several]
+    records = _in_order(list(dict.fromkeys(_frozen(files))), files)
+    names = _names(records, _outputs(records, files), files)
+    named = {role: [names[file.sha256] for file in several] for role, several in inputs.items()}
+    words = (spelling or plain_spelling)(tool, parameters, named)
+    return shlex.join([*tool.split(), *words, "-o", output])
 
 
 class _Key:
@@ -95,10 +111,20 @@ def _needs(key: _Key, made: Mapping[_Key, str]) -> set[_Key]:
 def _outputs(keys: Sequence[_Key], files: Sequence[ExchangeFile]) -> dict[_Key, str]:
     """Step → SHA-256 of its output, which no step records of itself.
 
-    Known for the files at hand; of the others, by elimination: a step's output is of its kind,
-    and nothing that the step is made from is made from it.
+    Known for the files at hand; of the others, by elimination, first among the steps of each file.
     """
     made = {_Key(file.steps[-1]): file.sha256 for file in files}
+    for file in files:
+        made = _eliminated([_Key(record) for record in file.steps], made)
+    return _eliminated(keys, made)
+
+
+def _eliminated(keys: Sequence[_Key], known: Mapping[_Key, str]) -> dict[_Key, str]:
+    """``known`` and what follows for ``keys``.
+
+    A step's output is of its kind, and nothing that the step is made from is made from it.
+    """
+    made = dict(known)
     taken = {
         entry["sha256"]: entry["schema"] for key in keys for entry in key.record.inputs.values()
     }
@@ -130,7 +156,9 @@ def _above(key: _Key, made: Mapping[_Key, str]) -> set[str]:
     return found
 
 
-def _names(keys: Sequence[_Key], made: Mapping[_Key, str]) -> dict[str, str]:
+def _names(
+    keys: Sequence[_Key], made: Mapping[_Key, str], files: Sequence[ExchangeFile]
+) -> dict[str, str]:
     """SHA-256 → a file name: the kind's, with a number where there are several."""
     hashes: dict[str, str] = {}
     for key in keys:
@@ -139,6 +167,8 @@ def _names(keys: Sequence[_Key], made: Mapping[_Key, str]) -> dict[str, str]:
             hashes[entry["sha256"]] = min(known, entry["schema"] or f"{role}?")
         if key in made:
             hashes.setdefault(made[key], _kind(key))
+    for file in files:  # two of the same step have but one of their hashes above
+        hashes.setdefault(file.sha256, _kind(_Key(file.steps[-1])))
     names: dict[str, str] = {}
     for sha, kind in hashes.items():
         if kind.endswith("?"):
@@ -173,10 +203,10 @@ def hash_of(record: Record) -> int:
 
 
 def plain_spelling(
-    tool: str, parameters: Mapping[str, Any], inputs: Mapping[str, str]
+    tool: str, parameters: Mapping[str, Any], inputs: Mapping[str, Any]
 ) -> list[str]:
     """Inputs as arguments and every parameter as the option of its name."""
-    words = list(inputs.values())
+    words = [name for one in inputs.values() for name in ([one] if isinstance(one, str) else one)]
     for name, value in parameters.items():
         option = f"--{name.replace('_', '-')}"
         if value is None or value is False or value == "":

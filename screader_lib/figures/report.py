@@ -22,7 +22,7 @@ from screader_lib.figures.calls import Calls
 from screader_lib.figures.canvas import Picture, Style
 from screader_lib.figures.coordinates import Given
 from screader_lib.figures.extras import need
-from screader_lib.figures.history import Spelling, steps_of
+from screader_lib.figures.history import Spelling, last_command, steps_of
 from screader_lib.figures.names import cleaned
 from screader_lib.figures.umap_panels import colouring, panels
 from screader_lib.figures.umap_picture import picture as umap_picture
@@ -48,6 +48,15 @@ class Inputs:
     metrics: Mapping[str, Any] | None = None
     beside: Sequence[Calls] = ()
     coordinates: Given | None = None
+
+    def by_option(self) -> dict[str, list[ExchangeFile]]:
+        """The exchange files by the option or argument of ``plot report`` that takes them."""
+        return {
+            "predictions": [self.calls.opened],
+            "reader": [self.reader] if self.reader else [],
+            "cells": [self.cells] if self.cells else [],
+            "beside": [other.opened for other in self.beside],
+        }
 
 
 @dataclass(frozen=True)
@@ -76,7 +85,9 @@ def build(
     """
     calls = inputs.calls
     _check_same_cells(inputs)
-    files = [file for file in (calls.opened, inputs.cells, inputs.reader) if file is not None]
+    taken = inputs.by_option()
+    files = [file for several in taken.values() for file in several]
+    chosen = {"title": title, "palette": palette, "seed": seed}
     known = calls.known
     matrix = confusion.tabulate([calls])[0] if known.any() else None
     rows = _controls(inputs)
@@ -96,6 +107,7 @@ def build(
         "pairs": confusion.most_confused(matrix) if matrix else [],
         "low": report_tables.low_confidence(calls),
         "steps": steps_of(files, spelling),
+        "last_command": last_command("plot report", chosen, taken, "report.html", spelling),
         "versions": report_tables.versions(),
         "pictures": _pictures(inputs, matrix, palette, seed, reporter),
     }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from screader_lib.exchange.provenance import Record
-from screader_lib.figures.history import plain_spelling, steps_of
+from screader_lib.figures.history import last_command, plain_spelling, steps_of
 
 
 @dataclass
@@ -83,6 +83,33 @@ def test_cells_built_like_the_reader_are_told_apart_without_their_file() -> None
     ]
     assert steps[1].inputs[0].name == steps[0].output
     assert steps[3].inputs[0].name == steps[2].output
+
+
+def test_readers_of_several_methods_are_told_apart_and_the_last_command_names_them() -> None:
+    def chain(method: str) -> tuple[Record, ...]:
+        train = record("train-reader", {"cells": ("cells", "cells-a")}, method=method)
+        taken = {"cells": ("cells", "cells-b"), "reader": ("reader", f"reader-{method}")}
+        return (EMBED, TRAIN_CELLS, NEW_CELLS, train, record("predict", taken))
+
+    methods = ["one", "two", "three"]
+    calls = [File(f"calls-{method}", chain(method)) for method in methods]
+    cells = File("cells-b", (EMBED, NEW_CELLS))
+    steps = steps_of([*calls, cells])  # type: ignore[list-item]
+    readers = {}
+    for step in steps:
+        words = step.command.split()
+        if step.tool == "train-reader":
+            readers[words[words.index("--method") + 1]] = step.output
+    assert set(readers) == set(methods)
+    predicted = [step.output for step in steps if step.tool == "predict"]
+    for step in steps:
+        if step.tool == "predict":
+            source = next(one for one in step.inputs if one.schema == "reader")
+            assert readers[source.sha256.removeprefix("reader-")] == source.name
+    taken = {"predictions": calls[:1], "cells": [cells], "beside": calls[1:]}
+    words = last_command("plot report", {"seed": 0}, taken, "r.html").split()  # type: ignore[arg-type]
+    assert words[:2] == ["plot", "report"] and words[-2:] == ["-o", "r.html"]
+    assert {word for word in words if word.startswith("predictions")} == set(predicted)
 
 
 def test_a_users_own_file_is_named_by_role_and_content() -> None:
