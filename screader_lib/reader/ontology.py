@@ -1,7 +1,8 @@
 """An ontology's terms and what they are kinds of, from an OBO file.
 
 OBO flat file format 1.4: stanzas ``[Term]`` with tags ``id``, ``name``, ``is_a``, ``alt_id``,
-``is_obsolete`` and ``replaced_by``; other stanzas and tags are passed over.
+``is_obsolete`` and ``replaced_by``; other stanzas and tags are passed over. What a term is part
+of, or develops from (``relationship``), is no kind of it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,13 @@ from screader_lib.errors import ScReaderError
 
 LONGEST_LINE = 1 << 20  # bytes
 TAGS = ("id", "name", "is_a", "alt_id", "is_obsolete", "replaced_by")
-ESCAPED = re.compile(r"\\(.)")
+ESCAPES = {"n": " ", "t": " ", "W": " "}  # a name stays on its line
+MODIFIER = r'[\w:.-]+\s*=\s*"(?:\\.|[^"\\])*"'
+PIECE = re.compile(
+    r"\\(?P<escaped>.)"
+    rf"|(?P<end>\s!.*|\{{{MODIFIER}(?:\s*,\s*{MODIFIER})*\}}\s*(?:!.*)?)$"
+    r"|(?P<plain>[^\\\s{]+|.)"
+)
 
 Stanza = dict[str, list[str]]
 
@@ -34,9 +41,14 @@ class Ontology:
 
     def find(self, identifier: str) -> str | None:
         """The term of an id, also as ``CL_0000169`` or a web address that ends so; else None."""
+        if identifier in self.names:
+            return identifier
         last = identifier.strip().rpartition("/")[2]
         term = last if ":" in last else last.replace("_", ":", 1)
-        term = term if term in self.names else self.others.get(term, "")
+        met: set[str] = set()
+        while term not in self.names and term in self.others and term not in met:
+            met.add(term)
+            term = self.others[term]
         return term if term in self.names else None
 
     def lineage(self, term: str) -> set[str]:
@@ -86,8 +98,8 @@ def read_ontology(path: Path, name: object = None) -> Ontology:
             remedy="Give the cl.obo of the Cell Ontology.",
         )
     for term, above in parents.items():
-        known = (found.others.get(parent, parent) for parent in above)
-        found.parents[term] = tuple(dict.fromkeys(p for p in known if p in found.names))
+        known = (found.find(parent) for parent in above)
+        found.parents[term] = tuple(dict.fromkeys(p for p in known if p))
     _check_no_cycle(found, shown)
     return found
 
@@ -108,7 +120,7 @@ def _stanzas(stream: BinaryIO, shown: object) -> Iterator[Stanza]:
     """The wanted tags of each ``[Term]``."""
     stanza: Stanza | None = None
     first = number = 0
-    for number, line in enumerate(_lines(stream, shown), 1):
+    for number, line in _lines(stream, shown):
         if line.startswith("["):
             yield from _finished(stanza, first, shown)
             stanza, first = ({} if line == "[Term]" else None), number
@@ -130,27 +142,40 @@ def _finished(stanza: Stanza | None, line: int, shown: object) -> Iterator[Stanz
 
 
 def _value(tag: str, value: str) -> str:
-    """A tag's value without comment and modifiers."""
-    if tag == "name":
-        return ESCAPED.sub(r"\1", value.strip())
-    return next(iter(value.split()), "")
+    """A tag's value without trailing modifiers and comment, what is escaped read as it is."""
+    text = value.strip() if tag == "name" else next(iter(value.split()), "")
+    found: list[str] = []
+    for piece in PIECE.finditer(text):
+        if piece["end"]:
+            break
+        escaped = piece["escaped"]
+        found.append(piece["plain"] if escaped is None else ESCAPES.get(escaped, escaped))
+    return "".join(found).strip()
 
 
-def _lines(stream: BinaryIO, shown: object) -> Iterator[str]:
-    number = 0
+def _lines(stream: BinaryIO, shown: object) -> Iterator[tuple[int, str]]:
+    """Lines with their numbers; one that ends in an escaped line break goes on in the next."""
+    number, before = 0, ""
     while raw := stream.readline(LONGEST_LINE + 1):
         number += 1
-        if len(raw) > LONGEST_LINE:
+        if len(raw) + len(before) > LONGEST_LINE:
             raise ScReaderError(
                 f"line {number} is longer than {LONGEST_LINE:,} bytes, wanted an OBO file.",
                 file=shown,
             )
         try:
-            yield raw.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+            line = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
         except UnicodeDecodeError:
             raise ScReaderError(
                 f"line {number} is not UTF-8, wanted an OBO file as plain text.", file=shown
             ) from None
+        if (len(line) - len(line.rstrip("\\"))) % 2:
+            before += line[:-1]
+            continue
+        yield number, (before + line).strip()
+        before = ""
+    if before:
+        yield number, before.strip()
 
 
 def _check_no_cycle(found: Ontology, shown: object) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from itertools import combinations
 from pathlib import Path
 
+import large_ontology
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,6 +26,7 @@ from obo_files import (
 
 from screader_lib.errors import ScReaderError
 from screader_lib.reader import ontology
+from screader_lib.reader.backing_off import Lattice
 from screader_lib.reader.ontology import count_below, read_ontology
 
 
@@ -95,6 +100,74 @@ def test_no_ontology(
 def test_a_parent_that_is_not_there_is_passed_over(tmp_path: Path) -> None:
     found = read_ontology(write_obo(tmp_path / "cl.obo", stanza("id: A:1", "is_a: A:2")))
     assert found.lineage("A:1") == {"A:1"} and found.names["A:1"] == "A:1"
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_an_ontology_of_the_real_size(tmp_path: Path, newline: str) -> None:
+    large = large_ontology.invented()
+    found = read_ontology(large_ontology.write(tmp_path / "cl.obo", large, newline))
+    assert found.names == large.names
+    assert {term: set(above) for term, above in found.parents.items()} == {
+        term: set(above) for term, above in large.parents.items()
+    }
+    terms = list(large.names)[5:3_000:61]
+    assert all(found.lineage(term) == large.lineage(term) for term in terms)
+    assert max(len(found.lineage(term)) for term in terms) > 10
+    assert {old: found.find(old) for old in large.others} == large.others
+    gone = [term for term in large.obsolete if term not in large.others]
+    assert gone and not any(map(found.find, gone))
+
+
+def test_common_ancestors_in_an_ontology_of_the_real_size(tmp_path: Path) -> None:
+    """The most specific common ancestor of two labels, found by going through all terms."""
+    large = large_ontology.invented()
+    found = read_ontology(large_ontology.write(tmp_path / "cl.obo", large))
+    labels = [large_ontology.cell(number) for number in range(400, 3_000, 173)]
+    lattice = Lattice.of(found, labels)
+    lineages = [large.lineage(label) for label in labels]
+    cells = [term for term in large.names if term.startswith("CL:")]
+    below = Counter(above for term in cells for above in large.lineage(term))
+    for first, second in combinations(range(0, len(labels), 3), 2):
+        common = lineages[first] & lineages[second]
+        covered = {term: sum(term in lineage for lineage in lineages) for term in common}
+        open_to = [t for t in common if covered[t] < len(labels) and large.parents[t]]
+        wanted = min(open_to, key=lambda t: (covered[t], below[t], t), default=None)
+        probability = np.zeros((1, len(labels)), np.float32)
+        probability[0, [first, second]] = 0.6, 0.4
+        [number] = lattice.back_off(probability, np.array([first]), 0.9)
+        assert (None if number < 0 else lattice.open[number]) == wanted
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("T cell", "T cell"),
+        ("T cell ! of the thymus", "T cell"),
+        ('T cell {source="a ! b", by="}"} ! so', "T cell"),
+        ("CD4\\, \\{x\\} \\! cell", "CD4, {x} ! cell"),
+        ("mind {the} gap, it's here!", "mind {the} gap, it's here!"),
+        ("a\\Wb\\tc\\nd", "a b c d"),
+        ("T \\\ncell", "T cell"),
+        ("T \\\r\ncell", "T cell"),
+        ("of \\\\", "of \\"),
+    ],
+)
+def test_names_as_the_guide_writes_them(tmp_path: Path, written: str, read: str) -> None:
+    path = write_obo(tmp_path / "cl.obo", stanza("id: A:1 ! x", f"name: {written}"))
+    assert read_ontology(path).names["A:1"] == read
+
+
+def test_replaced_by_a_term_that_was_replaced(tmp_path: Path) -> None:
+    gone = "is_obsolete: true"
+    more = stanza("id: A:1", gone, "replaced_by: A:2") + stanza(
+        "id: A:2", gone, f"replaced_by: {BETA}"
+    )
+    more += stanza("id: A:3", gone, "replaced_by: A:4") + stanza(
+        "id: A:4", gone, "replaced_by: A:3"
+    )
+    found = read_ontology(write_obo(tmp_path / "cl.obo", more + stanza("id: A:5", "is_a: A:1")))
+    assert found.find("A:1") == BETA and found.find("A:3") is None
+    assert BETA in found.lineage("A:5")
 
 
 @settings(max_examples=60, deadline=None)
