@@ -108,14 +108,18 @@ def write_assigned(
     off = int((status == BACKED_OFF).sum())
     reporter.say(f"{off:,} cells backed off to a term above, {_count(status)} stay unassigned.")
     if "metrics" in uns:
-        metrics = encoding.read_json(uns, "metrics")
-        metrics |= hierarchical_metrics(obs, ontology, lattice, names, best, status, term)
-        del uns["metrics"]
-        encoding.write_json(uns, "metrics", metrics)
-        reporter.say(
-            "accuracy with terms above the true one counted as right: "
-            f"{metrics['hierarchical_accuracy']:.3f}."
-        )
+        found = hierarchical_metrics(obs, ontology, lattice, names, best, status, term)
+        _add_metrics(uns, found, reporter)
+
+
+def _add_metrics(uns: h5py.Group, found: dict[str, float], reporter: Reporter) -> None:
+    metrics = encoding.read_json(uns, "metrics") | found
+    del uns["metrics"]
+    encoding.write_json(uns, "metrics", metrics)
+    reporter.say(
+        "accuracy with terms above the true one counted as right: "
+        f"{metrics['hierarchical_accuracy']:.3f}."
+    )
 
 
 def _count(status: np.ndarray) -> str:
