@@ -18,7 +18,7 @@ from screader_lib.figures.palettes import colours_of
 
 COLUMNS = 4
 NAME_LENGTH = 14
-TYPE_LENGTH = 30
+TYPE_LENGTH = 24
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,8 @@ def _panel(axis: Any, one: TypeGenes, title: str, colour: str, most: int) -> Non
     axis.set_ylim(most - 0.4, -0.6)
     axis.tick_params(axis="y", length=0)
     axis.grid(axis="x")
-    axis.set_title(f"{title} ({one.cells:,})", color=INK)
+    shown = f"{title} ({one.cells:,})"
+    axis.set_title(shown, color=INK, fontsize=8, x=-0.25, ha="left")  # else the last is cut off
 
 
 def _alt(found: Sequence[TypeGenes]) -> str:
