@@ -9,7 +9,13 @@ import click
 from screader_lib.command_line.options import FilePath, input_argument, output_option
 from screader_lib.command_line.run import Inputs, Run
 from screader_lib.command_line.tool import tool
-from screader_lib.reader.choices import DEVICES, PRECISIONS, QUANTIZATIONS, WITH_TEXT_MODEL
+from screader_lib.reader.choices import (
+    DEVICES,
+    PRECISIONS,
+    QUANTIZATIONS,
+    WITH_LLM,
+    WITH_TEXT_MODEL,
+)
 
 
 @tool(
@@ -134,6 +140,9 @@ def main(
                     f"{restored.method}.",
                     run.context,
                 )
+            if restored.method not in WITH_LLM:
+                unused = {"--llm": llm, "--precision": precision, "--quantize": quantize}
+                _tell_unused(run, restored.method, unused)
             check_cells(sequences, restored, known.name)
             terms = None if obo is None else read_ontology(obo, _shown(ontology))
             changes = {
@@ -169,6 +178,13 @@ def main(
                     min_familiarity=min_familiarity,
                     reporter=run.reporter,
                 )
+
+
+def _tell_unused(run: Run, method: str, options: dict[str, str | None]) -> None:
+    """Warn of options that were given and do nothing for a reader of this method."""
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        run.reporter.warn(f"the reader is of method {method}: {', '.join(given)} does nothing.")
 
 
 def _shown(name: str | None) -> str | None:

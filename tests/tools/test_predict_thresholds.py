@@ -175,3 +175,14 @@ def test_wrong_usage(
     result = call("predict", noisy, "-r", reader, *words, "-o", tmp_path / "p.h5ad")
     assert result.exit_code == 2 and told in result.stderr, result.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_options_of_an_llm_that_the_reader_has_not_are_told(
+    tmp_path: Path, noisy: Path, reader: Path
+) -> None:
+    words = ["--llm", "packaged", "--precision", "float32", "-o", tmp_path / "p.h5ad"]
+    result = call("predict", noisy, "-r", reader, *words)
+    assert result.exit_code == 0
+    assert ": --llm, --precision does nothing." in result.stderr
+    quiet = call("predict", noisy, "-r", reader, "-o", tmp_path / "q.h5ad")
+    assert "does nothing" not in quiet.stderr
