@@ -45,13 +45,15 @@ class FrozenLLM:
     """A decoder without lm_head, in evaluation mode, no parameter trained.
 
     ``instruction`` float32 (tokens, hidden): token embeddings of the instruction.
-    ``token_norm``: mean Euclidean length of the LLM's own token embeddings.
+    ``token_norm``: mean Euclidean length of the LLM's own token embeddings. ``shared``: keys and
+    values of the instruction per layer, once they were computed; see sequence.
     """
 
     model: PreTrainedModel
     identity: Identity
     instruction: torch.Tensor
     token_norm: float
+    shared: list[tuple[torch.Tensor, torch.Tensor]] | None = None
 
 
 @dataclass

@@ -176,9 +176,8 @@ class ReaderModel(nn.Module):
             lengths = (first.genes >= 0).sum(1)
             tokens = self.gene_tokens(table, first)
             if self.llm:
-                found["cls"], found["mean"] = sequence.read(
-                    self.llm[0], tokens, lengths, self.cls, self.settings.order
-                )
+                order = self.settings.order
+                found |= sequence.read(self.llm[0], tokens, lengths, self.cls, order, wanted)
             else:
                 found["mean"] = tokens.sum(1) / lengths.clamp(min=1)[:, None]
         return found

@@ -1,0 +1,124 @@
+"""A frozen decoder of Llama's kind, called layer by layer.
+
+Beside the library's own call: no mask, so the causal kernels apply; keys and values of tokens
+that all cells share are computed once; the last layer goes on only for the tokens that are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad, scaled_dot_product_attention
+
+KNOWN = ("LlamaModel", "MistralModel", "Qwen2Model", "Qwen3Model")
+Shared = list[tuple[Tensor, Tensor]]
+
+
+def is_known(model: Any) -> bool:
+    """Whether the model's layers are those that this module computes."""
+    config = model.config
+    windowed = getattr(config, "sliding_window", None) and (
+        type(model).__name__ == "MistralModel" or getattr(config, "use_sliding_window", False)
+    )
+    scaling = getattr(config, "rope_scaling", None) or {}
+    changing = scaling.get("rope_type", scaling.get("type")) in ("dynamic", "longrope")
+    return type(model).__name__ in KNOWN and not windowed and not changing
+
+
+class Decoder:
+    """Calls the layers of ``model``."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    @torch.no_grad()
+    def shared(self, tokens: Tensor) -> Shared:
+        """Keys and values (1, heads, tokens, width) per layer of first ``tokens`` (n, hidden)."""
+        found: Shared = []
+        values = tokens[None].to(self.model.dtype)
+        angles = self._angles(values, 0)
+        for layer in self.model.layers:
+            values, kept = _layer(layer, values, angles, None)
+            found.append(kept)
+        return found
+
+    def __call__(self, values: Tensor, shared: Shared, read: Tensor | None = None) -> Tensor:
+        """Outputs of ``values`` (cells, tokens, hidden), which come after the ``shared`` tokens.
+
+        With ``read`` int64 (cells,): the outputs at these places only, (cells, 1, hidden).
+        """
+        values = values.to(self.model.dtype)
+        angles = self._angles(values, shared[0][0].shape[2] if shared else 0)
+        last = len(self.model.layers) - 1
+        for number, layer in enumerate(self.model.layers):
+            before = shared[number] if shared else None
+            values, _ = _layer(layer, values, angles, before, read if number == last else None)
+        return self.model.norm(values)
+
+    def _angles(self, values: Tensor, start: int) -> tuple[Tensor, Tensor]:
+        places = torch.arange(start, start + values.shape[1], device=values.device)[None]
+        cosine, sine = self.model.rotary_emb(values, places)
+        return cosine[:, None], sine[:, None]
+
+
+def _layer(
+    layer: Any,
+    values: Tensor,
+    angles: tuple[Tensor, Tensor],
+    before: tuple[Tensor, Tensor] | None,
+    read: Tensor | None = None,
+) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """One layer's output, and the keys and values of its own tokens."""
+    attention = layer.self_attn
+    normed = layer.input_layernorm(values)
+    keys = _turned(_heads(attention, "k", normed), angles)
+    contents = _heads(attention, "v", normed)
+    if read is not None:
+        rows = torch.arange(len(values), device=values.device)
+        values, normed = values[rows, read][:, None], normed[rows, read][:, None]
+        angles = (angles[0][0, 0, read][:, None, None], angles[1][0, 0, read][:, None, None])
+    queries = _turned(_heads(attention, "q", normed), angles)
+    own = (keys, contents)
+    first = before[0].shape[2] if before else 0
+    if before:
+        cells = len(values)
+        keys = torch.cat([before[0].expand(cells, -1, -1, -1), keys], 2)
+        contents = torch.cat([before[1].expand(cells, -1, -1, -1), contents], 2)
+    repeats = queries.shape[1] // keys.shape[1]
+    if repeats > 1:
+        keys = keys.repeat_interleave(repeats, 1)
+        contents = contents.repeat_interleave(repeats, 1)
+    found = _attend(queries, keys, contents, first, read, attention.scaling)
+    values = values + attention.o_proj(found.transpose(1, 2).flatten(2))
+    return values + layer.mlp(layer.post_attention_layernorm(values)), own
+
+
+def _attend(
+    queries: Tensor, keys: Tensor, contents: Tensor, first: int, read: Tensor | None, scale: float
+) -> Tensor:
+    if read is not None:
+        places = torch.arange(keys.shape[2], device=keys.device)
+        seen = (places <= first + read[:, None])[:, None, None]
+        return scaled_dot_product_attention(queries, keys, contents, seen, scale=scale)
+    # Empty queries for the shared tokens make it square: is_causal needs no mask then.
+    found = scaled_dot_product_attention(
+        pad(queries, (0, 0, first, 0)), keys, contents, is_causal=True, scale=scale
+    )
+    return found[:, :, first:]
+
+
+def _heads(attention: Any, which: str, values: Tensor) -> Tensor:
+    """Queries, keys or values (cells, heads, tokens, width)."""
+    found = getattr(attention, f"{which}_proj")(values)
+    found = found.view(*values.shape[:2], -1, attention.head_dim)
+    norm: nn.Module | None = getattr(attention, f"{which}_norm", None)
+    return (found if norm is None else norm(found)).transpose(1, 2)
+
+
+def _turned(values: Tensor, angles: Sequence[Tensor]) -> Tensor:
+    """Rotary position encoding (Su et al. 2021), halves as in Llama's weights."""
+    one, other = values.chunk(2, -1)
+    return values * angles[0] + torch.cat([-other, one], -1) * angles[1]
