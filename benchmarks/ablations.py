@@ -49,15 +49,18 @@ CANDIDATES = (
     "acinar, activated stellate, alpha, beta, delta, ductal, endothelial, epsilon, gamma, "
     "macrophage, mast, quiescent stellate, schwann, T cell. It is"
 )
-FEW = ("--genes-per-cell", "32", "--epochs", "1")
+FEW = (*READ, "--genes-per-cell", "32", "--epochs", "1")
+ALL_LAYERS = (*FEW, "--llm-layers", "30")
+RANDOM = ("--method", "screader-random")
 OF_ONE_FOLD: dict[str, tuple[str, ...]] = {
-    "read by 2 layers": READ,
-    "the same, randomly initialised": (*READ, "--method", "screader-random"),
-    "the same, standardised": (*READ, "--scaling", "standardise"),
-    "the same, class weights by root": (*READ, "--class-weights", "root"),
-    "the same, candidate labels in the instruction": (*READ, "--instruction", CANDIDATES),
-    "2 layers, 32 genes a cell, 1 epoch": (*READ, *FEW),
-    "all 30 layers, 32 genes a cell, 1 epoch": (*READ, "--llm-layers", "30", *FEW),
+    "read by 2 layers, 64 genes a cell, 2 epochs": (*READ, "--genes-per-cell", "64"),
+    "read by 2 layers": FEW,
+    "2 layers, randomly initialised": (*FEW, *RANDOM),
+    "2 layers, standardised": (*FEW, "--scaling", "standardise"),
+    "2 layers, class weights by root": (*FEW, "--class-weights", "root"),
+    "2 layers, candidate labels in the instruction": (*FEW, "--instruction", CANDIDATES),
+    "read by all 30 layers": ALL_LAYERS,
+    "30 layers, randomly initialised": (*ALL_LAYERS, *RANDOM),
 }
 VARIANTS |= OF_ONE_FOLD
 SHOWN = ("accuracy", "macro_f1", "calibration_error")
