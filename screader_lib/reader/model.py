@@ -125,6 +125,13 @@ class ReaderModel(nn.Module):
             if self.llm:
                 self.cls.data *= self.llm[0].token_norm / math.sqrt(len(self.cls))
 
+    @property
+    def heeds_llm(self) -> bool:
+        """Whether the head gives any weight to what the LLM says."""
+        parts = self.head.weight.split(len(self.cls), 1)
+        read = zip(self.settings.read_out, parts, strict=True)
+        return bool(self.llm) and any(bool(part.any()) for name, part in read if name != "pool")
+
     def gene_tokens(self, table: GeneTable, cells: Cells) -> Tensor:
         """Tokens float32 (cells, width, hidden), zero where there is no gene."""
         present = cells.genes >= 0

@@ -60,6 +60,11 @@ def train_neural(
             trainer.run(stage, saved)
     if settings.gene_scores:
         trainer.add_gene_scores()
+    if llm is not None and not model.heeds_llm:
+        task.reporter.say(
+            "what the LLM says has no weight in the calls of this reader: --method pooled trains "
+            "one like it without an LLM, and sooner."
+        )
     return reader
 
 

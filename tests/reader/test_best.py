@@ -8,12 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from told import Told
 from torch import nn
 
 from screader_lib.cells.reading import CellSequences
 from screader_lib.exchange.opening import open_exchange
 from screader_lib.reader import training
 from screader_lib.reader.best import Best
+from screader_lib.reader.llm import load_llm
 from screader_lib.reader.neural import NeuralReader
 from screader_lib.reader.settings import settings_for
 from screader_lib.reader.task import Check, make_task
@@ -133,3 +135,31 @@ def test_training_ends_with_the_best_head(
     assert len(heads) == checks and len(reader.history) == 5 * checks
     kept = reader.model.head.weight.detach().numpy()
     assert [np.array_equal(kept, head) for head in heads] == [n == best for n in range(checks)]
+
+
+@pytest.mark.parametrize(
+    ("losses", "heeded"),
+    [
+        pytest.param([1, 2], False, id="reading makes it worse"),
+        pytest.param([2, 1], True, id="reading makes it better"),
+    ],
+)
+def test_it_is_told_where_the_llm_has_no_weight(
+    sequences: CellSequences, llama: Path, losses: list[float], heeded: bool
+) -> None:
+    given = {
+        "warm_start_epochs": 1, "epochs": 1, "gene_scores": False, "genes_per_cell": 8,
+    }  # fmt: skip
+    told = Told()
+    task = make_task(sequences, settings_for("screader", "default", given), reporter=told)
+    llm = load_llm(str(llama), instruction="Genes of", precision="float32")
+    checks = iter([0.0, *losses])
+
+    def check(trainer: training._Trainer) -> Check:
+        return Check(next(checks), 0.5, 0.5)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training._Trainer, "_check", check)
+        reader = training.train_neural(task, llm)
+    assert reader.model.heeds_llm == heeded
+    assert any("has no weight" in line for line in told.lines) != heeded
