@@ -13,8 +13,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from screader_lib.errors import ScReaderError
-from screader_lib.exchange.long_table import HeldColumn, LongColumn, LongTable
+from screader_lib.exchange.long_table import HeldColumn, LongColumn, LongTable, texts_of
+from screader_lib.exchange.stored_columns import StoredColumn, stored_column, stored_table
 from screader_lib.exchange.table import Categorical, Column, Table
 
 STRING = h5py.string_dtype("utf-8")
@@ -155,37 +155,17 @@ def read_json(parent: h5py.Group, name: str) -> Any:
 
 def read_strings(dataset: h5py.Dataset) -> np.ndarray:
     """A string array as objects; ScReaderError where it is not UTF-8."""
-    try:
-        return np.asarray(dataset.asstr()[()], dtype=object)
-    except UnicodeDecodeError:
-        raise ScReaderError(
-            f"{dataset.name} holds text that is not UTF-8.", file=dataset.file.filename
-        ) from None
+    return texts_of(StoredColumn(dataset).whole())
 
 
 def read_column(element: h5py.Group | h5py.Dataset) -> Column:
     """A column of a table; nullable arrays lose their mask to NaN or False."""
-    if isinstance(element, h5py.Group):
-        if "codes" in element:
-            codes = element["codes"][()].astype(np.int32)
-            return Categorical(codes, tuple(read_strings(element["categories"])))
-        values, mask = element["values"][()], element["mask"][()]
-        if values.dtype.kind in "OSU":
-            return np.where(mask, "", read_strings(element["values"])).astype(object)
-        if values.dtype.kind == "b":
-            return values & ~mask
-        return np.where(mask, np.nan, values)
-    if h5py.check_string_dtype(element.dtype) is not None:
-        return read_strings(element)
-    return element[()]
+    return stored_column(element).whole()
 
 
 def read_table(group: h5py.Group) -> Table:
     """A data frame written by anndata or by :func:`write_table`."""
-    index_name = str(group.attrs["_index"])
-    names = [str(name) for name in group.attrs["column-order"]]
-    columns = {name: read_column(group[name]) for name in names}
-    return Table(read_strings(group[index_name]), columns, index_name)
+    return stored_table(group).whole()
 
 
 def plain(mapping: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 
 from screader_lib.errors import ScReaderError
+from screader_lib.exchange.columns import is_string
 from screader_lib.exchange.long_table import LongColumn, LongTable, even_sizes, texts_of
 from screader_lib.exchange.table import Categorical, Column, strings
 
@@ -18,7 +19,7 @@ TEXT_KINDS = "OUST"  # as numpy, HDF5 and zarr call them
 def is_text(values: Any) -> bool:
     """Whether an array of HDF5 or zarr holds strings."""
     if isinstance(values, h5py.Dataset):
-        return h5py.check_string_dtype(values.dtype) is not None
+        return is_string(values)
     return values.dtype.kind in TEXT_KINDS
 
 

@@ -37,28 +37,27 @@ class Step:
     command: str
 
 
-def steps_of(files: Sequence[ExchangeFile], spelling: Spelling | None = None) -> list[Step]:
-    """All steps that made ``files``, each once, in an order in which they can be repeated."""
-    records = _in_order(list(dict.fromkeys(_frozen(files))), files)
-    made = _outputs(records, files)
-    names = _names(records, made, files)
-    return [_step(record, made, names, spelling or plain_spelling) for record in records]
+class History:
+    """The steps that made ``files``, each once, in an order in which they can be repeated."""
 
+    def __init__(self, files: Sequence[ExchangeFile], spelling: Spelling | None = None) -> None:
+        records = _in_order(list(dict.fromkeys(_frozen(files))), files)
+        made = _outputs(records, files)
+        self._spelling = spelling or plain_spelling
+        self._names = _names(records, made, files)
+        self.steps = [_step(one, made, self._names, self._spelling) for one in records]
 
-def last_command(
-    tool: str,
-    parameters: Mapping[str, Any],
-    inputs: Mapping[str, Sequence[ExchangeFile]],
-    output: str,
-    spelling: Spelling | None = None,
-) -> str:
-    """The command that takes ``inputs``, by role, as the steps of :func:`steps_of` name them."""
-    files = [file for several in inputs.values() for file in several]
-    records = _in_order(list(dict.fromkeys(_frozen(files))), files)
-    names = _names(records, _outputs(records, files), files)
-    named = {role: [names[file.sha256] for file in several] for role, several in inputs.items()}
-    words = (spelling or plain_spelling)(tool, parameters, named)
-    return shlex.join([*tool.split(), *words, "-o", output])
+    def command(
+        self,
+        tool: str,
+        parameters: Mapping[str, Any],
+        inputs: Mapping[str, Sequence[ExchangeFile]],
+        output: str,
+    ) -> str:
+        """A further command that takes ``inputs`` of the files, by role, as the steps name them."""
+        named = {role: [self._names[file.sha256] for file in some] for role, some in inputs.items()}
+        words = self._spelling(tool, parameters, named)
+        return shlex.join([*tool.split(), *words, "-o", output])
 
 
 class _Key:

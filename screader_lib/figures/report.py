@@ -22,7 +22,7 @@ from screader_lib.figures.calls import Calls
 from screader_lib.figures.canvas import Picture, Style
 from screader_lib.figures.coordinates import Given
 from screader_lib.figures.extras import need
-from screader_lib.figures.history import Spelling, last_command, steps_of
+from screader_lib.figures.history import History, Spelling
 from screader_lib.figures.names import cleaned
 from screader_lib.figures.umap_panels import colouring, panels
 from screader_lib.figures.umap_picture import picture as umap_picture
@@ -86,7 +86,7 @@ def build(
     calls = inputs.calls
     _check_same_cells(inputs)
     taken = inputs.by_option()
-    files = [file for several in taken.values() for file in several]
+    history = History([file for some in taken.values() for file in some], spelling)
     chosen = {"title": title, "palette": palette, "seed": seed}
     known = calls.known
     matrix = confusion.tabulate([calls])[0] if known.any() else None
@@ -106,8 +106,9 @@ def build(
         "genes": call_genes.read(calls, GENES_SHOWN) if call_genes.has_explanation(calls) else [],
         "pairs": confusion.most_confused(matrix) if matrix else [],
         "low": report_tables.low_confidence(calls),
-        "steps": steps_of(files, spelling),
-        "last_command": last_command("plot report", chosen, taken, "report.html", spelling),
+        "steps": history.steps,
+        "last_command": history.command("plot report", chosen, taken, "report.html"),
+        "more_given": inputs.metrics is not None or inputs.coordinates is not None,
         "versions": report_tables.versions(),
         "pictures": _pictures(inputs, matrix, palette, seed, reporter),
     }

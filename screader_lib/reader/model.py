@@ -127,10 +127,12 @@ class ReaderModel(nn.Module):
 
     @property
     def heeds_llm(self) -> bool:
-        """Whether the head gives any weight to what the LLM says."""
+        """Whether what the LLM says has any weight in the calls."""
+        if not self.llm or (self.settings.gene_scores and not self.mix):
+            return False
         parts = self.head.weight.split(len(self.cls), 1)
         read = zip(self.settings.read_out, parts, strict=True)
-        return bool(self.llm) and any(bool(part.any()) for name, part in read if name != "pool")
+        return any(bool(part.any()) for name, part in read if name != "pool")
 
     def gene_tokens(self, table: GeneTable, cells: Cells) -> Tensor:
         """Tokens float32 (cells, width, hidden), zero where there is no gene."""

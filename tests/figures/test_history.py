@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from screader_lib.exchange.provenance import Record
-from screader_lib.figures.history import last_command, plain_spelling, steps_of
+from screader_lib.figures.history import History, plain_spelling
 
 
 @dataclass
@@ -39,7 +39,7 @@ ALL = (NEW_CELLS, DESCRIBE, EMBED, TRAIN_CELLS, TRAIN, PREDICT)
 
 
 def test_steps_come_in_an_order_that_can_be_repeated() -> None:
-    steps = steps_of([File("calls", ALL)])  # type: ignore[list-item]
+    steps = History([File("calls", ALL)]).steps  # type: ignore[list-item]
     tools = [step.tool for step in steps]
     assert tools[:2] == ["fetch-descriptions", "embed-genes"]
     assert tools[-2:] == ["train-reader", "predict"]
@@ -48,7 +48,7 @@ def test_steps_come_in_an_order_that_can_be_repeated() -> None:
 
 def test_each_input_was_made_by_a_step_before_it() -> None:
     files = [File("calls", ALL), File("cells-b", (DESCRIBE, EMBED, NEW_CELLS))]
-    steps = steps_of(files)  # type: ignore[arg-type]
+    steps = History(files).steps  # type: ignore[arg-type]
     there: set[str] = set()
     for step in steps:
         assert {source.name for source in step.inputs if source.schema} <= there
@@ -58,7 +58,7 @@ def test_each_input_was_made_by_a_step_before_it() -> None:
 
 def test_outputs_are_told_apart_by_the_file_at_hand() -> None:
     files = [File("calls", ALL), File("cells-b", (DESCRIBE, EMBED, NEW_CELLS))]
-    steps = {step.command: step for step in steps_of(files)}  # type: ignore[arg-type]
+    steps = {step.command: step for step in History(files).steps}  # type: ignore[arg-type]
     predict = next(step for step in steps.values() if step.tool == "predict")
     train = next(step for step in steps.values() if step.tool == "train-reader")
     new = next(step for step in steps.values() if "--genes-per-cell 64" in step.command)
@@ -74,7 +74,7 @@ def test_outputs_are_told_apart_by_the_file_at_hand() -> None:
 def test_cells_built_like_the_reader_are_told_apart_without_their_file() -> None:
     like = record("build-cells", {"like": ("reader", "reader-a")}, new=True)
     chain = (TRAIN_CELLS, TRAIN, like, PREDICT)
-    steps = steps_of([File("calls", chain)])  # type: ignore[list-item]
+    steps = History([File("calls", chain)]).steps  # type: ignore[list-item]
     assert [step.tool for step in steps] == [
         "build-cells",
         "train-reader",
@@ -94,7 +94,8 @@ def test_readers_of_several_methods_are_told_apart_and_the_last_command_names_th
     methods = ["one", "two", "three"]
     calls = [File(f"calls-{method}", chain(method)) for method in methods]
     cells = File("cells-b", (EMBED, NEW_CELLS))
-    steps = steps_of([*calls, cells])  # type: ignore[list-item]
+    history = History([*calls, cells])  # type: ignore[list-item]
+    steps = history.steps
     readers = {}
     for step in steps:
         words = step.command.split()
@@ -107,13 +108,13 @@ def test_readers_of_several_methods_are_told_apart_and_the_last_command_names_th
             source = next(one for one in step.inputs if one.schema == "reader")
             assert readers[source.sha256.removeprefix("reader-")] == source.name
     taken = {"predictions": calls[:1], "cells": [cells], "beside": calls[1:]}
-    words = last_command("plot report", {"seed": 0}, taken, "r.html").split()  # type: ignore[arg-type]
+    words = history.command("plot report", {"seed": 0}, taken, "r.html").split()  # type: ignore[arg-type]
     assert words[:2] == ["plot", "report"] and words[-2:] == ["-o", "r.html"]
     assert {word for word in words if word.startswith("predictions")} == set(predicted)
 
 
 def test_a_users_own_file_is_named_by_role_and_content() -> None:
-    [step] = steps_of([File("texts", (DESCRIBE,))])  # type: ignore[list-item]
+    [step] = History([File("texts", (DESCRIBE,))]).steps  # type: ignore[list-item]
     assert step.command == "fetch-descriptions genes-counts -o descriptions.h5ad"
 
 
@@ -133,5 +134,5 @@ def test_parameters_as_options(value: object, words: list[str]) -> None:
 
 
 def test_words_of_a_hostile_value_are_quoted() -> None:
-    [step] = steps_of([File("x", (record("predict", {}, label="a; rm -rf ~"),))])  # type: ignore[list-item]
+    [step] = History([File("x", (record("predict", {}, label="a; rm -rf ~"),))]).steps  # type: ignore[list-item]
     assert step.command == "predict --label 'a; rm -rf ~' -o predictions.h5ad"

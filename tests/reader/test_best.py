@@ -163,3 +163,14 @@ def test_it_is_told_where_the_llm_has_no_weight(
         reader = training.train_neural(task, llm)
     assert reader.model.heeds_llm == heeded
     assert any("has no weight" in line for line in told.lines) != heeded
+
+
+def test_an_llm_whose_head_is_mixed_in_at_nothing_has_no_weight(llama: Path) -> None:
+    settings = settings_for("screader", "default", {"genes_per_cell": 8})
+    llm = load_llm(str(llama), instruction="Genes of", precision="float32")
+    model = training.ReaderModel(settings, 5, 4, 3, llm)
+    assert not model.heeds_llm  # the head begins with nothing
+    model.head.weight.data.fill_(1.0)
+    assert model.heeds_llm
+    model.mix.fill_(0.0)
+    assert not model.heeds_llm

@@ -53,20 +53,20 @@ def library(model: Any, inputs: Tensor) -> Tensor:
     return model(inputs_embeds=inputs, use_cache=False).last_hidden_state
 
 
-def same(found: Tensor, wanted: Tensor) -> None:
+def assert_same(found: Tensor, wanted: Tensor) -> None:
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_all_outputs(model: Any) -> None:
     assert is_known(model)
-    same(Decoder(model)(values(), []), library(model, values()))
+    assert_same(Decoder(model)(values(), []), library(model, values()))
 
 
 def test_shared_tokens_come_before_each_cell(model: Any) -> None:
     first = values(4, 1)
     whole = torch.cat([first.expand(CELLS, -1, -1), values()], 1)
     decoder = Decoder(model)
-    same(decoder(values(), decoder.shared(first[0])), library(model, whole)[:, 4:])
+    assert_same(decoder(values(), decoder.shared(first[0])), library(model, whole)[:, 4:])
 
 
 @pytest.mark.parametrize("first", [0, 4])
@@ -74,7 +74,7 @@ def test_outputs_at_the_places_that_are_read(model: Any, first: int) -> None:
     decoder, places = Decoder(model), torch.tensor([0, 6, 3, 3, 5])
     before = decoder.shared(values(first, 1)[0]) if first else []
     wanted = decoder(values(), before)[torch.arange(CELLS), places]
-    same(decoder(values(), before, places)[:, 0], wanted)
+    assert_same(decoder(values(), before, places)[:, 0], wanted)
 
 
 def test_gradients(model: Any) -> None:
@@ -117,8 +117,8 @@ def test_read_outs_are_those_of_the_library(
     theirs = read(replace(small, shared=None), values(), lengths, order)
     assert set(ours) == set(theirs) == {"cls", "mean"} and set(alone) == {"cls"}
     for name, found in ours.items():
-        same(found, theirs[name])
-    same(alone["cls"], ours["cls"])
+        assert_same(found, theirs[name])
+    assert_same(alone["cls"], ours["cls"])
 
 
 def test_an_instruction_first_read_without_gradients_serves_training_too(small: FrozenLLM) -> None:
