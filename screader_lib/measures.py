@@ -37,7 +37,10 @@ def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
 def per_label(true: Labels, predicted: Labels) -> dict[str, dict[str, float]]:
     """Label → precision, recall, f1 and number of true cells."""
     labels = occurring(true, predicted)
-    matrix = confusion_matrix(true, predicted, labels)
+    return _per_label(confusion_matrix(true, predicted, labels), labels)
+
+
+def _per_label(matrix: np.ndarray, labels: Sequence[str]) -> dict[str, dict[str, float]]:
     hits, called, cells = matrix.diagonal(), matrix.sum(0), matrix.sum(1)
     precision, recall = _ratio(hits, called), _ratio(hits, cells)
     f1 = _ratio(2 * precision * recall, precision + recall)
@@ -54,11 +57,22 @@ def per_label(true: Labels, predicted: Labels) -> dict[str, dict[str, float]]:
 
 def scores(true: Labels, predicted: Labels) -> dict[str, float]:
     """Accuracy, balanced accuracy, and precision, recall, F1 as macro and weighted averages."""
-    if not len(true):
+    labels = occurring(true, predicted)
+    return scores_of_counts(confusion_matrix(true, predicted, labels), labels)
+
+
+def scores_of_counts(matrix: np.ndarray, labels: Sequence[str]) -> dict[str, float]:
+    """Like :func:`scores`, of a confusion matrix; empty where it counts no cell.
+
+    ``labels`` name its rows and columns; those that do not occur are left out.
+    """
+    occurs = (matrix.sum(0) + matrix.sum(1)) > 0
+    matrix, total = matrix[occurs][:, occurs], int(matrix.sum())
+    if not total:
         return {}
-    rows = per_label(true, predicted)
+    rows = _per_label(matrix, [label for label, found in zip(labels, occurs, strict=True) if found])
     cells = np.array([row["cells"] for row in rows.values()], float)
-    result = {"accuracy": float(np.mean(np.asarray(true) == np.asarray(predicted)))}
+    result = {"accuracy": float(matrix.trace() / total)}
     recall = np.array([row["recall"] for row in rows.values()])
     result["balanced_accuracy"] = float(recall[cells > 0].mean())
     for measure in ("precision", "recall", "f1"):

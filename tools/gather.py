@@ -1,6 +1,8 @@
-"""``screader gather``: the predictions of all folds to one file."""
+"""``screader gather``: the predictions of all folds, or of all shards, to one file."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import click
 
@@ -8,10 +10,14 @@ from screader_lib.command_line.options import FilePath, output_option
 from screader_lib.command_line.run import Run
 from screader_lib.command_line.tool import tool
 
+if TYPE_CHECKING:
+    from screader_lib.exchange.opening import ExchangeFile
+
 
 @tool(
     "gather",
     examples=[
+        "screader gather part-*.h5ad -o predictions.h5ad",
         "screader gather fold-*.h5ad -o out-of-fold.h5ad",
         "screader gather fold-1.h5ad fold-2.h5ad | plot confusion -o confusion.png",
     ],
@@ -19,19 +25,32 @@ from screader_lib.command_line.tool import tool
 @click.argument("predictions", type=FilePath(), nargs=-1, required=True)
 @output_option("the gathered predictions")
 def main(run: Run, predictions: tuple[str, ...], output: str | None) -> None:
-    """Gather the PREDICTIONS of all folds of one cross-validation into one file.
+    """Gather the PREDICTIONS of all shards, or of all folds of one cross-validation, in one file.
 
-    Each comes from train-reader --folds N --fold I and predict --held-out. Cells come in the
-    order of the cells file; the measures are given over all cells and over folds.
+    Shards come from predict --shard; what comes out is what predict without it would have
+    written. Folds come from train-reader --folds N --fold I and predict --held-out. Their cells
+    come in the order of the cells file; the measures are given over all cells and over folds.
     """
     from contextlib import ExitStack
 
     with ExitStack() as stack:
-        from screader_lib.reader.cross_validation import spoken
-        from screader_lib.reader.gathering import fold_number, gather
+        from screader_lib.reader.joining import join, shard_of
 
         opened = [stack.enter_context(run.open(name, "predictions")) for name in predictions]
-        opened.sort(key=fold_number)
-        inputs = {f"fold-{number + 1}": file for number, file in enumerate(opened)}
-        with run.create("predictions", output, inputs) as file:
-            run.reporter.say(spoken(gather(file, opened)))
+        if all(shard_of(file) for file in opened):
+            opened.sort(key=lambda file: shard_of(file)["number"])
+            inputs = {f"shard-{number + 1}": file for number, file in enumerate(opened)}
+            with run.create("predictions", output, inputs) as file:
+                join(file, opened, run.reporter)
+        else:
+            _gather_folds(run, opened, output)
+
+
+def _gather_folds(run: Run, opened: list[ExchangeFile], output: str | None) -> None:
+    from screader_lib.reader.cross_validation import spoken
+    from screader_lib.reader.gathering import fold_number, gather
+
+    opened.sort(key=fold_number)
+    inputs = {f"fold-{number + 1}": file for number, file in enumerate(opened)}
+    with run.create("predictions", output, inputs) as file:
+        run.reporter.say(spoken(gather(file, opened)))

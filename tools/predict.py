@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from screader_lib.command_line.options import FilePath, input_argument, output_option
+from screader_lib.command_line.options import (
+    FilePath,
+    OutputPath,
+    ShardOf,
+    input_argument,
+    output_option,
+)
 from screader_lib.command_line.run import Inputs, Run
 from screader_lib.command_line.tool import tool
 from screader_lib.reader.choices import (
@@ -17,6 +25,12 @@ from screader_lib.reader.choices import (
     WITH_TEXT_MODEL,
 )
 
+if TYPE_CHECKING:
+    from screader_lib.reader.familiarity import Kept
+    from screader_lib.reader.unfinished import Unfinished
+
+SETTINGS = ("precision", "quantize", "micro_batch_tokens")
+
 
 @tool(
     "predict",
@@ -25,6 +39,7 @@ from screader_lib.reader.choices import (
         "build-cells new.h5ad -e genes.h5ad --like reader.h5 | predict -r reader.h5 > calls.h5ad",
         "predict cells.h5ad -r reader.h5 --ontology cl.obo --min-confidence 0.9 -o calls.h5ad",
         "predict cells.h5ad -r reader.h5 --target-precision 0.99 --explain 20 -o calls.h5ad",
+        "predict cells.h5ad -r reader.h5 --shard 3/8 -o part-3.h5ad",
         "predict cells.h5ad -r reader.h5 --min-confidence 0.9 --llm /models/llama -o calls.h5ad",
     ],
 )
@@ -71,6 +86,12 @@ from screader_lib.reader.choices import (
     help="Call only the cells that the reader's fold held out (train-reader --fold).",
 )
 @click.option(
+    "--shard",
+    type=ShardOf(),
+    metavar="I/N",
+    help="Call the I-th of N shares of the cells only; 'screader gather' joins them.",
+)
+@click.option(
     "--ontology",
     type=FilePath(),
     metavar="OBO",
@@ -89,32 +110,35 @@ from screader_lib.reader.choices import (
     type=click.IntRange(min=1),
     help="Most tokens the LLM reads at once. [default: as in training]",
 )
+@click.option(
+    "--checkpoint",
+    type=OutputPath(),
+    metavar="FOLDER",
+    show_default="OUTPUT.unfinished, where the output is a file",
+    help="Keep calls here as they are made; a run that was killed goes on from them.",
+)
 def main(
     run: Run,
     cells: str,
     reader: str,
     output: str | None,
-    llm: str | None,
-    embedder: str | None,
-    device: str,
-    precision: str | None,
-    quantize: str | None,
-    min_confidence: float,
     ontology: str | None,
     target_precision: float | None,
-    min_familiarity: float,
-    held_out: bool,
-    explain: int | None,
-    micro_batch_tokens: int | None,
+    min_confidence: float,
+    checkpoint: str | None,
+    **given: Any,
 ) -> None:
     """Name the types of CELLS (from build-cells) with a trained reader.
 
-    Where the cells carry labels, the calls are measured against them.
+    Where the cells carry labels, the calls are measured against them. Calls are kept as they are
+    made: run again after a kill, the same command goes on from them.
     """
     if target_precision is not None and min_confidence:
         raise click.UsageError(
             "--target-precision and --min-confidence exclude each other.", run.context
         )
+    if checkpoint is None and output not in (None, "-"):
+        checkpoint = f"{output}.unfinished"
     with (
         run.open(reader, "reader") as known,
         run.open(cells, "cells") as opened,
@@ -127,64 +151,93 @@ def main(
             from screader_lib.cells.reading import CellSequences
             from screader_lib.reader import backing_off, methods
             from screader_lib.reader.device import prepare
-            from screader_lib.reader.explaining import write_explanation
-            from screader_lib.reader.familiarity import FEWEST_KEPT
             from screader_lib.reader.file import check_cells, held_out_rows, read_reader
+            from screader_lib.reader.identity import fingerprint
             from screader_lib.reader.ontology import read_ontology
             from screader_lib.reader.prediction import Chosen, write_predictions
+            from screader_lib.reader.shards import Shard
+            from screader_lib.reader.unfinished import Unfinished
 
-            sequences, restored = CellSequences(opened), read_reader(known)
-            if embedder is not None and restored.method not in WITH_TEXT_MODEL:
-                raise click.UsageError(
-                    f"--embedder is for readers of method genept-s; {known.name} is of "
-                    f"{restored.method}.",
-                    run.context,
-                )
-            if restored.method not in WITH_LLM:
-                unused = {"--llm": llm, "--precision": precision, "--quantize": quantize}
-                _tell_unused(run, restored.method, unused)
+            sequences, restored = CellSequences(opened, in_passing=True), read_reader(known)
+            _check_options(run, known.name, restored.method, given)
             check_cells(sequences, restored, known.name)
             terms = None if obo is None else read_ontology(obo, _shown(ontology))
-            changes = {
-                "precision": precision,
-                "quantize": quantize,
-                "micro_batch_tokens": micro_batch_tokens,
-            }
-            restored.settings = restored.settings.changed(changes)
-            trained = methods.restore(restored, prepare(device), llm, embedder, run.reporter)
+            restored.settings = restored.settings.changed({key: given[key] for key in SETTINGS})
+            device = prepare(given["device"])
+            places = given["llm"], given["embedder"]
+            trained = methods.restore(restored, device, *places, run.reporter)
             trained.check_genes(sequences, run.reporter)
             if target_precision is not None:
-                min_confidence = restored.kept.threshold(target_precision)
-                run.reporter.say(
-                    f"a confidence of {min_confidence:.3f} assures a precision of "
-                    f"{target_precision:g}."
-                )
-            if min_familiarity and len(restored.kept) < FEWEST_KEPT:
-                run.reporter.warn(
-                    f"the reader kept {len(restored.kept)} cells from its training, too few to "
-                    "tell what is familiar: --min-familiarity does nothing."
-                )
-            rows = held_out_rows(sequences, restored, known.name) if held_out else None
-            chosen = Chosen(rows, min_confidence, min_familiarity)
-            readable = write_predictions(file, sequences, restored, trained, chosen, run.reporter)
-            if explain:
-                write_explanation(file, sequences, trained, explain, rows, run.reporter)
+                min_confidence = _confidence_for(run, restored.kept, target_precision)
+            _check_familiarity(run, given["min_familiarity"], len(restored.kept))
+            rows = None
+            if given["held_out"]:
+                rows = held_out_rows(sequences, restored, known.name)
+            shard, explained = given["shard"], given["explain"] or 0
+            unfinished = Unfinished(
+                Path(checkpoint) if checkpoint else None,
+                fingerprint(
+                    cells=opened.sha256, reader=known.sha256, device=device,
+                    settings=restored.settings.to_json(), embedder=given["embedder"],
+                    shard=shard, held_out=given["held_out"], explain=explained,
+                ),
+                run.reporter,
+            )  # fmt: skip
+            chosen = Chosen(
+                rows, min_confidence, given["min_familiarity"], shard and Shard(*shard), explained
+            )
+            _tell_kept(run, unfinished)
+            readable = write_predictions(
+                file, sequences, restored, trained, chosen, run.reporter, unfinished
+            )
             if terms is not None:
                 backing_off.write_assigned(
                     file,
                     terms,
                     min_confidence,
                     readable,
-                    min_familiarity=min_familiarity,
+                    min_familiarity=given["min_familiarity"],
                     reporter=run.reporter,
                 )
+    unfinished.remove()
 
 
-def _tell_unused(run: Run, method: str, options: dict[str, str | None]) -> None:
-    """Warn of options that were given and do nothing for a reader of this method."""
-    given = [name for name, value in options.items() if value is not None]
-    if given:
-        run.reporter.warn(f"the reader is of method {method}: {', '.join(given)} does nothing.")
+def _check_options(run: Run, reader: str, method: str, given: dict[str, Any]) -> None:
+    """Wrong usage, or a warning, where an option is for readers of other methods."""
+    if given["embedder"] is not None and method not in WITH_TEXT_MODEL:
+        raise click.UsageError(
+            f"--embedder is for readers of method genept-s; {reader} is of {method}.",
+            run.context,
+        )
+    if method not in WITH_LLM:
+        names = ("llm", "precision", "quantize")
+        unused = [f"--{name}" for name in names if given[name] is not None]
+        if unused:
+            run.reporter.warn(
+                f"the reader is of method {method}: {', '.join(unused)} does nothing."
+            )
+
+
+def _tell_kept(run: Run, unfinished: Unfinished) -> None:
+    kept = unfinished.begin()
+    if kept:
+        run.reporter.say(f"taking up the calls of {kept:,} blocks from {unfinished.folder}.")
+
+
+def _confidence_for(run: Run, kept: Kept, precision: float) -> float:
+    found = kept.threshold(precision)
+    run.reporter.say(f"a confidence of {found:.3f} assures a precision of {precision:g}.")
+    return found
+
+
+def _check_familiarity(run: Run, least: float, kept: int) -> None:
+    from screader_lib.reader.familiarity import FEWEST_KEPT
+
+    if least and kept < FEWEST_KEPT:
+        run.reporter.warn(
+            f"the reader kept {kept} cells from its training, too few to tell what is familiar: "
+            "--min-familiarity does nothing."
+        )
 
 
 def _shown(name: str | None) -> str | None:

@@ -17,6 +17,24 @@ class OutputPath(FilePath):
     """A file that is written; ``-`` is standard output."""
 
 
+class ShardOf(click.ParamType):
+    """``I/N``: the I-th of N shards, as (I, N)."""
+
+    name = "i/n"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        if isinstance(value, tuple):
+            return value
+        number, _, count = str(value).partition("/")
+        if not (number.isascii() and number.isdigit() and count.isascii() and count.isdigit()):
+            self.fail(f"{value!r} is no shard such as 3/8.", param, ctx)
+        if not 1 <= int(number) <= int(count):
+            self.fail(f"there is no shard {number} of {count}.", param, ctx)
+        return int(number), int(count)
+
+
 def output_option(what: str) -> Callable:
     """``-o``, the file written; standard output where it is left out and not a terminal."""
     return click.option(

@@ -6,17 +6,14 @@ cells, settings, LLM and version of scReader.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import h5py
 import torch
 
-from screader_lib import __version__
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import safety
 from screader_lib.exchange.writing import replacing
@@ -49,12 +46,6 @@ class State:
         groups = optimiser.state_dict()["param_groups"]
         optimiser.load_state_dict({"state": self.moments, "param_groups": groups})
         history[:] = self.history
-
-
-def fingerprint(**identity: Any) -> str:
-    """SHA-256 of all that makes two trainings the same."""
-    content = json.dumps({"version": __version__, **identity}, sort_keys=True)
-    return hashlib.sha256(content.encode()).hexdigest()
 
 
 @dataclass

@@ -6,8 +6,6 @@ with the fold it was at. The same files come from training and predicting fold b
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +17,6 @@ from typing import Any
 import h5py
 import numpy as np
 
-from screader_lib import __version__
 from screader_lib.cells.reading import CellSequences
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import encoding, provenance, writing
@@ -28,6 +25,7 @@ from screader_lib.exchange.provenance import Provenance
 from screader_lib.reader.familiarity import Kept
 from screader_lib.reader.finding import Finding, measure
 from screader_lib.reader.folds import Fold, groups_of
+from screader_lib.reader.identity import fingerprint
 from screader_lib.reader.methods import Restored, llm_identity
 from screader_lib.reader.prediction import Chosen, write_predictions
 from screader_lib.reader.settings import Settings
@@ -70,18 +68,13 @@ class Plan:
         return folds[number - 1]
 
     def _fingerprint(self, fold: Fold) -> str:
-        content = json.dumps(
-            {
-                "version": __version__,
-                "cells": self.cells.opened.sha256,
-                "settings": self.settings.to_json(),
-                "llm": llm_identity(self.settings, self.device),
-                "fold": fold.to_json(),
-                "device": self.device,
-            },
-            sort_keys=True,
+        return fingerprint(
+            cells=self.cells.opened.sha256,
+            settings=self.settings.to_json(),
+            llm=llm_identity(self.settings, self.device),
+            fold=fold.to_json(),
+            device=self.device,
         )
-        return hashlib.sha256(content.encode()).hexdigest()
 
     def _file(self, fold: Fold) -> Path:
         return self.folder / f"fold-{fold.number}-{self._fingerprint(fold)[:16]}.h5ad"

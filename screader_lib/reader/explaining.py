@@ -18,10 +18,9 @@ from torch import Tensor
 
 from screader_lib.cells.reading import CellSequences
 from screader_lib.exchange import encoding
-from screader_lib.exchange.table import strings
+from screader_lib.exchange.table import Table, strings
 from screader_lib.reader.model import Cells, by_gene
 from screader_lib.reader.task import Trained
-from screader_lib.reporting import SILENT, Reporter
 
 STEPS = 16
 CELLS_AT_ONCE = 256
@@ -75,40 +74,75 @@ class LinearParts:
         return lambda cells: by_gene(cells, len(matrix)) @ matrix / length + biases
 
 
-def write_explanation(
-    file: h5py.File,
+@dataclass(frozen=True)
+class Explained:
+    """The ``genes`` int32 (cells, most), −1 for none, that spoke most for each cell's call, their
+    ``parts`` float32, and ``sums`` float64 (labels, genes): all parts, by the label called."""
+
+    genes: np.ndarray
+    parts: np.ndarray
+    sums: np.ndarray
+
+
+def explain(
     cells: CellSequences,
+    rows: np.ndarray,
     trained: Trained,
+    calls: np.ndarray,
+    labels: int,
     most: int,
-    rows: np.ndarray | None = None,
-    reporter: Reporter = SILENT,
+) -> Explained:
+    """Which genes made the ``calls``, numbers int64 (rows,) of ``labels`` labels."""
+    sums = np.zeros((labels, len(cells.embedding)))
+    blocks = []
+    for start in range(0, len(rows), CELLS_AT_ONCE):
+        place = slice(start, start + CELLS_AT_ONCE)
+        found, values = trained.explain(cells, rows[place], calls[place])
+        spoken = np.where(found >= 0, values, 0)
+        np.add.at(sums, (calls[place][:, None], np.maximum(found, 0)), spoken)
+        blocks.append(top(found, values, most))
+    genes, parts = (np.concatenate(part) for part in zip(*blocks, strict=True))
+    return Explained(genes, parts, sums)
+
+
+class ExplanationWriter:
+    """Fills ``obsm`` and ``uns`` of a new predictions file of ``cells`` cells."""
+
+    def __init__(self, file: h5py.File, cells: int, labels: int, genes: Table, most: int) -> None:
+        self.file = file
+        self.genes = genes
+        self._genes = encoding.create_rows(
+            file["obsm"], "explanation_gene", (cells, most), np.int32, 1024
+        )
+        self._parts = encoding.create_rows(
+            file["obsm"], "explanation_part", (cells, most), np.float32, 1024
+        )
+        self._sums = np.zeros((labels, len(genes)))
+
+    def add(self, places: slice, explained: Explained) -> None:
+        """What made the calls of the cells at ``places``."""
+        self._genes[places], self._parts[places] = explained.genes, explained.parts
+        self._sums += explained.sums
+
+    def finish(self, counts: np.ndarray) -> None:
+        """Write the mean part of each gene per label, called ``counts`` times."""
+        genes = self.genes
+        names = {"id": genes.index, "symbol": genes.strings("symbol")}
+        empty = strings([""] * len(genes))
+        names["text"] = genes.strings("text") if "text" in genes.columns else empty
+        write_mean_parts(self.file, self._sums, counts, names)
+
+
+def write_mean_parts(
+    file: h5py.File, sums: np.ndarray, counts: np.ndarray, names: dict[str, np.ndarray]
 ) -> None:
-    """Add to a new ``predictions`` file the ``most`` genes that spoke most for each cell's call,
-    and each gene's mean part per label."""
-    rows = np.arange(len(cells)) if rows is None else rows
-    calls = encoding.read_table(file["obs"]).columns["predicted_label"].codes  # type: ignore
-    labels, genes = len(file["uns/labels"]), len(cells.embedding)
-    obsm = file["obsm"]
-    index = encoding.create_rows(obsm, "explanation_gene", (len(rows), most), np.int32, 1024)
-    parts = encoding.create_rows(obsm, "explanation_part", (len(rows), most), np.float32, 1024)
-    sums = np.zeros((labels, genes))
-    with reporter.progress("Explaining", len(rows), "cells") as advance:
-        for start in range(0, len(rows), CELLS_AT_ONCE):
-            place = slice(start, start + CELLS_AT_ONCE)
-            called = calls[place].astype(np.int64)
-            found, values = trained.explain(cells, rows[place], called)
-            np.add.at(
-                sums, (called[:, None], np.maximum(found, 0)), np.where(found >= 0, values, 0)
-            )
-            index[place], parts[place] = top(found, values, most)
-            advance(len(called))
-    counts = np.bincount(calls, minlength=labels)
+    """Write ``uns/explanation``: ``names`` of the genes, and the mean of the summed parts."""
     uns = encoding.write_group(file["uns"], "explanation")
     encoding.write_array(uns, "part", (sums / np.maximum(counts, 1)[:, None]).astype(np.float32))
-    encoding.write_strings(uns, "id", strings(cells.genes.index))
-    encoding.write_strings(uns, "symbol", strings(cells.genes.strings("symbol")))
-    text = cells.genes.strings("text") if "text" in cells.genes.columns else [""] * genes
-    encoding.write_strings(uns, "text", strings(text))
+    for name, values in names.items():
+        encoding.write_strings(uns, name, strings(values))
+    if "shard" in file["uns"]:
+        encoding.write_array(uns, "sum", sums)
 
 
 def top(genes: np.ndarray, values: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:

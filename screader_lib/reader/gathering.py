@@ -66,6 +66,12 @@ class Part:
 def fold_number(opened: ExchangeFile) -> int:
     """The number of the fold whose held-out cells were called; ScReaderError for other files."""
     uns = opened.file["uns"]
+    if "shard" in uns:
+        raise ScReaderError(
+            "is a shard of a fold's held-out cells.",
+            file=opened.name,
+            remedy="Gather the shards of each fold first.",
+        )
     fold = encoding.read_json(uns, "fold") if "fold" in uns else {}
     number, count = fold.get("number"), fold.get("count")
     whole = isinstance(number, int) and isinstance(count, int) and 1 <= number <= count

@@ -137,7 +137,8 @@ def _loaded(
 def _checkpoint(
     task: Task, llm: FrozenLLM | None, file: Path | None, minutes: float
 ) -> Checkpoint | None:
-    from screader_lib.reader.checkpoint import Checkpoint, fingerprint
+    from screader_lib.reader.checkpoint import Checkpoint
+    from screader_lib.reader.identity import fingerprint
 
     if file is None:
         return None

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import h5py
 import numpy as np
 
-from screader_lib import measures
 from screader_lib.cells.reading import CellSequences
 from screader_lib.exchange import encoding
-from screader_lib.exchange.table import Categorical, Column, Table, strings
-from screader_lib.reader.calibration import softmax
+from screader_lib.exchange.long_table import HeldColumn, LongColumn, LongTable
+from screader_lib.exchange.table import Table, strings
+from screader_lib.reader import called
+from screader_lib.reader.called import Called
+from screader_lib.reader.calls import Calls, known_truth_metrics, spoken
+from screader_lib.reader.explaining import ExplanationWriter
 from screader_lib.reader.methods import Restored
-from screader_lib.reader.task import Trained, row_blocks
+from screader_lib.reader.shards import Shard, blocks, of_shard
+from screader_lib.reader.task import Trained
+from screader_lib.reader.unfinished import NOTHING_KEPT, Unfinished
 from screader_lib.reporting import SILENT, Reporter
 
 OWN_COLUMNS = (
@@ -30,51 +36,22 @@ OWN_COLUMNS = (
     "row",
     "fold",
 )
-STATUSES = ("assigned", "unassigned")
-
-
-@dataclass
-class Calls:
-    """Per cell: label numbers of best and second call, confidence, how much
-    speaks for any label, and whether assigned."""
-
-    best: np.ndarray
-    second: np.ndarray
-    confidence: np.ndarray
-    evidence: np.ndarray
-    assigned: np.ndarray
-
-    @classmethod
-    def empty(cls, cells: int) -> Calls:
-        """For ``cells`` cells, to be filled."""
-        return cls(
-            np.zeros(cells, np.int32),
-            np.full(cells, -1, np.int32),
-            np.zeros(cells, np.float32),
-            np.zeros(cells, np.float32),
-            np.zeros(cells, bool),
-        )
-
-    def fill(self, rows: np.ndarray, probability: np.ndarray) -> None:
-        """Take in probabilities (rows, labels); ties go to the first label."""
-        order = np.argsort(-probability, axis=1, kind="stable")
-        self.best[rows] = order[:, 0]
-        self.confidence[rows] = np.take_along_axis(probability, order[:, :1], 1)[:, 0]
-        if probability.shape[1] > 1:
-            self.second[rows] = order[:, 1]
 
 
 @dataclass(frozen=True)
 class Chosen:
     """What is called and what is assigned.
 
-    ``rows`` int64, rising: only these cells, by the fold that holds them out; None: all. Cells
-    below ``min_confidence`` or ``min_familiarity`` are unassigned.
+    ``rows`` int64, rising: only these cells, by the fold that holds them out; None: all. Of them,
+    only those of ``shard``. Cells below ``min_confidence`` or ``min_familiarity`` are unassigned.
+    ``genes_explained`` of each cell are stored.
     """
 
     rows: np.ndarray | None = None
     min_confidence: float = 0.0
     min_familiarity: float = 0.0
+    shard: Shard | None = None
+    genes_explained: int = 0
 
 
 def write_predictions(
@@ -84,79 +61,115 @@ def write_predictions(
     trained: Trained,
     chosen: Chosen = Chosen(),
     reporter: Reporter = SILENT,
+    unfinished: Unfinished = NOTHING_KEPT,
 ) -> np.ndarray:
     """Fill a new ``predictions`` file; cells come in the order of ``cells``.
 
-    Cells without a known gene are unassigned. Returns which have one, bool (called cells,).
+    Blocks that are ``unfinished`` are taken up, new ones are kept there. Cells without a known
+    gene are unassigned. Returns which have one, bool (called cells,).
     """
-    rows = np.arange(len(cells)) if chosen.rows is None else chosen.rows
-    calls = _call(file, cells, rows, restored, trained, reporter)
-    readable = calls.assigned.copy()
-    familiarity = restored.kept.familiarity(calls.confidence, calls.evidence)
-    calls.assigned &= calls.confidence >= chosen.min_confidence
-    calls.assigned &= familiarity >= chosen.min_familiarity
-    known = cells.obs if chosen.rows is None else cells.obs.take(rows)
-    labels = known.columns.get("label")
-    obs = Table(known.index, _call_columns(calls, restored))
-    obs.columns |= {"evidence": calls.evidence, "familiarity": familiarity}
-    if isinstance(labels, Categorical):
-        obs.columns["true_label"] = labels
-    if chosen.rows is not None:
-        obs.columns["row"] = rows.astype(np.int64)
-    obs.columns |= _carried(known)
-    encoding.begin_anndata(file, obs, Table(strings([])))
+    every = np.arange(len(cells)) if chosen.rows is None else chosen.rows
+    rows = of_shard(every, chosen.shard)
+    for name in ("obsm", "uns"):
+        encoding.write_group(file, name)
+    if chosen.shard is not None:
+        encoding.write_json(file["uns"], "shard", chosen.shard.to_json(len(every)))
     if chosen.rows is not None:
         encoding.write_json(file["uns"], "fold", restored.fold)
+    source = _Source(cells, rows, restored, trained, chosen.genes_explained, unfinished)
+    calls = _call(file, source, reporter)
+    familiarity = restored.kept.familiarity(calls.confidence, calls.evidence)
+    calls.assigned[:] = calls.readable & (calls.confidence >= chosen.min_confidence)
+    calls.assigned &= familiarity >= chosen.min_familiarity
+    own = calls.columns(restored.labels) | {"evidence": calls.evidence, "familiarity": familiarity}
+    known = _chosen(cells.long_obs, rows, len(cells))
+    labels = known.columns.get("label")
+    obs = LongTable(known.index, {name: HeldColumn(column) for name, column in own.items()})
+    if labels is not None and labels.categories is not None:
+        obs.columns["true_label"] = labels
+    if chosen.rows is not None:
+        obs.columns["row"] = HeldColumn(rows.astype(np.int64))
+    obs.columns |= _carried(known)
+    encoding.begin_anndata(file, obs, Table(strings([])))
     _write_uns(file, labels, restored, calls, reporter)
-    return readable
+    if not len(rows):
+        reporter.warn("the shard holds no cells: there are fewer blocks of cells than shards.")
+    return calls.readable
 
 
-def _call(
-    file: h5py.File,
-    cells: CellSequences,
-    rows: np.ndarray,
-    restored: Restored,
-    trained: Trained,
-    reporter: Reporter,
-) -> Calls:
-    """Write probabilities and vectors, block by block; returns the calls."""
-    obsm = encoding.write_group(file, "obsm")
-    calls = Calls.empty(len(rows))
-    probabilities: h5py.Dataset | None = None
-    with reporter.progress("Predicting", len(rows), "cells") as advance:
-        for places in row_blocks(np.arange(len(rows))):
-            logits, vectors = trained.outputs(cells, rows[places])
-            probability = softmax(logits, restored.temperature)
-            if probabilities is None:
-                shape = (len(rows), probability.shape[1])
-                probabilities = encoding.create_rows(obsm, "probability", shape, np.float32, 1024)
-                shape = (len(rows), vectors.shape[1])
-                stored = encoding.create_rows(obsm, "X_screader", shape, np.float32, 64)
-            probabilities[places[0] : places[-1] + 1] = probability
-            stored[places[0] : places[-1] + 1] = vectors
-            calls.fill(places, probability)
-            calls.assigned[places] = trained.readable(cells, rows[places])
-            calls.evidence[places] = trained.evidence(cells, rows[places], logits)
-            advance(len(places))
-    return calls
+@dataclass(frozen=True)
+class _Source:
+    """Where blocks of calls come from: kept ones, else the reader."""
+
+    cells: CellSequences
+    rows: np.ndarray
+    restored: Restored
+    trained: Trained
+    genes_explained: int
+    unfinished: Unfinished
+
+    def blocks(self) -> Iterator[tuple[slice, Called]]:
+        for number, places in enumerate(blocks(len(self.rows))):
+            block = self.unfinished.load(number)
+            if block is None:
+                block = called.call(
+                    self.cells,
+                    self.rows[places],
+                    self.trained,
+                    self.restored.temperature,
+                    self.genes_explained,
+                )
+                self.unfinished.save(number, block)
+            yield places, block
 
 
-def _call_columns(calls: Calls, restored: Restored) -> dict[str, Column]:
-    names, ids = restored.labels.names, restored.labels.ontology_ids
-    ontology = Categorical.of([ids[number] for number in calls.best], sorted(set(ids)))
-    second = Categorical(np.where(calls.second < 0, len(names), calls.second), (*names, ""))
-    if len(names) > 1:
-        second = Categorical(calls.second, names)
-    return {
-        "predicted_label": Categorical(calls.best, names),
-        "predicted_ontology_id": ontology,
-        "confidence": calls.confidence,
-        "second_label": second,
-        "status": Categorical((~calls.assigned).astype(np.int32), STATUSES),
-    }
+def _call(file: h5py.File, source: _Source, reporter: Reporter) -> Calls:
+    """Write probabilities, vectors and explanations, block by block; returns the calls."""
+    cells, labels = len(source.rows), len(source.restored.labels.names)
+    writer, explanation = _BlockWriter(file["obsm"], cells, labels), None
+    if source.genes_explained:
+        genes = source.cells.genes
+        explanation = ExplanationWriter(file, cells, labels, genes, source.genes_explained)
+    with reporter.progress("Predicting", cells, "cells") as advance:
+        for places, block in source.blocks():
+            writer.add(places, block)
+            if explanation is not None and block.explained is not None:
+                explanation.add(places, block.explained)
+            advance(len(block.evidence))
+    if explanation is not None:
+        counts = np.bincount(writer.calls.best, minlength=labels)
+        explanation.finish(counts)
+    return writer.calls
 
 
-def _carried(obs: Table) -> dict[str, Column]:
+def _chosen(obs: LongTable, rows: np.ndarray, cells: int) -> LongTable:
+    if len(rows) == cells:
+        return obs
+    wanted = np.zeros(cells, bool)
+    wanted[rows] = True
+    return obs.chosen(wanted)
+
+
+class _BlockWriter:
+    """Writes probabilities and vectors as they come, and keeps the ``calls``."""
+
+    def __init__(self, obsm: h5py.Group, cells: int, labels: int) -> None:
+        self.obsm, self.cells = obsm, cells
+        self.calls = Calls.empty(cells)
+        self._probability = encoding.create_rows(
+            obsm, "probability", (cells, labels), np.float32, 1024
+        )
+        self._vectors: h5py.Dataset | None = None
+
+    def add(self, places: slice, block: Called) -> None:
+        if self._vectors is None:
+            shape = (self.cells, block.vectors.shape[1])
+            self._vectors = encoding.create_rows(self.obsm, "X_screader", shape, np.float32, 64)
+        self._probability[places], self._vectors[places] = block.probability, block.vectors
+        self.calls.fill(places, block)
+
+
+def _carried(obs: LongTable) -> dict[str, LongColumn]:
     """All columns of the cells but the label, which is ``true_label`` now."""
     return {
         (f"{name}_input" if name in OWN_COLUMNS else name): column
@@ -167,7 +180,7 @@ def _carried(obs: Table) -> dict[str, Column]:
 
 def _write_uns(
     file: h5py.File,
-    labels: Column | None,
+    labels: LongColumn | None,
     restored: Restored,
     calls: Calls,
     reporter: Reporter,
@@ -177,36 +190,8 @@ def _write_uns(
     encoding.write_strings(uns, "label_ontology_ids", strings(restored.labels.ontology_ids))
     knn = "-knn" if restored.settings.classifier == "knn" else ""
     encoding.write_text(uns, "method", restored.method + knn)
-    unassigned = int((~calls.assigned).sum())
-    reporter.say(f"{len(calls.best):,} cells called, {unassigned:,} of them unassigned.")
-    metrics = known_truth_metrics(labels, restored, calls)
+    reporter.say(calls.spoken())
+    metrics = known_truth_metrics(labels, restored.labels.names, calls)
     if metrics:
         encoding.write_json(uns, "metrics", metrics)
-        reporter.say(
-            f"against the known labels: accuracy {metrics['accuracy']:.3f}, "
-            f"macro F1 {metrics['macro_f1']:.3f}."
-        )
-
-
-def known_truth_metrics(
-    labels: Column | None, restored: Restored, calls: Calls
-) -> dict[str, float | int]:
-    """Measures over the cells whose label is known; empty where there are none."""
-    if not isinstance(labels, Categorical):
-        return {}
-    known = labels.codes >= 0
-    if not known.any():
-        return {}
-    true = labels.strings()[known]
-    predicted = np.array(restored.labels.names, dtype=object)[calls.best[known]]
-    correct = true == predicted
-    metrics: dict[str, float | int] = {"cells": int(known.sum())}
-    metrics |= measures.scores(true, predicted)
-    metrics["calibration_error"] = measures.expected_calibration_error(
-        calls.confidence[known], correct
-    )
-    assigned = calls.assigned[known]
-    metrics["assigned"] = float(assigned.mean())
-    if assigned.any():
-        metrics["accuracy_of_assigned"] = float(correct[assigned].mean())
-    return metrics
+        reporter.say(spoken(metrics))

@@ -1,0 +1,244 @@
+"""A prediction that was killed goes on from the calls it had kept, to the same bytes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from running import command, environment
+from small_files import CELLS, call, fail, succeed, write_cells, write_expression
+
+from screader_lib.exchange import provenance
+from screader_lib.reader import called, shards
+from screader_lib.reader.unfinished import MARK
+
+BLOCK = 16
+BLOCKS = -(-CELLS // BLOCK)
+SCREADER = ["--llm-layers", 2, "--epochs", 1, "--warm-start-epochs", 2, "--genes-per-cell", 12]
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shards, "BLOCK", BLOCK)
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory, cells: Path, llama: Path) -> Path:
+    """A reader with an LLM."""
+    path = tmp_path_factory.mktemp("reader") / "reader.h5"
+    succeed("train-reader", cells, "--llm", llama, *SCREADER, "-o", path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, cells: Path, reader: Path) -> bytes:
+    """What a run that nothing disturbs writes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shards, "BLOCK", BLOCK)
+        path = tmp_path_factory.mktemp("whole") / "calls.h5ad"
+        succeed("predict", cells, "-r", reader, "--explain", 4, "-o", path)
+    return path.read_bytes()
+
+
+class Counted:
+    """Counts the blocks that are called, and kills this process at one of them."""
+
+    def __init__(self, fatal: int = 0) -> None:
+        self.calls, self.fatal, self.usual = 0, fatal, called.call
+
+    def __call__(self, *words: Any) -> Any:
+        self.calls += 1
+        if self.calls == self.fatal:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return self.usual(*words)
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counted]:
+    counted = Counted()
+    monkeypatch.setattr(called, "call", counted)
+    yield counted
+
+
+def killed_at(block: int, *words: object) -> None:
+    """Run predict in a fork that dies when it is to call ``block``, from 1."""
+    child = os.fork()
+    if not child:
+        try:
+            called.call = Counted(block)  # type: ignore[assignment]
+            call("predict", *words)
+        finally:
+            os._exit(99)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("block", [1, 2, BLOCKS], ids=["at-the-first", "second", "last"])
+def test_a_kill_costs_one_block(
+    tmp_path: Path, cells: Path, reader: Path, whole: bytes, counted: Counted, block: int
+) -> None:
+    output = tmp_path / "calls.h5ad"
+    words = [cells, "-r", reader, "--explain", 4, "-o", output]
+    killed_at(block, *words)
+    assert not output.exists()
+    result = succeed("predict", *words)
+    assert counted.calls == BLOCKS - block + 1
+    assert output.read_bytes() == whole
+    assert ("taking up the calls of" in result.stderr) == (block > 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["calls.h5ad"]
+
+
+def test_a_kill_while_the_file_is_finished_costs_no_block(
+    tmp_path: Path, cells: Path, reader: Path, whole: bytes, counted: Counted,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    output = tmp_path / "calls.h5ad"
+    words = [cells, "-r", reader, "--explain", 4, "-o", output]
+    with monkeypatch.context() as patch:
+        patch.setattr(provenance, "write", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
+        fail("predict", *words)
+    assert counted.calls == BLOCKS and not output.exists()
+    succeed("predict", *words)
+    assert counted.calls == BLOCKS and output.read_bytes() == whole
+
+
+def test_kill_9_by_the_clock(tmp_path: Path, cells: Path) -> None:
+    """With blocks as they are: one block here, so all or nothing."""
+    reader = tmp_path / "reader.h5"
+    succeed("train-reader", cells, "--method", "majority", "-o", reader)
+    wanted, output = tmp_path / "wanted.h5ad", tmp_path / "calls.h5ad"
+
+    def start(path: Path) -> subprocess.Popen:
+        line = command("predict", cells, "-r", reader, "-o", path)
+        return subprocess.Popen(line, env=environment(tmp_path), stderr=subprocess.DEVNULL)
+
+    begun = time.monotonic()
+    assert start(wanted).wait() == 0
+    lasted = time.monotonic() - begun
+    for share in (0.8, 1.0):
+        process = start(output)
+        time.sleep(share * lasted)
+        process.kill()
+        process.wait()
+        assert not output.exists() or output.read_bytes() == wanted.read_bytes()
+    assert start(output).wait() == 0
+    assert output.read_bytes() == wanted.read_bytes()
+    assert sorted(path.name for path in tmp_path.glob("*.h5ad*")) == ["calls.h5ad", "wanted.h5ad"]
+
+
+def test_a_damaged_block_is_called_again(
+    tmp_path: Path, cells: Path, reader: Path, whole: bytes, counted: Counted
+) -> None:
+    output = tmp_path / "calls.h5ad"
+    words = [cells, "-r", reader, "--explain", 4, "-o", output]
+    killed_at(4, *words)
+    kept = sorted((tmp_path / "calls.h5ad.unfinished").glob("block-*.h5"))
+    assert len(kept) == 3
+    kept[0].write_bytes(kept[0].read_bytes()[:-100])
+    with h5py.File(kept[1], "a") as file:
+        del file["evidence"]
+    result = succeed("predict", *words)
+    assert counted.calls == BLOCKS - 1 and result.stderr.count("is damaged") == 2
+    assert output.read_bytes() == whole
+
+
+OTHER = {
+    "options": ["--explain", 3],
+    "micro-batches": ["--micro-batch-tokens", 40],
+    "shard": ["--shard", "1/2"],
+    "precision": ["--precision", "bfloat16"],
+}
+
+
+@pytest.mark.parametrize("what", [*OTHER, "cells"])
+def test_calls_of_another_prediction_are_not_taken_up(
+    tmp_path: Path, cells: Path, reader: Path, counted: Counted, what: str
+) -> None:
+    output = tmp_path / "calls.h5ad"
+    killed_at(3, cells, "-r", reader, "-o", output)
+    if what == "cells":
+        cells = write_cells(tmp_path, seed=3)
+    result = succeed("predict", cells, "-r", reader, *OTHER.get(what, []), "-o", output)
+    assert "is of another prediction; starting anew" in " ".join(result.stderr.split())
+    assert counted.calls == (BLOCKS // 2 if what == "shard" else BLOCKS)
+
+
+def test_thresholds_do_not_make_another_prediction(
+    tmp_path: Path, cells: Path, reader: Path, counted: Counted
+) -> None:
+    output = tmp_path / "calls.h5ad"
+    killed_at(BLOCKS, cells, "-r", reader, "-o", output)
+    succeed("predict", cells, "-r", reader, "--min-confidence", 0.6, "-o", output)
+    assert counted.calls == 1
+
+
+def test_a_folder_of_ones_own_is_used_and_removed(
+    tmp_path: Path, cells: Path, reader: Path, counted: Counted
+) -> None:
+    kept = tmp_path / "kept"
+    words = [cells, "-r", reader, "--checkpoint", kept]
+    killed_at(3, *words, "-o", tmp_path / "one.h5ad")
+    assert {path.name for path in kept.iterdir()} == {
+        MARK, "block-0000000.h5", "block-0000001.h5",
+    }  # fmt: skip
+    succeed("predict", *words, "-o", tmp_path / "other.h5ad")
+    assert counted.calls == BLOCKS - 2 and not kept.exists()
+
+
+def test_a_folder_of_other_things_is_refused_and_stays(
+    tmp_path: Path, cells: Path, reader: Path
+) -> None:
+    precious = tmp_path / "kept" / "thesis.txt"
+    precious.parent.mkdir()
+    precious.write_text("words")
+    line = fail(
+        "predict", cells, "-r", reader, "--checkpoint", precious.parent, "-o", tmp_path / "p.h5ad"
+    )
+    assert "is no folder of an unfinished prediction" in line
+    assert precious.read_text() == "words" and not (tmp_path / "p.h5ad").exists()
+
+
+def test_what_was_there_before_stays_until_the_end(
+    tmp_path: Path, cells: Path, reader: Path
+) -> None:
+    output = tmp_path / "calls.h5ad"
+    output.write_bytes(b"old")
+    killed_at(3, cells, "-r", reader, "-o", output)
+    assert output.read_bytes() == b"old"
+
+
+def test_to_standard_output_nothing_is_kept(tmp_path: Path, cells: Path, reader: Path) -> None:
+    line = command("predict", cells, "-r", reader)
+    done = subprocess.run(
+        line, cwd=tmp_path, env=environment(tmp_path), capture_output=True, check=True
+    )
+    (tmp_path / "out.h5ad").write_bytes(done.stdout)
+    with h5py.File(tmp_path / "out.h5ad") as file:
+        assert len(file["obs/id"]) == CELLS
+    assert not list(tmp_path.glob("*.unfinished"))
+
+
+def test_cells_of_several_windows_come_as_they_are(
+    tmp_path: Path, reader: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is read in passing equals what is read at once."""
+    from screader_lib.cells import reading
+    from screader_lib.cells.reading import CellSequences
+    from screader_lib.exchange.opening import open_exchange
+
+    monkeypatch.setattr(reading, "WINDOW", 7)
+    monkeypatch.setattr(reading, "WINDOWS", 3)
+    write_expression(tmp_path / "counts-1.h5ad", 1)
+    with open_exchange(write_cells(tmp_path, seed=1), "cells") as opened:
+        once, passing = CellSequences(opened), CellSequences(opened, in_passing=True)
+        for rows in (np.arange(90), np.array([3, 1, 2]), np.array([88, 0, 40, 41]), np.arange(20)):
+            for one, other in zip(once.rows(rows), passing.rows(rows), strict=True):
+                assert np.array_equal(one, other) and one.dtype == other.dtype
+        assert len(passing._windows) <= 3

@@ -1,0 +1,215 @@
+"""``predict --shard`` and ``screader gather``: what several runs call is what one would have."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from obo_files import ALPHA, BETA, DELTA, write_obo
+from small_files import call, fail, succeed, write_cells
+
+from screader_lib.reader import shards
+from screader_lib.reader.shards import Shard
+
+BLOCK = 16
+METHODS = {
+    "screader": ["--llm-layers", 2, "--epochs", 1, "--warm-start-epochs", 2,
+                 "--genes-per-cell", 12, "--micro-batch-tokens", 120],
+    "genept-w": ["--method", "genept-w"],
+}  # fmt: skip
+EXPLAIN = ["--explain", 4]
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shards, "BLOCK", BLOCK)
+
+
+@pytest.fixture(scope="module")
+def readers(tmp_path_factory: pytest.TempPathFactory, cells: Path, llama: Path) -> dict[str, Path]:
+    """A reader of each method, and one of a fold."""
+    folder = tmp_path_factory.mktemp("readers")
+    words = {**METHODS, "fold": [*METHODS["genept-w"], "--folds", 2, "--fold", 1]}
+    for name, more in words.items():
+        llm = ["--llm", llama] if name == "screader" else []
+        succeed("train-reader", cells, *llm, *more, "-o", folder / f"{name}.h5")
+    return {name: folder / f"{name}.h5" for name in words}
+
+
+def in_shards(folder: Path, count: int, *words: object) -> list[Path]:
+    """The predictions of each shard."""
+    files = [folder / f"part-{number}.h5ad" for number in range(1, count + 1)]
+    for number, file in enumerate(files, 1):
+        succeed("predict", *words, "--shard", f"{number}/{count}", "-o", file)
+    succeed("validate", *files)
+    return files
+
+
+def differences(one: h5py.Group, other: h5py.Group, path: str = "") -> list[str]:
+    """Elements that are not the same, but for what tells how the file was made."""
+    found = [f"{path}/{name}" for name in set(one) ^ set(other)]
+    for name in set(one) & set(other):
+        a, b, here = one[name], other[name], f"{path}/{name}"
+        if here == "/uns/screader":
+            continue
+        if dict(a.attrs).keys() != dict(b.attrs).keys():
+            found.append(f"{here}: attributes")
+        if isinstance(a, h5py.Group):
+            found += differences(a, b, here)
+        elif a.dtype != b.dtype or a.chunks != b.chunks or not np.array_equal(a[()], b[()]):
+            found.append(here)
+    return found
+
+
+def assert_same(one: Path, other: Path) -> None:
+    with h5py.File(one) as a, h5py.File(other) as b:
+        assert differences(a, b) == []
+
+
+@pytest.mark.parametrize(
+    ("method", "count"), [("screader", 3), *(("genept-w", count) for count in (1, 2, 3, 9))]
+)
+def test_gathered_shards_are_the_unsharded_run(
+    tmp_path: Path, cells: Path, readers: dict[str, Path], method: str, count: int
+) -> None:
+    words = [cells, "-r", readers[method], "--min-confidence", 0.5, *EXPLAIN]
+    whole, joined = tmp_path / "whole.h5ad", tmp_path / "joined.h5ad"
+    said = succeed("predict", *words, "-o", whole).stderr.splitlines()[-2:]
+    files = in_shards(tmp_path, count, *words)
+    result = succeed("screader", "gather", *files[::-1], "-o", joined)
+    succeed("validate", joined)
+    assert_same(whole, joined)
+    assert [line.partition(": ")[2] for line in result.stderr.splitlines()[-2:]] == [
+        line.partition(": ")[2] for line in said
+    ]
+
+
+def test_with_an_ontology(tmp_path: Path, readers: dict[str, Path]) -> None:
+    ids = ["--label-ontology", "cell_ontology_id"]
+    cells = write_cells(tmp_path, *ids, seed=0, name="with-ids.h5ad")
+    with h5py.File(cells, "a") as file:
+        names = np.array([ALPHA, BETA, DELTA], dtype=object)
+        file["obs/label_ontology_id/categories"][...] = names
+    reader = tmp_path / "r.h5"
+    succeed("train-reader", cells, *METHODS["genept-w"], "-o", reader)
+    words = [cells, "-r", reader, "--ontology", write_obo(tmp_path / "cl.obo")]
+    words += ["--min-confidence", 0.999]
+    whole, joined = tmp_path / "whole.h5ad", tmp_path / "joined.h5ad"
+    succeed("predict", *words, "-o", whole)
+    succeed("screader", "gather", *in_shards(tmp_path, 3, *words), "-o", joined)
+    assert_same(whole, joined)
+    with h5py.File(whole) as file:
+        assert "backed_off" in file["uns/metrics"].asstr()[()]
+
+
+def test_shards_of_a_folds_held_out_cells(
+    tmp_path: Path, cells: Path, readers: dict[str, Path]
+) -> None:
+    words = [cells, "-r", readers["fold"], "--held-out"]
+    whole, joined = tmp_path / "whole.h5ad", tmp_path / "joined.h5ad"
+    succeed("predict", *words, "-o", whole)
+    files = in_shards(tmp_path, 2, *words)
+    succeed("screader", "gather", *files, "-o", joined)
+    assert_same(whole, joined)
+    line = fail("screader", "gather", files[0], whole, "-o", tmp_path / "no.h5ad")
+    assert "part-1.h5ad: is a shard of a fold's held-out cells. Gather the shards" in line
+
+
+def test_cells_without_labels(tmp_path: Path, readers: dict[str, Path]) -> None:
+    cells = write_cells(tmp_path, "--label", "donor", name="plain.h5ad")
+    with h5py.File(cells, "a") as file:
+        order = [name for name in file["obs"].attrs["column-order"] if name != "label"]
+        file["obs"].attrs["column-order"] = order
+        del file["obs/label"]
+    words = [cells, "-r", readers["genept-w"]]
+    whole, joined = tmp_path / "whole.h5ad", tmp_path / "joined.h5ad"
+    succeed("predict", *words, "-o", whole)
+    succeed("screader", "gather", *in_shards(tmp_path, 2, *words), "-o", joined)
+    assert_same(whole, joined)
+
+
+def test_more_shards_than_blocks(tmp_path: Path, cells: Path, readers: dict[str, Path]) -> None:
+    """A shard without cells is a file like any other, and says so."""
+    output = tmp_path / "empty.h5ad"
+    words = [cells, "-r", readers["genept-w"], *EXPLAIN]
+    result = succeed("predict", *words, "--shard", "9/9", "-o", output)
+    assert "the shard holds no cells" in result.stderr
+    succeed("validate", output)
+    with h5py.File(output) as file:
+        assert len(file["obs/id"]) == 0
+    import anndata
+
+    assert anndata.read_h5ad(output).shape == (0, 0)
+
+
+@pytest.fixture(scope="module")
+def parts(
+    tmp_path_factory: pytest.TempPathFactory, cells: Path, readers: dict[str, Path]
+) -> list[Path]:
+    """Three shards."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shards, "BLOCK", BLOCK)
+        folder = tmp_path_factory.mktemp("parts")
+        return in_shards(folder, 3, cells, "-r", readers["genept-w"])
+
+
+def test_shards_that_are_missing_or_twice(tmp_path: Path, parts: list[Path]) -> None:
+    output = tmp_path / "g.h5ad"
+    assert "of 3 shards, these are missing: 1, 3." in fail(
+        "screader", "gather", parts[1], "-o", output
+    )
+    assert "is of shard 2, as another is" in fail(
+        "screader", "gather", *parts, parts[1], "-o", output
+    )
+    assert not output.exists()
+
+
+@pytest.mark.parametrize("what", ["cells", "reader", "option", "count"])
+def test_a_shard_of_another_prediction(
+    tmp_path: Path, cells: Path, readers: dict[str, Path], parts: list[Path], what: str
+) -> None:
+    reader, more, shard = readers["genept-w"], [], "2/3"
+    if what == "cells":
+        cells = write_cells(tmp_path, seed=4)
+    elif what == "reader":
+        reader = readers["fold"]
+    elif what == "option":
+        more = ["--min-confidence", 0.3]
+    else:
+        shard = "2/4"
+    stranger, output = tmp_path / "stranger.h5ad", tmp_path / "g.h5ad"
+    succeed("predict", cells, "-r", reader, *more, "--shard", shard, "-o", stranger)
+    line = fail("screader", "gather", parts[0], stranger, parts[2], "-o", output)
+    assert "stranger.h5ad: is of another prediction than" in line and not output.exists()
+
+
+def test_shards_and_whole_predictions_do_not_mix(
+    tmp_path: Path, cells: Path, readers: dict[str, Path], parts: list[Path]
+) -> None:
+    whole = tmp_path / "whole.h5ad"
+    succeed("predict", cells, "-r", readers["genept-w"], "-o", whole)
+    line = fail("screader", "gather", *parts, whole, "-o", tmp_path / "g.h5ad")
+    assert "whole.h5ad" in line or "part-1.h5ad" in line
+
+
+@pytest.mark.parametrize("shard", ["0/3", "4/3", "1", "1/", "/3", "a/b", "-1/3", "1/2/3", "٣/٤"])
+def test_what_is_no_shard(cells: Path, readers: dict[str, Path], shard: str) -> None:
+    result = call("predict", cells, "-r", readers["genept-w"], "--shard", shard, "-o", "no.h5ad")
+    assert result.exit_code == 2 and "shard" in result.stderr
+
+
+@given(st.integers(0, 200_000), st.integers(1, 300), st.integers(1, 2000))
+def test_each_cell_is_in_one_shard(cells: int, count: int, block: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shards, "BLOCK", block)
+        parts = [Shard(number, count).part(cells) for number in range(1, count + 1)]
+    assert parts[0].start == 0 and parts[-1].stop == cells
+    assert all(one.stop == other.start for one, other in pairwise(parts))
+    assert all(part.start % block == 0 or part.start == cells for part in parts)
+    held = [-(-(part.stop - part.start) // block) for part in parts]
+    assert max(held) - min(held) <= 1
