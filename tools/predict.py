@@ -18,17 +18,18 @@ from screader_lib.command_line.options import (
 from screader_lib.command_line.run import Inputs, Run
 from screader_lib.command_line.tool import tool
 from screader_lib.reader.choices import (
-    DEVICES,
     PRECISIONS,
     QUANTIZATIONS,
     WITH_LLM,
     WITH_TEXT_MODEL,
 )
+from screader_tools.machine_options import machine_options
 
 if TYPE_CHECKING:
     from screader_lib.reader.familiarity import Kept
     from screader_lib.reader.unfinished import Unfinished
 
+MACHINE = ("device", "max_memory", "checkpoint_activations")
 SETTINGS = ("precision", "quantize", "micro_batch_tokens")
 
 
@@ -55,7 +56,7 @@ SETTINGS = ("precision", "quantize", "micro_batch_tokens")
     help="Where the text model of a genept-s reader is: a folder, a Hugging Face id, a server's "
     "URL or 'packaged'. [default: as the genes were embedded]",
 )
-@click.option("--device", type=click.Choice(DEVICES), default="auto", help="Where to compute.")
+@machine_options
 @click.option(
     "--precision", type=click.Choice(PRECISIONS), help="Of the LLM. [default: as in training]"
 )
@@ -163,10 +164,11 @@ def main(
             check_cells(sequences, restored, known.name)
             terms = None if obo is None else read_ontology(obo, _shown(ontology))
             restored.settings = restored.settings.changed({key: given[key] for key in SETTINGS})
-            device = prepare(given["device"])
+            machine = prepare(*(given[name] for name in MACHINE))
             places = given["llm"], given["embedder"]
-            trained = methods.restore(restored, device, *places, run.reporter)
+            trained = methods.restore(restored, machine, *places, run.reporter)
             trained.check_genes(sequences, run.reporter)
+            trained.plan_memory(sequences, machine, bool(given["explain"]), run.reporter)
             if target_precision is not None:
                 min_confidence = _confidence_for(run, restored.kept, target_precision)
             _check_familiarity(run, given["min_familiarity"], len(restored.kept))
@@ -177,7 +179,7 @@ def main(
             unfinished = Unfinished(
                 Path(checkpoint) if checkpoint else None,
                 fingerprint(
-                    cells=opened.sha256, reader=known.sha256, device=device,
+                    cells=opened.sha256, reader=known.sha256, device=machine.device,
                     settings=restored.settings.to_json(), embedder=given["embedder"],
                     shard=shard, held_out=given["held_out"], explain=explained,
                 ),

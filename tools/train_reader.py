@@ -11,12 +11,12 @@ from screader_lib.command_line.options import OutputPath, input_argument, output
 from screader_lib.command_line.run import Run
 from screader_lib.command_line.tool import tool
 from screader_lib.reader.choices import (
-    DEVICES,
     METHODS,
     RECIPES,
     TRAINED_IN_STEPS,
     WITH_CLASSIFIER,
 )
+from screader_tools.machine_options import machine_options
 from screader_tools.train_reader_settings import settings_options
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     help="Settings to start from: those that learn best, or the paper's experiments.",
 )
 @settings_options
-@click.option("--device", type=click.Choice(DEVICES), default="auto", help="Where to compute.")
+@machine_options
 @click.option(
     "--folds",
     type=click.IntRange(min=2),
@@ -90,6 +90,8 @@ def main(
     method: str,
     recipe: str,
     device: str,
+    max_memory: int | None,
+    checkpoint_activations: int | None,
     checkpoint: str | None,
     checkpoint_minutes: float,
     embedder: str | None,
@@ -129,7 +131,10 @@ def main(
         from screader_lib.reader.finding import measure
         from screader_lib.reader.task import make_task
 
-        sequences, place = CellSequences(opened), prepare(device)
+        sequences, place = (
+            CellSequences(opened),
+            prepare(device, max_memory, checkpoint_activations),
+        )
         with cross_validation.folder(output) as folder:
 
             def train(task: Any) -> Any:

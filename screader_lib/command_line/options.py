@@ -35,6 +35,26 @@ class ShardOf(click.ParamType):
         return int(number), int(count)
 
 
+class MemorySize(click.ParamType):
+    """Bytes, as in ``20G``, ``512M`` or ``1.5T``: powers of 1,000; a ``B`` may follow."""
+
+    name = "size"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        text = str(value).strip().upper().removesuffix("B")
+        factor = {"K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}.get(text[-1:], 1)
+        number = text if factor == 1 else text[:-1]
+        try:
+            size = int(float(number) * factor)
+        except (ValueError, OverflowError):
+            size = 0
+        if size < 1:
+            self.fail(f"{value!r} is no size such as 20G.", param, ctx)
+        return size
+
+
 def output_option(what: str) -> Callable:
     """``-o``, the file written; standard output where it is left out and not a terminal."""
     return click.option(

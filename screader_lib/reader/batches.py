@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from screader_lib.cells.known_genes import keep
 from screader_lib.cells.reading import CellSequences
 
 
@@ -50,3 +51,10 @@ def split_by_length(
                 continue
         yield rows[order[start:stop]]
         start = stop
+
+
+def without(batch: Batch, read: np.ndarray) -> Batch:
+    """The batch with only the ranks that are ``read``; each cell's first gene stays."""
+    read = read[:, : batch.genes.shape[1]].copy()
+    read[:, 0] = True
+    return Batch(batch.rows, *keep(batch.genes, batch.weights, lambda _: read))

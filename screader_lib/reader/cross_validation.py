@@ -22,6 +22,7 @@ from screader_lib.errors import ScReaderError
 from screader_lib.exchange import encoding, provenance, writing
 from screader_lib.exchange.opening import ExchangeFile, open_exchange
 from screader_lib.exchange.provenance import Provenance
+from screader_lib.reader.device import ON_CPU, Machine
 from screader_lib.reader.familiarity import Kept
 from screader_lib.reader.finding import Finding, measure
 from screader_lib.reader.folds import Fold, groups_of
@@ -45,7 +46,7 @@ class Plan:
     group_by: str
     folder: Path
     train: Callable[[Task], Trained]
-    device: str = "cpu"
+    machine: Machine = ON_CPU
     reporter: Reporter = SILENT
 
     def folds(self) -> list[Fold]:
@@ -71,9 +72,9 @@ class Plan:
         return fingerprint(
             cells=self.cells.opened.sha256,
             settings=self.settings.to_json(),
-            llm=llm_identity(self.settings, self.device),
+            llm=llm_identity(self.settings, self.machine),
             fold=fold.to_json(),
-            device=self.device,
+            device=self.machine.device,
         )
 
     def _file(self, fold: Fold) -> Path:
@@ -91,7 +92,7 @@ class Plan:
         return files
 
     def _run_fold(self, fold: Fold, target: Path) -> None:
-        task = make_task(self.cells, self.settings, self.device, self.reporter, fold)
+        task = make_task(self.cells, self.settings, self.machine, self.reporter, fold)
         trained = self.train(task)
         restored = restored_from(task, trained, measure(trained, task))
         with writing.create("predictions", str(target), self._provenance()) as file:

@@ -12,6 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad, scaled_dot_product_attention
+from torch.utils.checkpoint import checkpoint
+
+from screader_lib.reader.frozen_steps import gated, normed
 
 KNOWN = ("LlamaModel", "MistralModel", "Qwen2Model", "Qwen3Model")
 Shared = list[tuple[Tensor, Tensor]]
@@ -29,10 +32,15 @@ def is_known(model: Any) -> bool:
 
 
 class Decoder:
-    """Calls the layers of ``model``."""
+    """Calls the layers of ``model``.
 
-    def __init__(self, model: Any) -> None:
+    The first ``checkpointed`` layers keep only what comes into them for the backward pass, and
+    are computed again there.
+    """
+
+    def __init__(self, model: Any, checkpointed: int = 0) -> None:
         self.model = model
+        self.checkpointed = checkpointed
 
     @torch.no_grad()
     def shared(self, tokens: Tensor) -> Shared:
@@ -55,8 +63,16 @@ class Decoder:
         last = len(self.model.layers) - 1
         for number, layer in enumerate(self.model.layers):
             before = shared[number] if shared else None
-            values, _ = _layer(layer, values, angles, before, read if number == last else None)
-        return self.model.norm(values)
+            wanted = read if number == last else None
+            if number < self.checkpointed and values.requires_grad:
+                values, _ = checkpoint(
+                    _layer, layer, values, angles, before, wanted,
+                    use_reentrant=False, preserve_rng_state=False,
+                )  # fmt: skip
+            else:
+                values, _ = _layer(layer, values, angles, before, wanted)
+        norm = self.model.norm  # none where the LLM was shortened
+        return norm(values) if isinstance(norm, nn.Identity) else normed(norm, values)
 
     def _angles(self, values: Tensor, start: int) -> tuple[Tensor, Tensor]:
         places = torch.arange(start, start + values.shape[1], device=values.device)[None]
@@ -73,14 +89,14 @@ def _layer(
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     """One layer's output, and the keys and values of its own tokens."""
     attention = layer.self_attn
-    normed = layer.input_layernorm(values)
-    keys = _turned(_heads(attention, "k", normed), angles)
-    contents = _heads(attention, "v", normed)
+    inner = normed(layer.input_layernorm, values)
+    keys = _turned(_heads(attention, "k", inner), angles)
+    contents = _heads(attention, "v", inner)
     if read is not None:
         rows = torch.arange(len(values), device=values.device)
-        values, normed = values[rows, read][:, None], normed[rows, read][:, None]
+        values, inner = values[rows, read][:, None], inner[rows, read][:, None]
         angles = (angles[0][0, 0, read][:, None, None], angles[1][0, 0, read][:, None, None])
-    queries = _turned(_heads(attention, "q", normed), angles)
+    queries = _turned(_heads(attention, "q", inner), angles)
     own = (keys, contents)
     first = before[0].shape[2] if before else 0
     if before:
@@ -93,7 +109,7 @@ def _layer(
         contents = contents.repeat_interleave(repeats, 1)
     found = _attend(queries, keys, contents, first, read, attention.scaling)
     values = values + attention.o_proj(found.transpose(1, 2).flatten(2))
-    return values + layer.mlp(layer.post_attention_layernorm(values)), own
+    return values + gated(layer.mlp, normed(layer.post_attention_layernorm, values)), own
 
 
 def _attend(

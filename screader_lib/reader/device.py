@@ -3,12 +3,49 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 
 from screader_lib.errors import ScReaderError
 
 
-def prepare(device: str) -> str:
-    """``cpu`` or ``cuda`` for ``auto``, ``cpu`` or ``cuda``; sets torch to repeat its results.
+@dataclass(frozen=True)
+class Machine:
+    """What there is to compute with.
+
+    ``device`` is ``cpu``, ``cuda``, or ``spread``: the LLM over all GPUs and the CPU.
+    ``max_memory`` in bytes, None for all that the device has. ``checkpointed`` layers keep for
+    the backward pass only what comes into them; None for as few as the memory asks for.
+    """
+
+    device: str = "cpu"
+    max_memory: int | None = None
+    checkpointed: int | None = None
+
+    @property
+    def place(self) -> str:
+        """Where torch puts tensors: ``cpu`` or ``cuda``."""
+        if self.device != "spread":
+            return self.device
+        import torch
+
+        return "cuda" if torch.cuda.is_available() else "cpu"
+
+    @property
+    def limit(self) -> int | None:
+        """Bytes that may be used; None on a CPU unless it was said."""
+        if self.max_memory is not None or self.device != "cuda":
+            return self.max_memory
+        import torch
+
+        total = torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory
+        return int(0.94 * total)
+
+
+ON_CPU = Machine()
+
+
+def prepare(device: str, max_memory: int | None = None, checkpointed: int | None = None) -> Machine:
+    """The machine for ``--device`` auto, cpu, cuda or spread; sets torch to repeat its results.
 
     ScReaderError where a GPU is asked for and there is none.
     """
@@ -24,4 +61,4 @@ def prepare(device: str) -> str:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and not torch.cuda.is_available():
         raise ScReaderError("no GPU that torch can use.", remedy="Use --device cpu.")
-    return device
+    return Machine(device, max_memory, checkpointed)

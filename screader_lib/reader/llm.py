@@ -46,7 +46,8 @@ class FrozenLLM:
 
     ``instruction`` float32 (tokens, hidden): token embeddings of the instruction.
     ``token_norm``: mean Euclidean length of the LLM's own token embeddings. ``shared``: keys and
-    values of the instruction per layer, once they were computed; see sequence.
+    values of the instruction per layer, once they were computed; see sequence. ``checkpointed``
+    layers are computed again for the backward pass; see decoder.
     """
 
     model: PreTrainedModel
@@ -54,6 +55,7 @@ class FrozenLLM:
     instruction: torch.Tensor
     token_norm: float
     shared: list[tuple[torch.Tensor, torch.Tensor]] | None = None
+    checkpointed: int = 0
 
 
 @dataclass

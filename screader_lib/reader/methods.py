@@ -12,6 +12,7 @@ import numpy as np
 from screader_lib.cells.known_genes import Vocabulary
 from screader_lib.errors import ScReaderError
 from screader_lib.reader.choices import CLASSIFIERS, TRAINED_IN_STEPS, WITH_LLM
+from screader_lib.reader.device import ON_CPU, Machine
 from screader_lib.reader.familiarity import Kept
 from screader_lib.reader.settings import Settings
 from screader_lib.reader.task import Labels, Task, Trained
@@ -74,7 +75,7 @@ def train(
     if method in TRAINED_IN_STEPS:
         from screader_lib.reader.training import train_neural
 
-        llm = _llm(task.settings, task.device) if method in WITH_LLM else None
+        llm = _llm(task.settings, task.machine) if method in WITH_LLM else None
         return train_neural(task, llm, _checkpoint(task, llm, checkpoint_file, minutes))
     if method == "logistic" and task.cells.construction.get("weight") != "log":
         raise ScReaderError(
@@ -101,16 +102,16 @@ def _text_model(task: Task, embedder: str | None) -> TextModel:
     )
 
 
-def llm_identity(settings: Settings, device: str) -> dict[str, Any]:
+def llm_identity(settings: Settings, machine: Machine) -> dict[str, Any]:
     """Which LLM the settings mean, by its weights; empty for methods without one."""
-    return _llm(settings, device).identity.to_json() if settings.method in WITH_LLM else {}
+    return _llm(settings, machine).identity.to_json() if settings.method in WITH_LLM else {}
 
 
-def _llm(settings: Settings, device: str) -> FrozenLLM:
+def _llm(settings: Settings, machine: Machine) -> FrozenLLM:
     seed = settings.seed if settings.method == "screader-random" else None
     return _loaded(
         settings.llm, settings.llm_layers, settings.instruction, seed, settings.precision,
-        settings.quantize, settings.llm_revision, device,
+        settings.quantize, settings.llm_revision, machine.device,
     )  # fmt: skip
 
 
@@ -147,14 +148,14 @@ def _checkpoint(
         fold=task.fold.to_json() if task.fold else {},
         settings=task.settings.to_json(),
         llm=llm.identity.to_json() if llm else {},
-        device=task.device,
+        device=task.machine.device,
     )
     return Checkpoint(file, identity, minutes, task.reporter)
 
 
 def restore(
     restored: Restored,
-    device: str,
+    machine: Machine = ON_CPU,
     llm_place: str | None = None,
     embedder: str | None = None,
     reporter: Reporter = SILENT,
@@ -177,12 +178,12 @@ def restore(
             settings = restored.settings
             if llm_place:
                 settings = replace(settings, llm=llm_place, llm_revision=None)
-            llm = _llm(settings, device)
+            llm = _llm(settings, machine)
             _check_llm(llm.identity.to_json(), restored.llm)
         return NeuralReader.restore(
             restored.tensors, restored.settings,
             Vocabulary(restored.gene_ids, restored.gene_embedding),
-            len(restored.labels.names), llm, device,
+            len(restored.labels.names), llm, machine.place,
         )  # fmt: skip
     if restored.method == "majority":
         return Majority(restored.tensors)
@@ -190,7 +191,7 @@ def restore(
     if restored.method == "genept-s":
         from screader_lib.reader.text_model import text_model
 
-        model = text_model(restored.embedding, embedder, device=device, reporter=reporter)
+        model = text_model(restored.embedding, embedder, device=machine.place, reporter=reporter)
         return GenePTs.restore(*parts, model)
     control = {"genept-w": GenePTw, "logistic": LogisticOnExpression}[restored.method]
     return control(*parts)

@@ -14,9 +14,11 @@ from screader_lib.cells.reading import CellSequences
 from screader_lib.errors import ScReaderError
 from screader_lib.reader.batches import Batch, read_batch, split_by_length
 from screader_lib.reader.calibration import log_sum_exp
+from screader_lib.reader.device import Machine
 from screader_lib.reader.embedding import scaled
 from screader_lib.reader.explaining import integrated_gradients
 from screader_lib.reader.llm import FrozenLLM
+from screader_lib.reader.memory import Budget, Costs, plan
 from screader_lib.reader.model import Cells, GeneTable, ReaderModel
 from screader_lib.reader.settings import Settings
 from screader_lib.reader.stages import stages_of
@@ -40,6 +42,7 @@ class NeuralReader(Trained):
         self.scaling = scaling
         self.vocabulary = vocabulary
         self.device = device
+        self.budget = Budget(model.settings.micro_batch_tokens)
         self.history: list[Epoch] = []
         self.llm = model.llm[0].identity.to_json() if model.llm else {}
         self.wanted = stages_of(model.settings)[-1].wanted
@@ -152,18 +155,52 @@ class NeuralReader(Trained):
         weights = weights * np.where(genes >= 0, match.known[genes], 0)
         return self.on_device(Batch(rows, genes, weights.astype(np.float32)))
 
-    def places_by_length(self, cells: CellSequences, rows: np.ndarray) -> Iterator[np.ndarray]:
-        """Places in ``rows`` in groups of like length that stay within the token budget."""
-        llm, settings = self.model.llm, self.model.settings
-        extra = len(llm[0].instruction) + 1 if llm else 0
-        lengths = np.minimum(cells.lengths[rows], settings.genes_per_cell)
-        places = np.arange(len(rows))
-        yield from split_by_length(places, lengths, settings.micro_batch_tokens, extra)
+    def plan_memory(
+        self, cells: CellSequences, machine: Machine, backward: bool, reporter: Reporter
+    ) -> None:
+        if not self.model.llm:
+            return
+        llm, settings = self.model.llm[0], self.model.settings
+        trained = sum(each.numel() for each in self.model.parameters()) if backward else 0
+        others = 4 * (self.learnt.numel() + sum(each.numel() for each in self.model.buffers()))
+        longest = min(int(cells.lengths.max(initial=0)), settings.genes_per_cell) + self._extra
+        costs = Costs.of(llm, trained, others, machine.place == "cuda")
+        found = plan(costs, machine, settings.micro_batch_tokens, longest, backward)
+        llm.checkpointed = found.checkpointed
+        self.budget = Budget(found.tokens, reporter)
+        reporter.say(found.spoken(costs.layers))
 
-    def micro_batches(self, cells: CellSequences, rows: np.ndarray) -> Iterator[np.ndarray]:
-        """Like :meth:`places_by_length`, but the rows themselves."""
+    @property
+    def _extra(self) -> int:
+        """Tokens of each cell beside its genes."""
+        return len(self.model.llm[0].instruction) + 1 if self.model.llm else 0
+
+    def _lengths(self, cells: CellSequences, rows: np.ndarray) -> np.ndarray:
+        return np.minimum(cells.lengths[rows], self.model.settings.genes_per_cell)
+
+    def places_by_length(self, cells: CellSequences, rows: np.ndarray) -> Iterator[np.ndarray]:
+        """Places in ``rows`` in groups of like length that stay within the token budget.
+
+        Where the budget shrinks on the way, so do the groups that are still to come.
+        """
+        lengths, waiting = self._lengths(cells, rows), np.arange(len(rows))
+        while len(waiting):
+            tokens, done = self.budget.tokens, np.zeros(len(rows), bool)
+            for places in split_by_length(waiting, lengths[waiting], tokens, self._extra):
+                yield places
+                done[places] = True
+                if self.budget.tokens != tokens:
+                    break
+            waiting = waiting[~done[waiting]]
+
+    def in_groups(
+        self, cells: CellSequences, rows: np.ndarray, work: Callable[[np.ndarray], None]
+    ) -> None:
+        """Do ``work`` on places in ``rows``, group by group; on parts for want of memory."""
+        lengths = self._lengths(cells, rows)
         for places in self.places_by_length(cells, rows):
-            yield rows[places]
+            width = max(1, int(lengths[places].max()) + self._extra)
+            self.budget.run(places, width, work)
 
     def outputs(self, cells: CellSequences, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return self._outputs(cells, rows, self._call_of(cells))
@@ -194,7 +231,8 @@ class NeuralReader(Trained):
         genes = np.full((len(rows), width), -1, np.int64)
         parts = np.zeros((len(rows), width), np.float32)
         table, call = self.genes(cells), self._call_of(cells)
-        for places in self.places_by_length(cells, rows):
+
+        def work(places: np.ndarray) -> None:
             batch = self.read(cells, rows[places])
             found = integrated_gradients(
                 lambda some: call(table, some, self.wanted)[0],
@@ -203,6 +241,8 @@ class NeuralReader(Trained):
             )
             genes[places, : found.shape[1]] = batch.genes.cpu().numpy()
             parts[places, : found.shape[1]] = found.cpu().numpy()
+
+        self.in_groups(cells, rows, work)
         return genes, parts
 
     def head_outputs(self, cells: CellSequences, rows: np.ndarray) -> np.ndarray:
@@ -213,9 +253,12 @@ class NeuralReader(Trained):
     def score_outputs(self, cells: CellSequences, rows: np.ndarray) -> np.ndarray:
         """Logits of the genes' own scores alone, float32 (rows, labels)."""
         logits = np.zeros((len(rows), self.model.head.out_features), np.float32)
-        for places in self.places_by_length(cells, rows):
+
+        def work(places: np.ndarray) -> None:
             found = self.model.score(self.genes(cells), self.read(cells, rows[places]))
             logits[places] = found.float().cpu().numpy()
+
+        self.in_groups(cells, rows, work)
         return logits
 
     @torch.inference_mode()
@@ -226,8 +269,11 @@ class NeuralReader(Trained):
         genes = self.genes(cells)
         logits = np.zeros((len(rows), self.model.head.out_features), np.float32)
         vectors = np.zeros((len(rows), self.model.head.in_features), np.float32)
-        for places in self.places_by_length(cells, rows):
+
+        def work(places: np.ndarray) -> None:
             found, vector = call(genes, self.read(cells, rows[places]), self.wanted)
             logits[places] = found.float().cpu().numpy()
             vectors[places] = vector.float().cpu().numpy()
+
+        self.in_groups(cells, rows, work)
         return logits, vectors

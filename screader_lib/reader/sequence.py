@@ -68,7 +68,7 @@ def read(
     embedded = torch.cat(parts, 1).gather(1, source[..., None].expand(-1, -1, hidden))
     last = lengths + len(words)
     if "mean" not in wanted and is_known(llm.model):
-        return {"cls": Decoder(llm.model)(embedded, shared, last)[:, 0].float()}
+        return {"cls": _decoder(llm)(embedded, shared, last)[:, 0].float()}
     output = _all_outputs(llm, embedded, shared)
     found = {"cls": output[torch.arange(cells, device=output.device), last].float()}
     genes = output[:, int(first_gene) : int(first_gene) + width].float()
@@ -79,8 +79,12 @@ def read(
 
 def _all_outputs(llm: FrozenLLM, embedded: Tensor, shared: Shared) -> Tensor:
     if is_known(llm.model):
-        return Decoder(llm.model)(embedded, shared)
+        return _decoder(llm)(embedded, shared)
     return llm.model(inputs_embeds=embedded, use_cache=False).last_hidden_state
+
+
+def _decoder(llm: FrozenLLM) -> Decoder:
+    return Decoder(llm.model, llm.checkpointed)
 
 
 def _shared(llm: FrozenLLM, order: str) -> Shared:

@@ -12,6 +12,7 @@ from screader_lib import measures
 from screader_lib.cells.reading import CellSequences
 from screader_lib.errors import ScReaderError
 from screader_lib.reader.calibration import calibrated_loss, fit_temperature, log_sum_exp
+from screader_lib.reader.device import ON_CPU, Machine
 from screader_lib.reader.folds import Fold, assign
 from screader_lib.reader.settings import Settings
 from screader_lib.reporting import SILENT, Reporter
@@ -45,8 +46,13 @@ class Task:
     settings: Settings
     fold: Fold | None = None
     held_out: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
-    device: str = "cpu"
+    machine: Machine = field(default_factory=Machine)
     reporter: Reporter = field(default=SILENT)
+
+    @property
+    def device(self) -> str:
+        """Where torch puts tensors."""
+        return self.machine.place
 
 
 @dataclass
@@ -82,6 +88,14 @@ class Trained(ABC):
         """Tell how the reader knows the genes of these cells, where that is not plain.
 
         ScReaderError where it knows none.
+        """
+
+    def plan_memory(  # noqa: B027
+        self, cells: CellSequences, machine: Machine, backward: bool, reporter: Reporter
+    ) -> None:
+        """Tell what reading ``cells`` needs, and choose how much is read at once.
+
+        ``backward``: gradients are needed. ScReaderError where the memory does not suffice.
         """
 
     def explain(
@@ -154,7 +168,7 @@ def split_validation(
 def make_task(
     cells: CellSequences,
     settings: Settings,
-    device: str = "cpu",
+    machine: Machine = ON_CPU,
     reporter: Reporter = SILENT,
     fold: Fold | None = None,
 ) -> Task:
@@ -180,7 +194,7 @@ def make_task(
     reporter.say(text + (f"; {left_out:,} without label or genes left out." if left_out else "."))
     return Task(
         cells, labels, rows[training], truth[training], rows[validation], truth[validation],
-        settings, fold, held_out, device, reporter,
+        settings, fold, held_out, machine, reporter,
     )  # fmt: skip
 
 

@@ -7,18 +7,17 @@ killed goes on from a checkpoint as if it had not been.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from screader_lib.cells.known_genes import Vocabulary, keep
-from screader_lib.errors import ScReaderError
-from screader_lib.reader.batches import Batch, read_batch
+from screader_lib.cells.known_genes import Vocabulary
+from screader_lib.reader.batches import read_batch, without
 from screader_lib.reader.checkpoint import Checkpoint, State
 from screader_lib.reader.embedding import fit_scaling
 from screader_lib.reader.gene_scores import fit_gene_scores
+from screader_lib.reader.gradients import Gradients
 from screader_lib.reader.llm import FrozenLLM
 from screader_lib.reader.model import ReaderModel
 from screader_lib.reader.neural import NeuralReader
@@ -47,6 +46,7 @@ def train_neural(
     genes, features = len(vocabulary.ids), scaling["map"].shape[1]
     model = ReaderModel(settings, genes, features, len(task.labels.names), llm)
     reader = NeuralReader(model, scaling, vocabulary, task.device)
+    reader.plan_memory(task.cells, task.machine, backward=True, reporter=task.reporter)
     trainer = _Trainer(reader, task, checkpoint)
     saved = checkpoint.load() if checkpoint else None
     if saved is None:
@@ -102,12 +102,16 @@ class _Trainer:
         """Give projected genes the mean length of the LLM's own token embeddings."""
         if not self.model.llm or self.settings.initial == "paper":
             return
-        total = count = 0.0
-        for rows in self.reader.micro_batches(self.task.cells, self._sample()):
-            read = self.model.first_genes(self.reader.on_device(read_batch(self.task.cells, rows)))
-            lengths = self.model.gene_tokens(self.reader.table, read).norm(dim=2)[read.genes >= 0]
-            total, count = total + float(lengths.sum()), count + len(lengths)
-        length = total / max(1, count)
+        rows, found = self._sample(), list[Tensor]()
+
+        def work(places: np.ndarray) -> None:
+            batch = self.reader.on_device(read_batch(self.task.cells, rows[places]))
+            read = self.model.first_genes(batch)
+            tokens = self.model.gene_tokens(self.reader.table, read)
+            found.append(tokens.norm(dim=2)[read.genes >= 0])
+
+        self.reader.in_groups(self.task.cells, rows, work)
+        length = float(torch.cat(found).double().mean()) if found else 0.0
         self.model.token_scale.fill_(self.model.llm[0].token_norm / max(length, 1e-9))
 
     @torch.inference_mode()
@@ -116,14 +120,18 @@ class _Trainer:
         if self.settings.scaling == "none":
             return  # the paper standardises nothing
         self.model.eval()
-        found: dict[str, list[Tensor]] = {part: [] for part in parts}
-        for rows in self.reader.micro_batches(self.task.cells, self._sample()):
-            batch = self.reader.on_device(read_batch(self.task.cells, rows))
-            for part, values in self.model.parts(self.reader.table, batch, parts).items():
-                if part in found:
-                    found[part].append(values)
-        for part, blocks in found.items():
-            self.model.standardise[part].fit(torch.cat(blocks))  # type: ignore[operator]
+        rows = self._sample()
+        found = {part: torch.zeros(len(rows), len(self.model.cls)) for part in parts}
+
+        def work(places: np.ndarray) -> None:
+            batch = self.reader.on_device(read_batch(self.task.cells, rows[places]))
+            read = self.model.parts(self.reader.table, batch, parts)
+            for part, values in found.items():
+                values[torch.from_numpy(places)] = read[part].cpu()
+
+        self.reader.in_groups(self.task.cells, rows, work)
+        for part, values in found.items():
+            self.model.standardise[part].fit(values.to(self.task.device))  # type: ignore[operator]
 
     def add_gene_scores(self) -> None:
         """Fit what each gene says by itself, and what the head counts beside it."""
@@ -210,28 +218,25 @@ class _Trainer:
         self.model.train()
         rows = np.sort(rows)
         genes, factors = self._drawn_genes(len(rows)), self._drawn_factors(len(rows))
-        groups: Iterable[np.ndarray] = [np.arange(len(rows))]
-        if set(wanted) != {"pool"}:
-            groups = self.reader.places_by_length(self.task.cells, rows)
-        total = 0.0
-        for places in groups:
+        found = Gradients(tuple(self.model.parameters()))
+
+        def work(places: np.ndarray) -> None:
             batch = read_batch(self.task.cells, rows[places])
             if genes is not None:
-                batch = _without(batch, genes[places])
+                batch = without(batch, genes[places])
             kept = None if factors is None else factors[torch.from_numpy(places)]
             logits, _ = self.model(self.reader.table, self.reader.on_device(batch), wanted, kept)
             truth = torch.from_numpy(self.truth[rows[places]]).to(self.task.device)
-            loss = nn.functional.cross_entropy(
+            losses = nn.functional.cross_entropy(
                 logits, truth, weight=self.class_weights, reduction="sum"
-            ) / len(rows)
-            if not torch.isfinite(loss):
-                raise ScReaderError(
-                    "the loss is not finite: training went astray.",
-                    remedy="Use a lower --learning-rate.",
-                )
-            loss.backward()
-            total += float(loss.detach())
-        return total
+            )
+            found.add(losses / len(rows))
+
+        if set(wanted) == {"pool"}:
+            work(np.arange(len(rows)))
+        else:
+            self.reader.in_groups(self.task.cells, rows, work)
+        return found.store()
 
     def _drawn_genes(self, cells: int) -> np.ndarray | None:
         """Which ranks of each cell are read, boolean (cells, width); None: all."""
@@ -272,13 +277,6 @@ class _Trainer:
     @staticmethod
     def _worth_checking(stage: Stage, number: int) -> bool:
         return stage.name == "reading" or number == stage.epochs or number % 5 == 0
-
-
-def _without(batch: Batch, read: np.ndarray) -> Batch:
-    """The batch with only the ranks that are ``read``; each cell's first gene stays."""
-    read = read[:, : batch.genes.shape[1]].copy()
-    read[:, 0] = True
-    return Batch(batch.rows, *keep(batch.genes, batch.weights, lambda _: read))
 
 
 def _rate_factor(step: int, steps: int, settings: Settings) -> float:

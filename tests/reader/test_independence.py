@@ -74,8 +74,7 @@ class World:
             given = [known.settings.changed({"micro_batch_tokens": most}) for most in budgets]
             embedder = str(self.text_model) if known.method == "genept-s" else None
             self.trained[case] = [
-                methods.restore(replace(known, settings=one), "cpu", embedder=embedder)
-                for one in given
+                methods.restore(replace(known, settings=one), embedder=embedder) for one in given
             ]
             for one in self.trained[case]:
                 if isinstance(one, GenePTs):

@@ -247,7 +247,7 @@ def test_genes_are_read_as_far_as_they_are_known(
         open_exchange(others, "cells") as opened,
         open_exchange(readers / "screader.h5", "reader") as reader,
     ):
-        trained = methods.restore(read_reader(reader), "cpu")
+        trained = methods.restore(read_reader(reader))
         assert isinstance(trained, NeuralReader)
         rows = np.arange(10)
         own, sequences = trained.read(CellSequences(before), rows), CellSequences(opened)
@@ -272,7 +272,7 @@ def test_the_head_is_asked_where_nearly_all_learnt_genes_are_met(
         open_exchange(readers / "pooled.h5", "reader") as reader,
     ):
         sequences = CellSequences(opened)
-        trained = methods.restore(read_reader(reader), "cpu")
+        trained = methods.restore(read_reader(reader))
         assert isinstance(trained, NeuralReader)
         rows = np.arange(0, len(sequences), 3)
         logits, _ = trained.outputs(sequences, rows)

@@ -50,7 +50,7 @@ def test_the_restored_reader_gives_the_same_outputs(
         with create("reader", tmp_path / "r.h5", Provenance(Record("test", "0"))) as file:
             write_reader(file, task, trained, measure(trained, task))
         with open_exchange(tmp_path / "r.h5", "reader") as reader:
-            restored = methods.restore(read_reader(reader), "cpu")
+            restored = methods.restore(read_reader(reader))
         again, vectors_again = restored.outputs(sequences, rows)
     assert np.array_equal(again, logits) and np.array_equal(vectors_again, vectors)
 
@@ -66,8 +66,8 @@ def test_other_cells_are_read_with_their_own_embedding(tmp_path: Path, cells: Pa
 
     with open_exchange(reader, "reader") as opened:
         known = read_reader(opened)
-    wanted = [outputs(methods.restore(known, "cpu"), path) for path in (cells, fewer)]
-    one_for_both = methods.restore(known, "cpu")
+    wanted = [outputs(methods.restore(known), path) for path in (cells, fewer)]
+    one_for_both = methods.restore(known)
     for _ in range(2):
         for path, values in zip((cells, fewer), wanted, strict=True):
             assert np.array_equal(outputs(one_for_both, path), values)

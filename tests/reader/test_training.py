@@ -14,6 +14,7 @@ from screader_lib.cells.known_genes import Vocabulary
 from screader_lib.cells.reading import CellSequences
 from screader_lib.exchange.opening import open_exchange
 from screader_lib.reader import training
+from screader_lib.reader.batches import Batch
 from screader_lib.reader.checkpoint import Checkpoint
 from screader_lib.reader.llm import FrozenLLM, load_llm
 from screader_lib.reader.neural import NeuralReader
@@ -155,7 +156,7 @@ def test_genes_have_the_length_of_the_llms_own_tokens(
     assert len(shapes) > 1
     assert all(cells * (min(width, 12) + extra) <= 60 and width <= 12 for cells, width in shapes)
     genes, weights = sequences.rows(task.rows)
-    batch = training.Batch(task.rows, genes[:, :12], weights[:, :12])
+    batch = Batch(task.rows, genes[:, :12], weights[:, :12])
     with torch.inference_mode():
         tokens = usual(reader.table, reader.on_device(batch)).norm(dim=2)
     assert float(tokens[torch.from_numpy(genes[:, :12]) >= 0].mean()) == pytest.approx(
