@@ -1,0 +1,32 @@
+#!/usr/bin/env nextflow
+
+include { checkedSettings } from './subworkflows/checks/main'
+include { parameterHelp } from './subworkflows/checks/main'
+include { readSamples } from './subworkflows/checks/main'
+include { SCREADER } from './workflows/screader'
+
+workflow {
+    main:
+    def schema = file("${projectDir}/nextflow_schema.json")
+    if ("${params.help}" == 'true') {
+        log.info(parameterHelp(schema))
+    } else {
+        def settings = checkedSettings(params, schema)
+        def rows = readSamples(settings, file("${projectDir}/assets/schema_input.json"))
+        log.info("scReader ${workflow.manifest.version}: ${settings.mode}, ${rows.size()} samples, results in ${settings.outdir}")
+        SCREADER(rows, settings)
+
+        channel.topic('versions')
+            .map { name, tool, version ->
+                "${name.tokenize(':')[-1]}:\n    ${tool}: ${version.tokenize(' ')[-1]}".toString()
+            }
+            .unique()
+            .collectFile(name: 'versions.yml', storeDir: "${settings.outdir}/pipeline_info", sort: true, newLine: true)
+    }
+
+    workflow.onComplete {
+        if (workflow.success && workflow.stats.ignoredCount > 0) {
+            log.warn("${workflow.stats.ignoredCount} tasks failed and were passed over; the run report names the samples without calls.")
+        }
+    }
+}

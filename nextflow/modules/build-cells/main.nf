@@ -1,0 +1,39 @@
+process BUILD_CELLS {
+    tag "${meta.id}"
+    label 'process_low'
+
+    conda "${moduleDir}/environment.yml"
+    container "${ workflow.containerEngine in ['singularity', 'apptainer'] ? (task.ext.sif ?: 'docker://screader:0.1.0') : (task.ext.image ?: 'screader:0.1.0') }"
+
+    input:
+    tuple val(meta), path(expression, stageAs: 'input?/*'), path(embeddings, stageAs: 'embeddings/*')
+    path(like, stageAs: 'like/*')
+
+    output:
+    tuple val(meta), path("${prefix}.h5ad"), emit: cells
+    tuple val("${task.process}"), val('build-cells'), eval('build-cells --version'), emit: versions, topic: versions
+
+    script:
+    def args = task.ext.args ?: ''
+    prefix = task.ext.prefix ?: "${meta.id}.cells"
+    def inputs = [expression].flatten().collect { name -> "${name}" }.join(' ')
+    def construction = like ? "--like ${like}" : ''
+    if ([expression, embeddings, like].flatten().any { name -> "${name}" == "${prefix}.h5ad" }) {
+        error("BUILD_CELLS: input and output are both named ${prefix}.h5ad; set ext.prefix.")
+    }
+    """
+    build-cells \\
+        ${inputs} \\
+        --embeddings ${embeddings} \\
+        ${construction} \\
+        --threads ${task.cpus} \\
+        ${args} \\
+        -o '${prefix}.h5ad'
+    """
+
+    stub:
+    prefix = task.ext.prefix ?: "${meta.id}.cells"
+    """
+    touch '${prefix}.h5ad'
+    """
+}

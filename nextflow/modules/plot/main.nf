@@ -1,0 +1,46 @@
+process PLOT {
+    tag "${meta.id} ${picture}"
+    label 'process_single'
+
+    conda "${moduleDir}/environment.yml"
+    container "${ workflow.containerEngine in ['singularity', 'apptainer'] ? (task.ext.sif ?: 'docker://screader:0.1.0') : (task.ext.image ?: 'screader:0.1.0') }"
+
+    input:
+    tuple val(meta), val(picture), path(files, stageAs: 'input?/*'), path(reader, stageAs: 'reader/*'), path(cells, stageAs: 'cells/*')
+
+    output:
+    tuple val(meta), val(picture), path("${prefix}.${suffix}"), emit: picture
+    tuple val(meta), path("${prefix}_mqc.json"), emit: multiqc, optional: true
+    tuple val("${task.process}"), val('plot'), eval('plot --version'), emit: versions, topic: versions
+
+    script:
+    def args = task.ext.args ?: ''
+    prefix = task.ext.prefix ?: "${meta.id}.${picture}"
+    suffix = task.ext.suffix ?: (picture == 'report' ? 'html' : 'png')
+    def inputs = [files].flatten().collect { name -> "${name}" }.join(' ')
+    def trained = reader ? "--reader ${reader}" : ''
+    def before = cells ? "--cells ${cells}" : ''
+    def multiqc = picture == 'report' ? "--multiqc '${prefix}_mqc.json' --sample '${meta.id}'" : ''
+    if ([files, reader, cells].flatten().any { name -> "${name}" == "${prefix}.${suffix}" }) {
+        error("PLOT: input and output are both named ${prefix}.${suffix}; set ext.prefix.")
+    }
+    """
+    export MPLCONFIGDIR="\$PWD/.matplotlib" NUMBA_CACHE_DIR="\$PWD/.numba"
+    export OMP_NUM_THREADS=${task.cpus} NUMBA_NUM_THREADS=${task.cpus}
+    plot ${picture} \\
+        ${inputs} \\
+        ${trained} \\
+        ${before} \\
+        ${multiqc} \\
+        ${args} \\
+        -o '${prefix}.${suffix}'
+    """
+
+    stub:
+    prefix = task.ext.prefix ?: "${meta.id}.${picture}"
+    suffix = task.ext.suffix ?: (picture == 'report' ? 'html' : 'png')
+    def multiqc = picture == 'report' ? "'${prefix}_mqc.json'" : ''
+    """
+    touch '${prefix}.${suffix}' ${multiqc}
+    """
+}

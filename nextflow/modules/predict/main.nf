@@ -1,0 +1,46 @@
+process PREDICT {
+    tag "${shard ? meta.id + ' ' + shard : meta.id}"
+    label 'process_medium'
+    label 'process_gpu'
+
+    conda "${moduleDir}/environment.yml"
+    container "${ workflow.containerEngine in ['singularity', 'apptainer'] ? (task.ext.sif ?: 'docker://screader:0.1.0') : (task.ext.image ?: 'screader:0.1.0') }"
+
+    input:
+    tuple val(meta), path(cells), path(reader), val(shard)
+    path(llm, stageAs: 'llm/*')
+    path(ontology, stageAs: 'ontology/*')
+
+    output:
+    tuple val(meta), path("${prefix}.h5ad"), emit: predictions
+    tuple val("${task.process}"), val('predict'), eval('predict --version'), emit: versions, topic: versions
+
+    script:
+    def args = task.ext.args ?: ''
+    def device = task.accelerator ? 'cuda' : 'cpu'
+    def model = llm ? "--llm ${llm}" : ''
+    def terms = ontology ? "--ontology ${ontology}" : ''
+    def part = shard ? "--shard ${shard}" : ''
+    prefix = task.ext.prefix ?: (shard ? "${meta.id}.shard-${shard.replace('/', '-of-')}" : "${meta.id}.predictions")
+    if ("${cells}" == "${prefix}.h5ad") {
+        error("PREDICT: input and output are both named ${prefix}.h5ad; set ext.prefix.")
+    }
+    """
+    export OMP_NUM_THREADS=${task.cpus}
+    predict \\
+        ${cells} \\
+        --reader ${reader} \\
+        --device ${device} \\
+        ${model} \\
+        ${terms} \\
+        ${part} \\
+        ${args} \\
+        -o '${prefix}.h5ad'
+    """
+
+    stub:
+    prefix = task.ext.prefix ?: (shard ? "${meta.id}.shard-${shard.replace('/', '-of-')}" : "${meta.id}.predictions")
+    """
+    touch '${prefix}.h5ad'
+    """
+}

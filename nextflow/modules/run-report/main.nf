@@ -1,0 +1,36 @@
+process RUN_REPORT {
+    tag "${meta.id}"
+    label 'process_single'
+
+    conda "${moduleDir}/environment.yml"
+    container "${ workflow.containerEngine in ['singularity', 'apptainer'] ? (task.ext.sif ?: 'docker://screader:0.1.0') : (task.ext.image ?: 'screader:0.1.0') }"
+
+    input:
+    tuple val(meta), val(samples)
+    path(summaries, stageAs: 'summaries/*')
+
+    output:
+    tuple val(meta), path("${prefix}.html"), emit: report
+    tuple val(meta), path("${prefix}.tsv"), emit: table
+    tuple val(meta), path("${prefix}_mqc.json"), emit: multiqc
+    tuple val("${task.process}"), val('python'), eval('python3 --version'), emit: versions, topic: versions
+
+    script:
+    def args = task.ext.args ?: ''
+    prefix = task.ext.prefix ?: "${meta.id}"
+    """
+    mkdir -p summaries
+    printf '%s\\n' ${samples.join(' ')} > samples.txt
+    run_report.py \\
+        --samples samples.txt \\
+        --summaries summaries \\
+        ${args} \\
+        -o '${prefix}'
+    """
+
+    stub:
+    prefix = task.ext.prefix ?: "${meta.id}"
+    """
+    touch '${prefix}.html' '${prefix}.tsv' '${prefix}_mqc.json'
+    """
+}

@@ -1,0 +1,41 @@
+include { PLOT } from '../../modules/plot/main'
+include { VALIDATE } from '../../modules/validate/main'
+include { RUN_REPORT } from '../../modules/run-report/main'
+
+// Pictures and a report of each sample, and one report of the run.
+workflow REPORT {
+    take:
+    ch_called // channel: [ val(meta), path(predictions), path(cells), path(reader) or an empty list ]
+    pictures // list of names of pictures
+    names // list of the samples' names
+    validate // boolean
+
+    main:
+    ch_pictures = ch_called.flatMap { meta, predictions, cells, reader ->
+        pictures
+            .findAll { picture -> meta.labelled || !(picture in ['confusion', 'metrics', 'calibration']) }
+            .collect { picture ->
+                [
+                    meta,
+                    picture,
+                    predictions,
+                    picture == 'report' ? reader : [],
+                    picture in ['report', 'umap'] ? cells : [],
+                ]
+            }
+    }
+    PLOT(ch_pictures)
+
+    if (validate) {
+        VALIDATE(ch_called.map { meta, predictions, _cells, _reader -> [meta, predictions] })
+    }
+
+    ch_summaries = PLOT.out.multiqc
+        .map { _meta, path -> path }
+        .toSortedList { a, b -> a.name <=> b.name }
+    RUN_REPORT([[id: 'run-report'], names], ch_summaries)
+
+    emit:
+    pictures = PLOT.out.picture // channel: [ val(meta), val(picture), path ]
+    report = RUN_REPORT.out.report // channel: [ val(meta), path(html) ]
+}

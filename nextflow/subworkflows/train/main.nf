@@ -1,0 +1,45 @@
+include { BUILD_CELLS as BUILD_TRAINING_CELLS } from '../../modules/build-cells/main'
+include { TRAIN_READER } from '../../modules/train-reader/main'
+include { TRAIN_READER as TRAIN_FOLD } from '../../modules/train-reader/main'
+include { PREDICT as PREDICT_HELD_OUT } from '../../modules/predict/main'
+include { GATHER as GATHER_FOLDS } from '../../modules/gather/main'
+
+// A reader of all samples; with folds, also every cell's call by a reader that never saw it.
+workflow TRAIN {
+    take:
+    ch_samples // channel: [ val(meta), path(expression files), path(embeddings) ], one item
+    folds // integer, 0: no cross-validation
+    keep_reader // boolean, false: cross-validation only
+    llm // path of a folder, or an empty list
+
+    main:
+    BUILD_TRAINING_CELLS(ch_samples, [])
+    ch_cells = BUILD_TRAINING_CELLS.out.cells
+
+    ch_reader = channel.empty()
+    if (keep_reader) {
+        TRAIN_READER(ch_cells.map { meta, path -> [meta, path, ''] }, llm)
+        ch_reader = TRAIN_READER.out.reader.map { meta, _fold, path -> [meta, path] }
+    }
+
+    ch_out_of_fold = channel.empty()
+    if (folds > 1) {
+        ch_folds = channel.fromList((1..folds).toList())
+        TRAIN_FOLD(ch_cells.combine(ch_folds), llm)
+        ch_held_out = ch_cells
+            .combine(TRAIN_FOLD.out.reader, by: 0)
+            .map { meta, path, fold, fold_reader -> [meta + [fold: fold], path, fold_reader, ''] }
+        PREDICT_HELD_OUT(ch_held_out, llm, [])
+        ch_parts = PREDICT_HELD_OUT.out.predictions
+            .map { meta, path -> [meta.findAll { key, _value -> key != 'fold' }, path] }
+            .groupTuple(size: folds)
+            .map { meta, paths -> [meta, paths.toSorted { a, b -> a.name <=> b.name }] }
+        GATHER_FOLDS(ch_parts)
+        ch_out_of_fold = GATHER_FOLDS.out.predictions
+    }
+
+    emit:
+    cells = ch_cells // channel: [ val(meta), path(h5ad) ]
+    reader = ch_reader // channel: [ val(meta), path(h5) ], empty without keep_reader
+    out_of_fold = ch_out_of_fold // channel: [ val(meta), path(h5ad) ], empty without folds
+}

@@ -1,0 +1,92 @@
+include { PREPARE_CELLS } from '../modules/prepare-cells/main'
+include { VALIDATE as VALIDATE_READER } from '../modules/validate/main'
+include { GENES } from '../subworkflows/genes/main'
+include { TRAIN } from '../subworkflows/train/main'
+include { CALL } from '../subworkflows/call/main'
+include { REPORT } from '../subworkflows/report/main'
+
+// The samples that a reader learns from, as one item; their label, donor and embeddings are the same.
+def pooled(items) {
+    def first = items[0][0]
+    def meta = [id: 'reader', label: first.label, donor: first.donor, labelled: true]
+    return [meta, items.collect { item -> item[1] }, items[0][2]]
+}
+
+// From samples to calls and reports, for each of the entry points: train, annotate, evaluate.
+workflow SCREADER {
+    take:
+    rows // list of maps: meta (map) and path of each sample
+    settings // map of the checked parameters
+
+    main:
+    def llm = settings.llmFolder ?: []
+    def organisms = rows.collect { row -> row.meta.organism }.unique()
+    def training = rows.findAll { row -> row.meta.role == 'train' }
+    def calling = rows.findAll { row -> row.meta.role == 'predict' }
+    def keep_reader = settings.mode == 'train'
+
+    ch_samples = channel.fromList(rows.collect { row -> [row.meta, row.path] })
+    if (settings.prepare) {
+        PREPARE_CELLS(ch_samples, settings.markers ?: [])
+        ch_samples = PREPARE_CELLS.out.prepared
+    }
+
+    if (settings.embeddings) {
+        ch_embeddings = channel.fromList(organisms.collect { name -> [name, settings.embeddings] })
+    } else {
+        ch_genes = channel.fromList(
+            organisms.collect { name ->
+                def own = rows.findAll { row -> row.meta.organism == name }
+                [[id: name.replace(' ', '_'), organism: name], settings.genes ? [settings.genes] : own.collect { row -> row.path }.unique()]
+            }
+        )
+        GENES(ch_genes, settings.geneInfo ?: [], settings.geneSummary ?: [])
+        ch_embeddings = GENES.out.embeddings.map { meta, path -> [meta.organism, path] }
+    }
+
+    ch_ready = ch_samples
+        .map { meta, path -> [meta.organism, meta, path] }
+        .combine(ch_embeddings, by: 0)
+        .map { _organism, meta, path, embeddings -> [meta, path, embeddings] }
+
+    ch_reader = channel.empty()
+    ch_called = channel.empty()
+    if (settings.reader) {
+        ch_reader = channel.value(settings.reader)
+        VALIDATE_READER([[id: 'reader'], settings.reader])
+    }
+    if (training) {
+        ch_training = ch_ready
+            .filter { meta, _path, _embeddings -> meta.role == 'train' }
+            .toSortedList { a, b -> a[0].id <=> b[0].id }
+            .flatMap { items -> items ? [pooled(items)] : [] }
+        TRAIN(ch_training, settings.folds, keep_reader, llm)
+        ch_fold_calls = TRAIN.out.out_of_fold
+            .join(TRAIN.out.cells)
+            .map { meta, predictions, cells -> [meta + [id: 'out-of-fold'], predictions, cells] }
+        if (keep_reader) {
+            ch_reader = TRAIN.out.reader.map { _meta, path -> path }.first()
+            ch_called = ch_fold_calls.combine(ch_reader)
+        } else {
+            ch_called = ch_fold_calls.map { meta, predictions, cells -> [meta, predictions, cells, []] }
+        }
+    }
+    if (calling) {
+        CALL(
+            ch_ready.filter { meta, _path, _embeddings -> meta.role == 'predict' },
+            ch_reader,
+            settings.shards,
+            settings.shardMegabytes,
+            llm,
+            settings.ontology ?: [],
+        )
+        ch_called = ch_called.mix(CALL.out.predictions.join(CALL.out.cells).combine(ch_reader))
+    }
+
+    def names = calling.collect { row -> row.meta.id } + (training && settings.folds > 1 ? ['out-of-fold'] : [])
+    def pictures = ['report'] + (settings.plots ? settings.plots.tokenize(',').collect { name -> name.trim() } : [])
+    REPORT(ch_called, pictures.unique(), names, settings.validate)
+
+    emit:
+    report = REPORT.out.report // channel: [ val(meta), path(html) ]
+}
