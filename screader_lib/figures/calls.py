@@ -105,9 +105,14 @@ class Calls:
         return self._file["obsm/probability"][()]
 
     @property
+    def has_vectors(self) -> bool:
+        """Whether the cells have vectors; gathered calls of several readers have none."""
+        return "X_screader" in self._file["obsm"]
+
+    @property
     def vectors(self) -> h5py.Dataset:
         """The cell vectors, float32 (cells, hidden), still on disk; ScReaderError without any."""
-        if "X_screader" not in self._file["obsm"]:
+        if not self.has_vectors:
             raise ScReaderError(
                 "has no cell vectors: its calls are of several readers.",
                 file=self.name,

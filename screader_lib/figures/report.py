@@ -161,17 +161,17 @@ def _pictures(
     style = Style(palette=palette)
     both = [*inputs.beside[:1], calls]
     chosen = colouring(both, None)
-    drawn = panels(
-        both, chosen, cells=inputs.cells, seed=seed, given=inputs.coordinates, reporter=reporter
-    )
-    found = {
-        "umap": _shown(
+    found = {}
+    if all(one.has_vectors for one in both):
+        drawn = panels(
+            both, chosen, cells=inputs.cells, seed=seed, given=inputs.coordinates, reporter=reporter
+        )
+        found["umap"] = _shown(
             umap_picture(drawn, style, what=chosen.column, types=chosen.types, seed=seed),
             f"Cells in two dimensions (UMAP), coloured by {chosen.column.replace('_', ' ')}. "
             "Silhouette and purity of the nearest neighbours are taken in the vectors, not in "
             "the picture.",
         )
-    }
     if matrix is not None:
         # Two large matrices side by side could not be read on a page.
         few = len(matrix.types) <= confusion.READABLE

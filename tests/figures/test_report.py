@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from html.parser import HTMLParser
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from figure_files import PANCREAS, Case, write_cells, write_predictions, write_reader
@@ -248,6 +249,18 @@ def test_other_methods_stand_beside_and_are_measured(tmp_path: Path) -> None:
     assert "seconds" not in text
     alternatives = " ".join(image["alt"] for image in page.all("img"))
     assert "after GenePT" in alternatives and "GenePT: accuracy" in alternatives
+
+
+def test_gathered_calls_of_several_readers_get_all_but_the_map(tmp_path: Path) -> None:
+    path = write_predictions(tmp_path / "p.h5ad", Case(cells=60))
+    with h5py.File(path, "r+") as file:
+        del file["obsm/X_screader"]
+    page = Page(made({"predictions": path}))
+    assert not page.open
+    assert "Calibration" in page.text
+    alternatives = " ".join(image["alt"] for image in page.all("img"))
+    assert "accuracy" in alternatives and "two dimensions" not in alternatives
+    assert "no vectors of their own" in " ".join(" ".join(page.text).split())
 
 
 def test_calls_of_other_cells_are_not_set_beside(tmp_path: Path) -> None:
