@@ -9,14 +9,14 @@
 # EXTRA_INDEX_URL  a further package index that pip looks into
 # CA_BUNDLE        certificates that pip trusts while building
 # PREFIX           registry and path that go before the image's name
-# None of these is in the image. Only what git knows is sent to the builder.
+# None of these is in the image. The last commit is built, not what has changed since.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 image=${1:?which image? screader or screader-gpu}
 case $image in screader | screader-gpu) ;; *) echo "no image is called $image" >&2; exit 2 ;; esac
 
 version=$(sed -n 's/^__version__ = "\(.*\)"/\1/p' screader_lib/__init__.py)
-revision=$(git describe --always --abbrev=40 --match '' --dirty)
+revision=$(git rev-parse HEAD)
 epoch=$(git log -1 --format=%ct)
 created=$(date -u -d "@$epoch" +%Y-%m-%dT%H:%M:%SZ)
 source=$(git remote get-url origin 2>/dev/null || true)
@@ -58,6 +58,6 @@ case $engine in
 esac
 context=$(mktemp -d)
 trap 'rm -rf "$context"' EXIT
-git ls-files -z | tar -c --null -T - --ignore-failed-read | tar -x -C "$context"
+git archive HEAD | tar -x -C "$context"
 "${build[@]}" "${arguments[@]}" -f containers/Dockerfile -t "$tag" "$context"
 echo "$tag"

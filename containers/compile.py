@@ -51,11 +51,13 @@ IMPORTED = (
 
 
 def load(name: str) -> None:
-    """Import a module where it can be; what an image lacks is not compiled."""
+    """Import a module where its package is installed; what an image lacks is not compiled."""
     try:
         importlib.import_module(name)
-    except ImportError:
-        print(f"compile: without {name}")
+    except ModuleNotFoundError as error:
+        if error.name and error.name.startswith(OWN):
+            raise
+        print(f"compile: without {name}, which needs {error.name}")
 
 
 def own_modules() -> list[str]:

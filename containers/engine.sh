@@ -18,13 +18,13 @@ without() { echo "containers: no engine here: $*"; exit 0; }
 say() { echo "containers: $* [${SECONDS}s]"; }
 [ "$(uname -sm)" = "Linux x86_64" ] || without "the images are for Linux on x86-64"
 
+commands=(podman buildah runc mmdebstrap mksquashfs squashfuse patchelf newuidmap)
 debian_packages() {
-  [ "$(id -u)" = 0 ] || without "installing podman and buildah needs root"
-  command -v apt-get >/dev/null || without "neither podman nor apt-get is on this machine"
+  type -P "${commands[@]}" >/dev/null && return
   local log=$folder/apt.log
   { apt-get update -qq &&
       DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-        podman buildah runc mmdebstrap squashfs-tools squashfuse fuse3 patchelf uidmap util-linux; } \
+        podman buildah runc mmdebstrap squashfs-tools squashfuse fuse3 patchelf uidmap; } \
     >"$log" 2>&1 || without "Debian's packages could not be installed ($(tail -n 1 "$log"))"
 }
 
@@ -33,16 +33,24 @@ wrapper() { # FOLDER/bin/NAME, from standard input
   chmod 755 "$folder/new/$1"
 }
 
+limit() { # SOFT:HARD as this shell has it: a container may not ask for more
+  local hard
+  hard=$(ulimit -H "$1")
+  [ "$hard" != unlimited ] || hard=-1
+  echo "$hard:$hard"
+}
+
 engine() {
-  if command -v podman >/dev/null && command -v buildah >/dev/null &&
-    podman info >/dev/null 2>&1 && [ ! -e "$folder/containers.conf" ]; then
-    return # as somebody has set them up
+  if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+    command -v podman buildah >/dev/null && podman info >/dev/null 2>&1 && return # set up already
   fi
+  [ "$(id -u)" = 0 ] || without "there is no podman with buildah, and installing them needs root"
+  command -v apt-get >/dev/null || without "there is neither podman nor apt-get"
   debian_packages
   # runc needs no systemd and no cgroup of its own here, which crun asks for.
   cat >"$folder/containers.conf" <<C
 [containers]
-default_ulimits = ["nofile=4096:4096", "nproc=8192:8192"]
+default_ulimits = ["nofile=$(limit -n)", "nproc=$(limit -u)"]
 [engine]
 runtime = "runc"
 cgroup_manager = "cgroupfs"
@@ -67,7 +75,8 @@ debian_mirror() { # the one that this machine's own packages come from
 
 stand_in() { # a base image with what the official one has: Debian 12, Python 3.11, pip
   mmdebstrap --quiet --variant=minbase --skip=output/dev \
-    --include=python3,python3-venv,ca-certificates,netbase,tzdata \
+    --hook-dir=/usr/share/mmdebstrap/hooks/merged-usr --aptopt='Apt::Install-Recommends "false"' \
+    --include=usr-is-merged,python3,python3-venv,ca-certificates,netbase,tzdata \
     --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' \
     --customize-hook='ln -s /usr/bin/python3 "$1/usr/local/bin/python3"' \
@@ -139,8 +148,10 @@ C
 
 apptainer_or_not() {
   if [ ! -e "$folder/apptainer" ] && command -v apptainer >/dev/null; then return; fi
-  [ "$(id -u)" = 0 ] || { say "no Apptainer here: unpacking it needs root"; return; }
-  debian_packages
+  if [ "$(id -u)" != 0 ] || ! command -v patchelf >/dev/null; then
+    say "no Apptainer here: unpacking it needs root and patchelf"
+    return
+  fi
   if (apptainer_of_sid); then apptainer_wrapper; else
     say "no Apptainer here ($(tail -n 1 "$folder/apptainer.log"))"
   fi
