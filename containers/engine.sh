@@ -33,13 +33,6 @@ wrapper() { # FOLDER/bin/NAME, from standard input
   chmod 755 "$folder/new/$1"
 }
 
-limit() { # SOFT:HARD as this shell has it: a container may not ask for more
-  local hard
-  hard=$(ulimit -H "$1")
-  [ "$hard" != unlimited ] || hard=-1
-  echo "$hard:$hard"
-}
-
 engine() {
   if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
     command -v podman buildah >/dev/null && podman info >/dev/null 2>&1 && return # set up already
@@ -47,10 +40,11 @@ engine() {
   [ "$(id -u)" = 0 ] || without "there is no podman with buildah, and installing them needs root"
   command -v apt-get >/dev/null || without "there is neither podman nor apt-get"
   debian_packages
-  # runc needs no systemd and no cgroup of its own here, which crun asks for.
+  # runc needs no systemd and no cgroup of its own, which crun asks for; the default limits are
+  # more than a root without CAP_SYS_RESOURCE may ask for.
   cat >"$folder/containers.conf" <<C
 [containers]
-default_ulimits = ["nofile=$(limit -n)", "nproc=$(limit -u)"]
+default_ulimits = ["nofile=4096:4096", "nproc=4096:4096"]
 [engine]
 runtime = "runc"
 cgroup_manager = "cgroupfs"
