@@ -31,9 +31,10 @@ DATASETS_URL = "https://api.ncbi.nlm.nih.gov/datasets/v2"
 @click.option(
     "--genes",
     type=FilePath(),
-    default="-",
+    multiple=True,
+    default=["-"],
     help="One gene a line, or an h5ad, 10x h5, 10x folder or loom whose genes are wanted; "
-    "'-': standard input.",
+    "'-': standard input. Repeat it for the genes of several files, each once.",
 )
 @click.option(
     "--column",
@@ -122,7 +123,7 @@ DATASETS_URL = "https://api.ncbi.nlm.nih.gov/datasets/v2"
 )
 def main(
     run: Run,
-    genes: str,
+    genes: tuple[str, ...],
     column: str | None,
     output: str | None,
     organism: str,
@@ -174,14 +175,15 @@ def main(
     )
     species = organism_of(organism)
     filling = Filling(ways, orthologs, llm_model, llm_url, llm_prompt)
-    shown = "standard input" if genes == "-" else genes
-    with run.path(genes) as path:
-        listed = lists.read_genes(path, shown, column)
+    with ExitStack() as opened:
+        paths = [opened.enter_context(run.path(name)) for name in genes]
+        listed = lists.read_all(paths, genes, column)
         chosen = make_sources(sources, species, places, run.reporter)
         found = describe.describe(listed.names, chosen, wanted_fields, run.reporter)
         filled = fill(found, filling, species, places, sources, wanted_fields, run.reporter)
         files = {role: file for source in chosen for role, file in source.files.items()}
-        inputs = {"genes": path, **files, **filled.files}
+        lists_read = {f"genes_{n}" if n else "genes": path for n, path in enumerate(paths)}
+        inputs = {**lists_read, **files, **filled.files}
         with ExitStack() as outputs:
             if unmatched is not None:
                 table_path = outputs.enter_context(replacing(unmatched))

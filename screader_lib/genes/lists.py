@@ -57,6 +57,18 @@ def read_genes(path: Path, name: str, column: str | None = None) -> GeneList:
     return _once(values, name)
 
 
+def read_all(paths: Sequence[Path], names: Sequence[str], column: str | None = None) -> GeneList:
+    """The genes of several files, each once, at its first place; as :func:`read_genes`.
+
+    ``names`` are the files' names as the user gave them, ``-`` for standard input. What several
+    files name is no repetition; ``repeated`` counts those within each file.
+    """
+    shown = ["standard input" if name == "-" else name for name in names]
+    found = [read_genes(path, name, column) for path, name in zip(paths, shown, strict=True)]
+    together = dict.fromkeys(name for one in found for name in one.names)
+    return GeneList(tuple(together), sum(one.repeated for one in found))
+
+
 def _once(values: Iterable[str], name: str) -> GeneList:
     named = [value for value in (value.strip() for value in values) if value]
     names = tuple(dict.fromkeys(named))

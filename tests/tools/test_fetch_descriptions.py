@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import signal
 import subprocess
@@ -194,6 +195,18 @@ def test_datasets_from_the_command_line(tmp_path: Path) -> None:
         assert server.requests[0].headers["api-key"] == KEY
     assert column(tmp_path / "d", "full_name") == ["insulin"]
     assert leaks(KEY, tmp_path, done.stderr) == []
+
+
+def test_genes_of_several_files_come_once_in_order(tmp_path: Path) -> None:
+    first, second, output = tmp_path / "a.txt", tmp_path / "b.txt", tmp_path / "d.h5ad"
+    first.write_text("INS\nGCG\n")
+    second.write_text("GCG\nTTR\nTTR\n")
+    done = run(TOOL, "--genes", first, "--genes", second, "-o", output, home=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert column(output, "id") == ["INS", "GCG", "TTR"]
+    assert "1 repeated name left out" in done.stderr.decode()
+    with h5py.File(output) as file:
+        assert {"genes", "genes_1"} <= set(json.loads(file["uns/screader/inputs"][()]))
 
 
 @pytest.mark.slow
