@@ -63,7 +63,7 @@ workflow SCREADER {
         TRAIN(ch_training, settings.folds, keep_reader, llm)
         ch_fold_calls = TRAIN.out.out_of_fold
             .join(TRAIN.out.cells)
-            .map { meta, predictions, cells -> [meta + [id: 'out-of-fold'], predictions, cells] }
+            .map { meta, predictions, cells -> [meta + [id: 'out-of-fold', gathered: true], predictions, cells] }
         if (keep_reader) {
             ch_reader = TRAIN.out.reader.map { _meta, path -> path }.first()
             ch_called = ch_fold_calls.combine(ch_reader)

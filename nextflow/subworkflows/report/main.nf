@@ -2,6 +2,13 @@ include { PLOT } from '../../modules/plot/main'
 include { VALIDATE } from '../../modules/validate/main'
 include { RUN_REPORT } from '../../modules/run-report/main'
 
+// Whether a picture can be drawn: some need known labels, some the calls of one reader.
+def drawable(picture, meta) {
+    def needs_labels = picture in ['confusion', 'metrics', 'calibration']
+    def needs_one_reader = picture in ['umap', 'genes']
+    return (meta.labelled || !needs_labels) && !(meta.gathered && needs_one_reader)
+}
+
 // Pictures and a report of each sample, and one report of the run.
 workflow REPORT {
     take:
@@ -13,7 +20,7 @@ workflow REPORT {
     main:
     ch_pictures = ch_called.flatMap { meta, predictions, cells, reader ->
         pictures
-            .findAll { picture -> meta.labelled || !(picture in ['confusion', 'metrics', 'calibration']) }
+            .findAll { picture -> drawable(picture, meta) }
             .collect { picture ->
                 [
                     meta,

@@ -1,0 +1,147 @@
+import org.codehaus.groovy.control.CompilerConfiguration
+
+/** What a script of the pipeline can call beside the functions it defines or includes. */
+abstract class NfScript extends Script {
+    Map<String, List> included = [:]
+
+    Run getEngine() { binding.getVariable('__run') as Run }
+    void __include(String name, String alias, String place) { engine.include(this, name, alias, place) }
+    void __process(String name, Closure head, Closure inputs, Closure outputs, Closure script, Closure stub) {
+        engine.define(this, name, [kind: 'process', head: head, inputs: inputs, outputs: outputs, script: script, stub: stub])
+    }
+    void __workflow(String name, List takes, Closure body) { engine.define(this, name, [kind: 'workflow', takes: takes, body: body]) }
+    NfPath file(Map options = [:], Object text) { NfPath.of(text) }
+    void error(Object text) { throw new Failure(text.toString()) }
+    GroupKey groupKey(Object target, int size) { new GroupKey(target: target, size: size) }
+
+    def methodMissing(String name, Object args) {
+        def target = included[name]
+        if (!target) { throw new MissingMethodException(name, this.class, args as Object[]) }
+        target[0].invokeMethod(target[1], args)
+    }
+}
+
+/** Names that a workflow's body knows. Anything else is a mistake that the engine does not forgive. */
+class Scope {
+    Run run
+    NfScript script
+    Map vars = [:]
+    Map outs = [:]
+
+    Object getProperty(String name) {
+        if (name in ['run', 'script', 'vars', 'outs']) { return this.@"$name" }
+        if (vars.containsKey(name)) { return vars[name] }
+        if (run.globals.containsKey(name)) { return run.globals[name] }
+        if (outs.containsKey(name)) { return outs[name] }
+        throw new Failure("`$name` is not defined")
+    }
+
+    void setProperty(String name, Object value) {
+        if (name in ['run', 'script', 'vars', 'outs']) { this.@"$name" = value; return }
+        if (vars[name] instanceof Ch && value == null) { throw new Failure("$name becomes null") }
+        vars[name] = value
+    }
+
+    Object invokeMethod(String name, Object args) {
+        if (name == '__emit') { vars['__emits'] = (vars['__emits'] ?: [:]) + [(args[0]): args[1]]; return null }
+        def component = run.component(script, name)
+        if (!component) { return script.invokeMethod(name, args) }
+        if (outs.containsKey(name)) { throw new Failure("$name is called twice; include it under another name") }
+        outs[name] = [out: run.call(component, name, args as List)]
+        outs[name].out
+    }
+}
+
+class Run {
+    String projectDir
+    Config config
+    Map globals
+    Map<String, List> topics = [:].withDefault { [] }
+    Map<String, NfScript> scripts = [:]
+    Map<NfScript, Map> defined = [:].withDefault { [:] }
+    Tasks tasks
+    Closure onComplete
+
+    NfScript load(String place) {
+        def path = new File(place).canonicalPath
+        if (scripts[path]) { return scripts[path] }
+        def settings = new CompilerConfiguration(scriptBaseClass: NfScript.name)
+        def shell = new GroovyShell(Run.classLoader, new Binding([__run: this] + globals), settings)
+        def script = shell.parse(Source.rewrite(new File(path).text), 'Nf_' + path.replaceAll('[^A-Za-z0-9]', '_') + '.groovy') as NfScript
+        script.binding.setVariable('moduleDir', new File(path).parent)
+        scripts[path] = script
+        script.run()
+        script
+    }
+
+    void include(NfScript from, String name, String alias, String place) {
+        def folder = from.binding.getVariable('moduleDir')
+        def script = load("$folder/${place}.nf")
+        if (defined[script].containsKey(name)) {
+            defined[from][alias] = defined[script][name]
+        } else if (script.metaClass.respondsTo(script, name)) {
+            from.included[alias] = [script, name]
+        } else {
+            throw new Failure("$place defines no $name")
+        }
+    }
+
+    void define(NfScript script, String name, Map component) {
+        defined[script][name] = component + [owner: script, base: name]
+    }
+
+    Map component(NfScript script, String name) { defined[script][name] }
+
+    Object call(Map component, String alias, List args) {
+        if (component.kind == 'process') { return tasks.runAll(component, alias, args) }
+        if (args.size() != component.takes.size()) { throw new Failure("$alias takes ${component.takes.size()} inputs, not ${args.size()}") }
+        def scope = new Scope(run: this, script: component.owner)
+        scope.vars = [component.takes, args].transpose().collectEntries { it }
+        config.run(component.body, scope)
+        scope.vars['__emits'] ?: [:]
+    }
+
+    static void main(String... words) {
+        def options = [:]
+        def given = [:]
+        words.eachWithIndex { word, i ->
+            if (word.startsWith('--')) {
+                def (name, text) = word.substring(2).split('=', 2)
+                given[name.replaceAll(/-([a-z])/) { _, letter -> letter.toUpperCase() }] = text
+            } else {
+                def (name, text) = word.split('=', 2)
+                options[name] = text
+            }
+        }
+        if (options.types != 'text') { given = given.collectEntries { name, text -> [name, typed(text)] } }
+        Integer.metaClass.getGB = { -> delegate * 1_000_000_000L }
+        Integer.metaClass.getH = { -> delegate * 3600L }
+        try {
+            new Run().start(options, given)
+        } catch (Failure failure) {
+            System.err.println("ERROR ~ ${failure.message}")
+            System.exit(1)
+        }
+    }
+
+    static Object typed(String text) {
+        text in ['true', 'false'] ? text == 'true' : text.isInteger() ? text.toInteger() : text.isNumber() ? text.toDouble() : text
+    }
+
+    void start(Map options, Map given) {
+        projectDir = options.project
+        config = new Config(projectDir: projectDir, given: given, profiles: (options.profile ?: '').tokenize(',')).load()
+        def log = [info: { text -> println text }, warn: { text -> println "WARN: $text" }]
+        tasks = new Tasks(run: this, work: new File(options.work), mode: options.mode ?: 'run', path: options.path)
+        globals = [
+            params: config.params, projectDir: projectDir, launchDir: new File('.').canonicalPath, log: log,
+            channel: new Factory(topics: topics),
+            workflow: [containerEngine: null, success: true, manifest: config.root.manifest.values, stats: tasks.stats,
+                onComplete: { Closure work -> onComplete = work }],
+        ]
+        def main = load("$projectDir/main.nf")
+        call(component(main, ''), '', [])
+        onComplete?.call()
+        println "${tasks.count} tasks, ${tasks.stats.ignoredCount} ignored, longest script ${tasks.longest} bytes"
+    }
+}
