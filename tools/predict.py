@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from screader_lib import launched
 from screader_lib.command_line.options import (
     FilePath,
     OutputPath,
@@ -188,7 +189,8 @@ def main(
             chosen = Chosen(
                 rows, min_confidence, given["min_familiarity"], shard and Shard(*shard), explained
             )
-            _tell_kept(run, unfinished)
+            _take_up(run, unfinished)
+            machine.wait()
             readable = write_predictions(
                 file, sequences, restored, trained, chosen, run.reporter, unfinished
             )
@@ -201,6 +203,7 @@ def main(
                     min_familiarity=given["min_familiarity"],
                     reporter=run.reporter,
                 )
+    machine.wait()
     unfinished.remove()
 
 
@@ -220,8 +223,8 @@ def _check_options(run: Run, reader: str, method: str, given: dict[str, Any]) ->
             )
 
 
-def _tell_kept(run: Run, unfinished: Unfinished) -> None:
-    kept = unfinished.begin()
+def _take_up(run: Run, unfinished: Unfinished) -> None:
+    kept = 0 if launched.assists() else unfinished.begin()
     if kept:
         run.reporter.say(f"taking up the calls of {kept:,} blocks from {unfinished.folder}.")
 

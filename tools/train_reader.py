@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from screader_lib import launched
 from screader_lib.command_line.options import OutputPath, input_argument, output_option, seed_option
 from screader_lib.command_line.run import Run
 from screader_lib.command_line.tool import tool
@@ -153,7 +154,8 @@ def main(
             if crossed:
                 finding = _gathered(run, plan, crossed, finding, out_of_fold)
             write_reader(file, task, trained, finding)
-    if state is not None:
+            place.wait()
+    if state is not None and not launched.assists():
         state.unlink(missing_ok=True)
 
 

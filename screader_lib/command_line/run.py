@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
+from screader_lib import launched
 from screader_lib.command_line.options import FilePath, OutputPath
 from screader_lib.errors import ScReaderError
 from screader_lib.reporting import Reporter
@@ -77,6 +78,11 @@ class Run:
             > 1
         ):
             raise click.UsageError("standard output can take one output only.", self.context)
+        piped = to_standard or not self.context.params.get("output", STANDARD)
+        if launched.count() > 1 and (piped or any(path == STANDARD for _, path in inputs)):
+            raise click.UsageError(
+                "several processes need files, not pipes: name them.", self.context
+            )
         others = inputs
         for output_hint, output in outputs:
             for hint, path in others:

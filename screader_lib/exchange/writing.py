@@ -17,6 +17,7 @@ from typing import BinaryIO
 
 import h5py
 
+from screader_lib import launched
 from screader_lib.errors import ScReaderError, failed_write
 from screader_lib.exchange import provenance as provenance_module
 from screader_lib.exchange import validation
@@ -133,8 +134,13 @@ def _give_usual_mode(path: Path) -> None:
 def create(kind: str, destination: str | Path, provenance: Provenance) -> Iterator[h5py.File]:
     """An HDF5 file of ``kind`` to fill; checked against its schema and put in place at the end.
 
-    The root attributes and the provenance are written here, the rest by the caller.
+    The root attributes and the provenance are written here, the rest by the caller. Where another
+    process writes for all, the file is one to throw away.
     """
+    if launched.assists():
+        with temporary_file("assisting") as temporary, new_file(temporary) as file:
+            yield file
+        return
     schema = load(kind)
     with replacing(destination) as temporary:
         with new_file(temporary) as file:

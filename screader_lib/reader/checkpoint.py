@@ -14,6 +14,7 @@ from pathlib import Path
 import h5py
 import torch
 
+from screader_lib import launched
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import safety
 from screader_lib.exchange.writing import replacing
@@ -89,6 +90,8 @@ class Checkpoint:
     ) -> None:
         """Keep the state, if it is time to."""
         now = time.monotonic()
+        if launched.assists():
+            return
         if not last and now - self.last_saved < 60 * self.minutes:
             return
         self.last_saved = now

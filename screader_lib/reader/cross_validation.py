@@ -17,6 +17,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from screader_lib import launched
 from screader_lib.cells.reading import CellSequences
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import encoding, provenance, writing
@@ -88,6 +89,7 @@ class Plan:
             file = self._file(fold)
             if not file.exists():
                 self._run_fold(fold, file)
+                self.machine.wait()
             files.append(file)
         return files
 
@@ -117,7 +119,8 @@ def folder(output: str | None) -> Iterator[Path]:
         return
     path = Path(f"{output}.folds")
     yield path
-    shutil.rmtree(path, ignore_errors=True)
+    if not launched.assists():
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def restored_from(task: Task, trained: Trained, finding: Finding) -> Restored:

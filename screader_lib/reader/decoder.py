@@ -21,14 +21,30 @@ Shared = list[tuple[Tensor, Tensor]]
 
 
 def is_known(model: Any) -> bool:
-    """Whether the model's layers are those that this module computes."""
+    """Whether the model's layers are those that this module computes.
+
+    Not where they lie on several devices: the library moves values between them.
+    """
     config = model.config
     windowed = getattr(config, "sliding_window", None) and (
         type(model).__name__ == "MistralModel" or getattr(config, "use_sliding_window", False)
     )
     scaling = getattr(config, "rope_scaling", None) or {}
     changing = scaling.get("rope_type", scaling.get("type")) in ("dynamic", "longrope")
-    return type(model).__name__ in KNOWN and not windowed and not changing
+    spread = len(set(getattr(model, "hf_device_map", {}).values())) > 1
+    return type(model).__name__ in KNOWN and not windowed and not changing and not spread
+
+
+class LayerStep(nn.Module):
+    """What this module computes of a layer, as a module of its own; see sharding."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, *inputs: Any) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """See _layer."""
+        return _layer(self.layer, *inputs)
 
 
 class Decoder:
@@ -49,7 +65,7 @@ class Decoder:
         values = tokens[None].to(self.model.dtype)
         angles = self._angles(values, 0)
         for layer in self.model.layers:
-            values, kept = _layer(layer, values, angles, None)
+            values, kept = _run(layer, values, angles, None)
             found.append(kept)
         return found
 
@@ -66,11 +82,11 @@ class Decoder:
             wanted = read if number == last else None
             if number < self.checkpointed and values.requires_grad:
                 values, _ = checkpoint(
-                    _layer, layer, values, angles, before, wanted,
+                    _run, layer, values, angles, before, wanted,
                     use_reentrant=False, preserve_rng_state=False,
                 )  # fmt: skip
             else:
-                values, _ = _layer(layer, values, angles, before, wanted)
+                values, _ = _run(layer, values, angles, before, wanted)
         norm = self.model.norm  # none where the LLM was shortened
         return norm(values) if isinstance(norm, nn.Identity) else normed(norm, values)
 
@@ -78,6 +94,12 @@ class Decoder:
         places = torch.arange(start, start + values.shape[1], device=values.device)[None]
         cosine, sine = self.model.rotary_emb(values, places)
         return cosine[:, None], sine[:, None]
+
+
+def _run(layer: nn.Module, *inputs: Any) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    found: tuple[Tensor, tuple[Tensor, Tensor]]
+    found = layer(*inputs) if isinstance(layer, LayerStep) else _layer(layer, *inputs)
+    return found
 
 
 def _layer(

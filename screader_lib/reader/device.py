@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
+from screader_lib import launched
 from screader_lib.errors import ScReaderError
+
+if TYPE_CHECKING:
+    from screader_lib.reader.processes import Processes
 
 
 @dataclass(frozen=True)
@@ -14,12 +19,14 @@ class Machine:
 
     ``device`` is ``cpu``, ``cuda``, or ``spread``: the LLM over all GPUs and the CPU.
     ``max_memory`` in bytes, None for all that the device has. ``checkpointed`` layers keep for
-    the backward pass only what comes into them; None for as few as the memory asks for.
+    the backward pass only what comes into them; None for as few as the memory asks for. With
+    several ``processes``, None for one alone, each has a device of its own.
     """
 
     device: str = "cpu"
     max_memory: int | None = None
     checkpointed: int | None = None
+    processes: Processes | None = None
 
     @property
     def place(self) -> str:
@@ -29,6 +36,11 @@ class Machine:
         import torch
 
         return "cuda" if torch.cuda.is_available() else "cpu"
+
+    def wait(self) -> None:
+        """Until all processes have come here."""
+        if self.processes is not None:
+            self.processes.wait()
 
     @property
     def limit(self) -> int | None:
@@ -61,4 +73,9 @@ def prepare(device: str, max_memory: int | None = None, checkpointed: int | None
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and not torch.cuda.is_available():
         raise ScReaderError("no GPU that torch can use.", remedy="Use --device cpu.")
-    return Machine(device, max_memory, checkpointed)
+    machine = Machine(device, max_memory, checkpointed)
+    if launched.count() == 1:
+        return machine
+    from screader_lib.reader.processes import join
+
+    return replace(machine, processes=join(machine.place))

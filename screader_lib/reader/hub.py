@@ -5,7 +5,7 @@ The token comes from HF_TOKEN or ``hf auth login`` and is in no message.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from screader_lib import offline
@@ -33,15 +33,21 @@ def fetch(name: str, revision: str | None = None) -> Path:
     token = get_token() or ""
     if not all("!" <= letter <= "~" for letter in token):
         raise ScReaderError("the hub's token holds a letter that no token has.", file=shown)
+    unreached = _unreached(name, revision)
     try:
         folder = Path(
             snapshot_download(
-                name, revision=revision, allow_patterns=WANTED, ignore_patterns=UNWANTED
+                name,
+                revision=revision,
+                allow_patterns=WANTED,
+                ignore_patterns=UNWANTED,
+                local_files_only=unreached is not None,
             )
         )
     except Exception as error:  # of many libraries
-        message, remedy = _told(error, name, revision, has_token=bool(token))
-        raise ScReaderError(message, file=shown, remedy=remedy) from error
+        trouble = [*_chain(unreached), *_chain(error)]
+        message, remedy = _told(trouble, name, revision, has_token=bool(token))
+        raise ScReaderError(message, file=shown, remedy=remedy) from trouble[0]
     if not any(folder.glob("*.safetensors")):
         raise ScReaderError(
             "has no safetensors weights on the hub, and pickled ones are not read.",
@@ -52,10 +58,23 @@ def fetch(name: str, revision: str | None = None) -> Path:
     return folder
 
 
-def _told(error: Exception, name: str, revision: str | None, *, has_token: bool) -> tuple[str, str]:
+def _unreached(name: str, revision: str | None) -> Exception | None:
+    """Why the hub cannot be reached; asked first, as ``snapshot_download`` would wait for ever."""
+    from huggingface_hub import HfApi, constants
+
+    try:
+        HfApi().model_info(name, revision=revision, timeout=constants.HF_HUB_ETAG_TIMEOUT)
+    except Exception as error:  # of many libraries
+        return None if _status([error]) else error
+    return None
+
+
+def _told(
+    trouble: list[BaseException], name: str, revision: str | None, *, has_token: bool
+) -> tuple[str, str]:
     """What is wrong and what to do about it; nothing of the server's words, nor of the token."""
-    kinds = {kind.__name__ for one in _chain(error) for kind in type(one).__mro__}
-    status = _status(error)
+    kinds = {kind.__name__ for error in trouble for kind in type(error).__mro__}
+    status = _status(trouble)
     if kinds & {"GatedRepoError", "DisabledRepoError", "RepositoryNotFoundError"} or status == 401:
         return _no_access(kinds, name, has_token=has_token)
     at = f" at revision {revision}" if revision else ""
@@ -67,7 +86,7 @@ def _told(error: Exception, name: str, revision: str | None, *, has_token: bool)
         variable = offline.VARIABLE if offline.is_offline() else "HF_HUB_OFFLINE"
         wholly = "wholly " if "IncompleteSnapshotError" in kinds else ""
         return f"is not {wholly}in the cache{at}, and {variable} is set.", FROM_CACHE
-    return _failed(error, kinds, status, at)
+    return _failed(trouble, kinds, status, at)
 
 
 def _no_access(kinds: set[str], name: str, *, has_token: bool) -> tuple[str, str]:
@@ -83,11 +102,12 @@ def _no_access(kinds: set[str], name: str, *, has_token: bool) -> tuple[str, str
     if "RepositoryNotFoundError" not in kinds:
         return "the hub refuses the token.", "Set HF_TOKEN to a valid one, or unset it."
     if has_token:
-        return "is not on the hub, or your token may not read it.", "Check the name and HF_TOKEN."
-    return "is not on the hub, or is private.", "Check the name, or set HF_TOKEN."
+        return "is no folder, nor a model that your token may read.", "Check the name and HF_TOKEN."
+    return "is no folder, and not on the hub or private.", "Check the name, or set HF_TOKEN."
 
 
-def _failed(error: Exception, kinds: set[str], status: int, at: str) -> tuple[str, str]:
+def _failed(trouble: list[BaseException], kinds: set[str], status: int, at: str) -> tuple[str, str]:
+    error = trouble[0]
     if status:
         why = "asks to wait (status 429)" if status == 429 else f"answered with status {status}"
         return f"the hub {why}.", LATER
@@ -109,10 +129,10 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__
 
 
-def _status(error: BaseException) -> int:
+def _status(trouble: Sequence[BaseException]) -> int:
     """The HTTP status that the hub answered with; 0 where it gave none."""
-    for one in _chain(error):
-        status = getattr(getattr(one, "response", None), "status_code", 0)
+    for error in trouble:
+        status = getattr(getattr(error, "response", None), "status_code", 0)
         if status:
             return int(status)
     return 0

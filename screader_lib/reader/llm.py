@@ -39,7 +39,8 @@ class FrozenLLM:
     ``instruction`` float32 (tokens, hidden): token embeddings of the instruction.
     ``token_norm``: mean Euclidean length of the LLM's own token embeddings. ``shared``: keys and
     values of the instruction per layer, once they were computed; see sequence. ``checkpointed``
-    layers are computed again for the backward pass; see decoder.
+    layers are computed again for the backward pass; see decoder. ``pieces``: processes that its
+    layers are cut over; see sharding.
     """
 
     model: PreTrainedModel
@@ -48,6 +49,7 @@ class FrozenLLM:
     token_norm: float
     shared: list[tuple[torch.Tensor, torch.Tensor]] | None = None
     checkpointed: int = 0
+    pieces: int = 1
 
 
 def load_llm(
@@ -64,15 +66,21 @@ def load_llm(
     """Load ``name`` (``packaged``, a folder, or a Hugging Face id), its first ``layers`` layers.
 
     With ``random_seed`` the weights are drawn anew, N(0, 0.02), same architecture. A shortened
-    LLM goes without its final norm, which belongs to the last layer. ScReaderError where it
+    LLM goes without its final norm, which belongs to the last layer. With the ``device`` spread,
+    its layers lie on all GPUs, and on the CPU what does not fit there. ScReaderError where it
     cannot be had.
     """
     import torch
 
+    from screader_lib.reader.float8 import to_float8
+
     _quiet_transformers()
     source = find_weights(name, revision)
     dtype = _dtype(precision, device)
-    model = _model(source, dtype, random_seed, _quantization(source, quantize, random_seed, device))
+    options = _quantization(source, quantize, random_seed, device)
+    if device == "spread":
+        options["device_map"] = "auto"
+    model = _model(source, dtype, random_seed, options)
     total = model.config.num_hidden_layers
     layers = min(layers or total, total)
     if layers < total:
@@ -80,8 +88,10 @@ def load_llm(
         model.norm = torch.nn.Identity()
         model.config.num_hidden_layers = layers
     model.eval().requires_grad_(False)
-    if quantize == "none":
-        model.to(device)  # type: ignore[arg-type]
+    if quantize in ("none", "fp8") and not hasattr(model, "hf_device_map"):
+        model.to(_place(device))  # type: ignore[arg-type]
+    if quantize == "fp8":
+        to_float8(model)
     table: Any = model.get_input_embeddings().weight
     tokens = _tokens(source, instruction).to(table.device)
     weights = f"random, seed {random_seed}" if random_seed is not None else source.digest()
@@ -108,10 +118,18 @@ def _dtype(precision: str, device: str) -> torch.dtype:
     return {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
 
 
+def _place(device: str) -> str:
+    import torch
+
+    if device != "spread":
+        return device
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def _fast_bfloat16(device: str) -> bool:
     import torch
 
-    if device.startswith("cuda"):
+    if device != "cpu" and torch.cuda.is_available():
         return torch.cuda.is_bf16_supported()
     capability = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
     return bool(capability())
@@ -121,7 +139,7 @@ def _quantization(
     source: Source, quantize: str, random_seed: int | None, device: str
 ) -> dict[str, Any]:
     """Arguments of ``from_pretrained`` for bitsandbytes; ScReaderError where it cannot be."""
-    if quantize == "none":
+    if quantize in ("none", "fp8"):
         return {}
     if source.kind == "packaged" or random_seed is not None:
         raise ScReaderError(

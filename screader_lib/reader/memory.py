@@ -48,7 +48,10 @@ class Costs:
         heads = config.num_attention_heads
         queries = heads * (getattr(config, "head_dim", None) or hidden // heads)
         known = 1 if is_known(llm.model) else LIBRARY_FACTOR
-        weights = sum(each.numel() * each.element_size() for each in llm.model.parameters())
+        tensors = [*llm.model.parameters(), *llm.model.buffers()]
+        weights = sum(each.numel() * each.element_size() for each in tensors)
+        if llm.pieces > 1:  # and two layers in one piece, one that runs, one that comes next
+            weights = weights // llm.pieces + 2 * weights // llm.identity.layers
         return cls(
             layers=llm.identity.layers,
             fixed=weights + others + trained * BYTES_OF_TRAINED + CUDA_CONTEXT * on_gpu,
@@ -120,28 +123,36 @@ def _checkpointings(machine: Machine, layers: int, backward: bool) -> list[int |
     return list(range(layers + 1))
 
 
+Work = Callable[[np.ndarray], Callable[[], None]]
+
+
 class Budget:
-    """Tokens that the LLM reads at once: halved when the memory does not suffice after all."""
+    """Tokens that the LLM reads at once: halved when the memory does not suffice after all.
+
+    ``planned`` stays, so that all processes cut cells into the same groups.
+    """
 
     def __init__(self, tokens: int, reporter: Reporter = SILENT) -> None:
-        self.tokens = tokens
+        self.planned = self.tokens = tokens
         self.reporter = reporter
 
-    def run(self, places: np.ndarray, width: int, work: Callable[[np.ndarray], None]) -> None:
+    def run(self, places: np.ndarray, width: int, work: Work) -> None:
         """Do ``work`` on places of ``width`` tokens each, or on parts of them one by one.
 
-        ``work`` must leave nothing behind when it fails for want of memory. ScReaderError where
-        it fails so on a single place.
+        It returns what stores its result, which is called where it did not fail for want of
+        memory. ScReaderError where it fails so on a single place.
         """
         waiting = [places]
         while waiting:
             part = waiting.pop()
             fits = max(1, self.tokens // width)
-            if len(part) > fits and part is not places:  # the budget has shrunk since
+            if len(part) > fits and self.tokens < self.planned:
                 waiting += [part[fits:], part[:fits]]
-            elif not _succeeds(work, part):
+            elif (store := _result(work, part)) is not None:
+                store()
+            else:
                 self._shrink(len(part), width)
-                waiting.append(part.copy())
+                waiting.append(part)
 
     def _shrink(self, places: int, width: int) -> None:
         if places == 1:
@@ -157,17 +168,16 @@ class Budget:
         )
 
 
-def _succeeds(work: Callable[[np.ndarray], None], places: np.ndarray) -> bool:
+def _result(work: Work, places: np.ndarray) -> Callable[[], None] | None:
+    """None for want of memory."""
     try:
-        work(places)
+        return work(places)
     except (torch.OutOfMemoryError, RuntimeError) as error:
         if not _is_out_of_memory(error):
             raise
-    else:
-        return True
     if torch.cuda.is_available():  # here the failed tensors are no longer held by the error
         torch.cuda.empty_cache()
-    return False
+    return None
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:

@@ -111,7 +111,7 @@ def _llm(settings: Settings, machine: Machine) -> FrozenLLM:
     seed = settings.seed if settings.method == "screader-random" else None
     return _loaded(
         settings.llm, settings.llm_layers, settings.instruction, seed, settings.precision,
-        settings.quantize, settings.llm_revision, machine.device,
+        settings.quantize, settings.llm_revision, machine,
     )  # fmt: skip
 
 
@@ -124,15 +124,24 @@ def _loaded(
     precision: str,
     quantize: str,
     revision: str | None,
-    device: str,
+    machine: Machine,
 ) -> FrozenLLM:
     """Loaded once for all folds: it is never changed."""
     from screader_lib.reader.llm import load_llm
 
-    return load_llm(
+    shared = machine.device == "spread" and machine.processes is not None
+    llm = load_llm(
         name, layers=layers, instruction=instruction, random_seed=random_seed,
-        precision=precision, quantize=quantize, revision=revision, device=device,
+        precision=precision, quantize=quantize, revision=revision,
+        device="cpu" if shared else machine.device,
     )  # fmt: skip
+    if shared:
+        from screader_lib.reader.sharding import shard
+
+        assert machine.processes is not None
+        shard(llm.model, machine.processes)
+        llm.pieces = machine.processes.count
+    return llm
 
 
 def _checkpoint(
@@ -176,8 +185,9 @@ def restore(
             from dataclasses import replace
 
             settings = restored.settings
-            if llm_place:
-                settings = replace(settings, llm=llm_place, llm_revision=None)
+            place = llm_place or settings.llm
+            commit = restored.llm.get("revision") if place == settings.llm else None
+            settings = replace(settings, llm=place, llm_revision=commit or None)
             llm = _llm(settings, machine)
             _check_llm(llm.identity.to_json(), restored.llm)
         return NeuralReader.restore(

@@ -18,8 +18,9 @@ from screader_lib.reader.device import Machine
 from screader_lib.reader.embedding import scaled
 from screader_lib.reader.explaining import integrated_gradients
 from screader_lib.reader.llm import FrozenLLM
-from screader_lib.reader.memory import Budget, Costs, plan
+from screader_lib.reader.memory import Budget, Costs, Work, plan
 from screader_lib.reader.model import Cells, GeneTable, ReaderModel
+from screader_lib.reader.processes import ALONE
 from screader_lib.reader.settings import Settings
 from screader_lib.reader.stages import stages_of
 from screader_lib.reader.task import Epoch, Trained
@@ -43,6 +44,7 @@ class NeuralReader(Trained):
         self.vocabulary = vocabulary
         self.device = device
         self.budget = Budget(model.settings.micro_batch_tokens)
+        self.processes = ALONE
         self.history: list[Epoch] = []
         self.llm = model.llm[0].identity.to_json() if model.llm else {}
         self.wanted = stages_of(model.settings)[-1].wanted
@@ -158,6 +160,7 @@ class NeuralReader(Trained):
     def plan_memory(
         self, cells: CellSequences, machine: Machine, backward: bool, reporter: Reporter
     ) -> None:
+        self.processes = machine.processes or ALONE
         if not self.model.llm:
             return
         llm, settings = self.model.llm[0], self.model.settings
@@ -167,7 +170,7 @@ class NeuralReader(Trained):
         costs = Costs.of(llm, trained, others, machine.place == "cuda")
         found = plan(costs, machine, settings.micro_batch_tokens, longest, backward)
         llm.checkpointed = found.checkpointed
-        self.budget = Budget(found.tokens, reporter)
+        self.budget = Budget(self.processes.least(found.tokens), reporter)
         reporter.say(found.spoken(costs.layers))
 
     @property
@@ -179,28 +182,24 @@ class NeuralReader(Trained):
         return np.minimum(cells.lengths[rows], self.model.settings.genes_per_cell)
 
     def places_by_length(self, cells: CellSequences, rows: np.ndarray) -> Iterator[np.ndarray]:
-        """Places in ``rows`` in groups of like length that stay within the token budget.
+        """Places in ``rows`` in groups of like length that stay within the token budget."""
+        lengths, places = self._lengths(cells, rows), np.arange(len(rows))
+        yield from split_by_length(places, lengths, self.budget.planned, self._extra)
 
-        Where the budget shrinks on the way, so do the groups that are still to come.
+    def in_groups(self, cells: CellSequences, rows: np.ndarray, work: Work) -> None:
+        """Do ``work`` on places in ``rows``, group by group; on parts for want of memory.
+
+        With several processes, this one does its share: what is stored is to be added up. Where
+        they share the LLM's layers, all work as often, some for nothing.
         """
-        lengths, waiting = self._lengths(cells, rows), np.arange(len(rows))
-        while len(waiting):
-            tokens, done = self.budget.tokens, np.zeros(len(rows), bool)
-            for places in split_by_length(waiting, lengths[waiting], tokens, self._extra):
-                yield places
-                done[places] = True
-                if self.budget.tokens != tokens:
-                    break
-            waiting = waiting[~done[waiting]]
-
-    def in_groups(
-        self, cells: CellSequences, rows: np.ndarray, work: Callable[[np.ndarray], None]
-    ) -> None:
-        """Do ``work`` on places in ``rows``, group by group; on parts for want of memory."""
         lengths = self._lengths(cells, rows)
-        for places in self.places_by_length(cells, rows):
+        in_step = bool(self.model.llm) and self.model.llm[0].pieces > 1
+        for places, counts in self.processes.dealt(self.places_by_length(cells, rows), in_step):
             width = max(1, int(lengths[places].max()) + self._extra)
-            self.budget.run(places, width, work)
+            if counts:
+                self.budget.run(places, width, work)
+            else:
+                work(places[:1])
 
     def outputs(self, cells: CellSequences, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return self._outputs(cells, rows, self._call_of(cells))
@@ -228,40 +227,46 @@ class NeuralReader(Trained):
     ) -> tuple[np.ndarray, np.ndarray]:
         self.model.eval()
         width = max(1, int(cells.lengths[rows].max()))
-        genes = np.full((len(rows), width), -1, np.int64)
+        genes = np.zeros((len(rows), width), np.int64)  # plus 1, to be added up
         parts = np.zeros((len(rows), width), np.float32)
         table, call = self.genes(cells), self._call_of(cells)
 
-        def work(places: np.ndarray) -> None:
+        def work(places: np.ndarray) -> Callable[[], None]:
             batch = self.read(cells, rows[places])
             found = integrated_gradients(
                 lambda some: call(table, some, self.wanted)[0],
                 batch,
                 torch.from_numpy(calls[places]).to(self.device),
             )
-            genes[places, : found.shape[1]] = batch.genes.cpu().numpy()
-            parts[places, : found.shape[1]] = found.cpu().numpy()
+
+            def store() -> None:
+                genes[places, : found.shape[1]] = batch.genes.cpu().numpy() + 1
+                parts[places, : found.shape[1]] = found.cpu().numpy()
+
+            return store
 
         self.in_groups(cells, rows, work)
-        return genes, parts
+        self.processes.add_up(genes, parts)
+        return genes - 1, parts
 
     def head_outputs(self, cells: CellSequences, rows: np.ndarray) -> np.ndarray:
         """Logits of the head alone, without the genes' own scores, float32 (rows, labels)."""
         return self._outputs(cells, rows, self.model)[0]
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def score_outputs(self, cells: CellSequences, rows: np.ndarray) -> np.ndarray:
         """Logits of the genes' own scores alone, float32 (rows, labels)."""
         logits = np.zeros((len(rows), self.model.head.out_features), np.float32)
 
-        def work(places: np.ndarray) -> None:
+        def work(places: np.ndarray) -> Callable[[], None]:
             found = self.model.score(self.genes(cells), self.read(cells, rows[places]))
-            logits[places] = found.float().cpu().numpy()
+            return partial(_put, logits, places, found)
 
         self.in_groups(cells, rows, work)
+        self.processes.add_up(logits)
         return logits
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def _outputs(
         self, cells: CellSequences, rows: np.ndarray, call: Callable[..., tuple[Tensor, Tensor]]
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -270,10 +275,19 @@ class NeuralReader(Trained):
         logits = np.zeros((len(rows), self.model.head.out_features), np.float32)
         vectors = np.zeros((len(rows), self.model.head.in_features), np.float32)
 
-        def work(places: np.ndarray) -> None:
+        def work(places: np.ndarray) -> Callable[[], None]:
             found, vector = call(genes, self.read(cells, rows[places]), self.wanted)
-            logits[places] = found.float().cpu().numpy()
-            vectors[places] = vector.float().cpu().numpy()
+
+            def store() -> None:
+                _put(logits, places, found)
+                _put(vectors, places, vector)
+
+            return store
 
         self.in_groups(cells, rows, work)
+        self.processes.add_up(logits, vectors)
         return logits, vectors
+
+
+def _put(array: np.ndarray, places: np.ndarray, found: Tensor) -> None:
+    array[places] = found.float().cpu().numpy()

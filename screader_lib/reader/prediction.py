@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import h5py
 import numpy as np
 
+from screader_lib import launched
 from screader_lib.cells.reading import CellSequences
 from screader_lib.exchange import encoding
 from screader_lib.exchange.long_table import HeldColumn, LongColumn, LongTable
@@ -132,10 +133,12 @@ def _call(file: h5py.File, source: _Source, reporter: Reporter) -> Calls:
         explanation = ExplanationWriter(file, cells, labels, genes, source.genes_explained)
     with reporter.progress("Predicting", cells, "cells") as advance:
         for places, block in source.blocks():
+            advance(len(block.evidence))
+            if launched.assists():
+                continue
             writer.add(places, block)
             if explanation is not None and block.explained is not None:
                 explanation.add(places, block.explained)
-            advance(len(block.evidence))
     if explanation is not None:
         counts = np.bincount(writer.calls.best, minlength=labels)
         explanation.finish(counts)

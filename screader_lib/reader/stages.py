@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from screader_lib.errors import ScReaderError
@@ -45,3 +46,11 @@ def stages_of(settings: Settings) -> list[Stage]:
             remedy="Give --epochs, or --warm-start-epochs with pool in --read-out.",
         )
     return stages
+
+
+def rate_factor(step: int, steps: int, settings: Settings) -> float:
+    """What the learning rate of ``step``, from 0 of ``steps``, counts of the highest."""
+    rising = min(1.0, (step + 1) / max(1, settings.warm_up_steps))
+    if settings.schedule == "constant":
+        return rising
+    return rising * 0.5 * (1 + math.cos(math.pi * min(1.0, step / max(1, steps))))

@@ -227,3 +227,12 @@ def row_blocks(rows: np.ndarray) -> Iterator[np.ndarray]:
     """``rows``, ``ROWS_AT_ONCE`` at a time."""
     for start in range(0, len(rows), ROWS_AT_ONCE):
         yield rows[start : start + ROWS_AT_ONCE]
+
+
+def class_weights(task: Task) -> np.ndarray:
+    """What each label counts in the loss, float32 (labels,): all alike, or by the inverse (root)
+    of its cells."""
+    counts = np.maximum(np.bincount(task.truth, minlength=len(task.labels.names)), 1)
+    power = {"none": 0.0, "root": 0.5, "balanced": 1.0}[task.settings.class_weights]
+    weights = (counts.mean() / counts) ** power
+    return np.minimum(weights, 10.0).astype(np.float32)

@@ -7,6 +7,7 @@ killed goes on from a checkpoint as if it had not been.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -21,9 +22,8 @@ from screader_lib.reader.gradients import Gradients
 from screader_lib.reader.llm import FrozenLLM
 from screader_lib.reader.model import ReaderModel
 from screader_lib.reader.neural import NeuralReader
-from screader_lib.reader.settings import Settings
-from screader_lib.reader.stages import Stage, stages_of
-from screader_lib.reader.task import Check, Epoch, Task, check
+from screader_lib.reader.stages import Stage, rate_factor, stages_of
+from screader_lib.reader.task import Check, Epoch, Task, check, class_weights
 
 MIXES = (0.0, 0.125, 0.25)  # what the head's logits count beside the genes' own
 USUAL_MIX = 0.125
@@ -77,7 +77,7 @@ class _Trainer:
         self.settings = task.settings
         self.truth = np.full(len(task.cells), -1, np.int64)
         self.truth[task.rows] = task.truth
-        self.class_weights = _class_weights(task).to(task.device)
+        self.class_weights = torch.from_numpy(class_weights(task)).to(task.device)
 
     def _sample(self) -> np.ndarray:
         random = np.random.default_rng([self.settings.seed, SAMPLE])
@@ -97,24 +97,31 @@ class _Trainer:
         mean = float(weights[genes >= 0].mean())
         self.model.weight_scale.fill_(1 / mean if mean > 0 else 1.0)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def scale_tokens(self) -> None:
         """Give projected genes the mean length of the LLM's own token embeddings."""
         if not self.model.llm or self.settings.initial == "paper":
             return
-        rows, found = self._sample(), list[Tensor]()
+        rows, sums = self._sample(), np.zeros(2)
 
-        def work(places: np.ndarray) -> None:
+        def work(places: np.ndarray) -> Callable[[], None]:
             batch = self.reader.on_device(read_batch(self.task.cells, rows[places]))
             read = self.model.first_genes(batch)
             tokens = self.model.gene_tokens(self.reader.table, read)
-            found.append(tokens.norm(dim=2)[read.genes >= 0])
+            lengths = tokens.norm(dim=2)[read.genes >= 0]
+            found = float(lengths.double().sum()), len(lengths)
+
+            def store() -> None:
+                sums[:] += found
+
+            return store
 
         self.reader.in_groups(self.task.cells, rows, work)
-        length = float(torch.cat(found).double().mean()) if found else 0.0
+        self.reader.processes.add_up(sums)
+        length = float(sums[0] / max(1, sums[1]))
         self.model.token_scale.fill_(self.model.llm[0].token_norm / max(length, 1e-9))
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def measure(self, parts: tuple[str, ...]) -> None:
         """Measure mean and spread of read-outs on some training cells, once."""
         if self.settings.scaling == "none":
@@ -123,13 +130,18 @@ class _Trainer:
         rows = self._sample()
         found = {part: torch.zeros(len(rows), len(self.model.cls)) for part in parts}
 
-        def work(places: np.ndarray) -> None:
+        def work(places: np.ndarray) -> Callable[[], None]:
             batch = self.reader.on_device(read_batch(self.task.cells, rows[places]))
             read = self.model.parts(self.reader.table, batch, parts)
-            for part, values in found.items():
-                values[torch.from_numpy(places)] = read[part].cpu()
+
+            def store() -> None:
+                for part, values in found.items():
+                    values[torch.from_numpy(places)] = read[part].cpu()
+
+            return store
 
         self.reader.in_groups(self.task.cells, rows, work)
+        self.reader.processes.add_up(*(values.numpy() for values in found.values()))
         for part, values in found.items():
             self.model.standardise[part].fit(values.to(self.task.device))  # type: ignore[operator]
 
@@ -178,7 +190,7 @@ class _Trainer:
                 if number == 0 or not len(order):
                     order = self._random(ORDER, stage.number, epoch).permutation(rows)
                 for group in optimiser.param_groups:
-                    group["lr"] = stage.learning_rate * _rate_factor(
+                    group["lr"] = stage.learning_rate * rate_factor(
                         state.step, steps, self.settings
                     )
                 batch = order[number * size : (number + 1) * size]
@@ -220,7 +232,7 @@ class _Trainer:
         genes, factors = self._drawn_genes(len(rows)), self._drawn_factors(len(rows))
         found = Gradients(tuple(self.model.parameters()))
 
-        def work(places: np.ndarray) -> None:
+        def work(places: np.ndarray) -> Callable[[], None]:
             batch = read_batch(self.task.cells, rows[places])
             if genes is not None:
                 batch = without(batch, genes[places])
@@ -230,13 +242,14 @@ class _Trainer:
             losses = nn.functional.cross_entropy(
                 logits, truth, weight=self.class_weights, reduction="sum"
             )
-            found.add(losses / len(rows))
+            return found.of(losses / len(rows))
 
-        if set(wanted) == {"pool"}:
-            work(np.arange(len(rows)))
-        else:
+        processes = self.reader.processes
+        if set(wanted) != {"pool"}:
             self.reader.in_groups(self.task.cells, rows, work)
-        return found.store()
+        elif processes.number == 0:
+            work(np.arange(len(rows)))()
+        return found.store(processes)
 
     def _drawn_genes(self, cells: int) -> np.ndarray | None:
         """Which ranks of each cell are read, boolean (cells, width); None: all."""
@@ -258,7 +271,8 @@ class _Trainer:
         rows = self.task.validation_rows
         if not len(rows):
             return None
-        return check(self.reader.head_outputs(self.task.cells, rows), self.task)
+        found = check(self.reader.head_outputs(self.task.cells, rows), self.task)
+        return Check(*self.reader.processes.of_first([found.loss, found.accuracy, found.macro_f1]))
 
     def _finish_epoch(self, stage: Stage, number: int, state: State) -> None:
         entry = Epoch(stage.name, sum(state.losses) / len(self.task.rows))
@@ -277,18 +291,3 @@ class _Trainer:
     @staticmethod
     def _worth_checking(stage: Stage, number: int) -> bool:
         return stage.name == "reading" or number == stage.epochs or number % 5 == 0
-
-
-def _rate_factor(step: int, steps: int, settings: Settings) -> float:
-    rising = min(1.0, (step + 1) / max(1, settings.warm_up_steps))
-    if settings.schedule == "constant":
-        return rising
-    return rising * 0.5 * (1 + math.cos(math.pi * min(1.0, step / max(1, steps))))
-
-
-def _class_weights(task: Task) -> Tensor:
-    """Weight of each label in the loss: all alike, or by the inverse (root) of its cells."""
-    counts = np.maximum(np.bincount(task.truth, minlength=len(task.labels.names)), 1)
-    power = {"none": 0.0, "root": 0.5, "balanced": 1.0}[task.settings.class_weights]
-    weights = (counts.mean() / counts) ** power
-    return torch.from_numpy(np.minimum(weights, 10.0).astype(np.float32))

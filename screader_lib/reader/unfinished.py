@@ -11,6 +11,7 @@ from pathlib import Path
 
 import h5py
 
+from screader_lib import launched
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import safety
 from screader_lib.exchange.writing import replacing
@@ -77,7 +78,7 @@ class Unfinished:
 
     def save(self, number: int, block: Called) -> None:
         """Keep a block."""
-        if self.folder is None:
+        if self.folder is None or launched.assists():
             return
         with (
             replacing(self._file(number)) as temporary,
@@ -87,7 +88,7 @@ class Unfinished:
 
     def remove(self) -> None:
         """Forget all blocks: the prediction is done, or another is begun."""
-        if self.folder is not None:
+        if self.folder is not None and not launched.assists():
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def _file(self, number: int) -> Path:

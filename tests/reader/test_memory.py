@@ -241,7 +241,7 @@ def test_a_cell_that_fails_alone_ends_in_one_line(
 
 
 def test_other_errors_are_not_taken_for_a_lack_of_memory() -> None:
-    def work(places: np.ndarray) -> None:
+    def work(places: np.ndarray) -> Callable[[], None]:
         raise RuntimeError("shapes do not fit")
 
     with pytest.raises(RuntimeError, match="shapes"):
@@ -251,10 +251,10 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory() -> None:
 def test_what_the_cpus_allocator_says_is_a_lack_of_memory() -> None:
     done = list[int]()
 
-    def work(places: np.ndarray) -> None:
+    def work(places: np.ndarray) -> Callable[[], None]:
         if len(places) > 1:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried …")
-        done.extend(places.tolist())
+        return lambda: done.extend(places.tolist())
 
     budget = Budget(64)
     budget.run(np.arange(5), 10, work)

@@ -1,0 +1,135 @@
+"""Frozen layers in eight-bit floats: near the layers they stand for, cell by cell."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from small_files import fail, succeed, write_llama
+from transformers import LlamaConfig, LlamaModel
+
+from screader_lib.errors import ScReaderError
+from screader_lib.reader import float8
+from screader_lib.reader.decoder import Decoder
+from screader_lib.reader.float8 import Float8Linear, to_float8
+
+HIDDEN = 64
+
+
+def linear(bias: bool = False) -> torch.nn.Linear:
+    torch.manual_seed(0)
+    return torch.nn.Linear(HIDDEN, 48, bias=bias).bfloat16().requires_grad_(False)
+
+
+def near(one: torch.Tensor, other: torch.Tensor) -> float:
+    """Cosine of the two."""
+    return float(
+        torch.nn.functional.cosine_similarity(
+            one.detach().flatten().float(), other.detach().flatten().float(), 0
+        )
+    )
+
+
+@pytest.mark.parametrize("bias", [False, True], ids=["plain", "bias"])
+@pytest.mark.parametrize("scale", [1e-4, 1.0, 1e4])
+def test_products_and_gradients_are_near(bias: bool, scale: float) -> None:
+    usual = linear(bias)
+    eight = Float8Linear(usual)
+    values = (scale * torch.randn(3, 5, HIDDEN)).bfloat16().requires_grad_()
+    one, other = usual(values), eight(values)
+    assert other.dtype == torch.bfloat16 and other.shape == one.shape
+    assert near(one, other) > 0.998
+    upstream = torch.randn_like(one)
+    gradients = [torch.autograd.grad(each, values, upstream)[0] for each in (one, other)]
+    assert near(*gradients) > 0.998
+
+
+def test_what_float8_can_say_comes_out_exactly() -> None:
+    usual = linear()
+    usual.weight.copy_(torch.eye(48, HIDDEN))
+    values = torch.zeros(2, HIDDEN).bfloat16()
+    values[0, 3], values[1, 5] = 1.75, -0.0625
+    assert torch.equal(Float8Linear(usual)(values), usual(values))
+
+
+def test_zeros_stay_zeros() -> None:
+    assert not Float8Linear(linear())(torch.zeros(2, HIDDEN).bfloat16()).any()
+
+
+def test_a_token_does_not_depend_on_those_beside_it() -> None:
+    eight = Float8Linear(linear())
+    values = torch.randn(4, HIDDEN).bfloat16()
+    beside = torch.cat([values, 1e4 * values])
+    assert torch.equal(eight(beside)[:4], eight(values))
+
+
+def test_half_the_memory_until_gradients_are_asked_for() -> None:
+    eight = Float8Linear(linear())
+    values = torch.randn(2, HIDDEN).bfloat16()
+    eight(values)
+    assert eight.weight.element_size() == 1 and eight._turned is None
+    eight(values.requires_grad_()).sum().backward()
+    assert torch.equal(eight.turned.t().float(), eight.weight.float())
+
+
+def test_a_decoder(llama: Path) -> None:
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=16, hidden_size=HIDDEN, intermediate_size=128, num_hidden_layers=3,
+        num_attention_heads=4, num_key_value_heads=2, initializer_range=0.2,
+    )  # fmt: skip
+    usual: Any = LlamaModel(config).bfloat16().eval().requires_grad_(False)
+    eight = copy.deepcopy(usual)
+    to_float8(eight)
+    names = [name for name, part in eight.named_modules() if isinstance(part, Float8Linear)]
+    assert len(names) == 3 * 7
+    values = torch.randn(2, 9, HIDDEN).bfloat16()
+    one, other = (Decoder(model)(values, []) for model in (usual, eight))
+    assert near(one, other) > 0.97 and not torch.equal(one, other)
+
+
+def test_sizes_that_do_not_fit() -> None:
+    config = LlamaConfig(
+        vocab_size=16, hidden_size=40, intermediate_size=64, num_hidden_layers=1,
+        num_attention_heads=4,
+    )  # fmt: skip
+    with pytest.raises(ScReaderError, match="q_proj is 40 × 40; 8-bit floats need multiples of 16"):
+        to_float8(LlamaModel(config))
+
+
+def test_a_gpu_without_such_floats(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *_: (8, 0))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda *_: "A100")
+    with pytest.raises(ScReaderError, match="A100 has no 8-bit floats"):
+        float8.check_device(torch.device("cuda"))
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *_: (9, 0))
+    float8.check_device(torch.device("cuda"))
+
+
+def test_from_the_command_line(tmp_path: Path, cells: Path, llama: Path) -> None:
+    """A reader trained in float32 calls the same in eight bits; one can be trained in them too."""
+    reader, calls = tmp_path / "r.h5", [tmp_path / "usual.h5ad", tmp_path / "eight.h5ad"]
+    words = ["--llm", llama, "--warm-start-epochs", 2, "--epochs", 2, "--genes-per-cell", 12]
+    succeed("train-reader", cells, *words, "--precision", "bfloat16", "-o", reader)
+    succeed("predict", cells, "-r", reader, "-o", calls[0])
+    succeed("predict", cells, "-r", reader, "--quantize", "fp8", "-o", calls[1])
+    found = []
+    for path in calls:
+        with h5py.File(path) as file:
+            found.append((file["obs/predicted_label/codes"][()], file["obsm/X_screader"][()]))
+    assert np.array_equal(found[0][0], found[1][0])
+    assert not np.array_equal(found[0][1], found[1][1])
+    eight = tmp_path / "eight.h5"
+    succeed("train-reader", cells, *words, "--quantize", "fp8", "-o", eight)
+    succeed("predict", cells, "-r", eight, "-o", tmp_path / "again.h5ad")
+
+
+def test_an_llm_of_odd_sizes_from_the_command_line(tmp_path: Path, cells: Path) -> None:
+    odd = write_llama(tmp_path / "odd", hidden=40)
+    line = fail("train-reader", cells, "--llm", odd, "--quantize", "fp8", "-o", tmp_path / "r.h5")
+    assert "8-bit floats need multiples of 16" in line
