@@ -22,6 +22,7 @@ class Request:
     body: bytes
     headers: Message
     time: float = field(default_factory=time.monotonic)
+    method: str = "GET"
 
     @property
     def form(self) -> dict[str, str]:
@@ -86,7 +87,7 @@ def serving(answer: Callable[[Request], Reply]) -> Iterator[Loopback]:
 
         def _do(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
-            request = Request(self.path, self.rfile.read(length), self.headers)
+            request = Request(self.path, self.rfile.read(length), self.headers, method=self.command)
             reply = loopback.reply(request)
             time.sleep(reply.delay)
             self.send_response(reply.status)
@@ -95,10 +96,11 @@ def serving(answer: Callable[[Request], Reply]) -> Iterator[Loopback]:
             for name, value in reply.headers.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(reply.body[: len(reply.body) // 2] if reply.cut else reply.body)
+            sent = 0 if self.command == "HEAD" else len(reply.body) // (2 if reply.cut else 1)
+            self.wfile.write(reply.body[:sent])
             self.close_connection = self.close_connection or reply.cut
 
-        do_GET = do_POST = _do
+        do_GET = do_POST = do_HEAD = _do
 
         def log_message(self, *_: Any) -> None:
             pass

@@ -1,0 +1,389 @@
+"""Weights from the Hugging Face hub, through the command line, on a hub of the tests' own."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import h5py
+import pytest
+from running import leaks, run
+from small_files import fail, succeed, write_llama
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "genes"))
+
+from fake_hub import NAME, TOKEN, FakeHub, commit_of, refused, wants_weights
+from loopback import Loopback, Reply, Request, serving
+
+from screader_lib import offline
+from screader_lib.errors import ScReaderError
+from screader_lib.reader import hub as fetching
+from screader_lib.reader.llm import load_llm
+from screader_lib.reader.methods import _loaded
+from screader_lib.reader.weights import find_weights
+
+QUICK = ("--read-out", "cls", "--epochs", 1, "--batch-size", 81)
+NETWORK = {"SCREADER_OFFLINE": "0", "HF_HUB_OFFLINE": "0", "TRANSFORMERS_OFFLINE": "0"}
+
+
+@dataclass
+class Place:
+    """A running hub, its cache and where readers go."""
+
+    hub: FakeHub
+    server: Loopback
+    folder: Path
+    cells: Path
+
+    @property
+    def asked(self) -> list[str]:
+        return [request.path for request in self.server.requests]
+
+    @property
+    def cache(self) -> Path:
+        return self.folder / "cache"
+
+    def train(self, name: str = "r.h5", *words: object) -> Path:
+        _loaded.cache_clear()
+        output = self.folder / name
+        succeed("train-reader", self.cells, "--llm", NAME, *QUICK, *words, "-o", output)
+        return output
+
+    def refuse(self, *words: object, llm: str = NAME) -> str:
+        """The one line of a training that fails; nothing is written, no token told."""
+        _loaded.cache_clear()
+        output = self.folder / "refused.h5"
+        line = fail("train-reader", self.cells, "--llm", llm, *QUICK, *words, "-o", output)
+        assert f"LLM {llm}: " in line and len(line) < 400
+        assert not list(self.folder.glob("*refused*"))
+        assert not leaks(TOKEN, self.folder, line.encode())
+        return line
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two versions of a tiny model."""
+    folder = tmp_path_factory.mktemp("models")
+    write_llama(folder / "first", layers=2)
+    write_llama(folder / "second", layers=2, seed=1)
+    return folder
+
+
+@pytest.fixture
+def place(
+    models: Path, cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Place]:
+    """A hub that this process's Hugging Face library asks, with a network and an empty cache."""
+    from huggingface_hub import constants
+
+    hub = FakeHub({"main": models / "first", "v2": models / "second"})
+    with serving(hub) as server:
+        hub.port = int(server.url.rsplit(":", 1)[1])
+        monkeypatch.setattr(constants, "ENDPOINT", server.url)
+        template = server.url + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no-token"))
+        monkeypatch.setenv(offline.VARIABLE, "0")
+        yield Place(hub, server, tmp_path, cells)
+    _loaded.cache_clear()
+
+
+def recorded(reader: Path) -> dict:
+    """What a reader says of its LLM."""
+    with h5py.File(reader) as file:
+        found: dict = json.loads(file["llm"][()])
+    return found
+
+
+def set_token(monkeypatch: pytest.MonkeyPatch, token: str = TOKEN) -> None:
+    monkeypatch.setenv("HF_TOKEN", token)
+
+
+def test_two_runs_and_a_third_without_a_network(models: Path, cells: Path, tmp_path: Path) -> None:
+    """Processes of their own: trained from the hub, called while its main branch moves, offline."""
+    hub = FakeHub({"main": models / "first"}, access="gated")
+    reader, calls = tmp_path / "r.h5", tmp_path / "p.h5ad"
+    with serving(hub) as server:
+        hub.port = int(server.url.rsplit(":", 1)[1])
+        more = {**NETWORK, "HF_ENDPOINT": server.url, "HF_TOKEN": TOKEN}
+        words = ("train-reader", cells, "--llm", NAME, *QUICK, "-o", reader, "-v")
+        trained = run(*words, home=tmp_path, **more)
+        assert trained.returncode == 0, trained.stderr
+        assert recorded(reader)["revision"] == commit_of("first")
+        hub.commits["main"] = models / "second"
+        hub.commits["old"] = models / "first"
+        asked = len(server.requests)
+        without = {"HF_ENDPOINT": server.url, offline.VARIABLE: "1", "HF_HUB_OFFLINE": "0"}
+        called = run("predict", cells, "-r", reader, "-o", calls, home=tmp_path, **without)
+        assert called.returncode == 0, called.stderr
+        assert len(server.requests) == asked
+    assert b"Fetching" not in trained.stderr
+    assert not leaks(TOKEN, tmp_path, trained.stdout, trained.stderr, called.stderr)
+
+
+def test_the_reader_records_the_commit_and_reads_as_from_a_folder(
+    place: Place, models: Path
+) -> None:
+    identity = recorded(place.train())
+    folder = load_llm(str(models / "first"), instruction="").identity
+    assert identity["name"] == NAME and identity["kind"] == "hub"
+    assert identity["revision"] == commit_of("first")
+    assert identity["weights"] == folder.weights and identity["layers"] == folder.layers
+    assert all("Authorization" not in request.headers for request in place.server.requests)
+
+
+@pytest.mark.parametrize("revision", ["v2", commit_of("second")], ids=["tag", "commit"])
+def test_a_revision_is_pinned(place: Place, revision: str) -> None:
+    reader = place.train("pinned.h5", "--llm-revision", revision)
+    assert recorded(reader)["revision"] == commit_of("second")
+    assert recorded(reader)["weights"] != find_weights(NAME).digest()
+
+
+@pytest.mark.parametrize("named", [(), ("--llm", NAME)], ids=["as in training", "named again"])
+def test_a_reader_is_called_with_the_commit_it_was_trained_with(
+    place: Place, models: Path, named: tuple[str, ...]
+) -> None:
+    reader = place.train()
+    place.hub.commits = {"main": models / "second", "old": models / "first"}
+    _loaded.cache_clear()
+    succeed("predict", place.cells, "-r", reader, *named, "-o", place.folder / "p.h5ad")
+    assert find_weights(NAME).revision == commit_of("second")
+
+
+def test_a_second_time_nothing_is_fetched(place: Place) -> None:
+    place.train()
+    fetched = sum(map(wants_weights, place.server.requests))
+    place.train("again.h5")
+    assert fetched and sum(map(wants_weights, place.server.requests)) == fetched
+
+
+@pytest.mark.parametrize("status", [500, 429, 0], ids=["error", "too many", "unreachable"])
+def test_a_hub_that_fails_is_done_without_where_the_cache_has_it(
+    place: Place, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    from huggingface_hub import constants
+
+    first = recorded(place.train())
+    place.hub.fault = lambda request: refused(status, "")
+    if not status:
+        monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    assert recorded(place.train("again.h5")) == first
+
+
+def test_a_gated_model_takes_a_token(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.hub.access = "gated"
+    line = place.refuse()
+    assert "is gated" in line and f"{place.server.url}/{NAME}" in line and "HF_TOKEN" in line
+    set_token(monkeypatch)
+    place.server.requests.clear()
+    assert recorded(place.train())["revision"] == commit_of("first")
+    sent = [(wants_weights(one), "Authorization" in one.headers) for one in place.server.requests]
+    assert set(sent) == {(False, True), (True, False)}  # not to where the weights are stored
+    assert not leaks(TOKEN, place.folder)
+
+
+def test_a_private_model_takes_a_token(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.hub.access = "private"
+    assert "private. Check the name, or set HF_TOKEN" in place.refuse()
+    set_token(monkeypatch)
+    place.train()
+
+
+@pytest.mark.parametrize(
+    ("access", "told"),
+    [
+        ("open", "the hub refuses the token. Set HF_TOKEN"),
+        ("gated", "the account of your token has no access. Ask for it at http://127"),
+        ("private", "nor a model that your token may read. Check the name and HF_TOKEN"),
+    ],
+)
+def test_a_token_that_the_hub_does_not_take(
+    place: Place, monkeypatch: pytest.MonkeyPatch, access: str, told: str
+) -> None:
+    place.hub.access, place.hub.accepted = access, "hf_another"
+    set_token(monkeypatch)
+    assert told in place.refuse()
+
+
+@pytest.mark.parametrize("token", [TOKEN + "\N{LATIN SMALL LETTER U WITH DIAERESIS}", f"a {TOKEN}"])
+def test_a_token_that_is_none(place: Place, monkeypatch: pytest.MonkeyPatch, token: str) -> None:
+    set_token(monkeypatch, token)
+    assert "a letter that no token has" in place.refuse()
+    assert not place.asked
+
+
+def test_what_is_not_there(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "no folder, and not on the hub" in place.refuse(llm="someone/else")
+    line = place.refuse("--llm-revision", "v3")
+    assert "has no revision v3. --llm-revision takes a branch" in line
+    assert "neither a folder nor an id" in place.refuse(llm="one/of/them")
+    set_token(monkeypatch)
+    assert "nor a model that your token may read" in place.refuse(llm="someone/else")
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        pytest.param(refused(500, ""), "answered with status 500. Try again later", id="500"),
+        pytest.param(refused(503, ""), "answered with status 503. Try again later", id="503"),
+        pytest.param(refused(429, ""), "asks to wait (status 429). Try again later", id="429"),
+        pytest.param(
+            refused(403, "", "Access to this resource is disabled."), "is disabled", id="disabled"
+        ),
+        pytest.param(
+            Reply(b"<html>log in to our network</html>", kind="text/html"), "cannot be", id="HTML"
+        ),
+        pytest.param(Reply(b"{}", delay=1.5), "does not answer in time", id="timeout"),
+        pytest.param(Reply(b"{", headers={"Location": "/x"}, cut=True), "broke off", id="cut"),
+    ],
+)
+def test_a_hub_that_fails(
+    place: Place, monkeypatch: pytest.MonkeyPatch, fault: Reply, told: str
+) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_ETAG_TIMEOUT", 0.5)
+    place.hub.fault = lambda request: fault
+    assert told in place.refuse()
+
+
+def test_a_hub_that_cannot_be_reached(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    line = place.refuse("--llm-revision", "v2")
+    assert "is not in the cache at revision v2, and the hub cannot be reached" in line
+    assert "HF_HOME" in line and "folder" in line
+
+
+def test_the_offline_switch_asks_nobody(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert "is not in the cache, and HF_HUB_OFFLINE is set" in place.refuse()
+    monkeypatch.setenv(offline.VARIABLE, "1")
+    line = place.refuse("--llm-revision", "v2")
+    assert f"not in the cache at revision v2, and {offline.VARIABLE} is set. Fetch it" in line
+    assert not place.asked
+
+
+@pytest.fixture
+def pickled(models: Path, tmp_path: Path) -> Path:
+    """A model whose weights are only in pickles."""
+    folder = shutil.copytree(models / "first", tmp_path / "hub" / "pickled")
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    return folder
+
+
+def test_pickled_weights_are_not_fetched(place: Place, pickled: Path) -> None:
+    place.hub.commits["main"] = pickled
+    line = place.refuse()
+    assert "no safetensors" in line and "--llm-revision" in line
+    assert not any(".bin" in path or "/cdn/" in path for path in place.asked)
+    assert not list(place.cache.rglob("*.bin"))
+
+
+def test_only_one_form_of_the_weights_is_fetched(
+    place: Place, models: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(models / "first", tmp_path / "hub" / "several")
+    for name in ("pytorch_model.bin", "consolidated.safetensors", "tf_model.h5"):
+        (folder / name).write_bytes(b"0" * 100)
+    place.hub.commits["main"] = folder
+    place.train()
+    assert {path.name for path in place.cache.rglob("*.*s*")} >= {"model.safetensors"}
+    names = ("pytorch_model", "consolidated", "tf_model")
+    assert not any(name in path for path in place.asked for name in names)
+
+
+def cut(request: Request, hub: FakeHub) -> Reply | None:
+    """Half of the weights, though their length is told."""
+    if not wants_weights(request):
+        return None
+    return replace(replace(hub, fault=lambda _: None)(request), cut=True)
+
+
+def test_a_cut_download_leaves_no_half_model(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.sleep", lambda seconds: None)  # between its trials
+    place.hub.fault = lambda request: cut(request, place.hub)
+    assert "its download broke off. Run it again" in place.refuse()
+    assert not [path for path in place.cache.rglob("*") if path.stat().st_size > 20_000]
+    with monkeypatch.context() as without:
+        from huggingface_hub import constants
+
+        without.setattr(constants, "HF_HUB_OFFLINE", True)
+        assert "is not wholly in the cache" in place.refuse()
+    tries = iter([True])
+    place.hub.fault = lambda request: next(tries, None) and cut(request, place.hub)
+    assert recorded(place.train())["weights"] == find_weights(NAME).digest()
+
+
+def test_a_damaged_file_of_the_cache_is_found(place: Place) -> None:
+    place.train()
+    weights = find_weights(NAME).files[0].resolve()
+    weights.write_bytes(weights.read_bytes()[:-1] + b"!")
+    line = fail("train-reader", *_again(place))
+    assert "its SHA-256 is not the hub's. Delete it" in line and weights.name in line
+
+
+def _again(place: Place) -> tuple[object, ...]:
+    _loaded.cache_clear()
+    return place.cells, "--llm", NAME, *QUICK, "-o", place.folder / "again.h5"
+
+
+def test_a_cache_that_cannot_be_written(place: Place) -> None:
+    place.cache.write_text("no folder")
+    assert "cannot be stored" in place.refuse() and "HF_HOME" in place.refuse()
+
+
+def test_nothing_of_the_server_is_repeated(
+    place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A server that echoes the token: in its headers, its body and its warnings."""
+    set_token(monkeypatch)
+    echo = {"X-Error-Message": TOKEN, "X-HF-Warning": f"token; {TOKEN}", "X-Request-Id": TOKEN}
+    place.hub.fault = lambda request: Reply(TOKEN.encode(), 500, headers=echo)
+    with caplog.at_level(logging.INFO):
+        line = place.refuse()
+    assert "status 500" in line and TOKEN not in caplog.text
+
+
+def test_shards_that_the_index_names(models: Path, tmp_path: Path) -> None:
+    """Only these count, and one that is missing is named."""
+    folder = shutil.copytree(models / "first", tmp_path / "sharded")
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
+    names = [f"model-0000{number}-of-00002.safetensors" for number in (1, 2)]
+    index = {"weight_map": {"a": names[0], "b": names[1]}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(ScReaderError, match=f"lacks 1 of 2 weight files, such as {names[1]}"):
+        find_weights(str(folder))
+    (folder / names[1]).write_bytes(b"")
+    (folder / "consolidated.safetensors").write_bytes(b"")
+    assert [file.name for file in find_weights(str(folder)).files] == names
+    (folder / "model.safetensors.index.json").write_text("[]")
+    with pytest.raises(ScReaderError, match="cannot be read"):
+        find_weights(str(folder))
+
+
+def test_the_wanted_files_are_those_of_a_tokenizer_and_its_weights() -> None:
+    from huggingface_hub.utils import filter_repo_objects
+
+    names = [
+        "config.json", "model-00001-of-00003.safetensors", "model.safetensors.index.json",
+        "tokenizer.json", "tokenizer.model", "merges.txt", "vocab.json", "chat_template.jinja",
+        "original/consolidated.00.pth", "original/params.json", "consolidated.safetensors",
+        "pytorch_model.bin", "onnx/model.onnx", "adapter_model.safetensors", "model.gguf",
+    ]  # fmt: skip
+    kept = list(
+        filter_repo_objects(
+            names, allow_patterns=fetching.WANTED, ignore_patterns=fetching.UNWANTED
+        )
+    )
+    assert kept == names[:7]
