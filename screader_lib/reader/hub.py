@@ -103,7 +103,10 @@ def _no_access(kinds: set[str], name: str, *, has_token: bool) -> tuple[str, str
         return "the hub refuses the token.", "Set HF_TOKEN to a valid one, or unset it."
     if has_token:
         return "is no folder, nor a model that your token may read.", "Check the name and HF_TOKEN."
-    return "is no folder, and not on the hub or private.", "Check the name, or set HF_TOKEN."
+    return (
+        "is no folder, and not on the hub (or private there).",
+        "Check the name, or set HF_TOKEN.",
+    )
 
 
 def _failed(trouble: list[BaseException], kinds: set[str], status: int, at: str) -> tuple[str, str]:

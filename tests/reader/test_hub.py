@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import json
-import logging
 import shutil
-import sys
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-import h5py
 import pytest
-from running import leaks, run
-from small_files import fail, succeed, write_llama
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "genes"))
-
 from fake_hub import NAME, TOKEN, FakeHub, commit_of, refused, wants_weights
-from loopback import Loopback, Reply, Request, serving
+from hub_place import QUICK, Place, recorded
+from loopback import Reply, Request, serving
+from running import leaks, run
+from small_files import fail, succeed
 
 from screader_lib import offline
 from screader_lib.errors import ScReaderError
@@ -27,83 +21,7 @@ from screader_lib.reader.llm import load_llm
 from screader_lib.reader.methods import _loaded
 from screader_lib.reader.weights import find_weights
 
-QUICK = ("--read-out", "cls", "--epochs", 1, "--batch-size", 81)
 NETWORK = {"SCREADER_OFFLINE": "0", "HF_HUB_OFFLINE": "0", "TRANSFORMERS_OFFLINE": "0"}
-
-
-@dataclass
-class Place:
-    """A running hub, its cache and where readers go."""
-
-    hub: FakeHub
-    server: Loopback
-    folder: Path
-    cells: Path
-
-    @property
-    def asked(self) -> list[str]:
-        return [request.path for request in self.server.requests]
-
-    @property
-    def cache(self) -> Path:
-        return self.folder / "cache"
-
-    def train(self, name: str = "r.h5", *words: object) -> Path:
-        _loaded.cache_clear()
-        output = self.folder / name
-        succeed("train-reader", self.cells, "--llm", NAME, *QUICK, *words, "-o", output)
-        return output
-
-    def refuse(self, *words: object, llm: str = NAME) -> str:
-        """The one line of a training that fails; nothing is written, no token told."""
-        _loaded.cache_clear()
-        output = self.folder / "refused.h5"
-        line = fail("train-reader", self.cells, "--llm", llm, *QUICK, *words, "-o", output)
-        assert f"LLM {llm}: " in line and len(line) < 400
-        assert not list(self.folder.glob("*refused*"))
-        assert not leaks(TOKEN, self.folder, line.encode())
-        return line
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two versions of a tiny model."""
-    folder = tmp_path_factory.mktemp("models")
-    write_llama(folder / "first", layers=2)
-    write_llama(folder / "second", layers=2, seed=1)
-    return folder
-
-
-@pytest.fixture
-def place(
-    models: Path, cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Place]:
-    """A hub that this process's Hugging Face library asks, with a network and an empty cache."""
-    from huggingface_hub import constants
-
-    hub = FakeHub({"main": models / "first", "v2": models / "second"})
-    with serving(hub) as server:
-        hub.port = int(server.url.rsplit(":", 1)[1])
-        monkeypatch.setattr(constants, "ENDPOINT", server.url)
-        template = server.url + "/{repo_id}/resolve/{revision}/{filename}"
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no-token"))
-        monkeypatch.setenv(offline.VARIABLE, "0")
-        yield Place(hub, server, tmp_path, cells)
-    _loaded.cache_clear()
-
-
-def recorded(reader: Path) -> dict:
-    """What a reader says of its LLM."""
-    with h5py.File(reader) as file:
-        found: dict = json.loads(file["llm"][()])
-    return found
-
-
-def set_token(monkeypatch: pytest.MonkeyPatch, token: str = TOKEN) -> None:
-    monkeypatch.setenv("HF_TOKEN", token)
 
 
 def test_two_runs_and_a_third_without_a_network(models: Path, cells: Path, tmp_path: Path) -> None:
@@ -177,103 +95,6 @@ def test_a_hub_that_fails_is_done_without_where_the_cache_has_it(
     assert recorded(place.train("again.h5")) == first
 
 
-def test_a_gated_model_takes_a_token(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    place.hub.access = "gated"
-    line = place.refuse()
-    assert "is gated" in line and f"{place.server.url}/{NAME}" in line and "HF_TOKEN" in line
-    set_token(monkeypatch)
-    place.server.requests.clear()
-    assert recorded(place.train())["revision"] == commit_of("first")
-    sent = [(wants_weights(one), "Authorization" in one.headers) for one in place.server.requests]
-    assert set(sent) == {(False, True), (True, False)}  # not to where the weights are stored
-    assert not leaks(TOKEN, place.folder)
-
-
-def test_a_private_model_takes_a_token(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    place.hub.access = "private"
-    assert "private. Check the name, or set HF_TOKEN" in place.refuse()
-    set_token(monkeypatch)
-    place.train()
-
-
-@pytest.mark.parametrize(
-    ("access", "told"),
-    [
-        ("open", "the hub refuses the token. Set HF_TOKEN"),
-        ("gated", "the account of your token has no access. Ask for it at http://127"),
-        ("private", "nor a model that your token may read. Check the name and HF_TOKEN"),
-    ],
-)
-def test_a_token_that_the_hub_does_not_take(
-    place: Place, monkeypatch: pytest.MonkeyPatch, access: str, told: str
-) -> None:
-    place.hub.access, place.hub.accepted = access, "hf_another"
-    set_token(monkeypatch)
-    assert told in place.refuse()
-
-
-@pytest.mark.parametrize("token", [TOKEN + "\N{LATIN SMALL LETTER U WITH DIAERESIS}", f"a {TOKEN}"])
-def test_a_token_that_is_none(place: Place, monkeypatch: pytest.MonkeyPatch, token: str) -> None:
-    set_token(monkeypatch, token)
-    assert "a letter that no token has" in place.refuse()
-    assert not place.asked
-
-
-def test_what_is_not_there(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "no folder, and not on the hub" in place.refuse(llm="someone/else")
-    line = place.refuse("--llm-revision", "v3")
-    assert "has no revision v3. --llm-revision takes a branch" in line
-    assert "neither a folder nor an id" in place.refuse(llm="one/of/them")
-    set_token(monkeypatch)
-    assert "nor a model that your token may read" in place.refuse(llm="someone/else")
-
-
-@pytest.mark.parametrize(
-    ("fault", "told"),
-    [
-        pytest.param(refused(500, ""), "answered with status 500. Try again later", id="500"),
-        pytest.param(refused(503, ""), "answered with status 503. Try again later", id="503"),
-        pytest.param(refused(429, ""), "asks to wait (status 429). Try again later", id="429"),
-        pytest.param(
-            refused(403, "", "Access to this resource is disabled."), "is disabled", id="disabled"
-        ),
-        pytest.param(
-            Reply(b"<html>log in to our network</html>", kind="text/html"), "cannot be", id="HTML"
-        ),
-        pytest.param(Reply(b"{}", delay=1.5), "does not answer in time", id="timeout"),
-        pytest.param(Reply(b"{", headers={"Location": "/x"}, cut=True), "broke off", id="cut"),
-    ],
-)
-def test_a_hub_that_fails(
-    place: Place, monkeypatch: pytest.MonkeyPatch, fault: Reply, told: str
-) -> None:
-    from huggingface_hub import constants
-
-    monkeypatch.setattr(constants, "HF_HUB_ETAG_TIMEOUT", 0.5)
-    place.hub.fault = lambda request: fault
-    assert told in place.refuse()
-
-
-def test_a_hub_that_cannot_be_reached(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    from huggingface_hub import constants
-
-    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-    line = place.refuse("--llm-revision", "v2")
-    assert "is not in the cache at revision v2, and the hub cannot be reached" in line
-    assert "HF_HOME" in line and "folder" in line
-
-
-def test_the_offline_switch_asks_nobody(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    from huggingface_hub import constants
-
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    assert "is not in the cache, and HF_HUB_OFFLINE is set" in place.refuse()
-    monkeypatch.setenv(offline.VARIABLE, "1")
-    line = place.refuse("--llm-revision", "v2")
-    assert f"not in the cache at revision v2, and {offline.VARIABLE} is set. Fetch it" in line
-    assert not place.asked
-
-
 @pytest.fixture
 def pickled(models: Path, tmp_path: Path) -> Path:
     """A model whose weights are only in pickles."""
@@ -336,23 +157,6 @@ def test_a_damaged_file_of_the_cache_is_found(place: Place) -> None:
 def _again(place: Place) -> tuple[object, ...]:
     _loaded.cache_clear()
     return place.cells, "--llm", NAME, *QUICK, "-o", place.folder / "again.h5"
-
-
-def test_a_cache_that_cannot_be_written(place: Place) -> None:
-    place.cache.write_text("no folder")
-    assert "cannot be stored" in place.refuse() and "HF_HOME" in place.refuse()
-
-
-def test_nothing_of_the_server_is_repeated(
-    place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """A server that echoes the token: in its headers, its body and its warnings."""
-    set_token(monkeypatch)
-    echo = {"X-Error-Message": TOKEN, "X-HF-Warning": f"token; {TOKEN}", "X-Request-Id": TOKEN}
-    place.hub.fault = lambda request: Reply(TOKEN.encode(), 500, headers=echo)
-    with caplog.at_level(logging.INFO):
-        line = place.refuse()
-    assert "status 500" in line and TOKEN not in caplog.text
 
 
 def test_shards_that_the_index_names(models: Path, tmp_path: Path) -> None:
