@@ -1,10 +1,9 @@
 process EMBED_GENES {
     tag "${meta.id}"
     label 'process_medium'
-    label 'process_network'
 
     conda "${moduleDir}/environment.yml"
-    container "${ workflow.containerEngine in ['singularity', 'apptainer'] ? (task.ext.sif ?: 'docker://screader:0.1.0') : (task.ext.image ?: 'screader:0.1.0') }"
+    container "${ workflow.containerEngine in ['singularity', 'apptainer'] ? 'docker://screader:0.1.0' : 'screader:0.1.0' }"
 
     input:
     tuple val(meta), path(descriptions)

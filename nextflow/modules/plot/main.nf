@@ -3,7 +3,7 @@ process PLOT {
     label 'process_single'
 
     conda "${moduleDir}/environment.yml"
-    container "${ workflow.containerEngine in ['singularity', 'apptainer'] ? (task.ext.sif ?: 'docker://screader:0.1.0') : (task.ext.image ?: 'screader:0.1.0') }"
+    container "${ workflow.containerEngine in ['singularity', 'apptainer'] ? 'docker://screader:0.1.0' : 'screader:0.1.0' }"
 
     input:
     tuple val(meta), val(picture), path(files, stageAs: 'input?/*'), path(reader, stageAs: 'reader/*'), path(cells, stageAs: 'cells/*')
@@ -39,8 +39,8 @@ process PLOT {
     stub:
     prefix = task.ext.prefix ?: "${meta.id}.${picture}"
     suffix = task.ext.suffix ?: (picture == 'report' ? 'html' : 'png')
-    def multiqc = picture == 'report' ? "'${prefix}_mqc.json'" : ''
+    def summary = picture == 'report' ? "'${prefix}_mqc.json'" : ''
     """
-    touch '${prefix}.${suffix}' ${multiqc}
+    touch '${prefix}.${suffix}' ${summary}
     """
 }

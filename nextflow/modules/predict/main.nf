@@ -4,7 +4,7 @@ process PREDICT {
     label 'process_gpu'
 
     conda "${moduleDir}/environment.yml"
-    container "${ workflow.containerEngine in ['singularity', 'apptainer'] ? (task.ext.sif ?: 'docker://screader:0.1.0') : (task.ext.image ?: 'screader:0.1.0') }"
+    container "${ workflow.containerEngine in ['singularity', 'apptainer'] ? 'docker://screader:0.1.0' : 'screader:0.1.0' }"
 
     input:
     tuple val(meta), path(cells), path(reader), val(shard)

@@ -3,7 +3,7 @@ process PREPARE_CELLS {
     label 'process_medium'
 
     conda "${moduleDir}/environment.yml"
-    container "${ workflow.containerEngine in ['singularity', 'apptainer'] ? (task.ext.sif ?: 'docker://screader:0.1.0') : (task.ext.image ?: 'screader:0.1.0') }"
+    container "${ workflow.containerEngine in ['singularity', 'apptainer'] ? 'docker://screader:0.1.0' : 'screader:0.1.0' }"
 
     input:
     tuple val(meta), path(expression, stageAs: 'input/*')

@@ -155,12 +155,13 @@ def locate(text, sheet) {
 }
 
 // What is wrong with one row, as a list of lines.
-def problemsOfRow(row, specs, required, sheet) {
-    def missing = required
+def problemsOfRow(row, rules) {
+    def specs = rules.specs
+    def missing = rules.required
         .findAll { name -> !row[name] }
         .collect { name -> "no ${name}: ${specs[name].description}" }
     def wrong = specs.collectMany { name, spec -> problemsOf(name, row[name], spec) }
-    def absent = row.path && !locate(row.path, sheet).exists() ? ["path: there is no '${row.path}'"] : []
+    def absent = row.path && !locate(row.path, rules.sheet).exists() ? ["path: there is no '${row.path}'"] : []
     return missing + wrong + absent
 }
 
@@ -219,16 +220,16 @@ def problemsOfHeader(header, specs, required) {
 }
 
 // One line of the sheet: its number, its fields by column, and what is wrong with it.
-def entryOf(line, number, header, specs, required, sheet) {
+def entryOf(line, number, header, rules) {
     def fields = csvFields(line)
     def wrong = []
-    if (line.count('"') % 2 == 1) {
+    if (line.count('"') % 2 != 0) {
         wrong << 'a quote is not closed'
     } else if (fields.size() != header.size()) {
         wrong << "${fields.size()} fields, but ${header.size()} columns"
     }
     def row = wrong ? [:] : [header, fields].transpose().collectEntries { pair -> [pair[0], pair[1]] }
-    wrong += wrong ? [] : problemsOfRow(row, specs, required, sheet)
+    wrong += wrong ? [] : problemsOfRow(row, rules)
     return [number: number, row: row, problems: wrong.collect { text -> "line ${number}: ${text}" }]
 }
 
@@ -243,17 +244,16 @@ def repeatedNames(entries) {
 // The samples of the sheet: a list of maps with meta and path. Ends the run, naming every bad row.
 def readSamples(settings, schema_file) {
     def schema = new groovy.json.JsonSlurper().parseText(schema_file.text)
-    def specs = schema.items.properties
-    def required = schema.items.required
     def sheet = settings.input
+    def rules = [specs: schema.items.properties, required: schema.items.required, sheet: sheet]
     def lines = sheet.readLines()
     def header = lines ? csvFields(lines[0].replaceAll('^[^A-Za-z"]+', '')) : []
-    def problems = problemsOfHeader(header, specs, required)
+    def problems = problemsOfHeader(header, rules.specs, rules.required)
     def samples = []
     if (!problems) {
         def entries = lines.withIndex(1)
             .findAll { line, number -> number > 1 && line.trim() }
-            .collect { line, number -> entryOf(line, number, header, specs, required, sheet) }
+            .collect { line, number -> entryOf(line, number, header, rules) }
         problems += entries.collectMany { entry -> entry.problems } + repeatedNames(entries)
         if (!problems) {
             samples = entries.collect { entry -> sampleOf(entry.row, settings, sheet) }

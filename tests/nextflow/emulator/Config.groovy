@@ -89,11 +89,13 @@ class Config {
         def all = root.values['process'].values
         def chosen = all.findAll { key, value -> !(key.startsWith('withName:') || key.startsWith('withLabel:')) }
         def result = flat(chosen)
-        [*labels.collect { ['withLabel:', it] }, ['withName:', base], ['withName:', alias]].each { kind, name ->
-            all.findAll { key, value -> key.startsWith(kind) && name.matches(key.substring(kind.size())) }.each { key, node ->
-                def own = flat(node.values)
-                result = result + own + [ext: (result.ext ?: [:]) + (own.ext ?: [:])]
-            }
+        def apply = { String key, node ->
+            def own = flat(node.values)
+            result = result + own + [ext: (result.ext ?: [:]) + (own.ext ?: [:])]
+        }
+        all.findAll { key, value -> key.startsWith('withLabel:') && labels.any { it.matches(key.substring(10)) } }.each(apply)
+        [base, alias].unique().each { name ->
+            all.findAll { key, value -> key.startsWith('withName:') && name.matches(key.substring(9)) }.each(apply)
         }
         result
     }

@@ -65,7 +65,7 @@ class Tasks {
         vars.moduleDir = component.owner.binding.getVariable('moduleDir')
         task.ext = (settings.ext ?: [:]).collectEntries { key, value -> [key, value instanceof Closure ? evaluate(value, vars + [task: task + [ext: [:]]]) : value] }
         ['tag', 'container'].each { if (head[it] instanceof Closure) { evaluate(head[it], vars) } }
-        def text = evaluate(mode == 'run' ? component.script : component.stub, vars).toString()
+        def text = evaluate(mode == 'stub' ? component.stub : component.script, vars).toString()
         def declared = evaluate(component.outputs, vars)
         longest = Math.max(longest, text.size())
         def failed = mode == 'plan' ? plan(folder, declared, vars) : bash(folder, text, alias)
