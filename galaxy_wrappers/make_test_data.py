@@ -147,14 +147,14 @@ def write_texts(cells: anndata.AnnData) -> None:
 
 def write_ncbi(genes: list[str]) -> None:
     """Small files laid out as NCBI's gene_info and gene_summary, of the packaged facts."""
-    facts = gzip.open(HERE.parent / "screader_lib/genes/facts/9606.genes.tsv.gz", "rt")
+    source = HERE.parent / "screader_lib/genes/facts/9606.genes.tsv.gz"
     header = (
         "#tax_id GeneID Symbol LocusTag Synonyms dbXrefs chromosome map_location description "
         "type_of_gene Symbol_from_nomenclature_authority Full_name_from_nomenclature_authority "
         "Nomenclature_status Other_designations Modification_date Feature_type"
     )
     infos, summaries = [header.replace(" ", "\t")], ["#tax_id\tGeneID\tSource\tSummary"]
-    with facts:
+    with gzip.open(source, "rt") as facts:
         keys = next(facts).rstrip("\n").split("\t")
         for line in facts:
             fact = dict(zip(keys, line.rstrip("\n").split("\t"), strict=False))

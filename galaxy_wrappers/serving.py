@@ -128,7 +128,10 @@ class Server:
     def _settings(self, config: Path, data: Path) -> dict[str, Any]:
         """JSON is YAML too."""
         immediate = "isolation_level=IMMEDIATE"
-        tools = {"SCREADER_OFFLINE": "1", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+        tools = {
+            "SCREADER_OFFLINE": "1",
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        }
         return {
             "data_dir": str(data),
             "config_dir": str(config),

@@ -54,7 +54,7 @@ class Tally:
         (self.passed if passed else self.failed).append(name)
 
     def read(self, report: Path, what: str) -> None:
-        """The tests of a report as planemo and galaxy-tool-test write it; no report is a failure."""
+        """The tests of a report of planemo or galaxy-tool-test; no report is a failure."""
         tests = json.loads(report.read_text("utf-8"))["tests"] if report.exists() else []
         for test in tests:
             passed = test["data"].get("status") == "success"
@@ -105,7 +105,8 @@ def test_tools(server: Server, names: Iterable[str], tally: Tally) -> None:
     words = [
         server.installation.planemo / "bin" / "galaxy-tool-test", "-u", server.url,
         "-k", server.key, "-a", server.admin_key, "--parallel-tests", "2", "-j", report,
-        "--append", "--history-per-suite", "--test-data", HERE / "test-data",
+        "--append", "--history-per-suite", "--with-reference-data",
+        "--test-data", HERE / "test-data",
     ]  # fmt: skip
     for name in names:
         log = (server.run / f"{name}.log").open("wb")

@@ -1,0 +1,170 @@
+"""Nothing that a user types reaches a shell or a generated program as code.
+
+One test for each point that reviewers of Galaxy tools look at.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from xml.etree import ElementTree
+
+import pytest
+from galaxy.wrappers import FOLDER, TOOLS, command, parameter_name, params, tool, with_tokens
+
+NUMBERS = ("integer", "float", "boolean")
+DIRECTIVE = re.compile(r"^\s*#(if|elif|else|end|for|set|import)\b")
+VARIABLE = re.compile(r"(?<![\\$])\$\{?([A-Za-z_][\w.]*)\}?")
+LOOP = re.compile(r"^\s*#for \$(\w+) in range", re.MULTILINE)
+HOSTILE = 'it\'s $HOME; `id` & "more" | > $(id) \\ *'
+
+
+def lines(name: str) -> list[str]:
+    """Lines of the command that reach the shell."""
+    return [line for line in command(name).splitlines() if not DIRECTIVE.match(line)]
+
+
+def texts(name: str) -> list[ElementTree.Element]:
+    """Parameters that a user types into."""
+    return [param for param in params(name) if param.get("type") == "text"]
+
+
+def not_escaped(name: str) -> set[str]:
+    """Parameters whose values can be nothing but numbers or what the wrapper says."""
+    safe = {parameter_name(p) for p in params(name) if p.get("type") in NUMBERS}
+    for param in params(name):
+        if param.get("type") == "select" and not param.findall("options"):
+            safe.add(parameter_name(param))
+    return safe | set(LOOP.findall(command(name)))
+
+
+@pytest.mark.parametrize("name", TOOLS)
+def test_1_values_are_single_quoted(name: str) -> None:
+    for line in lines(name):
+        outside = re.sub(r"'[^']*'", "", line)
+        for variable in VARIABLE.findall(outside):
+            assert variable.split(".")[-1] in not_escaped(name), f"{variable} in {line!r}"
+
+
+@pytest.mark.parametrize("name", TOOLS)
+def test_2_double_quotes_hold_only_what_the_server_sets(name: str) -> None:
+    for line in lines(name):
+        for quoted in re.findall(r'"[^"]*"', re.sub(r"'[^']*'", "", line)):
+            assert not VARIABLE.search(quoted), line
+
+
+@pytest.mark.parametrize("name", TOOLS)
+def test_3_texts_are_sanitised_and_validated(name: str) -> None:
+    for param in texts(name):
+        assert param.find("sanitizer/valid") is not None, param.attrib
+        assert param.find("validator[@type='regex']") is not None, param.attrib
+
+
+@pytest.mark.parametrize("name", TOOLS)
+def test_4_a_single_quote_cannot_end_the_shells_string(name: str) -> None:
+    for param in texts(name):
+        valid = param.find("sanitizer/valid")
+        assert valid is not None
+        sets = [*valid.attrib["initial"].split(",")]
+        known = {"string.ascii_letters", "string.digits", "string.ascii_lowercase"}
+        added = {add.attrib["value"] for add in valid.findall("add")}
+        assert "'" not in added
+        if set(sets) <= known:
+            continue
+        assert "'" in {gone.attrib["value"] for gone in valid.findall("remove")}
+        mapped = {add.attrib["source"]: add.attrib["target"] for add in param.iter("add")
+                  if "source" in add.attrib}  # fmt: skip
+        assert mapped == {"'": "'\"'\"'"}
+
+
+def test_4_what_is_mapped_arrives_as_typed() -> None:
+    """The mapping, done by hand, through a real shell."""
+    quoted = "'" + HOSTILE.replace("'", "'\"'\"'") + "'"
+    done = subprocess.run(["sh", "-c", f"printf %s {quoted}"], capture_output=True, check=True)
+    assert done.stdout.decode() == HOSTILE
+    assert shlex.split(quoted) == [HOSTILE]
+
+
+@pytest.mark.parametrize("name", TOOLS)
+def test_5_validators_are_anchored(name: str) -> None:
+    for param in params(name):
+        for validator in param.iter("validator"):
+            if validator.get("type") == "regex":
+                pattern = validator.text or ""
+                assert pattern.startswith("^") and pattern.endswith("$"), pattern
+                assert validator.get("message")
+                assert not re.match(pattern, "a\nb") or name == "fetch_descriptions"
+
+
+@pytest.mark.parametrize("name", TOOLS)
+def test_6_names_of_datasets_are_cleaned(name: str) -> None:
+    """Element identifiers and dataset names are typed by users, too."""
+    text = command(name)
+    assert not re.search(r"\$[\w.]+\.(name|dataset_name|display_name)\b", text)
+    for line in text.splitlines():
+        if "element_identifier" in line:
+            assert re.match(r"\s*#set \$name = re\.sub\('\[\^A-Za-z0-9 _\.\+-\]', '_', ", line)
+
+
+@pytest.mark.parametrize("name", TOOLS)
+def test_7_no_program_is_generated(name: str) -> None:
+    programs = r"(^|&&|\|)\s*(python3?|Rscript|perl|bash|sh|eval|source|awk|sed)\b"
+    assert not re.search(programs, "\n".join(lines(name)), re.MULTILINE)
+    for file in tool(name).iter("configfile"):
+        assert f"--genes '${file.attrib['name']}'" in command(name), "a list of names, no program"
+    assert tool(name).find("inputs[@action]") is None
+    assert tool(name).find("code") is None
+
+
+@pytest.mark.parametrize("name", TOOLS)
+def test_8_no_secret_is_a_parameter_or_on_a_command_line(name: str) -> None:
+    secret = re.compile(r"key|secret|password|token$", re.IGNORECASE)
+    for param in params(name):
+        assert not secret.search(parameter_name(param)), param.attrib
+        assert param.get("type") != "password"
+    given = {item.attrib["inject_as_env"] for item in tool(name).iter("secret")}
+    given |= {item.attrib["inject_as_env"] for item in tool(name).iter("variable")}
+    assert not [variable for variable in given if variable in command(name)]
+
+
+def test_8_keys_come_through_credentials() -> None:
+    kept = {
+        name: {item.attrib["inject_as_env"] for item in tool(name).iter("secret")} for name in TOOLS
+    }
+    assert kept["fetch_descriptions"] == {"NCBI_API_KEY", "OPENAI_API_KEY"}
+    assert kept["embed_genes"] == {"OPENAI_API_KEY"}
+    assert kept["train_reader"] == kept["predict"] == {"OPENAI_API_KEY"}
+    assert not any(kept[name] for name in ("build_cells", "gather", "plot", "validate"))
+
+
+@pytest.mark.parametrize("name", TOOLS)
+def test_9_no_path_is_typed(name: str) -> None:
+    """Files come from the history or a data table; what looks like one is refused."""
+    free = {"instruction", "query", "title", "sample", "label", "type", "gene", "drop_labels"}
+    for param in texts(name):
+        pattern = param.findtext("validator[@type='regex']") or ""
+        matches = re.match(pattern, "/etc/passwd") or re.match(pattern, "../../etc/passwd")
+        column = "olumn" in param.get("label", "") or parameter_name(param) in ("tissue", "layer")
+        listed = parameter_name(param) == "names"  # into a file of its own
+        assert not matches or parameter_name(param) in free or column or listed, param.attrib
+        assert not re.match(pattern, "http://169.254.169.254/") or "url" not in parameter_name(
+            param
+        )
+
+
+@pytest.mark.parametrize("name", TOOLS)
+def test_10_a_failure_is_a_failure(name: str) -> None:
+    ranges = {code.attrib["range"]: code.attrib["level"] for code in tool(name).iter("exit_code")}
+    assert ranges["1:"] == "fatal"
+    text = "\n".join(lines(name))
+    assert "||" not in text and "2>" not in text and "|| true" not in text
+    assert not re.search(r";\s*$", text, re.MULTILINE)
+    statements = re.split(r"&&", text)
+    assert all(statement.strip() for statement in statements)
+
+
+def test_files_of_the_suite_hold_no_address_but_documentation() -> None:
+    for path in FOLDER.glob("*.xml"):
+        found = re.findall(r"https?://[\w./-]+", with_tokens(path.read_text("utf-8")))
+        assert {url for url in found if "example.org" not in url} <= {"https://."}, path.name

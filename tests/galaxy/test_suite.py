@@ -1,0 +1,160 @@
+"""The suite as a whole: versions, requirements, tests, test data, workflows, data tables."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from galaxy.wrappers import COMMANDS, FOLDER, ROOT, TOOLS, tokens, tool, with_tokens
+
+from screader_lib import __version__
+
+WORKFLOWS = FOLDER / "workflows"
+NAMES = ("annotate-cells", "train-and-evaluate")
+GALAXY_ONLY = {"folds"}  # helps workflows to scatter; runs no executable
+EXTRAS = {
+    "plot": "plots",
+    "prepare_cells": "prepare",
+    "train_reader": "controls",
+    "predict": "controls",
+}
+IN_CONDA = {"matplotlib": "matplotlib-base", "igraph": "python-igraph"}
+LARGEST = 1_000_000  # bytes
+FEWEST_TESTS = 40
+
+
+def project() -> dict:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+
+
+def pinned() -> dict[str, str]:
+    """Versions that the project's tests passed with, by name in lower case."""
+    text = (ROOT / "requirements" / "constraints.txt").read_text("utf-8")
+    return {
+        name.lower(): version for name, version in re.findall(r"^([\w.-]+)==(\S+)$", text, re.M)
+    }
+
+
+def test_there_is_a_wrapper_for_every_executable() -> None:
+    executables = {name.replace("-", "_") for name in project()["scripts"]} - {"screader"}
+    assert set(TOOLS) == executables | {"gather", "validate"} | GALAXY_ONLY
+    assert set(COMMANDS) == set(TOOLS) - GALAXY_ONLY
+
+
+@pytest.mark.parametrize("name", TOOLS)
+def test_version_profile_citation_and_licence(name: str) -> None:
+    root = tool(name)
+    assert root.attrib["id"] == f"screader_{name}"
+    assert root.attrib["version"] == "@TOOL_VERSION@+galaxy@VERSION_SUFFIX@"
+    assert tokens()["@TOOL_VERSION@"] == __version__
+    assert float(tokens()["@PROFILE@"]) >= 25.1, "credentials need it"
+    assert root.attrib["license"] == project()["license"]
+    assert "10.48550/arXiv.2412.18156" in {node.text for node in root.iter("citation")}
+    assert root.findtext("version_command", "").endswith("--version")
+    assert root.find("edam_topics") is not None and root.find("edam_operations") is not None
+
+
+@pytest.mark.parametrize("name", TOOLS)
+def test_requirements_are_the_projects(name: str) -> None:
+    found = {
+        node.text: with_tokens(node.attrib["version"]) for node in tool(name).iter("requirement")
+    }
+    wanted = {project()["name"]: __version__}
+    for extra in project()["optional-dependencies"].get(EXTRAS.get(name, ""), []):
+        package = re.split(r"[><=~ ]", extra)[0].lower()
+        wanted[IN_CONDA.get(package, package)] = pinned()[package]
+    assert found == wanted
+
+
+@pytest.mark.parametrize("name", sorted(set(TOOLS) - GALAXY_ONLY))
+def test_there_are_tests_of_success_and_of_failure(name: str) -> None:
+    tests = list(tool(name).iter("test"))
+    failing = [test for test in tests if test.get("expect_failure") == "true"]
+    assert failing and len(tests) > len(failing)
+    assert all(test.find("assert_stderr") is not None for test in failing)
+    assert all(test.get("expect_num_outputs") or test in failing for test in tests)
+
+
+def test_there_are_enough_tests() -> None:
+    assert sum(len(list(tool(name).iter("test"))) for name in TOOLS) >= FEWEST_TESTS
+
+
+def test_test_data_is_there_and_small() -> None:
+    for name in TOOLS:
+        for test in tool(name).iter("test"):
+            for param in test.iter("param"):
+                if param.get("ftype"):
+                    for file in param.attrib["value"].split(","):
+                        assert (FOLDER / "test-data" / file).is_file(), file
+    for path in (FOLDER / "test-data").rglob("*"):
+        assert path.stat().st_size < LARGEST, path.name
+
+
+@pytest.mark.parametrize("name", sorted(set(TOOLS) - GALAXY_ONLY))
+def test_labels_of_outputs_say_what_they_came_from(name: str) -> None:
+    outputs = tool(name).find("outputs")
+    assert outputs is not None
+    assert all("${on_string}" in node.attrib["label"] for node in outputs)
+    assert all(node.get("format") for node in outputs)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_both_formats_of_a_workflow_are_one(name: str) -> None:
+    """Steps, tools, versions, connections and states; make_workflows.sh makes one of the other."""
+    written = yaml.safe_load((WORKFLOWS / f"{name}.gxwf.yml").read_text("utf-8"))
+    native = json.loads((WORKFLOWS / f"{name}.ga").read_text("utf-8"))
+    assert native["annotation"] == written["doc"] and native["name"] == written["label"]
+    steps = {step["label"]: step for step in native["steps"].values()}
+    assert set(steps) == set(written["inputs"]) | set(written["steps"])
+    for label, step in written["steps"].items():
+        other = steps[label]
+        assert (other["tool_id"], other["tool_version"]) == (step["tool_id"], step["tool_version"])
+        assert set(other["input_connections"]) == set(step["in"])
+        assert other["annotation"] == step["doc"]
+    shown = {
+        output["label"] for step in native["steps"].values() for output in step["workflow_outputs"]
+    }
+    assert shown == set(written["outputs"])
+    assert native["report"]["markdown"] == written["report"]["markdown"]
+    assert read_tests(f"{name}-tests.yml") == read_tests(f"{name}.gxwf-tests.yml")
+
+
+def read_tests(name: str) -> list:
+    return yaml.safe_load((WORKFLOWS / name).read_text("utf-8"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_workflows_use_this_version_and_test_every_output(name: str) -> None:
+    written = yaml.safe_load((WORKFLOWS / f"{name}.gxwf.yml").read_text("utf-8"))
+    suffix = tokens()["@VERSION_SUFFIX@"]
+    for step in written["steps"].values():
+        if step["tool_id"].startswith("screader_"):
+            assert step["tool_version"] == f"{__version__}+galaxy{suffix}"
+            assert step["tool_id"].removeprefix("screader_") in TOOLS
+    for test in read_tests(f"{name}-tests.yml"):
+        assert set(test["job"]) <= set(written["inputs"])
+        assert set(test["outputs"]) == set(written["outputs"])
+
+
+def test_the_data_table_has_the_seven_columns_that_are_shared() -> None:
+    for kind in ("sample", "test"):
+        text = (FOLDER / f"tool_data_table_conf.xml.{kind}").read_text("utf-8")
+        assert "value, name, pipeline_tag, domain, free_tag, version, path" in text
+    rows = (FOLDER / "tool-data" / "huggingface.loc.sample").read_text("utf-8").splitlines()
+    rows += (FOLDER / "test-data" / "huggingface.loc").read_text("utf-8").splitlines()
+    rows = [row.lstrip("#") for row in rows if not row.startswith("# ") and row != "#"]
+    assert len(rows) >= 4
+    assert all(len(row.split("\t")) == 7 for row in rows), rows
+
+
+def test_lists_of_models_need_no_more_than_the_table(tmp_path: Path) -> None:
+    for name in ("embed_genes", "train_reader", "predict"):
+        for options in tool(name).iter("options"):
+            assert options.attrib["from_data_table"] == "huggingface"
+            columns = {node.attrib["column"] for node in options.findall("filter")}
+            assert columns == {"2", "3"}
+            assert options.find("validator[@type='no_options']") is not None
