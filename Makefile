@@ -2,13 +2,14 @@
 # make test   all tests
 # make check  formatting, lint, types
 # make docs   the generated pages in docs/
+# make test-galaxy   the tools and workflows on a real Galaxy server, installed into .galaxy/
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check docs clean
+.PHONY: demo test test-galaxy check docs clean
 
 $(INSTALLED): pyproject.toml requirements/constraints.txt requirements/embedded.txt
 	$(PYTHON) -m venv $(VENV)
@@ -21,6 +22,9 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest
+
+test-galaxy: $(INSTALLED)
+	$(BIN)/python galaxy_wrappers/test_on_galaxy.py
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -128,9 +128,12 @@ class Server:
     def _settings(self, config: Path, data: Path) -> dict[str, Any]:
         """JSON is YAML too."""
         immediate = "isolation_level=IMMEDIATE"
+        kept = str(self.installation.folder / "libraries")  # compiled code and fonts, for all jobs
         tools = {
             "SCREADER_OFFLINE": "1",
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "NUMBA_CACHE_DIR": kept,
+            "MPLCONFIGDIR": kept,
         }
         return {
             "data_dir": str(data),
