@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import compileall
 import importlib
+import importlib.util
 import pkgutil
 import sys
 from pathlib import Path
@@ -51,13 +52,14 @@ IMPORTED = (
 
 
 def load(name: str) -> None:
-    """Import a module where its package is installed; what an image lacks is not compiled."""
+    """Import a module; one that needs a package the image lacks is left out, and told."""
     try:
         importlib.import_module(name)
     except ModuleNotFoundError as error:
-        if error.name and error.name.startswith(OWN):
-            raise
-        print(f"compile: without {name}, which needs {error.name}")
+        package = (error.name or "").split(".")[0]
+        if package in OWN or importlib.util.find_spec(package) is not None:
+            raise  # a file of an installed package is missing: the image is broken
+        print(f"compile: without {name}, which needs {package}")
 
 
 def own_modules() -> list[str]:

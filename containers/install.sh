@@ -35,7 +35,7 @@ find "$packages" -type d \( -name tests -o -path '*/torch/test' -o -path '*/torc
 find "$packages" -type f \( -name '*.a' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.c' \
   -o -name '*.cpp' -o -name '*.h' -o -name '*.hpp' \) -delete
 find "$packages" -type f \( -name '*.pyi' -o -path '*/matplotlib/mpl-data/sample_data/*' \
-  -o -path '*/torch/testing/_internal/*' -o -path '*/torch/lib/*test*.so' \
+  -o -path '*/torch/lib/*test*.so' \
   -o -path '*/statsmodels/datasets/*.csv' -o -path '*/scanpy/datasets/*.h5ad' \
   -o -path '*/sklearn/datasets/*.jpg' -o -path '*/sklearn/datasets/*.gz' \) -delete
 find "$packages/torch/bin" -type f ! -name torch_shm_manager -delete
