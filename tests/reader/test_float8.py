@@ -17,6 +17,8 @@ from screader_lib.errors import ScReaderError
 from screader_lib.reader import float8
 from screader_lib.reader.decoder import Decoder
 from screader_lib.reader.float8 import Float8Linear, to_float8
+from screader_lib.reader.llm import FrozenLLM, Identity
+from screader_lib.reader.memory import BYTES_OF_TRAINED, Costs
 
 HIDDEN = 64
 
@@ -91,6 +93,21 @@ def test_a_decoder(llama: Path) -> None:
     values = torch.randn(2, 9, HIDDEN).bfloat16()
     one, other = (Decoder(model)(values, []) for model in (usual, eight))
     assert near(one, other) > 0.97 and not torch.equal(one, other)
+
+
+def test_the_memory_that_is_counted() -> None:
+    config = LlamaConfig(
+        vocab_size=16, hidden_size=HIDDEN, intermediate_size=128, num_hidden_layers=2,
+        num_attention_heads=4,
+    )  # fmt: skip
+    model = LlamaModel(config).bfloat16().requires_grad_(False)
+    llm = FrozenLLM(model, Identity("", "", "", 2, HIDDEN, ""), torch.zeros(0, HIDDEN), 1.0)
+    usual = Costs.of(llm, 0, 0, on_gpu=False).fixed
+    to_float8(model)
+    linear = 2 * (4 * HIDDEN**2 + 3 * HIDDEN * 128)
+    predicting, training = (Costs.of(llm, n, 0, on_gpu=False).fixed for n in (0, 1))
+    assert usual - predicting == pytest.approx(linear, abs=200)
+    assert training - predicting == linear + BYTES_OF_TRAINED
 
 
 def test_sizes_that_do_not_fit() -> None:
