@@ -19,6 +19,7 @@ from screader_lib.errors import ScReaderError
 from screader_lib.exchange.summary import human_size
 from screader_lib.reader.decoder import is_known
 from screader_lib.reader.device import Machine
+from screader_lib.reader.float8 import Float8Linear
 from screader_lib.reader.llm import FrozenLLM
 from screader_lib.reporting import SILENT, Reporter
 
@@ -50,6 +51,9 @@ class Costs:
         known = 1 if is_known(llm.model) else LIBRARY_FACTOR
         tensors = [*llm.model.parameters(), *llm.model.buffers()]
         weights = sum(each.numel() * each.element_size() for each in tensors)
+        if trained:  # for the backward pass, those of fp8 lie there a second time
+            eight = [each for each in llm.model.modules() if isinstance(each, Float8Linear)]
+            weights += sum(each.weight.numel() for each in eight)
         if llm.pieces > 1:  # and two layers in one piece, one that runs, one that comes next
             weights = weights // llm.pieces + 2 * weights // llm.identity.layers
         return cls(

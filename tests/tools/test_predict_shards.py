@@ -8,7 +8,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from obo_files import ALPHA, BETA, DELTA, write_obo
 from small_files import call, fail, succeed, write_cells
@@ -203,6 +203,7 @@ def test_what_is_no_shard(cells: Path, readers: dict[str, Path], shard: str) -> 
     assert result.exit_code == 2 and "shard" in result.stderr
 
 
+@settings(deadline=None)
 @given(st.integers(0, 200_000), st.integers(1, 300), st.integers(1, 2000))
 def test_each_cell_is_in_one_shard(cells: int, count: int, block: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
