@@ -2,12 +2,12 @@
 # Builds an Apptainer image from this checkout.
 #
 #   containers/build-sif.sh screader|screader-gpu [FOLDER]             from the definition file
-#   containers/build-sif.sh screader|screader-gpu [FOLDER] ARCHIVE     from an OCI archive
+#   containers/build-sif.sh screader|screader-gpu [FOLDER] ARCHIVE     from an OCI image
 #
-# → FOLDER/IMAGE-VERSION.sif (FOLDER is the present one). An OCI archive is what
-# `podman save --format oci-archive -o ARCHIVE IMAGE:VERSION` writes.
+# → FOLDER/IMAGE-VERSION.sif (FOLDER is the present one). ARCHIVE is what
+# `podman save -o ARCHIVE IMAGE:VERSION` or `docker save` writes.
 #
-# BASE_ARCHIVE     base image as an OCI archive, instead of python:3.11-slim-bookworm of a registry
+# BASE_ARCHIVE     archive of the base image, instead of python:3.11-slim-bookworm of a registry
 # WHEELS           folder of wheels that pip looks into too (the CPU build of torch)
 # EXTRA_INDEX_URL  a further package index that pip looks into
 # CA_BUNDLE        certificates that pip trusts while building
@@ -24,7 +24,7 @@ options=(--force)
 if [ -n "${SQUASHFS_ARGS:-}" ]; then options+=("--mksquashfs-args=$SQUASHFS_ARGS"); fi
 
 if [ -n "$archive" ]; then
-  apptainer --quiet build "${options[@]}" "$target" "oci-archive:$archive"
+  apptainer --quiet build "${options[@]}" "$target" "docker-archive:$archive"
   echo "$target"
   exit
 fi
@@ -39,7 +39,7 @@ argument SOURCE "$source"
 argument CREATED "$(date -u -d "@$epoch" +%Y-%m-%dT%H:%M:%SZ)"
 argument SOURCE_DATE_EPOCH "$epoch"
 if [ -n "${BASE_ARCHIVE:-}" ]; then
-  argument BOOTSTRAP oci-archive
+  argument BOOTSTRAP docker-archive
   argument BASE "$(realpath "$BASE_ARCHIVE")"
 fi
 if [ -n "${EXTRA_INDEX_URL:-}" ]; then argument PIP_EXTRA_INDEX_URL "$EXTRA_INDEX_URL"; fi

@@ -22,7 +22,9 @@ FORBIDDEN = re.compile(
     r"|^var/cache/apt/.*\.(bin|deb)$|^etc/(ssl|pip|resolv\.conf|hosts$)"
 )
 KEPT = re.compile(r"/(huggingface_hub|hf_xet|openai|transformers|gguf)/|/certifi/cacert\.pem$")
-SECRET = re.compile(rb"-----BEGIN (RSA |EC |OPENSSH |ENCRYPTED |DSA )?PRIVATE KEY-----\s+[A-Za-z0-9+/]")
+SECRET = re.compile(
+    rb"-----BEGIN (RSA |EC |OPENSSH |ENCRYPTED |DSA )?PRIVATE KEY-----\s+[A-Za-z0-9+/]"
+)
 CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----\s+[A-Za-z0-9+/]")
 LARGEST = 4_000_000  # bytes of a file that is searched for text
 
