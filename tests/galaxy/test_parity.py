@@ -9,6 +9,7 @@ import pytest
 from galaxy.wrappers import COMMANDS, click_options, command, options_used, params, tool
 
 SERVER_DECIDES = "the server's administrators decide where a job computes and what it may ask"
+COMPILER = "it needs a compiler where the job runs, and pays off in long runs only"
 JOB_ENDS = "Galaxy runs a job that was killed from its start, in a folder of its own"
 OMITTED = {
     "fetch_descriptions": {
@@ -26,10 +27,15 @@ OMITTED = {
     "train_reader": {
         "--llm-revision": "the LLMs of the data table are folders, of one revision each",
         "--device": SERVER_DECIDES,
+        "--compile": COMPILER,
         "--checkpoint": JOB_ENDS,
         "--checkpoint-minutes": JOB_ENDS,
     },
-    "predict": {"--device": SERVER_DECIDES, "--checkpoint": JOB_ENDS},
+    "predict": {
+        "--device": SERVER_DECIDES,
+        "--compile": COMPILER,
+        "--checkpoint": JOB_ENDS,
+    },
 }
 FROM_GALAXY = {"--threads"}  # what the server grants, no parameter
 OTHER_DEFAULTS = {"--min-confidence"}  # asked for only where it is wanted
