@@ -10,6 +10,8 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+import nextflow_pages
+
 from screader_lib.command_line import pages
 from screader_lib.exchange import documentation
 from screader_lib.exchange.schema import KINDS, load
@@ -54,6 +56,8 @@ def generated() -> dict[Path, str]:
         "HDF5 files that the executables hand to each other. `screader validate FILE` checks "
         "one, `screader info FILE` says what it holds.\n\n" + documentation.overview()
     )
+    result[HERE / "nextflow" / "parameters.md"] = nextflow_pages.parameters_page()
+    result[HERE / "nextflow" / "options.md"] = nextflow_pages.options_page()
     return result
 
 

@@ -44,7 +44,7 @@ def problemsOf(shown, value, spec) {
         return ["${shown} is '${text}', not one of ${spec['enum'].join(', ')}"]
     }
     if (spec.pattern && !(text ==~ spec.pattern)) {
-        return ["${shown} is '${text}': ${spec.errorMessage ?: 'it does not fit ' + spec.pattern}"]
+        return ["${shown} is '${text}': ${spec.errorMessage ?: 'does not fit ' + spec.pattern}"]
     }
     return []
 }

@@ -1,0 +1,71 @@
+"""Linters of others that know Nextflow or Groovy, where `make test-nextflow` has installed them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pipeline_files import OTHER_TOOLS, PIPELINE, all_checks, other_tool
+
+
+def wanted(name: str) -> Path:
+    found = other_tool(name)
+    if found is None:
+        pytest.skip(f"{name} is not installed: make test-nextflow")
+    return found
+
+
+def test_reftrace_finds_no_error(tmp_path: Path) -> None:
+    words = [wanted("reftrace"), "lint", "-r", tmp_path / "rules.py", "-d", PIPELINE]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0 and "Summary" in done.stdout, done.stdout + done.stderr
+    assert " errors" not in done.stdout, done.stdout
+
+
+def test_npm_groovy_lint_finds_no_error() -> None:
+    if not all_checks():
+        pytest.skip("takes half a minute: make test-nextflow")
+    words = [wanted("npm-groovy-lint"), "--noserver", "--path", ".", "--output", "json"]
+    words += ["--files", "**/*.nf,**/*.config", "--failon", "none"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=PIPELINE)
+    report = json.loads(done.stdout[done.stdout.index("{") :])
+    assert report["summary"]["totalFilesLinted"] > 14
+    found = [
+        f"{Path(name).relative_to(PIPELINE)}:{error['line']}: {error['rule']}: {error['msg']}"
+        for name, file in report["files"].items()
+        for error in file["errors"]
+        if error["severity"] in ("error", "warning")
+    ]
+    assert not found
+
+
+SCHEMA_CHECK = """
+import sys
+from nf_core.pipelines.schema import PipelineSchema
+schema = PipelineSchema()
+schema.schema_filename = sys.argv[1]
+schema.load_schema()
+schema.validate_schema()
+schema.validate_schema_title_description()
+schema.validate_default_params()
+print("sound")
+"""
+
+
+def test_nf_core_finds_the_schema_sound(tmp_path: Path) -> None:
+    """`nf-core pipelines schema lint` itself asks Nextflow for the settings; its checks do not."""
+    python = OTHER_TOOLS / "bin" / "python"
+    if not (OTHER_TOOLS / "bin" / "nf-core").exists():
+        pytest.skip("nf-core is not installed: make test-nextflow")
+    words = [python, "-c", SCHEMA_CHECK, PIPELINE / "nextflow_schema.json"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0 and "sound" in done.stdout, done.stdout + done.stderr
+
+
+def test_python_of_the_pipeline_needs_nothing_else() -> None:
+    for path in (PIPELINE / "bin").iterdir():
+        words = [sys.executable, "-I", "-S", path, "--help"]
+        assert subprocess.run(words, capture_output=True, check=False).returncode == 0

@@ -1,0 +1,101 @@
+"""Every option of every executable can be set from the pipeline; parameters are one list."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+
+import pytest
+from pipeline_files import PIPELINE, ROOT, SCRIPTS, config_parameters
+
+sys.path.insert(0, str(ROOT / "docs"))
+
+from nextflow_pages import (
+    PASSED_ON,
+    option_name,
+    options_of,
+    options_page,
+    set_by_module,
+    set_by_parameter,
+)
+
+SCHEMA = json.loads((PIPELINE / "nextflow_schema.json").read_text("utf-8"))
+SPECIFICATIONS = {
+    name: spec for group in SCHEMA["$defs"].values() for name, spec in group["properties"].items()
+}
+
+
+@pytest.mark.parametrize("module", PASSED_ON)
+def test_every_option_has_its_place(module: str) -> None:
+    options = set(options_of(module))
+    assert set_by_parameter(module).keys() <= options
+    assert set_by_module(module) - {"--output"} <= options
+    assert not set_by_module(module) & set_by_parameter(module).keys() - {"--llm"}
+    page = options_page().split(f"## {module}\n")[1].split("\n## ")[0]
+    told = set(re.findall(r"^\| `(--[\w-]+)`", page, re.MULTILINE))
+    assert told == options - {"--help", "--version"}
+
+
+def test_parameters_that_are_named_exist() -> None:
+    named = {name for module in PASSED_ON for name in set_by_parameter(module).values()}
+    known = {option_name(name) for name in SPECIFICATIONS} | {"(by the pipeline)"}
+    assert named <= known
+    assert {name for name in PASSED_ON.values() if name} <= known
+
+
+def test_the_schema_and_the_settings_have_the_same_parameters() -> None:
+    given = config_parameters()
+    assert list(given) == list(SPECIFICATIONS)
+    for name, spec in SPECIFICATIONS.items():
+        written = given[name].strip("'")
+        default = spec.get("default")
+        shown = "null" if default is None else json.dumps(default).strip('"')
+        assert written == shown, name
+
+
+def test_every_parameter_is_used() -> None:
+    text = "".join(path.read_text("utf-8") for path in [*SCRIPTS, *PIPELINE.glob("conf/*.config")])
+    text += (PIPELINE / "nextflow.config").read_text("utf-8").split("includeConfig", 1)[1]
+    unused = [
+        name
+        for name in SPECIFICATIONS
+        if not re.search(rf"\b(params|settings|given)\.{name}\b", text)
+    ]
+    assert not unused
+
+
+def test_only_known_parameters_are_read() -> None:
+    for path in [*SCRIPTS, *PIPELINE.rglob("*.config")]:
+        read = set(re.findall(r"\b(?:params|settings)\.(\w+)", path.read_text("utf-8")))
+        assert read <= SPECIFICATIONS.keys(), f"{path.name}: {read - SPECIFICATIONS.keys()}"
+
+
+def test_parameters_are_described_and_grouped() -> None:
+    assert [one["$ref"] for one in SCHEMA["allOf"]] == [
+        f"#/$defs/{name}" for name in SCHEMA["$defs"]
+    ]
+    for name, spec in SPECIFICATIONS.items():
+        assert spec["description"].endswith("."), name
+        assert spec["type"] in ("string", "integer", "number", "boolean"), name
+        assert re.fullmatch(r"[a-z]+([A-Z][a-z]+)*", name), name
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, spec in SPECIFICATIONS.items() if "pattern" in spec]
+)
+def test_patterns_are_sound_and_fit_the_default(name: str) -> None:
+    spec = SPECIFICATIONS[name]
+    pattern = re.compile(spec["pattern"])
+    if "default" in spec:
+        assert pattern.search(spec["default"])
+    if name.endswith("Options"):
+        assert not pattern.search("x; rm -rf y") and not pattern.search("$(id)`")
+
+
+def test_methods_and_sources_are_those_of_the_tools() -> None:
+    from screader_tools.fetch_descriptions import SOURCES
+
+    options = options_of("train-reader")
+    assert SPECIFICATIONS["method"]["enum"] == list(options["--method"].type.choices)  # type: ignore[attr-defined]
+    assert all(name in SPECIFICATIONS["source"]["pattern"] for name in SOURCES)
