@@ -31,3 +31,10 @@ def take_forms(server: Any, names: list[str], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
         take(server, f"?tool_id=screader_{name}&version=latest", folder / f"{name}.png", 1500)
+
+
+def take_history(server: Any, invocation: dict[str, Any], target: Path) -> None:
+    """A picture of the history that a workflow ran in; it is published for that on this server."""
+    history = invocation["history_id"]
+    server.call(f"histories/{history}", {"published": True, "importable": True}, "PUT")
+    take(server, f"published/history?id={history}", target, 1500)

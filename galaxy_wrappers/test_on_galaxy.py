@@ -19,11 +19,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
+from as_in_shell import SHELL, compare, newest_invocation  # noqa: E402
+from pictures import take_forms, take_history  # noqa: E402
 from serving import (  # noqa: E402
     Installation,
     NoIndexError,
@@ -100,25 +103,38 @@ def workflows() -> list[Path]:
 
 
 def test_tools(server: Server, names: Iterable[str], tally: Tally) -> None:
-    """All tests of the tools, two at a time."""
-    report = server.run / "tools.json"
+    """All tests of the tools; two tools at a time, two tests of each."""
+
+    def test(name: str) -> Path:
+        report = server.run / f"{name}.json"
+        words = tool_test(server, name, report)
+        with (server.run / f"{name}.log").open("wb") as log:
+            subprocess.run(words, cwd=HERE, stdout=log, stderr=log, check=False)
+        return report
+
+    names = list(names)
+    with ThreadPoolExecutor(2) as pool:
+        for name, report in zip(names, pool.map(test, names), strict=True):
+            tally.read(report, f"tests of {name}")
+
+
+def tool_test(server: Server, name: str, report: Path) -> list[str]:
+    """The command that tests one tool."""
     words = [
         server.installation.planemo / "bin" / "galaxy-tool-test", "-u", server.url,
         "-k", server.key, "-a", server.admin_key, "--parallel-tests", "2", "-j", report,
-        "--append", "--history-per-suite", "--with-reference-data",
-        "--test-data", HERE / "test-data",
+        "--history-per-suite", "--with-reference-data", "--test-data", HERE / "test-data",
+        "-t", f"screader_{name}",
     ]  # fmt: skip
-    for name in names:
-        log = (server.run / f"{name}.log").open("wb")
-        with log:
-            command = [*map(str, words), "-t", f"screader_{name}"]
-            subprocess.run(command, cwd=HERE, stdout=log, stderr=log, check=False)
-    tally.read(report, "tests of tools")
+    return list(map(str, words))
 
 
 def test_workflows(server: Server, tally: Tally) -> None:
-    """All tests of the workflows."""
-    for workflow in workflows():
+    """All tests of the workflows, and whether their outputs are the command line's.
+
+    Their two formats hold the same (tests/galaxy/test_suite.py); the .ga files are run.
+    """
+    for workflow in sorted(WORKFLOWS.glob("*.ga")):
         report = server.run / f"{workflow.stem}{workflow.suffix}.json"
         planemo(
             server.installation, "test", "--engine", "external_galaxy", "--galaxy_url", server.url,
@@ -127,6 +143,30 @@ def test_workflows(server: Server, tally: Tally) -> None:
             "--test_output_json", report, workflow,
         )  # fmt: skip
         tally.read(report, f"test of {workflow.name}")
+        name = json.loads(workflow.read_text("utf-8"))["name"]
+        different = differences(server, workflow.stem, name)
+        tally.add(f"{workflow.stem} is as in the shell", not different)
+
+
+def differences(server: Server, workflow: str, name: str) -> list[str]:
+    """What differs between a workflow's outputs and the command line's; told, too."""
+    if workflow not in SHELL:
+        return []
+    try:
+        found = compare(server, workflow, name, server.run / "shell" / workflow)
+    except (LookupError, OSError, subprocess.CalledProcessError) as error:
+        found = [str(error)]
+    for line in found:
+        print(f"not as in the shell: {line}")
+    return found
+
+
+def pictures(server: Server, names: list[str], folder: Path) -> None:
+    """Forms, and the histories of the workflows."""
+    take_forms(server, names, folder)
+    for workflow in sorted(WORKFLOWS.glob("*.ga")):
+        name = json.loads(workflow.read_text("utf-8"))["name"]
+        take_history(server, newest_invocation(server, name), folder / f"{workflow.stem}.png")
 
 
 def main() -> int:
@@ -154,6 +194,9 @@ def main() -> int:
         if not only:
             say("workflows")
             test_workflows(server, tally)
+        if os.environ.get("GALAXY_PICTURES"):
+            say("pictures")
+            pictures(server, names, Path(os.environ["GALAXY_PICTURES"]).resolve())
     say("done")
     for name in tally.failed:
         print(f"failed: {name}")
