@@ -7,6 +7,8 @@ values, files that are missing or collide, and whatever Groovy itself refuses.
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sysconfig
 from collections import Counter
@@ -134,34 +136,82 @@ def test_samples_are_prepared_each_on_its_own(run: Runner, tmp_path: Path) -> No
     assert tasks(tmp_path)["PREPARE_CELLS"] == 3
 
 
-@pytest.mark.parametrize(
-    ("lines", "told"),
-    [
-        (["sample;path", "a;b"], "line 1: no column is named 'sample;path'"),
-        (["sample,path,organsm", "a,T,x"], "Did you mean 'organism'?"),
-        (["sample,path,role", "a b,T,train"], "line 2: sample is 'a b': names of samples are"),
-        (["sample,path,role", ",T,train"], "line 2: no sample: "),
-        (["sample,path,role", "a,gone.h5ad,train"], "line 2: path: there is no 'gone.h5ad'"),
-        (["sample,path,role", "a,T,teach"], "line 2: role is 'teach', not one of train, predict"),
-        (["sample,path,role", "a,T,train", "b,T"], "line 3: 2 fields, but 3 columns"),
-        (["sample,path,role", "a,T,train", 'b,"T,train'], "line 3: a quote is not closed"),
-        (["sample,path,role", "a,T,train", "", "a,T,predict"], "lines 2, 4: sample 'a' stands"),
-        (["sample,path,role"], "there is no sample below the header"),
-        (["sample,path,role", "a,T,predict"], "no sample has the role 'train'"),
-        (["sample,path,role,label", "a,T,train,x", "b,T,train,y"], "label differs (x, y)"),
-        (["sample,path,role,label", "a,T,train,it's"], "names of columns have no quotes"),
-    ],
-    ids=lambda value: value[:30] if isinstance(value, str) else "",
-)
-def test_a_bad_sheet_is_told_by_line(
-    run: Runner, tmp_path: Path, lines: list[str], told: str
-) -> None:
+SHEETS = {
+    "semicolons": (["sample;path", "a;b"], "line 1: no column is named 'sample;path'"),
+    "unknown column": (["sample,path,organsm", "a,T,x"], "Did you mean 'organism'?"),
+    "blank in name": (["sample,path,role", "a b,T,train"], "line 2: sample is 'a b': names of"),
+    "no name": (["sample,path,role", ",T,train"], "line 2: no sample: "),
+    "no file": (["sample,path,role", "a,gone.h5ad,train"], "line 2: path: there is no 'gone.h5ad'"),
+    "unknown role": (
+        ["sample,path,role", "a,T,teach"],
+        "line 2: role is 'teach', not one of train",
+    ),
+    "short row": (["sample,path,role", "a,T,train", "b,T"], "line 3: 2 fields, but 3 columns"),
+    "open quote": (
+        ["sample,path,role", "a,T,train", 'b,"T,train'],
+        "line 3: a quote is not closed",
+    ),
+    "twice": (
+        ["sample,path,role", "a,T,train", "", "a,T,predict"],
+        "lines 2, 4: sample 'a' stands",
+    ),
+    "empty": (["sample,path,role"], "there is no sample below the header"),
+    "nothing to learn": (["sample,path,role", "a,T,predict"], "no sample has the role 'train'"),
+    "two labels": (
+        ["sample,path,role,label", "a,T,train,x", "b,T,train,y"],
+        "label differs (x, y)",
+    ),
+    "quote in label": (["sample,path,role,label", "a,T,train,it's"], "names of columns have no"),
+}
+PARAMETERS = {
+    "--foldz=3": "--foldz is no parameter of this pipeline. Did you mean '--folds'?",
+    "--continue_on_error=true": "Did you mean '--continue-on-error'?",
+    "--folds=many": "--folds is a whole number, not 'many'",
+    "--folds=1": "--folds is 0 (no cross-validation) or 2 and more",
+    "--min-confidence=2": "--min-confidence is 2, more than 1",
+    "--mode=guess": "--mode is 'guess', not one of train, annotate, evaluate",
+    "--mode=annotate": "--mode annotate needs --reader",
+    "--input=gone.csv": "--input: there is no 'gone.csv'",
+    "--markers=gone.csv": "--markers: there is no 'gone.csv'",
+    "--label=it's": "names of columns have no quotes",
+    "--train-options=x; rm -rf y": "--train-options is 'x; rm -rf y': options have none of",
+}
+
+
+@pytest.fixture(scope="session")
+def outcomes(compiled: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict]:
+    """All bad sheets and parameters, tried in one Java machine."""
+    folder = tmp_path_factory.mktemp("bad")
+    common = [f"project={PIPELINE}", f"work={folder / 'work'}", "mode=plan", "profile=test"]
+    common += ["path=/bin", f"--outdir={folder / 'out'}"]
     cells = str(TEST_CELLS / "train.h5ad")
-    done = run(sheet(tmp_path, *(line.replace("T", cells, 1) for line in lines)))
-    assert done.returncode == 1
-    assert done.stderr.startswith("ERROR ~ Sample sheet samples.csv, nothing was started:\n")
-    assert told in done.stderr, done.stderr
-    assert not (tmp_path / "work").exists()
+    cases = {}
+    for number, (name, (lines, _)) in enumerate(SHEETS.items()):
+        path = folder / f"{number}.csv"
+        path.write_text("".join(line.replace("T", cells, 1) + "\n" for line in lines))
+        cases[name] = [*common, f"--input={path}"]
+    cases |= {given: [*common, given] for given in PARAMETERS}
+    (folder / "cases.json").write_text(json.dumps(cases))
+    words = ["java", "-cp", f"{JARS}/*:{compiled}", "Run", f"batch={folder / 'cases.json'}"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert not (folder / "work").exists(), "a task was started"
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("name", SHEETS)
+def test_a_bad_sheet_is_told_by_line(name: str, outcomes: dict[str, dict]) -> None:
+    found = outcomes[name]
+    assert found["status"] == 1
+    assert re.match(r"ERROR ~ Sample sheet \d+\.csv, nothing was started:\n", found["stderr"])
+    assert SHEETS[name][1] in found["stderr"], found["stderr"]
+
+
+@pytest.mark.parametrize("given", PARAMETERS)
+def test_a_bad_parameter_is_told_before_anything_starts(
+    given: str, outcomes: dict[str, dict]
+) -> None:
+    found = outcomes[given]
+    assert found["status"] == 1 and PARAMETERS[given] in found["stderr"], found["stderr"]
 
 
 def test_a_sheet_may_have_quotes_blanks_a_mark_and_windows_ends(
@@ -173,31 +223,6 @@ def test_a_sheet_may_have_quotes_blanks_a_mark_and_windows_ends(
     done = run(f"--input={tmp_path / 's.csv'}")
     assert done.returncode == 0, done.stderr
     assert "train, 2 samples" in done.stdout
-
-
-@pytest.mark.parametrize(
-    ("given", "told"),
-    [
-        ("--foldz=3", "--foldz is no parameter of this pipeline. Did you mean '--folds'?"),
-        ("--continue_on_error=true", "Did you mean '--continue-on-error'?"),
-        ("--folds=many", "--folds is a whole number, not 'many'"),
-        ("--folds=1", "--folds is 0 (no cross-validation) or 2 and more"),
-        ("--min-confidence=2", "--min-confidence is 2, more than 1"),
-        ("--mode=guess", "--mode is 'guess', not one of train, annotate, evaluate"),
-        ("--mode=annotate", "--mode annotate needs --reader"),
-        ("--input=gone.csv", "--input: there is no 'gone.csv'"),
-        ("--markers=gone.csv", "--markers: there is no 'gone.csv'"),
-        ("--label=it's", "names of columns have no quotes"),
-        ("--train-options=x; rm -rf y", "--train-options is 'x; rm -rf y': options have none of"),
-    ],
-)
-def test_a_bad_parameter_is_told_before_anything_starts(
-    run: Runner, tmp_path: Path, given: str, told: str
-) -> None:
-    done = run(given)
-    assert done.returncode == 1
-    assert told in done.stderr, done.stderr
-    assert not (tmp_path / "work").exists()
 
 
 def test_help_lists_the_parameters(run: Runner, tmp_path: Path) -> None:

@@ -101,26 +101,41 @@ class Run {
         scope.vars['__emits'] ?: [:]
     }
 
+    /** Words of one run; or `batch=FILE`, a JSON object of lists of words: prints each one's outcome as JSON. */
     static void main(String... words) {
+        Integer.metaClass.getGB = { -> delegate * 1_000_000_000L }
+        Integer.metaClass.getH = { -> delegate * 3600L }
+        if (!words[0].startsWith('batch=')) { System.exit(attempt(words as List, System.out, System.err)) }
+        def cases = new groovy.json.JsonSlurper().parse(new File(words[0].substring(6)))
+        def results = cases.collectEntries { name, list ->
+            def out = new ByteArrayOutputStream(), err = new ByteArrayOutputStream()
+            [name, [status: attempt(list, new PrintStream(out), new PrintStream(err)), stdout: out.toString('UTF-8'), stderr: err.toString('UTF-8')]]
+        }
+        println groovy.json.JsonOutput.toJson(results)
+    }
+
+    static int attempt(List<String> words, PrintStream out, PrintStream err) {
         def options = [:]
         def given = [:]
-        words.eachWithIndex { word, i ->
+        words.each { word ->
+            def (name, text) = word.replaceFirst(/^--/, '').split('=', 2)
             if (word.startsWith('--')) {
-                def (name, text) = word.substring(2).split('=', 2)
                 given[name.replaceAll(/-([a-z])/) { _, letter -> letter.toUpperCase() }] = text
             } else {
-                def (name, text) = word.split('=', 2)
                 options[name] = text
             }
         }
         if (options.types != 'text') { given = given.collectEntries { name, text -> [name, typed(text)] } }
-        Integer.metaClass.getGB = { -> delegate * 1_000_000_000L }
-        Integer.metaClass.getH = { -> delegate * 3600L }
+        def before = System.out
+        System.setOut(out)
         try {
             new Run().start(options, given)
+            return 0
         } catch (Failure failure) {
-            System.err.println("ERROR ~ ${failure.message}")
-            System.exit(1)
+            err.println("ERROR ~ ${failure.message}")
+            return 1
+        } finally {
+            System.setOut(before)
         }
     }
 
