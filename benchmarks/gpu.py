@@ -1,6 +1,7 @@
 """How near train-reader and predict come to what the device can multiply, as Llama-13B.
 
     python benchmarks/gpu.py                       on a GPU, all shapes: some minutes
+    python benchmarks/gpu.py --compile             the same with torch.compile
     python benchmarks/gpu.py --reduced             small shapes on the CPU, to see that it runs
 
 Random weights in the shapes of Llama-2-13B (40 layers, 5,120 wide, inner width 13,824, 40 heads)
@@ -26,6 +27,7 @@ import torch
 from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaModel
 
+from screader_lib.reader.decoder import compile_layers
 from screader_lib.reader.device import Machine
 from screader_lib.reader.float8 import TYPE as FLOAT8
 from screader_lib.reader.float8 import to_float8
@@ -66,6 +68,7 @@ class Bench:
     device: torch.device
     shapes: dict[str, int]
     seconds: float
+    compiled: bool = False
 
     @property
     def on_gpu(self) -> bool:
@@ -139,6 +142,8 @@ def reader_of(bench: Bench, precision: str, genes: int) -> tuple[ReaderModel, Ge
     model = random_model(LlamaModel, bench)
     if precision == "fp8":
         to_float8(model)
+    if bench.compiled:
+        compile_layers(model)
     hidden, layers = bench.shapes["hidden_size"], bench.shapes["num_hidden_layers"]
     words = torch.randn(INSTRUCTION, hidden, device=bench.device) * 0.02
     llm = FrozenLLM(model, Identity("random", "", "", layers, hidden, ""), words, 1.0)
@@ -254,14 +259,18 @@ def main() -> None:
     parser.add_argument("--reduced", action="store_true")
     parser.add_argument("--genes", type=int, nargs="+")
     parser.add_argument("--seconds", type=float, default=8.0, help="for each line at least")
+    parser.add_argument("--compile", action="store_true", help="torch.compile the layers")
     options = parser.parse_args()
     on_gpu = torch.cuda.is_available() and not options.reduced
     device = torch.device("cuda" if on_gpu else "cpu")
     torch.manual_seed(0)
-    bench = Bench(device, FULL if on_gpu else REDUCED, options.seconds if on_gpu else 1.0)
+    bench = Bench(
+        device, FULL if on_gpu else REDUCED, options.seconds if on_gpu else 1.0, options.compile
+    )
     genes = options.genes or ([512, 1024, 2048] if on_gpu else [64, 256])
     name = torch.cuda.get_device_name() if on_gpu else f"CPU, {torch.get_num_threads()} threads"
-    print(f"{datetime.now(UTC):%Y-%m-%d}, {name}, torch {torch.__version__}; {bench.shapes}\n")
+    print(f"{datetime.now(UTC):%Y-%m-%d}, {name}, torch {torch.__version__}; {bench.shapes}"
+          f"{'; compiled' * options.compile}\n")  # fmt: skip
     rates = {precision: bench.matrix_rate(precision) for precision in ("bf16", "fp8")}
     shown = ", ".join(f"{name} {rate:.3g} TFLOP/s" for name, rate in rates.items())
     print(f"matrix rate measured in this run: {shown}\n")

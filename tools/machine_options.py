@@ -29,7 +29,7 @@ class LayerCount(click.ParamType):
 
 
 def machine_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """``--device``, ``--max-memory`` and ``--checkpoint-activations``."""
+    """``--device``, ``--max-memory``, ``--checkpoint-activations`` and ``--compile``."""
     for option in reversed(OPTIONS):
         command = option(command)
     return command
@@ -57,5 +57,10 @@ OPTIONS = [
         metavar="auto|none|all|N",
         help="Layers of the LLM that are computed twice where gradients are needed, to save "
         "memory; auto: as few as let one cell fit.",
+    ),
+    click.option(
+        "--compile",
+        is_flag=True,
+        help="Let torch compile the LLM's layers: minutes at the start, for long runs.",
     ),
 ]

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from screader_lib.reader.familiarity import Kept
     from screader_lib.reader.unfinished import Unfinished
 
-MACHINE = ("device", "max_memory", "checkpoint_activations")
+MACHINE = ("device", "max_memory", "checkpoint_activations", "compile")
 SETTINGS = ("precision", "quantize", "micro_batch_tokens")
 
 
@@ -183,6 +183,7 @@ def main(
                     cells=opened.sha256, reader=known.sha256, device=machine.device,
                     settings=restored.settings.to_json(), embedder=given["embedder"],
                     shard=shard, held_out=given["held_out"], explain=explained,
+                    compiled=machine.compiled,
                 ),
                 run.reporter,
             )  # fmt: skip

@@ -93,6 +93,7 @@ def main(
     device: str,
     max_memory: int | None,
     checkpoint_activations: int | None,
+    compile: bool,
     checkpoint: str | None,
     checkpoint_minutes: float,
     embedder: str | None,
@@ -134,7 +135,7 @@ def main(
 
         sequences, place = (
             CellSequences(opened),
-            prepare(device, max_memory, checkpoint_activations),
+            prepare(device, max_memory, checkpoint_activations, compile),
         )
         with cross_validation.folder(output) as folder:
 

@@ -47,6 +47,15 @@ class LayerStep(nn.Module):
         return _layer(self.layer, *inputs)
 
 
+def compile_layers(model: Any, backend: str = "inductor") -> None:
+    """Let torch compile what is computed of each layer, when it is first asked for."""
+    model.layers = nn.ModuleList(
+        layer if isinstance(layer, LayerStep) else LayerStep(layer) for layer in model.layers
+    )
+    for step in model.layers:
+        step.compile(dynamic=True, backend=backend)
+
+
 class Decoder:
     """Calls the layers of ``model``.
 

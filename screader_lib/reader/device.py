@@ -20,12 +20,14 @@ class Machine:
     ``device`` is ``cpu``, ``cuda``, or ``spread``: the LLM over all GPUs and the CPU.
     ``max_memory`` in bytes, None for all that the device has. ``checkpointed`` layers keep for
     the backward pass only what comes into them; None for as few as the memory asks for. With
-    several ``processes``, None for one alone, each has a device of its own.
+    several ``processes``, None for one alone, each has a device of its own. ``compiled``: torch
+    compiles the LLM's layers.
     """
 
     device: str = "cpu"
     max_memory: int | None = None
     checkpointed: int | None = None
+    compiled: bool = False
     processes: Processes | None = None
 
     @property
@@ -56,7 +58,12 @@ class Machine:
 ON_CPU = Machine()
 
 
-def prepare(device: str, max_memory: int | None = None, checkpointed: int | None = None) -> Machine:
+def prepare(
+    device: str,
+    max_memory: int | None = None,
+    checkpointed: int | None = None,
+    compiled: bool = False,
+) -> Machine:
     """The machine for ``--device`` auto, cpu, cuda or spread; sets torch to repeat its results.
 
     ScReaderError where a GPU is asked for and there is none.
@@ -73,7 +80,7 @@ def prepare(device: str, max_memory: int | None = None, checkpointed: int | None
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and not torch.cuda.is_available():
         raise ScReaderError("no GPU that torch can use.", remedy="Use --device cpu.")
-    machine = Machine(device, max_memory, checkpointed)
+    machine = Machine(device, max_memory, checkpointed, compiled)
     if launched.count() == 1:
         return machine
     from screader_lib.reader.processes import join

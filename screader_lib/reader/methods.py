@@ -141,6 +141,11 @@ def _loaded(
         assert machine.processes is not None
         shard(llm.model, machine.processes)
         llm.pieces = machine.processes.count
+    if machine.compiled:
+        from screader_lib.reader.decoder import compile_layers, is_known
+
+        if is_known(llm.model):
+            compile_layers(llm.model)
     return llm
 
 

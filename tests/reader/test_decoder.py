@@ -12,7 +12,7 @@ import transformers
 from torch import Tensor
 
 from screader_lib.reader import sequence
-from screader_lib.reader.decoder import Decoder, is_known
+from screader_lib.reader.decoder import Decoder, compile_layers, is_known
 from screader_lib.reader.llm import FrozenLLM, load_llm
 
 CELLS, TOKENS, HIDDEN = 5, 7, 32
@@ -128,3 +128,18 @@ def test_an_instruction_first_read_without_gradients_serves_training_too(small: 
     tokens = values().requires_grad_()
     read(small, tokens, lengths, "instruction-cell-cls")["mean"].sum().backward()
     assert tokens.grad is not None and tokens.grad.abs().sum() > 0
+
+
+def test_compiled_layers(model: Any) -> None:
+    """Traced as for a compiler; what it makes of it is torch's own."""
+    before, places = Decoder(model).shared(values(4, 1)[0]), torch.tensor([0, 6, 3, 3, 5])
+    inputs = values().requires_grad_()
+
+    def found() -> list[Tensor]:
+        every, some = Decoder(model, 1)(inputs, before), Decoder(model)(inputs, before, places)
+        return [every, some, *torch.autograd.grad(every.square().sum(), inputs)]
+
+    wanted = found()
+    compile_layers(model, backend="eager")
+    for one, other in zip(found(), wanted, strict=True):
+        assert_same(one, other)
