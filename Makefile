@@ -3,6 +3,7 @@
 # make check  formatting, lint, types
 # make docs   the generated pages in docs/
 # make test-galaxy   the tools and workflows on a real Galaxy server, installed into .galaxy/
+# make test-nextflow         the pipeline: linters, logic, and, with nextflow on the PATH, all runs
 # make test-containers       the CPU image, built, turned into Apptainer's and tested
 # make test-containers-gpu   the same of the GPU image: 20 GB of disk
 
@@ -10,14 +11,17 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+OTHER_TOOLS := .nextflow-tools
 
-.PHONY: demo test test-galaxy test-containers test-containers-gpu check docs clean
+.PHONY: demo install test test-galaxy test-nextflow test-containers test-containers-gpu check docs clean
 
 $(INSTALLED): pyproject.toml requirements/constraints.txt requirements/embedded.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -c requirements/constraints.txt -e ".[development]"
 	$(BIN)/python -m pip install --quiet --no-deps -r requirements/embedded.txt
 	touch $@
+
+install: $(INSTALLED)
 
 demo: $(INSTALLED)
 	$(BIN)/screader demo -o demo-output
@@ -27,6 +31,17 @@ test: $(INSTALLED)
 
 test-galaxy: $(INSTALLED)
 	$(BIN)/python galaxy_wrappers/test_on_galaxy.py
+
+$(OTHER_TOOLS)/.installed:
+	$(PYTHON) -m venv $(OTHER_TOOLS)
+	$(OTHER_TOOLS)/bin/python -m pip install --quiet reftrace==0.6.0 nf-core==4.2.1
+	npm install --silent --no-audit --no-fund --prefix $(OTHER_TOOLS) npm-groovy-lint@16.2.0
+	touch $@
+
+test-nextflow: $(INSTALLED) $(OTHER_TOOLS)/.installed
+	NEXTFLOW_CHECKS=all $(BIN)/python -m pytest tests/nextflow
+	@if command -v nextflow >/dev/null; then tests/nextflow/with_engine.sh; else \
+	  echo "nextflow is not on the PATH: no run under Nextflow itself was made, only the checks above"; fi
 
 test-containers: $(INSTALLED)
 	containers/test.sh $(BIN)/python screader
