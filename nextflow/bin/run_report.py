@@ -3,8 +3,8 @@
 
     run_report.py --samples NAMES.txt --summaries FOLDER -o PREFIX
 
-Reads the *_mqc.json files of FOLDER, one a sample, and writes PREFIX.html, PREFIX.tsv and
-PREFIX_mqc.json. Samples without a summary are listed as failed. Needs Python alone.
+Reads the *_mqc.json files of FOLDER, one a sample, and writes PREFIX.html and PREFIX.tsv.
+Samples without a summary are listed as failed. Needs Python alone.
 """
 
 from __future__ import annotations
@@ -89,23 +89,8 @@ def as_page(names: list[str], headers: dict, rows: dict[str, dict]) -> str:
     )
 
 
-def as_multiqc(headers: dict, rows: dict[str, dict]) -> str:
-    """All rows as one table for MultiQC."""
-    return json.dumps(
-        {
-            "id": "screader_run",
-            "section_name": "scReader: the run",
-            "plot_type": "table",
-            "pconfig": {"id": "screader_run_table", "title": "scReader: the run"},
-            "headers": headers,
-            "data": rows,
-        },
-        indent=1,
-    )
-
-
 def main() -> None:
-    """Read the summaries, write the three files."""
+    """Read the summaries, write the page and the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--samples", type=Path, required=True)
     parser.add_argument("--summaries", type=Path, required=True)
@@ -119,7 +104,6 @@ def main() -> None:
     for end, text in (
         (".tsv", as_table(names, headers, rows)),
         (".html", as_page(names, headers, rows)),
-        ("_mqc.json", as_multiqc(headers, rows)),
     ):
         Path(f"{given.output}{end}").write_text(text, "utf-8")
 

@@ -12,7 +12,6 @@ process RUN_REPORT {
     output:
     tuple val(meta), path("${prefix}.html"), emit: report
     tuple val(meta), path("${prefix}.tsv"), emit: table
-    tuple val(meta), path("${prefix}_mqc.json"), emit: multiqc
     tuple val("${task.process}"), val('python'), eval('python3 --version'), emit: versions, topic: versions
 
     script:
@@ -31,6 +30,6 @@ process RUN_REPORT {
     stub:
     prefix = task.ext.prefix ?: "${meta.id}"
     """
-    touch '${prefix}.html' '${prefix}.tsv' '${prefix}_mqc.json'
+    touch '${prefix}.html' '${prefix}.tsv'
     """
 }
