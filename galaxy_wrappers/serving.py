@@ -23,7 +23,7 @@ from typing import Any
 HERE = Path(__file__).parent
 GALAXY, PLANEMO, UV = "26.1.1", "0.75.47", "0.13.9"
 USER = "admin@example.org"
-PATIENCE = 300  # seconds until the server has to answer
+PATIENCE = 600  # seconds until the server has to answer
 BUILT_IN = ("data_source/upload.xml", "expression_tools/parse_values_from_file.xml")
 
 
