@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 ROOT = Path(__file__).parents[2]
 OTHER_USER = 4321  # nobody whom an image knows
@@ -30,9 +32,15 @@ def kind_of(name: str) -> str:
     return "screader-gpu" if "screader-gpu" in Path(name).name else "screader"
 
 
-def in_image(image: str, *command: str, folder: Path | None = None) -> str:
+def in_image(
+    image: str,
+    *command: str,
+    folder: Path | None = None,
+    mounts: Mapping[Path, str] = MappingProxyType({}),
+) -> str:
     """Standard output of a command in an image: another user, no network, read-only root."""
     mounted = ["--volume", f"{folder}:/data"] if folder else []
+    mounted += [f"--volume={source}:{target}:ro" for source, target in mounts.items()]
     words = ["podman", "run", "--rm", "--network=none", "--read-only", f"--user={OTHER_USER}:0"]
     done = subprocess.run(
         [*words, *mounted, image, *command], capture_output=True, text=True, check=False

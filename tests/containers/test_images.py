@@ -10,6 +10,7 @@ import subprocess
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from containers_running import OTHER_USER, PIPELINE, ROOT, TOOLS, in_image, kind_of, locked
 
@@ -111,7 +112,7 @@ def test_bill_of_materials_is_what_is_installed(image: str) -> None:
     bill = json.loads(in_image(image, "cat", "/opt/screader/share/sbom.cdx.json"))
     assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6")
     assert bill["metadata"]["component"]["version"] == __version__
-    found = {one["purl"].split("?")[0] for one in bill["components"]}
+    found = {unquote(one["purl"].split("?")[0]) for one in bill["components"]}
     python = {f"pkg:pypi/{name}@{version}" for name, version in locked(kind).items()}
     assert {name for name in found if name.startswith("pkg:pypi/")} == python
     assert any(name.startswith("pkg:deb/debian/procps@") for name in found)
