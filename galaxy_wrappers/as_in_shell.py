@@ -1,7 +1,7 @@
 """Are the workflows' outputs those of the command line, on the same data and seed?
 
 The commands are those that the workflows' steps stand for. Files are compared value by value; what
-tells who made them, when and from which files, is left out (``uns/screader``, and the SHA-256 of the
+tells who made them, when and from which files, is left out (``uns/screader``, and the hash of the
 gene embeddings' file in a reader).
 """
 
