@@ -3,6 +3,7 @@
 # make check  formatting, lint, types
 # make docs   the generated pages in docs/
 # make test-galaxy   the tools and workflows on a real Galaxy server, installed into .galaxy/
+# make nextflow-tools        linters and Groovy that the pipeline's tests use where they are
 # make test-nextflow         the pipeline: linters, logic, and, with nextflow on the PATH, all runs
 # make test-containers       the CPU image, built, turned into Apptainer's and tested
 # make test-containers-gpu   the same of the GPU image: 20 GB of disk
@@ -13,7 +14,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 OTHER_TOOLS := .nextflow-tools
 
-.PHONY: demo install test test-galaxy test-nextflow test-containers test-containers-gpu check docs clean
+.PHONY: demo install test test-galaxy nextflow-tools test-nextflow test-containers test-containers-gpu check docs clean
 
 $(INSTALLED): pyproject.toml requirements/constraints.txt requirements/embedded.txt
 	$(PYTHON) -m venv $(VENV)
@@ -37,6 +38,8 @@ $(OTHER_TOOLS)/.installed:
 	$(OTHER_TOOLS)/bin/python -m pip install --quiet reftrace==0.6.0 nf-core==4.2.1
 	npm install --silent --no-audit --no-fund --prefix $(OTHER_TOOLS) npm-groovy-lint@16.2.0
 	touch $@
+
+nextflow-tools: $(OTHER_TOOLS)/.installed
 
 test-nextflow: $(INSTALLED) $(OTHER_TOOLS)/.installed
 	NEXTFLOW_CHECKS=all $(BIN)/python -m pytest tests/nextflow
