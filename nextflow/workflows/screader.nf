@@ -31,6 +31,7 @@ workflow SCREADER {
         ch_samples = PREPARE_CELLS.out.prepared
     }
 
+    ch_embeddings = channel.empty()
     if (settings.embeddings) {
         ch_embeddings = channel.fromList(organisms.collect { name -> [name, settings.embeddings] })
     } else {
