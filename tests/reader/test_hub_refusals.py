@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
+import shutil
 
 import pytest
 from fake_hub import NAME, TOKEN, commit_of, refused, wants_weights
 from hub_place import Place, recorded
 from loopback import Reply
 from running import leaks
+from small_files import fail
 
 from screader_lib import offline
+from screader_lib.reader.methods import _loaded
 
 
 def set_token(monkeypatch: pytest.MonkeyPatch, token: str = TOKEN) -> None:
@@ -129,3 +132,19 @@ def test_nothing_of_the_server_is_repeated(
     with caplog.at_level(logging.INFO):
         line = place.refuse()
     assert "status 500" in line and TOKEN not in caplog.text
+
+
+def test_predict_tells_which_commit_it_wants(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    reader, calls = place.train(), place.folder / "p.h5ad"
+    shutil.rmtree(place.cache)
+    _loaded.cache_clear()
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    line = fail("predict", place.cells, "-r", reader, "-o", calls)
+    assert f"LLM {NAME}: is not in the cache at revision {commit_of('first')}" in line
+    place.hub.commits = {"main": place.hub.commits["v2"]}
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    line = fail("predict", place.cells, "-r", reader, "-o", calls)
+    assert f"LLM {NAME}: has no revision {commit_of('first')}" in line
+    assert not calls.exists()
