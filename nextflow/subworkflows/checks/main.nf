@@ -92,7 +92,7 @@ def contradictions(given) {
         wrong << '--mode evaluate needs --reader, or --folds to cross-validate'
     }
     if (given.groupBy && given.folds < 2) {
-        wrong << '--group-by needs --folds, the number of groups of it that are held out'
+        wrong << '--group-by needs --folds, in how many parts its groups are held out'
     }
     if (given.markers && !given.prepare) {
         wrong << '--markers is read by prepare-cells only; add --prepare'
