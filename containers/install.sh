@@ -38,8 +38,7 @@ find "$packages" -type f \( -name '*.pyi' -o -path '*/matplotlib/mpl-data/sample
   -o -path '*/torch/lib/*test*.so' \
   -o -path '*/statsmodels/datasets/*.csv' -o -path '*/scanpy/datasets/*.h5ad' \
   -o -path '*/sklearn/datasets/*.jpg' -o -path '*/sklearn/datasets/*.gz' \
-  -o -path '*/torch-*.dist-info/RECORD' -o -path '*/torch/testing/_internal/opinfo/*' \
-  -o -path '*/torch/testing/_internal/distributed/*' \) -delete
+  -o -path '*/torch-*.dist-info/RECORD' \) -delete
 find "$packages/torch/bin" -type f ! -name torch_shm_manager -delete
 # Names that only a debugger reads: 220 MB. CUDA's libraries stay as they were signed off.
 apt-get update -qq
