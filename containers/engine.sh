@@ -146,6 +146,8 @@ apptainer_or_not() {
     say "no Apptainer here: unpacking it needs root and patchelf"
     return
   fi
+  # As udev sets it everywhere else: unprivileged users mount their images with it.
+  if [ -c /dev/fuse ]; then chmod 0666 /dev/fuse; fi
   if (apptainer_of_sid); then apptainer_wrapper; else
     say "no Apptainer here ($(tail -n 1 "$folder/apptainer.log"))"
   fi

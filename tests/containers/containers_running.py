@@ -24,6 +24,7 @@ TOOLS = {
     ],
     "screader-gpu": ["train-reader", "predict", "screader"],
 }
+UNPRIVILEGED = 1  # daemon: Apptainer wants a user whom the machine knows
 PIPELINE = Path(__file__).with_name("pipeline.sh")
 
 
@@ -52,7 +53,7 @@ def in_image(
 def as_nobody(*command: str, **more: str) -> str:
     """Standard output of a command as an unprivileged user without a home."""
     environment = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "TMPDIR": "/tmp", **more}
-    user = [f"--reuid={OTHER_USER}", f"--regid={OTHER_USER}", "--clear-groups"]
+    user = [f"--reuid={UNPRIVILEGED}", f"--regid={UNPRIVILEGED}", "--clear-groups"]
     words = ["setpriv", *user, "--inh-caps=-all", "--no-new-privs", *command]
     done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr

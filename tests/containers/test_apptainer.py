@@ -6,7 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
-from containers_running import OTHER_USER, PIPELINE, TOOLS, as_nobody, kind_of
+from containers_running import PIPELINE, TOOLS, UNPRIVILEGED, as_nobody, kind_of
 
 from screader_lib import __version__
 
@@ -54,7 +54,7 @@ def test_without_a_command_it_tells_what_there_is(sif: str) -> None:
 
 def test_caches_are_the_users_own(sif: str) -> None:
     program = "import os; print(os.environ['NUMBA_CACHE_DIR'])"
-    assert run(sif, "python", "-c", program) == f"/tmp/screader-{OTHER_USER}/numba\n"
+    assert run(sif, "python", "-c", program) == f"/tmp/screader-{UNPRIVILEGED}/numba\n"
 
 
 def test_reader_is_the_one_of_outside(sif: str, outside: Path, shared: Path) -> None:
@@ -65,4 +65,4 @@ def test_reader_is_the_one_of_outside(sif: str, outside: Path, shared: Path) -> 
         assert (shared / name).exists()
         if kind_of(sif) == "screader":
             assert (shared / name).read_bytes() == (outside / name).read_bytes(), name
-    assert (shared / "reader.h5").stat().st_uid == OTHER_USER
+    assert (shared / "reader.h5").stat().st_uid == UNPRIVILEGED
