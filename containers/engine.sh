@@ -106,11 +106,11 @@ apptainer_of_sid() { # unpacked beside the libraries that it needs; nothing of s
       "${apt[@]}" download apptainer/sid libc6/sid libseccomp2/sid libsqlite3-0/sid; } \
     >"$folder/apptainer.log" 2>&1 || return 1
   cd "$folder"
-  for one in "$state"/debs/*.deb; do dpkg-deb -x "$one" "$state/root"; done
+  for one in "$state"/debs/*.deb; do dpkg-deb -x "$one" "$state/tree"; done
   mkdir -p "$prefix/usr"
-  cp -a "$state"/root/usr/{bin,lib} "$prefix/usr/"
-  cp -a "$state/root/etc" "$prefix/usr/etc"
-  cp -a "$state/root/var" "$prefix/usr/var"
+  cp -a "$state"/tree/usr/{bin,lib} "$prefix/usr/"
+  cp -a "$state/tree/etc" "$prefix/usr/etc"
+  cp -a "$state/tree/var" "$prefix/usr/var"
   mv "$prefix"/usr/lib/x86_64-linux-gnu/*.so* "$prefix/lib/"
   # Apptainer looks for its configuration beside the folder it was built for.
   for one in etc var bin; do ln -sfn "../$one" "$prefix/usr/lib/$one"; done

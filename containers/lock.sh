@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.."
 locks=containers/locks
 
 compile() {
-  uv pip compile --quiet --no-config --no-header --no-emit-index-url \
+  uv pip compile --quiet --no-config --no-header \
     --python-version 3.11 --python-platform x86_64-manylinux_2_28 --generate-hashes "$@"
 }
 
