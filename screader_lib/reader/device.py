@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -68,11 +67,6 @@ def prepare(
 
     ScReaderError where a GPU is asked for and there is none.
     """
-    # Threads that wait must not burn the cores of other processes (libgomp's default).
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.setdefault("TQDM_DISABLE", "1")  # the bars that transformers draws while loading
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     import torch
 
     torch.use_deterministic_algorithms(True, warn_only=True)

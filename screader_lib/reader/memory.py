@@ -86,7 +86,8 @@ class Plan:
 
     def spoken(self, layers: int) -> str:
         """In words."""
-        text = f"the LLM reads {self.tokens:,} tokens at once, {human_size(self.needed)} of memory"
+        text = f"the LLM reads {self.tokens:,} tokens at once at most"
+        text += f": {human_size(self.needed)} of memory"
         text += f", {human_size(self.fixed)} of them for weights"
         if self.limit is not None:
             text += f"; {human_size(self.limit)} are there"
