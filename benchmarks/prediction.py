@@ -136,7 +136,7 @@ def ways_of(straight: Straightforward, readers: dict[str, NeuralReader]) -> dict
     def reading(reader: NeuralReader) -> Way:
         return lambda cells, rows: reader.outputs(cells, rows)[0]
 
-    some = next(iter(readers.values()))
+    some = readers.get("float32") or next(iter(readers.values()))  # its instruction unrounded
     ways: dict[str, Way] = {
         "straightforward, float32": lambda cells, rows: straight.logits(some, cells, rows)
     }
