@@ -6,7 +6,7 @@ same prediction: same cells, reader, settings, LLM and version of scReader.
 
 from __future__ import annotations
 
-import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import h5py
@@ -20,6 +20,8 @@ from screader_lib.reader.called import Called
 from screader_lib.reporting import SILENT, Reporter
 
 MARK = "prediction.txt"
+BLOCKS = "block-*.h5"
+HALF_WRITTEN = ".*.partial"  # what a kill in the midst of writing leaves
 
 
 class Unfinished:
@@ -51,7 +53,7 @@ class Unfinished:
             self.remove()
         if not mark.is_file():
             self._make(mark)
-        return len(list(self.folder.glob("block-*.h5")))
+        return len(list(self.folder.glob(BLOCKS)))
 
     def _is_empty(self) -> bool:
         assert self.folder is not None
@@ -87,9 +89,17 @@ class Unfinished:
             called.write(file, block)
 
     def remove(self) -> None:
-        """Forget all blocks: the prediction is done, or another is begun."""
-        if self.folder is not None and not launched.assists():
-            shutil.rmtree(self.folder, ignore_errors=True)
+        """Forget all blocks: the prediction is done, or another is begun.
+
+        What else lies in the folder stays.
+        """
+        if self.folder is None or launched.assists():
+            return
+        own = (*self.folder.glob(BLOCKS), *self.folder.glob(HALF_WRITTEN), self.folder / MARK)
+        for file in own:
+            file.unlink(missing_ok=True)
+        with suppress(OSError):  # it is not empty
+            self.folder.rmdir()
 
     def _file(self, number: int) -> Path:
         assert self.folder is not None

@@ -205,6 +205,16 @@ def test_a_folder_of_other_things_is_refused_and_stays(
     assert precious.read_text() == "words" and not (tmp_path / "p.h5ad").exists()
 
 
+def test_what_a_user_put_beside_the_blocks_stays(tmp_path: Path, cells: Path, reader: Path) -> None:
+    kept = tmp_path / "kept"
+    words = [cells, "-r", reader, "--checkpoint", kept, "-o", tmp_path / "p.h5ad"]
+    killed_at(3, *words)
+    (kept / "notes.txt").write_text("words")
+    (kept / ".block-0000002.h5.abc.partial").write_text("half")
+    succeed("predict", *words)
+    assert [path.name for path in kept.iterdir()] == ["notes.txt"]
+
+
 def test_what_was_there_before_stays_until_the_end(
     tmp_path: Path, cells: Path, reader: Path
 ) -> None:
