@@ -100,6 +100,12 @@ def test_values_mean_the_same_under_both_parsers(run: Runner, tmp_path: Path, ty
     )
 
 
+def test_parameters_may_have_both_of_their_names(run: Runner, tmp_path: Path) -> None:
+    done = run("--continue-on-error=true", "--shards=1", names="both")
+    assert done.returncode == 0, done.stderr
+    assert tasks(tmp_path)["PREDICT"] == 2
+
+
 @pytest.mark.parametrize(
     "profile", ["test,gpu,docker", "slurm,gpu,test", "test,apptainer", "test_full,conda"]
 )

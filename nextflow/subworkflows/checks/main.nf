@@ -103,9 +103,16 @@ def contradictions(given) {
     return wrong
 }
 
+// A parameter's name as in the configuration, however it was written: shard-megabytes is shardMegabytes.
+def configured(name) {
+    return name.replaceAll('-([a-z])') { _all, letter -> letter.toUpperCase() }
+}
+
 // The parameters as a map of checked, typed values. Ends the run, naming all that is wrong.
-def checkedSettings(given, schema_file) {
+def checkedSettings(parameters, schema_file) {
     def specs = specifications(schema_file)
+    // Some releases hold a parameter under both of its names.
+    def given = parameters.collectEntries { name, value -> [configured(name), value] }
     def problems = given.keySet()
         .findAll { name -> !specs.containsKey(name) }
         .collect { name -> "${option(name)} is no parameter of this pipeline.${meant(name, specs.keySet().collect { known -> option(known) })}" }

@@ -146,6 +146,9 @@ class Run {
     void start(Map options, Map given) {
         projectDir = options.project
         config = new Config(projectDir: projectDir, given: given, profiles: (options.profile ?: '').tokenize(',')).load()
+        if (options.names == 'both') { // as releases do that hold shardMegabytes as shard-megabytes too
+            config.params += config.params.collectEntries { name, value -> [name.replaceAll(/([A-Z])/, '-$1').toLowerCase(), value] }
+        }
         def log = [info: { text -> println text }, warn: { text -> println "WARN: $text" }]
         tasks = new Tasks(run: this, work: new File(options.work), mode: options.mode ?: 'run', path: options.path)
         globals = [
