@@ -111,8 +111,10 @@ def configured(name) {
 // The parameters as a map of checked, typed values. Ends the run, naming all that is wrong.
 def checkedSettings(parameters, schema_file) {
     def specs = specifications(schema_file)
-    // Some releases hold a parameter under both of its names.
-    def given = parameters.collectEntries { name, value -> [configured(name), value] }
+    // Some releases hold a parameter under both of its names. With hyphens it comes from the command line.
+    def given = parameters.findAll { name, _value -> !name.contains('-') }
+    given += parameters.findAll { name, _value -> name.contains('-') }
+        .collectEntries { name, value -> [configured(name), value] }
     def problems = given.keySet()
         .findAll { name -> !specs.containsKey(name) }
         .collect { name -> "${option(name)} is no parameter of this pipeline.${meant(name, specs.keySet().collect { known -> option(known) })}" }
