@@ -28,7 +28,7 @@ demo: $(INSTALLED)
 	$(BIN)/screader demo -o demo-output
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist worksteal
 
 test-galaxy: $(INSTALLED)
 	$(BIN)/python galaxy_wrappers/test_on_galaxy.py

@@ -11,7 +11,6 @@ import os
 import re
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -101,17 +100,6 @@ def alike(one: Any, other: Any) -> bool:
     return bool(np.array_equal(left, right, equal_nan=numbers))
 
 
-def download(server: Any, dataset: str, target: Path) -> Path:
-    """A dataset's bytes."""
-    request = urllib.request.Request(
-        f"{server.url}/api/datasets/{dataset}/display?to_ext=data",
-        headers={"x-api-key": server.key},
-    )
-    with urllib.request.urlopen(request, timeout=120) as answer:
-        target.write_bytes(answer.read())
-    return target
-
-
 def outputs_of(server: Any, label: str, invocation: dict[str, Any]) -> list[str]:
     """The datasets that an output of an invocation is, in the order of their collection."""
     if label in invocation["outputs"]:
@@ -143,6 +131,7 @@ def compare(server: Any, workflow: str, name: str, folder: Path) -> list[str]:
         if len(datasets) != len(files):
             found.append(f"{label}: {len(datasets)} files, not {len(files)}")
         for number, (dataset, file) in enumerate(zip(datasets, files, strict=False)):
-            target = download(server, dataset, folder / f"galaxy-{label}-{number}")
+            target = folder / f"galaxy-{label}-{number}"
+            target.write_bytes(server.content(dataset))
             found += [f"{label}: {element}" for element in differences(target, file)]
     return found

@@ -1,4 +1,4 @@
-"""Screenshots of every tool's form and of a workflow's history, by Chromium without a window."""
+"""Screenshots of tools' forms, workflows' histories and reports, by Chromium without a window."""
 
 from __future__ import annotations
 
@@ -38,3 +38,8 @@ def take_history(server: Any, invocation: dict[str, Any], target: Path) -> None:
     history = invocation["history_id"]
     server.call(f"histories/{history}", {"published": True, "importable": True}, "PUT")
     take(server, f"published/history?id={history}", target, 1500)
+
+
+def take_report(server: Any, dataset: str, target: Path) -> None:
+    """A picture of an HTML report as Galaxy shows it to its user."""
+    take(server, f"datasets/{dataset}/preview", target, 1500)

@@ -92,6 +92,7 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}"
         self.admin_key = secrets.token_hex(16)
         self.key = ""
+        self.certificate = run / "certificate.pem"  # of servers that stand for ones elsewhere
 
     def call(self, path: str, body: dict[str, Any] | None = None, method: str = "") -> Any:
         """One request to the API; the answer's JSON."""
@@ -104,11 +105,22 @@ class Server:
         with urllib.request.urlopen(request, timeout=60) as answer:
             return json.load(answer)
 
+    def content(self, dataset: str) -> bytes:
+        """A dataset's bytes."""
+        request = urllib.request.Request(
+            f"{self.url}/api/datasets/{dataset}/display?to_ext=data",
+            headers={"x-api-key": self.key},
+        )
+        with urllib.request.urlopen(request, timeout=120) as answer:
+            return bytes(answer.read())
+
     def configure(self) -> Path:
         """Write the configuration; nothing in it outlives the run."""
         config, data = self.run / "config", self.run / "data"
         for folder in (config, data):
             folder.mkdir(parents=True)
+        python = self.installation.server / "bin" / "python"
+        subprocess.run([python, HERE / "certificate.py", self.certificate], check=True)
         tools = "".join(
             f'<tool file="{path}"/>' for path in sorted(HERE.glob("*.xml")) if is_tool(path)
         )
@@ -128,12 +140,13 @@ class Server:
     def _settings(self, config: Path, data: Path) -> dict[str, Any]:
         """JSON is YAML too."""
         immediate = "isolation_level=IMMEDIATE"
-        kept = str(self.installation.folder / "libraries")  # compiled code and fonts, for all jobs
+        kept = Path(sys.prefix) / "cache"  # compiled code and fonts, for all jobs; the tests' too
         tools = {
             "SCREADER_OFFLINE": "1",
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "NUMBA_CACHE_DIR": kept,
-            "MPLCONFIGDIR": kept,
+            "NUMBA_CACHE_DIR": str(kept / "numba"),
+            "MPLCONFIGDIR": str(kept / "matplotlib"),
+            "SSL_CERT_FILE": str(self.certificate),
         }
         return {
             "data_dir": str(data),
@@ -154,9 +167,9 @@ class Server:
             "conda_auto_install": False,
             "enable_celery_tasks": True,
             "metadata_strategy": "directory_celery",
-            "job_handler_monitor_sleep": 0.2,
-            "job_runner_monitor_sleep": 0.2,
-            "workflow_monitor_sleep": 0.2,
+            "job_handler_monitor_sleep": 0.5,
+            "job_runner_monitor_sleep": 0.5,
+            "workflow_monitor_sleep": 0.5,
             "log_level": "INFO",
             "job_config": {
                 "runners": {

@@ -18,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import time
+import urllib.error
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,8 +26,8 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-from as_in_shell import SHELL, compare, newest_invocation  # noqa: E402
-from pictures import take_forms, take_history  # noqa: E402
+from as_in_shell import SHELL, compare, newest_invocation, outputs_of  # noqa: E402
+from pictures import take_forms, take_history, take_report  # noqa: E402
 from serving import (  # noqa: E402
     Installation,
     NoIndexError,
@@ -35,6 +36,7 @@ from serving import (  # noqa: E402
     is_tool,
     serving,
 )
+from user_keys import differs  # noqa: E402
 
 WORKFLOWS = HERE / "workflows"
 START = time.monotonic()
@@ -161,12 +163,40 @@ def differences(server: Server, workflow: str, name: str) -> list[str]:
     return found
 
 
+def test_user_keys(server: Server, tally: Tally) -> None:
+    """Whether a user's key reaches the job it is for, and only that."""
+    try:
+        found = differs(server)
+    except (LookupError, urllib.error.HTTPError) as error:
+        found = [str(error)]
+    for line in found:
+        print(f"keys: {line}")
+    tally.add("a user's key reaches the job", not found)
+
+
 def pictures(server: Server, names: list[str], folder: Path) -> None:
-    """Forms, and the histories of the workflows."""
+    """Forms, and the histories and reports of the workflows."""
     take_forms(server, names, folder)
     for workflow in sorted(WORKFLOWS.glob("*.ga")):
         name = json.loads(workflow.read_text("utf-8"))["name"]
-        take_history(server, newest_invocation(server, name), folder / f"{workflow.stem}.png")
+        invocation = newest_invocation(server, name)
+        take_history(server, invocation, folder / f"{workflow.stem}.png")
+        report = outputs_of(server, "Report", invocation)[0]
+        take_report(server, report, folder / f"{workflow.stem}-report.png")
+
+
+def test_all(server: Server, names: list[str], few: bool, tally: Tally) -> None:
+    """What needs the running server."""
+    say("tools")
+    test_tools(server, names, tally)
+    if not few:
+        say("keys")
+        test_user_keys(server, tally)
+        say("workflows")
+        test_workflows(server, tally)
+    if os.environ.get("GALAXY_PICTURES"):
+        say("pictures")
+        pictures(server, names, Path(os.environ["GALAXY_PICTURES"]).resolve())
 
 
 def main() -> int:
@@ -182,21 +212,15 @@ def main() -> int:
         return 0
     only = [name for name in os.environ.get("GALAXY_ONLY", "").split(",") if name]
     names = only or [path.stem for path in sorted(HERE.glob("*.xml")) if is_tool(path)]
-    if not only:
-        say("lint")
-        lint(installation, tally)
     run = folder / "run"
     shutil.rmtree(run, ignore_errors=True)
-    say("start")
-    with serving(installation, run) as server:
-        say("tools")
-        test_tools(server, names, tally)
-        if not only:
-            say("workflows")
-            test_workflows(server, tally)
-        if os.environ.get("GALAXY_PICTURES"):
-            say("pictures")
-            pictures(server, names, Path(os.environ["GALAXY_PICTURES"]).resolve())
+    say("lint, and the start of the server")
+    with ThreadPoolExecutor(1) as beside:
+        linting = None if only else beside.submit(lint, installation, tally)
+        with serving(installation, run) as server:
+            test_all(server, names, bool(only), tally)
+        if linting:
+            linting.result()
     say("done")
     for name in tally.failed:
         print(f"failed: {name}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ import pytest
 os.environ.update(
     SCREADER_OFFLINE="1", HF_HUB_OFFLINE="1", OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false"
 )
+CACHE = Path(sys.prefix) / "cache"  # compiled code and fonts, made once for all processes
+os.environ.update(NUMBA_CACHE_DIR=str(CACHE / "numba"), MPLCONFIGDIR=str(CACHE / "matplotlib"))
 for secret in ("NCBI_API_KEY", "OPENAI_API_KEY", "HF_TOKEN", "SOURCE_DATE_EPOCH"):
     os.environ.pop(secret, None)
 

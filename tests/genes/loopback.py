@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -78,8 +79,10 @@ class Loopback:
 
 
 @contextmanager
-def serving(answer: Callable[[Request], Reply]) -> Iterator[Loopback]:
-    """A running server; stopped at the end."""
+def serving(
+    answer: Callable[[Request], Reply], tls: ssl.SSLContext | None = None
+) -> Iterator[Loopback]:
+    """A running server, with ``tls`` one of https; stopped at the end."""
     loopback = Loopback(answer)
 
     class Handler(BaseHTTPRequestHandler):
@@ -111,7 +114,9 @@ def serving(answer: Callable[[Request], Reply]) -> Iterator[Loopback]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    loopback.url = f"http://127.0.0.1:{server.server_address[1]}"
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    loopback.url = f"http{'s' if tls else ''}://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:

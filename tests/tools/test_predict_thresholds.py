@@ -121,7 +121,8 @@ def test_held_out_cells_alone(tmp_path: Path, noisy: Path, of_fold: Path) -> Non
     rows = np.asarray(found.columns["row"])
     assert (np.diff(rows) > 0).all() and (whole.index[rows] == found.index).all()
     with h5py.File(tmp_path / "q.h5ad") as file:
-        assert (file["obsm/probability"][()][rows] == part).all()
+        # Other cells beside them: other shapes of products, whose last bits differ.
+        np.testing.assert_allclose(file["obsm/probability"][()][rows], part, rtol=1e-4, atol=1e-6)
         assert "fold" not in file["uns"] and "row" not in whole.columns
 
 

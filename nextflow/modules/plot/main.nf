@@ -25,7 +25,8 @@ process PLOT {
         error("PLOT: input and output are both named ${prefix}.${suffix}; set ext.prefix.")
     }
     """
-    export MPLCONFIGDIR="\$PWD/.matplotlib" NUMBA_CACHE_DIR="\$PWD/.numba"
+    export MPLCONFIGDIR="\${MPLCONFIGDIR:-\$PWD/.matplotlib}"
+    export NUMBA_CACHE_DIR="\${NUMBA_CACHE_DIR:-\$PWD/.numba}"
     export OMP_NUM_THREADS=${task.cpus} NUMBA_NUM_THREADS=${task.cpus}
     plot ${picture} \\
         ${inputs} \\
