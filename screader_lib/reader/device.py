@@ -69,7 +69,10 @@ def prepare(
     """
     import torch
 
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    if compiled:
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    else:  # the same without the compiler, whose import takes seconds
+        torch.set_deterministic_debug_mode("warn")
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and not torch.cuda.is_available():

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from screader_lib.errors import ScReaderError
+from screader_lib.gguf_files import read_once
 from screader_lib.reader.weights import Source, find_weights
 
 if TYPE_CHECKING:
@@ -80,7 +81,9 @@ def load_llm(
     options = _quantization(source, quantize, random_seed, device)
     if device == "spread":
         options["device_map"] = "auto"
-    model = _model(source, dtype, random_seed, options)
+    with read_once():
+        model = _model(source, dtype, random_seed, options)
+        tokens = _tokens(source, instruction)
     total = model.config.num_hidden_layers
     layers = min(layers or total, total)
     if layers < total:
@@ -93,7 +96,7 @@ def load_llm(
     if quantize == "fp8":
         to_float8(model)
     table: Any = model.get_input_embeddings().weight
-    tokens = _tokens(source, instruction).to(table.device)
+    tokens = tokens.to(table.device)
     weights = f"random, seed {random_seed}" if random_seed is not None else source.digest()
     identity = Identity(
         source.name, source.kind, source.revision, layers, model.config.hidden_size, weights

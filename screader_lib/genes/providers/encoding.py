@@ -11,6 +11,7 @@ import numpy as np
 
 from screader_lib.errors import ScReaderError
 from screader_lib.genes.providers.embedder import Keep
+from screader_lib.gguf_files import read_once
 from screader_lib.reporting import Reporter
 
 if TYPE_CHECKING:
@@ -164,8 +165,9 @@ def load(model: str, dtype: Any) -> tuple[Any, Any]:
         model, options = str(path.parent), {"gguf_file": path.name}
     weights = {} if options else {"use_safetensors": True}  # never unpickle
     try:
-        tokenizer = AutoTokenizer.from_pretrained(model, **options)
-        network = AutoModel.from_pretrained(model, dtype=dtype, **options, **weights)
+        with read_once():
+            tokenizer = AutoTokenizer.from_pretrained(model, **options)
+            network = AutoModel.from_pretrained(model, dtype=dtype, **options, **weights)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         first = str(error).strip().split("\n")[0]
         raise ScReaderError(
