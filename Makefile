@@ -13,6 +13,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 OTHER_TOOLS := .nextflow-tools
+WORKERS ?= $(shell echo $$(( $$(nproc 2>/dev/null || echo 2) + 1 )))
 
 .PHONY: demo install test test-galaxy nextflow-tools test-nextflow test-containers test-containers-gpu check docs clean
 
@@ -28,7 +29,7 @@ demo: $(INSTALLED)
 	$(BIN)/screader demo -o demo-output
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist worksteal
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
 test-galaxy: $(INSTALLED)
 	$(BIN)/python galaxy_wrappers/test_on_galaxy.py

@@ -12,7 +12,7 @@ python=$1
 shift
 folder=${ENGINE_FOLDER:-/var/tmp/screader-engine}
 say() { echo "containers: $* [${SECONDS}s]"; }
-run_tests() { "$python" -m pytest tests/containers --durations=5 "$@"; }
+run_tests() { "$python" -m pytest tests/containers --durations=5 -n 2 --dist worksteal; }
 
 "$python" -m pip install --quiet -r containers/requirements-test.txt
 containers/engine.sh "$folder"
@@ -35,11 +35,27 @@ mkdir -p "$APPTAINER_TMPDIR"
 : "${SQUASHFS_ARGS=-comp gzip -Xcompression-level 1}"
 export SQUASHFS_ARGS
 
-log=$folder/build.log
-logged() { "$@" >"$log" 2>&1 || { tail -n 40 "$log"; say "failed: $*"; exit 1; }; }
+logged() { # LOG COMMAND...
+  local log=$1
+  shift
+  "$@" >"$log" 2>&1 || { tail -n 40 "$log"; say "failed: $*"; exit 1; }
+}
+from_definition() { # beside the rest, which it needs nothing of
+  BASE_ARCHIVE=$folder/base.tar logged "$folder/definition.log" \
+    containers/build-sif.sh "$1" "$folder/from-definition"
+  say "$1-$version.sif is built from its definition"
+}
 sizes="| image | unpacked | as SIF |\n|---|---|---|\n"
+beside=
+trap 'if [ -n "$beside" ]; then kill "$beside" 2>/dev/null || true; fi' EXIT
 for image in "$@"; do
-  logged containers/build.sh "$image"
+  if command -v apptainer >/dev/null && [ -z "${WITHOUT_DEFINITION:-}" ]; then
+    rm -f "$folder/base.tar"
+    podman save --quiet -o "$folder/base.tar" "$base" >/dev/null
+    from_definition "$image" &
+    beside=$!
+  fi
+  logged "$folder/image.log" containers/build.sh "$image"
   say "$image:$version is built"
   archive=$folder/archives/$image.tar
   rm -f "$archive"
@@ -49,20 +65,17 @@ for image in "$@"; do
   unpacked=$(podman inspect --format '{{.Size}}' "$image:$version")
   packed="–"
   if command -v apptainer >/dev/null; then
-    logged containers/build-sif.sh "$image" "$folder/from-oci" "$archive"
+    logged "$folder/sif.log" containers/build-sif.sh "$image" "$folder/from-oci" "$archive"
     say "$image-$version.sif is made from the OCI image"
     SCREADER_TEST_SIFS+=" $folder/from-oci/$image-$version.sif"
     packed=$(stat -c %s "$folder/from-oci/$image-$version.sif" | awk '{printf "%.2f GB", $1 / 1e9}')
-    if [ -z "${WITHOUT_DEFINITION:-}" ]; then
-      rm -f "$folder/base.tar"
-      podman save --quiet -o "$folder/base.tar" "$base" >/dev/null
-      BASE_ARCHIVE=$folder/base.tar logged \
-        containers/build-sif.sh "$image" "$folder/from-definition"
-      say "$image-$version.sif is built from its definition"
-      SCREADER_TEST_SIFS+=" $folder/from-definition/$image-$version.sif"
-    fi
   else
     say "no Apptainer here: its images are not built"
+  fi
+  if [ -n "$beside" ]; then
+    wait "$beside"
+    beside=
+    SCREADER_TEST_SIFS+=" $folder/from-definition/$image-$version.sif"
   fi
   sizes+="| $image:$version | $(awk -v n="$unpacked" 'BEGIN {printf "%.2f GB", n / 1e9}') | $packed |\n"
 done

@@ -18,10 +18,11 @@ from screader_tools.screader import SUBCOMMANDS as SCREADER
 ROOT = Path(__file__).parents[1]
 LIBRARY, TOOLS = ROOT / "screader_lib", ROOT / "tools"
 
-BASE = {"errors", "launched", "offline", "reporting", "measures", "schemas"}
+BASE = {"errors", "gguf_files", "launched", "offline", "reporting", "measures", "schemas"}
 MAY_IMPORT = {
     "schemas": set(),
     "errors": set(),
+    "gguf_files": set(),
     "launched": set(),
     "offline": set(),
     "reporting": set(),
