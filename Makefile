@@ -19,8 +19,9 @@ WORKERS ?= $(shell echo $$(( $$(nproc 2>/dev/null || echo 2) + 1 )))
 
 $(INSTALLED): pyproject.toml requirements/constraints.txt requirements/embedded.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -c requirements/constraints.txt -e ".[development]"
-	$(BIN)/python -m pip install --quiet --no-deps -r requirements/embedded.txt
+	$(BIN)/python -m pip install --quiet --no-compile -c requirements/constraints.txt -e ".[development]"
+	$(BIN)/python -m pip install --quiet --no-compile --no-deps -r requirements/embedded.txt
+	$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true  # on all cores, which pip does not use
 	touch $@
 
 install: $(INSTALLED)
