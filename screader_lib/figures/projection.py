@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 
-from screader_lib.figures.extras import need
+from screader_lib.figures.compiled import umap
 from screader_lib.figures.vectors import Vectors
 
 COMPONENTS = 50
@@ -49,7 +49,7 @@ def project(vectors: Vectors, seed: int = 0, neighbours: int = NEIGHBOURS) -> np
     extent = float(np.abs(start).max()) if start.size else 0.0
     if len(components) < FEW or extent == 0:
         return start
-    module = need("umap")
+    module = umap()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # on one thread because of the seed, and the like
         reducer = module.UMAP(

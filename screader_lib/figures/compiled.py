@@ -1,0 +1,31 @@
+"""umap-learn with its compiled code kept between runs.
+
+umap-learn compiles its functions anew in every process, which takes longer than most pictures;
+numba keeps what it has compiled where a function asks for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from screader_lib.figures.extras import need
+
+
+def umap() -> Any:
+    """The module; ScReaderError where it is missing.
+
+    What it compiles goes to numba's cache (``NUMBA_CACHE_DIR``, otherwise beside the sources or in
+    the user's own cache), as that of pynndescent, which it uses, does by itself.
+    """
+    numba = need("numba")
+    plain = numba.njit
+
+    def kept(*arguments: Any, **options: Any) -> Callable[..., Any]:
+        return plain(*arguments, **{"cache": True, **options})
+
+    numba.njit = kept
+    try:
+        return need("umap")
+    finally:
+        numba.njit = plain
