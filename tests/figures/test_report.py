@@ -216,6 +216,12 @@ def test_unusual_cells_give_a_sound_page(tmp_path: Path, case: Case) -> None:
     assert ("Calibration" in page.text) == case.labelled
 
 
+def test_without_true_labels_there_are_no_results(tmp_path: Path) -> None:
+    path = write_predictions(tmp_path / "p.h5ad", Case(cells=30, labelled=False))
+    page = Page(made({"predictions": path}, metrics=None))
+    assert not page.open and "Results" not in page.text and "#results" not in str(page.all("a"))
+
+
 def test_types_that_the_reader_never_saw_are_named(tmp_path: Path) -> None:
     from figure_files import write_calls
 
