@@ -106,6 +106,12 @@ def test_parameters_may_have_both_of_their_names(run: Runner, tmp_path: Path) ->
     assert tasks(tmp_path)["PREDICT"] == 2
 
 
+def test_the_name_of_the_command_line_wins(run: Runner) -> None:
+    done = run("--max-cpus=0", names="apart")
+    assert done.returncode == 1 and "--max-cpus" in done.stderr, done.stderr
+    assert run("--max-cpus=2", names="apart").returncode == 0
+
+
 @pytest.mark.parametrize(
     "profile", ["test,gpu,docker", "slurm,gpu,test", "test,apptainer", "test_full,conda"]
 )

@@ -145,10 +145,12 @@ class Run {
 
     void start(Map options, Map given) {
         projectDir = options.project
-        config = new Config(projectDir: projectDir, given: given, profiles: (options.profile ?: '').tokenize(',')).load()
-        if (options.names == 'both') { // as releases do that hold shardMegabytes as shard-megabytes too
-            config.params += config.params.collectEntries { name, value -> [name.replaceAll(/([A-Z])/, '-$1').toLowerCase(), value] }
-        }
+        // Releases may hold shardMegabytes as shard-megabytes too (both), or what the command line says
+        // as shard-megabytes beside shardMegabytes of the configuration (apart).
+        def hyphened = { Map values -> values.collectEntries { name, value -> [name.replaceAll(/([A-Z])/, '-$1').toLowerCase(), value] } }
+        def compound = options.names == 'apart' ? given.findAll { name, _value -> name =~ /[A-Z]/ } : [:]
+        config = new Config(projectDir: projectDir, given: given - compound, profiles: (options.profile ?: '').tokenize(',')).load()
+        config.params += hyphened(options.names == 'both' ? config.params : compound)
         def log = [info: { text -> println text }, warn: { text -> println "WARN: $text" }]
         tasks = new Tasks(run: this, work: new File(options.work), mode: options.mode ?: 'run', path: options.path)
         globals = [
