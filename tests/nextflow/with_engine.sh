@@ -3,8 +3,8 @@
 #
 #     tests/nextflow/with_engine.sh [FOLDER]
 #
-# The test profile for real, again with -resume, as stubs, with a bad sheet, with a sample that
-# fails while others go on, and killed and taken up again. SAMPLES=1000 adds a stub run of so many.
+# The test profile for real, again with -resume, as stubs, its reader on another sample, an
+# evaluation, a bad sheet, a sample that fails while others go on, and a run killed and taken up again. SAMPLES=1000 adds a stub run of so many.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")/../.." && pwd)
@@ -44,6 +44,18 @@ for parser in v1 v2; do
     run "$parser" -resume || { cat "$folder/$parser/said"; fail "$parser: resume"; }
     [ "$(tasks "$parser" COMPLETED)" = 0 ] || fail "$parser: -resume ran $(tasks "$parser" COMPLETED) tasks"
     [ "$(tasks "$parser" CACHED)" -gt 20 ] || fail "$parser: -resume found too few tasks"
+
+    say "$parser: the reader calls another sample"
+    printf 'sample,path\nd,%s\n' "$pipeline/assets/test/other.h5ad" >"$folder/annotate.csv"
+    run "$parser-annotate" --mode annotate --input "$folder/annotate.csv" --reader "$folder/$parser/out/readers/reader.h5" ||
+        { cat "$folder/$parser-annotate/said"; fail "$parser: annotate"; }
+    [ "$(called "$parser-annotate")" = 1 ] || fail "$parser: calls of the other sample"
+
+    say "$parser: readers are evaluated"
+    printf 'sample,path\na,%s\n' "$pipeline/assets/test/train.h5ad" >"$folder/evaluate.csv"
+    run "$parser-evaluate" --mode evaluate --input "$folder/evaluate.csv" --method pooled \
+        "--train-options=--warm-start-epochs 2" || { cat "$folder/$parser-evaluate/said"; fail "$parser: evaluate"; }
+    [ "$(called "$parser-evaluate")" = 1 ] || fail "$parser: calls out of fold"
 
     say "$parser: a bad sheet"
     printf 'sample,path,role\na b,nowhere.h5ad,train\n' >"$folder/bad.csv"
