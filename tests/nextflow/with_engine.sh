@@ -4,7 +4,8 @@
 #     tests/nextflow/with_engine.sh [FOLDER]
 #
 # The test profile for real, again with -resume, as stubs, its reader on another sample, an
-# evaluation, a bad sheet, a sample that fails while others go on, and a run killed and taken up again. SAMPLES=1000 adds a stub run of so many.
+# evaluation, a bad sheet, a sample that fails while others go on, and a run killed and taken up
+# again. SAMPLES=1000 adds a stub run of so many.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")/../.." && pwd)
