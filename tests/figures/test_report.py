@@ -210,16 +210,15 @@ def test_a_good_metrics_file_is_read(tmp_path: Path) -> None:
     ids=["no_labels", "all_unassigned", "one_type", "one_cell", "61_long_names"],
 )
 def test_unusual_cells_give_a_sound_page(tmp_path: Path, case: Case) -> None:
-    text = made({"predictions": write_predictions(tmp_path / "p.h5ad", case)})
-    page = Page(text)
+    page = Page(made({"predictions": write_predictions(tmp_path / "p.h5ad", case)}))
     assert not page.open
     assert ("Calibration" in page.text) == case.labelled
 
 
 def test_without_true_labels_there_are_no_results(tmp_path: Path) -> None:
-    path = write_predictions(tmp_path / "p.h5ad", Case(cells=30, labelled=False))
-    page = Page(made({"predictions": path}, metrics=None))
-    assert not page.open and "Results" not in page.text and "#results" not in str(page.all("a"))
+    files = {"predictions": write_predictions(tmp_path / "p.h5ad", Case(labelled=False))}
+    page = Page(made(files, metrics=None))
+    assert "Results" not in page.text and "#results" not in str(page.all("a"))
 
 
 def test_types_that_the_reader_never_saw_are_named(tmp_path: Path) -> None:
