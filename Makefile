@@ -13,7 +13,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 OTHER_TOOLS := .nextflow-tools
-WORKERS ?= $(shell echo $$(( $$(nproc 2>/dev/null || echo 2) + 1 )))
+# One more than cores, as many tests wait; at most 9, as each takes up to a gigabyte.
+WORKERS ?= $(shell cores=$$(nproc 2>/dev/null || echo 2); echo $$(( cores < 8 ? cores + 1 : 9 )))
 
 .PHONY: demo install test test-galaxy nextflow-tools test-nextflow test-containers test-containers-gpu check docs clean
 
