@@ -120,10 +120,14 @@ def newest_invocation(server: Any, name: str) -> dict[str, Any]:
     raise LookupError(f"no run of {name}")
 
 
-def compare(server: Any, workflow: str, name: str, folder: Path) -> list[str]:
-    """What differs between the newest run of a workflow and the command line."""
+def make(workflow: str, folder: Path) -> dict[str, list[Path]]:
+    """The workflow's outputs, by label, made by the command line in a new folder."""
     folder.mkdir(parents=True)
-    made = SHELL[workflow](folder)
+    return SHELL[workflow](folder)
+
+
+def compare(server: Any, name: str, made: dict[str, list[Path]], folder: Path) -> list[str]:
+    """What differs between the newest run of a workflow and what the command line made."""
     invocation = newest_invocation(server, name)
     found = []
     for label, files in made.items():
