@@ -79,6 +79,8 @@ def run_until(point: Point, number: signal.Signals, tool: str, words: list[str])
     child = os.fork()
     if not child:
         try:
+            # What a shell starts in the background would ignore it, and so would its tests.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             setattr(point.where, point.function, stopped_at(point, number))
             os._exit(call(tool, *words).exit_code)
         finally:
