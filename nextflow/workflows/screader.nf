@@ -54,7 +54,9 @@ workflow SCREADER {
     ch_called = channel.empty()
     if (settings.reader) {
         ch_reader = channel.value(settings.reader)
-        VALIDATE_READER([[id: 'reader'], settings.reader])
+        if (settings.validate) {
+            VALIDATE_READER([[id: 'reader'], settings.reader])
+        }
     }
     if (training) {
         ch_training = ch_ready

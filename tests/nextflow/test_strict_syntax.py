@@ -147,3 +147,13 @@ def test_scripts_that_tasks_call_can_be_executed() -> None:
         assert path.stat().st_mode & 0o111, path.name
         assert path.read_text("utf-8").startswith("#!/usr/bin/env python3\n")
     assert len(MODULES) == 10
+
+
+@each_script
+def test_what_a_workflow_emits_has_a_name_of_its_own(path: Path) -> None:
+    """Emits are assigned within the workflow, before closures that read its inputs run."""
+    for workflow in re.split(r"^workflow ", code(path), flags=re.MULTILINE)[1:]:
+        head, _, emits = workflow.partition("    emit:")
+        takes = re.findall(r"^    (\w+) *$", head.partition("    main:")[0].rstrip(), re.MULTILINE)
+        known = {*takes, *re.findall(r"^ +(?:def )?(\w+) = ", head, re.MULTILINE)}
+        assert not known & set(re.findall(r"^    (\w+) =", emits, re.MULTILINE))

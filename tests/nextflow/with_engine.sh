@@ -25,8 +25,11 @@ run() {
 }
 
 # tasks NAME STATUS: how many tasks of the last run ended so
-tasks() { awk -F'\t' -v wanted="$2" 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == "status") s = i; next } $s == wanted' \
-    "$folder/$1/out/pipeline_info/execution_trace.tsv" | wc -l; }
+tasks() {
+    local traces=("$folder/$1"/out/pipeline_info/execution_trace_*.tsv) # in the order of their times
+    awk -F'\t' -v wanted="$2" 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == "status") s = i; next } $s == wanted' \
+        "${traces[-1]}" | wc -l
+}
 
 called() { grep -c "$(printf '\tcalled\t')" "$folder/$1/out/run-report.tsv"; }
 
@@ -79,7 +82,7 @@ for parser in v1 v2; do
     (cd "$folder/$parser-killed" && exec nextflow run "$pipeline/main.nf" -profile test --outdir out >said 2>&1) &
     process=$!
     for _ in $(seq 600); do
-        grep -q 'Submitted process > .*TRAIN' "$folder/$parser-killed/said" 2>/dev/null && break
+        grep -q 'Submitted process > .*TRAIN_\(READER\|FOLD\)' "$folder/$parser-killed/said" 2>/dev/null && break
         sleep 1
     done
     kill -TERM "$process" && wait "$process" || true

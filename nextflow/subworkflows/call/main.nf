@@ -4,7 +4,7 @@ include { GATHER } from '../../modules/gather/main'
 
 // How many shards a file of cells is called in: so many as wanted, or, for 0, by the file's size.
 def shardsOf(path, wanted, megabytes) {
-    def by_size = Math.ceil(path.size() / (megabytes * 1000000)) as Integer
+    def by_size = Math.ceil(path.size() / (megabytes * 1000000L)) as Integer
     return wanted > 0 ? wanted : Math.max(1, by_size)
 }
 

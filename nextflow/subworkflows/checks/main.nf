@@ -27,7 +27,7 @@ def problemsOf(shown, value, spec) {
     if (spec.type == 'integer' && !(text ==~ '-?[0-9]{1,9}')) {
         return ["${shown} is a whole number, not '${text}'"]
     }
-    if (spec.type == 'number' && !(text ==~ '-?[0-9]+([.][0-9]+)?')) {
+    if (spec.type == 'number' && !text.isBigDecimal()) {
         return ["${shown} is a number, not '${text}'"]
     }
     if (spec.type in ['integer', 'number']) {
@@ -208,6 +208,8 @@ def problemsOfSheet(samples, settings) {
     if (settings.mode == 'evaluate' && !settings.reader && training.size() < samples.size()) {
         wrong << "without --reader, an evaluation cross-validates, and every sample has the role 'train'"
     }
+    wrong += samples.findAll { sample -> sample.meta.id in ['out-of-fold', 'reader'] }
+        .collect { sample -> "sample '${sample.meta.id}': the pipeline has files of its own under this name; choose another" }
     ['organism', 'label', 'donor'].each { name ->
         def values = training.collect { sample -> sample.meta[name] }.unique()
         if (values.size() > 1) {

@@ -43,6 +43,6 @@ workflow REPORT {
     RUN_REPORT([[id: 'run-report'], names], ch_summaries)
 
     emit:
-    pictures = PLOT.out.picture // channel: [ val(meta), val(picture), path ]
+    drawn = PLOT.out.picture // channel: [ val(meta), val(picture), path ]
     report = RUN_REPORT.out.report // channel: [ val(meta), path(html) ]
 }
