@@ -91,13 +91,13 @@ class Bench:
             found.append(time.perf_counter() - start)
         return float(np.median(found))
 
-    def peak(self) -> float:
-        """GB since the last call; NaN on a CPU."""
+    def peak(self) -> str:
+        """GB since the last call; not known on a CPU."""
         if not self.on_gpu:
-            return float("nan")
+            return "–"
         found = torch.cuda.max_memory_allocated() / 1e9
         torch.cuda.reset_peak_memory_stats()
-        return found
+        return f"{found:.1f}"
 
     def matrix_rate(self, precision: str) -> float:
         """TFLOP/s of the layers' own products, best of three sizes."""
@@ -248,7 +248,7 @@ def print_row(
     print(
         f"| {way} | {mode} | {precision} | {genes:,} | {cells / seconds:.2f} | "
         f"{cells * (genes + 1) / seconds:,.0f} | {done:.3g} | {done / rate:.1%} | {cells} | "
-        f"{twice} | {bench.peak():.1f} | {needed} |",
+        f"{twice} | {bench.peak()} | {needed} |",
         flush=True,
     )
 
