@@ -110,18 +110,26 @@ def test_annotation_takes_a_reader_and_each_organism_its_genes(run: Runner, tmp_
 
 def test_a_given_reader_is_validated_or_not(run: Runner, tmp_path: Path) -> None:
     (tmp_path / "r.h5").write_text("a reader")
-    given = ["--mode=annotate", f"--reader={tmp_path / 'r.h5'}", "--shard-megabytes=4295"]
-    given += ["--shards=0", "--min-confidence=1.0E-4"]  # as a number of 0.0001 comes under v1
+    given = ["--mode=annotate", f"--reader={tmp_path / 'r.h5'}"]
+    given.append("--min-confidence=1.0E-4")  # as v1 writes 0.0001
     given.append(sheet(tmp_path, "sample,path", f"a,{TEST_CELLS / 'predict.h5ad'}"))
     for asked, wanted in (("true", 1), ("false", 0)):
         done = run(*given, f"--validate={asked}", work=str(tmp_path / asked / "work"))
         assert done.returncode == 0, done.stderr
         found = tasks(tmp_path / asked)
-        assert (found["VALIDATE_READER"], found["VALIDATE"], found["PREDICT"]) == (
-            wanted,
-            wanted,
-            1,
-        )
+        assert (found["VALIDATE_READER"], found["VALIDATE"]) == (wanted, wanted)
+
+
+@pytest.mark.parametrize(
+    ("megabytes", "shards"), [(1, 3), (4295, 1)], ids=["three", "beyond 32 bits"]
+)
+def test_large_samples_are_cut_by_their_size(
+    run: Runner, tmp_path: Path, megabytes: int, shards: int
+) -> None:
+    given = ["--shards=0", f"--shard-megabytes={megabytes}", "--folds=0"]
+    done = run(*given, bytes="2500000")
+    assert done.returncode == 0, done.stderr
+    assert tasks(tmp_path)["PREDICT"] == 2 * shards
 
 
 def test_samples_are_prepared_each_on_its_own(run: Runner, tmp_path: Path) -> None:

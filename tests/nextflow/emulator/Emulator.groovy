@@ -152,7 +152,8 @@ class Run {
         config = new Config(projectDir: projectDir, given: given - compound, profiles: (options.profile ?: '').tokenize(',')).load()
         config.params += hyphened(options.names == 'both' ? config.params : compound)
         def log = [info: { text -> println text }, warn: { text -> println "WARN: $text" }]
-        tasks = new Tasks(run: this, work: new File(options.work), mode: options.mode ?: 'run', path: options.path)
+        tasks = new Tasks(run: this, work: new File(options.work), mode: options.mode ?: 'run', path: options.path,
+            bytes: (options.bytes ?: '0').toInteger())
         globals = [
             params: config.params, projectDir: projectDir, launchDir: new File('.').canonicalPath, log: log,
             channel: new Factory(topics: topics),

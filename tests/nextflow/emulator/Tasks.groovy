@@ -4,6 +4,7 @@ class Tasks {
     File work
     String mode // run, stub, or plan: no bash at all
     String path
+    int bytes // of each planned file
     int count = 0
     int longest = 0
     Map stats = [ignoredCount: 0]
@@ -102,7 +103,7 @@ class Tasks {
     }
 
     private int plan(File folder, List declared, Map vars) {
-        declared.each { evaluate(it[0], vars).each { one -> if (one.path) { new File(folder, one.path.toString()).text = '' } } }
+        declared.each { evaluate(it[0], vars).each { one -> if (one.path) { new File(folder, one.path.toString()).text = ' ' * bytes } } }
         0
     }
 
