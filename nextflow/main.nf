@@ -21,7 +21,7 @@ workflow {
                 "${name.tokenize(':')[-1]}:\n    ${tool}: ${version.tokenize(' ')[-1]}".toString()
             }
             .unique()
-            .collectFile(name: 'versions.yml', storeDir: "${settings.outdir}/pipeline_info", sort: true, newLine: true)
+            .collectFile(name: 'versions.yml', storeDir: "${settings.outdir}/pipeline_info", sort: true, newLine: true, cache: false)
     }
 
     workflow.onComplete {
