@@ -247,3 +247,4 @@ def test_a_temporary_file_vanishes(tmp_path: Path) -> None:
 def test_a_temporary_file_may_be_removed_earlier(tmp_path: Path) -> None:
     with temporary_file("spool", tmp_path) as path:
         path.unlink()
+    assert list(tmp_path.iterdir()) == []

@@ -139,6 +139,18 @@ def test_samples_are_prepared_each_on_its_own(run: Runner, tmp_path: Path) -> No
     assert tasks(tmp_path)["PREPARE_CELLS"] == 3
 
 
+def test_a_training_sample_that_cannot_be_prepared_ends_the_run(
+    run: Runner, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.h5ad"
+    broken.write_bytes((TEST_CELLS / "train.h5ad").read_bytes()[:5000])
+    given = [sheet(tmp_path, "sample,path,role", f"a,{broken},train")]
+    given += ["--prepare=true", "--continue-on-error=true", f"--genes={TEST_CELLS / 'train.h5ad'}"]
+    done = run(*given, mode="run")
+    assert done.returncode == 1 and "PREPARE_CELLS (a)" in done.stderr, done.stderr
+    assert tasks(tmp_path) == {"PREPARE_CELLS": 1}
+
+
 def test_help_lists_the_parameters(run: Runner, tmp_path: Path) -> None:
     done = run("--help=true", profile="")
     assert done.returncode == 0 and "--shard-megabytes" in done.stdout

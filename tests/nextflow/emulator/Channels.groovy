@@ -25,7 +25,10 @@ class Ch {
     Ch filter(Closure wanted) { queue(items.findAll { wanted.call(it) }) }
     Ch unique() { queue(items.unique(false)) }
     Ch mix(Ch other) { queue(items + other.items) }
-    Ch first() { new Ch(items: items.take(1), value: true) }
+    Ch first() {
+        if (!items) { throw new Failure('first() of an empty queue: what waits for it waits for ever') }
+        new Ch(items: items.take(1), value: true)
+    }
     Ch toSortedList(Closure order) { single(items.sort(false, order)) }
 
     Ch branch(Closure ignored) { throw new Failure('branch is rewritten, never called') }
