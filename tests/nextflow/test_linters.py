@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from pipeline_files import OTHER_TOOLS, PIPELINE, all_checks, config_parameters, other_tool
+from pipeline_files import (
+    CONFIGS,
+    MODULES,
+    OTHER_TOOLS,
+    PIPELINE,
+    SCRIPTS,
+    all_checks,
+    config_parameters,
+    java,
+    other_tool,
+)
+
+needs_java = pytest.mark.skipif(
+    java() is None, reason="needs Java and Nextflow's parser: make test-nextflow"
+)
 
 
 def wanted(name: str) -> Path:
@@ -16,6 +31,48 @@ def wanted(name: str) -> Path:
     if found is None:
         pytest.skip(f"{name} is not installed: make test-nextflow")
     return found
+
+
+def strict_parser(folder: Path, emulator: list[str]) -> dict:
+    """What Nextflow's own parser says of a folder; the emulator's Lint asks it."""
+    words = [*emulator, "Lint", str(folder)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@needs_java
+def test_nextflows_strict_parser_finds_nothing(emulator: list[str]) -> None:
+    said = strict_parser(PIPELINE, emulator)
+    assert said["files"] == len(SCRIPTS) + len(CONFIGS) + len(MODULES)  # of nf-test, one each
+    assert not said["found"]
+
+
+MISTAKES = {
+    "undefined variable": (
+        "workflows/screader.nf",
+        "workflow X {\n    y = gone\n}",
+        "`gone` is not",
+    ),
+    "loop": ("main.nf", "def x() {\n    for (a in [1]) { log.info(a) }\n}", "`for` loops"),
+    "include": ("main.nf", "include { NONE } from './workflows/screader'", "'NONE' is not defined"),
+    "old factory": ("main.nf", "workflow X {\n    y = Channel.of(1)\n}", "deprecated"),
+    "unknown setting": ("conf/gpu.config", "docker.enabld = true", "'docker.enabld'"),
+    "variable in settings": ("conf/base.config", "def x = 1", "cannot be mixed"),
+}
+
+
+@needs_java
+@pytest.mark.parametrize("name", MISTAKES)
+def test_nextflows_strict_parser_finds_mistakes(
+    name: str, emulator: list[str], tmp_path: Path
+) -> None:
+    place, line, wanted_words = MISTAKES[name]
+    shutil.copytree(PIPELINE, tmp_path / "pipeline")
+    path = tmp_path / "pipeline" / place
+    path.write_text(path.read_text("utf-8") + f"\n{line}\n", "utf-8")
+    said = strict_parser(tmp_path / "pipeline", emulator)["found"]
+    assert any(text.startswith(place) and wanted_words in text for text in said), said
 
 
 def test_reftrace_finds_no_error(tmp_path: Path) -> None:

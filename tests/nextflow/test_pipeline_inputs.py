@@ -9,13 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from pipeline_files import PIPELINE, groovy_jars
+from pipeline_files import PIPELINE, all_checks, java
 
 TEST_CELLS = PIPELINE / "assets/test"
-JARS = groovy_jars()
 Runner = Callable[..., subprocess.CompletedProcess[str]]
 pytestmark = pytest.mark.skipif(
-    JARS is None, reason="needs Java and the Groovy in npm-groovy-lint: make test-nextflow"
+    java() is None, reason="needs Java, Groovy and Nextflow's parser: make test-nextflow"
 )
 
 SHEETS = {
@@ -64,12 +63,14 @@ PARAMETERS = {
 }
 
 
-@pytest.fixture(scope="session")
-def outcomes(compiled: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict]:
+@pytest.fixture(scope="session", params=["v2", "v1"] if all_checks() else ["v2"])
+def outcomes(
+    emulator: list[str], tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> dict[str, dict]:
     """All bad sheets and parameters, tried in one Java machine."""
     folder = tmp_path_factory.mktemp("bad")
     common = [f"project={PIPELINE}", f"work={folder / 'work'}", "mode=plan", "profile=test"]
-    common += ["path=/bin", f"--outdir={folder / 'out'}"]
+    common += ["path=/bin", f"parser={request.param}", f"--outdir={folder / 'out'}"]
     cells = str(TEST_CELLS / "train.h5ad")
     cases = {}
     for number, (name, (lines, _)) in enumerate(SHEETS.items()):
@@ -78,7 +79,7 @@ def outcomes(compiled: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[s
         cases[name] = [*common, f"--input={path}"]
     cases |= {given: [*common, given] for given in PARAMETERS}
     (folder / "cases.json").write_text(json.dumps(cases))
-    words = ["java", "-cp", f"{JARS}/*:{compiled}", "Run", f"batch={folder / 'cases.json'}"]
+    words = [*emulator, "Run", f"batch={folder / 'cases.json'}"]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     assert not (folder / "work").exists(), "a task was started"
     return json.loads(done.stdout)

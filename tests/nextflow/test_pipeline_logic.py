@@ -11,12 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from pipeline_files import PIPELINE, all_checks, groovy_jars
+from pipeline_files import PIPELINE, all_checks, java
 
 TEST_CELLS = PIPELINE / "assets/test"
 Runner = Callable[..., subprocess.CompletedProcess[str]]
 pytestmark = pytest.mark.skipif(
-    groovy_jars() is None, reason="needs Java and the Groovy in npm-groovy-lint: make test-nextflow"
+    java() is None, reason="needs Java, Groovy and Nextflow's parser: make test-nextflow"
 )
 
 
@@ -106,6 +106,26 @@ def test_annotation_takes_a_reader_and_each_organism_its_genes(run: Runner, tmp_
     found = tasks(tmp_path)
     assert (found["FETCH_DESCRIPTIONS"], found["EMBED_GENES"], found["PREDICT"]) == (2, 2, 3)
     assert found["PLOT"] == 6  # without labels no confusion
+
+
+@pytest.mark.parametrize(
+    ("mode", "reader", "left", "counts"),
+    [
+        ("evaluate", False, "cross-validates: donor-2, donor-4", (2, 0)),
+        ("evaluate", True, "a reader that is there: donors-1-and-3", (0, 4)),
+        ("annotate", True, "a reader that is there: donors-1-and-3", (0, 4)),
+    ],
+    ids=["cross-validation", "evaluation of a reader", "annotation"],
+)
+def test_a_sheet_for_training_serves_the_other_entry_points(
+    run: Runner, tmp_path: Path, mode: str, reader: bool, left: str, counts: tuple[int, int]
+) -> None:
+    (tmp_path / "r.h5").write_text("a reader")
+    done = run(f"--mode={mode}", *([f"--reader={tmp_path / 'r.h5'}"] if reader else []))
+    assert done.returncode == 0, done.stderr
+    found = tasks(tmp_path)
+    assert (found["TRAIN_FOLD"], found["PREDICT"]) == counts
+    assert f"WARN: Left aside, as --mode {mode}" in done.stdout and left in done.stdout
 
 
 def test_a_given_reader_is_validated_or_not(run: Runner, tmp_path: Path) -> None:

@@ -199,14 +199,11 @@ def problemsOfSheet(samples, settings) {
         wrong += samples.findAll { sample -> sample.meta.role == 'predict' && !sample.meta.label }
             .collect { sample -> "sample '${sample.meta.id}': calls are measured against labels; name their column in 'label' or with --label" }
     }
-    if (settings.mode == 'train' && !training) {
+    if (settings.reader && !samples) {
+        wrong << "no sample has the role 'predict', and --reader says that none is to be trained"
+    }
+    if (!settings.reader && !training) {
         wrong << "no sample has the role 'train'"
-    }
-    if (settings.reader && training) {
-        wrong << "--reader is given, so no sample can have the role 'train'"
-    }
-    if (settings.mode == 'evaluate' && !settings.reader && training.size() < samples.size()) {
-        wrong << "without --reader, an evaluation cross-validates, and every sample has the role 'train'"
     }
     wrong += samples.findAll { sample -> sample.meta.id in ['out-of-fold', 'reader'] }
         .collect { sample -> "sample '${sample.meta.id}': the pipeline has files of its own under this name; choose another" }
@@ -217,6 +214,20 @@ def problemsOfSheet(samples, settings) {
         }
     }
     return wrong
+}
+
+// The samples that the entry point is about, said where others stand in the sheet.
+def wantedOf(samples, settings) {
+    if (settings.mode == 'train') {
+        return samples
+    }
+    def role = settings.reader ? 'predict' : 'train'
+    def wanted = samples.findAll { sample -> sample.meta.role == role }
+    if (wanted && wanted.size() < samples.size()) {
+        def others = (samples - wanted).collect { sample -> sample.meta.id }
+        log.warn("Left aside, as --mode ${settings.mode} ${settings.reader ? 'calls with a reader that is there' : 'cross-validates'}: ${others.join(', ')}")
+    }
+    return wanted
 }
 
 // What is wrong with the header, as a list of lines.
@@ -267,8 +278,8 @@ def readSamples(settings, schema_file) {
             .collect { line, number -> entryOf(line, number, header, rules) }
         problems += entries.collectMany { entry -> entry.problems } + repeatedNames(entries)
         if (!problems) {
-            samples = entries.collect { entry -> sampleOf(entry.row, settings, sheet) }
-            problems += samples ? problemsOfSheet(samples, settings) : ['there is no sample below the header']
+            samples = wantedOf(entries.collect { entry -> sampleOf(entry.row, settings, sheet) }, settings)
+            problems += entries ? problemsOfSheet(samples, settings) : ['there is no sample below the header']
         }
     }
     if (problems) {

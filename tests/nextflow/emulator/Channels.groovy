@@ -1,3 +1,6 @@
+import nextflow.script.TokenBranchChoice
+import nextflow.script.TokenBranchDef
+
 /** Channels as lists: what the pipeline's operators do, for a run without the engine. Anything else is an error. */
 
 class Failure extends RuntimeException {
@@ -31,7 +34,12 @@ class Ch {
     }
     Ch toSortedList(Closure order) { single(items.sort(false, order)) }
 
-    Ch branch(Closure ignored) { throw new Failure('branch is rewritten, never called') }
+    Map branch(Closure definition) {
+        def branches = definition.call() as TokenBranchDef
+        def chosen = items.collect { branches.closure.call(it) as TokenBranchChoice }
+        branches.branches.collectEntries { name -> [name, queue(chosen.findAll { it?.choice == name }*.value)] }
+    }
+
     Map branches(Map<String, Closure> tests) {
         def result = tests.keySet().collectEntries { [it, []] }
         items.each { item -> def name = tests.find { it.value.call(item) }?.key; if (name) { result[name] << item } }

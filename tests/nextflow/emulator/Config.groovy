@@ -20,9 +20,16 @@ class Node {
     Object invokeMethod(String name, Object args) {
         def list = args as List
         if (name == 'includeConfig') { config.include(list[0].toString(), this); return null }
-        if (name == '__select') { return block(list[0].toString(), list[1]) }
+        if (name in ['__select', 'block']) { return block(list[0].toString(), list[1]) }
+        if (name in ['withName', 'withLabel']) { return block("$name:${list[0]}", list[1]) }
+        if (name == 'assign') { return assign(list[0], list[1]) }
         if (list.size() == 1 && list[0] instanceof Closure) { return block(name, list[0]) }
         throw new Failure("config: '$name' is no block")
+    }
+
+    private void assign(List<String> names, Object value) {
+        def node = names.init().inject(this) { Object node, String name -> node.getProperty(name) }
+        node.setProperty(names.last(), value)
     }
 
     private Object block(String name, Closure body) {
@@ -46,6 +53,8 @@ class ParamsNode {
         if (name == 'config') { this.@config = value; return }
         if (!config.given.containsKey(name)) { config.params[name] = value }
     }
+
+    void assign(List<String> names, Object value) { setProperty(names[0], value) }
 }
 
 class Config {
@@ -55,6 +64,7 @@ class Config {
     Set<String> known = []
     String projectDir
     Node root
+    Language strict // null: read as the older parser does
 
     Config load() {
         params.putAll(given)
@@ -71,10 +81,19 @@ class Config {
         def before = folder
         def file = place.startsWith('/') ? new File(place) : new File(folder, place)
         folder = file.parentFile
-        def text = file.text.replaceAll(/(withName|withLabel): ?('?)([\w|!.*]+)('?) \{/, '__select("$1:$3") {')
-        def script = new GroovyShell(Config.classLoader).evaluate("{ -> $text\n}") as Closure
-        run(script, node)
+        run(strict ? read(file, node) : readAsGroovy(file), node)
         folder = before
+    }
+
+    private Closure read(File file, Node node) {
+        def script = strict.of(file).getDeclaredConstructor().newInstance() as Script
+        script.binding = new Binding([__node: node])
+        return { -> script.run() }
+    }
+
+    private static Closure readAsGroovy(File file) {
+        def text = file.text.replaceAll(/(withName|withLabel): ?('?)([\w|!.*]+)('?) \{/, '__select("$1:$3") {')
+        new GroovyShell(Config.classLoader).evaluate("{ -> $text\n}") as Closure
     }
 
     Object run(Closure body, Object delegate) {

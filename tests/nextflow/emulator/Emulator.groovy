@@ -7,7 +7,12 @@ abstract class NfScript extends Script {
     Run getEngine() { binding.getVariable('__run') as Run }
     void __include(String name, String alias, String place) { engine.include(this, name, alias, place) }
     void __process(String name, Closure head, Closure inputs, Closure outputs, Closure script, Closure stub) {
-        engine.define(this, name, [kind: 'process', head: head, inputs: inputs, outputs: outputs, script: script, stub: stub])
+        def directives = new Directives()
+        engine.config.run(head, directives)
+        engine.define(this, name, [
+            kind: 'process', head: directives.head, labels: directives.labels, script: script, stub: stub,
+            inputs: engine.config.run(inputs, new Inputs()), outputs: engine.config.run(outputs, new Inputs()),
+        ])
     }
     void __workflow(String name, List takes, Closure body) { engine.define(this, name, [kind: 'workflow', takes: takes, body: body]) }
     NfPath file(Map options = [:], Object text) { NfPath.of(text) }
@@ -44,6 +49,7 @@ class Scope {
 
     Object invokeMethod(String name, Object args) {
         if (name == '__emit') { vars['__emits'] = (vars['__emits'] ?: [:]) + [(args[0]): args[1]]; return null }
+        if (name == '_emit_') { return invokeMethod('__emit', [args[0], vars[args[0]]]) }
         def component = run.component(script, name)
         if (!component) { return script.invokeMethod(name, args) }
         if (outs.containsKey(name)) { throw new Failure("$name is called twice; include it under another name") }
@@ -61,17 +67,23 @@ class Run {
     Map<NfScript, Map> defined = [:].withDefault { [:] }
     Tasks tasks
     Closure onComplete
+    Language strict // null: read as the older parser does
 
     NfScript load(String place) {
         def path = new File(place).canonicalPath
         if (scripts[path]) { return scripts[path] }
-        def settings = new CompilerConfiguration(scriptBaseClass: NfScript.name)
-        def shell = new GroovyShell(Run.classLoader, new Binding([__run: this] + globals), settings)
-        def script = shell.parse(Source.rewrite(new File(path).text), 'Nf_' + path.replaceAll('[^A-Za-z0-9]', '_') + '.groovy') as NfScript
-        script.binding.setVariable('moduleDir', new File(path).parent)
+        def script = read(new File(path))
+        script.binding = new Binding([__run: this, moduleDir: new File(path).parent] + globals)
         scripts[path] = script
         script.run()
         script
+    }
+
+    private NfScript read(File file) {
+        if (strict) { return strict.of(file).getDeclaredConstructor().newInstance() as NfScript }
+        def settings = new CompilerConfiguration(scriptBaseClass: NfScript.name)
+        def name = 'Nf_' + file.path.replaceAll('[^A-Za-z0-9]', '_') + '.groovy'
+        new GroovyShell(Run.classLoader, new Binding(), settings).parse(Source.rewrite(file.text), name) as NfScript
     }
 
     void include(NfScript from, String name, String alias, String place) {
@@ -125,7 +137,8 @@ class Run {
                 options[name] = text
             }
         }
-        if (options.types != 'text') { given = given.collectEntries { name, text -> [name, typed(text)] } }
+        // The strict parser leaves what the command line says as text, the older one casts it.
+        if ((options.types ?: (options.parser == 'v2' ? 'text' : 'cast')) == 'cast') { given = given.collectEntries { name, text -> [name, typed(text)] } }
         def before = System.out
         System.setOut(out)
         try {
@@ -139,6 +152,13 @@ class Run {
         }
     }
 
+    /** The pipeline's files but those of nf-test. */
+    private List<File> files(String ending) {
+        def found = []
+        new File(projectDir).eachFileRecurse { if (it.name.endsWith(ending) && it.parentFile.name != 'tests' && it.name != 'nf-test.config') { found << it } }
+        found
+    }
+
     static Object typed(String text) {
         text in ['true', 'false'] ? text == 'true' : text.isInteger() ? text.toInteger() : text.isNumber() ? text.toDouble() : text
     }
@@ -149,7 +169,12 @@ class Run {
         // as shard-megabytes beside shardMegabytes of the configuration (apart).
         def hyphened = { Map values -> values.collectEntries { name, value -> [name.replaceAll(/([A-Z])/, '-$1').toLowerCase(), value] } }
         def compound = options.names == 'apart' ? given.findAll { name, _value -> name =~ /[A-Z]/ } : [:]
-        config = new Config(projectDir: projectDir, given: given - compound, profiles: (options.profile ?: '').tokenize(',')).load()
+        config = new Config(projectDir: projectDir, given: given - compound, profiles: (options.profile ?: '').tokenize(','))
+        if (options.parser == 'v2') {
+            strict = Language.scripts(files('.nf'))
+            config.strict = Language.settings(files('.config'))
+        }
+        config.load()
         config.params += hyphened(options.names == 'both' ? config.params : compound)
         def log = [info: { text -> println text }, warn: { text -> println "WARN: $text" }]
         tasks = new Tasks(run: this, work: new File(options.work), mode: options.mode ?: 'run', path: options.path,

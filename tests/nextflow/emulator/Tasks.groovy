@@ -12,22 +12,19 @@ class Tasks {
     private Object evaluate(Closure body, Map vars) { run.config.run(body, new TaskScope(tasks: this, vars: vars)) }
 
     Object runAll(Map component, String alias, List args) {
-        def labels = [], head = [:]
-        run.config.run(component.head, new Directives(head: head, labels: labels))
-        def inputs = run.config.run(component.inputs, new Inputs())
+        def inputs = component.inputs
         if (args.size() != inputs.size()) { throw new Failure("$alias takes ${inputs.size()} inputs, not ${args.size()}") }
         def channels = args.collect { it instanceof Ch ? it : Ch.single(it) }
         def queues = channels.findAll { !it.value }
         if (queues*.items*.size().unique().size() > 1) { throw new Failure("$alias: queue channels of different length: ${queues*.items*.size()}") }
         def number = queues ? queues[0].items.size() : (channels.every { it.items } ? 1 : 0)
         if (number && channels.any { it.value && !it.items }) { number = 0 }
-        def settings = run.config.settings(component.base, alias, labels)
-        def emitted = null
-        def declared = evaluate(component.outputs, [:])
-        emitted = declared.collectEntries { [it[1].emit, []] }
+        def settings = run.config.settings(component.base, alias, component.labels)
+        def declared = component.outputs
+        def emitted = declared.collectEntries { [it[1].emit, []] }
         (0..<number).each { i ->
             def items = channels.collect { it.value ? it.items[0] : it.items[i] }
-            def result = runOne(component, alias, inputs, items, settings, head)
+            def result = runOne(component, alias, items, settings)
             if (result == null) { return }
             result.eachWithIndex { value, n ->
                 if (value == null) { return }
@@ -39,11 +36,11 @@ class Tasks {
         emitted.collectEntries { name, list -> [name, queues ? Ch.queue(list) : new Ch(items: list, value: list.size() < 2)] }
     }
 
-    private List runOne(Map component, String alias, List inputs, List items, Map settings, Map head) {
+    private List runOne(Map component, String alias, List items, Map settings) {
         def folder = new File(work, String.format('%05d-%s', ++count, alias))
         folder.mkdirs()
         def vars = [:]
-        inputs.eachWithIndex { declared, n ->
+        component.inputs.eachWithIndex { declared, n ->
             def values = declared.size() == 1 ? [items[n]] : items[n] as List
             if (values.size() != declared.size()) { throw new Failure("$alias: a tuple of ${values.size()}, not ${declared.size()}: $values") }
             declared.eachWithIndex { one, k ->
@@ -65,9 +62,9 @@ class Tasks {
         vars.task = task
         vars.moduleDir = component.owner.binding.getVariable('moduleDir')
         task.ext = (settings.ext ?: [:]).collectEntries { key, value -> [key, value instanceof Closure ? evaluate(value, vars + [task: task + [ext: [:]]]) : value] }
-        ['tag', 'container'].each { if (head[it] instanceof Closure) { evaluate(head[it], vars) } }
+        ['tag', 'container'].each { if (component.head[it] instanceof Closure) { evaluate(component.head[it], vars) } }
         def text = evaluate(mode == 'stub' ? component.stub : component.script, vars).toString()
-        def declared = evaluate(component.outputs, vars)
+        def declared = component.outputs
         longest = Math.max(longest, text.size())
         def failed = mode == 'plan' ? plan(folder, declared, vars) : bash(folder, text, alias)
         if (failed) {
@@ -130,8 +127,8 @@ class Tasks {
 }
 
 class Directives {
-    Map head
-    List labels
+    Map head = [:]
+    List labels = []
     Object getProperty(String name) {
         if (name in ['head', 'labels']) { return this.@"$name" }
         throw new Failure("directive reads `$name` too early")
