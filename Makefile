@@ -46,7 +46,7 @@ $(OTHER_TOOLS)/.installed:
 nextflow-tools: $(OTHER_TOOLS)/.installed
 
 test-nextflow: $(INSTALLED) $(OTHER_TOOLS)/.installed
-	NEXTFLOW_CHECKS=all $(BIN)/python -m pytest tests/nextflow
+	NEXTFLOW_CHECKS=all $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal tests/nextflow
 	@if command -v nextflow >/dev/null; then tests/nextflow/with_engine.sh; else \
 	  echo "nextflow is not on the PATH: no run under Nextflow itself was made, only the checks above"; fi
 

@@ -25,8 +25,10 @@ process PLOT {
         error("PLOT: input and output are both named ${prefix}.${suffix}; set ext.prefix.")
     }
     """
-    export MPLCONFIGDIR="\${MPLCONFIGDIR:-\$PWD/.matplotlib}"
-    export NUMBA_CACHE_DIR="\${NUMBA_CACHE_DIR:-\$PWD/.numba}"
+    if [ ! -w "\${HOME:-/}" ]; then
+        export MPLCONFIGDIR="\${MPLCONFIGDIR:-\$PWD/.matplotlib}"
+        export NUMBA_CACHE_DIR="\${NUMBA_CACHE_DIR:-\$PWD/.numba}"
+    fi
     export OMP_NUM_THREADS=${task.cpus} NUMBA_NUM_THREADS=${task.cpus}
     plot ${picture} \\
         ${inputs} \\
