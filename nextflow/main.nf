@@ -24,9 +24,10 @@ workflow {
             .collectFile(name: 'versions.yml', storeDir: "${settings.outdir}/pipeline_info", sort: true, newLine: true, cache: false)
     }
 
+    def run = workflow // in an event handler, `workflow` is not known by this name
     workflow.onComplete {
-        if (workflow.success && workflow.stats.ignoredCount > 0) {
-            log.warn("${workflow.stats.ignoredCount} tasks failed and were passed over; the run report names the samples without calls.")
+        if (run.success && run.stats.ignoredCount > 0) {
+            log.warn("${run.stats.ignoredCount} tasks failed and were passed over; the run report names the samples without calls.")
         }
     }
 }

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from pipeline_files import MODULES, PIPELINE, process_of, settings_of
+from pipeline_files import CONFIGS, MODULES, PIPELINE, process_of, settings_of
 from test_pipeline_options import options_of
 
 from screader_lib import __version__
@@ -139,3 +139,18 @@ def aliases(name: str) -> list[str]:
     """A process and the names that workflows include it under."""
     text = "".join(path.read_text("utf-8") for path in PIPELINE.rglob("*.nf"))
     return [name, *re.findall(rf"include \{{ {name} as (\w+) \}}", text)]
+
+
+@each_module
+def test_its_own_tests_ask_for_what_any_machine_has(module: Path) -> None:
+    """nf-test takes no profile; a task that asks for more than there is never starts."""
+    text = (module / "tests/nextflow.config").read_text("utf-8")
+    assert "resourceLimits = [cpus: 2, memory: '6.GB', time: '1.h']" in text
+
+
+def test_tasks_that_ended_without_a_status_are_tried_again() -> None:
+    found = re.findall(
+        r"task\.exitStatus in (.+) && task\.attempt <= 2", "".join(map(Path.read_text, CONFIGS))
+    )
+    assert len(found) == 4
+    assert set(found) == {"((130..145) + [104, Integer.MAX_VALUE])"}

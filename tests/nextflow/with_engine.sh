@@ -26,7 +26,9 @@ run() {
 
 # tasks NAME STATUS: how many tasks of the last run ended so
 tasks() {
-    local traces=("$folder/$1"/out/pipeline_info/execution_trace_*.tsv) # in the order of their times
+    local traces # in the order of their times; where v2 reads --outdir too late, in results
+    mapfile -t traces < <(ls "$folder/$1"/{out,results}/pipeline_info/execution_trace_*.tsv 2>/dev/null)
+    [ "${#traces[@]}" -gt 0 ] || fail "$1: no trace of the tasks"
     awk -F'\t' -v wanted="$2" 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == "status") s = i; next } $s == wanted' \
         "${traces[-1]}" | wc -l
 }

@@ -187,6 +187,9 @@ class Run {
         ]
         def main = load("$projectDir/main.nf")
         call(component(main, ''), '', [])
+        // The engine asks a map of the parameters first, which has an answer to every name: null.
+        onComplete?.delegate = [params: config.params]
+        onComplete?.resolveStrategy = Closure.DELEGATE_FIRST
         onComplete?.call()
         println "${tasks.count} tasks, ${tasks.stats.ignoredCount} ignored, longest script ${tasks.longest} bytes"
     }
