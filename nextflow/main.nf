@@ -5,6 +5,13 @@ include { parameterHelp } from './subworkflows/checks/main'
 include { readSamples } from './subworkflows/checks/main'
 include { SCREADER } from './workflows/screader'
 
+// Says at the end of a run how many tasks it went on without.
+def tellIgnored(run) {
+    if (run.success && run.stats.ignoredCount > 0) {
+        log.warn("${run.stats.ignoredCount} tasks failed and were passed over; the run report names the samples without calls.")
+    }
+}
+
 workflow {
     main:
     def schema = file("${projectDir}/nextflow_schema.json")
@@ -26,8 +33,6 @@ workflow {
 
     def run = workflow // in an event handler, `workflow` is not known by this name
     workflow.onComplete {
-        if (run.success && run.stats.ignoredCount > 0) {
-            log.warn("${run.stats.ignoredCount} tasks failed and were passed over; the run report names the samples without calls.")
-        }
+        tellIgnored(run)
     }
 }
