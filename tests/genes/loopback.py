@@ -17,12 +17,11 @@ from urllib.parse import parse_qs
 
 @dataclass
 class Request:
-    """What the server was asked, and when."""
+    """What the server was asked."""
 
     path: str
     body: bytes
     headers: Message
-    time: float = field(default_factory=time.monotonic)
     method: str = "GET"
 
     @property
@@ -71,11 +70,6 @@ class Loopback:
             if self.faults:
                 return self.faults.pop(0)
         return self.answer(request)
-
-    def most_in_a_second(self) -> int:
-        """The greatest number of requests that any one second saw."""
-        times = sorted(request.time for request in self.requests)
-        return max(sum(start <= one < start + 1 for one in times) for start in times)
 
 
 @contextmanager

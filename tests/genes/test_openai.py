@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fake_clock import FakeClock
 from fake_openai import embeddings_server, sent_texts, vector_of
 from loopback import HTML, Loopback, Reply, json_reply, serving
 
@@ -145,8 +146,11 @@ def test_requests_keep_to_the_rate() -> None:
     texts = TEXTS[:8]
     with serving(embeddings_server) as server, pytest.MonkeyPatch.context() as patch:
         patch.setattr(packing, "INPUTS_PER_REQUEST", 1)
-        provider(server, limits=Limits(60 * 5, 1e9, 8)).embed(texts, SILENT)
-        assert server.most_in_a_second() <= 5
+        made = provider(server, limits=Limits(60 * 5, 1e9, 8))
+        made.server.pace.clock = clock = FakeClock()
+        made.embed(texts, SILENT)
+        assert len(clock.starts) == len(server.requests) == 8
+        assert clock.most_in_a_second() <= 5
 
 
 def test_cost_before_anything_is_spent(tmp_path: Path) -> None:
@@ -178,9 +182,11 @@ def test_attempts_keep_to_the_rate_too() -> None:
     with serving(embeddings_server) as server:
         server.faults = [Reply(b"", status=503, headers={"retry-after-ms": "1"})] * 5
         limits = Limits(60 * 5, 1e9, 8)
-        provider(server, limits=limits, attempts=6).embed(TEXTS[:1], SILENT)
-        assert len(server.requests) == 6
-        assert server.most_in_a_second() <= 5
+        made = provider(server, limits=limits, attempts=6)
+        made.server.pace.clock = clock = FakeClock()
+        made.embed(TEXTS[:1], SILENT)
+        assert len(clock.starts) == len(server.requests) == 6
+        assert clock.most_in_a_second() <= 5
 
 
 def test_without_a_network_nothing_is_tried() -> None:

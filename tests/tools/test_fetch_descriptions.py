@@ -181,7 +181,6 @@ def test_killed_run_resumes_and_leaves_no_key(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         assert fetched_ids(server.requests)[-30:] == [gene.gene_id for gene in genes[40:]]
         assert len(set(fetched_ids(server.requests))) == 30
-        assert server.most_in_a_second() <= 10
     assert column(output, "summary") == [gene.summary for gene in genes]
     assert leaks(KEY, tmp_path, done.stderr, done.stdout) == []
     assert not list(tmp_path.glob(".*partial"))
