@@ -101,7 +101,7 @@ def chat(request: Request) -> Reply:
 
 def filled(server: Loopback, tmp_path: Path, **settings: Any) -> list[Any]:
     writer = Writer("some-model", url=server.url, requests_per_minute=1e5)
-    settings = {"attempts": 3, "first_pause": 0.01, "timeout": 2.0} | settings
+    settings = {"attempts": 3, "first_pause": 0.01, "timeout": 20.0} | settings
     return fill_from_model(MICE, writer, MOUSE, Cache(tmp_path / "c"), **settings)
 
 
@@ -158,7 +158,7 @@ def test_refresh_asks_the_model_again(tmp_path: Path) -> None:
 def test_texts_of_a_model_are_kept_though_another_answer_fails(tmp_path: Path) -> None:
     def answer(request: Request) -> Reply:
         if "Gm1" in request.json["messages"][0]["content"]:
-            return Reply(b"no", status=400, delay=0.5)
+            return Reply(b"no", status=400, delay=2.0)
         return chat(request)
 
     with serving(answer) as server:

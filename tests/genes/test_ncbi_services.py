@@ -32,7 +32,7 @@ def no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def source(kind: type, server: Loopback, tmp_path: Path, **settings: Any) -> Any:
-    settings = {"first_pause": 0.01, "timeout": 2.0, "attempts": 3} | settings
+    settings = {"first_pause": 0.01, "timeout": 20.0, "attempts": 3} | settings
     made = kind(HUMAN, Cache(tmp_path / "answers.sqlite"), server.url, **settings)
     made.client.pace.gap = min(made.client.pace.gap, 0.01)
     return made
@@ -93,7 +93,7 @@ def test_recorded_datasets_answers() -> None:
 FAULTS = [
     pytest.param(Reply(b"", status=429, headers={"Retry-After": "0"}), "status 429", id="429"),
     pytest.param(Reply(b"", status=500), "status 500", id="500"),
-    pytest.param(json_reply({}, delay=0.6), "no answer in time", id="timeout"),
+    pytest.param(json_reply({}, delay=2.0), "no answer in time", id="timeout"),
     pytest.param(Reply(b"x" * 999, cut=True), "cut", id="cut-body"),
     pytest.param(Reply(b'{"esearchresult": '), "instead of JSON", id="malformed-json"),
     pytest.param(HTML, "HTML page", id="html-with-status-200"),
@@ -108,11 +108,12 @@ def test_faults_end_well_or_in_one_line(
 ) -> None:
     with serving(fake()) as server:
         server.faults = [fault, fault]
-        asked = source(kind, server, tmp_path, timeout=0.4)
+        timeout = 1.0 if fault.delay else 20.0
+        asked = source(kind, server, tmp_path, timeout=timeout)
         assert describe(["INS"], [asked])[0].gene.gene_id == "3630"
         server.faults = [fault] * 3
         with pytest.raises(ScReaderError, match=message) as caught:
-            describe(["GCG"], [source(kind, server, tmp_path, timeout=0.4)])
+            describe(["GCG"], [source(kind, server, tmp_path, timeout=timeout)])
     assert "\n" not in str(caught.value)
 
 

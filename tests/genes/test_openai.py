@@ -32,7 +32,7 @@ def key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def provider(server: Loopback, **settings: Any) -> OpenAIEmbeddings:
-    settings = {"limits": FAST, "attempts": 3, "first_pause": 0.01, "timeout": 2.0} | settings
+    settings = {"limits": FAST, "attempts": 3, "first_pause": 0.01, "timeout": 20.0} | settings
     return OpenAIEmbeddings(base_url=server.url, **settings)
 
 
