@@ -17,6 +17,7 @@ class GroupKey {
 }
 
 class Ch {
+    static Random order // in which items of several channels come; null: one channel after the other
     List items
     boolean value
 
@@ -27,7 +28,7 @@ class Ch {
     Ch flatMap(Closure work) { queue(items.collectMany { work.call(it) as List }) }
     Ch filter(Closure wanted) { queue(items.findAll { wanted.call(it) }) }
     Ch unique() { queue(items.unique(false)) }
-    Ch mix(Ch other) { queue(items + other.items) }
+    Ch mix(Ch other) { queue(order ? (items + other.items).tap { Collections.shuffle(it, order) } : items + other.items) }
     Ch first() {
         if (!items) { throw new Failure('first() of an empty queue: what waits for it waits for ever') }
         new Ch(items: items.take(1), value: true)

@@ -115,8 +115,7 @@ class Run {
 
     /** Words of one run; or `batch=FILE`, a JSON object of lists of words: prints each one's outcome as JSON. */
     static void main(String... words) {
-        Integer.metaClass.getGB = { -> delegate * 1_000_000_000L }
-        Integer.metaClass.getH = { -> delegate * 3600L }
+        Amounts.teach()
         if (!words[0].startsWith('batch=')) { System.exit(attempt(words as List, System.out, System.err)) }
         def cases = new groovy.json.JsonSlurper().parse(new File(words[0].substring(6)))
         def results = cases.collectEntries { name, list ->
@@ -177,7 +176,9 @@ class Run {
         config.load()
         config.params += hyphened(options.names == 'both' ? config.params : compound)
         def log = [info: { text -> println text }, warn: { text -> println "WARN: $text" }]
-        tasks = new Tasks(run: this, work: new File(options.work), mode: options.mode ?: 'run', path: options.path,
+        Ch.order = options.order ? new Random(options.order.toLong()) : null
+        tasks = new Tasks(run: this, store: new Store(work: new File(options.work), resume: options.resume == 'true'),
+            publishing: new Publishing(), mode: options.mode ?: 'run', path: options.path, order: Ch.order,
             bytes: (options.bytes ?: '0').toInteger())
         globals = [
             params: config.params, projectDir: projectDir, launchDir: new File('.').canonicalPath, log: log,
@@ -191,6 +192,6 @@ class Run {
         onComplete?.delegate = [params: config.params]
         onComplete?.resolveStrategy = Closure.DELEGATE_FIRST
         onComplete?.call()
-        println "${tasks.count} tasks, ${tasks.stats.ignoredCount} ignored, longest script ${tasks.longest} bytes"
+        println "${tasks.count} tasks, ${tasks.store.cached} cached, ${tasks.stats.ignoredCount} ignored, longest script ${tasks.longest} bytes"
     }
 }

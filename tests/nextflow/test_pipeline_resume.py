@@ -1,0 +1,120 @@
+"""What `-resume` does again, what is published where, and what is tried again.
+
+In the emulator (conftest), which tells a task by what the engine tells it by: its process, script,
+inputs (files by path, size and time), settings and commands for versions.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pipeline_files import PIPELINE, all_checks, java
+
+CELLS = PIPELINE / "assets/test"
+Runner = Callable[..., subprocess.CompletedProcess[str]]
+pytestmark = pytest.mark.skipif(
+    java() is None, reason="needs Java, Groovy and Nextflow's parser: make test-nextflow"
+)
+SAMPLES = [f"a,{CELLS / 'train.h5ad'},train", f"b,{CELLS / 'predict.h5ad'},predict"]
+ONE_MORE = f"c,{CELLS / 'other.h5ad'},predict"
+OF_ONE_SAMPLE = {"BUILD_CELLS": 1, "PREDICT": 2, "GATHER": 1, "PLOT": 3, "VALIDATE": 1}
+
+
+def again(run: Runner, *given: str, **options: str) -> Counter[str]:
+    """Runs with -resume; how many tasks of each process were done anew."""
+    done = run(*given, resume="true", **options)
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert {line[0] for line in lines if line} & {"DONE", "CACHED"}
+    return Counter(line[1] for line in lines if line and line[0] == "DONE")
+
+
+def sheet(tmp_path: Path, *rows: str) -> str:
+    path = tmp_path / "samples.csv"
+    path.write_text("".join(f"{row}\n" for row in ("sample,path,role", *rows)))
+    return f"--input={path}"
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """All that was published, by name."""
+    found = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in found}
+
+
+def test_nothing_is_done_again_in_whatever_order_tasks_end(run: Runner, tmp_path: Path) -> None:
+    assert again(run, order="0").total() == 29
+    published = files(tmp_path / "out")
+    for order in range(1, 6):
+        assert again(run, order=str(order)) == {}
+    assert files(tmp_path / "out") == published
+
+
+@pytest.mark.parametrize("prepare", ["false", "true"])
+def test_training_on_many_samples_waits_for_no_order(
+    run: Runner, tmp_path: Path, prepare: str
+) -> None:
+    rows = [f"s{number},{CELLS / 'train.h5ad'},train" for number in range(12)]
+    copies = [tmp_path / f"{number}.h5ad" for number in range(12)]
+    for copy in copies:
+        copy.symlink_to(CELLS / "train.h5ad")
+    rows = [f"s{number},{copy},train" for number, copy in enumerate(copies)]
+    given = [sheet(tmp_path, *rows, ONE_MORE), "--shards=12", "--folds=11", f"--prepare={prepare}"]
+    assert again(run, *given, order="0")["PREDICT_HELD_OUT"] == 11
+    assert again(run, *given, order="1") == {}
+
+
+def test_a_sample_more_costs_its_own_tasks(run: Runner, tmp_path: Path) -> None:
+    genes = f"--genes={CELLS / 'train.h5ad'}"
+    assert again(run, genes, sheet(tmp_path, *SAMPLES))["TRAIN_READER"] == 1
+    assert again(run, genes, sheet(tmp_path, *SAMPLES, ONE_MORE)) == OF_ONE_SAMPLE | {
+        "RUN_REPORT": 1
+    }
+
+
+def test_a_sample_that_has_changed_costs_its_own_tasks(run: Runner, tmp_path: Path) -> None:
+    path = tmp_path / "mine.h5ad"
+    path.write_bytes((CELLS / "predict.h5ad").read_bytes())
+    given = [
+        f"--genes={CELLS / 'train.h5ad'}",
+        sheet(tmp_path, *SAMPLES[:1], ONE_MORE, f"mine,{path},predict"),
+    ]
+    assert again(run, *given)["PREDICT"] == 4
+    os.utime(path, (0, 0))
+    assert again(run, *given) == OF_ONE_SAMPLE | {"RUN_REPORT": 1}
+
+
+def test_a_setting_costs_what_reads_it(run: Runner, tmp_path: Path) -> None:
+    assert again(run).total() == 29
+    assert again(run, "--min-confidence=0.5") == {
+        "PREDICT": 4, "GATHER": 2, "PLOT": 6, "VALIDATE": 2, "RUN_REPORT": 1,
+    }  # fmt: skip
+    assert again(run, "--save-cells=true") == {}
+    assert sorted(path.name for path in (tmp_path / "out/cells").iterdir()) == [
+        "donor-2.cells.h5ad", "donor-4.cells.h5ad", "reader.cells.h5ad",
+    ]  # fmt: skip
+
+
+def test_what_was_published_before_is_replaced(run: Runner, tmp_path: Path) -> None:
+    again(run, bytes="10")
+    again(run, "--min-confidence=0.5", bytes="20")
+    calls = (tmp_path / "out/predictions/donor-2.predictions.h5ad").stat().st_size
+    reader = (tmp_path / "out/readers/reader.h5").stat().st_size
+    assert (calls, reader) == (20, 10)
+
+
+def programs(tmp_path: Path, **scripts: str) -> str:
+    """Folder of executables that stand in for the suite's, the real one after ``REAL``."""
+    folder = tmp_path / "programs"
+    folder.mkdir()
+    for name, script in scripts.items():
+        path = folder / name.replace("_", "-")
+        real = Path(os.path.dirname(os.sys.executable)) / path.name
+        path.write_text(f"#!/bin/bash\nset -eu\nREAL={real}\n{script}\n")
+        path.chmod(0o755)
+    return str(folder)
