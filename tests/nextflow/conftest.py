@@ -8,15 +8,13 @@ length, channels used as values, files that are missing or collide, and whatever
 from __future__ import annotations
 
 import subprocess
-import sysconfig
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from pipeline_files import PIPELINE, all_checks, java
+from pipeline_files import all_checks, java
+from pipeline_runs import PipelineRuns
 
 HERE = Path(__file__).parent
-Runner = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="session")
@@ -32,16 +30,6 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 @pytest.fixture(params=["v2", "v1"] if all_checks() else ["v2"])
-def run(emulator: list[str], tmp_path: Path, request: pytest.FixtureRequest) -> Runner:
-    """Runs the pipeline; ``mode`` plan starts no task, stub and run start Bash."""
-
-    def start(*parameters: str, mode: str = "plan", profile: str = "test", **more: str):
-        path = f"{sysconfig.get_path('scripts')}:{PIPELINE / 'bin'}:/usr/local/bin:/usr/bin:/bin"
-        options = {"project": PIPELINE, "work": tmp_path / "work", "mode": mode, "path": path}
-        options["parser"] = request.param
-        words = [f"{k}={v}" for k, v in {**options, "profile": profile, **more}.items()]
-        given = [f"--outdir={tmp_path / 'out'}", *parameters]
-        command = [*emulator, "Run", *words, *given]
-        return subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
-
-    return start
+def run(emulator: list[str], tmp_path: Path, request: pytest.FixtureRequest) -> PipelineRuns:
+    """Runs the pipeline as each parser reads it."""
+    return PipelineRuns(emulator, tmp_path, request.param)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from pipeline_files import PIPELINE, all_checks, java
+from pipeline_runs import PipelineRuns
 
 TEST_CELLS = PIPELINE / "assets/test"
-Runner = Callable[..., subprocess.CompletedProcess[str]]
 pytestmark = pytest.mark.skipif(
     java() is None, reason="needs Java, Groovy and Nextflow's parser: make test-nextflow"
 )
@@ -102,7 +101,7 @@ def test_a_bad_parameter_is_told_before_anything_starts(
 
 
 def test_a_sheet_may_have_quotes_blanks_a_mark_and_windows_ends(
-    run: Runner, tmp_path: Path
+    run: PipelineRuns, tmp_path: Path
 ) -> None:
     cells = TEST_CELLS / "train.h5ad"
     text = f'\ufeffsample , path,role\r\n"a" ,"{cells}",train\r\n\r\nb, {cells} , predict\r\n'

@@ -5,16 +5,14 @@ How: conftest.
 
 from __future__ import annotations
 
-import subprocess
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from pipeline_files import PIPELINE, all_checks, java
+from pipeline_runs import PipelineRuns
 
 TEST_CELLS = PIPELINE / "assets/test"
-Runner = Callable[..., subprocess.CompletedProcess[str]]
 pytestmark = pytest.mark.skipif(
     java() is None, reason="needs Java, Groovy and Nextflow's parser: make test-nextflow"
 )
@@ -31,7 +29,7 @@ def sheet(tmp_path: Path, *lines: str) -> str:
     return f"--input={path}"
 
 
-def test_the_test_profile_plans_every_step(run: Runner, tmp_path: Path) -> None:
+def test_the_test_profile_plans_every_step(run: PipelineRuns, tmp_path: Path) -> None:
     done = run()
     assert done.returncode == 0, done.stderr
     assert tasks(tmp_path) == {
@@ -54,7 +52,9 @@ def test_the_test_profile_plans_every_step(run: Runner, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("types", ["cast", "text"], ids=["v1_casts_values", "v2_leaves_text"])
-def test_values_mean_the_same_under_both_parsers(run: Runner, tmp_path: Path, types: str) -> None:
+def test_values_mean_the_same_under_both_parsers(
+    run: PipelineRuns, tmp_path: Path, types: str
+) -> None:
     given = ["--validate=false", "--folds=3", "--continue-on-error=true", "--shards=1"]
     done = run(*given, types=types)
     assert done.returncode == 0, done.stderr
@@ -67,13 +67,13 @@ def test_values_mean_the_same_under_both_parsers(run: Runner, tmp_path: Path, ty
     )
 
 
-def test_parameters_may_have_both_of_their_names(run: Runner, tmp_path: Path) -> None:
+def test_parameters_may_have_both_of_their_names(run: PipelineRuns, tmp_path: Path) -> None:
     done = run("--continue-on-error=true", "--shards=1", names="both")
     assert done.returncode == 0, done.stderr
     assert tasks(tmp_path)["PREDICT"] == 2
 
 
-def test_the_name_of_the_command_line_wins(run: Runner) -> None:
+def test_the_name_of_the_command_line_wins(run: PipelineRuns) -> None:
     done = run("--max-cpus=0", names="apart")
     assert done.returncode == 1 and "--max-cpus" in done.stderr, done.stderr
     assert run("--max-cpus=2", names="apart").returncode == 0
@@ -82,12 +82,12 @@ def test_the_name_of_the_command_line_wins(run: Runner) -> None:
 @pytest.mark.parametrize(
     "profile", ["test,gpu,docker", "slurm,gpu,test", "test,apptainer", "test_full,conda"]
 )
-def test_profiles_go_together(run: Runner, profile: str) -> None:
+def test_profiles_go_together(run: PipelineRuns, profile: str) -> None:
     done = run(profile=profile)
     assert done.returncode == 0, done.stderr
 
 
-def test_cross_validation_alone_makes_no_reader(run: Runner, tmp_path: Path) -> None:
+def test_cross_validation_alone_makes_no_reader(run: PipelineRuns, tmp_path: Path) -> None:
     cells = TEST_CELLS / "train.h5ad"
     done = run("--mode=evaluate", sheet(tmp_path, "sample,path", f"a,{cells}"))
     assert done.returncode == 0, done.stderr
@@ -95,7 +95,9 @@ def test_cross_validation_alone_makes_no_reader(run: Runner, tmp_path: Path) -> 
     assert (found["TRAIN_READER"], found["TRAIN_FOLD"], found["PREDICT"]) == (0, 2, 0)
 
 
-def test_annotation_takes_a_reader_and_each_organism_its_genes(run: Runner, tmp_path: Path) -> None:
+def test_annotation_takes_a_reader_and_each_organism_its_genes(
+    run: PipelineRuns, tmp_path: Path
+) -> None:
     (tmp_path / "r.h5").write_text("a reader")
     cells = TEST_CELLS / "predict.h5ad"
     rows = [f"a,{cells},human", f"b,{cells},Mus musculus", f"c,{cells},"]
@@ -118,7 +120,7 @@ def test_annotation_takes_a_reader_and_each_organism_its_genes(run: Runner, tmp_
     ids=["cross-validation", "evaluation of a reader", "annotation"],
 )
 def test_a_sheet_for_training_serves_the_other_entry_points(
-    run: Runner, tmp_path: Path, mode: str, reader: bool, left: str, counts: tuple[int, int]
+    run: PipelineRuns, tmp_path: Path, mode: str, reader: bool, left: str, counts: tuple[int, int]
 ) -> None:
     (tmp_path / "r.h5").write_text("a reader")
     done = run(f"--mode={mode}", *([f"--reader={tmp_path / 'r.h5'}"] if reader else []))
@@ -128,7 +130,7 @@ def test_a_sheet_for_training_serves_the_other_entry_points(
     assert f"WARN: Left aside, as --mode {mode}" in done.stdout and left in done.stdout
 
 
-def test_a_given_reader_is_validated_or_not(run: Runner, tmp_path: Path) -> None:
+def test_a_given_reader_is_validated_or_not(run: PipelineRuns, tmp_path: Path) -> None:
     (tmp_path / "r.h5").write_text("a reader")
     given = ["--mode=annotate", f"--reader={tmp_path / 'r.h5'}"]
     given.append("--min-confidence=1.0E-4")  # as v1 writes 0.0001
@@ -144,7 +146,7 @@ def test_a_given_reader_is_validated_or_not(run: Runner, tmp_path: Path) -> None
     ("megabytes", "shards"), [(1, 3), (4295, 1)], ids=["three", "beyond 32 bits"]
 )
 def test_large_samples_are_cut_by_their_size(
-    run: Runner, tmp_path: Path, megabytes: int, shards: int
+    run: PipelineRuns, tmp_path: Path, megabytes: int, shards: int
 ) -> None:
     given = ["--shards=0", f"--shard-megabytes={megabytes}", "--folds=0"]
     done = run(*given, bytes="2500000")
@@ -152,7 +154,7 @@ def test_large_samples_are_cut_by_their_size(
     assert tasks(tmp_path)["PREDICT"] == 2 * shards
 
 
-def test_samples_are_prepared_each_on_its_own(run: Runner, tmp_path: Path) -> None:
+def test_samples_are_prepared_each_on_its_own(run: PipelineRuns, tmp_path: Path) -> None:
     markers = TEST_CELLS / "samples.csv"
     done = run("--prepare=true", f"--markers={markers}", "--label=")
     assert done.returncode == 0, done.stderr
@@ -160,7 +162,7 @@ def test_samples_are_prepared_each_on_its_own(run: Runner, tmp_path: Path) -> No
 
 
 def test_a_training_sample_that_cannot_be_prepared_ends_the_run(
-    run: Runner, tmp_path: Path
+    run: PipelineRuns, tmp_path: Path
 ) -> None:
     broken = tmp_path / "broken.h5ad"
     broken.write_bytes((TEST_CELLS / "train.h5ad").read_bytes()[:5000])
@@ -171,13 +173,13 @@ def test_a_training_sample_that_cannot_be_prepared_ends_the_run(
     assert tasks(tmp_path) == {"PREPARE_CELLS": 1}
 
 
-def test_help_lists_the_parameters(run: Runner, tmp_path: Path) -> None:
+def test_help_lists_the_parameters(run: PipelineRuns, tmp_path: Path) -> None:
     done = run("--help=true", profile="")
     assert done.returncode == 0 and "--shard-megabytes" in done.stdout
     assert not (tmp_path / "work").exists()
 
 
-def test_stubs_run(run: Runner, tmp_path: Path) -> None:
+def test_stubs_run(run: PipelineRuns, tmp_path: Path) -> None:
     if not all_checks():
         pytest.skip("a version for each task takes its time: make test-nextflow")
     done = run(mode="stub")
@@ -188,7 +190,7 @@ def test_stubs_run(run: Runner, tmp_path: Path) -> None:
     assert f"GATHER:\n    screader: {__version__}" in versions
 
 
-def test_a_sample_that_fails_is_passed_over_and_named(run: Runner, tmp_path: Path) -> None:
+def test_a_sample_that_fails_is_passed_over_and_named(run: PipelineRuns, tmp_path: Path) -> None:
     if not all_checks():
         pytest.skip("runs the tools on real cells: make test-nextflow")
     broken = tmp_path / "broken.h5ad"
@@ -211,7 +213,7 @@ def test_a_sample_that_fails_is_passed_over_and_named(run: Runner, tmp_path: Pat
     assert status == {"sample": "status", "b": "called", "c": "failed", "out-of-fold": "called"}
 
 
-def test_a_thousand_samples_are_planned(run: Runner, tmp_path: Path) -> None:
+def test_a_thousand_samples_are_planned(run: PipelineRuns, tmp_path: Path) -> None:
     if not all_checks():
         pytest.skip("takes its time: make test-nextflow")
     rows = []

@@ -7,17 +7,14 @@ inputs (files by path, size and time), settings and commands for versions.
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from pipeline_files import PIPELINE, all_checks, java
+from pipeline_files import PIPELINE, java
+from pipeline_runs import PipelineRuns, published
 
 CELLS = PIPELINE / "assets/test"
-Runner = Callable[..., subprocess.CompletedProcess[str]]
 pytestmark = pytest.mark.skipif(
     java() is None, reason="needs Java, Groovy and Nextflow's parser: make test-nextflow"
 )
@@ -26,7 +23,7 @@ ONE_MORE = f"c,{CELLS / 'other.h5ad'},predict"
 OF_ONE_SAMPLE = {"BUILD_CELLS": 1, "PREDICT": 2, "GATHER": 1, "PLOT": 3, "VALIDATE": 1}
 
 
-def again(run: Runner, *given: str, **options: str) -> Counter[str]:
+def again(run: PipelineRuns, *given: str, **options: str) -> Counter[str]:
     """Runs with -resume; how many tasks of each process were done anew."""
     done = run(*given, resume="true", **options)
     assert done.returncode == 0, done.stderr
@@ -41,25 +38,20 @@ def sheet(tmp_path: Path, *rows: str) -> str:
     return f"--input={path}"
 
 
-def files(folder: Path) -> dict[str, bytes]:
-    """All that was published, by name."""
-    found = (path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): path.read_bytes() for path in found}
-
-
-def test_nothing_is_done_again_in_whatever_order_tasks_end(run: Runner, tmp_path: Path) -> None:
+def test_nothing_is_done_again_in_whatever_order_tasks_end(
+    run: PipelineRuns, tmp_path: Path
+) -> None:
     assert again(run, order="0").total() == 29
-    published = files(tmp_path / "out")
+    before = published(tmp_path / "out")
     for order in range(1, 6):
         assert again(run, order=str(order)) == {}
-    assert files(tmp_path / "out") == published
+    assert published(tmp_path / "out") == before
 
 
 @pytest.mark.parametrize("prepare", ["false", "true"])
 def test_training_on_many_samples_waits_for_no_order(
-    run: Runner, tmp_path: Path, prepare: str
+    run: PipelineRuns, tmp_path: Path, prepare: str
 ) -> None:
-    rows = [f"s{number},{CELLS / 'train.h5ad'},train" for number in range(12)]
     copies = [tmp_path / f"{number}.h5ad" for number in range(12)]
     for copy in copies:
         copy.symlink_to(CELLS / "train.h5ad")
@@ -69,7 +61,7 @@ def test_training_on_many_samples_waits_for_no_order(
     assert again(run, *given, order="1") == {}
 
 
-def test_a_sample_more_costs_its_own_tasks(run: Runner, tmp_path: Path) -> None:
+def test_a_sample_more_costs_its_own_tasks(run: PipelineRuns, tmp_path: Path) -> None:
     genes = f"--genes={CELLS / 'train.h5ad'}"
     assert again(run, genes, sheet(tmp_path, *SAMPLES))["TRAIN_READER"] == 1
     assert again(run, genes, sheet(tmp_path, *SAMPLES, ONE_MORE)) == OF_ONE_SAMPLE | {
@@ -77,7 +69,7 @@ def test_a_sample_more_costs_its_own_tasks(run: Runner, tmp_path: Path) -> None:
     }
 
 
-def test_a_sample_that_has_changed_costs_its_own_tasks(run: Runner, tmp_path: Path) -> None:
+def test_a_sample_that_has_changed_costs_its_own_tasks(run: PipelineRuns, tmp_path: Path) -> None:
     path = tmp_path / "mine.h5ad"
     path.write_bytes((CELLS / "predict.h5ad").read_bytes())
     given = [
@@ -89,7 +81,7 @@ def test_a_sample_that_has_changed_costs_its_own_tasks(run: Runner, tmp_path: Pa
     assert again(run, *given) == OF_ONE_SAMPLE | {"RUN_REPORT": 1}
 
 
-def test_a_setting_costs_what_reads_it(run: Runner, tmp_path: Path) -> None:
+def test_a_setting_costs_what_reads_it(run: PipelineRuns, tmp_path: Path) -> None:
     assert again(run).total() == 29
     assert again(run, "--min-confidence=0.5") == {
         "PREDICT": 4, "GATHER": 2, "PLOT": 6, "VALIDATE": 2, "RUN_REPORT": 1,
@@ -100,21 +92,9 @@ def test_a_setting_costs_what_reads_it(run: Runner, tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_what_was_published_before_is_replaced(run: Runner, tmp_path: Path) -> None:
+def test_what_was_published_before_is_replaced(run: PipelineRuns, tmp_path: Path) -> None:
     again(run, bytes="10")
     again(run, "--min-confidence=0.5", bytes="20")
     calls = (tmp_path / "out/predictions/donor-2.predictions.h5ad").stat().st_size
     reader = (tmp_path / "out/readers/reader.h5").stat().st_size
     assert (calls, reader) == (20, 10)
-
-
-def programs(tmp_path: Path, **scripts: str) -> str:
-    """Folder of executables that stand in for the suite's, the real one after ``REAL``."""
-    folder = tmp_path / "programs"
-    folder.mkdir()
-    for name, script in scripts.items():
-        path = folder / name.replace("_", "-")
-        real = Path(os.path.dirname(os.sys.executable)) / path.name
-        path.write_text(f"#!/bin/bash\nset -eu\nREAL={real}\n{script}\n")
-        path.chmod(0o755)
-    return str(folder)
