@@ -61,12 +61,29 @@ def test_training_on_many_samples_waits_for_no_order(
     assert again(run, *given, order="1") == {}
 
 
-def test_a_sample_more_costs_its_own_tasks(run: PipelineRuns, tmp_path: Path) -> None:
-    genes = f"--genes={CELLS / 'train.h5ad'}"
-    assert again(run, genes, sheet(tmp_path, *SAMPLES))["TRAIN_READER"] == 1
-    assert again(run, genes, sheet(tmp_path, *SAMPLES, ONE_MORE)) == OF_ONE_SAMPLE | {
-        "RUN_REPORT": 1
-    }
+@pytest.mark.parametrize("option", ["--genes", "--embeddings"])
+def test_a_sample_more_costs_its_own_tasks(run: PipelineRuns, tmp_path: Path, option: str) -> None:
+    given = f"{option}={CELLS / 'train.h5ad'}"
+    assert again(run, given, sheet(tmp_path, *SAMPLES))["TRAIN_READER"] == 1
+    wanted = OF_ONE_SAMPLE | {"RUN_REPORT": 1}
+    assert again(run, given, sheet(tmp_path, *SAMPLES, ONE_MORE)) == wanted
+
+
+def test_where_samples_name_the_genes_one_more_costs_all(run: PipelineRuns, tmp_path: Path) -> None:
+    """As docs/nextflow/usage.md says."""
+    again(run, sheet(tmp_path, *SAMPLES))
+    assert again(run, sheet(tmp_path, *SAMPLES, ONE_MORE)).keys() >= {"EMBED_GENES", "TRAIN_READER"}
+
+
+def test_annotation_goes_on_with_the_samples_that_came_since(
+    run: PipelineRuns, tmp_path: Path
+) -> None:
+    reader = tmp_path / "reader.h5"
+    reader.write_text("a reader")
+    given = ["--mode=annotate", f"--reader={reader}", f"--embeddings={reader}"]
+    again(run, *given, sheet(tmp_path, *SAMPLES))
+    wanted = OF_ONE_SAMPLE | {"RUN_REPORT": 1}
+    assert again(run, *given, sheet(tmp_path, *SAMPLES, ONE_MORE)) == wanted
 
 
 def test_a_sample_that_has_changed_costs_its_own_tasks(run: PipelineRuns, tmp_path: Path) -> None:
