@@ -93,6 +93,20 @@ def test_patterns_are_sound_and_fit_the_default(name: str) -> None:
         assert not pattern.search("x; rm -rf y") and not pattern.search("$(id)`")
 
 
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        ("maxMemory", "128.GB 128GB 8.5GB 8.5_GB 900.MB", "8.5.GB 128.B 128. GB 8,5.GB"),
+        ("maxTime", "240.h 1h 1.5h 1_day 2h_30m", "1.5.h 90 h 1.5.5h 2w"),
+    ],
+)
+def test_amounts_are_those_that_nextflow_reads(name: str, good: str, bad: str) -> None:
+    """As its MemoryUnit and Duration do, in 25.04; blanks written as underscores."""
+    pattern = re.compile(SPECIFICATIONS[name]["pattern"])
+    assert [text for text in good.split() if not pattern.search(text.replace("_", " "))] == []
+    assert [text for text in bad.split() if pattern.search(text.replace("_", " "))] == []
+
+
 def test_methods_and_sources_are_those_of_the_tools() -> None:
     from screader_tools.fetch_descriptions import SOURCES
 
