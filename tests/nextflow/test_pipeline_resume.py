@@ -7,11 +7,13 @@ inputs (files by path, size and time), settings and commands for versions.
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
-from pipeline_files import PIPELINE, java
+from pipeline_files import PIPELINE, ROOT, java
 from pipeline_runs import PipelineRuns, published
 
 CELLS = PIPELINE / "assets/test"
@@ -115,3 +117,19 @@ def test_what_was_published_before_is_replaced(run: PipelineRuns, tmp_path: Path
     calls = (tmp_path / "out/predictions/donor-2.predictions.h5ad").stat().st_size
     reader = (tmp_path / "out/readers/reader.h5").stat().st_size
     assert (calls, reader) == (20, 10)
+
+
+def test_what_is_published_is_what_the_page_of_outputs_names(
+    run: PipelineRuns, tmp_path: Path
+) -> None:
+    page = (ROOT / "docs/nextflow/outputs.md").read_text()
+    cells = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    names = re.findall(r"`([^`]+)`", "".join(cells))
+    own = [name for name in names if "TIME" not in name]  # those of Nextflow itself
+    patterns = [re.sub("[A-Z]+", "*", name) for name in own]
+    samples = CELLS / "samples.csv"
+    done = run("--prepare=true", f"--markers={samples}", "--save-cells=true", mode="stub")
+    assert done.returncode == 0, done.stderr
+    found = list(published(tmp_path / "out"))
+    assert [name for name in found if not any(fnmatch(name, one) for one in patterns)] == []
+    assert [one for one in patterns if not any(fnmatch(name, one) for name in found)] == []
