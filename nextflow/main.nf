@@ -1,8 +1,8 @@
 #!/usr/bin/env nextflow
 
-include { checkedSettings } from './subworkflows/checks/main'
-include { parameterHelp } from './subworkflows/checks/main'
-include { readSamples } from './subworkflows/checks/main'
+include { checkedSettings } from './subworkflows/parameters/main'
+include { parameterHelp } from './subworkflows/parameters/main'
+include { readSamples } from './subworkflows/samples/main'
 include { SCREADER } from './workflows/screader'
 
 // Says at the end of a run how many tasks it went on without.
@@ -14,12 +14,12 @@ def tellIgnored(run) {
 
 workflow {
     main:
-    def schema = file("${projectDir}/nextflow_schema.json")
+    def schema = file("${projectDir}/nextflow_schema.json", glob: false)
     if ("${params.help}" == 'true') {
         log.info(parameterHelp(schema))
     } else {
         def settings = checkedSettings(params, schema)
-        def rows = readSamples(settings, file("${projectDir}/assets/schema_input.json"))
+        def rows = readSamples(settings, file("${projectDir}/assets/schema_input.json", glob: false))
         log.info("scReader ${workflow.manifest.version}: ${settings.mode}, ${rows.size()} samples, results in ${settings.outdir}")
         SCREADER(rows, settings)
 

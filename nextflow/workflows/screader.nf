@@ -4,6 +4,9 @@ include { GENES } from '../subworkflows/genes/main'
 include { TRAIN } from '../subworkflows/train/main'
 include { CALL } from '../subworkflows/call/main'
 include { REPORT } from '../subworkflows/report/main'
+include { asBefore } from '../subworkflows/options/main'
+include { asking } from '../subworkflows/options/main'
+include { optionsOf } from '../subworkflows/options/main'
 
 // The samples that a reader learns from, as one item; their label, donor and embeddings are the same.
 def pooled(items) {
@@ -24,11 +27,15 @@ workflow SCREADER {
     def training = rows.findAll { row -> row.meta.role == 'train' }
     def calling = rows.findAll { row -> row.meta.role == 'predict' }
     def keep_reader = settings.mode == 'train'
+    def options = optionsOf(settings)
 
     ch_samples = channel.fromList(rows.collect { row -> [row.meta, row.path] })
     if (settings.prepare) {
-        PREPARE_CELLS(ch_samples, settings.markers ?: [])
-        ch_samples = PREPARE_CELLS.out.prepared
+        PREPARE_CELLS(
+            ch_samples.map { meta, path -> [asking(meta, options.PREPARE_CELLS), path] },
+            settings.markers ?: [],
+        )
+        ch_samples = PREPARE_CELLS.out.prepared.map { meta, path -> [asBefore(meta), path] }
     }
 
     ch_embeddings = channel.empty()
@@ -41,7 +48,7 @@ workflow SCREADER {
                 [[id: name.replace(' ', '_'), organism: name], settings.genes ? [settings.genes] : own.collect { row -> row.path }.unique()]
             }
         )
-        GENES(ch_genes, settings.geneInfo ?: [], settings.geneSummary ?: [])
+        GENES(ch_genes, settings.geneInfo ?: [], settings.geneSummary ?: [], options)
         ch_embeddings = GENES.out.embeddings.map { meta, path -> [meta.organism, path] }
     }
 
@@ -54,16 +61,13 @@ workflow SCREADER {
     ch_called = channel.empty()
     if (settings.reader) {
         ch_reader = channel.value(settings.reader)
-        if (settings.validate) {
-            VALIDATE_READER([[id: 'reader'], settings.reader])
-        }
     }
     if (training) {
         ch_training = ch_ready
             .filter { meta, _path, _embeddings -> meta.role == 'train' }
             .toSortedList { a, b -> a[0].id <=> b[0].id }
             .flatMap { items -> items ? [pooled(items)] : [] }
-        TRAIN(ch_training, settings.folds, keep_reader, llm)
+        TRAIN(ch_training, settings.folds, keep_reader, llm, options)
         ch_fold_calls = TRAIN.out.out_of_fold
             .join(TRAIN.out.cells)
             .map { meta, predictions, cells -> [meta + [id: 'out-of-fold', gathered: true], predictions, cells] }
@@ -82,13 +86,18 @@ workflow SCREADER {
             settings.shardMegabytes,
             llm,
             settings.ontology ?: [],
+            options,
         )
         ch_called = ch_called.mix(CALL.out.predictions.join(CALL.out.cells).combine(ch_reader))
     }
 
+    if (settings.validate && (settings.reader || keep_reader)) {
+        VALIDATE_READER(ch_reader.map { path -> [[id: 'reader'], path] })
+    }
+
     def names = calling.collect { row -> row.meta.id } + (training && settings.folds > 1 ? ['out-of-fold'] : [])
     def pictures = ['report'] + (settings.plots ? settings.plots.tokenize(',').collect { name -> name.trim() } : [])
-    REPORT(ch_called, pictures.unique(), names, settings.validate)
+    REPORT(ch_called, pictures.unique(), names, settings.validate, options)
 
     emit:
     report = REPORT.out.report // channel: [ val(meta), path(html) ]

@@ -45,6 +45,7 @@ def test_the_test_profile_plans_every_step(run: PipelineRuns, tmp_path: Path) ->
         "GATHER": 2,
         "PLOT": 8,
         "VALIDATE": 3,
+        "VALIDATE_READER": 1,
         "RUN_REPORT": 1,
     }
     versions = (tmp_path / "out/pipeline_info/versions.yml").read_text()

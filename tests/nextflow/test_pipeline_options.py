@@ -7,7 +7,7 @@ import re
 import sys
 
 import pytest
-from pipeline_files import PIPELINE, ROOT, SCRIPTS, config_parameters
+from pipeline_files import PIPELINE, ROOT, SCRIPTS, config_parameters, settings_of
 
 sys.path.insert(0, str(ROOT / "docs"))
 
@@ -105,6 +105,24 @@ def test_amounts_are_those_that_nextflow_reads(name: str, good: str, bad: str) -
     pattern = re.compile(SPECIFICATIONS[name]["pattern"])
     assert [text for text in good.split() if not pattern.search(text.replace("_", " "))] == []
     assert [text for text in bad.split() if pattern.search(text.replace("_", " "))] == []
+
+
+def test_a_resumed_run_sees_what_each_step_is_asked_for() -> None:
+    """The lists of subworkflows/options are those of the arguments in conf/modules.config."""
+    text = (PIPELINE / "subworkflows/options/main.nf").read_text("utf-8")
+    names = {"training": re.findall(r"'(\w+)'", text.split("def training = ")[1].split("\n")[0])}
+    listed = {}
+    for step, shared, own in re.findall(
+        r"^        ([A-Z_]+): (training)?[ +]*(\[.*\])?,$", text, re.M
+    ):
+        listed[step] = set(names.get(shared, [])) | set(re.findall(r"'(\w+)'", own))
+    places = {"cache", "checkpoints", "continueOnError", "outdir", "publishMode", "saveCells"}
+    for step, names_of_step in listed.items():
+        read = set(re.findall(r"params\.(\w+)", settings_of(step)))
+        assert read - places == names_of_step, step
+    steps = re.findall(r"withName: (\w+) \{", (PIPELINE / "conf/modules.config").read_text("utf-8"))
+    unread = [step for step in steps if "ext.args" not in settings_of(step)]
+    assert listed.keys() | set(unread) == set(steps)
 
 
 def test_methods_and_sources_are_those_of_the_tools() -> None:

@@ -43,7 +43,7 @@ def sheet(tmp_path: Path, *rows: str) -> str:
 def test_nothing_is_done_again_in_whatever_order_tasks_end(
     run: PipelineRuns, tmp_path: Path
 ) -> None:
-    assert again(run, order="0").total() == 29
+    assert again(run, order="0").total() == 30
     before = published(tmp_path / "out")
     for order in range(1, 6):
         assert again(run, order=str(order)) == {}
@@ -101,7 +101,7 @@ def test_a_sample_that_has_changed_costs_its_own_tasks(run: PipelineRuns, tmp_pa
 
 
 def test_a_setting_costs_what_reads_it(run: PipelineRuns, tmp_path: Path) -> None:
-    assert again(run).total() == 29
+    assert again(run).total() == 30
     assert again(run, "--min-confidence=0.5") == {
         "PREDICT": 4, "GATHER": 2, "PLOT": 6, "VALIDATE": 2, "RUN_REPORT": 1,
     }  # fmt: skip
@@ -109,6 +109,36 @@ def test_a_setting_costs_what_reads_it(run: PipelineRuns, tmp_path: Path) -> Non
     assert sorted(path.name for path in (tmp_path / "out/cells").iterdir()) == [
         "donor-2.cells.h5ad", "donor-4.cells.h5ad", "reader.cells.h5ad",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("given", "first"),
+    [
+        ("--fetch-options=--fields symbol", "FETCH_DESCRIPTIONS"),
+        ("--source=ncbi-files", "FETCH_DESCRIPTIONS"),
+        ("--embed-options=--seed 1", "EMBED_GENES"),
+        ("--build-options=-k 8", "BUILD_TRAINING_CELLS"),
+        ("--seed=1", "TRAIN_READER"),
+        ("--method=pooled", "TRAIN_READER"),
+        ("--llm=other/model", "TRAIN_READER"),
+        ("--train-options=-k 8", "TRAIN_READER"),
+        ("--folds=3", "TRAIN_FOLD"),
+        ("--group-by=donor", "TRAIN_FOLD"),
+        ("--explain=5", "PREDICT_HELD_OUT"),
+        ("--predict-options=--no-vectors", "PREDICT_HELD_OUT"),
+        ("--target-precision=0.9", "PREDICT"),
+        ("--plot-options=--dpi 80", "PLOT"),
+    ],
+)
+def test_steps_before_the_first_that_reads_a_setting_stay(
+    run: PipelineRuns, given: str, first: str
+) -> None:
+    again(run)
+    done = again(run, given)
+    steps = ["FETCH_DESCRIPTIONS", "EMBED_GENES", "BUILD_TRAINING_CELLS", "TRAIN_READER"]
+    steps += ["TRAIN_FOLD", "PREDICT_HELD_OUT", "PREDICT", "PLOT"]
+    assert next(step for step in steps if step in done) == first
+    assert done["TRAIN_FOLD"] in (0, 3 if given == "--folds=3" else 2)
 
 
 def test_what_was_published_before_is_replaced(run: PipelineRuns, tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 include { BUILD_CELLS } from '../../modules/build-cells/main'
 include { PREDICT } from '../../modules/predict/main'
 include { GATHER } from '../../modules/gather/main'
+include { asBefore } from '../options/main'
+include { asking } from '../options/main'
 
 // How many shards a file of cells is called in: so many as wanted, or, for 0, by the file's size.
 def shardsOf(path, wanted, megabytes) {
@@ -17,25 +19,32 @@ workflow CALL {
     shard_megabytes // integer
     llm // path of a folder, or an empty list
     ontology // path of an OBO file, or an empty list
+    options // map: what each step is asked for
 
     main:
-    BUILD_CELLS(ch_samples, ch_reader)
+    BUILD_CELLS(
+        ch_samples.map { meta, expression, embeddings -> [asking(meta, options.BUILD_CELLS), expression, embeddings] },
+        ch_reader,
+    )
+    ch_cells = BUILD_CELLS.out.cells.map { meta, path -> [asBefore(meta), path] }
 
-    ch_parts = BUILD_CELLS.out.cells
+    ch_parts = ch_cells
         .flatMap { meta, cells ->
             def number = shardsOf(cells, shards, shard_megabytes)
             (1..number).collect { index ->
-                [meta + [shards: number], cells, number > 1 ? "${index}/${number}".toString() : '']
+                [asking(meta, options.PREDICT) + [shards: number], cells, number > 1 ? "${index}/${number}".toString() : '']
             }
         }
         .combine(ch_reader)
         .map { meta, cells, shard, reader -> [meta, cells, reader, shard] }
     PREDICT(ch_parts, llm, ontology)
 
-    ch_called = PREDICT.out.predictions.branch { meta, _path ->
-        many: meta.shards > 1
-        single: true
-    }
+    ch_called = PREDICT.out.predictions
+        .map { meta, path -> [asBefore(meta), path] }
+        .branch { meta, _path ->
+            many: meta.shards > 1
+            single: true
+        }
     ch_sharded = ch_called.many
         .map { meta, path -> [groupKey(meta, meta.shards), path] }
         .groupTuple()
@@ -47,6 +56,6 @@ workflow CALL {
         .map { meta, path -> [meta.findAll { key, _value -> key != 'shards' }, path] }
 
     emit:
-    cells = BUILD_CELLS.out.cells // channel: [ val(meta), path(h5ad) ]
+    cells = ch_cells // channel: [ val(meta), path(h5ad) ]
     predictions = ch_predictions // channel: [ val(meta), path(h5ad) ]
 }

@@ -1,5 +1,6 @@
 include { FETCH_DESCRIPTIONS } from '../../modules/fetch-descriptions/main'
 include { EMBED_GENES } from '../../modules/embed-genes/main'
+include { asking } from '../options/main'
 
 // One text, then one vector, for each gene of an organism.
 workflow GENES {
@@ -7,10 +8,15 @@ workflow GENES {
     genes // channel: [ val(meta), path(expression files or gene lists) ], one item an organism
     gene_info // list of paths, may be empty
     gene_summary // list of paths, may be empty
+    options // map: what each step is asked for
 
     main:
-    FETCH_DESCRIPTIONS(genes, gene_info, gene_summary)
-    EMBED_GENES(FETCH_DESCRIPTIONS.out.descriptions)
+    FETCH_DESCRIPTIONS(
+        genes.map { meta, paths -> [asking(meta, options.FETCH_DESCRIPTIONS), paths] },
+        gene_info,
+        gene_summary,
+    )
+    EMBED_GENES(FETCH_DESCRIPTIONS.out.descriptions.map { meta, path -> [asking(meta, options.EMBED_GENES), path] })
 
     emit:
     descriptions = FETCH_DESCRIPTIONS.out.descriptions // channel: [ val(meta), path(h5ad) ]

@@ -1,6 +1,7 @@
 include { PLOT } from '../../modules/plot/main'
 include { VALIDATE } from '../../modules/validate/main'
 include { RUN_REPORT } from '../../modules/run-report/main'
+include { asking } from '../options/main'
 
 // Whether a picture can be drawn: some need known labels, some the calls of one reader.
 def drawable(picture, meta) {
@@ -16,6 +17,7 @@ workflow REPORT {
     pictures // list of names of pictures
     names // list of the samples' names
     validate // boolean
+    options // map: what each step is asked for
 
     main:
     ch_pictures = ch_called.flatMap { meta, predictions, cells, reader ->
@@ -23,7 +25,7 @@ workflow REPORT {
             .findAll { picture -> drawable(picture, meta) }
             .collect { picture ->
                 [
-                    meta,
+                    asking(meta, options.PLOT),
                     picture,
                     predictions,
                     picture == 'report' ? reader : [],

@@ -3,6 +3,8 @@ include { TRAIN_READER } from '../../modules/train-reader/main'
 include { TRAIN_READER as TRAIN_FOLD } from '../../modules/train-reader/main'
 include { PREDICT as PREDICT_HELD_OUT } from '../../modules/predict/main'
 include { GATHER as GATHER_FOLDS } from '../../modules/gather/main'
+include { asBefore } from '../options/main'
+include { asking } from '../options/main'
 
 // A reader of all samples; with folds, also every cell's call by a reader that never saw it.
 workflow TRAIN {
@@ -11,27 +13,37 @@ workflow TRAIN {
     folds // integer, 0: no cross-validation
     keep_reader // boolean, false: cross-validation only
     llm // path of a folder, or an empty list
+    options // map: what each step is asked for
 
     main:
-    BUILD_TRAINING_CELLS(ch_samples, [])
-    ch_cells = BUILD_TRAINING_CELLS.out.cells
+    BUILD_TRAINING_CELLS(
+        ch_samples.map { meta, expression, embeddings -> [asking(meta, options.BUILD_CELLS), expression, embeddings] },
+        [],
+    )
+    ch_cells = BUILD_TRAINING_CELLS.out.cells.map { meta, path -> [asBefore(meta), path] }
 
     ch_reader = channel.empty()
     if (keep_reader) {
-        TRAIN_READER(ch_cells.map { meta, path -> [meta, path, ''] }, llm)
-        ch_reader = TRAIN_READER.out.reader.map { meta, _fold, path -> [meta, path] }
+        TRAIN_READER(ch_cells.map { meta, path -> [asking(meta, options.TRAIN_READER), path, ''] }, llm)
+        ch_reader = TRAIN_READER.out.reader.map { meta, _fold, path -> [asBefore(meta), path] }
     }
 
     ch_out_of_fold = channel.empty()
     if (folds > 1) {
         ch_folds = channel.fromList((1..folds).toList())
-        TRAIN_FOLD(ch_cells.combine(ch_folds), llm)
+        TRAIN_FOLD(
+            ch_cells.combine(ch_folds).map { meta, path, fold -> [asking(meta, options.TRAIN_FOLD), path, fold] },
+            llm,
+        )
+        ch_fold_readers = TRAIN_FOLD.out.reader.map { meta, fold, path -> [asBefore(meta), fold, path] }
         ch_held_out = ch_cells
-            .combine(TRAIN_FOLD.out.reader, by: 0)
-            .map { meta, path, fold, fold_reader -> [meta + [fold: fold], path, fold_reader, ''] }
+            .combine(ch_fold_readers, by: 0)
+            .map { meta, path, fold, fold_reader ->
+                [asking(meta, options.PREDICT_HELD_OUT) + [fold: fold], path, fold_reader, '']
+            }
         PREDICT_HELD_OUT(ch_held_out, llm, [])
         ch_parts = PREDICT_HELD_OUT.out.predictions
-            .map { meta, path -> [meta.findAll { key, _value -> key != 'fold' }, path] }
+            .map { meta, path -> [asBefore(meta).findAll { key, _value -> key != 'fold' }, path] }
             .groupTuple(size: folds)
             .map { meta, paths -> [meta, paths.toSorted { a, b -> a.name <=> b.name }] }
         GATHER_FOLDS(ch_parts)

@@ -59,7 +59,8 @@ class Task {
         def linked = staged.collect { [it.relative, it.source.real.toString(), it.source.size(), Files.getLastModifiedTime(it.source.real).toMillis()] }
         def evals = component.outputs.collectMany { tasks.evaluate(it[0], vars).findAll { one -> one.eval } }*.eval*.toString()
         def programs = new File(tasks.run.projectDir, 'bin').listFiles().findAll { text.contains(it.name) }.collect { [it.name, it.lastModified()] }
-        [alias, source, inputs, linked, vars.task.ext.toString(), tasks.called, evals, programs, tasks.mode].inspect()
+        def ext = tasks.run.strict ? '' : vars.task.ext.toString() // v2 does not see it before 26.04: nextflow 6695
+        [alias, source, inputs, linked, ext, tasks.called, evals, programs, tasks.mode].inspect()
     }
 
     Object strategy(int status) {
