@@ -51,6 +51,11 @@ for parser in v1 v2; do
     [ "$(tasks "$parser" COMPLETED)" = 0 ] || fail "$parser: -resume ran $(tasks "$parser" COMPLETED) tasks"
     [ "$(tasks "$parser" CACHED)" -gt 20 ] || fail "$parser: -resume found too few tasks"
 
+    say "$parser: -resume with another parameter does what reads it"
+    run "$parser" -resume --min-confidence 0.9 || { cat "$folder/$parser/said"; fail "$parser: another parameter"; }
+    [ "$(tasks "$parser" COMPLETED)" -gt 4 ] || fail "$parser: the new --min-confidence was not seen"
+    [ "$(tasks "$parser" CACHED)" -ge 8 ] || fail "$parser: training was done again"
+
     say "$parser: the reader calls another sample"
     printf 'sample,path\nd,%s\n' "$pipeline/assets/test/other.h5ad" >"$folder/annotate.csv"
     run "$parser-annotate" --mode annotate --input "$folder/annotate.csv" --reader "$folder/$parser/out/readers/reader.h5" ||
