@@ -39,12 +39,11 @@ workflow CALL {
         .map { meta, cells, shard, reader -> [meta, cells, reader, shard] }
     PREDICT(ch_parts, llm, ontology)
 
-    ch_called = PREDICT.out.predictions
-        .map { meta, path -> [asBefore(meta), path] }
-        .branch { meta, _path ->
-            many: meta.shards > 1
-            single: true
-        }
+    ch_predicted = PREDICT.out.predictions.map { meta, path -> [asBefore(meta), path] }
+    ch_called = ch_predicted.branch { meta, _path ->
+        many: meta.shards > 1
+        single: true
+    }
     ch_sharded = ch_called.many
         .map { meta, path -> [groupKey(meta, meta.shards), path] }
         .groupTuple()
