@@ -29,7 +29,21 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return [*before, f"{jars}:{target}"]
 
 
-@pytest.fixture(params=["v2", "v1"] if all_checks() else ["v2"])
+PARSERS = ["v2", "v1"] if all_checks() else ["v2"]
+
+
+@pytest.fixture(params=PARSERS)
 def run(emulator: list[str], tmp_path: Path, request: pytest.FixtureRequest) -> PipelineRuns:
     """Runs the pipeline as each parser reads it."""
     return PipelineRuns(emulator, tmp_path, request.param)
+
+
+@pytest.fixture(scope="module", params=PARSERS)
+def planned(
+    emulator: list[str], tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> PipelineRuns:
+    """The test profile planned once, to be resumed."""
+    runs = PipelineRuns(emulator, tmp_path_factory.mktemp("planned"), request.param)
+    done = runs()
+    assert done.returncode == 0, done.stderr
+    return runs
