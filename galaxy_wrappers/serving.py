@@ -147,6 +147,8 @@ class Server:
             "NUMBA_CACHE_DIR": str(kept / "numba"),
             "MPLCONFIGDIR": str(kept / "matplotlib"),
             "SSL_CERT_FILE": str(self.certificate),
+            # Galaxy hands on little; another kernel of the linear algebra rounds otherwise.
+            **{key: value for key, value in os.environ.items() if key.startswith("OPENBLAS_")},
         }
         return {
             "data_dir": str(data),
