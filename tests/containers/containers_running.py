@@ -26,6 +26,8 @@ TOOLS = {
 }
 UNPRIVILEGED = 1  # daemon: Apptainer wants a user whom the machine knows
 PIPELINE = Path(__file__).with_name("pipeline.sh")
+# Another kernel of the linear algebra rounds otherwise than the one used outside.
+KERNELS = {key: value for key, value in os.environ.items() if key.startswith("OPENBLAS_")}
 
 
 def kind_of(name: str) -> str:
@@ -43,6 +45,7 @@ def in_image(
     mounted = ["--volume", f"{folder}:/data"] if folder else []
     mounted += [f"--volume={source}:{target}:ro" for source, target in mounts.items()]
     words = ["podman", "run", "--rm", "--network=none", "--read-only", f"--user={OTHER_USER}:0"]
+    words += [f"--env={key}={value}" for key, value in KERNELS.items()]
     done = subprocess.run(
         [*words, *mounted, image, *command], capture_output=True, text=True, check=False
     )
@@ -53,6 +56,7 @@ def in_image(
 def as_nobody(*command: str, **more: str) -> str:
     """Standard output of a command as an unprivileged user without a home."""
     environment = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "TMPDIR": "/tmp", **more}
+    environment |= {f"APPTAINERENV_{key}": value for key, value in KERNELS.items()}
     user = [f"--reuid={UNPRIVILEGED}", f"--regid={UNPRIVILEGED}", "--clear-groups"]
     words = ["setpriv", *user, "--inh-caps=-all", "--no-new-privs", *command]
     done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
