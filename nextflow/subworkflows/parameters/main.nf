@@ -17,8 +17,8 @@ def option(name) {
 
 // What is wrong with one value, as a list of lines. Null, or nothing where there is no default: it was not given.
 def problemsOf(shown, value, spec) {
-    def text = value == null ? '' : value.toString()
-    if (value == null || (text == '' && !spec.containsKey('default'))) {
+    def text = value?.toString()
+    if (text == null || (text == '' && !spec.containsKey('default'))) {
         return []
     }
     if (spec.type == 'boolean') {
