@@ -37,11 +37,11 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "without LLM: class weights by root": (*POOLED, "--class-weights", "root"),
     "SmolLM2, first 2 layers: default": ("--llm-layers", "2"),
     "SmolLM2, first 2 layers: no gene scores, no pool": (
-        "--llm-layers", "2", "--no-gene-scores", "--read-out", "cls,mean", "--epochs", "5",
+        "--llm-layers", "2", "--no-gene-scores", "--pooling", "cls,mean", "--epochs", "5",
     ),
 }  # fmt: skip
 READ = (
-    "--llm-layers", "2", "--no-gene-scores", "--read-out", "cls,mean",
+    "--llm-layers", "2", "--no-gene-scores", "--pooling", "cls,mean",
     "--learning-rate", "2e-3", "--epochs", "2",
 )  # fmt: skip
 CANDIDATES = (

@@ -19,11 +19,11 @@ from pathlib import Path
 import anndata
 import numpy as np
 
-from screader_lib import measures
+from screader_lib import label_metrics
 from screader_lib.exchange import encoding
 from screader_lib.exchange.opening import open_exchange
 from screader_lib.exchange.table import Table
-from screader_lib.reader.file import read_reader
+from screader_lib.reader.reader_file import read_reader
 
 FEWEST_CELLS = 20
 TARGETS = (0.95, 0.98, 0.99)
@@ -113,7 +113,7 @@ def precision(data: Data) -> None:
         )
         assigned = np.concatenate([t.strings("status") == "assigned" for t in found])
         confidence = np.concatenate([np.asarray(t.columns["confidence"]) for t in found])
-        error = measures.expected_calibration_error(confidence, right.astype(bool))
+        error = label_metrics.expected_calibration_error(confidence, right.astype(bool))
         print(f"| {target} | {right[assigned].mean():.4f} | {assigned.mean():.3f} | {error:.3f} |")
 
 

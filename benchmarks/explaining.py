@@ -15,14 +15,14 @@ from pathlib import Path
 
 import numpy as np
 
-from screader_lib.cells.reading import CellSequences
+from screader_lib.cells.cells_file import CellSequences
 from screader_lib.exchange.opening import ExchangeFile, open_exchange
-from screader_lib.figures.names import method_title
-from screader_lib.reader import methods
-from screader_lib.reader.calibration import softmax
-from screader_lib.reader.explaining import top
+from screader_lib.figures.drawing.type_names import method_title
+from screader_lib.reader.confidence.calibration import softmax
+from screader_lib.reader.confidence.explanation import top
+from screader_lib.reader.methods import methods
 from screader_lib.reader.settings import settings_for
-from screader_lib.reader.task import Trained, calibrate, make_task
+from screader_lib.reader.task import TrainedMethod, calibrate, make_task
 
 METHODS = ("screader", "pooled", "logistic", "genept-w")
 COUNTS = (1, 2, 4, 8, 16)
@@ -66,7 +66,7 @@ def others_of_like_weight(
 
 
 def falls(
-    opened: ExchangeFile, trained: Trained, temperature: float, seed: int
+    opened: ExchangeFile, trained: TrainedMethod, temperature: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean fall after as many genes as ``COUNTS`` says: explained ones, others."""
     cells = CellSequences(opened)

@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from screader_lib.cells.reading import CellSequences
+from screader_lib.cells.cells_file import CellSequences
 from screader_lib.exchange.opening import open_exchange
-from screader_lib.reader import methods
-from screader_lib.reader.calibration import softmax
-from screader_lib.reader.device import Machine
-from screader_lib.reader.file import read_reader
+from screader_lib.reader.confidence.calibration import softmax
+from screader_lib.reader.llm.machine import Machine
+from screader_lib.reader.methods import methods
+from screader_lib.reader.reader_file import read_reader
 
 
 def probabilities(reader: Path, cells: Path, quantize: str, most: int) -> tuple[np.ndarray, float]:

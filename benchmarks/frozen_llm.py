@@ -19,18 +19,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from screader_lib import measures
-from screader_lib.cells.reading import CellSequences
+from screader_lib import label_metrics
+from screader_lib.cells.cells_file import CellSequences
 from screader_lib.exchange.opening import open_exchange
-from screader_lib.reader.calibration import softmax
-from screader_lib.reader.embedding import fit_scaling, scaled
+from screader_lib.reader.confidence.calibration import softmax
 from screader_lib.reader.folds import assign
-from screader_lib.reader.gene_scores import weights_by_gene
-from screader_lib.reader.linear import fit_logistic
-from screader_lib.reader.llm import FrozenLLM, load_llm
+from screader_lib.reader.llm.frozen_llm import FrozenLLM, load_llm
+from screader_lib.reader.llm.weights import packaged_gguf
+from screader_lib.reader.methods.logistic_regression import fit_logistic
+from screader_lib.reader.model.embedding_scaling import fit_scaling, scaled
+from screader_lib.reader.model.gene_scores import weights_by_gene
 from screader_lib.reader.settings import INSTRUCTION
 from screader_lib.reader.task import labels_of
-from screader_lib.reader.weights import packaged_gguf
 
 GENES_PER_CELL = 64
 SHOWN_LAYERS = (2, 8, 30)
@@ -107,7 +107,7 @@ def held_out_scores(values: np.ndarray, truth: np.ndarray, fold: np.ndarray) -> 
 
         weights, biases = fit_logistic(blocks, values.shape[1], labels)
         probability[~train] = softmax(values[~train] @ weights + biases)
-    scores = measures.scores(truth.astype(str), probability.argmax(1).astype(str))
+    scores = label_metrics.scores(truth.astype(str), probability.argmax(1).astype(str))
     loss = -np.log(np.maximum(probability[np.arange(len(truth)), truth], 1e-6)).mean()
     return f"{scores['accuracy']:.3f} / {scores['macro_f1']:.3f} / {loss:.3f}"
 

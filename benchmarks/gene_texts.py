@@ -78,7 +78,7 @@ def embed(descriptions: Path, texts: int, rounds: int) -> None:
     import torch
     from sentence_transformers import SentenceTransformer
 
-    from screader_lib.genes.providers.encoding import Encoder, Settings
+    from screader_lib.genes.providers.local_encoder import Encoder, EncoderSettings
     from screader_lib.genes.providers.packaged import model_folder
     from screader_lib.genes.providers.sentences import read_settings
     from screader_lib.reporting import SILENT
@@ -94,7 +94,9 @@ def embed(descriptions: Path, texts: int, rounds: int) -> None:
           " smallest cosine between both |")  # fmt: skip
     print("|---|---|---|---|---|")
     for precision in ("bfloat16", "float32"):
-        ours = Encoder(model, read_settings(model, Settings(precision=precision, device="cpu")))
+        ours = Encoder(
+            model, read_settings(model, EncoderSettings(precision=precision, device="cpu"))
+        )
         theirs = SentenceTransformer(
             model, device="cpu", model_kwargs={"dtype": getattr(torch, precision)}
         )

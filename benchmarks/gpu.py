@@ -27,16 +27,16 @@ import torch
 from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaModel
 
-from screader_lib.reader.decoder import compile_layers
-from screader_lib.reader.device import Machine
-from screader_lib.reader.float8 import TYPE as FLOAT8
-from screader_lib.reader.float8 import to_float8
-from screader_lib.reader.gradients import Gradients
-from screader_lib.reader.llm import FrozenLLM, Identity
-from screader_lib.reader.memory import Costs, Plan, plan
-from screader_lib.reader.model import Cells, GeneTable, ReaderModel
-from screader_lib.reader.processes import ALONE
-from screader_lib.reader.settings import Settings
+from screader_lib.reader.llm.decoder import compile_layers
+from screader_lib.reader.llm.float8 import TYPE as FLOAT8
+from screader_lib.reader.llm.float8 import to_float8
+from screader_lib.reader.llm.frozen_llm import FrozenLLM, LLMIdentity
+from screader_lib.reader.llm.machine import Machine
+from screader_lib.reader.llm.memory import Costs, MemoryPlan, plan
+from screader_lib.reader.llm.processes import ALONE
+from screader_lib.reader.model.reader_model import Cells, GeneTable, ReaderModel
+from screader_lib.reader.model.training import Gradients
+from screader_lib.reader.settings import TrainingSettings
 
 FULL = {"hidden_size": 5120, "intermediate_size": 13824, "num_hidden_layers": 40,
         "num_attention_heads": 40}  # fmt: skip
@@ -146,8 +146,8 @@ def reader_of(bench: Bench, precision: str, genes: int) -> tuple[ReaderModel, Ge
         compile_layers(model)
     hidden, layers = bench.shapes["hidden_size"], bench.shapes["num_hidden_layers"]
     words = torch.randn(INSTRUCTION, hidden, device=bench.device) * 0.02
-    llm = FrozenLLM(model, Identity("random", "", "", layers, hidden, ""), words, 1.0)
-    settings = Settings(read_out=("cls",), genes_per_cell=genes, gene_scores=False)
+    llm = FrozenLLM(model, LLMIdentity("random", "", "", layers, hidden, ""), words, 1.0)
+    settings = TrainingSettings(pooling=("cls",), genes_per_cell=genes, gene_scores=False)
     reader = ReaderModel(settings, GENES, FEATURES, LABELS, llm).to(bench.device)
     reader.token_scale.fill_(0.02)
     nn.init.normal_(reader.head.weight, 0, 0.02)
@@ -237,7 +237,7 @@ def run_straightforward(bench: Bench, genes: int, rate: float) -> None:
 
 def print_row(
     bench: Bench, mode: str, precision: str, genes: int, cells: int, seconds: float, rate: float,
-    planned: Plan | None,
+    planned: MemoryPlan | None,
 ) -> None:  # fmt: skip
     """One line of the table."""
     work = work_of_cell(bench.shapes, genes) * (2 if mode == "train-reader" else 1)

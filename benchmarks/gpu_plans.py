@@ -16,9 +16,9 @@ import torch
 from transformers import LlamaConfig, LlamaModel
 
 from screader_lib.errors import ScReaderError
-from screader_lib.reader.device import Machine
-from screader_lib.reader.llm import FrozenLLM, Identity
-from screader_lib.reader.memory import Costs, Plan, plan
+from screader_lib.reader.llm.frozen_llm import FrozenLLM, LLMIdentity
+from screader_lib.reader.llm.machine import Machine
+from screader_lib.reader.llm.memory import Costs, MemoryPlan, plan
 
 CARDS = [("RTX 4090", 24, 165), ("A100", 40, 312), ("H100", 80, 989), ("H200", 141, 989)]
 GENES, INSTRUCTION, MOST_TOKENS = 2048, 20, 16_384
@@ -38,10 +38,10 @@ def llm() -> FrozenLLM:
     with torch.device("meta"):
         model: Any = LlamaModel(config).to(torch.bfloat16)
     words = torch.zeros(INSTRUCTION, 5120)
-    return FrozenLLM(model, Identity("Llama-13B", "", "", 40, 5120, ""), words, 1.0)
+    return FrozenLLM(model, LLMIdentity("Llama-13B", "", "", 40, 5120, ""), words, 1.0)
 
 
-def planned(model: FrozenLLM, card: int, quantize: str, work: str) -> Plan | None:
+def planned(model: FrozenLLM, card: int, quantize: str, work: str) -> MemoryPlan | None:
     """The plan for a card of so many GB; None where not even one cell fits."""
     training = work == "train-reader"
     costs = Costs.of(model, TRAINED if training else 0, TABLE, on_gpu=True)
@@ -73,7 +73,7 @@ def rows() -> list[str]:
     return lines
 
 
-def _row(name: str, size: int, work: str, quantize: str, found: Plan, rate: float) -> str:
+def _row(name: str, size: int, work: str, quantize: str, found: MemoryPlan, rate: float) -> str:
     each = TFLOP_A_CELL
     if work == "train-reader":
         each *= 2

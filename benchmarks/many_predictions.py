@@ -21,7 +21,7 @@ import numpy as np
 from cells import measured
 
 READER = ["--method", "screader", "--genes-per-cell", "16", "--warm-start-epochs", "2",
-          "--epochs", "1", "--read-out", "cls"]  # fmt: skip
+          "--epochs", "1", "--pooling", "cls"]  # fmt: skip
 SAME = ("obsm/probability", "obsm/X_screader", "obs/confidence", "obs/predicted_label/codes")
 ROWS_AT_ONCE = 65_536
 

@@ -23,17 +23,17 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 
-from screader_lib.cells.reading import CellSequences
+from screader_lib.cells.cells_file import CellSequences
 from screader_lib.exchange.opening import open_exchange
 from screader_lib.exchange.summary import human_size
-from screader_lib.reader import methods
-from screader_lib.reader.device import Machine, prepare
-from screader_lib.reader.file import check_cells, read_reader
-from screader_lib.reader.methods import Restored
-from screader_lib.reader.neural import NeuralReader
-from screader_lib.reader.sequence import layout
-from screader_lib.reader.settings import Settings
-from screader_lib.reader.weights import find_weights
+from screader_lib.reader.llm.machine import Machine, prepare
+from screader_lib.reader.llm.token_sequence import layout
+from screader_lib.reader.llm.weights import find_weights
+from screader_lib.reader.methods import methods
+from screader_lib.reader.methods.methods import StoredReader
+from screader_lib.reader.model.neural_reader import NeuralReader
+from screader_lib.reader.reader_file import check_cells, read_reader
+from screader_lib.reader.settings import TrainingSettings
 from screader_lib.reporting import SILENT
 
 PADDED = 8  # cells a batch of the straightforward way
@@ -43,7 +43,7 @@ Way = Callable[[CellSequences, np.ndarray], np.ndarray]
 class Straightforward:
     """A reader whose LLM is called as the library is most simply called."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: TrainingSettings) -> None:
         if settings.llm_layers is not None:
             raise SystemExit("the reader's LLM is shortened: train without --llm-layers.")
         source = find_weights(settings.llm, settings.llm_revision)
@@ -62,9 +62,9 @@ class Straightforward:
         first = model.first_genes(batch)
         lengths = (first.genes >= 0).sum(1)
         found = self._read(trained, model.gene_tokens(table, first), lengths)
-        if "pool" in model.settings.read_out:
+        if "pool" in model.settings.pooling:
             found["pool"] = model.pooled(table, batch)
-        parts = [model.standardise[part](found[part]) for part in model.settings.read_out]
+        parts = [model.standardise[part](found[part]) for part in model.settings.pooling]
         logits: Tensor = model.head(torch.cat(parts, 1))
         if table.scores is not None:
             logits = model.score(table, batch) + model.mix * logits
@@ -118,14 +118,14 @@ def measured(way: Way, cells: CellSequences, rows: np.ndarray) -> tuple[np.ndarr
 
 
 def restored_as(
-    restored: Restored, machine: Machine, cells: CellSequences, genes: int, precision: str
+    restored: StoredReader, machine: Machine, cells: CellSequences, genes: int, precision: str
 ) -> NeuralReader:
     """The reader as `predict` has it, at ``genes`` a cell."""
     changed = {"genes_per_cell": genes, "precision": precision}
     restored.settings = restored.settings.changed(changed)
     trained = methods.restore(restored, machine)
-    if not isinstance(trained, NeuralReader) or not trained.model.heeds_llm:
-        raise SystemExit("the reader's calls have nothing of an LLM: --read-out cls,mean?")
+    if not isinstance(trained, NeuralReader) or not trained.model.uses_llm:
+        raise SystemExit("the reader's calls have nothing of an LLM: --pooling cls,mean?")
     trained.plan_memory(cells, machine, False, SILENT)
     return trained
 

@@ -20,12 +20,13 @@ from typing import Any
 
 import numpy as np
 
-from screader_lib.cells.reading import CellSequences
+from screader_lib.cells.cells_file import CellSequences
 from screader_lib.exchange import provenance, writing
 from screader_lib.exchange.opening import open_exchange
-from screader_lib.figures.names import method_title
-from screader_lib.reader import cross_validation, methods
-from screader_lib.reader.gathering import gather
+from screader_lib.figures.drawing.type_names import method_title
+from screader_lib.reader.methods import methods
+from screader_lib.reader.prediction import cross_validation
+from screader_lib.reader.prediction.merge_folds import gather
 from screader_lib.reader.settings import settings_for
 
 METHODS = (
@@ -43,7 +44,9 @@ def run_once(cells: CellSequences, method: str, split: str, seed: int) -> dict[s
     settings = settings_for(method, "default", {"seed": seed, "llm_layers": LLM_LAYERS})
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        plan = cross_validation.Plan(cells, settings, count, group_by, Path(folder), methods.train)
+        plan = cross_validation.CrossValidation(
+            cells, settings, count, group_by, Path(folder), methods.train
+        )
         files = plan.run()
         target = Path(folder) / "all.h5ad"
         made = provenance.make("benchmark", {}, {}, [])

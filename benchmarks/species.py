@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from screader_lib import measures
+from screader_lib import label_metrics
 from screader_lib.exchange import encoding
 from screader_lib.exchange.opening import open_exchange
-from screader_lib.figures.names import method_title
+from screader_lib.figures.drawing.type_names import method_title
 
 METHODS = ("genept", "genept-s", "genept-w", "pooled", "screader-random", "screader")
 LLM_OPTIONS = ("--llm-layers", "2")
@@ -44,7 +44,7 @@ def run_once(
             obs = encoding.read_table(opened.file["obs"])
     true = obs.strings("true_label")
     kept = np.isin(true.astype(str), sorted(common))
-    found = measures.scores(true[kept], obs.strings("predicted_label")[kept])
+    found = label_metrics.scores(true[kept], obs.strings("predicted_label")[kept])
     return found["accuracy"], found["macro_f1"]
 
 

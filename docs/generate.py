@@ -10,12 +10,12 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+import command_pages
 import nextflow_pages
+import schema_pages
 
-from screader_lib.command_line import pages
-from screader_lib.exchange import documentation
 from screader_lib.exchange.schema import KINDS, load
-from screader_lib.reader.choices import RECIPES
+from screader_lib.option_values import RECIPES
 from screader_lib.reader.settings import settings_for
 from screader_tools.screader import SUBCOMMANDS
 
@@ -48,13 +48,13 @@ def generated() -> dict[Path, str]:
         own = name in ("validate", "info", "demo")
         extra = recipes() if name == "train-reader" else ""
         shown = f"screader {name}" if own else name
-        result[HERE / "tools" / f"{name}.md"] = pages.page(command, shown, extra)
+        result[HERE / "tools" / f"{name}.md"] = command_pages.page(command, shown, extra)
     for kind in KINDS:
-        result[HERE / "files" / f"{kind}.md"] = documentation.page(load(kind))
+        result[HERE / "files" / f"{kind}.md"] = schema_pages.page(load(kind))
     result[HERE / "files" / "README.md"] = (
         "# Exchange files\n\n<!-- Made by docs/generate.py from the schemas. -->\n\n"
         "HDF5 files that the executables hand to each other. `screader validate FILE` checks "
-        "one, `screader info FILE` says what it holds.\n\n" + documentation.overview()
+        "one, `screader info FILE` says what it holds.\n\n" + schema_pages.overview()
     )
     result[HERE / "nextflow" / "parameters.md"] = nextflow_pages.parameters_page()
     result[HERE / "nextflow" / "options.md"] = nextflow_pages.options_page()

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics
 
-from screader_lib import measures
+from screader_lib import label_metrics
 
 LABELS = st.sampled_from(["a", "b", "c", "T cell, CD8+", "ü", ""])
 PAIRS = st.lists(st.tuples(LABELS, LABELS), min_size=1, max_size=60)
@@ -30,7 +30,7 @@ def quiet() -> Iterator[None]:
 @given(PAIRS)
 def test_scores(pairs: list[tuple[str, str]]) -> None:
     true, predicted = zip(*pairs, strict=True)
-    found = measures.scores(true, predicted)
+    found = label_metrics.scores(true, predicted)
     with quiet():
         wanted = {
             "accuracy": metrics.accuracy_score(true, predicted),
@@ -47,7 +47,7 @@ def test_scores(pairs: list[tuple[str, str]]) -> None:
 @given(PAIRS)
 def test_scores_of_each_label(pairs: list[tuple[str, str]]) -> None:
     true, predicted = zip(*pairs, strict=True)
-    found = measures.per_label(true, predicted)
+    found = label_metrics.per_label(true, predicted)
     assert list(found) == sorted({*true, *predicted})
     with quiet():
         wanted = metrics.precision_recall_fscore_support(
@@ -60,41 +60,41 @@ def test_scores_of_each_label(pairs: list[tuple[str, str]]) -> None:
 @given(PAIRS, st.permutations(["a", "b", "c", "T cell, CD8+", "ü", ""]))
 def test_confusion(pairs: list[tuple[str, str]], labels: list[str]) -> None:
     true, predicted = zip(*pairs, strict=True)
-    found = measures.confusion_matrix(true, predicted, labels)
+    found = label_metrics.confusion_matrix(true, predicted, labels)
     np.testing.assert_array_equal(found, metrics.confusion_matrix(true, predicted, labels=labels))
 
 
 def test_a_label_that_is_not_listed() -> None:
     with pytest.raises(KeyError):
-        measures.confusion_matrix(["a"], ["b"], ["a"])
+        label_metrics.confusion_matrix(["a"], ["b"], ["a"])
 
 
 @given(PAIRS)
 def test_order_of_the_cells_does_not_matter(pairs: list[tuple[str, str]]) -> None:
-    ways = [measures.scores(*zip(*each, strict=True)) for each in (pairs, pairs[::-1])]
+    ways = [label_metrics.scores(*zip(*each, strict=True)) for each in (pairs, pairs[::-1])]
     assert ways[0] == pytest.approx(ways[1])
 
 
 def test_arrays_of_objects_are_as_lists() -> None:
     true, predicted = ["a", "b", "b"], ["a", "a", "b"]
     arrays = (np.array(true, object), np.array(predicted, object))
-    assert measures.scores(*arrays) == measures.scores(true, predicted)
+    assert label_metrics.scores(*arrays) == label_metrics.scores(true, predicted)
 
 
 def test_no_cells_have_no_scores() -> None:
-    assert measures.scores([], []) == {}
+    assert label_metrics.scores([], []) == {}
 
 
 @given(CALLS, st.integers(1, 20))
 def test_calibration(calls: list[tuple[float, bool]], bins: int) -> None:
     confidence, right = map(np.array, zip(*calls, strict=True))
-    curve = measures.calibration_curve(confidence, right, bins)
+    curve = label_metrics.calibration_curve(confidence, right, bins)
     assert sum(entry["cells"] for entry in curve) == len(calls)
     mean = sum(entry["cells"] * entry["accuracy"] for entry in curve) / len(calls)
     assert mean == pytest.approx(right.mean())
     lowest = [entry["confidence"] for entry in curve]
     assert lowest == sorted(lowest)
-    error = measures.expected_calibration_error(confidence, right, bins)
+    error = label_metrics.expected_calibration_error(confidence, right, bins)
     assert abs(confidence.mean() - right.mean()) - 1e-6 <= error <= 1 + 1e-6
 
 
@@ -109,5 +109,5 @@ def test_calibration(calls: list[tuple[float, bool]], bins: int) -> None:
     ],
 )
 def test_calibration_error(confidence: list[float], right: list[int], error: float) -> None:
-    found = measures.expected_calibration_error(np.array(confidence), np.array(right, bool))
+    found = label_metrics.expected_calibration_error(np.array(confidence), np.array(right, bool))
     assert found == pytest.approx(error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from screader_lib.reporting import Reporter
 
 
-class Told(Reporter):
+class RecordingReporter(Reporter):
     """Keeps what it is told."""
 
     def __init__(self) -> None:

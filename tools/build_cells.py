@@ -7,10 +7,10 @@ from contextlib import ExitStack
 import click
 from click.core import ParameterSource
 
-from screader_lib.cells.choices import RANKINGS, SELECTIONS, VALUE_KINDS, WEIGHTS
 from screader_lib.command_line.options import FilePath, output_option
-from screader_lib.command_line.run import Run
+from screader_lib.command_line.run import ToolRun
 from screader_lib.command_line.tool import tool
+from screader_lib.option_values import RANKINGS, SELECTIONS, VALUE_KINDS, WEIGHTS
 from screader_tools.build_cells_files import Files, embeddings_of, known_of
 
 FROM_LIKE = ("select", "variable_genes", "genes_per_cell", "rank_by", "weight", "medians")
@@ -132,7 +132,7 @@ FROM_LIKE = ("select", "variable_genes", "genes_per_cell", "rank_by", "weight", 
     "of the genes of --like is known.",
 )
 def main(
-    run: Run,
+    run: ToolRun,
     expression: tuple[str, ...],
     embeddings: str,
     output: str | None,
@@ -166,10 +166,10 @@ def main(
     from, 20,000 of them.
     """
     from screader_lib.cells.across_species import of_other_species, vocabulary_by_texts
-    from screader_lib.cells.annotation import Columns, read_list
-    from screader_lib.cells.building import CellBuilder
-    from screader_lib.cells.inputs import Choice, chosen_cells
-    from screader_lib.cells.parts import make_part
+    from screader_lib.cells.cell_builder import CellBuilder
+    from screader_lib.cells.cell_selection import CellSelection, select_cells
+    from screader_lib.cells.input_file import prepare_input
+    from screader_lib.cells.obs_columns import Columns, read_list
     from screader_lib.cells.sequences import Construction
     from screader_lib.cells.vocabulary import with_medians
 
@@ -182,8 +182,8 @@ def main(
         files = Files(run, stack)
         sources = files.expression(expression, layer, gene_column)
         listed = None if cells is None else tuple(read_list(files.path("cells", cells), cells))
-        choice = Choice(listed, cells or "", query, drop_labels, min_cells_per_label)
-        chosen = chosen_cells(sources, choice, columns, run.reporter)
+        choice = CellSelection(listed, cells or "", query, drop_labels, min_cells_per_label)
+        chosen = select_cells(sources, choice, columns, run.reporter)
         table = embeddings_of(files.open("embeddings", embeddings, "gene-embeddings"))
         known = None
         if like is not None:
@@ -191,7 +191,7 @@ def main(
             construction = known.construction
         files.check_species(sources, chosen, table.genes, orthologs)
         parts = [
-            make_part(
+            prepare_input(
                 source,
                 table.genes,
                 wanted,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from screader_lib.command_line.run import Run
+from screader_lib.command_line.run import ToolRun
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from screader_lib.cells.expression import Expression
-    from screader_lib.cells.vocabulary import Embeddings, Known
+    from screader_lib.cells.formats.expression import Expression
+    from screader_lib.cells.vocabulary import Embeddings, ReferenceGenes
     from screader_lib.exchange.opening import ExchangeFile
     from screader_lib.exchange.table import Table
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Files:
     """The files that a run reads, open until ``stack`` ends; ``inputs`` for the provenance."""
 
-    def __init__(self, run: Run, stack: ExitStack) -> None:
+    def __init__(self, run: ToolRun, stack: ExitStack) -> None:
         self.run = run
         self.stack = stack
         self.inputs: dict[str, ExchangeFile | Path] = {}
@@ -43,7 +43,7 @@ class Files:
         self, names: Sequence[str], layer: str | None, gene_column: str | None
     ) -> list[Expression]:
         """The sources of expression; hashing them begins."""
-        from screader_lib.cells.formats import open_expression
+        from screader_lib.cells.formats.open_expression import open_expression
 
         sources = []
         for number, name in enumerate(names):
@@ -64,9 +64,9 @@ class Files:
         orthologs: str | None,
     ) -> None:
         """The sources are of the embeddings' species, or get the names of their orthologs."""
+        from screader_lib.cells.gene_names import by_orthologs
         from screader_lib.cells.organisms import check_organism
-        from screader_lib.cells.renaming import by_orthologs
-        from screader_lib.genes.filling.orthologs import pairs_by_name
+        from screader_lib.genes.missing_texts.from_orthologs import pairs_by_name
 
         if orthologs is None:
             for source, wanted in zip(sources, chosen, strict=True):
@@ -94,11 +94,11 @@ def embeddings_of(opened: ExchangeFile) -> Embeddings:
     return Embeddings(opened.name, genes, opened.file["X"], identity)
 
 
-def known_of(opened: ExchangeFile) -> Known:
+def known_of(opened: ExchangeFile) -> ReferenceGenes:
     """The gene choice and construction of open cells or an open reader."""
     from screader_lib.cells.organisms import species_in
     from screader_lib.cells.sequences import Construction
-    from screader_lib.cells.vocabulary import Known
+    from screader_lib.cells.vocabulary import ReferenceGenes
     from screader_lib.exchange import encoding
 
     file = opened.file
@@ -106,7 +106,7 @@ def known_of(opened: ExchangeFile) -> Known:
         group, uns, vectors = file["genes"], file, file["genes/embedding"]
     else:
         group, uns, vectors = file["var"], file["uns"], file["varm/embedding"]
-    return Known(
+    return ReferenceGenes(
         opened.name,
         encoding.read_strings(group["id"]),
         group["median"][()],

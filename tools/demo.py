@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from screader_lib.command_line.options import seed_option
-from screader_lib.command_line.run import Run
+from screader_lib.command_line.run import ToolRun
 from screader_lib.command_line.tool import tool
 
 
@@ -20,7 +20,7 @@ from screader_lib.command_line.tool import tool
     help="Folder for the files.",
 )
 @seed_option
-def main(run: Run, output: Path, seed: int) -> None:
+def main(run: ToolRun, output: Path, seed: int) -> None:
     """Run every executable on real cells and compare the reader with its controls.
 
     Takes 2,142 cells of the human pancreas (Baron et al. 2016), holds out a fifth of each type,
@@ -28,7 +28,7 @@ def main(run: Run, output: Path, seed: int) -> None:
     no network, no key and no GPU, only the three packages of requirements/embedded.txt.
     """
     from screader_lib.demo import cells, result, steps
-    from screader_lib.reader.methods import TITLES
+    from screader_lib.reader.methods.methods import TITLES
 
     for folder in (output, output / "input", output / "controls"):
         folder.mkdir(parents=True, exist_ok=True)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import click
 
 from screader_lib.command_line.options import FilePath, output_option
-from screader_lib.command_line.run import Inputs, Run
+from screader_lib.command_line.run import Inputs, ToolRun
 from screader_lib.command_line.tool import tool
 
 if TYPE_CHECKING:
-    from screader_lib.genes.embeddings import Embeddings
+    from screader_lib.genes.embeddings import GeneEmbeddings
 
 PROVIDERS = ["packaged", "sentence-transformers", "openai", "hidden-states"]
 
@@ -103,7 +103,7 @@ PROVIDERS = ["packaged", "sentence-transformers", "openai", "hidden-states"]
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where to compute."
 )
 def main(
-    run: Run,
+    run: ToolRun,
     descriptions: str | None,
     output: str | None,
     provider: str | None,
@@ -132,8 +132,8 @@ def main(
     """
     from screader_lib.exchange.encoding import read_table
     from screader_lib.genes import embeddings
-    from screader_lib.genes.providers import choice, cost
-    from screader_lib.genes.providers.encoding import Settings
+    from screader_lib.genes.providers import cost, provider_options
+    from screader_lib.genes.providers.local_encoder import EncoderSettings
     from screader_lib.genes.providers.openai import Limits
 
     if dry_run and precomputed is not None:
@@ -143,18 +143,20 @@ def main(
     if precomputed is not None:
         _import(run, precomputed, descriptions, output, model, missing)
         return
-    chosen = choice.Choice(
-        provider=choice.provider_of(provider, model, base_url),
+    chosen = provider_options.ProviderOptions(
+        provider=provider_options.provider_of(provider, model, base_url),
         model=model,
         base_url=base_url,
         dimensions=dimensions,
         limits=Limits(requests_per_minute, tokens_per_minute, concurrent),
-        settings=Settings(longest=max_tokens, precision=precision, device=device, layer=layer),
+        settings=EncoderSettings(
+            longest=max_tokens, precision=precision, device=device, layer=layer
+        ),
         cache=None if no_cache else cache,
         no_cache=no_cache,
     )
     with run.open(descriptions or "-", "descriptions") as opened:
-        embedder = choice.make(chosen, run.reporter)
+        embedder = provider_options.make(chosen, run.reporter)
         genes = read_table(opened.file["obs"])
         estimated = cost.estimate(embedder, embeddings.distinct_texts(genes), price)
         if dry_run:
@@ -169,7 +171,7 @@ def main(
 
 
 def _import(
-    run: Run,
+    run: ToolRun,
     precomputed: str,
     descriptions: str | None,
     output: str | None,
@@ -180,26 +182,26 @@ def _import(
 
     from screader_lib.exchange.encoding import read_table
     from screader_lib.genes import embeddings
-    from screader_lib.genes.precomputed import matching
-    from screader_lib.genes.precomputed.reading import read_precomputed
+    from screader_lib.genes.precomputed import match_precomputed
+    from screader_lib.genes.precomputed.read_precomputed import read_precomputed
 
     with run.path(precomputed) as path:
         found = read_precomputed(path, "standard input" if precomputed == "-" else precomputed)
         named = model or found.model or Path(precomputed).name.partition(".")[0]
         if descriptions is None:
-            made = matching.on_their_own(found, named)
+            made = match_precomputed.on_their_own(found, named)
             with run.create("gene-embeddings", output, {"precomputed": path}) as file:
                 embeddings.fill(file, made)
         else:
             with run.open(descriptions, "descriptions") as opened:
                 genes = read_table(opened.file["obs"])
-                made = matching.of_genes(genes, found, named, missing, run.reporter)
+                made = match_precomputed.of_genes(genes, found, named, missing, run.reporter)
                 inputs: Inputs = {"descriptions": opened, "precomputed": path}
                 with run.create("gene-embeddings", output, inputs) as file:
                     embeddings.fill(file, made)
     _tell(run, made)
 
 
-def _tell(run: Run, made: Embeddings) -> None:
+def _tell(run: ToolRun, made: GeneEmbeddings) -> None:
     rows, dim = made.vectors.shape
     run.reporter.say(f"{rows:,} genes, {dim} dimensions, by {made.model}.")

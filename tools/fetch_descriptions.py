@@ -7,7 +7,7 @@ from contextlib import ExitStack
 import click
 
 from screader_lib.command_line.options import FilePath, OutputPath, output_option
-from screader_lib.command_line.run import Run
+from screader_lib.command_line.run import ToolRun
 from screader_lib.command_line.tool import tool
 
 SOURCES = ["packaged", "ncbi-files", "eutils", "datasets", "table"]
@@ -122,7 +122,7 @@ DATASETS_URL = "https://api.ncbi.nlm.nih.gov/datasets/v2"
     "--unmatched", type=OutputPath(), help="Write the names without a gene here, with the reason."
 )
 def main(
-    run: Run,
+    run: ToolRun,
     genes: tuple[str, ...],
     column: str | None,
     output: str | None,
@@ -155,10 +155,10 @@ def main(
     E-utilities, as NCBI asks), OPENAI_API_KEY (for --fill llm).
     """
     from screader_lib.exchange.writing import replacing
-    from screader_lib.genes import describe, lists, tables, texts
-    from screader_lib.genes.filling.fill import Filling, fill
+    from screader_lib.genes import describe, description_table, gene_lists, texts
+    from screader_lib.genes.missing_texts.fill import FillOptions, fill
     from screader_lib.genes.organisms import organism_of
-    from screader_lib.genes.sources.choice import Places, make_sources
+    from screader_lib.genes.sources.make_sources import Places, make_sources
 
     run.destination(output)
     wanted_fields = texts.parse_fields(fields)
@@ -174,10 +174,10 @@ def main(
         refresh=refresh,
     )
     species = organism_of(organism)
-    filling = Filling(ways, orthologs, llm_model, llm_url, llm_prompt)
+    filling = FillOptions(ways, orthologs, llm_model, llm_url, llm_prompt)
     with ExitStack() as opened:
         paths = [opened.enter_context(run.path(name)) for name in genes]
-        listed = lists.read_all(paths, genes, column)
+        listed = gene_lists.read_all(paths, genes, column)
         chosen = make_sources(sources, species, places, run.reporter)
         found = describe.describe(listed.names, chosen, wanted_fields, run.reporter)
         filled = fill(found, filling, species, places, sources, wanted_fields, run.reporter)
@@ -187,8 +187,8 @@ def main(
         with ExitStack() as outputs:
             if unmatched is not None:
                 table_path = outputs.enter_context(replacing(unmatched))
-                table_path.write_text(tables.unmatched_tsv(filled.descriptions), "utf-8")
+                table_path.write_text(description_table.unmatched_tsv(filled.descriptions), "utf-8")
             file = outputs.enter_context(run.create("descriptions", output, inputs))
-            tables.fill(file, filled.descriptions, filled.generation)
+            description_table.fill(file, filled.descriptions, filled.generation)
     for line in describe.summary_lines(filled.descriptions, listed.repeated):
         run.reporter.say(line)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from screader_lib.command_line.options import FilePath, output_option
-from screader_lib.command_line.run import Run
+from screader_lib.command_line.run import ToolRun
 from screader_lib.command_line.tool import tool
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 )
 @click.argument("predictions", type=FilePath(), nargs=-1, required=True)
 @output_option("the gathered predictions")
-def main(run: Run, predictions: tuple[str, ...], output: str | None) -> None:
+def main(run: ToolRun, predictions: tuple[str, ...], output: str | None) -> None:
     """Gather the PREDICTIONS of all shards, or of all folds of one cross-validation, in one file.
 
     Shards come from predict --shard; what comes out is what predict without it would have
@@ -34,7 +34,7 @@ def main(run: Run, predictions: tuple[str, ...], output: str | None) -> None:
     from contextlib import ExitStack
 
     with ExitStack() as stack:
-        from screader_lib.reader.joining import join, shard_of
+        from screader_lib.reader.prediction.merge_shards import join, shard_of
 
         opened = [stack.enter_context(run.open(name, "predictions")) for name in predictions]
         if all(shard_of(file) for file in opened):
@@ -46,9 +46,9 @@ def main(run: Run, predictions: tuple[str, ...], output: str | None) -> None:
             _gather_folds(run, opened, output)
 
 
-def _gather_folds(run: Run, opened: list[ExchangeFile], output: str | None) -> None:
-    from screader_lib.reader.cross_validation import spoken
-    from screader_lib.reader.gathering import fold_number, gather
+def _gather_folds(run: ToolRun, opened: list[ExchangeFile], output: str | None) -> None:
+    from screader_lib.reader.prediction.cross_validation import spoken
+    from screader_lib.reader.prediction.merge_folds import fold_number, gather
 
     opened.sort(key=fold_number)
     inputs = {f"fold-{number + 1}": file for number, file in enumerate(opened)}

@@ -5,13 +5,13 @@ from __future__ import annotations
 import click
 
 from screader_lib.command_line.options import FilePath
-from screader_lib.command_line.run import Run
+from screader_lib.command_line.run import ToolRun
 from screader_lib.command_line.tool import tool
 
 
 @tool("info", examples=["screader info reader.h5", "embed-genes d.h5ad | screader info -"])
 @click.argument("files", type=FilePath(), nargs=-1, required=True)
-def main(run: Run, files: tuple[str, ...]) -> None:
+def main(run: ToolRun, files: tuple[str, ...]) -> None:
     """Say in words what exchange FILES hold and how they were made."""
     from screader_lib.exchange.summary import describe
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from screader_lib.command_line.options import MemorySize
-from screader_lib.reader.choices import DEVICES
+from screader_lib.option_values import DEVICES
 
 
 class LayerCount(click.ParamType):

@@ -26,7 +26,7 @@ EXAMPLES = (
 @group(
     "plot",
     subcommands=SUBCOMMANDS,
-    module_of=lambda name: f"screader_tools.plot_{name}",
+    module_of=lambda name: f"screader_tools.pictures.{name}",
     heading="Pictures",
     examples=EXAMPLES,
 )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from screader_lib import launched
+from screader_lib import launch
 from screader_lib.command_line.options import (
     FilePath,
     OutputPath,
@@ -16,19 +16,14 @@ from screader_lib.command_line.options import (
     input_argument,
     output_option,
 )
-from screader_lib.command_line.run import Inputs, Run
+from screader_lib.command_line.run import Inputs, ToolRun
 from screader_lib.command_line.tool import tool
-from screader_lib.reader.choices import (
-    PRECISIONS,
-    QUANTIZATIONS,
-    WITH_LLM,
-    WITH_TEXT_MODEL,
-)
+from screader_lib.option_values import LLM_METHODS, PRECISIONS, QUANTIZATIONS, TEXT_MODEL_METHODS
 from screader_tools.machine_options import machine_options
 
 if TYPE_CHECKING:
-    from screader_lib.reader.familiarity import Kept
-    from screader_lib.reader.unfinished import Unfinished
+    from screader_lib.reader.confidence.familiarity import CalibrationSet
+    from screader_lib.reader.prediction.prediction_checkpoint import PredictionCheckpoint
 
 MACHINE = ("device", "max_memory", "checkpoint_activations", "compile")
 SETTINGS = ("precision", "quantize", "micro_batch_tokens")
@@ -120,7 +115,7 @@ SETTINGS = ("precision", "quantize", "micro_batch_tokens")
     help="Keep calls here as they are made; a run that was killed goes on from them.",
 )
 def main(
-    run: Run,
+    run: ToolRun,
     cells: str,
     reader: str,
     output: str | None,
@@ -150,15 +145,19 @@ def main(
         if obo is not None:
             inputs = {**inputs, "ontology": obo}
         with run.create("predictions", output, inputs) as file:
-            from screader_lib.cells.reading import CellSequences
-            from screader_lib.reader import backing_off, methods
-            from screader_lib.reader.device import prepare
-            from screader_lib.reader.file import check_cells, held_out_rows, read_reader
+            from screader_lib.cells.cells_file import CellSequences
+            from screader_lib.reader.confidence import ontology_backoff
+            from screader_lib.reader.confidence.ontology import read_ontology
             from screader_lib.reader.identity import fingerprint
-            from screader_lib.reader.ontology import read_ontology
-            from screader_lib.reader.prediction import Chosen, write_predictions
-            from screader_lib.reader.shards import Shard
-            from screader_lib.reader.unfinished import Unfinished
+            from screader_lib.reader.llm.machine import prepare
+            from screader_lib.reader.methods import methods
+            from screader_lib.reader.prediction.prediction_checkpoint import PredictionCheckpoint
+            from screader_lib.reader.prediction.shards import Shard
+            from screader_lib.reader.prediction.write_predictions import (
+                PredictionOptions,
+                write_predictions,
+            )
+            from screader_lib.reader.reader_file import check_cells, held_out_rows, read_reader
 
             sequences, restored = CellSequences(opened, in_passing=True), read_reader(known)
             _check_options(run, known.name, restored.method, given)
@@ -177,7 +176,7 @@ def main(
             if given["held_out"]:
                 rows = held_out_rows(sequences, restored, known.name)
             shard, explained = given["shard"], given["explain"] or 0
-            unfinished = Unfinished(
+            unfinished = PredictionCheckpoint(
                 Path(checkpoint) if checkpoint else None,
                 fingerprint(
                     cells=opened.sha256, reader=known.sha256, device=machine.device,
@@ -187,20 +186,20 @@ def main(
                 ),
                 run.reporter,
             )  # fmt: skip
-            chosen = Chosen(
+            chosen = PredictionOptions(
                 rows, min_confidence, given["min_familiarity"], shard and Shard(*shard), explained
             )
             _take_up(run, unfinished)
             machine.wait()
-            readable = write_predictions(
+            has_known_genes = write_predictions(
                 file, sequences, restored, trained, chosen, run.reporter, unfinished
             )
             if terms is not None:
-                backing_off.write_assigned(
+                ontology_backoff.write_assigned(
                     file,
                     terms,
                     min_confidence,
-                    readable,
+                    has_known_genes,
                     min_familiarity=given["min_familiarity"],
                     reporter=run.reporter,
                 )
@@ -208,14 +207,14 @@ def main(
     unfinished.remove()
 
 
-def _check_options(run: Run, reader: str, method: str, given: dict[str, Any]) -> None:
+def _check_options(run: ToolRun, reader: str, method: str, given: dict[str, Any]) -> None:
     """Wrong usage, or a warning, where an option is for readers of other methods."""
-    if given["embedder"] is not None and method not in WITH_TEXT_MODEL:
+    if given["embedder"] is not None and method not in TEXT_MODEL_METHODS:
         raise click.UsageError(
             f"--embedder is for readers of method genept-s; {reader} is of {method}.",
             run.context,
         )
-    if method not in WITH_LLM:
+    if method not in LLM_METHODS:
         names = ("llm", "precision", "quantize")
         unused = [f"--{name}" for name in names if given[name] is not None]
         if unused:
@@ -224,22 +223,22 @@ def _check_options(run: Run, reader: str, method: str, given: dict[str, Any]) ->
             )
 
 
-def _take_up(run: Run, unfinished: Unfinished) -> None:
-    kept = 0 if launched.assists() else unfinished.begin()
+def _take_up(run: ToolRun, unfinished: PredictionCheckpoint) -> None:
+    kept = 0 if launch.is_worker() else unfinished.begin()
     if kept:
         run.reporter.say(f"taking up the calls of {kept:,} blocks from {unfinished.folder}.")
 
 
-def _confidence_for(run: Run, kept: Kept, precision: float) -> float:
+def _confidence_for(run: ToolRun, kept: CalibrationSet, precision: float) -> float:
     found = kept.threshold(precision)
     run.reporter.say(f"a confidence of {found:.3f} assures a precision of {precision:g}.")
     return found
 
 
-def _check_familiarity(run: Run, least: float, kept: int) -> None:
-    from screader_lib.reader.familiarity import FEWEST_KEPT
+def _check_familiarity(run: ToolRun, least: float, kept: int) -> None:
+    from screader_lib.reader.confidence.familiarity import MIN_CALIBRATION_CELLS
 
-    if least and kept < FEWEST_KEPT:
+    if least and kept < MIN_CALIBRATION_CELLS:
         run.reporter.warn(
             f"the reader kept {kept} cells from its training, too few to tell what is familiar: "
             "--min-familiarity does nothing."

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from screader_lib.command_line.options import FilePath, OutputPath, output_option, seed_option
-from screader_lib.command_line.run import Run
+from screader_lib.command_line.run import ToolRun
 from screader_lib.command_line.tool import tool
 
 if TYPE_CHECKING:
-    from screader_lib.preparation.labelling import Call
+    from screader_lib.preparation.labelling import ClusterLabel
 
 
 @tool(
@@ -80,7 +80,7 @@ if TYPE_CHECKING:
 )
 @seed_option
 def main(
-    run: Run,
+    run: ToolRun,
     expression: str,
     output: str | None,
     markers: tuple[str, ...],
@@ -111,7 +111,7 @@ def main(
     fits none unknown; both count as without a label later. Labels are proposals: read the
     evidence, correct its table, and hand it back with --labels.
     """
-    from screader_lib.cells.formats import open_expression
+    from screader_lib.cells.formats.open_expression import open_expression
     from screader_lib.exchange.writing import replacing
     from screader_lib.preparation import cluster_markers, clustering, corrections, prepared, quality
     from screader_lib.preparation.labelling import check_markers, label_clusters
@@ -121,7 +121,9 @@ def main(
 
     destination = run.destination(output)
     limits = quality.Limits(min_counts, min_genes, max_genes, max_mito, min_cells)
-    settings = clustering.Settings(variable_genes, components, neighbours, resolution, seed)
+    settings = clustering.ClusteringSettings(
+        variable_genes, components, neighbours, resolution, seed
+    )
     criteria = cluster_markers.Criteria(min_fold_change, min_share)
     with ExitStack() as stack:
         tables = [stack.enter_context(run.path(name)) for name in markers]
@@ -161,7 +163,7 @@ def main(
     _tell(run, calls, labelled=bool(types or labels))
 
 
-def _tell(run: Run, calls: list[Call], *, labelled: bool) -> None:
+def _tell(run: ToolRun, calls: list[ClusterLabel], *, labelled: bool) -> None:
     if not labelled:
         run.reporter.say("no labels: give --markers or --labels.")
         return

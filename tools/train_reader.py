@@ -7,22 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from screader_lib import launched
+from screader_lib import launch
 from screader_lib.command_line.options import OutputPath, input_argument, output_option, seed_option
-from screader_lib.command_line.run import Run
+from screader_lib.command_line.run import ToolRun
 from screader_lib.command_line.tool import tool
-from screader_lib.reader.choices import (
-    METHODS,
-    RECIPES,
-    TRAINED_IN_STEPS,
-    WITH_CLASSIFIER,
-)
+from screader_lib.option_values import CLASSIFIER_METHODS, ITERATIVE_METHODS, METHODS, RECIPES
 from screader_tools.machine_options import machine_options
 from screader_tools.train_reader_settings import settings_options
 
 if TYPE_CHECKING:
-    from screader_lib.reader.cross_validation import Plan
-    from screader_lib.reader.finding import Finding
+    from screader_lib.reader.evaluation import Evaluation
+    from screader_lib.reader.prediction.cross_validation import CrossValidation
 
 
 @tool(
@@ -31,7 +26,7 @@ if TYPE_CHECKING:
         "train-reader cells.h5ad -o reader.h5",
         "train-reader cells.h5ad --llm meta-llama/Llama-2-13b-hf --device cuda -o reader.h5",
         "train-reader cells.h5ad --method logistic -o control.h5",
-        "train-reader cells.h5ad --folds 10 --out-of-fold calls.h5ad -o reader.h5",
+        "train-reader cells.h5ad --folds 10 --oof-predictions calls.h5ad -o reader.h5",
         "train-reader cells.h5ad --group-by donor --fold 2 -o without-donor-2.h5",
         "train-reader cells.h5ad --method genept-s --classifier knn -o control.h5",
         "build-cells counts.h5ad -e genes.h5ad --label cell_type | train-reader -o reader.h5",
@@ -66,7 +61,7 @@ if TYPE_CHECKING:
     help="Folds of whole groups, such as donors; one each unless --folds says fewer.",
 )
 @click.option(
-    "--out-of-fold",
+    "--oof-predictions",
     type=OutputPath(),
     metavar="FILE",
     help="Write the calls of all cells, each by the reader of the fold that held it out.",
@@ -85,7 +80,7 @@ if TYPE_CHECKING:
 )
 @seed_option
 def main(
-    run: Run,
+    run: ToolRun,
     cells: str,
     output: str | None,
     method: str,
@@ -100,7 +95,7 @@ def main(
     folds: int | None,
     fold: int | None,
     group_by: str | None,
-    out_of_fold: str | None,
+    oof_predictions: str | None,
     **given: Any,
 ) -> None:
     """Train a reader on labelled CELLS (from build-cells).
@@ -117,20 +112,21 @@ def main(
     from screader_lib.reader.settings import settings_for
 
     _check_classifier(run, method, given, embedder)
-    _check_folds(run, folds, fold, group_by, out_of_fold)
+    _check_folds(run, folds, fold, group_by, oof_predictions)
     settings = settings_for(method, recipe, given)
     if checkpoint is None and output not in (None, "-"):
         checkpoint = f"{output}.checkpoint"
-    state = Path(checkpoint) if checkpoint and method in TRAINED_IN_STEPS else None
+    state = Path(checkpoint) if checkpoint and method in ITERATIVE_METHODS else None
     with (
         run.open(cells, "cells") as opened,
         run.create("reader", output, {"cells": opened}) as file,
     ):
-        from screader_lib.cells.reading import CellSequences
-        from screader_lib.reader import cross_validation, methods
-        from screader_lib.reader.device import prepare
-        from screader_lib.reader.file import write_reader
-        from screader_lib.reader.finding import measure
+        from screader_lib.cells.cells_file import CellSequences
+        from screader_lib.reader.evaluation import measure
+        from screader_lib.reader.llm.machine import prepare
+        from screader_lib.reader.methods import methods
+        from screader_lib.reader.prediction import cross_validation
+        from screader_lib.reader.reader_file import write_reader
         from screader_lib.reader.task import make_task
 
         sequences, place = (
@@ -144,7 +140,7 @@ def main(
                 file = folder / f"fold-{task.fold.number}.checkpoint" if crossing else state
                 return methods.train(task, state and file, checkpoint_minutes, embedder)
 
-            plan = cross_validation.Plan(
+            plan = cross_validation.CrossValidation(
                 sequences, settings, folds or 0, group_by or "", folder, train, place, run.reporter
             )
             held_out = plan.fold(fold) if fold else None
@@ -153,18 +149,20 @@ def main(
             trained = train(task)
             finding = measure(trained, task)
             if crossed:
-                finding = _gathered(run, plan, crossed, finding, out_of_fold)
+                finding = _gathered(run, plan, crossed, finding, oof_predictions)
             write_reader(file, task, trained, finding)
             place.wait()
-    if state is not None and not launched.assists():
+    if state is not None and not launch.is_worker():
         state.unlink(missing_ok=True)
 
 
-def _check_classifier(run: Run, method: str, given: dict[str, Any], embedder: str | None) -> None:
+def _check_classifier(
+    run: ToolRun, method: str, given: dict[str, Any], embedder: str | None
+) -> None:
     """Wrong usage where an option is for other methods."""
     for option in ("classifier", "neighbours"):
-        if given[option] is not None and method not in WITH_CLASSIFIER:
-            wanted = " and ".join(WITH_CLASSIFIER)
+        if given[option] is not None and method not in CLASSIFIER_METHODS:
+            wanted = " and ".join(CLASSIFIER_METHODS)
             raise click.UsageError(f"--{option} is for --method {wanted}.", run.context)
     if given["neighbours"] is not None and given["classifier"] != "knn":
         raise click.UsageError("--neighbours is for --classifier knn.", run.context)
@@ -173,32 +171,40 @@ def _check_classifier(run: Run, method: str, given: dict[str, Any], embedder: st
 
 
 def _gathered(
-    run: Run, plan: Plan, files: list[Path], finding: Finding, out_of_fold: str | None
-) -> Finding:
+    run: ToolRun,
+    plan: CrossValidation,
+    files: list[Path],
+    finding: Evaluation,
+    oof_predictions: str | None,
+) -> Evaluation:
     """The finding with what the folds' readers said of all cells."""
-    from screader_lib.reader import cross_validation
-    from screader_lib.reader.gathering import gather
+    from screader_lib.reader.prediction import cross_validation
+    from screader_lib.reader.prediction.merge_folds import gather
 
-    target = out_of_fold or str(plan.folder / "out-of-fold.h5ad")
+    target = oof_predictions or str(plan.folder / "out-of-fold.h5ad")
     inputs = {"cells": plan.cells.opened}
     with (
         cross_validation.opened(files) as parts,
         run.create("predictions", target, inputs) as file,
     ):
         metrics = gather(file, parts)
-        kept = cross_validation.kept_cells(file)
+        kept = cross_validation.calibration_set_of(file)
     run.reporter.say(cross_validation.spoken(metrics))
     return finding.with_cross_validation(kept, metrics)
 
 
 def _check_folds(
-    run: Run, folds: int | None, fold: int | None, group_by: str | None, out_of_fold: str | None
+    run: ToolRun,
+    folds: int | None,
+    fold: int | None,
+    group_by: str | None,
+    oof_predictions: str | None,
 ) -> None:
     if fold and folds and fold > folds:
         raise click.UsageError(f"there is no --fold {fold} of --folds {folds}.", run.context)
     if fold and not (folds or group_by):
         raise click.UsageError("--fold needs --folds or --group-by.", run.context)
-    if out_of_fold and (fold or not (folds or group_by)):
+    if oof_predictions and (fold or not (folds or group_by)):
         raise click.UsageError(
-            "--out-of-fold needs --folds or --group-by, and no --fold.", run.context
+            "--oof-predictions needs --folds or --group-by, and no --fold.", run.context
         )

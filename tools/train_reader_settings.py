@@ -7,27 +7,27 @@ from typing import Any
 
 import click
 
-from screader_lib.reader.choices import (
+from screader_lib.option_values import (
     CLASS_WEIGHTS,
     CLASSIFIERS,
-    INITIALS,
+    INITS,
     ORDERS,
+    POOLINGS,
     POSITIONS,
     PRECISIONS,
     QUANTIZATIONS,
-    READ_OUTS,
     SCALINGS,
     SCHEDULES,
-    WEIGHED,
+    WEIGHT_TARGETS,
 )
 
 
-def _read_outs(context: click.Context, option: click.Parameter, value: str | None) -> Any:
+def _poolings(context: click.Context, option: click.Parameter, value: str | None) -> Any:
     if value is None:
         return None
-    parts = tuple(part for part in READ_OUTS if part in value.split(","))
-    if not parts or set(value.split(",")) - set(READ_OUTS):
-        raise click.BadParameter(f"wanted some of {','.join(READ_OUTS)}, separated by commas.")
+    parts = tuple(part for part in POOLINGS if part in value.split(","))
+    if not parts or set(value.split(",")) - set(POOLINGS):
+        raise click.BadParameter(f"wanted some of {','.join(POOLINGS)}, separated by commas.")
     return parts
 
 
@@ -68,13 +68,13 @@ OPTIONS = (
         "--scaling", type=click.Choice(SCALINGS), help="What is done to gene embeddings first."
     ),
     click.option(
-        "--weigh",
-        type=click.Choice(WEIGHED),
+        "--weight-on",
+        type=click.Choice(WEIGHT_TARGETS),
         help="Where a gene's weight goes: onto its embedding (as in the paper) or its token.",
     ),
     click.option(
-        "--initial",
-        type=click.Choice(INITIALS),
+        "--init",
+        type=click.Choice(INITS),
         help="First weights: scaled to the LLM's own tokens, or the paper's N(0, 0.02).",
     ),
     click.option(
@@ -90,10 +90,10 @@ OPTIONS = (
     ),
     click.option("--projector-layers", type=click.IntRange(min=1), help="Layers of the projector."),
     click.option(
-        "--read-out",
-        callback=_read_outs,
+        "--pooling",
+        callback=_poolings,
         metavar="LIST",
-        help=f"What the head reads, of {','.join(READ_OUTS)}: the LLM's output at cls, its mean "
+        help=f"What the head reads, of {','.join(POOLINGS)}: the LLM's output at cls, its mean "
         "over the genes, the mean projected gene around the LLM.",
     ),
     click.option(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from screader_lib.command_line.options import FilePath
-from screader_lib.command_line.run import Run
+from screader_lib.command_line.run import ToolRun
 from screader_lib.command_line.tool import tool
 from screader_lib.errors import ScReaderError
 
@@ -15,7 +15,7 @@ from screader_lib.errors import ScReaderError
     examples=["screader validate cells.h5ad reader.h5", "screader validate demo-output/*.h5*"],
 )
 @click.argument("files", type=FilePath(), nargs=-1, required=True)
-def main(run: Run, files: tuple[str, ...]) -> None:
+def main(run: ToolRun, files: tuple[str, ...]) -> None:
     """Check exchange FILES against their schemas, every value of them.
 
     Prints one line per file and one per problem; exit status 1 where there was a problem.

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from screader_lib.cells.known_genes import SMALLEST_SHARE, Match
-from screader_lib.cells.known_genes import Vocabulary as KnownGenes
+from screader_lib.cells.gene_matcher import SMALLEST_SHARE, GeneMapping, GeneMatcher
 from screader_lib.cells.organisms import called, species_of
-from screader_lib.cells.vocabulary import Embeddings, Known, Vocabulary
+from screader_lib.cells.vocabulary import Embeddings, ReferenceGenes, Vocabulary
 from screader_lib.errors import ScReaderError
 
 FEWEST_SHARED = 0.1  # of the known ids; below, two species that do not say which they are
 
 
-def of_other_species(known: Known, embeddings: Embeddings) -> bool:
+def of_other_species(known: ReferenceGenes, embeddings: Embeddings) -> bool:
     """Whether the embedded genes are of another species than the ``known`` ones.
 
     As taxonomy ids tell; where they do not, by whether the ids are others.
@@ -29,7 +28,7 @@ def of_other_species(known: Known, embeddings: Embeddings) -> bool:
 
 
 def vocabulary_by_texts(
-    known: Known, embeddings: Embeddings, rows: np.ndarray, min_mapped: float = 0.0
+    known: ReferenceGenes, embeddings: Embeddings, rows: np.ndarray, min_mapped: float = 0.0
 ) -> Vocabulary:
     """Those genes of ``rows`` of the embeddings that stand for ``known`` genes by their texts.
 
@@ -40,7 +39,7 @@ def vocabulary_by_texts(
     _check_model(known, embeddings)
     rows = rows[embeddings.genes.strings("source")[rows] != "none"]
     vectors = embeddings.vectors[rows] if len(rows) else np.zeros((0, known.vectors.shape[1]))
-    genes = KnownGenes(known.ids, known.vectors[()])
+    genes = GeneMatcher(known.ids, known.vectors[()])
     match = genes.match(embeddings.genes.index[rows], vectors.astype(np.float32, copy=False))
     stands = match.known > 0
     reached, total = _reached(match, len(known.ids)), len(known.ids)
@@ -60,7 +59,7 @@ def vocabulary_by_texts(
     return Vocabulary(rows[stands].astype(np.int64), _medians(match, known.medians)[stands], told)
 
 
-def _check_model(known: Known, embeddings: Embeddings) -> None:
+def _check_model(known: ReferenceGenes, embeddings: Embeddings) -> None:
     ours = embeddings.identity["model"], embeddings.vectors.shape[1]
     theirs = known.identity.get("model"), known.vectors.shape[1]
     if ours != theirs:
@@ -72,14 +71,14 @@ def _check_model(known: Known, embeddings: Embeddings) -> None:
         )
 
 
-def _reached(match: Match, genes: int) -> int:
+def _reached(match: GeneMapping, genes: int) -> int:
     """How many known genes one of the others stands for, with no less than the least share."""
     best = np.zeros(genes, np.float32)
     np.maximum.at(best, match.neighbours, match.shares * match.known[:, None])
     return int((best >= SMALLEST_SHARE).sum())
 
 
-def _medians(match: Match, medians: np.ndarray) -> np.ndarray:
+def _medians(match: GeneMapping, medians: np.ndarray) -> np.ndarray:
     """The median of each gene, float32; 0, which is not known, where its neighbours have none."""
     mixed = match.mixed(np.stack([medians, medians > 0], axis=1).astype(np.float32))
     known = mixed[:, 1] >= SMALLEST_SHARE

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from screader_lib.exchange.long_table import ChangedColumn, HeldColumn, LongColumn, texts_of
+from screader_lib.exchange.lazy_table import InMemoryColumn, LazyColumn, MappedColumn, texts_of
 from screader_lib.exchange.table import Column
 
 
@@ -17,7 +17,7 @@ def hash_of(name: str) -> int:
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest())
 
 
-def hashes_of(names: LongColumn) -> np.ndarray:
+def hashes_of(names: LazyColumn) -> np.ndarray:
     """uint64 (cells,)."""
     found, start = np.empty(len(names), np.uint64), 0
     for piece in names.texts():
@@ -26,7 +26,7 @@ def hashes_of(names: LongColumn) -> np.ndarray:
     return found
 
 
-def new_names(names: LongColumn, hashes: np.ndarray) -> dict[int, str]:
+def new_names(names: LazyColumn, hashes: np.ndarray) -> dict[int, str]:
     """By row, the names with -1, -2, … for those that came before."""
     ordered = np.sort(hashes)
     repeated = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
@@ -53,7 +53,7 @@ def new_names(names: LongColumn, hashes: np.ndarray) -> dict[int, str]:
     return result
 
 
-def _at(rows: np.ndarray, names: LongColumn) -> Iterator[tuple[int, str]]:
+def _at(rows: np.ndarray, names: LazyColumn) -> Iterator[tuple[int, str]]:
     """The names at ``rows``, ascending."""
     start = 0
     for piece in names.texts():
@@ -62,10 +62,10 @@ def _at(rows: np.ndarray, names: LongColumn) -> Iterator[tuple[int, str]]:
         start += len(piece)
 
 
-class Renamed(ChangedColumn):
+class Renamed(MappedColumn):
     """Names of which some are ``new``, by row."""
 
-    def __init__(self, names: LongColumn, new: Mapping[int, str]) -> None:
+    def __init__(self, names: LazyColumn, new: Mapping[int, str]) -> None:
         super().__init__(names, texts_of, object)
         self.new = new
 
@@ -82,5 +82,5 @@ class Renamed(ChangedColumn):
 
 def unique_names(names: np.ndarray) -> np.ndarray:
     """Names in memory with -1, -2, … added to those that came before."""
-    held = HeldColumn(names)
+    held = InMemoryColumn(names)
     return np.asarray(Renamed(held, new_names(held, hashes_of(held))).whole())

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from screader_lib.cells.expression import Expression
+from screader_lib.cells.formats.expression import Expression
 from screader_lib.errors import ScReaderError
-from screader_lib.exchange.long_table import ChosenColumn
+from screader_lib.exchange.lazy_table import FilteredColumn
 from screader_lib.exchange.provenance import Record
 from screader_lib.exchange.table import Table
 from screader_lib.genes.organisms import organism_of
@@ -41,7 +41,7 @@ def organisms_of(expression: Expression, chosen: np.ndarray) -> set[str]:
     """The species of the chosen cells, such as ``NCBITaxon:9606``; none where the file is mute."""
     found: set[Any] = set()
     if KEY in expression.obs.columns:
-        for texts in ChosenColumn(expression.obs.columns[KEY], chosen).texts():
+        for texts in FilteredColumn(expression.obs.columns[KEY], chosen).texts():
             found.update(texts)
     elif expression.facts.get(KEY):
         found = {expression.facts[KEY]}

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from screader_lib.cells.choices import RANKINGS, SELECTIONS, WEIGHTS
 from screader_lib.errors import ScReaderError
+from screader_lib.option_values import RANKINGS, SELECTIONS, WEIGHTS
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix

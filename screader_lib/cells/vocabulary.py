@@ -9,11 +9,11 @@ from typing import Any
 import h5py
 import numpy as np
 
-from screader_lib.cells.matching import ABSENT, match_genes
+from screader_lib.cells.gene_names import ABSENT, match_genes
 from screader_lib.cells.sequences import Construction
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.table import Table, strings
-from screader_lib.genes.lists import read_text
+from screader_lib.genes.gene_lists import read_text
 
 
 @dataclass
@@ -88,7 +88,7 @@ def _read_medians(path: Path, shown: str) -> tuple[list[str], list[float]]:
 
 
 @dataclass
-class Known:
+class ReferenceGenes:
     """Gene choice taken from other cells or a reader: ids, their medians, its construction.
 
     ``vectors`` are the genes' embeddings on disk, by the model that ``identity`` names; ``species``

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from screader_lib import launched
+from screader_lib import launch
 from screader_lib.command_line.options import FilePath, OutputPath
 from screader_lib.errors import ScReaderError
 from screader_lib.reporting import Reporter
@@ -28,7 +28,7 @@ WITHOUT_EFFECT = {"threads"}  # on what is written
 Inputs = Mapping[str, "ExchangeFile | Path"]
 
 
-class Run:
+class ToolRun:
     """What a tool's function is handed first: reporter, inputs, output, provenance."""
 
     def __init__(self, tool: str, context: click.Context, reporter: Reporter) -> None:
@@ -79,7 +79,7 @@ class Run:
         ):
             raise click.UsageError("standard output can take one output only.", self.context)
         piped = to_standard or not self.context.params.get("output", STANDARD)
-        if launched.count() > 1 and (piped or any(path == STANDARD for _, path in inputs)):
+        if launch.process_count() > 1 and (piped or any(path == STANDARD for _, path in inputs)):
             raise click.UsageError(
                 "several processes need files, not pipes: name them.", self.context
             )

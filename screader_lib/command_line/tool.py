@@ -12,10 +12,10 @@ from typing import Any, NoReturn
 
 import click
 
-from screader_lib import __version__, launched, offline
+from screader_lib import __version__, launch, offline
 from screader_lib.command_line.group import write_examples
 from screader_lib.command_line.progress import TerminalReporter
-from screader_lib.command_line.run import Run
+from screader_lib.command_line.run import ToolRun
 from screader_lib.errors import ScReaderError, failed_write
 from screader_lib.reporting import Reporter
 
@@ -36,7 +36,7 @@ class Failure(click.ClickException):
         self.exit_code = exit_code  # type: ignore[misc]
 
     def show(self, file: Any = None) -> None:
-        number, count = launched.number(), launched.count()
+        number, count = launch.process_index(), launch.process_count()
         who = f"{self.tool} (process {number + 1} of {count})" if number else self.tool
         if file or sys.stderr:
             click.echo(f"{who}: error: {self.message}", file=file or sys.stderr)
@@ -61,8 +61,8 @@ class Tool(click.Command):
         name = self.name or ""
         debug = context.params.pop("debug")
         verbosity = context.params.pop("verbose") - 2 * context.params.pop("quiet")
-        reporter = Reporter() if launched.assists() else TerminalReporter(name, max(-1, verbosity))
-        context.obj = Run(name, context, reporter)
+        reporter = Reporter() if launch.is_worker() else TerminalReporter(name, max(-1, verbosity))
+        context.obj = ToolRun(name, context, reporter)
         signal.signal(signal.SIGTERM, _terminate)
         offline.tell_libraries()
         if not debug:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from screader_lib import measures
+from screader_lib import label_metrics
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import encoding
 from screader_lib.exchange.opening import open_exchange
@@ -24,7 +24,7 @@ def measure(predictions: Path) -> dict[str, float]:
     known = true != ""
     if not known.any():
         raise ScReaderError("knows no true label to measure against.", file=predictions)
-    scores = measures.scores(true[known], called[known])
+    scores = label_metrics.scores(true[known], called[known])
     return {name: scores[name] for name in ("accuracy", "macro_f1")}
 
 

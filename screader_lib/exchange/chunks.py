@@ -28,7 +28,7 @@ UNREADABLE = (OSError, RuntimeError, ValueError, cast(type[Exception], inflate.e
 WAITING = 64  # packed rows of chunks at most that wait to be written
 
 
-class Stretch:
+class ChunkReader:
     """Reads stretches of a one-dimensional array; any number of threads may at a time.
 
     An array that is not HDF5's, such as zarr's or numpy's, is asked as it is.

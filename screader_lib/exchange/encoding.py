@@ -13,8 +13,15 @@ from typing import Any
 import h5py
 import numpy as np
 
-from screader_lib.exchange.long_table import HeldColumn, LongColumn, LongTable, texts_of
-from screader_lib.exchange.stored_columns import StoredColumn, stored_column, stored_table
+from screader_lib.exchange.lazy_table import (
+    InMemoryColumn,
+    LazyColumn,
+    LazyTable,
+    StoredColumn,
+    stored_column,
+    stored_table,
+    texts_of,
+)
 from screader_lib.exchange.table import Categorical, Column, Table
 
 STRING = h5py.string_dtype("utf-8")
@@ -95,9 +102,9 @@ def create_filled(
     return dataset
 
 
-def write_column(parent: h5py.Group, name: str, column: Column | LongColumn) -> None:
+def write_column(parent: h5py.Group, name: str, column: Column | LazyColumn) -> None:
     """One column of a table, encoded by what it holds."""
-    long = column if isinstance(column, LongColumn) else HeldColumn(column)
+    long = column if isinstance(column, LazyColumn) else InMemoryColumn(column)
     if long.categories is None:
         _write_long(parent, name, long, STRING if long.is_text else long.dtype)
         return
@@ -108,7 +115,7 @@ def write_column(parent: h5py.Group, name: str, column: Column | LongColumn) -> 
     write_strings(group, "categories", np.array(long.categories, dtype=object))
 
 
-def _write_long(parent: h5py.Group, name: str, column: LongColumn, dtype: Any) -> None:
+def _write_long(parent: h5py.Group, name: str, column: LazyColumn, dtype: Any) -> None:
     """The values of a column, or its codes, piece by piece; compressed as by write_array."""
     rows = len(column)
     large = dtype is not STRING and rows * dtype.itemsize > COMPRESS_FROM
@@ -121,7 +128,7 @@ def _write_long(parent: h5py.Group, name: str, column: LongColumn, dtype: Any) -
         start += len(piece)
 
 
-def write_table(parent: h5py.Group, name: str, table: Table | LongTable) -> None:
+def write_table(parent: h5py.Group, name: str, table: Table | LazyTable) -> None:
     """A data frame with a string index."""
     group = parent.create_group(name)
     _mark(group, "dataframe", "0.2.0")
@@ -133,7 +140,7 @@ def write_table(parent: h5py.Group, name: str, table: Table | LongTable) -> None
         write_column(group, column_name, column)
 
 
-def begin_anndata(file: h5py.File, obs: Table | LongTable, var: Table) -> None:
+def begin_anndata(file: h5py.File, obs: Table | LazyTable, var: Table) -> None:
     """The frame of an AnnData file without X: obs, var and the dictionaries still missing."""
     _mark(file, "anndata", "0.1.0")
     write_table(file, "obs", obs)

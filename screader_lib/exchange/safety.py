@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 
 from screader_lib.errors import ScReaderError
-from screader_lib.exchange import heap
+from screader_lib.exchange import hdf5_heap
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 MOST_OBJECTS = 100_000
@@ -112,7 +112,7 @@ class _Walk:
         self.name = name
         self.file_bytes = path.stat().st_size
         self.strict = strict
-        self.heap = heap.Heap(path)
+        self.heap = hdf5_heap.GlobalHeap(path)
         self.objects = 0
 
     def run(self) -> None:
@@ -209,7 +209,7 @@ class _Walk:
         start = dataset.id.get_offset() if dataset.size else None
         if start is None:  # nothing is stored, or in chunks
             return
-        if self.file.id.get_create_plist().get_sizes() != heap.SIZES:
+        if self.file.id.get_create_plist().get_sizes() != hdf5_heap.SIZES:
             self._refuse(path, "holds strings in a file of uncommon address size")
         entries = self.heap.entries(start, dataset.size)
         if entries["length"].sum(dtype=np.int64) > self.file_bytes:

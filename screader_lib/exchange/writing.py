@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 import h5py
 
-from screader_lib import launched
+from screader_lib import launch
 from screader_lib.errors import ScReaderError, failed_write
 from screader_lib.exchange import provenance as provenance_module
 from screader_lib.exchange import validation
@@ -137,7 +137,7 @@ def create(kind: str, destination: str | Path, provenance: Provenance) -> Iterat
     The root attributes and the provenance are written here, the rest by the caller. Where another
     process writes for all, the file is one to throw away.
     """
-    if launched.assists():
+    if launch.is_worker():
         with temporary_file("assisting") as temporary, new_file(temporary) as file:
             yield file
         return

@@ -41,7 +41,7 @@ REGION = "biological-region"  # stretches of DNA with names of their own; no gen
 
 
 @dataclass(frozen=True)
-class Match:
+class CatalogMatch:
     """The gene found and the rule; ``candidates`` are the GeneIDs or symbols of an ambiguity."""
 
     gene: Gene | None = None
@@ -49,8 +49,8 @@ class Match:
     candidates: tuple[str, ...] = ()
 
 
-NO_MATCH = Match()
-DISCONTINUED = Match(None, "discontinued")
+NO_MATCH = CatalogMatch()
+DISCONTINUED = CatalogMatch(None, "discontinued")
 Index = Mapping[str, list[Gene]]
 
 
@@ -98,12 +98,12 @@ class Catalog:
         self.by_folded_alias = _index(named, lambda gene: map(_folded, gene.aliases))
         self.by_dotted_alias = _index(named, lambda gene: map(_dotted, gene.aliases))
 
-    def match(self, name: str) -> Match:
+    def match(self, name: str) -> CatalogMatch:
         """The gene that ``name`` means, by the rules above."""
         found = self._match(name)
         return DISCONTINUED if found == NO_MATCH and self._is_discontinued(name) else found
 
-    def _match(self, name: str) -> Match:
+    def _match(self, name: str) -> CatalogMatch:
         found = self._whole(name)
         if found is not None:
             return found
@@ -115,7 +115,7 @@ class Catalog:
         by_dash = stem is not None and name[len(stem[1])] == "-"
         if found is None or (by_dash and found.how not in BEFORE_DASH):
             return NO_MATCH
-        return Match(found.gene, "suffix") if found.gene else found
+        return CatalogMatch(found.gene, "suffix") if found.gene else found
 
     def same(self, gene: Gene) -> Gene | None:
         """This catalog's record of a gene known from elsewhere; by GeneID, Ensembl id, symbol."""
@@ -129,7 +129,7 @@ class Catalog:
                 return found[0]
         return None
 
-    def _whole(self, name: str) -> Match | None:
+    def _whole(self, name: str) -> CatalogMatch | None:
         found = self.by_symbol.get(name)
         if found:
             return _decided(_official(found), "symbol")
@@ -139,12 +139,12 @@ class Catalog:
             return _decided(_official(found), "ensembl_id" if is_ensembl else "database_id")
         return None if is_ensembl else self._by_number(name) or self._loosely(name)
 
-    def _by_number(self, name: str) -> Match | None:
+    def _by_number(self, name: str) -> CatalogMatch | None:
         number = GENE_ID.match(name)
         if number and number[1] in self.by_id:
-            return Match(self.by_id[number[1]], "gene_id")
+            return CatalogMatch(self.by_id[number[1]], "gene_id")
         current = self._current(number[1]) if number else ""
-        return Match(self.by_id[current], "withdrawn") if current in self.by_id else None
+        return CatalogMatch(self.by_id[current], "withdrawn") if current in self.by_id else None
 
     def _current(self, gene_id: str) -> str:
         """The GeneID that a withdrawn one has become; itself where it is not known as one."""
@@ -158,7 +158,7 @@ class Catalog:
         number = GENE_ID.match(name)
         return name.lower() in self.withdrawn or bool(number and number[1] in self.replaced)
 
-    def _loosely(self, name: str) -> Match | None:
+    def _loosely(self, name: str) -> CatalogMatch | None:
         folded, dotted = _folded(name), _dotted(name)
         for found, how in (
             (self.by_folded.get(folded), "case"),
@@ -177,9 +177,9 @@ class Catalog:
         merged = [self.by_id[key] for key in current if key in self.by_id]
         return _decided(merged, "withdrawn") if merged else None
 
-    def _by_alias(self, found: list[Gene], folded: str) -> Match:
+    def _by_alias(self, found: list[Gene], folded: str) -> CatalogMatch:
         if folded in self.elsewhere:
-            return Match(None, "ambiguous", (*_names(found), "others"))
+            return CatalogMatch(None, "ambiguous", (*_names(found), "others"))
         return _decided(found, "alias")
 
 
@@ -201,7 +201,7 @@ def _names(found: list[Gene]) -> tuple[str, ...]:
     return tuple(f"{gene.symbol} ({gene.gene_id or gene.ensembl_id or '?'})" for gene in found)
 
 
-def _decided(found: list[Gene], how: str) -> Match:
+def _decided(found: list[Gene], how: str) -> CatalogMatch:
     if len(found) == 1:
-        return Match(found[0], how)
-    return Match(None, "ambiguous", _names(found))
+        return CatalogMatch(found[0], how)
+    return CatalogMatch(None, "ambiguous", _names(found))

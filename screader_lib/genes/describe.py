@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from screader_lib.genes.catalog import NO_MATCH, UNMATCHED, Match
+from screader_lib.genes.catalog import NO_MATCH, UNMATCHED, CatalogMatch
 from screader_lib.genes.records import Gene, merged
-from screader_lib.genes.sources.source import Source
+from screader_lib.genes.sources.gene_source import GeneSource
 from screader_lib.genes.texts import DEFAULT_FIELDS, compose
 from screader_lib.reporting import SILENT, Reporter
 
@@ -23,7 +23,7 @@ class Description:
     """
 
     name: str
-    match: Match
+    match: CatalogMatch
     text: str = ""
     source: str = "none"
 
@@ -35,7 +35,7 @@ class Description:
 
 def describe(
     names: Sequence[str],
-    sources: Iterable[Source],
+    sources: Iterable[GeneSource],
     fields: Sequence[str] = DEFAULT_FIELDS,
     reporter: Reporter = SILENT,
 ) -> list[Description]:
@@ -51,7 +51,7 @@ def describe(
 
 
 def _ask(
-    source: Source, matches: dict[str, Match], fields: Sequence[str], reporter: Reporter
+    source: GeneSource, matches: dict[str, CatalogMatch], fields: Sequence[str], reporter: Reporter
 ) -> None:
     fillable = [field for field in (*fields, "text") if field in source.provides]
     unknown = [name for name, match in matches.items() if match.gene is None]
@@ -75,7 +75,7 @@ def _ask(
     reporter.detail(f"{source.name}: knows {found:,} of {len(unknown):,} genes asked for.")
 
 
-def _first_known(before: Match, now: Match, source: Source) -> Match:
+def _first_known(before: CatalogMatch, now: CatalogMatch, source: GeneSource) -> CatalogMatch:
     if now == NO_MATCH:
         return before
     by_user = now.gene is not None and now.gene.source == "user"

@@ -32,7 +32,7 @@ COPIED = (
 
 
 @dataclass(frozen=True)
-class Embeddings:
+class GeneEmbeddings:
     """``vectors`` float32 (genes, dim) and the ``genes`` they belong to, with who made them."""
 
     genes: Table
@@ -43,7 +43,7 @@ class Embeddings:
 
 def embed(
     genes: Table, embedder: Embedder, missing: str = "mean", reporter: Reporter = SILENT
-) -> Embeddings:
+) -> GeneEmbeddings:
     """Embed the ``text`` of every gene; ``missing`` tells what to do with those without one.
 
     ``mean`` gives them the mean of the others, ``zero`` zeros, ``drop`` leaves them out,
@@ -55,7 +55,7 @@ def embed(
     distinct, places = _distinct(texts[has_text].tolist())
     vectors = embedder.embed(distinct, reporter).astype(np.float32, copy=False)[places]
     genes, vectors = with_missing(genes, vectors, has_text, missing, reporter)
-    return Embeddings(genes, vectors, embedder.provider, embedder.model)
+    return GeneEmbeddings(genes, vectors, embedder.provider, embedder.model)
 
 
 def distinct_texts(genes: Table) -> list[str]:
@@ -104,7 +104,7 @@ def with_missing(
     return genes, whole
 
 
-def fill(file: h5py.File, embeddings: Embeddings) -> None:
+def fill(file: h5py.File, embeddings: GeneEmbeddings) -> None:
     """Write embeddings into a new exchange file of their kind."""
     genes, vectors = embeddings.genes, embeddings.vectors
     columns = {name: genes.columns[name] for name in COPIED if name in genes.columns}

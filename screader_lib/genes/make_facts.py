@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from screader_lib.genes.catalog import REGION, Catalog
-from screader_lib.genes.lists import read_genes
+from screader_lib.genes.gene_lists import read_genes
 from screader_lib.genes.organisms import organism_of
 from screader_lib.genes.records import ENSEMBL, Gene
 from screader_lib.genes.sources.bulk import BulkFiles

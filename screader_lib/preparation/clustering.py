@@ -30,7 +30,7 @@ LOG = "log_normalised"
 
 
 @dataclass(frozen=True)
-class Settings:
+class ClusteringSettings:
     """Numbers of variable genes, components and neighbours; the clusters' resolution."""
 
     variable_genes: int = 2000
@@ -40,7 +40,9 @@ class Settings:
     seed: int = 0
 
 
-def cluster(data: anndata.AnnData, settings: Settings, reporter: Reporter = SILENT) -> None:
+def cluster(
+    data: anndata.AnnData, settings: ClusteringSettings, reporter: Reporter = SILENT
+) -> None:
     """Add to counts: layer ``log_normalised``, obsm ``X_pca`` and ``X_umap``, obs ``cluster``.
 
     Clusters are named "1", "2", … from the largest. ScReaderError for too few cells or genes.
@@ -100,7 +102,7 @@ def _add_logs(data: anndata.AnnData) -> None:
     data.layers[LOG] = logs
 
 
-def _choose_genes(data: anndata.AnnData, settings: Settings) -> None:
+def _choose_genes(data: anndata.AnnData, settings: ClusteringSettings) -> None:
     import scanpy
 
     number = min(settings.variable_genes, data.n_vars)
@@ -114,7 +116,7 @@ def _choose_genes(data: anndata.AnnData, settings: Settings) -> None:
         raise ScReaderError(f"variable genes cannot be chosen ({error}).") from error
 
 
-def _reduce(data: anndata.AnnData, settings: Settings) -> None:
+def _reduce(data: anndata.AnnData, settings: ClusteringSettings) -> None:
     import scanpy
 
     genes = np.flatnonzero(data.var["highly_variable"].to_numpy())

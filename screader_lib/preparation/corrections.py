@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from screader_lib.errors import ScReaderError
-from screader_lib.genes.lists import read_table, read_text
-from screader_lib.preparation.labelling import Call
+from screader_lib.genes.gene_lists import read_table, read_text
+from screader_lib.preparation.labelling import ClusterLabel
 
 COLUMNS = (
     "cluster",
@@ -30,7 +30,7 @@ COLUMNS = (
 MOST_GENES = 15
 
 
-def evidence_tsv(calls: Sequence[Call]) -> str:
+def evidence_tsv(calls: Sequence[ClusterLabel]) -> str:
     """The calls as a table, tab-separated: what a person confirms, or edits and hands back."""
     stream = io.StringIO()
     writer = csv.writer(stream, delimiter="\t", lineterminator="\n")
@@ -57,7 +57,7 @@ def evidence_tsv(calls: Sequence[Call]) -> str:
     return stream.getvalue()
 
 
-def corrected(calls: Sequence[Call], path: Path) -> list[Call]:
+def corrected(calls: Sequence[ClusterLabel], path: Path) -> list[ClusterLabel]:
     """The calls with the labels of a table: columns cluster and label, and ontology_id if any.
 
     A row that repeats a call's own label leaves it as it is, so that an edited table of evidence
@@ -80,7 +80,7 @@ def corrected(calls: Sequence[Call], path: Path) -> list[Call]:
     return [_corrected(call, *wanted.get(call.cluster, ("", ""))) for call in calls]
 
 
-def _corrected(call: Call, label: str, ontology_id: str) -> Call:
+def _corrected(call: ClusterLabel, label: str, ontology_id: str) -> ClusterLabel:
     if not label or (label, ontology_id) == (call.label, call.ontology_id):
         return call
     if label != call.label and ontology_id == call.ontology_id:

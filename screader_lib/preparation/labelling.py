@@ -38,7 +38,7 @@ class Score:
 
 
 @dataclass(frozen=True)
-class Call:
+class ClusterLabel:
     """A cluster's label with its evidence, best type first; ``status`` says how sure it is.
 
     ``status`` is assigned, ambiguous, unknown, or corrected by a person.
@@ -93,7 +93,7 @@ def label_clusters(
     sizes: Mapping[str, int],
     types: Sequence[CellType],
     genes: Sequence[str],
-) -> list[Call]:
+) -> list[ClusterLabel]:
     """One call per cluster; ``genes`` are all genes of the data.
 
     ScReaderError where none of them marks any type.
@@ -106,30 +106,32 @@ def label_clusters(
     squares = [sum(weights[gene] ** 2 for gene in one.genes & present) for one in types]
     usual = float(np.median([square for square in squares if square] or [0.0]))
     return [
-        _call(cluster, sizes[cluster], found, types, Weights(weights, usual, len(present)))
+        _label(cluster, sizes[cluster], found, types, Weights(weights, usual, len(present)))
         for cluster, found in markers.items()
     ]
 
 
-def _call(
+def _label(
     cluster: str,
     cells: int,
     markers: Sequence[Marker],
     types: Sequence[CellType],
     weights: Weights,
-) -> Call:
+) -> ClusterLabel:
     scores = sorted(
         (_score(markers, one, weights) for one in types),
         key=lambda score: (-score.score, score.cell_type.name),
     )
     kept = tuple(score for score in scores if score.p < MOST_P and len(score.genes) >= FEWEST_GENES)
-    call = Call(cluster, cells, UNKNOWN, "", UNKNOWN, kept, tuple(markers))
+    call = ClusterLabel(cluster, cells, UNKNOWN, "", UNKNOWN, kept, tuple(markers))
     if not kept:
         return call
     best = kept[0].cell_type
     if call.margin < LEAST_MARGIN:
-        return Call(cluster, cells, AMBIGUOUS, "", AMBIGUOUS, kept, tuple(markers))
-    return Call(cluster, cells, best.name, best.ontology_id, "assigned", kept, tuple(markers))
+        return ClusterLabel(cluster, cells, AMBIGUOUS, "", AMBIGUOUS, kept, tuple(markers))
+    return ClusterLabel(
+        cluster, cells, best.name, best.ontology_id, "assigned", kept, tuple(markers)
+    )
 
 
 def _score(markers: Sequence[Marker], one: CellType, weights: Weights) -> Score:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from screader_lib.cells.cell_names import unique_names
-from screader_lib.cells.expression import Expression
-from screader_lib.cells.renaming import usual_columns
-from screader_lib.cells.values import check_kind, kind_of
+from screader_lib.cells.formats.expression import Expression
+from screader_lib.cells.gene_names import usual_columns
+from screader_lib.cells.normalisation import check_kind, kind_of
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.table import Categorical, Column, Table
 from screader_lib.genes.records import ENSEMBL

@@ -14,7 +14,7 @@ import numpy as np
 from screader_lib.exchange.writing import new_file
 from screader_lib.preparation.clustering import LOG
 from screader_lib.preparation.corrections import evidence_tsv
-from screader_lib.preparation.labelling import UNKNOWN, Call
+from screader_lib.preparation.labelling import UNKNOWN, ClusterLabel
 
 if TYPE_CHECKING:
     import anndata
@@ -23,7 +23,7 @@ GROUP = "prepare_cells"
 
 
 def write(
-    path: Path, data: anndata.AnnData, calls: Sequence[Call], record: Mapping[str, Any]
+    path: Path, data: anndata.AnnData, calls: Sequence[ClusterLabel], record: Mapping[str, Any]
 ) -> None:
     """Write counts in X, ``cluster``, ``label`` and its evidence, PCA, UMAP, variable genes.
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from screader_lib.cells.reading import CellSequences
+from screader_lib.cells.cells_file import CellSequences
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.table import Categorical
 

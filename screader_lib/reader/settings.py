@@ -6,16 +6,19 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from screader_lib.errors import ScReaderError
-from screader_lib.reader.choices import PACKAGED
+from screader_lib.option_values import PACKAGED
 
 INSTRUCTION = "Genes that one cell expresses, the most distinctive first. The type of this cell is"
 
+# Readers written before 0.1.0 was released call these settings otherwise.
+RENAMED = {"weigh": "weight_on", "initial": "init", "read_out": "pooling"}
+
 
 @dataclass(frozen=True)
-class Settings:
+class TrainingSettings:
     """What a training is told; stored in the reader. Defaults are the recipe that learns best.
 
-    ``read_out`` lists what the head reads, joined: the LLM's output at ``cls``, the ``mean`` of
+    ``pooling`` lists what the head reads, joined: the LLM's output at ``cls``, the ``mean`` of
     its outputs over the genes, and the ``pool``, the weighted mean of the projected genes that
     goes around the LLM. ``gene_scores`` adds what each gene says for each label by itself.
     ``gene_offsets`` is the spread of the genes' own vectors at the start, 0 for none.
@@ -33,10 +36,10 @@ class Settings:
     position: str = "none"
     genes_per_cell: int = 64
     scaling: str = "whiten"
-    weigh: str = "token"
+    weight_on: str = "token"
     projector_layers: int = 1
-    read_out: tuple[str, ...] = ("cls", "mean", "pool")
-    initial: str = "scaled"
+    pooling: tuple[str, ...] = ("cls", "mean", "pool")
+    init: str = "scaled"
     gene_scores: bool = True
     gene_offsets: float = 0.0
     warm_start_epochs: int = 20
@@ -61,15 +64,16 @@ class Settings:
         """For the file."""
         return asdict(self)
 
-    def changed(self, given: dict[str, Any]) -> Settings:
+    def changed(self, given: dict[str, Any]) -> TrainingSettings:
         """These settings with those ``given`` put over them (None means not given)."""
         return replace(self, **{key: value for key, value in given.items() if value is not None})
 
     @classmethod
-    def from_json(cls, content: dict[str, Any], file: object) -> Settings:
+    def from_json(cls, content: dict[str, Any], file: object) -> TrainingSettings:
         """From a file; ScReaderError where it is damaged."""
+        content = {RENAMED.get(name, name): value for name, value in content.items()}
         try:
-            return cls(**{**content, "read_out": tuple(content["read_out"])})
+            return cls(**{**content, "pooling": tuple(content["pooling"])})
         except (KeyError, TypeError):
             raise ScReaderError("its configuration is damaged.", file=file) from None
 
@@ -79,10 +83,10 @@ PAPER = {
     "genes_per_cell": 2048,
     "order": "cell-instruction-cls",
     "scaling": "none",
-    "weigh": "embedding",
+    "weight_on": "embedding",
     "projector_layers": 5,
-    "read_out": ("cls",),
-    "initial": "paper",
+    "pooling": ("cls",),
+    "init": "paper",
     "gene_scores": False,
     "gene_offsets": 0.0,
     "warm_start_epochs": 0,
@@ -101,7 +105,7 @@ PAPER = {
 # which ten epochs at this learning rate stay near the majority class.
 GENEPT: dict[str, Any] = {
     **PAPER,
-    "read_out": ("pool",),
+    "pooling": ("pool",),
     "scaling": "standardise",
     "epochs": 0,
     "warm_start_epochs": 10,
@@ -110,12 +114,12 @@ GENEPT: dict[str, Any] = {
 }
 
 # The default recipe with the LLM left out.
-POOLED: dict[str, Any] = {"read_out": ("pool",), "epochs": 0}
+POOLED: dict[str, Any] = {"pooling": ("pool",), "epochs": 0}
 
 RECIPES: dict[str, dict[str, Any]] = {"default": {}, "paper": PAPER}
 
 
-def settings_for(method: str, recipe: str, given: dict[str, Any]) -> Settings:
+def settings_for(method: str, recipe: str, given: dict[str, Any]) -> TrainingSettings:
     """The recipe's settings with those ``given`` put over them (None means not given)."""
     base = {"genept": GENEPT, "pooled": POOLED}.get(method, RECIPES[recipe])
-    return replace(Settings(method=method), **base).changed(given)
+    return replace(TrainingSettings(method=method), **base).changed(given)

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from screader_lib import measures
-from screader_lib.cells.reading import CellSequences
+from screader_lib import label_metrics
+from screader_lib.cells.cells_file import CellSequences
 from screader_lib.errors import ScReaderError
-from screader_lib.reader.calibration import calibrated_loss, fit_temperature, log_sum_exp
-from screader_lib.reader.device import ON_CPU, Machine
+from screader_lib.reader.confidence.calibration import calibrated_loss, fit_temperature, log_sum_exp
 from screader_lib.reader.folds import Fold, assign
-from screader_lib.reader.settings import Settings
+from screader_lib.reader.llm.machine import ON_CPU, Machine
+from screader_lib.reader.settings import TrainingSettings
 from screader_lib.reporting import SILENT, Reporter
 
 ROWS_AT_ONCE = 4096
@@ -43,7 +43,7 @@ class Task:
     truth: np.ndarray
     validation_rows: np.ndarray
     validation_truth: np.ndarray
-    settings: Settings
+    settings: TrainingSettings
     fold: Fold | None = None
     held_out: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     machine: Machine = field(default_factory=Machine)
@@ -65,7 +65,7 @@ class Epoch:
     macro_f1: float = float("nan")
 
 
-class Trained(ABC):
+class TrainedMethod(ABC):
     """A method after training; ``tensors`` is all that predict needs, float32 by name."""
 
     tensors: dict[str, np.ndarray]
@@ -76,7 +76,7 @@ class Trained(ABC):
     def outputs(self, cells: CellSequences, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Logits float32 (rows, labels) and cell vectors float32 (rows, hidden)."""
 
-    def readable(self, cells: CellSequences, rows: np.ndarray) -> np.ndarray:
+    def has_known_genes(self, cells: CellSequences, rows: np.ndarray) -> np.ndarray:
         """Whether the reader knows any gene of each cell, bool (rows,)."""
         return cells.lengths[rows] > 0
 
@@ -167,7 +167,7 @@ def split_validation(
 
 def make_task(
     cells: CellSequences,
-    settings: Settings,
+    settings: TrainingSettings,
     machine: Machine = ON_CPU,
     reporter: Reporter = SILENT,
     fold: Fold | None = None,
@@ -199,7 +199,7 @@ def make_task(
 
 
 @dataclass(frozen=True)
-class Check:
+class ValidationScores:
     """How well a state calls the kept cells: ``loss`` is the calibrated mean cross-entropy."""
 
     loss: float
@@ -207,15 +207,15 @@ class Check:
     macro_f1: float
 
 
-def check(logits: np.ndarray, task: Task) -> Check:
+def check(logits: np.ndarray, task: Task) -> ValidationScores:
     """Measure ``logits`` float32 (cells, labels) of the validation cells."""
     names = np.array(task.labels.names, dtype=object)
-    scores = measures.scores(names[task.validation_truth], names[logits.argmax(1)])
+    scores = label_metrics.scores(names[task.validation_truth], names[logits.argmax(1)])
     loss = calibrated_loss(logits, task.validation_truth)
-    return Check(loss, scores["accuracy"], scores["macro_f1"])
+    return ValidationScores(loss, scores["accuracy"], scores["macro_f1"])
 
 
-def calibrate(trained: Trained, task: Task) -> dict[str, float | int]:
+def calibrate(trained: TrainedMethod, task: Task) -> dict[str, float | int]:
     """The temperature fitted on the validation cells; see calibration.fit_temperature."""
     if not len(task.validation_rows):
         return fit_temperature(np.zeros((0, 1)), task.validation_truth)

@@ -7,11 +7,11 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from screader_lib.cells import known_genes
+from screader_lib.cells import gene_matcher
 from screader_lib.cells.across_species import of_other_species, vocabulary_by_texts
 from screader_lib.cells.organisms import called, species_in, species_of
 from screader_lib.cells.sequences import Construction
-from screader_lib.cells.vocabulary import Embeddings, Known
+from screader_lib.cells.vocabulary import Embeddings, ReferenceGenes
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.provenance import Record
 from screader_lib.exchange.table import Table, strings
@@ -29,10 +29,10 @@ def embedded(ids: list[str], vectors: np.ndarray | None = None, tax_id: int = 0)
 
 def known(
     ids: list[str], vectors: np.ndarray, medians: list[float], species: tuple[int, ...] = ()
-) -> Known:
+) -> ReferenceGenes:
     values = np.array(medians, np.float32)
     who = frozenset(species)
-    return Known("r.h5", strings(ids), values, Construction(), vectors, IDENTITY, who)
+    return ReferenceGenes("r.h5", strings(ids), values, Construction(), vectors, IDENTITY, who)
 
 
 @pytest.mark.parametrize(
@@ -134,9 +134,9 @@ def test_blocks_bound_the_memory_and_leave_no_trace(monkeypatch: pytest.MonkeyPa
     others = np.repeat(learnt[:1500], 2, axis=0) + np.float32(0.2) * random.standard_normal(
         (3000, 8)
     ).astype(np.float32)
-    genes = known_genes.Vocabulary(strings(range(2000)), learnt)
+    genes = gene_matcher.GeneMatcher(strings(range(2000)), learnt)
     whole = genes.match(strings(["?"] * 3000), others)
-    monkeypatch.setattr(known_genes, "COSINES_AT_ONCE", 2**17)
+    monkeypatch.setattr(gene_matcher, "COSINES_AT_ONCE", 2**17)
     tracemalloc.start()
     try:
         parts = genes.match(strings(["?"] * 3000), others)
@@ -151,7 +151,7 @@ def test_blocks_bound_the_memory_and_leave_no_trace(monkeypatch: pytest.MonkeyPa
 
 def test_neighbours_are_the_nearest_and_the_first_of_equals() -> None:
     learnt = around(X, Y, Y, -X, -Y, -Y)
-    found = known_genes.Vocabulary(strings("abcdef"), learnt).match(strings("yx"), around(Y, X))
+    found = gene_matcher.GeneMatcher(strings("abcdef"), learnt).match(strings("yx"), around(Y, X))
     assert found.neighbours[0, :2].tolist() == [1, 2] and found.neighbours[1, 0] == 0
     assert found.shares[0, :2] == pytest.approx([0.5, 0.5], abs=1e-4)
     assert found.shares[1, 0] == pytest.approx(1, abs=1e-4)

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy import sparse
 
-from screader_lib.cells import gathering
-from screader_lib.cells.gathering import ValuesByGene
-from screader_lib.cells.statistics import GeneStatistics, sums_of
+from screader_lib.cells import values_by_gene
+from screader_lib.cells.gene_statistics import GeneStatistics, sums_of
+from screader_lib.cells.values_by_gene import ValuesByGene
 
 TABLES = arrays.arrays(
     np.float32,
@@ -38,8 +38,8 @@ def test_medians_equal_those_of_the_whole_table(
     genes = np.arange(table.shape[1])
     picked = genes[data.draw(arrays.arrays(bool, len(genes)))]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gathering, "VALUES_PER_RUN", per_run)
-        patch.setattr(gathering, "VALUES_PER_GROUP", per_group)
+        patch.setattr(values_by_gene, "VALUES_PER_RUN", per_run)
+        patch.setattr(values_by_gene, "VALUES_PER_GROUP", per_group)
         statistics = GeneStatistics(len(genes))
         statistics._values.in_memory = in_memory
         for block in np.split(table, cuts):
@@ -52,8 +52,8 @@ def test_medians_equal_those_of_the_whole_table(
 
 
 def test_memory_is_bounded_however_deep_the_cells(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gathering, "VALUES_PER_RUN", 20_000)
-    monkeypatch.setattr(gathering, "VALUES_PER_GROUP", 20_000)
+    monkeypatch.setattr(values_by_gene, "VALUES_PER_RUN", 20_000)
+    monkeypatch.setattr(values_by_gene, "VALUES_PER_GROUP", 20_000)
     block = sparse.random(100, 500, 0.4, format="csr", dtype=np.float32, random_state=0)
     block.data += 1
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from screader_lib.cells.matching import likely_reason, match_genes
+from screader_lib.cells.gene_names import likely_reason, match_genes
 from screader_lib.exchange.table import Table, strings
 
 EMBEDDED = Table(

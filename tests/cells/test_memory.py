@@ -11,18 +11,18 @@ import h5py
 import numpy as np
 import pytest
 
-from screader_lib.cells import frames
-from screader_lib.cells.annotation import Columns, annotated, joined
 from screader_lib.cells.cell_names import hashes_of, new_names
-from screader_lib.cells.statistics import sampled_cells
+from screader_lib.cells.formats import anndata_matrix
+from screader_lib.cells.gene_statistics import sampled_cells
+from screader_lib.cells.obs_columns import Columns, annotated, joined
 from screader_lib.errors import ScReaderError
-from screader_lib.exchange import encoding, long_table
-from screader_lib.exchange.long_table import HeldColumn
+from screader_lib.exchange import encoding, lazy_table
+from screader_lib.exchange.lazy_table import InMemoryColumn
 from screader_lib.exchange.table import Categorical, Table
 
 CELLS = 50_000
 NAMES = np.array([f"AAACCTGAGAAACCAT-{number}" for number in range(CELLS)], dtype=object)
-HASHES = hashes_of(HeldColumn(NAMES))
+HASHES = hashes_of(InMemoryColumn(NAMES))
 
 
 def peak(work: Callable[[], object]) -> float:
@@ -39,22 +39,24 @@ def peak(work: Callable[[], object]) -> float:
 @pytest.mark.parametrize(
     ("work", "most"),
     [
-        pytest.param(lambda: hashes_of(HeldColumn(NAMES)), 12, id="hashes"),
-        pytest.param(lambda: new_names(HeldColumn(NAMES), HASHES), 24, id="names-that-come-again"),
+        pytest.param(lambda: hashes_of(InMemoryColumn(NAMES)), 12, id="hashes"),
+        pytest.param(
+            lambda: new_names(InMemoryColumn(NAMES), HASHES), 24, id="names-that-come-again"
+        ),
         pytest.param(lambda: sampled_cells(HASHES, 100), 24, id="choosing-cells-by-name"),
     ],
 )
 def test_bytes_a_cell(
     work: Callable[[], object], most: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(long_table, "ROWS_AT_ONCE", 1000)
+    monkeypatch.setattr(lazy_table, "ROWS_AT_ONCE", 1000)
     assert peak(work) < most
 
 
 def test_a_table_goes_from_file_to_file_without_being_held(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(long_table, "ROWS_AT_ONCE", 1000)
+    monkeypatch.setattr(lazy_table, "ROWS_AT_ONCE", 1000)
     codes = np.arange(CELLS, dtype=np.int32) % 3
     columns = {
         "barcode": NAMES,
@@ -66,8 +68,8 @@ def test_a_table_goes_from_file_to_file_without_being_held(
         wanted = codes > 0
 
         def copy() -> object:
-            chosen = frames.table_of(file["obs"], "cells").chosen(wanted)
-            both = joined([("one", chosen), ("two", frames.table_of(file["obs"], "cells"))])
+            chosen = anndata_matrix.table_of(file["obs"], "cells").chosen(wanted)
+            both = joined([("one", chosen), ("two", anndata_matrix.table_of(file["obs"], "cells"))])
             encoding.write_table(file, "copy", annotated(both, Columns("type")))
             return both
 
@@ -86,7 +88,7 @@ def test_names_that_are_no_text(tmp_path: Path) -> None:
         encoding.write_table(file, "obs", Table(NAMES[:3], {}))
         file["obs/id"][1] = b"caf\xe9"
         with pytest.raises(ScReaderError, match="obs/id holds text that is not UTF-8"):
-            frames.table_of(file["obs"], "cells").whole()
+            anndata_matrix.table_of(file["obs"], "cells").whole()
 
 
 def test_sample_is_those_of_smallest_hash() -> None:

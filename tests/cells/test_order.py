@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy import sparse
 
-from screader_lib.cells.annotation import Columns
-from screader_lib.cells.building import CellBuilder
-from screader_lib.cells.expression import Expression, Span
-from screader_lib.cells.parts import make_part
+from screader_lib.cells.cell_builder import CellBuilder
+from screader_lib.cells.formats.expression import Expression, Span
+from screader_lib.cells.gene_statistics import GeneStatistics, sums_of
+from screader_lib.cells.input_file import prepare_input
+from screader_lib.cells.obs_columns import Columns
 from screader_lib.cells.sequences import Construction
-from screader_lib.cells.statistics import GeneStatistics, sums_of
 from screader_lib.cells.vocabulary import Embeddings
-from screader_lib.exchange.long_table import LongTable
+from screader_lib.exchange.lazy_table import LazyTable
 from screader_lib.exchange.table import Table, strings
 
 GENES = 7
@@ -32,7 +32,7 @@ class InMemory(Expression):
         self.name = "memory"
         self.values = values[order]
         self.size = cells_per_block
-        self.obs = LongTable.of(Table(strings(f"cell{number}" for number in order)))
+        self.obs = LazyTable.of(Table(strings(f"cell{number}" for number in order)))
         self.genes = Table(strings(f"GENE{number}" for number in range(values.shape[1])))
 
     def spans(self) -> list[Span]:
@@ -51,7 +51,7 @@ def sequences_of(
     genes = Table(names, {"symbol": names, "ensembl_id": blank, "gene_id": blank, "aliases": blank})
     vectors = file.create_dataset("vectors", data=np.eye(GENES, dtype=np.float32))
     embeddings = Embeddings("embeddings", genes, vectors, {})
-    part = make_part(source, genes, chosen=chosen)
+    part = prepare_input(source, genes, chosen=chosen)
     builder = CellBuilder([part], embeddings, construction, threads=2)
     vocabulary = builder.learn_vocabulary()
     file.create_group("made")

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from screader_lib.cells.query import cells_where
+from screader_lib.cells.cell_selection import cells_where
 from screader_lib.errors import ScReaderError
-from screader_lib.exchange.long_table import LongTable
+from screader_lib.exchange.lazy_table import LazyTable
 from screader_lib.exchange.table import Categorical, Table, strings
 
 TABLE = Table(
@@ -26,7 +26,7 @@ TABLE = Table(
         "cell type": strings(["alpha", "beta", "beta", "T cell"]),
     },
 )
-CELLS = LongTable.of(TABLE)
+CELLS = LazyTable.of(TABLE)
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ import h5py
 import numpy as np
 import pytest
 
-from screader_lib.cells import reading
-from screader_lib.cells.reading import CellSequences
+from screader_lib.cells import cells_file
+from screader_lib.cells.cells_file import CellSequences
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.opening import open_exchange
 
@@ -20,7 +20,7 @@ from screader_lib.exchange.opening import open_exchange
 def test_rows_in_any_order_and_repeated(
     cells: Path, kept: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reading, "KEPT_IN_MEMORY", kept)
+    monkeypatch.setattr(cells_file, "KEPT_IN_MEMORY", kept)
     with h5py.File(cells) as file:
         index, weight = file["obsm/gene_index"][()], file["obsm/gene_weight"][()]
     numbers = np.array([70, 3, 3, 0, 89])
@@ -55,7 +55,7 @@ def test_contradictions_are_refused(
     kept: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(reading, "KEPT_IN_MEMORY", kept)
+    monkeypatch.setattr(cells_file, "KEPT_IN_MEMORY", kept)
     path = shutil.copy(cells, tmp_path / "c.h5ad")
     with h5py.File(path, "a") as file:
         spoil(file)

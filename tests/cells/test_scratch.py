@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from screader_lib.cells.gathering import ValuesByGene
-from screader_lib.cells.scratch import Scratch
+from screader_lib.cells.formats.scratch_file import ScratchFile
+from screader_lib.cells.values_by_gene import ValuesByGene
 from screader_lib.errors import ScReaderError
 
 
@@ -19,7 +19,7 @@ def test_what_is_written_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     write, read = os.pwrite, os.pread  # which may do less than they are asked for
     monkeypatch.setattr(os, "pwrite", lambda file, view, place: write(file, view[:3], place))
     monkeypatch.setattr(os, "pread", lambda file, count, place: read(file, min(2, count), place))
-    scratch = Scratch()
+    scratch = ScratchFile()
     scratch.write(b"0123456789")
     scratch.write(b"abcd", 8)
     scratch.write(b"end")
@@ -44,4 +44,4 @@ def test_full_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_no_folder_to_write_to(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
     with pytest.raises(ScReaderError, match="cannot be written to: No such file"):
-        Scratch()
+        ScratchFile()

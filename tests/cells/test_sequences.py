@@ -10,10 +10,10 @@ from hypothesis.extra import numpy as arrays
 from scipy import sparse
 
 from screader_lib.cells import sequences as ways
-from screader_lib.cells.choices import RANKINGS, WEIGHTS
+from screader_lib.cells.gene_statistics import GeneStatistics, sampled_cells, sums_of
+from screader_lib.cells.normalisation import normalised
 from screader_lib.cells.sequences import Construction, mapped, sequences
-from screader_lib.cells.statistics import GeneStatistics, sampled_cells, sums_of
-from screader_lib.cells.values import normalised
+from screader_lib.option_values import RANKINGS, WEIGHTS
 
 COUNTS = arrays.arrays(np.int64, st.tuples(st.integers(1, 6), st.integers(1, 8)),
                        elements=st.integers(0, 5))  # fmt: skip
@@ -30,7 +30,7 @@ def reference(
             score = ratio if construction.rank_by == "median-ratio" else value
             entries.append((-score, gene, value, ratio))
     entries = sorted(entries)[: construction.genes_per_cell]
-    weigh = {
+    weight_on = {
         "log": lambda value, ratio, rank: np.log1p(value),
         "median-ratio": lambda value, ratio, rank: ratio,
         "normalised": lambda value, ratio, rank: value,
@@ -40,7 +40,7 @@ def reference(
     if construction.weight == "expression":
         return [(gene, counts[gene]) for _, gene, _, _ in entries]
     return [
-        (gene, weigh[construction.weight](value, ratio, rank))
+        (gene, weight_on[construction.weight](value, ratio, rank))
         for rank, (_, gene, value, ratio) in enumerate(entries)
     ]
 

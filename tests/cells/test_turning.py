@@ -15,15 +15,20 @@ from hypothesis.extra import numpy as arrays
 from scipy import sparse
 from scipy.io import mmwrite
 
-from screader_lib.cells import expression, turning
-from screader_lib.cells.turning import Entries, MatrixMarket, TurnedColumns, TurnedEntries
+from screader_lib.cells.formats import expression, transpose
+from screader_lib.cells.formats.transpose import (
+    Entries,
+    MatrixMarket,
+    TransposedColumns,
+    TransposedEntries,
+)
 from screader_lib.errors import ScReaderError
 
 TABLES = arrays.arrays(np.int32, st.tuples(st.integers(1, 9), st.integers(1, 7)),
                        elements=st.integers(0, 3))  # fmt: skip
 
 
-class Listed(TurnedEntries):
+class Listed(TransposedEntries):
     """Entries in a given order, in pieces of a given size."""
 
     def __init__(self, table: np.ndarray, order: list[int], size: int) -> None:
@@ -37,7 +42,7 @@ class Listed(TurnedEntries):
             yield Entries(*(part[start : start + self.size] for part in self.entries))
 
 
-def whole(rows: TurnedEntries) -> np.ndarray:
+def whole(rows: TransposedEntries) -> np.ndarray:
     blocks = [rows.read(*span).toarray() for span in rows.spans()]
     return np.concatenate([np.zeros((0, rows.genes), np.int32), *blocks])
 
@@ -61,10 +66,10 @@ def test_columns(table: np.ndarray, piece: int) -> None:
         h5py.File("none", "w", driver="core", backing_store=False) as file,
         pytest.MonkeyPatch.context() as patch,
     ):
-        patch.setattr(turning, "ENTRIES_PER_PIECE", piece)
+        patch.setattr(transpose, "ENTRIES_PER_PIECE", piece)
         for part in ("data", "indices", "indptr"):
             file[f"X/{part}"] = getattr(matrix, part)
-        assert np.array_equal(whole(TurnedColumns(file["X"], *table.shape, "x")), table)
+        assert np.array_equal(whole(TransposedColumns(file["X"], *table.shape, "x")), table)
 
 
 HEAD = b"%%MatrixMarket matrix coordinate integer general\n"

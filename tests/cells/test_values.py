@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from screader_lib.cells.values import check_kind, kind_of, normalised
+from screader_lib.cells.normalisation import check_kind, kind_of, normalised
 from screader_lib.errors import ScReaderError
 
 

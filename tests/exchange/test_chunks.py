@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from screader_lib.exchange import encoding
-from screader_lib.exchange.chunks import RowWriter, Stretch, shuffled, unshuffled
+from screader_lib.exchange.chunks import ChunkReader, RowWriter, shuffled, unshuffled
 
 VALUES = np.random.default_rng(0).integers(0, 50, 1000).astype(np.int32)
 LAYOUTS: list[Any] = [
@@ -36,7 +36,7 @@ def test_stretches(tmp_path: Path, layout: dict[str, Any], dtype: str) -> None:
     with h5py.File(tmp_path / "x.h5", "w") as file:
         file.create_dataset("x", data=values, **layout)
     with h5py.File(tmp_path / "x.h5") as file:
-        stretch = Stretch(file["x"])
+        stretch = ChunkReader(file["x"])
         for start, stop in ((0, 1000), (0, 0), (0, 1), (63, 65), (64, 128), (999, 1000), (5, 700)):
             read = stretch.read(start, stop)
             assert read.dtype == values.dtype and np.array_equal(read, values[start:stop])
@@ -48,8 +48,8 @@ def test_chunks_that_were_never_written(tmp_path: Path) -> None:
         data[100:200] = 7
         file.create_dataset("y", (1000,), "i4")
     with h5py.File(tmp_path / "x.h5") as file:
-        assert Stretch(file["x"]).read(0, 1000).sum() == 700
-        assert Stretch(file["y"]).read(0, 1000).sum() == 0
+        assert ChunkReader(file["x"]).read(0, 1000).sum() == 700
+        assert ChunkReader(file["y"]).read(0, 1000).sum() == 0
 
 
 @pytest.mark.parametrize("userblock", [0, 512])
@@ -57,10 +57,10 @@ def test_files_in_memory_and_behind_other_bytes(tmp_path: Path, userblock: int) 
     with h5py.File(tmp_path / "x.h5", "w", userblock_size=userblock) as file:
         file["x"] = VALUES
     with h5py.File(tmp_path / "x.h5") as file:
-        assert np.array_equal(Stretch(file["x"]).read(3, 900), VALUES[3:900])
+        assert np.array_equal(ChunkReader(file["x"]).read(3, 900), VALUES[3:900])
     with h5py.File("none", "w", driver="core", backing_store=False) as file:
         file["x"] = VALUES
-        assert np.array_equal(Stretch(file["x"]).read(3, 900), VALUES[3:900])
+        assert np.array_equal(ChunkReader(file["x"]).read(3, 900), VALUES[3:900])
 
 
 def test_damaged_chunk_is_left_to_hdf5(tmp_path: Path) -> None:
@@ -72,11 +72,11 @@ def test_damaged_chunk_is_left_to_hdf5(tmp_path: Path) -> None:
     content[place + 8 : place + 40] = b"\xff" * 32
     path.write_bytes(content)
     with h5py.File(path) as file, pytest.raises(OSError):
-        Stretch(file["x"]).read(0, 1000)
+        ChunkReader(file["x"]).read(0, 1000)
 
 
 def test_an_array_that_is_not_hdf5() -> None:
-    assert Stretch(VALUES).read(2, 5).tolist() == VALUES[2:5].tolist()
+    assert ChunkReader(VALUES).read(2, 5).tolist() == VALUES[2:5].tolist()
 
 
 @given(arrays.arrays(st.sampled_from(["<i2", "<f4", "<f8", "u1"]), st.integers(1, 50)))

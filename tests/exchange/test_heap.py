@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from screader_lib.errors import ScReaderError
-from screader_lib.exchange import heap, safety
+from screader_lib.exchange import hdf5_heap, safety
 
 SIZE, FREE = 8, 24  # where a collection keeps its size; where its first object begins
 
@@ -28,7 +28,7 @@ def write(path: Path, texts: list[str]) -> tuple[int, int]:
 
 def entries_of(path: Path, count: int) -> np.ndarray:
     with h5py.File(path) as file:
-        return heap.Heap(path).entries(file["x"].id.get_offset(), count)
+        return hdf5_heap.GlobalHeap(path).entries(file["x"].id.get_offset(), count)
 
 
 @given(st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))))
@@ -39,7 +39,7 @@ def test_lengths_are_those_of_the_strings(
     write(path, texts or ["a"])
     entries = entries_of(path, len(texts or ["a"]))
     assert entries["length"].tolist() == [len(text.encode()) for text in texts or ["a"]]
-    assert heap.Heap(path).is_sound(entries)
+    assert hdf5_heap.GlobalHeap(path).is_sound(entries)
     safety.open_checked(path).close()
 
 

@@ -17,8 +17,8 @@ from running import command, environment
 from small_files import CELLS, call, fail, succeed, write_cells, write_expression
 
 from screader_lib.exchange import provenance
-from screader_lib.reader import called, shards
-from screader_lib.reader.unfinished import MARK
+from screader_lib.reader.prediction import predictions, shards
+from screader_lib.reader.prediction.prediction_checkpoint import MARK
 
 BLOCK = 16
 BLOCKS = -(-CELLS // BLOCK)
@@ -52,7 +52,7 @@ class Counted:
     """Counts the blocks that are called, and kills this process at one of them."""
 
     def __init__(self, fatal: int = 0) -> None:
-        self.calls, self.fatal, self.usual = 0, fatal, called.call
+        self.calls, self.fatal, self.usual = 0, fatal, predictions.predict_block
 
     def __call__(self, *words: Any) -> Any:
         self.calls += 1
@@ -64,7 +64,7 @@ class Counted:
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counted]:
     counted = Counted()
-    monkeypatch.setattr(called, "call", counted)
+    monkeypatch.setattr(predictions, "call", counted)
     yield counted
 
 
@@ -73,7 +73,7 @@ def killed_at(block: int, *words: object) -> None:
     child = os.fork()
     if not child:
         try:
-            called.call = Counted(block)  # type: ignore[assignment]
+            predictions.predict_block = Counted(block)  # type: ignore[assignment]
             call("predict", *words)
         finally:
             os._exit(99)
@@ -239,12 +239,12 @@ def test_cells_of_several_windows_come_as_they_are(
     tmp_path: Path, reader: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is read in passing equals what is read at once."""
-    from screader_lib.cells import reading
-    from screader_lib.cells.reading import CellSequences
+    from screader_lib.cells import cells_file
+    from screader_lib.cells.cells_file import CellSequences
     from screader_lib.exchange.opening import open_exchange
 
-    monkeypatch.setattr(reading, "WINDOW", 7)
-    monkeypatch.setattr(reading, "WINDOWS", 3)
+    monkeypatch.setattr(cells_file, "WINDOW", 7)
+    monkeypatch.setattr(cells_file, "WINDOWS", 3)
     write_expression(tmp_path / "counts-1.h5ad", 1)
     with open_exchange(write_cells(tmp_path, seed=1), "cells") as opened:
         once, passing = CellSequences(opened), CellSequences(opened, in_passing=True)

@@ -16,9 +16,10 @@ from screader_lib.errors import ScReaderError
 from screader_lib.exchange import encoding
 from screader_lib.exchange.opening import open_exchange
 from screader_lib.exchange.table import strings
-from screader_lib.figures import call_genes, report
-from screader_lib.figures.calls import Calls
-from screader_lib.figures.palettes import colours_of
+from screader_lib.figures.data.prediction_data import PredictionData
+from screader_lib.figures.drawing.palettes import colours_of
+from screader_lib.figures.plots import gene_bars
+from screader_lib.figures.report import report
 from screader_tools.plot import main
 
 GENES = 12
@@ -45,13 +46,15 @@ def explained(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def calls(explained: Path) -> Iterator[Calls]:
+def calls(explained: Path) -> Iterator[PredictionData]:
     with open_exchange(explained, "predictions") as opened:
-        yield Calls(opened)
+        yield PredictionData(opened)
 
 
-def test_the_genes_that_speak_most_come_first_and_none_that_speaks_against(calls: Calls) -> None:
-    found = {one.type: one for one in call_genes.read(calls, 8)}
+def test_the_genes_that_speak_most_come_first_and_none_that_speaks_against(
+    calls: PredictionData,
+) -> None:
+    found = {one.type: one for one in gene_bars.read(calls, 8)}
     last = calls.labels[-1]
     assert [gene.id for gene in found[last].genes] == [f"ID{n}" for n in range(11, 4, -1)]
     assert found[calls.labels[2]].genes[0].symbol == "S2"
@@ -63,31 +66,31 @@ def test_the_genes_that_speak_most_come_first_and_none_that_speaks_against(calls
     }
 
 
-def test_the_picture_has_a_panel_a_type_and_its_numbers(calls: Calls) -> None:
-    found = call_genes.read(calls, 5)
-    made = call_genes.picture(found)
+def test_the_picture_has_a_panel_a_type_and_its_numbers(calls: PredictionData) -> None:
+    found = gene_bars.read(calls, 5)
+    made = gene_bars.picture(found)
     shown = [axis for axis in made.figure.axes if axis.get_visible()]
     assert len(shown) == len(found)
     assert len(list(made.numbers.rows)) == sum(len(one.genes) for one in found)
     assert f"{found[1].type}: S1" in made.alt
 
 
-def test_a_type_has_the_colour_that_the_other_pictures_give_it(calls: Calls) -> None:
-    found = call_genes.read(calls, 5)[1:]
-    made = call_genes.picture(found, types=calls.all_labels)
+def test_a_type_has_the_colour_that_the_other_pictures_give_it(calls: PredictionData) -> None:
+    found = gene_bars.read(calls, 5)[1:]
+    made = gene_bars.picture(found, types=calls.all_labels)
     colours = colours_of(calls.all_labels)
     for one, axis in zip(found, made.figure.axes, strict=False):
         assert to_hex(axis.patches[0].get_facecolor()).upper() == colours[one.type]
 
 
-def test_only_the_types_that_were_asked_for(calls: Calls) -> None:
-    (one,) = call_genes.read(calls, 5, [calls.labels[1]])
+def test_only_the_types_that_were_asked_for(calls: PredictionData) -> None:
+    (one,) = gene_bars.read(calls, 5, [calls.labels[1]])
     assert one.type == calls.labels[1]
     with pytest.raises(ScReaderError, match="calls no cell 'neuron'"):
-        call_genes.read(calls, 5, ["neuron"])
+        gene_bars.read(calls, 5, ["neuron"])
 
 
-def test_the_report_has_the_genes_and_escapes_their_texts(calls: Calls) -> None:
+def test_the_report_has_the_genes_and_escapes_their_texts(calls: PredictionData) -> None:
     page = report.build(report.Inputs(calls))
     assert '<h2 id="genes">' in page and "<b>INS" not in page
     assert "&lt;b&gt;INS&lt;/b&gt; &amp; co" in page

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from screader_lib.errors import ScReaderError
-from screader_lib.figures.canvas import (
+from screader_lib.figures.drawing.canvas import (
     FORMATS,
     Numbers,
     Picture,
@@ -17,7 +17,7 @@ from screader_lib.figures.canvas import (
     drawing,
     new_figure,
 )
-from screader_lib.figures.extras import need
+from screader_lib.figures.drawing.plotting_packages import need
 
 BEGINNINGS = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
 

@@ -13,9 +13,9 @@ from figure_files import Case, write_calls, write_predictions
 
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.opening import open_exchange
-from screader_lib.figures.calls import UNASSIGNED, Calls
-from screader_lib.figures.canvas import Style
-from screader_lib.figures.confusion import most_confused, picture, tabulate
+from screader_lib.figures.data.prediction_data import UNASSIGNED, PredictionData
+from screader_lib.figures.drawing.canvas import Style
+from screader_lib.figures.plots.confusion_matrix import most_confused, picture, tabulate
 
 ROWS = [  # true, called, assigned
     ("a", "a", True),
@@ -29,9 +29,9 @@ ROWS = [  # true, called, assigned
 
 
 @contextmanager
-def calls(path: Path, title: str = "") -> Iterator[Calls]:
+def calls(path: Path, title: str = "") -> Iterator[PredictionData]:
     with open_exchange(path, "predictions") as opened:
-        yield Calls(opened, title)
+        yield PredictionData(opened, title)
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from figure_files import write_descriptions, write_embeddings
 
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.opening import ExchangeFile, open_exchange
-from screader_lib.figures import gene_map
-from screader_lib.figures.umap_picture import picture
+from screader_lib.figures.plots import gene_map
+from screader_lib.figures.plots.umap_plot import picture
 
 
 @pytest.fixture

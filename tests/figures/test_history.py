@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from screader_lib.exchange.provenance import Record
-from screader_lib.figures.history import History, plain_spelling
+from screader_lib.figures.report.history import History, plain_spelling
 
 
 @dataclass

@@ -9,10 +9,10 @@ from browser import CHROMIUM, Seen, browser, look
 from figure_files import PANCREAS, Case, write_predictions
 
 from screader_lib.exchange.opening import open_exchange
-from screader_lib.figures import umap_panels
-from screader_lib.figures.calls import Calls
-from screader_lib.figures.projection import principal_components
-from screader_lib.figures.report import Inputs, build
+from screader_lib.figures.data.prediction_data import PredictionData
+from screader_lib.figures.data.projection import principal_components
+from screader_lib.figures.plots import umap_panels
+from screader_lib.figures.report.report import Inputs, build
 
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="no chromium on PATH: the report is not opened in a browser"
@@ -38,7 +38,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(umap_panels, "project", lambda vectors, *_: principal_components(vectors, 2))
         with open_exchange(path, "predictions") as opened:
-            page = build(Inputs(Calls(opened)), title="a report")
+            page = build(Inputs(PredictionData(opened)), title="a report")
     (folder / "report.html").write_text(page, "utf-8")
     with browser(folder / "profile") as speaker:
         yield look(speaker, folder / "report.html", ASKED)

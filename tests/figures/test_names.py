@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from screader_lib.figures.names import MOST_LETTERS, cleaned, method_title, printed, with_number
+from screader_lib.figures.drawing.type_names import (
+    MOST_LETTERS,
+    cleaned,
+    method_title,
+    printed,
+    with_number,
+)
 
 
 def test_short_names_stay() -> None:

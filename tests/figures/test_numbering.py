@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from screader_lib.figures.numbering import MOST, apart, middle
+from screader_lib.figures.drawing.point_labels import MOST, apart, middle
 
 
 def overlaps(centres: np.ndarray, boxes: np.ndarray) -> bool:

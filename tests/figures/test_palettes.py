@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from screader_lib.errors import ScReaderError
-from screader_lib.figures.palettes import colours_of, least_distance, safe_colours
+from screader_lib.figures.drawing.palettes import colours_of, least_distance, safe_colours
 
 
 def test_identical_colours_have_no_distance_and_black_and_white_the_most() -> None:

@@ -16,11 +16,12 @@ from figure_files import PANCREAS, Case, write_cells, write_predictions, write_r
 
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.opening import open_exchange
-from screader_lib.figures import multiqc, report_tables, umap_panels
-from screader_lib.figures.calls import Calls
-from screader_lib.figures.projection import principal_components
-from screader_lib.figures.report import Inputs, build
-from screader_lib.figures.report_tables import Control, controls, verdict
+from screader_lib.figures.data.prediction_data import PredictionData
+from screader_lib.figures.data.projection import principal_components
+from screader_lib.figures.plots import umap_panels
+from screader_lib.figures.report import multiqc, report_tables
+from screader_lib.figures.report.report import Inputs, build
+from screader_lib.figures.report.report_tables import Control, controls, verdict
 
 HOSTILE = "<script>alert('x')</script>\"><img src=http://bad.example/x>"
 VOID = {"meta", "img", "br", "link", "hr"}
@@ -88,8 +89,11 @@ def made(
         opened = {
             kind: stack.enter_context(open_exchange(path, kind)) for kind, path in files.items()
         }
-        others = [Calls(stack.enter_context(open_exchange(path, "predictions"))) for path in beside]
-        calls = Calls(opened["predictions"])
+        others = [
+            PredictionData(stack.enter_context(open_exchange(path, "predictions")))
+            for path in beside
+        ]
+        calls = PredictionData(opened["predictions"])
         inputs = Inputs(calls, opened.get("reader"), opened.get("cells"), metrics, others)
         return build(inputs, **settings)
 
@@ -226,7 +230,7 @@ def test_types_that_the_reader_never_saw_are_named(tmp_path: Path) -> None:
 
     path = write_calls(tmp_path / "p.h5ad", [("new", "a", True), ("a", "a", True)], ["a"])
     with open_exchange(path, "predictions") as opened:
-        calls = Calls(opened)
+        calls = PredictionData(opened)
         assert ("types that the reader never saw", "new") in report_tables.data_summary(
             calls, None, None
         )
@@ -238,7 +242,7 @@ def test_types_that_the_reader_never_saw_are_named(tmp_path: Path) -> None:
 def test_the_least_sure_cells_come_first(tmp_path: Path) -> None:
     path = write_predictions(tmp_path / "p.h5ad", Case(cells=50))
     with open_exchange(path, "predictions") as opened:
-        calls = Calls(opened)
+        calls = PredictionData(opened)
         rows = report_tables.low_confidence(calls, 5)
         assert [row["confidence"] for row in rows] == sorted(calls.confidence.tolist())[:5]
 
@@ -285,7 +289,7 @@ def test_multiqc_gets_a_row_per_sample(tmp_path: Path) -> None:
         open_exchange(known, "predictions") as one,
         open_exchange(unknown, "predictions") as two,
     ):
-        table = json.loads(multiqc.content(["p", "q"], [Calls(one), Calls(two)]))
+        table = json.loads(multiqc.content(["p", "q"], [PredictionData(one), PredictionData(two)]))
     assert table["plot_type"] == "table"
     assert table["data"]["p"] == {
         "method": "scReader",

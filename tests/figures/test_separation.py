@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from screader_lib.exchange.table import strings
-from screader_lib.figures.separation import Separation, neighbour_purity, separation
-from screader_lib.figures.vectors import Vectors
+from screader_lib.figures.data.cell_vectors import Vectors
+from screader_lib.figures.data.separation import Separation, neighbour_purity, separation
 
 
 class Held(Vectors):

@@ -12,12 +12,12 @@ from figure_files import PANCREAS, Case, write_cells, write_predictions
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.opening import open_exchange
 from screader_lib.exchange.table import strings
-from screader_lib.figures import coordinates
-from screader_lib.figures.calls import Calls
-from screader_lib.figures.coordinates import Given
-from screader_lib.figures.palettes import colours_of
-from screader_lib.figures.umap_panels import BEFORE, colouring, panels
-from screader_lib.figures.umap_picture import Panel, picture, point_area
+from screader_lib.figures.data import coordinates
+from screader_lib.figures.data.coordinates import Given
+from screader_lib.figures.data.prediction_data import PredictionData
+from screader_lib.figures.drawing.palettes import colours_of
+from screader_lib.figures.plots.umap_panels import BEFORE, colouring, panels
+from screader_lib.figures.plots.umap_plot import Panel, picture, point_area
 
 CELLS = 40
 
@@ -28,10 +28,10 @@ def panel(values: np.ndarray, title: str = "after scReader") -> Panel:
 
 
 @pytest.fixture
-def calls(tmp_path: Path) -> Iterator[Calls]:
+def calls(tmp_path: Path) -> Iterator[PredictionData]:
     case = Case(cells=CELLS, extra={"depth": np.arange(CELLS, dtype=np.float32)})
     with open_exchange(write_predictions(tmp_path / "p.h5ad", case), "predictions") as opened:
-        yield Calls(opened)
+        yield PredictionData(opened)
 
 
 def given(titles: list[str]) -> Given:
@@ -45,7 +45,7 @@ def given(titles: list[str]) -> Given:
     return Given("umap.npz", places)
 
 
-def test_colours_are_the_true_labels_where_known(calls: Calls) -> None:
+def test_colours_are_the_true_labels_where_known(calls: PredictionData) -> None:
     chosen = colouring([calls], None)
     assert (chosen.column, chosen.types) == ("true_label", sorted(PANCREAS))
 
@@ -53,15 +53,15 @@ def test_colours_are_the_true_labels_where_known(calls: Calls) -> None:
 def test_without_true_labels_the_predicted_ones(tmp_path: Path) -> None:
     path = write_predictions(tmp_path / "q.h5ad", Case(cells=20, labelled=False))
     with open_exchange(path, "predictions") as opened:
-        assert colouring([Calls(opened)], None).column == "predicted_label"
+        assert colouring([PredictionData(opened)], None).column == "predicted_label"
 
 
-def test_a_column_that_is_not_there_names_those_that_are(calls: Calls) -> None:
+def test_a_column_that_is_not_there_names_those_that_are(calls: PredictionData) -> None:
     with pytest.raises(ScReaderError, match=r"no column 'nothing'.*depth"):
         colouring([calls], "nothing")
 
 
-def test_before_and_after_with_given_coordinates(calls: Calls, tmp_path: Path) -> None:
+def test_before_and_after_with_given_coordinates(calls: PredictionData, tmp_path: Path) -> None:
     with open_exchange(write_cells(tmp_path / "c.h5ad", Case(cells=CELLS)), "cells") as cells:
         stored = given([BEFORE, "after scReader"])
         before, after = panels([calls], colouring([calls], None), cells=cells, given=stored)
@@ -71,7 +71,7 @@ def test_before_and_after_with_given_coordinates(calls: Calls, tmp_path: Path) -
     assert before.separation.purity != after.separation.purity
 
 
-def test_numbers_hold_every_cell_of_every_panel(calls: Calls) -> None:
+def test_numbers_hold_every_cell_of_every_panel(calls: PredictionData) -> None:
     drawn = panels([calls], colouring([calls], "depth"), given=given(["any"]))
     made = picture(drawn, what="depth")
     rows = list(made.numbers.rows)

@@ -10,9 +10,9 @@ from figure_files import Case, draw_cells, write_cells, write_predictions
 
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.opening import open_exchange
-from screader_lib.figures import vectors
-from screader_lib.figures.projection import FEW, principal_components, project
-from screader_lib.figures.vectors import StoredVectors, before_reading
+from screader_lib.figures.data import cell_vectors
+from screader_lib.figures.data.cell_vectors import StoredVectors, before_reading
+from screader_lib.figures.data.projection import FEW, principal_components, project
 
 CASE = Case(cells=60)
 
@@ -45,7 +45,7 @@ def test_small_blocks_give_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with open_exchange(path, "cells") as cells:
         unread = before_reading(cells, draw_cells(CASE).ids, "p")
         whole = unread.read(0, 60)
-        monkeypatch.setattr(vectors, "BLOCK_BYTES", 7 * 4 * unread.width)
+        monkeypatch.setattr(cell_vectors, "BLOCK_BYTES", 7 * 4 * unread.width)
         blocks = list(unread.blocks())
     assert [len(block) for block in blocks] == [7] * 8 + [4]
     np.testing.assert_array_equal(np.concatenate(blocks), whole)
@@ -65,7 +65,7 @@ def test_a_cell_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_a_sample_holds_the_rows_it_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, many: int
 ) -> None:
-    monkeypatch.setattr(vectors, "MANY", many)
+    monkeypatch.setattr(cell_vectors, "MANY", many)
     with open_exchange(write_predictions(tmp_path / "p.h5ad", CASE), "predictions") as opened:
         stored = StoredVectors(opened.file["obsm/X_screader"])
         rows, values = stored.sample(24, seed=3)
@@ -73,7 +73,7 @@ def test_a_sample_holds_the_rows_it_names(
         np.testing.assert_array_equal(values, opened.file["obsm/X_screader"][()][rows])
 
 
-class Line(vectors.Vectors):
+class Line(cell_vectors.Vectors):
     """Points along one direction of a wide space, far from the origin."""
 
     def __init__(self, rows: int) -> None:

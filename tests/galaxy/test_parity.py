@@ -82,7 +82,7 @@ def test_providers_of_embeddings_are_those_of_the_command_line() -> None:
 
 def test_pictures_are_those_of_the_command_line() -> None:
     (param,) = [p for p in params("plot") if p.get("name") == "picture"]
-    offered = {f"plot_{choice.attrib['value']}" for choice in param.findall("option")}
+    offered = {f"pictures.{choice.attrib['value']}" for choice in param.findall("option")}
     assert offered == set(COMMANDS["plot"])
 
 

@@ -25,7 +25,7 @@ COMMANDS = {
     "predict": ["predict"],
     "gather": ["gather"],
     "validate": ["validate"],
-    "plot": [f"plot_{name}" for name in PICTURES],
+    "plot": [f"pictures.{name}" for name in PICTURES],
 }
 TOOLS = sorted(path.stem for path in FOLDER.glob("*.xml") if path.name not in MACRO_FILES)
 STANDARD = {"--quiet", "--verbose", "--debug", "--version", "--help"}

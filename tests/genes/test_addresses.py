@@ -19,7 +19,7 @@ from screader_lib.genes.services.addresses import (
     pool_for,
 )
 from screader_lib.genes.services.downloads import fetched
-from screader_lib.genes.sources.choice import Places, make_sources
+from screader_lib.genes.sources.make_sources import Places, make_sources
 from screader_lib.reporting import Reporter
 
 NCBI = "https://ftp.ncbi.nlm.nih.gov/gene/DATA"

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 from loopback import Reply, Request, serving
 from real_data import real
-from told import Told
+from told import RecordingReporter
 
 from screader_lib.errors import ScReaderError
 from screader_lib.genes.describe import describe, summary_lines
-from screader_lib.genes.lists import read_genes
+from screader_lib.genes.description_table import unmatched_tsv
+from screader_lib.genes.gene_lists import read_genes
 from screader_lib.genes.organisms import organism_of
 from screader_lib.genes.sources.bulk import BulkFiles
-from screader_lib.genes.sources.choice import Places, make_sources
-from screader_lib.genes.tables import unmatched_tsv
+from screader_lib.genes.sources.make_sources import Places, make_sources
 
 HEADER = (
     "#tax_id\tGeneID\tSymbol\tLocusTag\tSynonyms\tdbXrefs\tchromosome\tmap_location\tdescription\t"
@@ -138,7 +138,7 @@ def test_without_a_history_one_line_says_so(
     tmp_path: Path, files: dict[str, Path], local: bool, line: str
 ) -> None:
     contents = {"Homo_sapiens.gene_info.gz": files["info"], "gene_summary.gz": files["summary"]}
-    told = Told()
+    told = RecordingReporter()
 
     def answer(request: Request) -> Reply:
         path = contents.get(request.path.rpartition("/")[2])
@@ -158,7 +158,7 @@ def test_a_species_that_has_no_name_here_is_told(tmp_path: Path) -> None:
     places = Places(gene_info=(str(tmp_path / "info"),), cache=str(tmp_path))
     yeast = organism_of("4932")
     for names, lines in (((), 1), (("ncbi-files", "eutils"), 0)):
-        told = Told()
+        told = RecordingReporter()
         sources = make_sources(names, yeast, places, told)
         assert len(told.lines) == lines
     assert describe(["INS"], sources[:1])[0].gene.organism == ""

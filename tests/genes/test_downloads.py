@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from loopback import Reply, serving
-from told import Told
+from told import RecordingReporter
 
 from screader_lib.errors import ScReaderError
 from screader_lib.genes.services import waiting
@@ -65,7 +65,7 @@ def test_what_does_not_pass_is_one_line(
 
 
 def test_a_long_wait_is_told(tmp_path: Path, slept: list[float]) -> None:
-    told = Told()
+    told = RecordingReporter()
     with serving(lambda _: Reply(CONTENT)) as server:
         server.faults = [Reply(b"", status=429, headers={"Retry-After": "90"})]
         fetched(FILE, tmp_path, server.url, reporter=told)

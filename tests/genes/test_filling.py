@@ -14,23 +14,23 @@ from real_data import real
 from screader_lib.errors import ScReaderError
 from screader_lib.genes.catalog import Catalog
 from screader_lib.genes.describe import describe, summary_lines
-from screader_lib.genes.filling.fill import Filling, fill
-from screader_lib.genes.filling.generated import Writer, fill_from_model
-from screader_lib.genes.filling.orthologs import fill_from_orthologs, read_pairs
-from screader_lib.genes.lists import read_genes
+from screader_lib.genes.description_table import unmatched_tsv
+from screader_lib.genes.gene_lists import read_genes
+from screader_lib.genes.missing_texts.fill import FillOptions, fill
+from screader_lib.genes.missing_texts.from_chat_model import Writer, fill_from_model
+from screader_lib.genes.missing_texts.from_orthologs import fill_from_orthologs, read_pairs
 from screader_lib.genes.organisms import organism_of
 from screader_lib.genes.records import Gene
-from screader_lib.genes.services.cache import Cache
-from screader_lib.genes.sources.choice import Places, make_sources
-from screader_lib.genes.sources.source import Source
-from screader_lib.genes.tables import unmatched_tsv
+from screader_lib.genes.services.cache import DiskCache
+from screader_lib.genes.sources.gene_source import GeneSource
+from screader_lib.genes.sources.make_sources import Places, make_sources
 from screader_lib.genes.texts import DEFAULT_FIELDS
 
 MOUSE, HUMAN = organism_of("mouse"), organism_of("human")
 KEY = "sk-planted-0123456789"
 
 
-class Known(Source):
+class ReferenceGenes(GeneSource):
     """A source of given genes."""
 
     name = "known"
@@ -45,7 +45,7 @@ class Known(Source):
 
 INS2 = Gene("Ins2", "16334", full_name="insulin II", organism="Mus musculus", tax_id=10090)
 TTR = Gene("Ttr", "22139", summary="Own summary.", organism="Mus musculus", tax_id=10090)
-MICE = describe(["Ins2", "Ttr", "Gm1"], [Known(INS2, TTR)])
+MICE = describe(["Ins2", "Ttr", "Gm1"], [ReferenceGenes(INS2, TTR)])
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_ortholog_tables(tmp_path: Path, table: str) -> None:
     pairs = read_pairs(path, MOUSE, HUMAN, ["Ins2", "Ttr"])
     assert (pairs.get("Ins2") or pairs.get("16334")) in ("INS", "3630")
     assert "B" not in pairs and "C" not in pairs
-    done = fill_from_orthologs(MICE, pairs, [Known(INS)])
+    done = fill_from_orthologs(MICE, pairs, [ReferenceGenes(INS)])
     assert done[0].text == "Ins2. insulin II. This gene encodes insulin."
     assert [one.source for one in done] == ["ortholog", "ncbi", "none"]
     assert done[1].gene.summary == "Own summary."
@@ -87,7 +87,7 @@ def test_real_mouse_genes() -> None:
     )
     names = read_genes(real("baron_mouse.h5ad"), "mouse").names
     found = describe(names, make_sources((), MOUSE, places))
-    filling = Filling(("ortholog",), str(real("gene_matches_1v1_human2mouse.csv.gz")))
+    filling = FillOptions(("ortholog",), str(real("gene_matches_1v1_human2mouse.csv.gz")))
     done = fill(found, filling, MOUSE, places, (), DEFAULT_FIELDS).descriptions
     assert sum(bool(one.gene.summary) for one in done) >= 8_400
     assert sum(one.source == "ortholog" for one in done) >= 7_000
@@ -102,7 +102,7 @@ def chat(request: Request) -> Reply:
 def filled(server: Loopback, tmp_path: Path, **settings: Any) -> list[Any]:
     writer = Writer("some-model", url=server.url, requests_per_minute=1e5)
     settings = {"attempts": 3, "first_pause": 0.01, "timeout": 20.0} | settings
-    return fill_from_model(MICE, writer, MOUSE, Cache(tmp_path / "c"), **settings)
+    return fill_from_model(MICE, writer, MOUSE, DiskCache(tmp_path / "c"), **settings)
 
 
 def test_chat_model_fills_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,7 +149,7 @@ def test_refresh_asks_the_model_again(tmp_path: Path) -> None:
         assert len(server.requests) == 2
         server.requests.clear()
         places = Places(cache=str(tmp_path), refresh=True)
-        filling = Filling(("llm",), llm_model="m", llm_url=server.url)
+        filling = FillOptions(("llm",), llm_model="m", llm_url=server.url)
         for _ in range(2):
             fill(MICE, filling, MOUSE, places, (), DEFAULT_FIELDS)
         assert len(server.requests) == 4
@@ -192,7 +192,7 @@ def test_a_table_of_mice_is_no_source_of_human_texts(
         gene_summary=(str(tmp_path / "summary"),),
     )
     own = describe(["Ins2"], make_sources(("table",), MOUSE, places))
-    filling = Filling(("ortholog",), str(tmp_path / "pairs"))
+    filling = FillOptions(("ortholog",), str(tmp_path / "pairs"))
     done = fill(own, filling, MOUSE, places, names, DEFAULT_FIELDS)
     assert done.descriptions[0].gene.summary == "Hormone."
     assert not [role for role in done.files if "table" in role]
@@ -202,9 +202,9 @@ def test_what_filling_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     places = Places(cache=str(tmp_path))
     for filling, organism, message in (
-        (Filling(("ortholog",)), HUMAN, "to other species"),
-        (Filling(("llm",)), MOUSE, "--llm-model"),
-        (Filling(("llm",), llm_model="m"), MOUSE, "OPENAI_API_KEY is not set"),
+        (FillOptions(("ortholog",)), HUMAN, "to other species"),
+        (FillOptions(("llm",)), MOUSE, "--llm-model"),
+        (FillOptions(("llm",), llm_model="m"), MOUSE, "OPENAI_API_KEY is not set"),
     ):
         with pytest.raises(ScReaderError, match=message):
             fill(MICE, filling, organism, places, (), DEFAULT_FIELDS)
@@ -216,7 +216,9 @@ def test_a_text_of_the_users_own_stays_theirs(tmp_path: Path) -> None:
     own = Gene("Ins2", "16334", text="Mine.", source="user", tax_id=10090)
     (tmp_path / "t").write_text("mouse,human\nIns2,INS\n")
     pairs = read_pairs(tmp_path / "t", MOUSE, HUMAN, ["Ins2"])
-    (done,) = fill_from_orthologs(describe(["Ins2"], [Known(own)]), pairs, [Known(INS)])
+    (done,) = fill_from_orthologs(
+        describe(["Ins2"], [ReferenceGenes(own)]), pairs, [ReferenceGenes(INS)]
+    )
     assert (done.text, done.source) == ("Mine.", "user")
 
 

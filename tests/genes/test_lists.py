@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from screader_lib.errors import ScReaderError
-from screader_lib.genes.lists import read_genes
+from screader_lib.genes.gene_lists import read_genes
 
 
 def names(path: Path, column: str | None = None) -> tuple[str, ...]:

@@ -11,12 +11,12 @@ import torch
 
 from screader_lib.errors import ScReaderError
 from screader_lib.genes.providers import packaged
-from screader_lib.genes.providers.encoding import Encoder, Settings, batches, pool
 from screader_lib.genes.providers.hidden_states import HiddenStates
+from screader_lib.genes.providers.local_encoder import Encoder, EncoderSettings, batches, pool
 from screader_lib.genes.providers.sentences import SentenceTransformer, read_settings
 from screader_lib.reporting import SILENT
 
-FLOAT = Settings(precision="float32", device="cpu")
+FLOAT = EncoderSettings(precision="float32", device="cpu")
 TEXTS = ["insulin", "the insulin gene " * 30, "glucagon", "a", "beta cell " * 7]
 
 
@@ -69,7 +69,7 @@ def test_long_texts_are_cut_to_the_model(tiny: Path) -> None:
 
 def test_layers(tiny: Path) -> None:
     def layer(number: int) -> np.ndarray:
-        settings = Settings(precision="float32", device="cpu", layer=number)
+        settings = EncoderSettings(precision="float32", device="cpu", layer=number)
         return HiddenStates(str(tiny), settings).embed(TEXTS, SILENT)
 
     assert np.allclose(layer(2), layer(-1), atol=1e-6)
@@ -112,7 +112,7 @@ def test_missing_package_names_the_command(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_packaged_model_knows_what_is_alike() -> None:
     try:
-        model = packaged.PackagedMiniLM(Settings(device="cpu"))
+        model = packaged.PackagedMiniLM(EncoderSettings(device="cpu"))
     except ScReaderError as error:
         pytest.skip(str(error))
     texts = [
@@ -135,4 +135,4 @@ def test_texts_are_cut_where_the_user_or_the_model_says(asked: int | None, longe
         folder = str(model_folder())
     except ScReaderError as error:
         pytest.skip(str(error))
-    assert read_settings(folder, Settings(longest=asked)).longest == longest
+    assert read_settings(folder, EncoderSettings(longest=asked)).longest == longest

@@ -16,7 +16,7 @@ from real_data import real
 from screader_lib.errors import ScReaderError
 from screader_lib.genes.describe import describe
 from screader_lib.genes.organisms import organism_of
-from screader_lib.genes.services.cache import Cache
+from screader_lib.genes.services.cache import DiskCache
 from screader_lib.genes.sources.datasets import Datasets, parse_page
 from screader_lib.genes.sources.eutils import Eutils
 
@@ -33,7 +33,7 @@ def no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def source(kind: type, server: Loopback, tmp_path: Path, **settings: Any) -> Any:
     settings = {"first_pause": 0.01, "timeout": 20.0, "attempts": 3} | settings
-    made = kind(HUMAN, Cache(tmp_path / "answers.sqlite"), server.url, **settings)
+    made = kind(HUMAN, DiskCache(tmp_path / "answers.sqlite"), server.url, **settings)
     made.client.pace.gap = min(made.client.pace.gap, 0.01)
     return made
 
@@ -159,7 +159,7 @@ def test_rate_stays_below_the_limit(
     monkeypatch.setenv("NCBI_API_KEY", key)
     genes = many_genes(20 * limit)
     with serving(FakeEutils(genes)) as server:
-        asked = Eutils(HUMAN, Cache(tmp_path / "a"), server.url, first_pause=0.01)
+        asked = Eutils(HUMAN, DiskCache(tmp_path / "a"), server.url, first_pause=0.01)
         asked.client.pace.clock = clock = FakeClock()
         server.faults = [Reply(b"", status=500)]
         describe([gene.symbol for gene in genes], [asked])
@@ -218,14 +218,14 @@ def test_services_fill_what_facts_lack(tmp_path: Path) -> None:
 @pytest.mark.parametrize("url", ["ftp://x", "nowhere", "https://me:pass@x", "http://x/?key=1"])
 def test_urls_that_are_refused(tmp_path: Path, url: str) -> None:
     with pytest.raises(ScReaderError) as caught:
-        Eutils(HUMAN, Cache(tmp_path / "a"), url)
+        Eutils(HUMAN, DiskCache(tmp_path / "a"), url)
     assert "pass" not in str(caught.value)
 
 
 def test_damaged_cache_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"not a database at all" * 100)
     with pytest.raises(ScReaderError, match="cannot be used as a cache"):
-        Cache(tmp_path / "a")
+        DiskCache(tmp_path / "a")
 
 
 def test_spellings_of_one_name_are_each_remembered(tmp_path: Path) -> None:

@@ -12,12 +12,12 @@ from fake_openai import embeddings_server, sent_texts, vector_of
 from loopback import HTML, Loopback, Reply, json_reply, serving
 
 from screader_lib.errors import ScReaderError
-from screader_lib.genes.providers import packing
+from screader_lib.genes.providers import request_batches
+from screader_lib.genes.providers.cached_embedder import CachedEmbedder
 from screader_lib.genes.providers.cost import check_cost, estimate
 from screader_lib.genes.providers.openai import Limits, OpenAIEmbeddings, parse_answer
-from screader_lib.genes.providers.remembering import Remembering
 from screader_lib.genes.services.answers import BadAnswer
-from screader_lib.genes.services.cache import Cache
+from screader_lib.genes.services.cache import DiskCache
 from screader_lib.reporting import SILENT
 
 KEY = "sk-planted-0123456789"
@@ -37,7 +37,7 @@ def provider(server: Loopback, **settings: Any) -> OpenAIEmbeddings:
 
 
 def test_vectors_in_the_order_of_the_texts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packing, "INPUTS_PER_REQUEST", 28)  # 7 for each of 4 at a time
+    monkeypatch.setattr(request_batches, "INPUTS_PER_REQUEST", 28)  # 7 for each of 4 at a time
     with serving(embeddings_server) as server:
         made = provider(server)
         assert np.array_equal(made.embed(TEXTS, SILENT), WANTED)
@@ -110,7 +110,7 @@ def test_openai_itself_needs_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_second_run_sends_only_what_is_new(tmp_path: Path) -> None:
     with serving(embeddings_server) as server:
-        made = Remembering(provider(server), Cache(tmp_path / "e"))
+        made = CachedEmbedder(provider(server), DiskCache(tmp_path / "e"))
         assert np.array_equal(made.embed(TEXTS, SILENT), WANTED)
         server.requests.clear()
         assert np.array_equal(made.embed(TEXTS, SILENT), WANTED)
@@ -119,13 +119,13 @@ def test_second_run_sends_only_what_is_new(tmp_path: Path) -> None:
         assert np.array_equal(made.embed(changed, SILENT)[10], vector_of("changed"))
         assert sent_texts(server.requests) == ["changed"]
         server.requests.clear()
-        other = Remembering(provider(server, dimensions=3), Cache(tmp_path / "e"))
+        other = CachedEmbedder(provider(server, dimensions=3), DiskCache(tmp_path / "e"))
         other.embed(TEXTS[:1], SILENT)
         assert sent_texts(server.requests) == TEXTS[:1]
 
 
 def test_failed_run_keeps_finished_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packing, "INPUTS_PER_REQUEST", 10)
+    monkeypatch.setattr(request_batches, "INPUTS_PER_REQUEST", 10)
     limits = Limits(1e6, 1e9, 1)
 
     def answer(request: Any) -> Reply:
@@ -133,7 +133,7 @@ def test_failed_run_keeps_finished_batches(tmp_path: Path, monkeypatch: pytest.M
         return Reply(b"no", status=400) if broken else embeddings_server(request)
 
     with serving(answer) as server:
-        made = Remembering(provider(server, limits=limits), Cache(tmp_path / "e"))
+        made = CachedEmbedder(provider(server, limits=limits), DiskCache(tmp_path / "e"))
         with pytest.raises(ScReaderError, match=r"status 400 \(no\)"):
             made.embed(TEXTS, SILENT)
         server.requests.clear()
@@ -145,7 +145,7 @@ def test_failed_run_keeps_finished_batches(tmp_path: Path, monkeypatch: pytest.M
 def test_requests_keep_to_the_rate() -> None:
     texts = TEXTS[:8]
     with serving(embeddings_server) as server, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(packing, "INPUTS_PER_REQUEST", 1)
+        patch.setattr(request_batches, "INPUTS_PER_REQUEST", 1)
         made = provider(server, limits=Limits(60 * 5, 1e9, 8))
         made.server.pace.clock = clock = FakeClock()
         made.embed(texts, SILENT)
@@ -155,7 +155,7 @@ def test_requests_keep_to_the_rate() -> None:
 
 def test_cost_before_anything_is_spent(tmp_path: Path) -> None:
     with serving(embeddings_server) as server:
-        made = Remembering(provider(server), Cache(tmp_path / "e"))
+        made = CachedEmbedder(provider(server), DiskCache(tmp_path / "e"))
         made.embed(TEXTS[:20], SILENT)
         server.requests.clear()
         told = estimate(made, TEXTS, None)
@@ -197,7 +197,7 @@ def test_without_a_network_nothing_is_tried() -> None:
 def test_two_servers_with_a_model_of_one_name_share_no_vectors(tmp_path: Path) -> None:
     with serving(embeddings_server) as one, serving(embeddings_server) as other:
         for server in (one, other):
-            Remembering(provider(server), Cache(tmp_path / "e")).embed(TEXTS, SILENT)
+            CachedEmbedder(provider(server), DiskCache(tmp_path / "e")).embed(TEXTS, SILENT)
             assert sent_texts(server.requests) == TEXTS
 
 

@@ -7,7 +7,7 @@ from real_data import real
 
 from screader_lib.errors import ScReaderError
 from screader_lib.genes.describe import describe, summary_lines
-from screader_lib.genes.lists import read_genes
+from screader_lib.genes.gene_lists import read_genes
 from screader_lib.genes.organisms import organism_of
 from screader_lib.genes.sources.packaged import PackagedFacts
 

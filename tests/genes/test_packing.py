@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 from fake_openai import embeddings_server, sent_texts, vector_of
 from loopback import Loopback, Reply, Request, json_reply, serving
-from told import Told
+from told import RecordingReporter
 
 from screader_lib.errors import ScReaderError
+from screader_lib.genes.providers.cached_embedder import CachedEmbedder
 from screader_lib.genes.providers.cost import estimate
 from screader_lib.genes.providers.openai import Limits, OpenAIEmbeddings
-from screader_lib.genes.providers.packing import LONGEST, packed, shortened
-from screader_lib.genes.providers.remembering import Remembering
+from screader_lib.genes.providers.request_batches import LONGEST, packed, shortened
 from screader_lib.genes.services import waiting
-from screader_lib.genes.services.cache import Cache
+from screader_lib.genes.services.cache import DiskCache
 from screader_lib.reporting import SILENT
 
 
@@ -103,9 +103,9 @@ def answers_up_to(most: int, status: int, message: str) -> Any:
 def test_what_is_too_long_is_cut_and_told(tmp_path: Path, status: int, message: str) -> None:
     texts = [f"text {number}" for number in range(20)]
     texts[7] = "z" * 20_000
-    told = Told()
+    told = RecordingReporter()
     with serving(answers_up_to(8_192, status, message)) as server:
-        made = Remembering(provider(server, 2), Cache(tmp_path / "e"))
+        made = CachedEmbedder(provider(server, 2), DiskCache(tmp_path / "e"))
         vectors = made.embed(texts, told)
         sent = {text for text in sent_texts(server.requests) if set(text) == {"z"}}
         server.requests.clear()
@@ -126,7 +126,7 @@ def test_batches_that_are_too_large_are_halved() -> None:
         return embeddings_server(request)
 
     texts = [f"text {number}" for number in range(100)]
-    told = Told()
+    told = RecordingReporter()
     with serving(answer) as server:
         vectors = provider(server).embed(texts, told)
     assert np.array_equal(vectors, np.stack([vector_of(text) for text in texts]))
@@ -169,11 +169,11 @@ def test_what_came_is_kept_though_another_request_hangs(tmp_path: Path) -> None:
         return embeddings_server(request)
 
     with serving(answer) as server:
-        made = Remembering(provider(server, 2, timeout=30.0), Cache(tmp_path / "e"))
+        made = CachedEmbedder(provider(server, 2, timeout=30.0), DiskCache(tmp_path / "e"))
         work = threading.Thread(target=made.embed, args=(texts, SILENT))
         work.start()
         assert arrived.wait(10)
-        other = Remembering(made.embedder, Cache(tmp_path / "e"))
+        other = CachedEmbedder(made.embedder, DiskCache(tmp_path / "e"))
         for _ in range(200):
             lacking = other.lacking(texts)
             if len(lacking) < len(texts):
@@ -186,7 +186,7 @@ def test_what_came_is_kept_though_another_request_hangs(tmp_path: Path) -> None:
 
 def test_a_long_wait_is_told_and_an_absurd_one_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
-    told = Told()
+    told = RecordingReporter()
     with serving(embeddings_server) as server:
         server.faults = [Reply(b"", status=429, headers={"Retry-After": "240"})]
         made = provider(server, reporter=told)
@@ -209,7 +209,7 @@ def test_who_stops_does_not_wait_for_others_to_come_back(monkeypatch: pytest.Mon
             return Reply(b"", status=429, headers={"Retry-After": "300"})
         return embeddings_server(request)
 
-    class Interrupted(Told):
+    class Interrupted(RecordingReporter):
         @contextmanager
         def progress(self, *_: Any) -> Iterator[Any]:
             def advance(_: int) -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from screader_lib.errors import ScReaderError
-from screader_lib.genes.precomputed.reading import read_precomputed
+from screader_lib.genes.precomputed.read_precomputed import read_precomputed
 
 
 class Evil:

@@ -13,8 +13,8 @@ import pytest
 
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.table import Categorical, Table, strings
-from screader_lib.genes.precomputed.matching import of_genes, on_their_own
-from screader_lib.genes.precomputed.reading import Precomputed, read_precomputed
+from screader_lib.genes.precomputed.match_precomputed import of_genes, on_their_own
+from screader_lib.genes.precomputed.read_precomputed import Precomputed, read_precomputed
 
 NAMES = ("INS", "HLA-A", "ENSG00000115263.5")
 VECTORS = np.arange(12, dtype=np.float32).reshape(3, 4)

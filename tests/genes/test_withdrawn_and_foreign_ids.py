@@ -15,7 +15,7 @@ from screader_lib.errors import ScReaderError
 from screader_lib.genes.describe import describe
 from screader_lib.genes.organisms import organism_of
 from screader_lib.genes.records import Gene
-from screader_lib.genes.services.cache import Cache
+from screader_lib.genes.services.cache import DiskCache
 from screader_lib.genes.sources.datasets import Datasets
 from screader_lib.genes.sources.eutils import Eutils
 from screader_lib.reporting import Reporter
@@ -35,7 +35,7 @@ class Warned(Reporter):
 
 def source(kind: type, server: Loopback, tmp_path: Path, **settings: Any) -> Any:
     settings = {"first_pause": 0.01, "timeout": 5.0, "attempts": 2} | settings
-    made = kind(HUMAN, Cache(tmp_path / "answers.sqlite"), server.url, **settings)
+    made = kind(HUMAN, DiskCache(tmp_path / "answers.sqlite"), server.url, **settings)
     made.client.pace.gap = 0.001
     return made
 

@@ -154,7 +154,7 @@ def test_folds_gather_and_get_a_report(task: Runner, training: Path, tmp_path: P
 
 
 def test_the_report_of_the_run_names_failed_samples(task: Runner, tmp_path: Path) -> None:
-    from screader_lib.figures.multiqc import HEADERS
+    from screader_lib.figures.report.multiqc import HEADERS
 
     row = {"method": "scReader", "cells": 33, "accuracy": 0.97}
     summary = {"headers": HEADERS, "data": {"a": row}}

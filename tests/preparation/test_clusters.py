@@ -13,7 +13,14 @@ from scipy import sparse
 
 from screader_lib.errors import ScReaderError
 from screader_lib.preparation.cluster_markers import Criteria, find_markers
-from screader_lib.preparation.clustering import CLIP, LOG, Settings, _by_size, _scaled, cluster
+from screader_lib.preparation.clustering import (
+    CLIP,
+    LOG,
+    ClusteringSettings,
+    _by_size,
+    _scaled,
+    cluster,
+)
 
 CELLS, GENES = 150, 300
 
@@ -39,7 +46,7 @@ def counts(seed: int = 0) -> anndata.AnnData:
 @pytest.fixture(scope="module")
 def clustered() -> anndata.AnnData:
     data = counts()
-    cluster(data, Settings(variable_genes=100))
+    cluster(data, ClusteringSettings(variable_genes=100))
     return data
 
 
@@ -51,7 +58,7 @@ def test_clusters_are_the_types_from_the_largest(clustered: anndata.AnnData) -> 
 
 def test_same_seed_same_clusters(clustered: anndata.AnnData) -> None:
     again = counts()
-    cluster(again, Settings(variable_genes=100))
+    cluster(again, ClusteringSettings(variable_genes=100))
     assert again.obs["cluster"].tolist() == clustered.obs["cluster"].tolist()
     assert np.array_equal(again.obsm["X_umap"], clustered.obsm["X_umap"])
     assert np.array_equal(again.obsm["X_pca"], clustered.obsm["X_pca"])
@@ -66,7 +73,7 @@ def test_counts_stay_counts(clustered: anndata.AnnData) -> None:
 @pytest.mark.parametrize("shape", [(10, 300), (150, 8)])
 def test_too_little_to_cluster(shape: tuple[int, int]) -> None:
     with pytest.raises(ScReaderError, match="too few to cluster"):
-        cluster(counts()[: shape[0], : shape[1]].copy(), Settings())
+        cluster(counts()[: shape[0], : shape[1]].copy(), ClusteringSettings())
 
 
 @settings(max_examples=50, deadline=None)

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from screader_lib.errors import ScReaderError
-from screader_lib.genes.lists import read_table
+from screader_lib.genes.gene_lists import read_table
 from screader_lib.preparation.cluster_markers import Marker
 from screader_lib.preparation.corrections import corrected, evidence_tsv
-from screader_lib.preparation.labelling import Call, label_clusters
+from screader_lib.preparation.labelling import ClusterLabel, label_clusters
 from screader_lib.preparation.marker_tables import CellType
 
 GENES = [f"G{number}" for number in range(500)]
@@ -26,7 +26,7 @@ def markers(*genes: str, change: float = 2.0) -> list[Marker]:
     return [Marker(gene, change, 0.9, 0.1, 1e-9) for gene in genes]
 
 
-def called(*genes: str, types: list[CellType] = TYPES) -> Call:
+def called(*genes: str, types: list[CellType] = TYPES) -> ClusterLabel:
     (call,) = label_clusters({"1": markers(*genes)}, {"1": 30}, types, GENES)
     return call
 

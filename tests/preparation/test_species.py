@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from screader_lib.cells.expression import Expression, Span
-from screader_lib.exchange.long_table import LongTable
+from screader_lib.cells.formats.expression import Expression, Span
+from screader_lib.exchange.lazy_table import LazyTable
 from screader_lib.exchange.table import Categorical, Table, strings
 from screader_lib.preparation.marker_tables import read_marker_tables
 from screader_lib.preparation.species import check_cells, spelled_as
@@ -38,7 +38,7 @@ class Cells(Expression):
     def __init__(self, organism: str = "") -> None:
         self.name = "x.h5ad"
         columns = {"organism_ontology_term_id": Categorical.of([organism])} if organism else {}
-        self.obs = LongTable.of(Table(strings(["cell"]), dict(columns)))
+        self.obs = LazyTable.of(Table(strings(["cell"]), dict(columns)))
 
     def spans(self) -> Sequence[Span]:
         raise AssertionError("no value is needed to tell the species")

@@ -12,9 +12,9 @@ from loopback import Loopback
 from running import leaks
 from small_files import fail, succeed
 
-from screader_lib.reader.methods import _loaded
+from screader_lib.reader.methods.methods import _loaded
 
-QUICK = ("--read-out", "cls", "--epochs", 1, "--batch-size", 81)
+QUICK = ("--pooling", "cls", "--epochs", 1, "--batch-size", 81)
 
 
 @dataclass

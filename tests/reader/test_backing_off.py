@@ -33,8 +33,8 @@ from small_files import (
 
 from screader_lib.exchange import encoding
 from screader_lib.exchange.provenance import sha256_of
-from screader_lib.reader.backing_off import Lattice
-from screader_lib.reader.ontology import Ontology, read_ontology
+from screader_lib.reader.confidence.ontology import Ontology, read_ontology
+from screader_lib.reader.confidence.ontology_backoff import Lattice
 
 IDS = [ALPHA, BETA, ACINAR, ENDOTHELIAL]
 

@@ -8,17 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from told import Told
+from told import RecordingReporter
 from torch import nn
 
-from screader_lib.cells.reading import CellSequences
+from screader_lib.cells.cells_file import CellSequences
 from screader_lib.exchange.opening import open_exchange
-from screader_lib.reader import training
-from screader_lib.reader.best import Best
-from screader_lib.reader.llm import load_llm
-from screader_lib.reader.neural import NeuralReader
+from screader_lib.reader.llm.frozen_llm import load_llm
+from screader_lib.reader.model import training
+from screader_lib.reader.model.neural_reader import NeuralReader
+from screader_lib.reader.model.training_checkpoint import BestState
 from screader_lib.reader.settings import settings_for
-from screader_lib.reader.task import Check, make_task
+from screader_lib.reader.task import ValidationScores, make_task
 
 NAN = float("nan")
 
@@ -39,12 +39,12 @@ class Named(nn.Module):
             self.mean.fill_(number)
 
 
-def offered(losses: Sequence[float | None]) -> tuple[Best, Named]:
+def offered(losses: Sequence[float | None]) -> tuple[BestState, Named]:
     """Checks with these losses after epochs 0, 1, …; the model is what the epoch's number is."""
-    best, model = Best(), Named()
+    best, model = BestState(), Named()
     for epoch, loss in enumerate(losses):
         model.be(epoch)
-        best.offer(None if loss is None else Check(loss, 0, 0), model, epoch)
+        best.offer(None if loss is None else ValidationScores(loss, 0, 0), model, epoch)
     return best, model
 
 
@@ -92,7 +92,7 @@ def test_patience(losses: Sequence[float | None], patience: int, ends: bool) -> 
 
 def test_a_position_goes_on_where_it_was() -> None:
     best, _ = offered([3.0, 1.0, 2.0])
-    again = Best(**best.position(), tensors=best.tensors)
+    again = BestState(**best.position(), tensors=best.tensors)
     assert again == best and again.position() == {"loss": 1.0, "epoch": 1, "since": 1}
 
 
@@ -110,9 +110,9 @@ def trained(
     task = make_task(sequences, settings_for("pooled", "default", given))
     heads: list[np.ndarray] = []
 
-    def check(trainer: training._Trainer) -> Check:
+    def check(trainer: training._Trainer) -> ValidationScores:
         heads.append(trainer.model.head.weight.detach().numpy().copy())
-        return Check(losses[len(heads) - 1], 0.5, 0.5)
+        return ValidationScores(losses[len(heads) - 1], 0.5, 0.5)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training._Trainer, "_check", check)
@@ -150,18 +150,18 @@ def test_it_is_told_where_the_llm_has_no_weight(
     given = {
         "warm_start_epochs": 1, "epochs": 1, "gene_scores": False, "genes_per_cell": 8,
     }  # fmt: skip
-    told = Told()
+    told = RecordingReporter()
     task = make_task(sequences, settings_for("screader", "default", given), reporter=told)
     llm = load_llm(str(llama), instruction="Genes of", precision="float32")
     checks = iter([0.0, *losses])
 
-    def check(trainer: training._Trainer) -> Check:
-        return Check(next(checks), 0.5, 0.5)
+    def check(trainer: training._Trainer) -> ValidationScores:
+        return ValidationScores(next(checks), 0.5, 0.5)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training._Trainer, "_check", check)
         reader = training.train_neural(task, llm)
-    assert reader.model.heeds_llm == heeded
+    assert reader.model.uses_llm == heeded
     assert any("has no weight" in line for line in told.lines) != heeded
 
 
@@ -169,8 +169,8 @@ def test_an_llm_whose_head_is_mixed_in_at_nothing_has_no_weight(llama: Path) -> 
     settings = settings_for("screader", "default", {"genes_per_cell": 8})
     llm = load_llm(str(llama), instruction="Genes of", precision="float32")
     model = training.ReaderModel(settings, 5, 4, 3, llm)
-    assert not model.heeds_llm  # the head begins with nothing
+    assert not model.uses_llm  # the head begins with nothing
     model.head.weight.data.fill_(1.0)
-    assert model.heeds_llm
+    assert model.uses_llm
     model.mix.fill_(0.0)
-    assert not model.heeds_llm
+    assert not model.uses_llm

@@ -11,9 +11,9 @@ import torch
 import transformers
 from torch import Tensor
 
-from screader_lib.reader import sequence
-from screader_lib.reader.decoder import Decoder, compile_layers, is_known
-from screader_lib.reader.llm import FrozenLLM, load_llm
+from screader_lib.reader.llm import token_sequence
+from screader_lib.reader.llm.decoder import Decoder, compile_layers, is_known
+from screader_lib.reader.llm.frozen_llm import FrozenLLM, load_llm
 
 CELLS, TOKENS, HIDDEN = 5, 7, 32
 SIZES = {
@@ -103,7 +103,7 @@ def small(llama: Path) -> FrozenLLM:
 
 
 def read(llm: FrozenLLM, tokens: Tensor, lengths: Tensor, order: str, **more: Any) -> dict:
-    return sequence.read(llm, tokens, lengths, torch.ones(HIDDEN), order, **more)
+    return token_sequence.read(llm, tokens, lengths, torch.ones(HIDDEN), order, **more)
 
 
 @pytest.mark.parametrize("order", ["instruction-cell-cls", "cell-instruction-cls"])
@@ -113,7 +113,7 @@ def test_read_outs_are_those_of_the_library(
     lengths = torch.tensor([7, 0, 3, 1, 6])
     ours = read(small, values(), lengths, order)
     alone = read(small, values(), lengths, order, wanted=("cls",))
-    monkeypatch.setattr(sequence, "is_known", lambda model: False)
+    monkeypatch.setattr(token_sequence, "is_known", lambda model: False)
     theirs = read(replace(small, shared=None), values(), lengths, order)
     assert set(ours) == set(theirs) == {"cls", "mean"} and set(alone) == {"cls"}
     for name, found in ours.items():

@@ -11,18 +11,18 @@ import pytest
 import torch
 from small_files import TYPES, call, succeed
 
-from screader_lib.cells.reading import CellSequences
+from screader_lib.cells.cells_file import CellSequences
 from screader_lib.exchange.opening import open_exchange
-from screader_lib.reader import methods
-from screader_lib.reader.explaining import (
-    LinearParts,
+from screader_lib.reader.confidence.explanation import (
+    LinearContributions,
     integrated_gradients,
     log_odds,
     top,
 )
-from screader_lib.reader.model import Cells
+from screader_lib.reader.methods import methods
+from screader_lib.reader.model.reader_model import Cells
 from screader_lib.reader.settings import settings_for
-from screader_lib.reader.task import Trained, make_task
+from screader_lib.reader.task import TrainedMethod, make_task
 
 QUICK = {"precision": "float32", "warm_start_epochs": 4, "epochs": 1, "batch_size": 16,
          "genes_per_cell": 12, "instruction": "Genes"}  # fmt: skip
@@ -35,7 +35,7 @@ def sequences(cells: Path) -> Iterator[CellSequences]:
         yield CellSequences(opened)
 
 
-def trained_by(method: str, sequences: CellSequences, llama: Path) -> Trained:
+def trained_by(method: str, sequences: CellSequences, llama: Path) -> TrainedMethod:
     given = {**QUICK, "llm": str(llama)}
     if method == "genept":
         given |= {"warm_start_learning_rate": 1e-2}
@@ -51,7 +51,7 @@ def test_log_odds_is_that_of_the_softmax() -> None:
 
 def test_parts_of_two_labels_that_are_linear_are_weight_times_difference() -> None:
     matrix = np.array([[1.0, -1.0], [0.5, 2.0], [3.0, 3.0]], np.float32)
-    linear = LinearParts(matrix, np.zeros(2, np.float32))
+    linear = LinearContributions(matrix, np.zeros(2, np.float32))
     cells = Cells(torch.tensor([[0, 2, 1], [1, -1, -1]]), torch.tensor([[2.0, 1, 1], [4, 0, 0]]))
     parts = integrated_gradients(linear.logits_of(cells), cells, torch.tensor([0, 1]))
     assert torch.allclose(parts, torch.tensor([[4.0, 0, -1.5], [6.0, 0, 0]]))
@@ -107,7 +107,11 @@ class Without:
 
 
 def odds_without(
-    trained: Trained, cells: CellSequences, rows: np.ndarray, calls: np.ndarray, gone: np.ndarray
+    trained: TrainedMethod,
+    cells: CellSequences,
+    rows: np.ndarray,
+    calls: np.ndarray,
+    gone: np.ndarray,
 ) -> float:
     logits, _ = trained.outputs(Without(cells, rows, gone), rows)  # type: ignore[arg-type]
     return float(log_odds(torch.from_numpy(logits), torch.from_numpy(calls)).mean())
@@ -128,7 +132,7 @@ def test_parts_add_up_to_what_the_genes_change(
     assert parts.sum(1) == pytest.approx(odds - without, rel=0.02, abs=0.02)
 
 
-def nothing(trained: Trained, cells: int) -> torch.Tensor:
+def nothing(trained: TrainedMethod, cells: int) -> torch.Tensor:
     """Logits of cells whose genes weigh nothing."""
     if "biases" in trained.tensors:
         return torch.from_numpy(trained.tensors["biases"]).expand(cells, -1)

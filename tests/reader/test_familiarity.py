@@ -8,17 +8,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from screader_lib.errors import ScReaderError
-from screader_lib.reader.calibration import log_sum_exp
-from screader_lib.reader.familiarity import FEWEST_KEPT, Kept
+from screader_lib.reader.confidence.calibration import log_sum_exp
+from screader_lib.reader.confidence.familiarity import MIN_CALIBRATION_CELLS, CalibrationSet
 
 
-def kept(confidence: object, evidence: object = None, correct: object = None) -> Kept:
+def kept(confidence: object, evidence: object = None, correct: object = None) -> CalibrationSet:
     values = np.asarray(confidence, np.float32)
     right = np.ones(len(values), bool) if correct is None else np.asarray(correct, bool)
-    return Kept(values, right, values if evidence is None else np.asarray(evidence, np.float32))
+    return CalibrationSet(
+        values, right, values if evidence is None else np.asarray(evidence, np.float32)
+    )
 
 
-def familiarity(known: Kept, confidence: object, evidence: object) -> np.ndarray:
+def familiarity(known: CalibrationSet, confidence: object, evidence: object) -> np.ndarray:
     return known.familiarity(np.asarray(confidence, np.float32), np.asarray(evidence, np.float32))
 
 
@@ -78,7 +80,9 @@ numbers = st.floats(-100, 100, width=32)
 
 @settings(deadline=None, max_examples=50)
 @given(
-    st.lists(st.tuples(st.floats(0, 1, width=32), numbers), min_size=FEWEST_KEPT, max_size=40),
+    st.lists(
+        st.tuples(st.floats(0, 1, width=32), numbers), min_size=MIN_CALIBRATION_CELLS, max_size=40
+    ),
     st.lists(st.tuples(st.floats(0, 1, width=32), numbers), min_size=1, max_size=20),
 )
 def test_familiarity_is_in_its_range_and_rises_with_both(
@@ -107,10 +111,10 @@ def test_about_that_share_of_cells_like_the_kept_falls_below(share: float) -> No
     assert np.mean(below) == pytest.approx(share, rel=0.15, abs=0.005)
 
 
-@pytest.mark.parametrize("count", [0, 1, FEWEST_KEPT - 1])
+@pytest.mark.parametrize("count", [0, 1, MIN_CALIBRATION_CELLS - 1])
 def test_too_few_kept_cells_tell_nothing(count: int) -> None:
     assert familiarity(kept(np.ones(count)), [0.1, 0.9], [-99, 0]).tolist() == [1, 1]
-    assert familiarity(kept(np.ones(FEWEST_KEPT)), [0.1], [-99])[0] < 1
+    assert familiarity(kept(np.ones(MIN_CALIBRATION_CELLS)), [0.1], [-99])[0] < 1
 
 
 RIGHT, WRONG = True, False

@@ -14,11 +14,11 @@ from small_files import fail, succeed, write_llama
 from transformers import LlamaConfig, LlamaModel
 
 from screader_lib.errors import ScReaderError
-from screader_lib.reader import float8
-from screader_lib.reader.decoder import Decoder
-from screader_lib.reader.float8 import Float8Linear, to_float8
-from screader_lib.reader.llm import FrozenLLM, Identity
-from screader_lib.reader.memory import BYTES_OF_TRAINED, Costs
+from screader_lib.reader.llm import float8
+from screader_lib.reader.llm.decoder import Decoder
+from screader_lib.reader.llm.float8 import Float8Linear, to_float8
+from screader_lib.reader.llm.frozen_llm import FrozenLLM, LLMIdentity
+from screader_lib.reader.llm.memory import BYTES_OF_TRAINED, Costs
 
 HIDDEN = 64
 
@@ -101,7 +101,7 @@ def test_the_memory_that_is_counted() -> None:
         num_attention_heads=4,
     )  # fmt: skip
     model = LlamaModel(config).bfloat16().requires_grad_(False)
-    llm = FrozenLLM(model, Identity("", "", "", 2, HIDDEN, ""), torch.zeros(0, HIDDEN), 1.0)
+    llm = FrozenLLM(model, LLMIdentity("", "", "", 2, HIDDEN, ""), torch.zeros(0, HIDDEN), 1.0)
     usual = Costs.of(llm, 0, 0, on_gpu=False).fixed
     to_float8(model)
     linear = 2 * (4 * HIDDEN**2 + 3 * HIDDEN * 128)

@@ -11,11 +11,16 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from small_files import DIM, GENES
 
-from screader_lib.cells.reading import CellSequences
+from screader_lib.cells.cells_file import CellSequences
 from screader_lib.exchange.opening import open_exchange
-from screader_lib.reader import gene_scores
-from screader_lib.reader.gene_scores import GENE_SCALE, TEXT_SCALE, GeneScores, weights_by_gene
-from screader_lib.reader.settings import Settings
+from screader_lib.reader.model import gene_scores
+from screader_lib.reader.model.gene_scores import (
+    GENE_SCALE,
+    TEXT_SCALE,
+    GeneScores,
+    weights_by_gene,
+)
+from screader_lib.reader.settings import TrainingSettings
 from screader_lib.reader.task import Task, make_task
 
 SCALE = 0.05  # small, so that the penalty counts and no label is clear-cut
@@ -26,7 +31,7 @@ EQUAL = np.ones(3, np.float32)
 def task(cells: Path) -> Iterator[Task]:
     """Cells of three labels, fewer of the last; some labels are wrong, so nothing is clear-cut."""
     with open_exchange(cells, "cells") as opened:
-        made = make_task(CellSequences(opened), Settings(validation=0.0))
+        made = make_task(CellSequences(opened), TrainingSettings(validation=0.0))
         random = np.random.default_rng(2)
         truth = np.where(random.random(len(made.rows)) < 0.2, random.integers(0, 3, 90), made.truth)
         kept = (truth < 2) | (random.random(len(truth)) < 0.4)

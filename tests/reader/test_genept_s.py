@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from small_files import CELLS, call, fail, succeed, write_cells
 
-from screader_lib.cells.reading import CellSequences
+from screader_lib.cells.cells_file import CellSequences
 from screader_lib.exchange import encoding
 from screader_lib.exchange.opening import open_exchange
-from screader_lib.genes.providers import choice
+from screader_lib.genes.providers import provider_options
 from screader_lib.genes.providers.embedder import Embedder, Keep
 from screader_lib.genes.providers.openai import OpenAIEmbeddings
-from screader_lib.reader.controls import cell_texts
+from screader_lib.reader.methods.controls import cell_texts
 from screader_lib.reporting import Reporter
 
 
@@ -52,7 +52,7 @@ def words(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> WordVectors:
     """Stands for every text model; the cache is a folder of the test's own."""
     embedder = WordVectors()
     monkeypatch.setenv("SCREADER_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(choice, "make", lambda chosen, reporter: embedder)
+    monkeypatch.setattr(provider_options, "make", lambda chosen, reporter: embedder)
     return embedder
 
 
@@ -148,14 +148,14 @@ def test_a_model_that_is_not_to_be_had(
 def test_a_server_is_asked_where_a_url_is_given(
     tmp_path: Path, cells: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    chosen: list[choice.Choice] = []
+    chosen: list[provider_options.ProviderOptions] = []
 
-    def make(one: choice.Choice, reporter: Reporter) -> Embedder:
+    def make(one: provider_options.ProviderOptions, reporter: Reporter) -> Embedder:
         chosen.append(one)
         return WordVectors()
 
     monkeypatch.setenv("SCREADER_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(choice, "make", make)
+    monkeypatch.setattr(provider_options, "make", make)
     options = ("--embedder", "http://localhost:1/v1", "-o", tmp_path / "r.h5")
     succeed("train-reader", cells, "--method", "genept-s", *options)
     assert [(one.provider, one.model, one.base_url) for one in chosen] == [
@@ -176,7 +176,9 @@ def test_the_price_is_told_before_it_is_paid(
     tmp_path: Path, cells: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SCREADER_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(choice, "make", lambda chosen, reporter: Paid("text-embedding-ada-002"))
+    monkeypatch.setattr(
+        provider_options, "make", lambda chosen, reporter: Paid("text-embedding-ada-002")
+    )
     options = ("--embedder", "http://localhost:1/v1", "--validation", 0, "-o", tmp_path / "r.h5")
     told = [
         next(line for line in result.stderr.splitlines() if "to embed" in line)

@@ -16,10 +16,10 @@ from small_files import fail, succeed
 
 from screader_lib import offline
 from screader_lib.errors import ScReaderError
-from screader_lib.reader import hub as fetching
-from screader_lib.reader.llm import load_llm
-from screader_lib.reader.methods import _loaded
-from screader_lib.reader.weights import find_weights
+from screader_lib.reader.llm import hub as fetching
+from screader_lib.reader.llm.frozen_llm import load_llm
+from screader_lib.reader.llm.weights import find_weights
+from screader_lib.reader.methods.methods import _loaded
 
 NETWORK = {"SCREADER_OFFLINE": "0", "HF_HUB_OFFLINE": "0", "TRANSFORMERS_OFFLINE": "0"}
 

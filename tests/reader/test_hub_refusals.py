@@ -13,7 +13,7 @@ from running import leaks
 from small_files import fail
 
 from screader_lib import offline
-from screader_lib.reader.methods import _loaded
+from screader_lib.reader.methods.methods import _loaded
 
 
 def set_token(monkeypatch: pytest.MonkeyPatch, token: str = TOKEN) -> None:

@@ -16,25 +16,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_files import counts, expression, genes, succeed, write_embeddings, write_llama
 
-from screader_lib.cells.reading import CellSequences
+from screader_lib.cells.cells_file import CellSequences
 from screader_lib.exchange.opening import open_exchange
-from screader_lib.genes.providers.remembering import Remembering
-from screader_lib.reader import methods, task
-from screader_lib.reader.calibration import softmax
-from screader_lib.reader.choices import METHODS, TRAINED_IN_STEPS, WITH_LLM
-from screader_lib.reader.controls import GenePTs
-from screader_lib.reader.file import read_reader
-from screader_lib.reader.task import Trained
+from screader_lib.genes.providers.cached_embedder import CachedEmbedder
+from screader_lib.option_values import ITERATIVE_METHODS, LLM_METHODS, METHODS
+from screader_lib.reader import task
+from screader_lib.reader.confidence.calibration import softmax
+from screader_lib.reader.methods import methods
+from screader_lib.reader.methods.controls import GenePTs
+from screader_lib.reader.reader_file import read_reader
+from screader_lib.reader.task import TrainedMethod
 
 CLOSE = 1e-5
 BUDGETS = (1, 70, 100_000)  # tokens at once
 LLM = ["--precision", "float32", "--warm-start-epochs", 2, "--epochs", 1]
 KNN = ["--classifier", "knn", "--neighbours", 7]
-PAPER = ["--position", "rank", "--weigh", "embedding", "--order", "cell-instruction-cls"]
+PAPER = ["--position", "rank", "--weight-on", "embedding", "--order", "cell-instruction-cls"]
 CASES: dict[str, tuple[str, list]] = {
-    **{name: (name, LLM if name in WITH_LLM else []) for name in METHODS},
-    "screader as in the paper": ("screader", [*LLM, *PAPER, "--read-out", "cls"]),
-    "screader mean": ("screader", [*LLM, "--read-out", "mean", "-k", 9]),
+    **{name: (name, LLM if name in LLM_METHODS else []) for name in METHODS},
+    "screader as in the paper": ("screader", [*LLM, *PAPER, "--pooling", "cls"]),
+    "screader mean": ("screader", [*LLM, "--pooling", "mean", "-k", 9]),
     "genept-w neighbours": ("genept-w", KNN),
     "genept-s neighbours": ("genept-s", KNN),
 }
@@ -48,11 +49,11 @@ class World:
     cells: Path
     llm: Path
     text_model: Path
-    trained: dict[str, list[Trained]]
+    trained: dict[str, list[TrainedMethod]]
 
     def places(self, method: str) -> list[object]:
         """Options that say where the method's models are."""
-        if method in WITH_LLM:
+        if method in LLM_METHODS:
             return ["--llm", self.llm]
         return ["--embedder", self.text_model] if method == "genept-s" else []
 
@@ -65,12 +66,12 @@ class World:
             succeed("train-reader", self.cells, *words, "-o", path)
         return path
 
-    def readers(self, case: str) -> list[Trained]:
+    def readers(self, case: str) -> list[TrainedMethod]:
         """The case restored with each token budget, remembering no text's vector."""
         if case not in self.trained:
             with open_exchange(self.reader(case), "reader") as opened:
                 known = read_reader(opened)
-            budgets = BUDGETS if known.method in TRAINED_IN_STEPS else BUDGETS[:1]
+            budgets = BUDGETS if known.method in ITERATIVE_METHODS else BUDGETS[:1]
             given = [known.settings.changed({"micro_batch_tokens": most}) for most in budgets]
             embedder = str(self.text_model) if known.method == "genept-s" else None
             self.trained[case] = [
@@ -78,7 +79,7 @@ class World:
             ]
             for one in self.trained[case]:
                 if isinstance(one, GenePTs):
-                    assert isinstance(one.text_model.embedder, Remembering)
+                    assert isinstance(one.text_model.embedder, CachedEmbedder)
                     one.text_model.embedder = one.text_model.embedder.embedder
         return self.trained[case]
 
@@ -119,7 +120,7 @@ def sequences(world: World) -> Iterator[CellSequences]:
         yield CellSequences(opened)
 
 
-def probabilities(trained: Trained, cells: CellSequences, rows: np.ndarray) -> np.ndarray:
+def probabilities(trained: TrainedMethod, cells: CellSequences, rows: np.ndarray) -> np.ndarray:
     return softmax(trained.outputs(cells, rows)[0])
 
 

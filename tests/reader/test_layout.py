@@ -9,9 +9,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from screader_lib.reader import sequence
-from screader_lib.reader.choices import ORDERS
-from screader_lib.reader.llm import FrozenLLM, load_llm
+from screader_lib.option_values import ORDERS
+from screader_lib.reader.llm import token_sequence
+from screader_lib.reader.llm.frozen_llm import FrozenLLM, load_llm
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def test_layout_equals_reference(order: str, lengths: list[int], instruction: in
     width = max(1, *lengths)
     names = [f"gene {n}" for n in range(width)] + [f"word {n}" for n in range(instruction)]
     names += ["cls", "nothing"]
-    source, first = sequence.layout(torch.tensor(lengths), width, instruction, order)
+    source, first = token_sequence.layout(torch.tensor(lengths), width, instruction, order)
     for length, row in zip(lengths, source.tolist(), strict=True):
         assert [names[place] for place in row] == words(length, width, instruction, order)
     assert int(first) == (instruction if order.startswith("instruction") else 0)
@@ -49,10 +49,10 @@ def test_a_cell_stands_for_itself(llm: FrozenLLM, order: str, data: st.DataObjec
     tokens = torch.randn(len(lengths), max(lengths) + padding, 32, generator=generator)
     cls = torch.randn(32, generator=generator)
     with torch.inference_mode():
-        together = sequence.read(llm, tokens, torch.tensor(lengths), cls, order)
+        together = token_sequence.read(llm, tokens, torch.tensor(lengths), cls, order)
         for cell, length in enumerate(lengths):
             own = tokens[cell : cell + 1, :length]
-            alone = sequence.read(llm, own, torch.tensor([length]), cls, order)
+            alone = token_sequence.read(llm, own, torch.tensor([length]), cls, order)
             for part, all_cells in together.items():
                 assert torch.allclose(alone[part][0], all_cells[cell], atol=1e-5)
 
@@ -62,10 +62,10 @@ def test_order_and_content_matter(llm: FrozenLLM) -> None:
     tokens, cls = torch.randn(1, 5, 32, generator=generator), torch.ones(32)
     length = torch.tensor([5])
     with torch.inference_mode():
-        usual = sequence.read(llm, tokens, length, cls, ORDERS[0])["cls"]
+        usual = token_sequence.read(llm, tokens, length, cls, ORDERS[0])["cls"]
         for other in (
-            sequence.read(llm, tokens.flip(1), length, cls, ORDERS[0])["cls"],
-            sequence.read(llm, tokens, length, cls, ORDERS[1])["cls"],
-            sequence.read(llm, tokens, length, -cls, ORDERS[0])["cls"],
+            token_sequence.read(llm, tokens.flip(1), length, cls, ORDERS[0])["cls"],
+            token_sequence.read(llm, tokens, length, cls, ORDERS[1])["cls"],
+            token_sequence.read(llm, tokens, length, -cls, ORDERS[0])["cls"],
         ):
             assert not torch.allclose(usual, other, atol=1e-3)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from screader_lib.errors import ScReaderError
-from screader_lib.reader.llm import FrozenLLM, load_llm
+from screader_lib.reader.llm.frozen_llm import FrozenLLM, load_llm
 
 
 def load(llama: Path, **settings: object) -> FrozenLLM:
@@ -118,7 +118,7 @@ def test_refused_in_one_line(llama: Path, tmp_path: Path, make: object, told: st
 
 def test_the_packaged_one_is_not_quantized() -> None:
     pytest.importorskip("gguf")
-    from screader_lib.reader.weights import packaged_gguf
+    from screader_lib.reader.llm.weights import packaged_gguf
 
     try:
         packaged_gguf()

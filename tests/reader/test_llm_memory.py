@@ -10,19 +10,19 @@ import numpy as np
 import pytest
 import torch
 from small_files import call, fail, succeed
-from told import Told
+from told import RecordingReporter
 from torch import Tensor
 from transformers import LlamaConfig, LlamaModel
 
-from screader_lib.cells.reading import CellSequences
+from screader_lib.cells.cells_file import CellSequences
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.opening import open_exchange
-from screader_lib.reader import memory, training
-from screader_lib.reader.decoder import Decoder
-from screader_lib.reader.device import Machine
-from screader_lib.reader.frozen_steps import gated, normed
-from screader_lib.reader.llm import FrozenLLM, Identity, load_llm
-from screader_lib.reader.memory import Budget, Costs, plan
+from screader_lib.reader.llm import memory
+from screader_lib.reader.llm.decoder import Decoder, gated, normed
+from screader_lib.reader.llm.frozen_llm import FrozenLLM, LLMIdentity, load_llm
+from screader_lib.reader.llm.machine import Machine
+from screader_lib.reader.llm.memory import Costs, TokenBudget, plan
+from screader_lib.reader.model import training
 from screader_lib.reader.settings import settings_for
 from screader_lib.reader.task import Task, make_task
 
@@ -38,7 +38,9 @@ def llama_of(dtype: torch.dtype) -> FrozenLLM:
         num_attention_heads=4, num_key_value_heads=4,
     )  # fmt: skip
     model = LlamaModel(config).to(dtype).eval().requires_grad_(False)
-    return FrozenLLM(model, Identity("", "", "", LAYERS, HIDDEN, ""), torch.zeros(0, HIDDEN), 1.0)
+    return FrozenLLM(
+        model, LLMIdentity("", "", "", LAYERS, HIDDEN, ""), torch.zeros(0, HIDDEN), 1.0
+    )
 
 
 def kept_bytes(llm: FrozenLLM, run: Callable[[Tensor], Tensor]) -> int:
@@ -183,7 +185,7 @@ def sequences(cells: Path) -> Iterator[CellSequences]:
         yield CellSequences(opened)
 
 
-def task_of(sequences: CellSequences, told: Told) -> Task:
+def task_of(sequences: CellSequences, told: RecordingReporter) -> Task:
     settings = settings_for("screader", "default", QUICK)
     return make_task(sequences, settings, reporter=told)
 
@@ -192,8 +194,8 @@ def test_out_of_memory_halves_the_micro_batch_and_gives_the_same_reader(
     sequences: CellSequences, llama: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     llm = load_llm(str(llama), instruction="Genes", precision="float32")
-    wanted = training.train_neural(task_of(sequences, Told()), llm)
-    told, seen = Told(), list[int]()
+    wanted = training.train_neural(task_of(sequences, RecordingReporter()), llm)
+    told, seen = RecordingReporter(), list[int]()
     monkeypatch.setattr(Decoder, "__call__", full(50, Decoder.__call__, seen))
     found = training.train_neural(task_of(sequences, told), llm)
     for name, values in wanted.tensors.items():
@@ -208,7 +210,7 @@ def test_a_failure_in_the_backward_pass_leaves_nothing_half_added(
     sequences: CellSequences, llama: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     llm = load_llm(str(llama), instruction="Genes", precision="float32")
-    wanted = training.train_neural(task_of(sequences, Told()), llm)
+    wanted = training.train_neural(task_of(sequences, RecordingReporter()), llm)
     usual, failures = torch.autograd.grad, []
 
     def grad(loss: Tensor, *words: Any, **named: Any) -> Any:
@@ -245,7 +247,7 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory() -> None:
         raise RuntimeError("shapes do not fit")
 
     with pytest.raises(RuntimeError, match="shapes"):
-        Budget(100).run(np.arange(4), 10, work)
+        TokenBudget(100).run(np.arange(4), 10, work)
 
 
 def test_what_the_cpus_allocator_says_is_a_lack_of_memory() -> None:
@@ -256,7 +258,7 @@ def test_what_the_cpus_allocator_says_is_a_lack_of_memory() -> None:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried …")
         return lambda: done.extend(places.tolist())
 
-    budget = Budget(64)
+    budget = TokenBudget(64)
     budget.run(np.arange(5), 10, work)
     assert done == [0, 1, 2, 3, 4] and budget.tokens == 10
 

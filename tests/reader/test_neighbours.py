@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn.neighbors import KNeighborsClassifier
 
-from screader_lib.reader import neighbours
-from screader_lib.reader.neighbours import nearest, unit, vote_logits
+from screader_lib.reader.methods import nearest_neighbours
+from screader_lib.reader.methods.nearest_neighbours import nearest, unit, vote_logits
 
 
 def vectors(cells: int, seed: int, dim: int = 7) -> np.ndarray:
@@ -22,7 +22,7 @@ def test_neighbours_and_votes_equal_scikit_learn() -> None:
     assert np.array_equal(near, model.kneighbors(values, return_distance=False))
     shares = np.exp(vote_logits(truth[near], 4))
     smoothed = (model.predict_proba(values) * 9 + 1 / 4) / 10
-    assert np.abs(shares - smoothed).max() < 2 * neighbours.NEARER / 10
+    assert np.abs(shares - smoothed).max() < 2 * nearest_neighbours.NEARER / 10
     assert shares.sum(1) == pytest.approx(np.ones(60), abs=1e-6) and shares.min() > 0
 
 
@@ -55,7 +55,7 @@ def test_equal_cells_go_to_the_earlier_whatever_the_rounding() -> None:
 def test_blocks_do_not_change_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
     known, values = vectors(100, 0), vectors(30, 1)
     whole = nearest(values, known, 6)
-    monkeypatch.setattr(neighbours, "SIMILARITIES_AT_ONCE", 250)
+    monkeypatch.setattr(nearest_neighbours, "SIMILARITIES_AT_ONCE", 250)
     assert np.array_equal(nearest(values, known, 6), whole)
 
 

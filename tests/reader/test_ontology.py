@@ -25,9 +25,9 @@ from obo_files import (
 )
 
 from screader_lib.errors import ScReaderError
-from screader_lib.reader import ontology
-from screader_lib.reader.backing_off import Lattice
-from screader_lib.reader.ontology import count_below, read_ontology
+from screader_lib.reader.confidence import ontology
+from screader_lib.reader.confidence.ontology import count_below, read_ontology
+from screader_lib.reader.confidence.ontology_backoff import Lattice
 
 
 def test_terms_and_what_they_are_kinds_of(tmp_path: Path) -> None:

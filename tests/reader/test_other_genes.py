@@ -14,19 +14,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_files import DIM, GENES, fail, succeed
 
-from screader_lib.cells.known_genes import NEIGHBOURS, SAME_TEXT, SOFTNESS, Vocabulary, keep
-from screader_lib.cells.reading import CellSequences
+from screader_lib.cells.cells_file import CellSequences
+from screader_lib.cells.gene_matcher import NEIGHBOURS, SAME_TEXT, SOFTNESS, GeneMatcher, keep
 from screader_lib.exchange import encoding
 from screader_lib.exchange.opening import open_exchange
 from screader_lib.exchange.table import strings
-from screader_lib.reader import methods
-from screader_lib.reader.file import read_reader
-from screader_lib.reader.neural import NeuralReader
+from screader_lib.reader.methods import methods
+from screader_lib.reader.model.neural_reader import NeuralReader
+from screader_lib.reader.reader_file import read_reader
 
 RANDOM = np.random.default_rng(0)
 LEARNT = RANDOM.normal(0, 1, (30, 64)).astype(np.float32) + 5  # far from centred, as texts are
 IDS = strings(f"G{number}" for number in range(30))
-KNOWN = Vocabulary(IDS, LEARNT)
+KNOWN = GeneMatcher(IDS, LEARNT)
 
 
 def test_genes_by_name_are_themselves() -> None:
@@ -120,7 +120,7 @@ def test_share_of_learnt_genes_that_are_met(
 
 
 def test_fewer_genes_than_neighbours() -> None:
-    few = Vocabulary(IDS[:3], LEARNT[:3])
+    few = GeneMatcher(IDS[:3], LEARNT[:3])
     match = few.match(strings(["x"]), LEARNT[1:2])
     assert match.neighbours.shape == (1, 3) and match.neighbours[0, 0] == 1
 

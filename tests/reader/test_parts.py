@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
-from screader_lib.reader.batches import split_by_length
-from screader_lib.reader.calibration import fit_temperature, softmax
-from screader_lib.reader.embedding import fit_scaling, scaled
-from screader_lib.reader.linear import fit_logistic
+from screader_lib.reader.confidence.calibration import fit_temperature, softmax
+from screader_lib.reader.methods.logistic_regression import fit_logistic
+from screader_lib.reader.model.batches import split_by_length
+from screader_lib.reader.model.embedding_scaling import fit_scaling, scaled
 from screader_lib.reader.settings import settings_for
 from screader_lib.reader.task import split_validation
 
@@ -90,5 +90,5 @@ def test_batches_hold_every_cell_once_within_the_budget(lengths: list[int], most
 def test_recipe_and_given_options() -> None:
     paper = settings_for("screader", "paper", {"epochs": 3, "learning_rate": None})
     assert (paper.learning_rate, paper.warm_up_steps, paper.batch_size) == (5e-5, 1000, 64)
-    assert (paper.epochs, paper.projector_layers, paper.read_out) == (3, 5, ("cls",))
-    assert settings_for("pooled", "default", {}).read_out == ("pool",)
+    assert (paper.epochs, paper.projector_layers, paper.pooling) == (3, 5, ("cls",))
+    assert settings_for("pooled", "default", {}).pooling == ("pool",)

@@ -44,7 +44,7 @@ def test_training(tmp_path: Path, cells: Path, llama: Path, reader: Path) -> Non
     """Also cross-validation, whose folds are files that the processes share."""
     output, calls = tmp_path / "r.h5", tmp_path / "calls.h5ad"
     words = [cells, "--llm", llama, *TRAINED, "--folds", 2]
-    run = launch(tmp_path, "train-reader", *words, "--out-of-fold", calls, "-o", output)
+    run = launch(tmp_path, "train-reader", *words, "--oof-predictions", calls, "-o", output)
     assert run.returncode == 0, run.stderr
     with h5py.File(output) as found, h5py.File(reader) as wanted:
         assert set(found["tensors"]) == set(wanted["tensors"])
@@ -107,10 +107,10 @@ def test_several_processes_take_no_pipes(
 
 def test_half_a_launcher_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     """RANK alone may be there for other reasons."""
-    from screader_lib import launched
+    from screader_lib import launch
 
     monkeypatch.setenv("RANK", "3")
-    assert launched.count() == 1 and not launched.assists()
+    assert launch.process_count() == 1 and not launch.is_worker()
 
 
 def test_the_llms_layers_over_both(tmp_path: Path, cells: Path, llama: Path, reader: Path) -> None:
@@ -133,7 +133,7 @@ def test_the_llms_layers_over_both(tmp_path: Path, cells: Path, llama: Path, rea
 @pytest.mark.parametrize("count", [1, 2, 3])
 @pytest.mark.parametrize("groups", [0, 1, 5, 6])
 def test_dealing(count: int, groups: int) -> None:
-    from screader_lib.reader.processes import Processes
+    from screader_lib.reader.llm.processes import Processes
 
     names = list(range(groups))
     dealt = [list(Processes(number, count).dealt(names)) for number in range(count)]
@@ -150,9 +150,9 @@ def test_an_llm_on_several_devices_is_called_by_the_library(tmp_path: Path, llam
     import torch
     from transformers import AutoModel
 
-    from screader_lib.reader.decoder import is_known
-    from screader_lib.reader.llm import FrozenLLM, Identity
-    from screader_lib.reader.sequence import read
+    from screader_lib.reader.llm.decoder import is_known
+    from screader_lib.reader.llm.frozen_llm import FrozenLLM, LLMIdentity
+    from screader_lib.reader.llm.token_sequence import read
 
     places = {"embed_tokens": "cpu", "layers.0": "cpu", "layers.1": "cpu", "layers.2": "disk",
               "norm": "cpu", "rotary_emb": "cpu"}  # fmt: skip
@@ -162,7 +162,7 @@ def test_an_llm_on_several_devices_is_called_by_the_library(tmp_path: Path, llam
     tokens = torch.randn(3, 6, 32)
     found = []
     for model in (usual, spread):
-        llm = FrozenLLM(model, Identity("", "", "", 3, 32, ""), torch.randn(0, 32), 1.0)
+        llm = FrozenLLM(model, LLMIdentity("", "", "", 3, 32, ""), torch.randn(0, 32), 1.0)
         with torch.no_grad():
             found.append(
                 read(llm, tokens, torch.tensor([6, 2, 0]), torch.ones(32), "instruction-cell-cls")

@@ -12,28 +12,28 @@ import numpy as np
 import pytest
 from small_files import fail, succeed, write_cells
 
-from screader_lib.cells.reading import CellSequences
+from screader_lib.cells.cells_file import CellSequences
 from screader_lib.exchange import encoding
 from screader_lib.exchange.opening import open_exchange
 from screader_lib.exchange.provenance import Provenance, Record
 from screader_lib.exchange.writing import create
-from screader_lib.reader import methods
-from screader_lib.reader.choices import METHODS, WITH_LLM
-from screader_lib.reader.file import read_reader, write_reader
-from screader_lib.reader.finding import measure
+from screader_lib.option_values import LLM_METHODS, METHODS
+from screader_lib.reader.evaluation import measure
+from screader_lib.reader.methods import methods
+from screader_lib.reader.reader_file import read_reader, write_reader
 from screader_lib.reader.settings import settings_for
 from screader_lib.reader.task import make_task
 
 QUICK = {"warm_start_epochs": 2, "precision": "float32", "batch_size": 32, "projector_layers": 2}
 ONCE = {**QUICK, "epochs": 1}
 CASES = {
-    **{name: (name, ONCE if name in WITH_LLM else {}) for name in METHODS if name != "genept-s"},
+    **{name: (name, ONCE if name in LLM_METHODS else {}) for name in METHODS if name != "genept-s"},
     "genept": ("genept", QUICK),
     "neighbours": ("genept-w", {"classifier": "knn"}),
-    "warm start alone": ("screader", {**QUICK, "epochs": 0, "initial": "paper"}),
-    "ranks": ("screader", {**ONCE, "position": "rank", "weigh": "embedding"}),
-    "cell first": ("screader", {**ONCE, "order": "cell-instruction-cls", "read_out": ("cls",)}),
-    "mean without LLM": ("pooled", {**ONCE, "read_out": ("mean", "pool")}),
+    "warm start alone": ("screader", {**QUICK, "epochs": 0, "init": "paper"}),
+    "ranks": ("screader", {**ONCE, "position": "rank", "weight_on": "embedding"}),
+    "cell first": ("screader", {**ONCE, "order": "cell-instruction-cls", "pooling": ("cls",)}),
+    "mean without LLM": ("pooled", {**ONCE, "pooling": ("mean", "pool")}),
 }
 
 
@@ -60,7 +60,7 @@ def test_other_cells_are_read_with_their_own_embedding(tmp_path: Path, cells: Pa
     succeed("train-reader", cells, "--method", "pooled", "-o", reader)
     fewer = write_cells(tmp_path, "--variable-genes", "12", name="fewer.h5ad")
 
-    def outputs(trained: methods.Trained, path: Path) -> np.ndarray:
+    def outputs(trained: methods.TrainedMethod, path: Path) -> np.ndarray:
         with open_exchange(path, "cells") as opened:
             return trained.outputs(CellSequences(opened), np.arange(20))[0]
 

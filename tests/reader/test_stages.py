@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from screader_lib.errors import ScReaderError
+from screader_lib.reader.model.training_schedule import stages_of
 from screader_lib.reader.settings import settings_for
-from screader_lib.reader.stages import stages_of
 
 ALL, POOL = ("cls", "mean", "pool"), ("pool",)
 
@@ -17,11 +17,11 @@ ALL, POOL = ("cls", "mean", "pool"), ("pool",)
         pytest.param("screader", {}, [POOL, ALL], id="default"),
         pytest.param("screader", {"epochs": 0}, [POOL], id="warm start alone"),
         pytest.param("screader", {"warm_start_epochs": 0}, [ALL], id="no warm start"),
-        pytest.param("screader", {"read_out": ("cls",)}, [("cls",)], id="cls alone"),
-        pytest.param("screader", {"read_out": POOL}, [POOL], id="pool alone"),
+        pytest.param("screader", {"pooling": ("cls",)}, [("cls",)], id="cls alone"),
+        pytest.param("screader", {"pooling": POOL}, [POOL], id="pool alone"),
         pytest.param("pooled", {}, [POOL], id="no LLM"),
         pytest.param(
-            "pooled", {"read_out": ("mean",), "epochs": 1}, [("mean",)], id="mean without LLM"
+            "pooled", {"pooling": ("mean",), "epochs": 1}, [("mean",)], id="mean without LLM"
         ),
         pytest.param("genept", {}, [POOL], id="GenePT"),
     ],
@@ -34,8 +34,8 @@ def test_stages(method: str, given: dict, wanted: list[tuple[str, ...]]) -> None
 @pytest.mark.parametrize(
     ("method", "given", "told"),
     [
-        pytest.param("pooled", {"read_out": ALL}, "has no LLM", id="cls without LLM"),
-        pytest.param("pooled", {"read_out": ("mean",)}, "nothing to train", id="mean, no epochs"),
+        pytest.param("pooled", {"pooling": ALL}, "has no LLM", id="cls without LLM"),
+        pytest.param("pooled", {"pooling": ("mean",)}, "nothing to train", id="mean, no epochs"),
         pytest.param(
             "screader",
             {"epochs": 0, "warm_start_epochs": 0},
@@ -43,7 +43,7 @@ def test_stages(method: str, given: dict, wanted: list[tuple[str, ...]]) -> None
             id="no epochs at all",
         ),
         pytest.param(
-            "screader", {"epochs": 0, "read_out": ("cls",)}, "nothing to train", id="cls, no epochs"
+            "screader", {"epochs": 0, "pooling": ("cls",)}, "nothing to train", id="cls, no epochs"
         ),
     ],
 )

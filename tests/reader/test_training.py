@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from screader_lib.cells.known_genes import Vocabulary
-from screader_lib.cells.reading import CellSequences
+from screader_lib.cells.cells_file import CellSequences
+from screader_lib.cells.gene_matcher import GeneMatcher
 from screader_lib.exchange.opening import open_exchange
-from screader_lib.reader import training
-from screader_lib.reader.batches import Batch
-from screader_lib.reader.checkpoint import Checkpoint
-from screader_lib.reader.llm import FrozenLLM, load_llm
-from screader_lib.reader.neural import NeuralReader
-from screader_lib.reader.settings import Settings, settings_for
+from screader_lib.reader.llm.frozen_llm import FrozenLLM, load_llm
+from screader_lib.reader.model import training
+from screader_lib.reader.model.batches import Batch
+from screader_lib.reader.model.neural_reader import NeuralReader
+from screader_lib.reader.model.training_checkpoint import TrainingCheckpoint
+from screader_lib.reader.settings import TrainingSettings, settings_for
 from screader_lib.reader.task import Task, make_task
 
 QUICK = {
@@ -81,8 +81,8 @@ def test_same_seed_same_reader(sequences: CellSequences, llm: FrozenLLM) -> None
     assert one == same != other
 
 
-@pytest.mark.parametrize("method_settings", [{}, {"read_out": ("cls",), "position": "rank"},
-    {"weigh": "embedding", "projector_layers": 3}, {"order": "cell-instruction-cls"}],
+@pytest.mark.parametrize("method_settings", [{}, {"pooling": ("cls",), "position": "rank"},
+    {"weight_on": "embedding", "projector_layers": 3}, {"order": "cell-instruction-cls"}],
     ids=["default", "cls with ranks", "weighted embeddings", "cell first"])  # fmt: skip
 def test_calls_do_not_depend_on_the_batch(
     sequences: CellSequences, llm: FrozenLLM, method_settings: dict
@@ -110,7 +110,7 @@ def test_calls_do_not_depend_on_the_batch(
 
 def untrained(sequences: CellSequences, task: Task, llm: FrozenLLM) -> NeuralReader:
     torch.manual_seed(0)
-    vocabulary = Vocabulary(sequences.genes.index, sequences.embedding)
+    vocabulary = GeneMatcher(sequences.genes.index, sequences.embedding)
     scaling = training.fit_scaling(sequences.embedding, "whiten")
     genes, features = len(vocabulary.ids), scaling["map"].shape[1]
     model = training.ReaderModel(task.settings, genes, features, 3, llm)
@@ -124,7 +124,7 @@ def gradients(sequences: CellSequences, llm: FrozenLLM, most: int) -> torch.Tens
     torch.nn.init.normal_(model.head.weight)
     trainer = training._Trainer(reader, task, None)
     trainer.random = np.random.default_rng(0)
-    trainer._gradients(task.rows[:16], task.settings.read_out)
+    trainer._gradients(task.rows[:16], task.settings.pooling)
     assert model.cls.grad is not None and model.cls.grad.norm() > 0
     weights = [parameter.grad.flatten() for parameter in model.parameters()]
     return torch.cat(weights)
@@ -178,7 +178,7 @@ def test_a_killed_training_goes_on_as_if_it_had_not_been(
 ) -> None:
     task = task_of(sequences)
     wanted = training.train_neural(task, llm)
-    checkpoint = Checkpoint(tmp_path / "state", "same", minutes=0)
+    checkpoint = TrainingCheckpoint(tmp_path / "state", "same", minutes=0)
     steps = iter(range(after))
     usual = training._Trainer._step
 
@@ -199,11 +199,11 @@ def test_a_killed_training_goes_on_as_if_it_had_not_been(
 def test_a_checkpoint_of_another_training_is_not_used(
     sequences: CellSequences, llm: FrozenLLM, tmp_path: Path
 ) -> None:
-    training.train_neural(task_of(sequences), llm, Checkpoint(tmp_path / "state", "one", 0))
-    assert Checkpoint(tmp_path / "state", "one").load() is not None
-    assert Checkpoint(tmp_path / "state", "other").load() is None
+    training.train_neural(task_of(sequences), llm, TrainingCheckpoint(tmp_path / "state", "one", 0))
+    assert TrainingCheckpoint(tmp_path / "state", "one").load() is not None
+    assert TrainingCheckpoint(tmp_path / "state", "other").load() is None
 
 
 def test_settings_survive_the_file() -> None:
-    settings = settings_for("screader", "paper", {"read_out": ("cls", "mean")})
-    assert Settings.from_json(settings.to_json(), "file") == settings
+    settings = settings_for("screader", "paper", {"pooling": ("cls", "mean")})
+    assert TrainingSettings.from_json(settings.to_json(), "file") == settings

@@ -82,7 +82,9 @@ def test_threads_and_blocks_leave_no_trace(
 ) -> None:
     source = write_expression(tmp_path / "x.h5ad")
     one = built(tmp_path, embeddings, source, "--threads", 1, name="one.h5ad")
-    monkeypatch.setattr("screader_lib.cells.expression.VALUES_PER_BLOCK", 100)
+    monkeypatch.setattr(
+        "screader_lib.cells.formats.open_expression.expression.VALUES_PER_BLOCK", 100
+    )
     four = built(tmp_path, embeddings, source, "--threads", 4, name="four.h5ad")
     assert one.read_bytes() == four.read_bytes()
 
@@ -90,8 +92,8 @@ def test_threads_and_blocks_leave_no_trace(
 def test_genes_and_medians_come_from_a_sample_of_many_cells(
     tmp_path: Path, embeddings: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("screader_lib.cells.statistics.MOST_CELLS", 50)
-    monkeypatch.setattr("screader_lib.cells.statistics.sampled_cells.__defaults__", (50,))
+    monkeypatch.setattr("screader_lib.cells.gene_statistics.MOST_CELLS", 50)
+    monkeypatch.setattr("screader_lib.cells.gene_statistics.sampled_cells.__defaults__", (50,))
     parts = pieces(tmp_path, 20)
     whole = sequences_of(built(tmp_path, embeddings, tmp_path / "whole.h5ad", name="w.h5ad"))
     assert len(whole) == CELLS

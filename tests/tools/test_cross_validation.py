@@ -15,9 +15,9 @@ import pytest
 from fold_files import built, gathered, read, scatter
 from small_files import CELLS, call, counts, fail, succeed
 
-from screader_lib import measures
+from screader_lib import label_metrics
 from screader_lib.exchange import encoding
-from screader_lib.reader import methods
+from screader_lib.reader.methods import methods
 
 FOLDS = 3
 OWN = ("evidence", "familiarity")  # columns besides the calls and the cells' own
@@ -32,7 +32,7 @@ def words() -> list[object]:
 def whole(tmp_path_factory: pytest.TempPathFactory, cells: Path, words: list[object]) -> Path:
     """A folder with the reader and the out-of-fold calls of one command."""
     folder = tmp_path_factory.mktemp("whole")
-    output = ["--out-of-fold", folder / "calls.h5ad", "-o", folder / "reader.h5"]
+    output = ["--oof-predictions", folder / "calls.h5ad", "-o", folder / "reader.h5"]
     succeed("train-reader", cells, *words, *output)
     return folder
 
@@ -64,7 +64,7 @@ def test_other_methods_too(tmp_path: Path, cells: Path, llama: Path, method: str
     llm = ["--llm", llama, "--precision", "float32"] if method == "screader" else []
     words = ["--method", method, *quick, *llm, "--folds", 2]
     calls = tmp_path / "calls.h5ad"
-    succeed("train-reader", cells, *words, "--out-of-fold", calls, "-o", tmp_path / "r.h5")
+    succeed("train-reader", cells, *words, "--oof-predictions", calls, "-o", tmp_path / "r.h5")
     other = read(gathered(tmp_path, scatter(cells, tmp_path, 2, *words)))
     assert (read(calls)[1] == other[1]).all()
     assert read(calls)[3] == other[3]
@@ -89,7 +89,7 @@ def test_each_cell_is_called_once_by_the_fold_that_held_it_out(
 def test_measures_are_those_of_the_columns(whole: Path) -> None:
     obs, _, _, metrics = read(whole / "calls.h5ad")
     true, called = obs.strings("true_label"), obs.strings("predicted_label")
-    wanted = measures.scores(true, called)
+    wanted = label_metrics.scores(true, called)
     assert {name: metrics[name] for name in wanted} == wanted
     fold = np.asarray(obs.columns["fold"])
     each = [float((true == called)[fold == number].mean()) for number in range(1, FOLDS + 1)]
@@ -121,7 +121,7 @@ def test_a_label_of_one_donor_is_never_called_there(tmp_path: Path) -> None:
     types = np.where(np.array(donor) == "donor2", "rare", types)
     cells, calls = built(tmp_path, types, donor=donor), tmp_path / "calls.h5ad"
     words = ["--method", "genept-w", "--group-by", "donor"]
-    succeed("train-reader", cells, *words, "--out-of-fold", calls, "-o", tmp_path / "r.h5")
+    succeed("train-reader", cells, *words, "--oof-predictions", calls, "-o", tmp_path / "r.h5")
     obs, probability, labels, metrics = read(calls)
     assert labels == ["alpha", "beta", "delta", "rare"]
     called, poisoned = obs.strings("predicted_label"), obs.strings("donor") == "donor2"
@@ -163,7 +163,7 @@ def test_a_run_that_was_killed_goes_on(
     tmp_path: Path, cells: Path, whole: Path, words: list[object]
 ) -> None:
     reader, calls = tmp_path / "reader.h5", tmp_path / "calls.h5ad"
-    command = ("train-reader", cells, *words, "--out-of-fold", calls, "-o", reader)
+    command = ("train-reader", cells, *words, "--oof-predictions", calls, "-o", reader)
     with killed_at(3) as trained:
         call(*command)
     assert trained == [1, 2, 3]
@@ -199,7 +199,7 @@ def test_kill_9_leaves_nothing_once_the_run_is_repeated(
     tmp_path: Path, cells: Path, whole: Path, words: list[object]
 ) -> None:
     reader, calls = tmp_path / "reader.h5", tmp_path / "calls.h5ad"
-    command = [cells, *words, "--out-of-fold", calls, "-o", reader]
+    command = [cells, *words, "--oof-predictions", calls, "-o", reader]
     done = subprocess.run([sys.executable, "-c", KILL, *map(str, command)], check=False)
     assert done.returncode == -signal.SIGKILL
     left = {file.name for file in tmp_path.rglob("*.h5ad")}
@@ -234,8 +234,8 @@ def test_folds_of_another_command_are_not_taken_up(
         (["--fold", 2], "--fold needs --folds or --group-by"),
         (["--folds", 3, "--fold", 4], "there is no --fold 4 of --folds 3"),
         (["--folds", 1], "--folds"),
-        (["--out-of-fold", "x.h5ad"], "--out-of-fold needs --folds or --group-by"),
-        (["--folds", 3, "--fold", 1, "--out-of-fold", "x.h5ad"], "and no --fold"),
+        (["--oof-predictions", "x.h5ad"], "--oof-predictions needs --folds or --group-by"),
+        (["--folds", 3, "--fold", 1, "--oof-predictions", "x.h5ad"], "and no --fold"),
     ],
     ids=["fold alone", "beyond", "one fold", "no folds", "of one fold"],
 )

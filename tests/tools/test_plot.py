@@ -16,9 +16,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "figures"))
 from figure_files import Case, write_cells, write_embeddings, write_predictions, write_reader
 
 from screader_lib import __version__
+from screader_tools.pictures.command_words import spelling
+from screader_tools.pictures.picture_options import Size
 from screader_tools.plot import SUBCOMMANDS, main
-from screader_tools.plot_options import Size
-from screader_tools.plot_spelling import spelling
 
 BEGINNINGS = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
 PICTURES = ("umap", "confusion", "metrics", "calibration", "training", "embeddings")
@@ -196,7 +196,7 @@ def test_a_failure_leaves_the_old_picture(folder: Path) -> None:
 
 
 def test_the_report_from_all_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from screader_lib.figures import umap_panels
+    from screader_lib.figures.plots import umap_panels
 
     monkeypatch.setattr(
         umap_panels, "project", lambda vectors, *_: np.zeros((vectors.rows, 2), np.float32)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from obo_files import ALPHA, BETA, DELTA, write_obo
 from small_files import call, fail, succeed, write_cells
 
-from screader_lib.reader import shards
-from screader_lib.reader.shards import Shard
+from screader_lib.reader.prediction import shards
+from screader_lib.reader.prediction.shards import Shard
 
 BLOCK = 16
 METHODS = {

@@ -12,7 +12,7 @@ from small_files import CELLS, call, counts, fail, succeed
 
 from screader_lib.exchange import encoding
 from screader_lib.exchange.table import Table
-from screader_lib.reader.familiarity import FEWEST_KEPT, Kept
+from screader_lib.reader.confidence.familiarity import MIN_CALIBRATION_CELLS, CalibrationSet
 
 METHOD = ["--method", "genept-w"]
 
@@ -43,10 +43,10 @@ def of_fold(tmp_path_factory: pytest.TempPathFactory, noisy: Path) -> Path:
     return path
 
 
-def kept_of(reader: Path) -> Kept:
+def kept_of(reader: Path) -> CalibrationSet:
     with h5py.File(reader) as file:
         group = file["kept"]
-        return Kept(
+        return CalibrationSet(
             group["confidence"][()], group["correct"][()].astype(bool), group["evidence"][()]
         )
 
@@ -100,7 +100,7 @@ def test_unfamiliar_cells_are_unassigned(tmp_path: Path, noisy: Path, reader: Pa
     wanted = kept_of(reader).familiarity(
         np.asarray(found.columns["confidence"]), np.asarray(found.columns["evidence"])
     )
-    assert len(kept_of(reader)) >= FEWEST_KEPT and (values == wanted).all()
+    assert len(kept_of(reader)) >= MIN_CALIBRATION_CELLS and (values == wanted).all()
     assert ((found.strings("status") == "assigned") == (values >= np.float32(least))).all()
     assert 0 < (found.strings("status") == "unassigned").sum() < CELLS
     both, _ = predicted(

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from small_files import CELLS, counts, expression, fail, succeed, write_cells, write_embeddings
 
-from screader_lib import measures
+from screader_lib import label_metrics
 from screader_lib.exchange import encoding
-from screader_lib.reader.choices import METHODS
+from screader_lib.option_values import METHODS
 
 QUICK = ["--warm-start-epochs", "8", "--epochs", "1", "--precision", "float32"]
-WITH_TEXT_MODEL = ("genept-s",)  # tests/reader/test_genept_s.py
+TEXT_MODEL_METHODS = ("genept-s",)  # tests/reader/test_genept_s.py
 ABLE = {"screader": QUICK, "screader-random": QUICK, "pooled": [], "genept-w": [], "logistic": []}
 
 
@@ -40,7 +40,7 @@ def predicted(folder: Path, cells: Path, reader: Path, *words: object) -> anndat
     return anndata.read_h5ad(output)
 
 
-@pytest.mark.parametrize("method", [name for name in METHODS if name not in WITH_TEXT_MODEL])
+@pytest.mark.parametrize("method", [name for name in METHODS if name not in TEXT_MODEL_METHODS])
 def test_method(tmp_path: Path, cells: Path, held_out: Path, llama: Path, method: str) -> None:
     reader = trained(tmp_path, cells, llama, method)
     made = predicted(tmp_path, held_out, reader)
@@ -66,7 +66,7 @@ def test_metrics_are_those_of_the_columns(
     with h5py.File(output) as file:
         obs = encoding.read_table(file["obs"])
         metrics = encoding.read_json(file["uns"], "metrics")
-    wanted = measures.scores(obs.strings("true_label"), obs.strings("predicted_label"))
+    wanted = label_metrics.scores(obs.strings("true_label"), obs.strings("predicted_label"))
     assert {name: metrics[name] for name in wanted} == wanted
     assert metrics["cells"] == CELLS
 

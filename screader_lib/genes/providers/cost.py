@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from screader_lib.errors import ScReaderError
+from screader_lib.genes.providers.cached_embedder import CachedEmbedder
 from screader_lib.genes.providers.embedder import Embedder
 from screader_lib.genes.providers.openai import PRICES, OpenAIEmbeddings
-from screader_lib.genes.providers.packing import estimated_tokens, packed
-from screader_lib.genes.providers.remembering import Remembering
+from screader_lib.genes.providers.request_batches import estimated_tokens, packed
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ def estimate(embedder: Embedder, texts: Sequence[str], price: float | None) -> E
 
     Local models cost nothing.
     """
-    new = embedder.lacking(texts) if isinstance(embedder, Remembering) else list(texts)
-    asked = embedder.embedder if isinstance(embedder, Remembering) else embedder
+    new = embedder.lacking(texts) if isinstance(embedder, CachedEmbedder) else list(texts)
+    asked = embedder.embedder if isinstance(embedder, CachedEmbedder) else embedder
     tokens = sum(map(estimated_tokens, new))
     if not isinstance(asked, OpenAIEmbeddings):
         return Estimate(len(texts), len(new), tokens, 0, 0.0)

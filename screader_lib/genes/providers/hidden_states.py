@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from screader_lib.genes.providers.embedder import Embedder, Keep
-from screader_lib.genes.providers.encoding import Encoder, Settings, fingerprint
+from screader_lib.genes.providers.local_encoder import Encoder, EncoderSettings, fingerprint
 from screader_lib.genes.providers.sentences import model_name
 from screader_lib.reporting import Reporter
 
@@ -20,7 +20,7 @@ class HiddenStates(Embedder):
 
     provider = "hidden-states"
 
-    def __init__(self, model: str, settings: Settings) -> None:
+    def __init__(self, model: str, settings: EncoderSettings) -> None:
         self.place = model
         self.model = model_name(model)
         if settings.layer != -1:

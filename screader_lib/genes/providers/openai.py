@@ -14,7 +14,12 @@ import numpy as np
 
 from screader_lib.errors import ScReaderError
 from screader_lib.genes.providers.embedder import Embedder, Keep
-from screader_lib.genes.providers.packing import LONGEST, estimated_tokens, packed, shortened
+from screader_lib.genes.providers.request_batches import (
+    LONGEST,
+    estimated_tokens,
+    packed,
+    shortened,
+)
 from screader_lib.genes.services.answers import BadAnswer, parse_json
 from screader_lib.genes.services.openai_server import URL, OpenAIServer, TooLarge
 from screader_lib.genes.services.pace import Pace

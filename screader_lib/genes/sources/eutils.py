@@ -17,13 +17,13 @@ from screader_lib.genes.catalog import GENE_ID, SUFFIX, Catalog, is_gene_id
 from screader_lib.genes.organisms import Organism
 from screader_lib.genes.records import DATABASE_ID, ENSEMBL, FACTS, Gene, without_version
 from screader_lib.genes.services.answers import BadAnswer, parse_json
-from screader_lib.genes.services.cache import Cache
+from screader_lib.genes.services.cache import DiskCache
+from screader_lib.genes.services.gene_cache import GeneCache
 from screader_lib.genes.services.keys import NCBI, NCBI_EMAIL, secret_of
 from screader_lib.genes.services.pace import Pace
-from screader_lib.genes.services.remembered import Memory
 from screader_lib.genes.services.web import Client
 from screader_lib.genes.sources.entrezgene import Records, parse_records, parse_summaries
-from screader_lib.genes.sources.source import Source
+from screader_lib.genes.sources.gene_source import GeneSource
 from screader_lib.reporting import SILENT, Reporter
 
 URL = "https://eutils.ncbi.nlm.nih.gov/entrez/eutils"
@@ -47,7 +47,7 @@ class Found:
 NOTHING = Found(0, "", "")
 
 
-class Eutils(Source):
+class Eutils(GeneSource):
     """All fields of the paper, gene by gene; every answer is kept in the cache."""
 
     name = "eutils"
@@ -56,7 +56,7 @@ class Eutils(Source):
     def __init__(
         self,
         organism: Organism,
-        cache: Cache,
+        cache: DiskCache,
         url: str = URL,
         refresh: bool = False,
         reporter: Reporter = SILENT,
@@ -68,9 +68,9 @@ class Eutils(Source):
         pace = Pace(10 if key else 3)
         self.client = Client("E-utilities", url, pace, key, reporter, **settings)
         place = f"eutils/{self.client.url}/{organism.tax_id}"
-        self.searches = Memory(cache, f"{place}/search", refresh)
-        self.records = Memory(cache, f"{place}/record", refresh)
-        self.moves = Memory(cache, f"{place}/withdrawn", refresh)
+        self.searches = GeneCache(cache, f"{place}/search", refresh)
+        self.records = GeneCache(cache, f"{place}/record", refresh)
+        self.moves = GeneCache(cache, f"{place}/withdrawn", refresh)
 
     def catalog(self, names: Sequence[str], gene_ids: Sequence[str]) -> Catalog:
         by_database = [

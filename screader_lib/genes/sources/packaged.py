@@ -12,13 +12,13 @@ from screader_lib.errors import ScReaderError
 from screader_lib.genes.catalog import Catalog
 from screader_lib.genes.organisms import Organism
 from screader_lib.genes.records import Gene
-from screader_lib.genes.sources.source import Source
+from screader_lib.genes.sources.gene_source import GeneSource
 
 FOLDER = "screader_lib.genes"
 COLUMNS = ("gene_id", "symbol", "full_name", "gene_type", "aliases", "ensembl_id", "official")
 
 
-class PackagedFacts(Source):
+class PackagedFacts(GeneSource):
     """Symbol, GeneID, full name, type, aliases and Ensembl id; no summaries.
 
     ScReaderError for a species without packaged facts.

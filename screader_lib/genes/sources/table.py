@@ -7,16 +7,16 @@ from pathlib import Path
 
 from screader_lib.errors import ScReaderError
 from screader_lib.genes.catalog import Catalog
-from screader_lib.genes.lists import read_table, read_text
+from screader_lib.genes.gene_lists import read_table, read_text
 from screader_lib.genes.organisms import Organism
 from screader_lib.genes.records import FACTS, Gene
-from screader_lib.genes.sources.source import Source
+from screader_lib.genes.sources.gene_source import GeneSource
 
 NAME_COLUMNS = ("symbol", "gene", "id", "name")
 TEXT_COLUMNS = ("text", "description")
 
 
-class UserTable(Source):
+class UserTable(GeneSource):
     """Columns: ``symbol`` (or gene, id, name), any facts, ``aliases``, ``text``.
 
     Several aliases or Ensembl ids are separated by ``|``. ``text`` (or description) is embedded as

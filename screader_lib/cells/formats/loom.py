@@ -1,0 +1,65 @@
+"""Expression from a loom file (genes × cells, dense, chunked)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import h5py
+
+from screader_lib.cells.formats.expression import Expression, Span, even_spans, usual_numbers
+from screader_lib.errors import ScReaderError
+from screader_lib.exchange.lazy_table import (
+    LazyColumn,
+    LazyTable,
+    MappedColumn,
+    StoredColumn,
+    texts_of,
+)
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+CELL_NAMES = ("CellID", "obs_names", "cell_id", "barcode")
+GENE_NAMES = ("Gene", "var_names", "gene", "gene_name", "Accession")
+
+
+class LoomExpression(Expression):
+    """The main matrix or a layer of a loom file, read by blocks of cells."""
+
+    def __init__(self, file: h5py.File, name: str, layer: str | None = None) -> None:
+        self.name = name
+        path = "matrix" if layer in (None, "matrix", "X") else f"layers/{layer}"
+        if path not in file:
+            known = ", ".join(["matrix", *file.get("layers", ())])
+            raise ScReaderError(f"has no matrix {path}.", file=name, remedy=f"It has: {known}.")
+        self.matrix = file[path]
+        plain = isinstance(self.matrix, h5py.Dataset) and self.matrix.ndim == 2
+        if not plain or self.matrix.dtype.kind not in "biuf":
+            raise ScReaderError(f"{path} is not a matrix of numbers.", file=name)
+        genes = _attributes(file["row_attrs"], self.matrix.shape[0], GENE_NAMES, name)
+        self.genes = genes.whole()
+        self.obs = _attributes(file["col_attrs"], self.matrix.shape[1], CELL_NAMES, name)
+
+    def spans(self) -> Sequence[Span]:
+        genes, cells = self.matrix.shape
+        return even_spans(cells, genes)
+
+    def read(self, start: int, stop: int) -> csr_matrix:
+        from scipy.sparse import csr_matrix
+
+        return csr_matrix(usual_numbers(self.matrix[:, start:stop].T))
+
+
+def _attributes(group: h5py.Group, size: int, names: tuple[str, ...], file: str) -> LazyTable:
+    columns: dict[str, LazyColumn] = {
+        key: StoredColumn(dataset)
+        for key, dataset in group.items()
+        if isinstance(dataset, h5py.Dataset) and dataset.shape == (size,)
+    }
+    index = next((columns[key] for key in names if key in columns), None)
+    if index is None:
+        raise ScReaderError(
+            f"{group.name} has no {' or '.join(names)}.", file=file, remedy="Add one of them."
+        )
+    return LazyTable(MappedColumn(index, texts_of, object), columns)

@@ -1,0 +1,85 @@
+"""Expression from 10x Genomics files: h5 of versions 2 and 3, and mtx folders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import h5py
+import numpy as np
+
+from screader_lib.cells.formats.expression import CompressedRows, Expression, Span, check_compressed
+from screader_lib.cells.formats.transpose import MatrixMarket
+from screader_lib.errors import ScReaderError
+from screader_lib.exchange.encoding import read_strings
+from screader_lib.exchange.lazy_table import LazyTable, StoredColumn
+from screader_lib.exchange.table import Table, strings
+from screader_lib.genes.tenx_folder import GENE_EXPRESSION, lines_of, one_of, read_features
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+
+class TenxH5Expression(Expression):
+    """A 10x h5: version 3 (group ``matrix``) or 2 (one group per genome, one genome only).
+
+    10x stores genes × cells by columns, which is cells × genes by rows: streamed as it is.
+    Features that are not genes (antibodies, guides) are left out.
+    """
+
+    def __init__(self, file: h5py.File, name: str) -> None:
+        self.name = name
+        groups = [entry for entry in file.values() if isinstance(entry, h5py.Group)]
+        groups = [group for group in groups if "barcodes" in group]
+        if len(groups) != 1:
+            raise ScReaderError(
+                f"holds {len(groups)} genomes, wanted one.", file=name, remedy="Split it."
+            )
+        self.group = groups[0]
+        features = self.group.get("features", self.group)
+        names = "name" if "name" in features else "gene_names"
+        ids = "id" if "id" in features else "genes"
+        if names not in features or ids not in features:
+            raise ScReaderError(f"{features.name} has no {names} or no {ids}.", file=name)
+        all_genes = Table(read_strings(features[names]), {"gene_ids": read_strings(features[ids])})
+        self.obs = LazyTable(StoredColumn(self.group["barcodes"]))
+        check_compressed(self.group, len(self.obs), len(all_genes), name)
+        self.rows = CompressedRows(self.group, len(all_genes), name)
+        self.kept = np.arange(len(all_genes))
+        if "feature_type" in features:
+            self.kept = np.flatnonzero(read_strings(features["feature_type"]) == GENE_EXPRESSION)
+        self.all_genes = len(all_genes)
+        self.genes = all_genes.take(self.kept)
+
+    def spans(self) -> Sequence[Span]:
+        return self.rows.spans()
+
+    def read(self, start: int, stop: int) -> csr_matrix:
+        block = self.rows.read(start, stop)
+        return block if len(self.kept) == self.all_genes else block[:, self.kept]
+
+
+class TenxMtxExpression(Expression):
+    """A folder with matrix.mtx, barcodes.tsv and features.tsv or genes.tsv, gzipped or not."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.name = name
+        matrix = one_of(folder, name, "matrix.mtx")
+        features = read_features(folder, name)
+        barcodes = lines_of(one_of(folder, name, "barcodes.tsv"))
+        self.obs = LazyTable.of(Table(strings(row[0] for row in barcodes)))
+        genes = Table(
+            strings(feature.name for feature in features),
+            {"gene_ids": strings(feature.id for feature in features)},
+        )
+        self.kept = np.flatnonzero([feature.is_gene for feature in features])
+        self.all_genes = len(genes)
+        self.genes = genes.take(self.kept)
+        self.rows = MatrixMarket(matrix, len(self.obs), self.all_genes)
+
+    def spans(self) -> Sequence[Span]:
+        return self.rows.spans()
+
+    def read(self, start: int, stop: int) -> csr_matrix:
+        return self.rows.read(start, stop)[:, self.kept]

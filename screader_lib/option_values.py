@@ -1,0 +1,41 @@
+"""The values that options of ``build-cells`` may take; imports nothing, for a quick --help.
+
+The values that options of the reader may take; imports nothing, for a quick --help.
+"""
+
+from __future__ import annotations
+
+RANKINGS = ("expression", "median-ratio")
+WEIGHTS = ("log", "median-ratio", "normalised", "expression", "rank", "none")
+SELECTIONS = ("variable", "all")
+VALUE_KINDS = ("auto", "counts", "log", "log2")
+
+
+METHODS = (
+    "screader",
+    "screader-random",
+    "pooled",
+    "genept",
+    "genept-w",
+    "genept-s",
+    "logistic",
+    "majority",
+)
+LLM_METHODS = ("screader", "screader-random")
+CLASSIFIER_METHODS = ("genept-w", "genept-s")
+TEXT_MODEL_METHODS = ("genept-s",)
+CLASSIFIERS = ("logistic", "knn")
+ITERATIVE_METHODS = (*LLM_METHODS, "pooled", "genept")
+RECIPES = ("default", "paper")
+ORDERS = ("instruction-cell-cls", "cell-instruction-cls")
+POSITIONS = ("none", "rank")
+SCALINGS = ("none", "standardise", "whiten")
+POOLINGS = ("cls", "mean", "pool")
+CLASS_WEIGHTS = ("none", "root", "balanced")
+PRECISIONS = ("auto", "float32", "bfloat16")
+QUANTIZATIONS = ("none", "fp8", "8bit", "4bit")
+DEVICES = ("auto", "cpu", "cuda", "spread")
+PACKAGED = "packaged"
+WEIGHT_TARGETS = ("token", "embedding")
+INITS = ("scaled", "paper")
+SCHEDULES = ("cosine", "constant")

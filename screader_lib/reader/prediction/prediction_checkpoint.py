@@ -1,0 +1,109 @@
+"""The blocks of a prediction under way, kept on disk: a run that was killed goes on from them.
+
+A folder with an HDF5 file for each block, put in place in one step. It is taken up only by the
+same prediction: same cells, reader, settings, LLM and version of scReader.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+import h5py
+
+from screader_lib import launch
+from screader_lib.errors import ScReaderError
+from screader_lib.exchange import safety
+from screader_lib.exchange.writing import replacing
+from screader_lib.reader.prediction import predictions
+from screader_lib.reader.prediction.predictions import PredictionBlock
+from screader_lib.reporting import SILENT, Reporter
+
+MARK = "prediction.txt"
+BLOCKS = "block-*.h5"
+HALF_WRITTEN = ".*.partial"  # what a kill in the midst of writing leaves
+
+
+class PredictionCheckpoint:
+    """``folder`` None keeps nothing; ``fingerprint`` says which prediction it is of."""
+
+    def __init__(
+        self, folder: Path | None, fingerprint: str = "", reporter: Reporter = SILENT
+    ) -> None:
+        self.folder = folder
+        self.fingerprint = fingerprint
+        self.reporter = reporter
+
+    def begin(self) -> int:
+        """Make the folder, or take up what is in it; returns how many blocks are kept.
+
+        ScReaderError where it holds something else: it will not be overwritten.
+        """
+        if self.folder is None:
+            return 0
+        mark = self.folder / MARK
+        if self.folder.exists() and not mark.is_file() and not self._is_empty():
+            raise ScReaderError(
+                "is no folder of an unfinished prediction.",
+                file=self.folder,
+                remedy="Name another with --checkpoint.",
+            )
+        if mark.is_file() and mark.read_text("utf-8") != self.fingerprint:
+            self.reporter.warn(f"{self.folder} is of another prediction; starting anew.")
+            self.remove()
+        if not mark.is_file():
+            self._make(mark)
+        return len(list(self.folder.glob(BLOCKS)))
+
+    def _is_empty(self) -> bool:
+        assert self.folder is not None
+        return self.folder.is_dir() and not any(self.folder.iterdir())
+
+    def _make(self, mark: Path) -> None:
+        try:
+            mark.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ScReaderError(f"cannot be made: {error.strerror}.", file=mark.parent) from None
+        with replacing(mark) as temporary:
+            temporary.write_text(self.fingerprint, "utf-8")
+
+    def load(self, number: int) -> PredictionBlock | None:
+        """A block that is kept; None where it is not, or is damaged."""
+        if self.folder is None or not self._file(number).exists():
+            return None
+        try:
+            with safety.open_checked(self._file(number)) as file:
+                return predictions.read(file)
+        except (ScReaderError, OSError, KeyError):
+            self.reporter.warn(f"{self._file(number)} is damaged; calling its cells again.")
+            return None
+
+    def save(self, number: int, block: PredictionBlock) -> None:
+        """Keep a block."""
+        if self.folder is None or launch.is_worker():
+            return
+        with (
+            replacing(self._file(number)) as temporary,
+            h5py.File(temporary, "w", locking=False) as file,
+        ):
+            predictions.write(file, block)
+
+    def remove(self) -> None:
+        """Forget all blocks: the prediction is done, or another is begun.
+
+        What else lies in the folder stays.
+        """
+        if self.folder is None or launch.is_worker():
+            return
+        own = (*self.folder.glob(BLOCKS), *self.folder.glob(HALF_WRITTEN), self.folder / MARK)
+        for file in own:
+            file.unlink(missing_ok=True)
+        with suppress(OSError):  # it is not empty
+            self.folder.rmdir()
+
+    def _file(self, number: int) -> Path:
+        assert self.folder is not None
+        return self.folder / f"block-{number:07}.h5"
+
+
+NO_CHECKPOINT = PredictionCheckpoint(None)

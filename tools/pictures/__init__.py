@@ -1,0 +1,1 @@
+"""The pictures of ``plot``: one file each, with what they share."""
