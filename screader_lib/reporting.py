@@ -1,6 +1,6 @@
-"""How long work tells what it does, without knowing who listens.
+"""How long-running work reports progress, whoever is listening.
 
-The library takes a ``Reporter``; the command line gives one that prints to standard error.
+The library takes a ``Reporter``; the command line passes one that prints to standard error.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from contextlib import contextmanager
 
 
 class Reporter:
-    """Says nothing; the base of those that do."""
+    """Discards everything; the base class of reporters that do not."""
 
-    def say(self, message: str) -> None:
+    def info(self, message: str) -> None:
         """A line that every user should see."""
 
     def detail(self, message: str) -> None:
-        """A line for those who asked for more."""
+        """A line for users who asked for more (``--verbose``)."""
 
-    def warn(self, message: str) -> None:
-        """A line on something that is probably not what the user wants."""
+    def warning(self, message: str) -> None:
+        """A line about something that is probably not what the user intended."""
 
     @contextmanager
     def progress(

@@ -212,7 +212,7 @@ def main(
         if medians is not None:
             path = files.path("medians", medians)
             vocabulary, lacking = with_medians(vocabulary, table, path, medians)
-            run.reporter.say(f"{lacking:,} genes have no median and are ranked by their value.")
+            run.reporter.info(f"{lacking:,} genes have no median and are ranked by their value.")
         file = stack.enter_context(run.create("cells", output, files.inputs))
         builder.write(file, vocabulary, columns)
 

@@ -39,7 +39,7 @@ def main(run: ToolRun, output: Path, seed: int) -> None:
     cells.write_list(output / "input" / "cells-train.txt", names[~held])
     cells.write_list(output / "input" / "cells-test.txt", names[held])
 
-    runner = steps.Runner(output, run.reporter.say)
+    runner = steps.Runner(output, run.reporter.info)
     steps.build(runner, "input/baron-human.h5ad", "input/cells-train.txt", "input/cells-test.txt")
     methods = {}
     for method in ("screader", *steps.CONTROLS):

@@ -160,7 +160,7 @@ def main(
         genes = read_table(opened.file["obs"])
         estimated = cost.estimate(embedder, embeddings.distinct_texts(genes), price)
         if dry_run:
-            run.reporter.say(str(estimated))
+            run.reporter.info(str(estimated))
         cost.check_cost(estimated, max_cost)
         if dry_run:
             return
@@ -204,4 +204,4 @@ def _import(
 
 def _tell(run: ToolRun, made: GeneEmbeddings) -> None:
     rows, dim = made.vectors.shape
-    run.reporter.say(f"{rows:,} genes, {dim} dimensions, by {made.model}.")
+    run.reporter.info(f"{rows:,} genes, {dim} dimensions, by {made.model}.")

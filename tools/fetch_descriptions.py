@@ -191,4 +191,4 @@ def main(
             file = outputs.enter_context(run.create("descriptions", output, inputs))
             description_table.fill(file, filled.descriptions, filled.generation)
     for line in describe.summary_lines(filled.descriptions, listed.repeated):
-        run.reporter.say(line)
+        run.reporter.info(line)

@@ -53,4 +53,4 @@ def _gather_folds(run: ToolRun, opened: list[ExchangeFile], output: str | None) 
     opened.sort(key=fold_number)
     inputs = {f"fold-{number + 1}": file for number, file in enumerate(opened)}
     with run.create("predictions", output, inputs) as file:
-        run.reporter.say(spoken(gather(file, opened)))
+        run.reporter.info(spoken(gather(file, opened)))

@@ -218,7 +218,7 @@ def _check_options(run: ToolRun, reader: str, method: str, given: dict[str, Any]
         names = ("llm", "precision", "quantize")
         unused = [f"--{name}" for name in names if given[name] is not None]
         if unused:
-            run.reporter.warn(
+            run.reporter.warning(
                 f"the reader is of method {method}: {', '.join(unused)} does nothing."
             )
 
@@ -226,12 +226,12 @@ def _check_options(run: ToolRun, reader: str, method: str, given: dict[str, Any]
 def _take_up(run: ToolRun, unfinished: PredictionCheckpoint) -> None:
     kept = 0 if launch.is_worker() else unfinished.begin()
     if kept:
-        run.reporter.say(f"taking up the calls of {kept:,} blocks from {unfinished.folder}.")
+        run.reporter.info(f"taking up the calls of {kept:,} blocks from {unfinished.folder}.")
 
 
 def _confidence_for(run: ToolRun, kept: CalibrationSet, precision: float) -> float:
     found = kept.threshold(precision)
-    run.reporter.say(f"a confidence of {found:.3f} assures a precision of {precision:g}.")
+    run.reporter.info(f"a confidence of {found:.3f} assures a precision of {precision:g}.")
     return found
 
 
@@ -239,7 +239,7 @@ def _check_familiarity(run: ToolRun, least: float, kept: int) -> None:
     from screader_lib.reader.confidence.familiarity import MIN_CALIBRATION_CELLS
 
     if least and kept < MIN_CALIBRATION_CELLS:
-        run.reporter.warn(
+        run.reporter.warning(
             f"the reader kept {kept} cells from its training, too few to tell what is familiar: "
             "--min-familiarity does nothing."
         )

@@ -165,8 +165,8 @@ def main(
 
 def _tell(run: ToolRun, calls: list[ClusterLabel], *, labelled: bool) -> None:
     if not labelled:
-        run.reporter.say("no labels: give --markers or --labels.")
+        run.reporter.info("no labels: give --markers or --labels.")
         return
     for call in calls:
         why = ", ".join(call.scores[0].genes[:5]) if call.scores else "no known marker"
-        run.reporter.say(f"cluster {call.cluster}, {call.cells:,} cells: {call.label} ({why})")
+        run.reporter.info(f"cluster {call.cluster}, {call.cells:,} cells: {call.label} ({why})")

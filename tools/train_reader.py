@@ -189,7 +189,7 @@ def _gathered(
     ):
         metrics = gather(file, parts)
         kept = cross_validation.calibration_set_of(file)
-    run.reporter.say(cross_validation.spoken(metrics))
+    run.reporter.info(cross_validation.spoken(metrics))
     return finding.with_cross_validation(kept, metrics)
 
 

@@ -69,12 +69,12 @@ class Lengths:
 
     def tell(self, reporter: Reporter) -> None:
         """Say it."""
-        reporter.say(
+        reporter.info(
             f"{self.cells:,} cells with {self.genes / self.cells:.0f} genes on average "
             f"({self.fewest} to {self.most})."
         )
         if self.empty:
-            reporter.warn(f"{self.empty:,} cells have no known gene and stay unassigned.")
+            reporter.warning(f"{self.empty:,} cells have no known gene and stay unassigned.")
 
 
 class CellBuilder:
@@ -129,7 +129,7 @@ class CellBuilder:
         for number, (sums, totals) in self._blocks("Reading genes", self.sample, rows, _sums):
             statistics.add(sums)
             shares.add(number, float(sums.block.data.sum(dtype=np.float64)), totals)
-        self.reporter.say(f"these genes hold {shares} of the expression.")
+        self.reporter.info(f"these genes hold {shares} of the expression.")
         shares.check(min_mapped)
         picked = np.arange(len(rows))
         if self.construction.select == "variable":
@@ -200,13 +200,13 @@ class CellBuilder:
     def _rename(self, new: dict[int, str]) -> None:
         """Give cells that have another's name one of their own."""
         if new:
-            self.reporter.say(f"{len(new):,} cell names come again and get -1, -2, …")
+            self.reporter.info(f"{len(new):,} cell names come again and get -1, -2, …")
             self.obs = replace(self.obs, index=Renamed(self.obs.index, new))
 
     def _tell_of(self, obs: LazyTable) -> None:
         """What the labels lack."""
         if "label" in obs.columns and not obs.columns["label"].categories:
-            self.reporter.warn("no cell has a label.")
+            self.reporter.warning("no cell has a label.")
 
     def _write_sequences(self, file: h5py.File, vocabulary: Vocabulary) -> None:
         """Both matrices, and what is counted on the way."""
@@ -252,7 +252,7 @@ class CellBuilder:
                 start = stop
             index.finish()
             weight.finish()
-        self.reporter.say(f"{vocabulary.told} {shares}.")
+        self.reporter.info(f"{vocabulary.told} {shares}.")
         lengths.tell(self.reporter)
 
     def _var(self, vocabulary: Vocabulary) -> Table:

@@ -110,7 +110,7 @@ def _by_label(
             and 0 < count < choice.fewest}  # fmt: skip
     if rare:
         told = ", ".join(f"{name} ({count})" for name, count in rare.items())
-        reporter.say(f"labels with fewer than {choice.fewest:,} cells are left out: {told}.")
+        reporter.info(f"labels with fewer than {choice.fewest:,} cells are left out: {told}.")
     stays = np.array([name not in choice.dropped and name not in rare for name in names], bool)
     return stays[labels.codes]
 

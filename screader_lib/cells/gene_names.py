@@ -150,5 +150,5 @@ def by_orthologs(
     names = expression.genes.index
     found = np.array([pairs.get(name, NO_NAME) for name in names], dtype=object)
     count = sum(name in pairs for name in names)
-    reporter.say(f"{count:,} of {len(names):,} genes have one ortholog.")
+    reporter.info(f"{count:,} of {len(names):,} genes have one ortholog.")
     return Table(found, {}, "ortholog")

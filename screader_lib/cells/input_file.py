@@ -123,7 +123,7 @@ def prepare_input(
         for start, stop in part.spans(wanted)
     )
     part.kind = value_scale.kind_of(blocks, value_kind, expression.name)
-    reporter.say(f"{told_as}values are taken as {part.kind}.")
+    reporter.info(f"{told_as}values are taken as {part.kind}.")
     return part
 
 
@@ -134,13 +134,13 @@ def _matched(
     total = len(match.rows)
     ways = ", ".join(f"{count:,} by {way}" for way, count in match.how.most_common())
     named = f" of {by}" if by else ""
-    reporter.say(
+    reporter.info(
         f"{told_as}{match.matched:,} of {total:,} genes have an embedding "
         f"({ways or 'none'}{named})."
     )
     shared = match.matched - len(np.unique(match.rows[match.rows != ABSENT]))
     if shared:
-        reporter.say(
+        reporter.info(
             f"{told_as}{shared:,} genes share the embedding of another; their values are added up."
         )
     if not match.matched or match.matched < min_mapped * total:

@@ -16,7 +16,7 @@ class TerminalReporter(Reporter):
         self.tool = tool
         self.verbosity = verbosity
 
-    def say(self, message: str) -> None:
+    def info(self, message: str) -> None:
         if self.verbosity >= 0:
             self._print(message)
 
@@ -24,7 +24,7 @@ class TerminalReporter(Reporter):
         if self.verbosity >= 1:
             self._print(message)
 
-    def warn(self, message: str) -> None:
+    def warning(self, message: str) -> None:
         self._print(f"warning: {message}")
 
     def _print(self, message: str) -> None:

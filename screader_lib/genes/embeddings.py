@@ -93,14 +93,14 @@ def with_missing(
     if not without:
         return genes, vectors
     if missing == "drop":
-        reporter.say(f"{without:,} genes without a vector are left out.")
+        reporter.info(f"{without:,} genes without a vector are left out.")
         return genes.take(np.flatnonzero(known)), vectors
     whole = np.zeros((len(genes), vectors.shape[1]), np.float32)
     whole[known] = vectors
     if missing == "mean":
         whole[~known] = vectors.mean(axis=0, dtype=np.float64)
     what = "the mean vector" if missing == "mean" else "zeros"
-    reporter.say(f"{without:,} genes have no vector of their own and get {what}.")
+    reporter.info(f"{without:,} genes have no vector of their own and get {what}.")
     return genes, whole
 
 

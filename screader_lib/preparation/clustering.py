@@ -79,7 +79,7 @@ def cluster(
         )
     data.obs["cluster"] = _by_size(data.obs["cluster"].cat.codes.to_numpy())
     number = len(data.obs["cluster"].cat.categories)
-    reporter.say(f"{number} clusters at resolution {settings.resolution:g}.")
+    reporter.info(f"{number} clusters at resolution {settings.resolution:g}.")
 
 
 def _by_size(codes: np.ndarray) -> pandas.Categorical:

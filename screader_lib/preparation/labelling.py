@@ -78,7 +78,7 @@ def check_markers(
     found = len(known & {gene.upper() for gene in genes})
     if not found:
         raise _no_marker()
-    reporter.say(f"{found:,} of {len(known):,} marker genes are among the genes of the cells.")
+    reporter.info(f"{found:,} of {len(known):,} marker genes are among the genes of the cells.")
 
 
 def _no_marker() -> ScReaderError:

@@ -57,7 +57,7 @@ def load_counts(source: Expression, reporter: Reporter = SILENT) -> anndata.AnnD
     for what, table in (("cell", cells), ("gene", genes)):
         doubles = len(table) - len(set(table.index))
         if doubles:
-            reporter.say(f"{doubles:,} {what} names come again and get -1, -2, …")
+            reporter.info(f"{doubles:,} {what} names come again and get -1, -2, …")
     return anndata.AnnData(matrix, _frame(cells), _frame(genes))
 
 
@@ -77,7 +77,7 @@ def _by_symbol(genes: Table, reporter: Reporter) -> Table:
     for column in usual_columns(genes):
         names = genes.strings(column)
         if np.mean([bool(ENSEMBL.match(name)) for name in names]) < 0.5:
-            reporter.say(f"genes are named by {column}.")
+            reporter.info(f"genes are named by {column}.")
             return Table(names, {**genes.columns, "ensembl_id": genes.index}, genes.index_name)
     return genes
 

@@ -45,7 +45,7 @@ def kept(data: anndata.AnnData, limits: Limits, reporter: Reporter = SILENT) -> 
     data.obs["n_genes"] = genes.astype(np.int32)
     data.obs["percent_mito"] = percent.astype(np.float32)
     if not is_mitochondrial.any():
-        reporter.say("no gene is called MT-…, so mitochondrial shares are 0.")
+        reporter.info("no gene is called MT-…, so mitochondrial shares are 0.")
     reasons = {
         f"fewer than {limits.fewest_counts:,} counts": counts < limits.fewest_counts,
         f"fewer than {limits.fewest_genes:,} genes": genes < limits.fewest_genes,
@@ -59,7 +59,7 @@ def kept(data: anndata.AnnData, limits: Limits, reporter: Reporter = SILENT) -> 
     for reason, fails in reasons.items():
         out |= fails
         if fails.any():
-            reporter.say(f"{int(fails.sum()):,} cells have {reason}.")
+            reporter.info(f"{int(fails.sum()):,} cells have {reason}.")
     cells = data[~out]
     seen = np.asarray((cells.X != 0).sum(0)).ravel() >= limits.fewest_cells
     if not len(cells) or not seen.any():
@@ -67,7 +67,7 @@ def kept(data: anndata.AnnData, limits: Limits, reporter: Reporter = SILENT) -> 
             f"none of the {data.n_obs:,} cells and {data.n_vars:,} genes passes quality control.",
             remedy="Lower --min-genes, --min-counts or --min-cells, or raise --max-mito.",
         )
-    reporter.say(
+    reporter.info(
         f"{cells.n_obs:,} of {data.n_obs:,} cells and {int(seen.sum()):,} of {data.n_vars:,} "
         "genes are kept."
     )

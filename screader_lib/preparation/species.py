@@ -40,7 +40,7 @@ def check_cells(source: Expression, names: Iterable[str], species: str, reporter
         why = f"its genes are written as those of {spelled} are"
     else:
         return
-    reporter.warn(
+    reporter.warning(
         f"{source.name}: {why}, but the markers wanted are of {species}: check --species. "
         "Genes are compared whatever their case."
     )
@@ -51,6 +51,6 @@ def tell_of_table(name: str, genes: Iterable[str], species: str, reporter: Repor
     spelled = spelled_as(genes)
     told = f"{name} has no column of species, so all its rows are used"
     if spelled in ("", species):
-        reporter.say(f"{told}.")
+        reporter.info(f"{told}.")
     else:
-        reporter.warn(f"{told}; its genes are written as those of {spelled} are, not {species}.")
+        reporter.warning(f"{told}; its genes are written as those of {spelled} are, not {species}.")

@@ -191,7 +191,7 @@ def make_task(
     )
     if fold is not None:
         text = f"fold {fold.number} of {fold.count}: {text}, {len(held_out):,} held out"
-    reporter.say(text + (f"; {left_out:,} without label or genes left out." if left_out else "."))
+    reporter.info(text + (f"; {left_out:,} without label or genes left out." if left_out else "."))
     return Task(
         cells, labels, rows[training], truth[training], rows[validation], truth[validation],
         settings, fold, held_out, machine, reporter,

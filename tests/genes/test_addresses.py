@@ -32,7 +32,7 @@ class Warnings(Reporter):
     def __init__(self) -> None:
         self.lines: list[str] = []
 
-    def warn(self, message: str) -> None:
+    def warning(self, message: str) -> None:
         self.lines.append(message)
 
 
@@ -127,11 +127,11 @@ def test_packaged_facts_stand_in_where_nothing_is_asked_for(tmp_path: Path) -> N
     places, told = Places(cache=str(tmp_path), files_url=NOBODY), Warnings()
     human, mouse = organism_of("human"), organism_of("mouse")
     assert [source.name for source in make_sources((), human, places, told)] == ["packaged"]
-    assert len(told.lines) == 1 and "no summaries" in told.lines[0]
+    assert len(told.messages) == 1 and "no summaries" in told.messages[0]
     for names, organism in ((("ncbi-files",), human), ((), mouse)):
         with pytest.raises(Unreachable):
             make_sources(names, organism, places, told)
     missing = Places(cache=str(tmp_path), files_url=NOBODY, gene_summary=("s",))
     with pytest.raises(Unreachable):
         make_sources((), human, missing, told)
-    assert len(told.lines) == 1
+    assert len(told.messages) == 1

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from loopback import Reply, Request, serving
 from real_data import real
-from told import RecordingReporter
+from recording_reporter import RecordingReporter
 
 from screader_lib.errors import ScReaderError
 from screader_lib.genes.describe import describe, summary_lines
@@ -150,7 +150,7 @@ def test_without_a_history_one_line_says_so(
         (source,) = make_sources(["ncbi-files"], organism_of("human"), places, told)
     found = describe(["77"], [source])
     assert found[0].match.how == "none"
-    assert sum(line in one for one in told.lines) == 1
+    assert sum(line in one for one in told.messages) == 1
 
 
 def test_a_species_that_has_no_name_here_is_told(tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_a_species_that_has_no_name_here_is_told(tmp_path: Path) -> None:
     for names, lines in (((), 1), (("ncbi-files", "eutils"), 0)):
         told = RecordingReporter()
         sources = make_sources(names, yeast, places, told)
-        assert len(told.lines) == lines
+        assert len(told.messages) == lines
     assert describe(["INS"], sources[:1])[0].gene.organism == ""
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from loopback import Reply, serving
-from told import RecordingReporter
+from recording_reporter import RecordingReporter
 
 from screader_lib.errors import ScReaderError
 from screader_lib.genes.services import waiting
@@ -70,4 +70,4 @@ def test_a_long_wait_is_told(tmp_path: Path, slept: list[float]) -> None:
         server.faults = [Reply(b"", status=429, headers={"Retry-After": "90"})]
         fetched(FILE, tmp_path, server.url, reporter=told)
     assert 90 in slept
-    assert told.lines[1:] == ["the download: HTTP status 429; trying again in 90.0 s."]
+    assert told.messages[1:] == ["the download: HTTP status 429; trying again in 90.0 s."]

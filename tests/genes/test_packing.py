@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from fake_openai import embeddings_server, sent_texts, vector_of
 from loopback import Loopback, Reply, Request, json_reply, serving
-from told import RecordingReporter
+from recording_reporter import RecordingReporter
 
 from screader_lib.errors import ScReaderError
 from screader_lib.genes.providers.cached_embedder import CachedEmbedder
@@ -114,7 +114,7 @@ def test_what_is_too_long_is_cut_and_told(tmp_path: Path, status: int, message: 
     assert len(cut) == 1 and len(cut[0]) > 5_000
     assert np.array_equal(vectors[7], vector_of(cut[0]))
     assert np.array_equal(vectors[[0, 19]], [vector_of("text 0"), vector_of("text 19")])
-    assert "1 texts were longer than the model takes and were cut." in told.lines
+    assert "1 texts were longer than the model takes and were cut." in told.messages
 
 
 def test_batches_that_are_too_large_are_halved() -> None:
@@ -130,7 +130,7 @@ def test_batches_that_are_too_large_are_halved() -> None:
     with serving(answer) as server:
         vectors = provider(server).embed(texts, told)
     assert np.array_equal(vectors, np.stack([vector_of(text) for text in texts]))
-    assert not told.lines
+    assert not told.messages
 
 
 def test_other_refusals_are_not_tried_in_halves() -> None:
@@ -193,7 +193,7 @@ def test_a_long_wait_is_told_and_an_absurd_one_refused(monkeypatch: pytest.Monke
         monkeypatch.setattr(made.server.stopped, "wait", slept.append)
         made.embed(["a"], SILENT)
         assert slept == [240]
-        assert told.lines == [
+        assert told.messages == [
             "the embedding server: answered with HTTP status 429; trying again in 240.0 s."
         ]
         server.faults = [Reply(b"", status=503, headers={"Retry-After": "86400"})]

@@ -29,7 +29,7 @@ class Warned(Reporter):
     def __init__(self) -> None:
         self.lines: list[str] = []
 
-    def warn(self, message: str) -> None:
+    def warning(self, message: str) -> None:
         self.lines.append(message)
 
 
@@ -123,7 +123,7 @@ def test_datasets_says_that_it_takes_no_ensembl_ids(tmp_path: Path) -> None:
         found = describe(["INS", "ENSG00000115263", "HGNC:4191"], [asked])
         assert "ENSG" not in str([request.body for request in server.requests])
     assert [one.match.how for one in found] == ["symbol", "none", "none"]
-    (line,) = told.lines
+    (line,) = told.messages
     assert "takes no ids such as ENSG00000115263 (2 of them)" in line and "eutils" in line
 
 
@@ -137,7 +137,7 @@ def test_datasets_after_a_source_that_knows_the_ids(tmp_path: Path) -> None:
         ]
         (found,) = describe(["ENSG00000115263"], sources)
     assert (found.match.how, found.gene.summary) == ("ensembl_id", "Preproglucagon.")
-    assert not told.lines
+    assert not told.messages
 
 
 @pytest.mark.parametrize(

@@ -25,10 +25,10 @@ class Heard(Reporter):
         self.said: list[str] = []
         self.warned: list[str] = []
 
-    def say(self, message: str) -> None:
+    def info(self, message: str) -> None:
         self.said.append(message)
 
-    def warn(self, message: str) -> None:
+    def warning(self, message: str) -> None:
         self.warned.append(message)
 
 

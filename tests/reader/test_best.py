@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from told import RecordingReporter
+from recording_reporter import RecordingReporter
 from torch import nn
 
 from screader_lib.cells.cells_file import CellSequences
@@ -162,7 +162,7 @@ def test_it_is_told_where_the_llm_has_no_weight(
         patch.setattr(training._Trainer, "_check", check)
         reader = training.train_neural(task, llm)
     assert reader.model.uses_llm == heeded
-    assert any("has no weight" in line for line in told.lines) != heeded
+    assert any("has no weight" in line for line in told.messages) != heeded
 
 
 def test_an_llm_whose_head_is_mixed_in_at_nothing_has_no_weight(llama: Path) -> None:

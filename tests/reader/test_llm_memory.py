@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from recording_reporter import RecordingReporter
 from small_files import call, fail, succeed
-from told import RecordingReporter
 from torch import Tensor
 from transformers import LlamaConfig, LlamaModel
 

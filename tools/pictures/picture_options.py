@@ -206,7 +206,7 @@ def write(
         path = stack.enter_context(replacing(output))
         missing = picture.write(path, form, settings["dpi"])
     if missing:
-        run.reporter.warn(
+        run.reporter.warning(
             f"no font here has the letters {missing}: they are drawn as boxes. "
             "Install a font that has them, such as Noto Sans CJK."
         )

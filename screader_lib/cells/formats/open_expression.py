@@ -71,7 +71,7 @@ def _counts_first(
     """The layer asked for; where none is, X, or raw if X holds no counts and there is a raw."""
     source = make(layer)
     if layer is None and source.has_raw and not _has_counts(source):
-        reporter.say("X holds no counts, so raw is read; --layer X reads X.")
+        reporter.info("X holds no counts, so raw is read; --layer X reads X.")
         return make("raw")
     return source
 

@@ -96,13 +96,13 @@ def fill_from_model(
     kept = {} if refresh else cache.get(keys.values())
     known = {key: value.decode() for key, value in kept.items()}
     new = {keys[name]: text for name, text in questions.items() if keys[name] not in known}
-    reporter.say(f"asking {writer.model} for {len(new):,} genes; {len(known):,} are known.")
+    reporter.info(f"asking {writer.model} for {len(new):,} genes; {len(known):,} are known.")
     if new:
         known.update(_ask_all(writer, new, cache, reporter, settings))
     answers = {name: known[key] for name, key in keys.items()}
     filled = [_with_text(one, answers.get(one.name, ""), organism) for one in descriptions]
     gained = sum(one.gene.source == SOURCE for one in filled)
-    reporter.say(f"{gained:,} genes have a text of {writer.model}.")
+    reporter.info(f"{gained:,} genes have a text of {writer.model}.")
     return with_texts(filled, fields)
 
 

@@ -120,7 +120,7 @@ def fill_from_orthologs(
             description = _with_summary(description, other)  # noqa: PLW2901
         filled.append(description)
     gained = sum(one.gene.source == SOURCE for one in filled)
-    reporter.say(f"{gained:,} genes have the summary of their human ortholog.")
+    reporter.info(f"{gained:,} genes have the summary of their human ortholog.")
     return with_texts(filled, fields)
 
 

@@ -43,12 +43,12 @@ def of_genes(
     )
     by_alias = _by_alias(rows, [one[-1].split("|") for one in facts], place)
     if by_alias:
-        reporter.say(f"{len(by_alias):,} genes get the vector of an alias, such as "
+        reporter.info(f"{len(by_alias):,} genes get the vector of an alias, such as "
                      f"{genes.index[min(by_alias)]!r}.")  # fmt: skip
     for gene, row in by_alias.items():
         rows[gene] = row
     known = rows >= 0
-    reporter.say(f"{int(known.sum()):,} of {len(genes):,} genes have a precomputed vector.")
+    reporter.info(f"{int(known.sum()):,} of {len(genes):,} genes have a precomputed vector.")
     if not known.any():
         raise ScReaderError(
             f"none of the genes is among the {len(place):,} precomputed ones.",

@@ -46,7 +46,7 @@ class CachedEmbedder(Embedder):
         known = self.cache.get(keys)
         missing = [row for row, key in enumerate(keys) if key not in known]
         if len(missing) < len(texts):
-            reporter.say(f"{len(texts) - len(missing):,} of {len(texts):,} texts are known.")
+            reporter.info(f"{len(texts) - len(missing):,} of {len(texts):,} texts are known.")
         new = self._embed_missing([texts[row] for row in missing], reporter)
         dim = new.shape[1] if missing else len(known[keys[0]]) // 4
         vectors = np.empty((len(texts), dim), np.float32)

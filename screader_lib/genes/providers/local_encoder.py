@@ -73,7 +73,7 @@ class Encoder:
                     keep([texts[row] for row in rows], batch)
                 advance(len(rows))
         if self.truncated:
-            reporter.say(f"{self.truncated:,} texts were cut to {self.longest:,} tokens.")
+            reporter.info(f"{self.truncated:,} texts were cut to {self.longest:,} tokens.")
         if vectors is None or not np.isfinite(vectors).all():
             raise ScReaderError("the model gave no finite vectors.", remedy="Try float32.")
         return vectors

@@ -111,7 +111,7 @@ class OpenAIEmbeddings(Embedder):
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
         if self.cut:
-            reporter.say(f"{len(self.cut):,} texts were longer than the model takes and were cut.")
+            reporter.info(f"{len(self.cut):,} texts were longer than the model takes and were cut.")
         if self.tokens_spent:
             reporter.detail(f"the server counted {self.tokens_spent:,} tokens.")
         if failed is not None:

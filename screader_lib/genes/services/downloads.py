@@ -66,7 +66,7 @@ def fetched(
             file=local.parent,
             remedy="Name another folder with --cache.",
         ) from error
-    reporter.say(f"downloading {source}")
+    reporter.info(f"downloading {source}")
     with replacing(local) as temporary:
         modified = _download(source, temporary, reporter)
         _check_gzip(temporary, source)

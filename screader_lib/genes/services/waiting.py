@@ -61,7 +61,7 @@ def pause(
             file=url,
             remedy="Run again then; answers so far are kept.",
         )
-    tell = reporter.say if seconds > TOLD else reporter.detail
+    tell = reporter.info if seconds > TOLD else reporter.detail
     tell(f"{service}: {failure.why}; trying again in {seconds:,.1f} s.")
     if stopped is None:
         time.sleep(seconds)

@@ -71,7 +71,7 @@ class Datasets(GeneSource):
         numbers = [match[1] for match in map(GENE_ID.match, names) if match]
         by_database = [name for name in names if ENSEMBL.match(name) or DATABASE_ID.match(name)]
         if by_database:
-            self.reporter.warn(
+            self.reporter.warning(
                 f"NCBI Datasets takes no ids such as {by_database[0]} ({len(by_database):,} of "
                 "them); --source ncbi-files or eutils, named before it, do."
             )

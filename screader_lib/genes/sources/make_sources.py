@@ -62,7 +62,7 @@ def make_sources(
     """
     chosen = dict.fromkeys(names or given(places) or (BulkFiles.name,))
     if not organism.name and BulkFiles.name in chosen and "eutils" not in chosen:
-        reporter.say(
+        reporter.info(
             f"the bulk files do not tell what species {organism.tax_id} is called; "
             "--source eutils, named after them, does."
         )
@@ -71,7 +71,7 @@ def make_sources(
     except Unreachable as error:
         if names or given(places) or not has_facts(organism):
             raise
-        reporter.warn(
+        reporter.warning(
             f"{error} The packaged facts stand in: names and types, no summaries. "
             "Choose with --source."
         )
@@ -113,13 +113,13 @@ def _history_finder(places: Places, reporter: Reporter) -> FindHistory:
         many = f"{len(unknown):,} GeneIDs such as" if len(unknown) > 1 else "GeneID"
         told = f"{many} {unknown[0]} not in gene_info"
         if places.gene_info:
-            reporter.say(f"{told}; --gene-history would tell which were withdrawn.")
+            reporter.info(f"{told}; --gene-history would tell which were withdrawn.")
             return ()
         try:
-            reporter.say(f"{told}; gene_history tells which were withdrawn.")
+            reporter.info(f"{told}; gene_history tells which were withdrawn.")
             return [places.fetched("gene_history.gz", reporter)]
         except Unreachable as error:
-            reporter.say(f"{error} These GeneIDs stay unknown.")
+            reporter.info(f"{error} These GeneIDs stay unknown.")
             return ()
 
     return find

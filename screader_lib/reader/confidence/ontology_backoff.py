@@ -106,7 +106,7 @@ def write_assigned(
     _replace(obs, COLUMNS[0], _assigned(status, best, term, names, open_names))
     _replace(obs, COLUMNS[1], _assigned(status, best, term, ids, lattice.open))
     off = int((status == BACKED_OFF).sum())
-    reporter.say(f"{off:,} cells backed off to a term above, {_count(status)} stay unassigned.")
+    reporter.info(f"{off:,} cells backed off to a term above, {_count(status)} stay unassigned.")
     if "metrics" in uns:
         found = hierarchical_metrics(obs, ontology, lattice, names, best, status, term)
         _add_metrics(uns, found, reporter)
@@ -116,7 +116,7 @@ def _add_metrics(uns: h5py.Group, found: dict[str, float], reporter: Reporter) -
     metrics = encoding.read_json(uns, "metrics") | found
     del uns["metrics"]
     encoding.write_json(uns, "metrics", metrics)
-    reporter.say(
+    reporter.info(
         "accuracy with terms above the true one counted as right: "
         f"{metrics['hierarchical_accuracy']:.3f}."
     )
@@ -167,7 +167,7 @@ def _tell_unknown(names: Sequence[str], lattice: Lattice, reporter: Reporter) ->
     unknown = [name for name, term in zip(names, lattice.terms, strict=True) if term is None]
     if unknown:
         more = len(unknown) - MOST_NAMED
-        reporter.say(
+        reporter.info(
             f"{len(unknown)} of {len(names)} labels have no term in the ontology and cannot back "
             f"off: {', '.join(unknown[:MOST_NAMED])}{f' and {more} more' if more > 0 else ''}."
         )

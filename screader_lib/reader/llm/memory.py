@@ -169,7 +169,7 @@ class TokenBudget:
                 "--genes-per-cell or a larger device.",
             )
         self.tokens = (places // 2) * width
-        self.reporter.warn(
+        self.reporter.warning(
             f"out of memory with {places} cells at once: going on with {self.tokens:,} tokens at "
             "most."
         )

@@ -61,7 +61,7 @@ class TextModel:
         known = all(one.dollars is not None for one in found)
         dollars = sum(one.dollars or 0.0 for one in found)
         price = f"about ${dollars:.2f}" if known else "price unknown"
-        self.reporter.say(f"{new:,} cells to embed: about {tokens:,} tokens, {price}.")
+        self.reporter.info(f"{new:,} cells to embed: about {tokens:,} tokens, {price}.")
 
     def check(self, probe: np.ndarray) -> None:
         """ScReaderError where this is not the model whose vector of the probe was ``probe``."""
@@ -82,14 +82,14 @@ class _Within(Reporter):
         self.advance = advance
         self.done = 0
 
-    def say(self, message: str) -> None:
+    def info(self, message: str) -> None:
         self.outer.detail(message)
 
     def detail(self, message: str) -> None:
         self.outer.detail(message)
 
-    def warn(self, message: str) -> None:
-        self.outer.warn(message)
+    def warning(self, message: str) -> None:
+        self.outer.warning(message)
 
     @contextmanager
     def progress(
@@ -178,5 +178,7 @@ def _remembering(embedder: Embedder, reporter: Reporter) -> Embedder:
                 f"{default_folder()} cannot be used as a cache.",
                 remedy="Name a folder for it in SCREADER_CACHE.",
             ) from error
-        reporter.warn("vectors of cells are not remembered: the cache's folder cannot be written.")
+        reporter.warning(
+            "vectors of cells are not remembered: the cache's folder cannot be written."
+        )
         return embedder

@@ -119,7 +119,7 @@ class NeuralReader(TrainedMethod):
                 f" They stand for {match.reached:.0%} of the genes it has learnt, so it goes by "
                 "what each gene says by itself."
             )
-        (reporter.warn if unknown > genes / 2 else reporter.say)(text)
+        (reporter.warning if unknown > genes / 2 else reporter.info)(text)
 
     def genes(self, cells: CellSequences) -> GeneTable:
         """The genes of these cells as the reader knows them, on the device."""
@@ -171,7 +171,7 @@ class NeuralReader(TrainedMethod):
         found = plan(costs, machine, settings.micro_batch_tokens, longest, backward)
         llm.checkpointed = found.checkpointed
         self.budget = TokenBudget(self.processes.least(found.tokens), reporter)
-        reporter.say(found.spoken(costs.layers))
+        reporter.info(found.spoken(costs.layers))
 
     @property
     def _extra(self) -> int:

@@ -60,12 +60,12 @@ def train_neural(
             trainer.prepare(stage)
             trainer.run(stage, TrainingState(stage.number))
         elif stage.number == saved.stage:
-            task.reporter.say(f"taking up {stage.name} after step {saved.step:,}.")
+            task.reporter.info(f"taking up {stage.name} after step {saved.step:,}.")
             trainer.run(stage, saved)
     if settings.gene_scores:
         trainer.add_gene_scores()
     if llm is not None and not model.uses_llm:
-        task.reporter.say(
+        task.reporter.info(
             "what the LLM says has no weight in the calls of this reader: --method pooled trains "
             "one like it without an LLM, and sooner."
         )
@@ -170,7 +170,7 @@ class _Trainer:
         scores = self.reader.score_outputs(task.cells, rows)
         mixes = {mix: check(scores + np.float32(mix) * head, task) for mix in MIXES}
         best = min(MIXES, key=lambda mix: mixes[mix].loss)
-        task.reporter.say(
+        task.reporter.info(
             f"on kept cells, accuracy: head alone {check(head, task).accuracy:.3f}, genes' own "
             f"scores {mixes[0.0].accuracy:.3f}, mixed at {best:g} {mixes[best].accuracy:.3f}."
         )
@@ -211,7 +211,9 @@ class _Trainer:
                     )
         kept = state.best.put_back(self.model)
         if kept is not None and kept < stage.epochs:
-            self.task.reporter.say(f"{stage.name}: epoch {kept} was best on kept cells, and stays.")
+            self.task.reporter.info(
+                f"{stage.name}: epoch {kept} was best on kept cells, and stays."
+            )
 
     def _random(self, *stream: int) -> np.random.Generator:
         return np.random.default_rng([self.settings.seed, *stream])
@@ -294,7 +296,7 @@ class _Trainer:
         if found is not None:
             text += f", on kept cells accuracy {entry.accuracy:.3f}, macro F1 {entry.macro_f1:.3f}"
         last = number == stage.epochs or stage.name == "reading"
-        (self.task.reporter.say if last else self.task.reporter.detail)(text)
+        (self.task.reporter.info if last else self.task.reporter.detail)(text)
 
     @staticmethod
     def _worth_checking(stage: Stage, number: int) -> bool:

@@ -114,7 +114,7 @@ class TrainingCheckpoint:
                     file=self.path,
                     remedy="Name another with --checkpoint.",
                 )
-        self.reporter.warn(f"{self.path} is of another training; starting anew.")
+        self.reporter.warning(f"{self.path} is of another training; starting anew.")
         return None
 
     def save(

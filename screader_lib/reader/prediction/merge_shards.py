@@ -62,7 +62,7 @@ def join(file: h5py.File, shards: Sequence[ExchangeFile], reporter: Reporter = S
     if "fold" in first["uns"]:
         encoding.write_json(uns, "fold", encoding.read_json(first["uns"], "fold"))
     calls = _calls(obs)
-    reporter.say(calls.spoken())
+    reporter.info(calls.spoken())
     _write_metrics(uns, shards, obs, calls, reporter)
     if "explanation" in first["uns"]:
         _join_explanations(file, [one.file["uns/explanation"] for one in shards], calls)
@@ -179,7 +179,7 @@ def _write_metrics(
     if metrics:
         metrics |= _hierarchical(shards)
         encoding.write_json(uns, "metrics", metrics)
-        reporter.say(spoken(metrics))
+        reporter.info(spoken(metrics))
 
 
 def _hierarchical(shards: Sequence[ExchangeFile]) -> dict[str, float]:

@@ -49,7 +49,7 @@ class PredictionCheckpoint:
                 remedy="Name another with --checkpoint.",
             )
         if mark.is_file() and mark.read_text("utf-8") != self.fingerprint:
-            self.reporter.warn(f"{self.folder} is of another prediction; starting anew.")
+            self.reporter.warning(f"{self.folder} is of another prediction; starting anew.")
             self.remove()
         if not mark.is_file():
             self._make(mark)
@@ -75,7 +75,7 @@ class PredictionCheckpoint:
             with safety.open_checked(self._file(number)) as file:
                 return predictions.read(file)
         except (ScReaderError, OSError, KeyError):
-            self.reporter.warn(f"{self._file(number)} is damaged; calling its cells again.")
+            self.reporter.warning(f"{self._file(number)} is damaged; calling its cells again.")
             return None
 
     def save(self, number: int, block: PredictionBlock) -> None:

@@ -98,7 +98,7 @@ def write_predictions(
     encoding.begin_anndata(file, obs, Table(strings([])))
     _write_uns(file, labels, restored, calls, reporter)
     if not len(rows):
-        reporter.warn("the shard holds no cells: there are fewer blocks of cells than shards.")
+        reporter.warning("the shard holds no cells: there are fewer blocks of cells than shards.")
     return calls.has_known_genes
 
 
@@ -197,8 +197,8 @@ def _write_uns(
     encoding.write_strings(uns, "label_ontology_ids", strings(restored.labels.ontology_ids))
     knn = "-knn" if restored.settings.classifier == "knn" else ""
     encoding.write_text(uns, "method", restored.method + knn)
-    reporter.say(calls.spoken())
+    reporter.info(calls.spoken())
     metrics = known_label_metrics(labels, restored.labels.names, calls)
     if metrics:
         encoding.write_json(uns, "metrics", metrics)
-        reporter.say(spoken(metrics))
+        reporter.info(spoken(metrics))
