@@ -30,10 +30,10 @@ class Warnings(Reporter):
     """Keeps what it is warned of."""
 
     def __init__(self) -> None:
-        self.lines: list[str] = []
+        self.messages: list[str] = []
 
     def warning(self, message: str) -> None:
-        self.lines.append(message)
+        self.messages.append(message)
 
 
 @pytest.fixture(autouse=True)

@@ -27,10 +27,10 @@ class Warned(Reporter):
     """Keeps what it is warned of."""
 
     def __init__(self) -> None:
-        self.lines: list[str] = []
+        self.messages: list[str] = []
 
     def warning(self, message: str) -> None:
-        self.lines.append(message)
+        self.messages.append(message)
 
 
 def source(kind: type, server: Loopback, tmp_path: Path, **settings: Any) -> Any:
