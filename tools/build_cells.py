@@ -22,7 +22,7 @@ FROM_LIKE = ("select", "variable_genes", "genes_per_cell", "rank_by", "weight", 
         "build-cells counts.h5ad -e genes.h5ad --label cell_type -o cells.h5ad",
         "build-cells new.h5ad -e genes.h5ad --like reader.h5 -o new-cells.h5ad",
         "build-cells sample1.h5 sample2/ sample3.h5ad -e genes.h5ad -o cells.h5ad",
-        "build-cells counts.h5ad -e genes.h5ad --query 'n_genes > 500' -o cells.h5ad",
+        "build-cells counts.h5ad -e genes.h5ad --where 'n_genes>500' -o cells.h5ad",
         "build-cells mouse.h5ad -e mouse-genes.h5ad --like human-reader.h5 -o mouse-cells.h5ad",
         "build-cells mouse.h5ad -e human-genes.h5ad --orthologs mouse2human.csv -o c.h5ad",
         "fetch-descriptions --genes counts.h5ad | embed-genes \\\n"
@@ -64,9 +64,11 @@ FROM_LIKE = ("select", "variable_genes", "genes_per_cell", "rank_by", "weight", 
 )
 @click.option("--cells", type=FilePath(), help="Text file: only these cells, a name a line.")
 @click.option(
-    "--query",
-    metavar="CONDITION",
-    help="Only cells for which this holds, such as 'donor == \"d1\" and n_genes > 500'.",
+    "--where",
+    metavar="COLUMN=VALUE",
+    multiple=True,
+    help="Only cells for which this holds: donor=d1, donor=d1,d2 (one of these), donor!=d1, or for "
+    "numbers also <, <=, > and >=, such as 'n_genes>500'. Repeatable; all have to hold.",
 )
 @click.option(
     "--drop-labels",
@@ -144,7 +146,7 @@ def main(
     layer: str | None,
     values: str,
     cells: str | None,
-    query: str | None,
+    where: tuple[str, ...],
     drop_labels: tuple[str, ...],
     min_cells_per_label: int,
     like: str | None,
@@ -167,22 +169,22 @@ def main(
     """
     from screader_lib.cells.across_species import of_other_species, vocabulary_by_texts
     from screader_lib.cells.cell_builder import CellBuilder
-    from screader_lib.cells.cell_selection import CellSelection, select_cells
+    from screader_lib.cells.cell_selection import CellSelection, read_names, select_cells
     from screader_lib.cells.input_file import prepare_input
-    from screader_lib.cells.obs_columns import Columns, read_list
+    from screader_lib.cells.obs_columns import ObsColumns
     from screader_lib.cells.sequences import Construction
     from screader_lib.cells.vocabulary import with_medians
 
     run.destination(output)
     if like is not None:
         _check_like(run.context)
-    columns = Columns(label, label_ontology, donor)
+    columns = ObsColumns(label, label_ontology, donor)
     construction = Construction(select, variable_genes, genes_per_cell, rank_by, weight)
     with ExitStack() as stack:
         files = Files(run, stack)
         sources = files.expression(expression, layer, gene_column)
-        listed = None if cells is None else tuple(read_list(files.path("cells", cells), cells))
-        choice = CellSelection(listed, cells or "", query, drop_labels, min_cells_per_label)
+        listed = None if cells is None else tuple(read_names(files.path("cells", cells), cells))
+        choice = CellSelection(listed, cells or "", where, drop_labels, min_cells_per_label)
         chosen = select_cells(sources, choice, columns, run.reporter)
         table = embeddings_of(files.open("embeddings", embeddings, "gene-embeddings"))
         known = None

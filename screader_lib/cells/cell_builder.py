@@ -21,7 +21,7 @@ from screader_lib.cells.formats.expression import Span
 from screader_lib.cells.gene_names import ABSENT
 from screader_lib.cells.gene_statistics import GeneStatistics, GeneSums, sampled_cells, sums_of
 from screader_lib.cells.input_file import Block, InputFile
-from screader_lib.cells.obs_columns import Columns, annotated, joined
+from screader_lib.cells.obs_columns import ObsColumns, annotated, concatenated
 from screader_lib.cells.sequences import NO_GENE, Construction, sequences
 from screader_lib.cells.vocabulary import Embeddings, Vocabulary
 from screader_lib.errors import ScReaderError
@@ -101,7 +101,7 @@ class CellBuilder:
                 file=logs[0],
                 remedy="Name the counts with --layer, or use weight normalised.",
             )
-        self.obs = joined([(part.expression.name, part.obs) for part in parts])
+        self.obs = concatenated([(part.expression.name, part.obs) for part in parts])
         hashes = hashes_of(self.obs.index)
         self.sample = sampled_cells(hashes)
         self._rename(new_names(self.obs.index, hashes))
@@ -181,13 +181,13 @@ class CellBuilder:
                 yield number, result
                 advance(size)
 
-    def write(self, file: h5py.File, vocabulary: Vocabulary, columns: Columns) -> None:
+    def write(self, file: h5py.File, vocabulary: Vocabulary, columns: ObsColumns) -> None:
         """Fill a new ``cells`` file, cells in the inputs' order (one pass)."""
         rows = vocabulary.rows
         wanted = (part.place_of(rows, len(self.embeddings.genes)) for part in self.parts)
         if not any((place != ABSENT).any() for place in wanted):
             raise ScReaderError("none of its genes is wanted.", file=self.name)
-        obs = annotated(self.obs, columns.found_in(self.obs, self.name))
+        obs = annotated(self.obs, columns.resolved(self.obs, self.name))
         self._tell_of(obs)
         obs.columns |= {
             "total_counts": ConstantColumn(0, np.float32, obs.index),

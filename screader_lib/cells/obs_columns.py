@@ -1,4 +1,4 @@
-"""Labels, donors and the other columns that cells carry along."""
+"""Columns of obs: which are label, ontology id and donor, and those of several inputs as one."""
 
 from __future__ import annotations
 
@@ -28,54 +28,57 @@ RESERVED = ("label", "label_ontology_id", "donor", "total_counts", "genes_in_seq
 
 
 @dataclass(frozen=True)
-class Columns:
-    """Which columns of the input are the label, its ontology id and the donor; None is none."""
+class ObsColumns:
+    """Which columns of the input hold the label, its ontology id and the donor; None for none."""
 
     label: str | None = None
     ontology: str | None = None
     donor: str | None = None
 
-    def found_in(self, obs: LazyTable, name: str) -> Columns:
-        """With the usual names filled in for ontology id and donor, where obs has them.
+    def resolved(self, obs: LazyTable, name: str) -> ObsColumns:
+        """With the usual columns filled in for ontology id and donor, where obs has them.
 
-        ScReaderError, naming near misses, where a named column is not there.
+        ScReaderError, with near misses, for a column that obs lacks; ``name`` is the file's.
         """
         for column in (self.label, self.ontology, self.donor):
             if column is not None and column not in obs.columns:
-                raise _no_column(column, obs, name)
+                raise unknown_column(name, column, obs)
         ontology, donor = self.ontology, self.donor
         if ontology is None and self.label is not None:
             ontology = _ontology_of(self.label, obs)
         if donor is None:
             donor = next((key for key in DONOR_COLUMNS if key in obs.columns), None)
-        return Columns(self.label, ontology, donor)
+        return ObsColumns(self.label, ontology, donor)
 
 
 def _ontology_of(label: str, obs: LazyTable) -> str | None:
-    """A usual column of ids, if each label has one id: else they are ids of something else."""
+    """A usual column of ids that has one id per label: other ids are of something else."""
     for key in ONTOLOGY_COLUMNS:
         if key in obs.columns:
-            id_of: dict[str, str] = {}
-            both = zip(obs.column(label).texts(), obs.column(key).texts(), strict=True)
-            pairs = {pair for labels, ids in both for pair in set(zip(labels, ids, strict=True))}
-            known = [pair for pair in sorted(pairs) if all(map(is_known, pair))]
-            if all(id_of.setdefault(name, number) == number for name, number in known):
+            pairs: set[tuple[str, str]] = set()
+            columns = obs.column(label).texts(), obs.column(key).texts()
+            for labels, ids in zip(*columns, strict=True):
+                pairs.update(zip(labels, ids, strict=True))
+            known = [pair for pair in pairs if all(map(is_known, pair))]
+            if len({name for name, _ in known}) == len(known):
                 return key
     return None
 
 
-def _no_column(column: str, obs: LazyTable, name: str) -> ScReaderError:
+def unknown_column(where: str, column: str, obs: LazyTable) -> ScReaderError:
+    """The error for a column that obs lacks, with near misses; the message begins with ``where``.
+
+    ``where`` is a file, or an option and its value.
+    """
     near = difflib.get_close_matches(column, obs.columns, 3, 0.5)
-    known = near or list(obs.columns)[:12]
-    hint = "Did you mean" if near else "It has"
+    hint = "Did you mean" if near else "Columns"
+    listed = ", ".join(near or list(obs.columns)[:12]) or "none"
     return ScReaderError(
-        f"its cells have no column {column!r}.",
-        file=name,
-        remedy=f"{hint}: {', '.join(known) or 'no columns'}.",
+        f"the cells have no column {column!r}.", file=where, remedy=f"{hint}: {listed}."
     )
 
 
-def annotated(obs: LazyTable, columns: Columns) -> LazyTable:
+def annotated(obs: LazyTable, columns: ObsColumns) -> LazyTable:
     """obs with ``label``, ``label_ontology_id`` and ``donor`` first and all its columns after.
 
     Labels such as "unknown" or NaN become missing. Where a column of the input has a reserved
@@ -91,13 +94,13 @@ def annotated(obs: LazyTable, columns: Columns) -> LazyTable:
     taken = {columns.label: "label", columns.ontology: "label_ontology_id", columns.donor: "donor"}
     for key, column in obs.columns.items():
         if taken.get(key) != key:
-            kept = key.replace("/", "_")
-            result.columns[f"{kept}_input" if kept in RESERVED else kept] = column
+            name = key.replace("/", "_")
+            result.columns[f"{name}_input" if name in RESERVED else name] = column
     return result
 
 
-def joined(tables: Sequence[tuple[str, LazyTable]]) -> LazyTable:
-    """The tables of several inputs, by name, one after the other.
+def concatenated(tables: Sequence[tuple[str, LazyTable]]) -> LazyTable:
+    """obs of several inputs, given with their file names, one after the other.
 
     A column that an input lacks is missing there. ``batch`` names the input of each cell, unless
     the inputs have such a column: then ``input`` does.
@@ -109,7 +112,7 @@ def joined(tables: Sequence[tuple[str, LazyTable]]) -> LazyTable:
     result = LazyTable(ConcatenatedColumn(indices))
     for name in columns:
         parts = [table.columns.get(name) for _, table in tables]
-        result.columns[name] = _stacked(parts, indices)
+        result.columns[name] = _concatenated(parts, indices)
     inputs = unique_names(strings(Path(name).name.partition(".")[0] for name, _ in tables))
     batches = [ConstantColumn(name, object, index)
                for name, index in zip(inputs, indices, strict=True)]  # fmt: skip
@@ -118,7 +121,7 @@ def joined(tables: Sequence[tuple[str, LazyTable]]) -> LazyTable:
     return result
 
 
-def _stacked(parts: Sequence[LazyColumn | None], indices: Sequence[LazyColumn]) -> LazyColumn:
+def _concatenated(parts: Sequence[LazyColumn | None], indices: Sequence[LazyColumn]) -> LazyColumn:
     """One column of several; None where an input has none, whose cells are in ``indices``."""
     present = [part for part in parts if part is not None]
 
@@ -144,27 +147,27 @@ def _stacked(parts: Sequence[LazyColumn | None], indices: Sequence[LazyColumn]) 
 
 
 def is_known(label: str) -> bool:
-    """Whether a label says something."""
+    """Whether a label is more than "", "nan", "unknown" and the like."""
     return label.strip().lower() not in UNKNOWN_LABELS
 
 
 def by_category(column: LazyColumn, known: Callable[[str], bool] = lambda _: True) -> LazyColumn:
     """The column's texts as a categorical, sorted; those that are not ``known`` are missing."""
-    found: set[str] = set()
+    values: set[str] = set()
     for piece in column.pieces():
-        found.update(_distinct(piece))
-    names = tuple(sorted(filter(known, found)))
-    place = {name: number for number, name in enumerate(names)}
+        values.update(_distinct(piece))
+    names = tuple(sorted(filter(known, values)))
+    code_of = {name: code for code, name in enumerate(names)}
 
-    def coded(piece: Column) -> Categorical:
+    def encode(piece: Column) -> Categorical:
         if isinstance(piece, Categorical):
-            new = [place.get(name, -1) for name in (*piece.categories, "")]
-            return Categorical(np.array(new, np.int32)[piece.codes], names)
+            new_codes = [code_of.get(name, -1) for name in (*piece.categories, "")]
+            return Categorical(np.array(new_codes, np.int32)[piece.codes], names)
         texts = texts_of(piece)
-        codes = np.fromiter((place.get(text, -1) for text in texts), np.int32, len(texts))
+        codes = np.fromiter((code_of.get(text, -1) for text in texts), np.int32, len(texts))
         return Categorical(codes, names)
 
-    return MappedColumn(column, coded, np.int32, names)
+    return MappedColumn(column, encode, np.int32, names)
 
 
 def _distinct(piece: Column) -> set[str]:
@@ -173,12 +176,3 @@ def _distinct(piece: Column) -> set[str]:
         names = (*piece.categories, "")
         return {names[code] for code in np.unique(piece.codes)}
     return set(texts_of(piece))
-
-
-def read_list(path: Path, name: str) -> list[str]:
-    """The names in a text file, one a line, as they are; ScReaderError where it is no text."""
-    try:
-        lines = path.read_text("utf-8-sig").split("\n")
-    except UnicodeDecodeError:
-        raise ScReaderError("is no text, wanted one name a line.", file=name) from None
-    return [line.rstrip("\r") for line in lines if line.strip()]

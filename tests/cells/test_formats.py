@@ -155,9 +155,7 @@ def test_log_normalised_values_are_recognised(
 def test_small_blocks_give_the_same_bytes(
     tmp_path: Path, wanted: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "screader_lib.cells.formats.open_expression.expression.VALUES_PER_BLOCK", 60
-    )
+    monkeypatch.setattr("screader_lib.cells.formats.expression.VALUES_PER_BLOCK", 60)
     index, weight = build(tmp_path, *as_csr(tmp_path))
     assert np.array_equal(index, wanted[0]) and np.array_equal(weight, wanted[1])
 

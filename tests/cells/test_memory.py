@@ -14,7 +14,7 @@ import pytest
 from screader_lib.cells.cell_names import hashes_of, new_names
 from screader_lib.cells.formats import anndata_matrix
 from screader_lib.cells.gene_statistics import sampled_cells
-from screader_lib.cells.obs_columns import Columns, annotated, joined
+from screader_lib.cells.obs_columns import ObsColumns, annotated, concatenated
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import encoding, lazy_table
 from screader_lib.exchange.lazy_table import InMemoryColumn
@@ -69,8 +69,10 @@ def test_a_table_goes_from_file_to_file_without_being_held(
 
         def copy() -> object:
             chosen = anndata_matrix.table_of(file["obs"], "cells").chosen(wanted)
-            both = joined([("one", chosen), ("two", anndata_matrix.table_of(file["obs"], "cells"))])
-            encoding.write_table(file, "copy", annotated(both, Columns("type")))
+            both = concatenated(
+                [("one", chosen), ("two", anndata_matrix.table_of(file["obs"], "cells"))]
+            )
+            encoding.write_table(file, "copy", annotated(both, ObsColumns("type")))
             return both
 
         assert peak(copy) < 20  # the names alone take 70

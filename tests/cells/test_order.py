@@ -13,7 +13,7 @@ from screader_lib.cells.cell_builder import CellBuilder
 from screader_lib.cells.formats.expression import Expression, Span
 from screader_lib.cells.gene_statistics import GeneStatistics, sums_of
 from screader_lib.cells.input_file import prepare_input
-from screader_lib.cells.obs_columns import Columns
+from screader_lib.cells.obs_columns import ObsColumns
 from screader_lib.cells.sequences import Construction
 from screader_lib.cells.vocabulary import Embeddings
 from screader_lib.exchange.lazy_table import LazyTable
@@ -55,7 +55,7 @@ def sequences_of(
     builder = CellBuilder([part], embeddings, construction, threads=2)
     vocabulary = builder.learn_vocabulary()
     file.create_group("made")
-    builder.write(file["made"], vocabulary, Columns())
+    builder.write(file["made"], vocabulary, ObsColumns())
     made, known = file["made"], names[vocabulary.rows]
     rows = zip(
         made["obs/id"].asstr(), made["obsm/gene_index"], made["obsm/gene_weight"], strict=True

@@ -141,7 +141,7 @@ def test_8_keys_come_through_credentials() -> None:
 @pytest.mark.parametrize("name", TOOLS)
 def test_9_no_path_is_typed(name: str) -> None:
     """Files come from the history or a data table; what looks like one is refused."""
-    free = {"instruction", "query", "title", "sample", "label", "type", "gene", "drop_labels"}
+    free = {"instruction", "where", "title", "sample", "label", "type", "gene", "drop_labels"}
     for param in texts(name):
         pattern = param.findtext("validator[@type='regex']") or ""
         matches = re.match(pattern, "/etc/passwd") or re.match(pattern, "../../etc/passwd")

@@ -183,8 +183,8 @@ def test_listed_cell_that_is_not_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        pytest.param(b"\n\n", "names no cell", id="blank"),
-        pytest.param(b"\x89HDF\r\n\x1a\n\xff", "is no text", id="binary"),
+        pytest.param(b"\n\n", "lists no cells", id="blank"),
+        pytest.param(b"\x89HDF\r\n\x1a\n\xff", "is not a text file", id="binary"),
     ],
 )
 def test_list_that_is_none(tmp_path: Path, content: bytes, told: str) -> None:

@@ -82,9 +82,7 @@ def test_threads_and_blocks_leave_no_trace(
 ) -> None:
     source = write_expression(tmp_path / "x.h5ad")
     one = built(tmp_path, embeddings, source, "--threads", 1, name="one.h5ad")
-    monkeypatch.setattr(
-        "screader_lib.cells.formats.open_expression.expression.VALUES_PER_BLOCK", 100
-    )
+    monkeypatch.setattr("screader_lib.cells.formats.expression.VALUES_PER_BLOCK", 100)
     four = built(tmp_path, embeddings, source, "--threads", 4, name="four.h5ad")
     assert one.read_bytes() == four.read_bytes()
 
@@ -103,11 +101,14 @@ def test_genes_and_medians_come_from_a_sample_of_many_cells(
 @pytest.mark.parametrize(
     ("words", "left"),
     [
-        pytest.param(["--query", "donor == 'donor1'"], 23, id="query"),
+        pytest.param(["--where", "donor=donor1"], 23, id="where"),
+        pytest.param(
+            ["--where", "donor!=donor2", "--where", "cell_type=alpha,beta"], 46, id="two wheres"
+        ),
         pytest.param(["--drop-labels", "alpha"], 60, id="drop"),
         pytest.param(["--drop-labels", "alpha", "--drop-labels", "beta"], 30, id="drop two"),
         pytest.param(
-            ["--query", "donor in ['donor1', 'donor2']", "--min-cells-per-label", 15], 45, id="rare"
+            ["--where", "donor=donor1,donor2", "--min-cells-per-label", 15], 45, id="rare"
         ),
     ],
 )
@@ -130,11 +131,15 @@ def test_chosen_cells(tmp_path: Path, embeddings: Path, words: list[object], lef
     [
         pytest.param(["--drop-labels", "alpha"], "Give --label", id="drop without label"),
         pytest.param(
-            ["--drop-labels", "gamma", "--label", "cell_type"], "no cell is labelled", id="no label"
+            ["--drop-labels", "gamma", "--label", "cell_type"],
+            "no cell has the label",
+            id="no label",
         ),
-        pytest.param(["--query", "donor == 'x'"], "no cell is left", id="nothing left"),
+        pytest.param(["--where", "donor=x"], "no cell matches", id="nothing left"),
         pytest.param(
-            ["--label", "cell_type", "--min-cells-per-label", 31], "no cell is left", id="all rare"
+            ["--label", "cell_type", "--min-cells-per-label", 31],
+            "no cells are left",
+            id="all rare",
         ),
         pytest.param(["--medians", "none.tsv"], "none.tsv", id="no medians"),
         pytest.param(["--orthologs", "none.csv"], "none.csv", id="no orthologs"),
@@ -149,7 +154,7 @@ def test_wrong_choice(tmp_path: Path, embeddings: Path, words: list[object], tol
 
 def test_an_input_without_a_chosen_cell_is_passed_over(tmp_path: Path, embeddings: Path) -> None:
     parts = pieces(tmp_path, 45)
-    made = built(tmp_path, embeddings, *parts, "--query", "batch == 'part1'")
+    made = built(tmp_path, embeddings, *parts, "--where", "batch=part1")
     assert len(sequences_of(made)) == 45
 
 

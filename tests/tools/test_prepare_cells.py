@@ -195,9 +195,7 @@ def late_nan(data: anndata.AnnData) -> None:
 def test_odd_values(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: object, told: str
 ) -> None:
-    monkeypatch.setattr(
-        "screader_lib.cells.formats.open_expression.expression.VALUES_PER_BLOCK", 5_000
-    )
+    monkeypatch.setattr("screader_lib.cells.formats.expression.VALUES_PER_BLOCK", 5_000)
     line = fail("prepare-cells", changed(tmp_path, change), *SMALL, "-o", tmp_path / "p.h5ad")
     assert told in line
     assert not (tmp_path / "p.h5ad").exists()
