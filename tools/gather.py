@@ -1,4 +1,4 @@
-"""``screader gather``: the predictions of all folds, or of all shards, to one file."""
+"""``screader gather``: merge the predictions of all folds, or of all shards, into one file."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     ],
 )
 @click.argument("predictions", type=FilePath(), nargs=-1, required=True)
-@output_option("the gathered predictions")
+@output_option("the merged predictions")
 def main(run: ToolRun, predictions: tuple[str, ...], output: str | None) -> None:
-    """Gather the PREDICTIONS of all shards, or of all folds of one cross-validation, in one file.
+    """Merge the PREDICTIONS of all shards, or of all folds of a cross-validation, into one file.
 
-    Shards come from predict --shard; what comes out is what predict without it would have
-    written. Folds come from train-reader --folds N --fold I and predict --held-out. Their cells
-    come in the order of the cells file; the measures are given over all cells and over folds.
+    Shards come from predict --shard; the result is the file that predict without --shard would
+    have written. Folds come from train-reader --folds N --fold I and predict --held-out; their
+    cells are written in the order of the cells file, with metrics over all cells and per fold.
     """
     from contextlib import ExitStack
 

@@ -1,4 +1,4 @@
-"""``screader info``: what is in an exchange file, in words."""
+"""``screader info``: a summary of exchange files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from screader_lib.command_line.tool import tool
 @tool("info", examples=["screader info reader.h5", "embed-genes d.h5ad | screader info -"])
 @click.argument("files", type=FilePath(), nargs=-1, required=True)
 def main(run: ToolRun, files: tuple[str, ...]) -> None:
-    """Say in words what exchange FILES hold and how they were made."""
+    """Summarise the content of exchange FILES and how they were made."""
     from screader_lib.exchange.summary import describe
 
     for number, name in enumerate(files):

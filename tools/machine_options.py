@@ -1,4 +1,4 @@
-"""Options of train-reader and predict that say what there is to compute with."""
+"""Options of train-reader and predict for the hardware they run on."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class LayerCount(click.ParamType):
         if text in named:
             return named[text]
         if not (text.isascii() and text.isdigit()):
-            self.fail(f"{text!r} is neither auto, none, all nor a number of layers.", param, ctx)
+            self.fail(f"{text!r} is not auto, none, all or a number of layers.", param, ctx)
         return int(text)
 
 
@@ -40,27 +40,27 @@ OPTIONS = [
         "--device",
         type=click.Choice(DEVICES),
         default="auto",
-        help="Where to compute; spread: the LLM's layers over all GPUs, and the CPU's memory where "
-        "these do not suffice.",
+        help="Device to compute on; spread: spread the LLM's layers over all GPUs, and CPU "
+        "memory where these do not suffice.",
     ),
     click.option(
         "--max-memory",
         type=MemorySize(),
         metavar="SIZE",
-        show_default="all of the GPU's",
-        help="Memory of the device to plan with, such as 20G.",
+        show_default="all GPU memory",
+        help="Device memory to use at most, such as 20G.",
     ),
     click.option(
         "--checkpoint-activations",
         type=LayerCount(),
         default="auto",
         metavar="auto|none|all|N",
-        help="Layers of the LLM that are computed twice where gradients are needed, to save "
-        "memory; auto: as few as let one cell fit.",
+        help="LLM layers whose activations are recomputed in the backward pass to save memory; "
+        "auto: as few as needed for one cell to fit.",
     ),
     click.option(
         "--compile",
         is_flag=True,
-        help="Let torch compile the LLM's layers: minutes at the start, for long runs.",
+        help="Compile the LLM's layers with torch: slow to start, pays off in long runs.",
     ),
 ]

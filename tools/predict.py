@@ -44,49 +44,54 @@ SETTINGS = ("precision", "quantize", "micro_batch_tokens")
 @click.option("-r", "--reader", type=FilePath(), required=True, help="Reader (train-reader).")
 @output_option("the predictions")
 @click.option(
-    "--llm", metavar="NAME", help="Where the reader's LLM is now. [default: as in training]"
+    "--llm", metavar="NAME", help="Where to find the reader's LLM. [default: as in training]"
 )
 @click.option(
     "--embedder",
-    metavar="PLACE",
-    help="Where the text model of a genept-s reader is: a folder, a Hugging Face id, a server's "
-    "URL or 'packaged'. [default: as the genes were embedded]",
+    metavar="MODEL",
+    help="Text embedding model of a genept-s reader: a folder, a Hugging Face id, a server's URL "
+    "or 'packaged'. [default: the model that embedded the genes]",
 )
 @machine_options
 @click.option(
-    "--precision", type=click.Choice(PRECISIONS), help="Of the LLM. [default: as in training]"
+    "--precision",
+    type=click.Choice(PRECISIONS),
+    help="Precision of the LLM. [default: as in training]",
 )
 @click.option(
-    "--quantize", type=click.Choice(QUANTIZATIONS), help="Of the LLM. [default: as in training]"
+    "--quantize",
+    type=click.Choice(QUANTIZATIONS),
+    help="Quantize the LLM. [default: as in training]",
 )
 @click.option(
     "--min-confidence",
     type=click.FloatRange(0, 1),
     default=0.0,
-    help="Cells called with less are marked unassigned.",
+    help="Leave cells with a lower confidence unassigned.",
 )
 @click.option(
     "--target-precision",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    help="Instead: the least confidence that assures this share of right calls, by the cells "
-    "kept from the reader's training.",
+    help="Choose --min-confidence so that this fraction of the assigned labels is expected to be "
+    "correct, judged by the reader's validation cells.",
 )
 @click.option(
     "--min-familiarity",
     type=click.FloatRange(0, 1),
     default=0.0,
-    help="Cells less familiar are marked unassigned; about this share of cells of known types is.",
+    help="Leave less familiar cells unassigned; about this fraction of cells of known types is "
+    "lost.",
 )
 @click.option(
     "--held-out",
     is_flag=True,
-    help="Call only the cells that the reader's fold held out (train-reader --fold).",
+    help="Label only the cells held out by the reader's fold (train-reader --fold).",
 )
 @click.option(
     "--shard",
     type=ShardOf(),
     metavar="I/N",
-    help="Call the I-th of N shares of the cells only; 'screader gather' joins them.",
+    help="Label only the I-th of N shards of the cells; 'screader gather' merges the shards.",
 )
 @click.option(
     "--ontology",
@@ -99,20 +104,20 @@ SETTINGS = ("precision", "quantize", "micro_batch_tokens")
     "--explain",
     type=click.IntRange(min=1),
     metavar="GENES",
-    help="Store as many genes that spoke most for each cell's call, and each gene's mean part "
-    "per label.",
+    help="Store this many genes with the largest contribution to each cell's label, and every "
+    "gene's mean contribution per label.",
 )
 @click.option(
     "--micro-batch-tokens",
     type=click.IntRange(min=1),
-    help="Most tokens the LLM reads at once. [default: as in training]",
+    help="Maximum number of tokens per LLM call. [default: as in training]",
 )
 @click.option(
     "--checkpoint",
     type=OutputPath(),
     metavar="FOLDER",
-    show_default="OUTPUT.unfinished, where the output is a file",
-    help="Keep calls here as they are made; a run that was killed goes on from them.",
+    show_default="OUTPUT.unfinished, if the output is a file",
+    help="Folder for finished blocks of cells; a killed run resumes from them.",
 )
 def main(
     run: ToolRun,
@@ -125,14 +130,14 @@ def main(
     checkpoint: str | None,
     **given: Any,
 ) -> None:
-    """Name the types of CELLS (from build-cells) with a trained reader.
+    """Predict the types of CELLS (from build-cells) with a trained reader.
 
-    Where the cells carry labels, the calls are measured against them. Calls are kept as they are
-    made: run again after a kill, the same command goes on from them.
+    If the cells carry labels, the predictions are evaluated against them. If the command is
+    killed and run again, it resumes after the last finished block of cells.
     """
     if target_precision is not None and min_confidence:
         raise click.UsageError(
-            "--target-precision and --min-confidence exclude each other.", run.context
+            "--target-precision and --min-confidence are mutually exclusive.", run.context
         )
     if checkpoint is None and output not in (None, "-"):
         checkpoint = f"{output}.unfinished"
@@ -208,10 +213,10 @@ def main(
 
 
 def _check_options(run: ToolRun, reader: str, method: str, given: dict[str, Any]) -> None:
-    """Wrong usage, or a warning, where an option is for readers of other methods."""
+    """A usage error or a warning if an option does not apply to the reader's method."""
     if given["embedder"] is not None and method not in TEXT_MODEL_METHODS:
         raise click.UsageError(
-            f"--embedder is for readers of method genept-s; {reader} is of {method}.",
+            f"--embedder only applies to readers of method genept-s; {reader} uses {method}.",
             run.context,
         )
     if method not in LLM_METHODS:
@@ -219,7 +224,7 @@ def _check_options(run: ToolRun, reader: str, method: str, given: dict[str, Any]
         unused = [f"--{name}" for name in names if given[name] is not None]
         if unused:
             run.reporter.warning(
-                f"the reader is of method {method}: {', '.join(unused)} does nothing."
+                f"the reader's method is {method}: {', '.join(unused)} has no effect."
             )
 
 

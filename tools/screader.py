@@ -5,17 +5,17 @@ from __future__ import annotations
 from screader_lib.command_line.group import group
 
 SUBCOMMANDS = {
-    "fetch-descriptions": "Gene names to one text per gene.",
-    "embed-genes": "Gene texts to one vector per gene.",
-    "build-cells": "Expression matrix to ranked, weighted gene sequences.",
-    "prepare-cells": "Raw counts to clean, clustered, labelled cells.",
-    "train-reader": "Labelled cells to a trained reader.",
-    "predict": "Cells and a reader to cell types.",
-    "gather": "Predictions of all folds to one file.",
-    "plot": "Pictures and the report.",
+    "fetch-descriptions": "Fetch one text per gene.",
+    "embed-genes": "Embed gene texts, one vector per gene.",
+    "build-cells": "Turn an expression matrix into ranked, weighted gene sequences.",
+    "prepare-cells": "Filter, cluster and label raw counts.",
+    "train-reader": "Train a reader on labelled cells.",
+    "predict": "Predict cell types with a reader.",
+    "gather": "Merge the predictions of shards or folds.",
+    "plot": "Draw figures and write the report.",
     "validate": "Check exchange files against their schemas.",
-    "info": "Say in words what exchange files hold.",
-    "demo": "Run everything on real cells.",
+    "info": "Summarise exchange files.",
+    "demo": "Run the whole suite on real cells.",
 }
 
 

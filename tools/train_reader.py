@@ -35,48 +35,54 @@ if TYPE_CHECKING:
 @input_argument("cells")
 @output_option("the reader")
 @click.option(
-    "--method", type=click.Choice(METHODS), default="screader", help="scReader or a control."
+    "--method",
+    type=click.Choice(METHODS),
+    default="screader",
+    help="scReader, or one of its controls.",
 )
 @click.option(
     "--recipe",
     type=click.Choice(RECIPES),
     default="default",
-    help="Settings to start from: those that learn best, or the paper's experiments.",
+    help="Base settings: those that learn best, or those of the paper's experiments.",
 )
 @settings_options
 @machine_options
 @click.option(
     "--folds",
     type=click.IntRange(min=2),
-    help="Cross-validate: as many folds, stratified by label, or whole groups of --group-by.",
+    help="Cross-validate with this many folds, stratified by label, or of whole groups with "
+    "--group-by.",
 )
 @click.option(
     "--fold",
     type=click.IntRange(min=1),
-    help="Train on all folds but this one, from 1; predict --held-out then calls its cells.",
+    help="Train on all folds but this one, counted from 1; predict --held-out then labels its "
+    "cells.",
 )
 @click.option(
     "--group-by",
     metavar="COLUMN",
-    help="Folds of whole groups, such as donors; one each unless --folds says fewer.",
+    help="Assign whole groups, such as donors, to folds; one fold per group unless --folds is "
+    "given.",
 )
 @click.option(
     "--oof-predictions",
     type=OutputPath(),
     metavar="FILE",
-    help="Write the calls of all cells, each by the reader of the fold that held it out.",
+    help="Write out-of-fold predictions: each cell labelled by a reader not trained on it.",
 )
 @click.option(
     "--checkpoint",
     type=OutputPath(),
-    show_default="OUTPUT.checkpoint, where the output is a file",
-    help="Keep the training's state here; a run that was killed goes on from it.",
+    show_default="OUTPUT.checkpoint, if the output is a file",
+    help="File for the training checkpoint; a killed run resumes from it.",
 )
 @click.option(
     "--checkpoint-minutes",
     type=click.FloatRange(min=0),
     default=5.0,
-    help="How often; 0 is after every step.",
+    help="Minutes between checkpoints; 0: after every step.",
 )
 @seed_option
 def main(
@@ -100,14 +106,15 @@ def main(
 ) -> None:
     """Train a reader on labelled CELLS (from build-cells).
 
-    The LLM stays frozen; a projector, a cls vector and a classifying head are learnt, and only
-    these are stored. Options without a default come from the recipe; docs/tools/train-reader.md
-    lists its values. Run again after a kill, the same command goes on where the last state was
-    kept, and ends with the same reader.
+    The LLM stays frozen; a projector, a cls vector and a classification head are trained, and
+    only these are stored. Options without a default are set by the recipe;
+    docs/tools/train-reader.md lists its values. If the command is killed and run again, it
+    resumes from the last checkpoint and ends with the same reader.
 
-    With --folds or --group-by, each fold is called by a reader that never saw it, then the
-    reader is trained on all cells; its confidence is measured on all of them. --fold trains the
-    reader of one fold only, so that a cluster can share the work; 'screader gather' joins it.
+    With --folds or --group-by, each fold is labelled by a reader that was not trained on it;
+    then the reader is trained on all cells and its confidence calibrated on the out-of-fold
+    predictions. --fold trains the reader of a single fold, so that a cluster can run the folds
+    in parallel; 'screader gather' merges their predictions.
     """
     from screader_lib.reader.settings import settings_for
 
@@ -159,15 +166,15 @@ def main(
 def _check_classifier(
     run: ToolRun, method: str, given: dict[str, Any], embedder: str | None
 ) -> None:
-    """Wrong usage where an option is for other methods."""
+    """A usage error if an option does not apply to the method."""
     for option in ("classifier", "neighbours"):
         if given[option] is not None and method not in CLASSIFIER_METHODS:
             wanted = " and ".join(CLASSIFIER_METHODS)
-            raise click.UsageError(f"--{option} is for --method {wanted}.", run.context)
+            raise click.UsageError(f"--{option} only applies to --method {wanted}.", run.context)
     if given["neighbours"] is not None and given["classifier"] != "knn":
-        raise click.UsageError("--neighbours is for --classifier knn.", run.context)
+        raise click.UsageError("--neighbours only applies to --classifier knn.", run.context)
     if embedder is not None and method != "genept-s":
-        raise click.UsageError("--embedder is for --method genept-s.", run.context)
+        raise click.UsageError("--embedder only applies to --method genept-s.", run.context)
 
 
 def _gathered(
@@ -201,10 +208,13 @@ def _check_folds(
     oof_predictions: str | None,
 ) -> None:
     if fold and folds and fold > folds:
-        raise click.UsageError(f"there is no --fold {fold} of --folds {folds}.", run.context)
+        raise click.UsageError(
+            f"--fold {fold} is out of range: there are {folds} folds.", run.context
+        )
     if fold and not (folds or group_by):
-        raise click.UsageError("--fold needs --folds or --group-by.", run.context)
+        raise click.UsageError("--fold requires --folds or --group-by.", run.context)
     if oof_predictions and (fold or not (folds or group_by)):
         raise click.UsageError(
-            "--oof-predictions needs --folds or --group-by, and no --fold.", run.context
+            "--oof-predictions requires --folds or --group-by, and cannot be combined with --fold.",
+            run.context,
         )

@@ -1,4 +1,4 @@
-"""The options of ``train-reader`` that are settings of a training; see reader.settings."""
+"""The options of ``train-reader`` that are fields of ``TrainingSettings``; see reader.settings."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ from screader_lib.option_values import (
 )
 
 
-def _poolings(context: click.Context, option: click.Parameter, value: str | None) -> Any:
+def _parse_poolings(context: click.Context, option: click.Parameter, value: str | None) -> Any:
+    """The comma-separated poolings in their usual order; a usage error for unknown ones."""
     if value is None:
         return None
-    parts = tuple(part for part in POOLINGS if part in value.split(","))
-    if not parts or set(value.split(",")) - set(POOLINGS):
-        raise click.BadParameter(f"wanted some of {','.join(POOLINGS)}, separated by commas.")
-    return parts
+    given = set(value.split(","))
+    if given - set(POOLINGS):
+        raise click.BadParameter(f"expected a comma-separated list of {', '.join(POOLINGS)}.")
+    return tuple(name for name in POOLINGS if name in given)
 
 
 OPTIONS = (
@@ -39,125 +40,147 @@ OPTIONS = (
         "[default: packaged]",
     ),
     click.option(
-        "--llm-layers", type=click.IntRange(min=1), help="Keep the LLM's first layers only."
+        "--llm-layers", type=click.IntRange(min=1), help="Use only the LLM's first N layers."
     ),
-    click.option("--llm-revision", metavar="COMMIT", help="Revision of a Hugging Face id."),
+    click.option("--llm-revision", metavar="COMMIT", help="Revision of the Hugging Face model."),
     click.option(
         "--precision",
         type=click.Choice(PRECISIONS),
-        help="Of the LLM's arithmetic; auto is bfloat16 where the processor has it. "
-        "[default: auto]",
+        help="Precision of the LLM; auto: bfloat16 where the hardware supports it. [default: auto]",
     ),
     click.option(
         "--quantize",
         type=click.Choice(QUANTIZATIONS),
-        help="Keep the LLM in fewer bits: fp8 for GPUs that multiply 8-bit floats, twice as fast; "
-        "8bit and 4bit for small cards (need the gpu extra). [default: none]",
+        help="Quantize the LLM: fp8 for GPUs with 8-bit floating-point units (twice as fast), 8bit "
+        "and 4bit for small GPUs (require the gpu extra). [default: none]",
     ),
-    click.option("--instruction", metavar="TEXT", help="What the LLM is told beside the cell."),
-    click.option("--order", type=click.Choice(ORDERS), help="Order of the LLM's input."),
+    click.option(
+        "--instruction", metavar="TEXT", help="Instruction given to the LLM along with the cell."
+    ),
+    click.option("--order", type=click.Choice(ORDERS), help="Order of the LLM's input sequence."),
     click.option(
         "--position",
         type=click.Choice(POSITIONS),
-        help="Join the rank's encoding to each gene (paper, section 3.2).",
+        help="Concatenate an encoding of the gene's rank to its embedding (paper, section 3.2).",
     ),
     click.option(
-        "-k", "--genes-per-cell", type=click.IntRange(min=1), help="Genes of a cell the LLM reads."
+        "-k",
+        "--genes-per-cell",
+        type=click.IntRange(min=1),
+        help="Genes per cell that the LLM reads.",
     ),
     click.option(
-        "--scaling", type=click.Choice(SCALINGS), help="What is done to gene embeddings first."
+        "--scaling",
+        type=click.Choice(SCALINGS),
+        help="How gene embeddings are scaled before the projector.",
     ),
     click.option(
         "--weight-on",
         type=click.Choice(WEIGHT_TARGETS),
-        help="Where a gene's weight goes: onto its embedding (as in the paper) or its token.",
+        help="What a gene's weight multiplies: its embedding (as in the paper) or its token.",
     ),
     click.option(
         "--init",
         type=click.Choice(INITS),
-        help="First weights: scaled to the LLM's own tokens, or the paper's N(0, 0.02).",
+        help="Initial weights: scaled to the LLM's token embeddings, or the paper's N(0, 0.02).",
     ),
     click.option(
         "--gene-scores/--no-gene-scores",
         default=None,
-        help="Add what each gene says for each label by itself, by name and text.",
+        help="Add a linear score of every gene for every label, fitted on gene identity and text.",
     ),
     click.option(
         "--gene-offsets",
         type=click.FloatRange(min=0),
-        help="Spread, at the start, of a vector that each gene learns beside its text; "
-        "0: text alone.",
+        help="Initial standard deviation of a learned vector added to each gene's projected text; "
+        "0: none.",
     ),
-    click.option("--projector-layers", type=click.IntRange(min=1), help="Layers of the projector."),
+    click.option(
+        "--projector-layers", type=click.IntRange(min=1), help="Number of projector layers."
+    ),
     click.option(
         "--pooling",
-        callback=_poolings,
+        callback=_parse_poolings,
         metavar="LIST",
-        help=f"What the head reads, of {','.join(POOLINGS)}: the LLM's output at cls, its mean "
-        "over the genes, the mean projected gene around the LLM.",
+        help=f"What the head reads, any of {','.join(POOLINGS)}: the LLM's output at "
+        "cls, the mean of its outputs over the genes, the weighted mean of the projected genes "
+        "(bypassing the LLM).",
     ),
     click.option(
-        "--warm-start-epochs", type=click.IntRange(min=0), help="Epochs before the LLM joins."
+        "--warm-start-epochs",
+        type=click.IntRange(min=0),
+        help="Epochs of the warm start, without the LLM.",
     ),
     click.option(
         "--warm-start-learning-rate",
         type=click.FloatRange(min=0, min_open=True),
-        help="Learning rate before the LLM joins.",
+        help="Learning rate of the warm start.",
     ),
-    click.option("--epochs", type=click.IntRange(min=0), help="Epochs with the LLM."),
+    click.option("--epochs", type=click.IntRange(min=0), help="Epochs of the LLM stage."),
     click.option(
         "--learning-rate",
         type=click.FloatRange(min=0, min_open=True),
-        help="Highest learning rate.",
+        help="Peak learning rate of the LLM stage.",
     ),
-    click.option("--warm-up-steps", type=click.IntRange(min=0), help="Steps to reach that rate."),
     click.option(
-        "--schedule", type=click.Choice(SCHEDULES), help="Learning rate after the warm-up steps."
+        "--warm-up-steps",
+        type=click.IntRange(min=0),
+        help="Steps of linear warm-up to the peak learning rate.",
     ),
-    click.option("--weight-decay", type=click.FloatRange(min=0), help="Of AdamW."),
-    click.option("--batch-size", type=click.IntRange(min=1), help="Cells a step."),
-    click.option("--dropout", type=click.FloatRange(0, 1, max_open=True), help="Before the head."),
+    click.option(
+        "--schedule", type=click.Choice(SCHEDULES), help="Learning-rate schedule after warm-up."
+    ),
+    click.option("--weight-decay", type=click.FloatRange(min=0), help="Weight decay of AdamW."),
+    click.option("--batch-size", type=click.IntRange(min=1), help="Cells per training step."),
+    click.option(
+        "--dropout",
+        type=click.FloatRange(0, 1, max_open=True),
+        help="Dropout before the classification head.",
+    ),
     click.option(
         "--gene-dropout",
         type=click.FloatRange(0, 1, max_open=True),
-        help="Share of a cell's genes left out at random while training.",
+        help="Fraction of a cell's genes dropped at random during training.",
     ),
     click.option(
         "--class-weights",
         type=click.Choice(CLASS_WEIGHTS),
-        help="Weight of rare labels in the loss: none, by the root of, or by the inverse "
+        help="Label weights in the loss: none, inverse square root of the frequency, or inverse "
         "frequency.",
     ),
     click.option(
         "--classifier",
         type=click.Choice(CLASSIFIERS),
-        help="Of genept-w and genept-s: logistic regression, or nearest neighbours by cosine. "
-        "[default: logistic]",
+        help="Classifier of genept-w and genept-s: logistic regression, or k nearest neighbours by "
+        "cosine similarity. [default: logistic]",
     ),
     click.option(
-        "--neighbours", type=click.IntRange(min=1), help="Neighbours that vote. [default: 10]"
+        "--neighbours",
+        type=click.IntRange(min=1),
+        help="Number of neighbours that vote (--classifier knn). [default: 10]",
     ),
     click.option(
         "--embedder",
-        metavar="PLACE",
-        help="Where the text model of genept-s is: a folder, a Hugging Face id, a server's URL or "
-        "'packaged'. [default: as the genes were embedded]",
+        metavar="MODEL",
+        help="Text embedding model of genept-s: a folder, a Hugging Face id, a server's URL or "
+        "'packaged'. [default: the model that embedded the genes]",
     ),
     click.option(
         "--validation",
         type=click.FloatRange(0, 0.5),
-        help="Share of each label's cells kept to calibrate confidence and to watch the training.",
+        help="Fraction of each label's cells held back as validation cells, for early stopping and "
+        "calibration.",
     ),
     click.option(
         "--patience",
         type=click.IntRange(min=0),
-        help="End a stage after so many checks on kept cells without a better one; 0: never. "
-        "The best state stays in any case.",
+        help="Stop a stage after this many validations without improvement; 0: never. The best "
+        "weights are kept either way.",
     ),
     click.option(
         "--micro-batch-tokens",
         type=click.IntRange(min=1),
-        help="Most tokens the LLM reads at once; less needs less memory.",
+        help="Maximum number of tokens per LLM call; fewer need less memory.",
     ),
 )
 

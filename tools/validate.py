@@ -16,9 +16,9 @@ from screader_lib.errors import ScReaderError
 )
 @click.argument("files", type=FilePath(), nargs=-1, required=True)
 def main(run: ToolRun, files: tuple[str, ...]) -> None:
-    """Check exchange FILES against their schemas, every value of them.
+    """Check exchange FILES against their schemas, including every value.
 
-    Prints one line per file and one per problem; exit status 1 where there was a problem.
+    Prints one line per file and one per problem; the exit status is 1 if there are problems.
     """
     from screader_lib.exchange import safety, validation
     from screader_lib.exchange.opening import schema_of
@@ -43,4 +43,4 @@ def main(run: ToolRun, files: tuple[str, ...]) -> None:
         for problem in found:
             click.echo(f"  {problem}")
     if bad:
-        raise ScReaderError(f"{bad} of {len(files)} files are not as their schema wants them.")
+        raise ScReaderError(f"{bad} of {len(files)} files do not match their schema.")

@@ -231,11 +231,14 @@ def test_folds_of_another_command_are_not_taken_up(
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--fold", 2], "--fold needs --folds or --group-by"),
-        (["--folds", 3, "--fold", 4], "there is no --fold 4 of --folds 3"),
+        (["--fold", 2], "--fold requires --folds or --group-by"),
+        (["--folds", 3, "--fold", 4], "--fold 4 is out of range: there are 3 folds"),
         (["--folds", 1], "--folds"),
-        (["--oof-predictions", "x.h5ad"], "--oof-predictions needs --folds or --group-by"),
-        (["--folds", 3, "--fold", 1, "--oof-predictions", "x.h5ad"], "and no --fold"),
+        (["--oof-predictions", "x.h5ad"], "--oof-predictions requires --folds or --group-by"),
+        (
+            ["--folds", 3, "--fold", 1, "--oof-predictions", "x.h5ad"],
+            "cannot be combined with --fold",
+        ),
     ],
     ids=["fold alone", "beyond", "one fold", "no folds", "of one fold"],
 )

@@ -157,7 +157,7 @@ def test_held_out_cells_that_are_not_there(tmp_path: Path, noisy: Path, of_fold:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--target-precision", 0.9, "--min-confidence", 0.5], "exclude each other"),
+        (["--target-precision", 0.9, "--min-confidence", 0.5], "mutually exclusive"),
         (["--min-confidence", "nan"], "'--min-confidence': wanted a finite number"),
         (["--min-familiarity", "nan"], "'--min-familiarity': wanted a finite number"),
         (["--target-precision", 1], "--target-precision"),
@@ -166,7 +166,7 @@ def test_held_out_cells_that_are_not_there(tmp_path: Path, noisy: Path, of_fold:
         (["--min-familiarity", -0.1], "--min-familiarity"),
         (["--min-familiarity", "much"], "--min-familiarity"),
         (["--held-out", 3], "unexpected extra argument"),
-        (["--embedder", "packaged"], "--embedder is for readers of method genept-s"),
+        (["--embedder", "packaged"], "--embedder only applies to readers of method genept-s"),
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else "",
 )
@@ -184,6 +184,6 @@ def test_options_of_an_llm_that_the_reader_has_not_are_told(
     words = ["--llm", "packaged", "--precision", "float32", "-o", tmp_path / "p.h5ad"]
     result = call("predict", noisy, "-r", reader, *words)
     assert result.exit_code == 0
-    assert ": --llm, --precision does nothing." in result.stderr
+    assert ": --llm, --precision has no effect." in result.stderr
     quiet = call("predict", noisy, "-r", reader, "-o", tmp_path / "q.h5ad")
-    assert "does nothing" not in quiet.stderr
+    assert "has no effect" not in quiet.stderr

@@ -101,13 +101,13 @@ def contradictions(given) {
         wrong << '--mode evaluate needs --reader, or --folds to cross-validate'
     }
     if (given.groupBy && given.folds < 2) {
-        wrong << '--group-by needs --folds, in how many parts its groups are held out'
+        wrong << '--group-by requires --folds, the number of folds its groups are assigned to'
     }
     if (given.markers != null && !given.prepare) {
         wrong << '--markers is read by prepare-cells only; add --prepare'
     }
     if (given.minConfidence != null && given.targetPrecision != null) {
-        wrong << '--min-confidence and --target-precision exclude each other'
+        wrong << '--min-confidence and --target-precision are mutually exclusive'
     }
     if ('genes' in pictures && !given.explain && !(given.predictOptions ?: '').contains('--explain')) {
         wrong << '--plots genes needs --explain, how many genes of each call are named'
