@@ -13,13 +13,13 @@ from small_files import TYPES, call, succeed
 
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.exchange.opening import open_exchange
-from screader_lib.reader.confidence.explanation import (
+from screader_lib.reader.confidence.explanation import top
+from screader_lib.reader.methods import methods
+from screader_lib.reader.model.attribution import (
     LinearContributions,
     integrated_gradients,
     log_odds,
-    top,
 )
-from screader_lib.reader.methods import methods
 from screader_lib.reader.model.reader_model import Cells
 from screader_lib.reader.settings import settings_for
 from screader_lib.reader.task import TrainedMethod, make_task

@@ -18,7 +18,7 @@ from screader_lib.reader.settings import TrainingSettings
 from screader_lib.reader.task import Epoch, Task, TrainedMethod, row_blocks
 
 if TYPE_CHECKING:
-    from screader_lib.reader.confidence.explanation import LinearContributions
+    from screader_lib.reader.model.attribution import LinearContributions
 
 Blocks = Iterator[tuple[np.ndarray, np.ndarray]]
 
@@ -122,7 +122,7 @@ class OnFeatures(TrainedMethod):
     ) -> tuple[np.ndarray, np.ndarray]:
         import torch
 
-        from screader_lib.reader.confidence.explanation import integrated_gradients
+        from screader_lib.reader.model.attribution import integrated_gradients
         from screader_lib.reader.model.reader_model import Cells
 
         parts = self.linear_contributions(cells)
@@ -151,7 +151,7 @@ class LogisticOnExpression(OnFeatures):
         return trained
 
     def linear_contributions(self, cells: CellSequences) -> LinearContributions:
-        from screader_lib.reader.confidence.explanation import LinearContributions
+        from screader_lib.reader.model.attribution import LinearContributions
 
         column = self._columns(cells)
         matrix = np.where(column[:, None] >= 0, self.tensors["weights"][column], 0)
@@ -192,7 +192,7 @@ class GenePTw(OnFeatures):
         return trained
 
     def linear_contributions(self, cells: CellSequences) -> LinearContributions:
-        from screader_lib.reader.confidence.explanation import LinearContributions
+        from screader_lib.reader.model.attribution import LinearContributions
 
         weights = self.tensors["weights"] / self.tensors["spread"][:, None]
         biases = self.tensors["biases"] - self.tensors["mean"] @ weights

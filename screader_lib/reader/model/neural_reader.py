@@ -13,11 +13,11 @@ from screader_lib.cells.cells_file import CellSequences
 from screader_lib.cells.gene_matcher import GeneMapping, GeneMatcher, keep
 from screader_lib.errors import ScReaderError
 from screader_lib.reader.confidence.calibration import log_sum_exp
-from screader_lib.reader.confidence.explanation import integrated_gradients
 from screader_lib.reader.llm.frozen_llm import FrozenLLM
 from screader_lib.reader.llm.machine import Machine
 from screader_lib.reader.llm.memory import Costs, TokenBudget, Work, plan
 from screader_lib.reader.llm.processes import ALONE
+from screader_lib.reader.model.attribution import integrated_gradients
 from screader_lib.reader.model.batches import Batch, read_batch, split_by_length
 from screader_lib.reader.model.embedding_scaling import scaled
 from screader_lib.reader.model.reader_model import Cells, GeneTable, ReaderModel
