@@ -7,7 +7,8 @@ from pathlib import Path
 import anndata
 import numpy as np
 import pandas
-from click.testing import CliRunner, Result
+from click.testing import Result
+from running import invoke
 from scipy import sparse
 
 from screader_lib.exchange import encoding, provenance
@@ -74,10 +75,7 @@ def write_embeddings(
 
 def call(tool: str, *words: object) -> Result:
     """Run a tool inside this process; its result has exit_code and stderr."""
-    from importlib import import_module
-
-    command = import_module(f"screader_tools.{tool.replace('-', '_')}").main
-    return CliRunner().invoke(command, [str(word) for word in words], prog_name=tool)
+    return invoke(tool, *words)
 
 
 def succeed(tool: str, *words: object) -> Result:

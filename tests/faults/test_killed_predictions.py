@@ -64,7 +64,7 @@ class Counted:
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counted]:
     counted = Counted()
-    monkeypatch.setattr(predictions, "call", counted)
+    monkeypatch.setattr(predictions, "predict_block", counted)
     yield counted
 
 

@@ -11,7 +11,7 @@ import pytest
 from fake_hub import NAME, TOKEN, FakeHub, commit_of, refused, wants_weights
 from hub_place import QUICK, Place, recorded
 from loopback import Reply, Request, serving
-from running import leaks, run
+from running import leaks, run_process
 from small_files import fail, succeed
 
 from screader_lib import offline
@@ -32,14 +32,14 @@ def test_two_runs_and_a_third_without_a_network(models: Path, cells: Path, tmp_p
         hub.port = int(server.url.rsplit(":", 1)[1])
         more = {**NETWORK, "HF_ENDPOINT": server.url, "HF_TOKEN": TOKEN}
         words = ("train-reader", cells, "--llm", NAME, *QUICK, "-o", reader, "-v")
-        trained = run(*words, home=tmp_path, **more)
+        trained = run_process(*words, home=tmp_path, **more)
         assert trained.returncode == 0, trained.stderr
         assert recorded(reader)["revision"] == commit_of("first")
         hub.commits["main"] = models / "second"
         hub.commits["old"] = models / "first"
         asked = len(server.requests)
         without = {"HF_ENDPOINT": server.url, offline.VARIABLE: "1", "HF_HUB_OFFLINE": "0"}
-        called = run("predict", cells, "-r", reader, "-o", calls, home=tmp_path, **without)
+        called = run_process("predict", cells, "-r", reader, "-o", calls, home=tmp_path, **without)
         assert called.returncode == 0, called.stderr
         assert len(server.requests) == asked
     assert b"Fetching" not in trained.stderr

@@ -183,7 +183,7 @@ def test_a_run_that_was_killed_goes_on(
 
 KILL = """
 import os, sys
-from screader_lib.reader import methods
+from screader_lib.reader.methods import methods
 from screader_tools.train_reader import main
 usual = methods.train
 def train(task, *words):
