@@ -79,8 +79,7 @@ def embed(descriptions: Path, texts: int, rounds: int) -> None:
     from sentence_transformers import SentenceTransformer
 
     from screader_lib.genes.providers.local_encoder import Encoder, EncoderSettings
-    from screader_lib.genes.providers.packaged import model_folder
-    from screader_lib.genes.providers.sentences import read_settings
+    from screader_lib.genes.providers.local_models import packaged_model_folder, read_settings
     from screader_lib.reporting import SILENT
 
     with h5py.File(descriptions) as file:
@@ -89,7 +88,7 @@ def embed(descriptions: Path, texts: int, rounds: int) -> None:
     length = np.mean([len(text) for text in chosen])
     print(f"{len(chosen):,} texts, {length:.0f} characters on average; {torch.get_num_threads()} "
           f"threads, torch {torch.__version__}.\n")  # fmt: skip
-    model = str(model_folder())
+    model = str(packaged_model_folder())
     print("| precision | embed-genes, texts a second | SentenceTransformer.encode | ratio |"
           " smallest cosine between both |")  # fmt: skip
     print("|---|---|---|---|---|")

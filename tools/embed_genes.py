@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -46,25 +48,27 @@ PROVIDERS = ["packaged", "sentence-transformers", "openai", "hidden-states"]
     "--missing",
     type=click.Choice(["mean", "zero", "drop", "error"]),
     default="mean",
-    help="What a gene without a text gets: the mean vector, zeros; or leave it out, or fail.",
+    help="A gene without a text: give it the mean vector or zeros, drop it, or stop.",
 )
 @click.option(
     "--import",
     "precomputed",
     type=FilePath(),
-    help="Take vectors from this npz, csv, parquet, h5ad, or GenePT's pickle instead of computing "
-    "them. Without DESCRIPTIONS its own genes are written.",
+    help="Take the vectors from this npz, csv, parquet, h5ad or GenePT pickle instead of computing "
+    "them. Without DESCRIPTIONS, all its genes are written.",
 )
-@click.option("--base-url", metavar="URL", help="A server that answers as OpenAI's does.")
+@click.option("--base-url", metavar="URL", help="An OpenAI-compatible server.")
 @click.option(
     "--dimensions", type=click.IntRange(min=1), help="Shorter vectors (text-embedding-3)."
 )
-@click.option("--dry-run", is_flag=True, help="Say what would be sent and cost, and stop.")
+@click.option("--dry-run", is_flag=True, help="Report what would be sent and its cost, and stop.")
 @click.option(
-    "--max-cost", type=click.FloatRange(min=0), help="Refuse to spend more US dollars than this."
+    "--max-cost", type=click.FloatRange(min=0), help="Stop if it would cost more US dollars."
 )
 @click.option(
-    "--price", type=click.FloatRange(min=0), help="US dollars per million tokens, if not known."
+    "--price",
+    type=click.FloatRange(min=0),
+    help="US dollars per million tokens, for a model whose price is not known.",
 )
 @click.option(
     "--requests-per-minute", type=click.FloatRange(min=0.1), default=500, help="Rate limit."
@@ -76,28 +80,30 @@ PROVIDERS = ["packaged", "sentence-transformers", "openai", "hidden-states"]
     "--concurrent",
     type=click.IntRange(1, 64),
     default=4,
-    help="Requests at a time. Together they hold no more than one full request, so a killed run "
-    "loses no more than that; each answer is kept as it comes.",
+    help="Requests at a time. Together they hold at most one full request, so a killed run loses "
+    "no more than that; answers are cached as they arrive.",
 )
 @click.option(
     "--cache",
     type=FilePath(),
     metavar="FOLDER",
     show_default="openai: $SCREADER_CACHE, or screader in the user's cache folder; else none",
-    help="Keep vectors here and use those that are kept.",
+    help="Cache vectors here and reuse them.",
 )
-@click.option("--no-cache", is_flag=True, help="Neither keep vectors nor use those kept.")
+@click.option("--no-cache", is_flag=True, help="Do not cache vectors or use cached ones.")
 @click.option(
-    "--layer", type=int, default=-1, help="Hidden layer that hidden-states averages; -1: last."
+    "--layer", type=int, default=-1, help="Layer that hidden-states averages; -1 is the last."
 )
 @click.option(
-    "--max-tokens", type=click.IntRange(min=2), help="Cut texts to this many tokens (local models)."
+    "--max-tokens",
+    type=click.IntRange(min=2),
+    help="Truncate texts to this many tokens (local models).",
 )
 @click.option(
     "--precision",
     type=click.Choice(["auto", "float32", "bfloat16"]),
     default="auto",
-    help="auto: bfloat16 where the processor computes in it.",
+    help="auto: bfloat16 where the processor supports it.",
 )
 @click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where to compute."
@@ -127,14 +133,13 @@ def main(
 ) -> None:
     """Turn the texts of DESCRIPTIONS (from fetch-descriptions) into one vector per gene.
 
-    The packaged all-MiniLM-L6-v2 needs no network. The key of a server is read from
-    OPENAI_API_KEY. Vectors of a server are kept in the cache, so that a second run sends nothing.
+    The packaged all-MiniLM-L6-v2 needs no network. A server's key is read from OPENAI_API_KEY.
+    Vectors from a server are cached, so that a second run sends nothing.
     """
     from screader_lib.exchange.encoding import read_table
     from screader_lib.genes import embeddings
-    from screader_lib.genes.providers import cost, provider_options
+    from screader_lib.genes.providers import openai, provider_options
     from screader_lib.genes.providers.local_encoder import EncoderSettings
-    from screader_lib.genes.providers.openai import Limits
 
     if dry_run and precomputed is not None:
         raise click.UsageError("--dry-run: --import sends nothing anyway.", run.context)
@@ -143,31 +148,28 @@ def main(
     if precomputed is not None:
         _import(run, precomputed, descriptions, output, model, missing)
         return
-    chosen = provider_options.ProviderOptions(
+    options = provider_options.ProviderOptions(
         provider=provider_options.provider_of(provider, model, base_url),
         model=model,
         base_url=base_url,
         dimensions=dimensions,
-        limits=Limits(requests_per_minute, tokens_per_minute, concurrent),
+        limits=openai.RateLimits(requests_per_minute, tokens_per_minute, concurrent),
         settings=EncoderSettings(
-            longest=max_tokens, precision=precision, device=device, layer=layer
+            max_tokens=max_tokens, precision=precision, device=device, layer=layer
         ),
         cache=None if no_cache else cache,
         no_cache=no_cache,
     )
     with run.open(descriptions or "-", "descriptions") as opened:
-        embedder = provider_options.make(chosen, run.reporter)
+        embedder = provider_options.make_embedder(options, run.reporter)
         genes = read_table(opened.file["obs"])
-        estimated = cost.estimate(embedder, embeddings.distinct_texts(genes), price)
+        estimated = openai.estimate(embedder, embeddings.distinct_texts(genes), price)
         if dry_run:
             run.reporter.info(str(estimated))
-        cost.check_cost(estimated, max_cost)
-        if dry_run:
-            return
-        made = embeddings.embed(genes, embedder, missing, run.reporter)
-        with run.create("gene-embeddings", output, {"descriptions": opened}) as file:
-            embeddings.fill(file, made)
-    _tell(run, made)
+        openai.check_cost(estimated, max_cost)
+        if not dry_run:
+            made = embeddings.embed(genes, embedder, missing, run.reporter)
+            _write(run, output, {"descriptions": opened}, made)
 
 
 def _import(
@@ -178,30 +180,27 @@ def _import(
     model: str | None,
     missing: str,
 ) -> None:
-    from pathlib import Path
-
     from screader_lib.exchange.encoding import read_table
-    from screader_lib.genes import embeddings
-    from screader_lib.genes.precomputed import match_precomputed
+    from screader_lib.genes.precomputed.match_precomputed import all_genes, described_genes
     from screader_lib.genes.precomputed.read_precomputed import read_precomputed
 
-    with run.path(precomputed) as path:
-        found = read_precomputed(path, "standard input" if precomputed == "-" else precomputed)
-        named = model or found.model or Path(precomputed).name.partition(".")[0]
+    with ExitStack() as stack:
+        path = stack.enter_context(run.path(precomputed))
+        vectors = read_precomputed(path, "standard input" if precomputed == "-" else precomputed)
+        name = model or vectors.model or Path(precomputed).name.partition(".")[0]
         if descriptions is None:
-            made = match_precomputed.on_their_own(found, named)
-            with run.create("gene-embeddings", output, {"precomputed": path}) as file:
-                embeddings.fill(file, made)
-        else:
-            with run.open(descriptions, "descriptions") as opened:
-                genes = read_table(opened.file["obs"])
-                made = match_precomputed.of_genes(genes, found, named, missing, run.reporter)
-                inputs: Inputs = {"descriptions": opened, "precomputed": path}
-                with run.create("gene-embeddings", output, inputs) as file:
-                    embeddings.fill(file, made)
-    _tell(run, made)
+            _write(run, output, {"precomputed": path}, all_genes(vectors, name))
+            return
+        opened = stack.enter_context(run.open(descriptions, "descriptions"))
+        genes = read_table(opened.file["obs"])
+        made = described_genes(genes, vectors, name, missing, run.reporter)
+        _write(run, output, {"descriptions": opened, "precomputed": path}, made)
 
 
-def _tell(run: ToolRun, made: GeneEmbeddings) -> None:
+def _write(run: ToolRun, output: str | None, inputs: Inputs, made: GeneEmbeddings) -> None:
+    from screader_lib.genes import embeddings
+
+    with run.create("gene-embeddings", output, inputs) as file:
+        embeddings.fill(file, made)
     rows, dim = made.vectors.shape
     run.reporter.info(f"{rows:,} genes, {dim} dimensions, by {made.model}.")

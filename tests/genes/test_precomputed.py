@@ -13,7 +13,7 @@ import pytest
 
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.table import Categorical, Table, strings
-from screader_lib.genes.precomputed.match_precomputed import of_genes, on_their_own
+from screader_lib.genes.precomputed.match_precomputed import all_genes, described_genes
 from screader_lib.genes.precomputed.read_precomputed import Precomputed, read_precomputed
 
 NAMES = ("INS", "HLA-A", "ENSG00000115263.5")
@@ -47,10 +47,6 @@ def write_pickle(path: Path) -> None:
     path.write_bytes(pickle.dumps(MAPPING))
 
 
-def write_old_pickle(path: Path) -> None:
-    path.write_bytes(pickle.dumps(MAPPING, protocol=0))
-
-
 def write_parquet(path: Path) -> None:
     pytest.importorskip("pyarrow")
     frame = pd.DataFrame(VECTORS, columns=list("abcd"))
@@ -67,7 +63,6 @@ def write_parquet(path: Path) -> None:
         write_tsv_without_header,
         write_h5ad,
         write_pickle,
-        write_old_pickle,
         write_parquet,
     ],
 )
@@ -88,17 +83,19 @@ def test_formats(tmp_path: Path, write: Any) -> None:
         pytest.param(pickle.dumps({1: [1.0]}), "entry 1", id="number-as-name"),
         pytest.param(pickle.dumps({"A": [1.0], "B": []}), "different lengths", id="lengths"),
         pytest.param(pickle.dumps({"A": [float("nan")]}), "not finite", id="nan"),
-        pytest.param(pickle.dumps(MAPPING)[:-9], "sound pickle|damaged", id="cut-pickle"),
-        pytest.param(b"PK\x03\x04 no zip", "no npz", id="no-zip"),
+        pytest.param(pickle.dumps(MAPPING)[:-9], "cannot be read|damaged", id="cut-pickle"),
+        pytest.param(b"PK\x03\x04 no zip", "not an npz", id="no-zip"),
         pytest.param(b"", "is empty", id="empty"),
-        pytest.param(b"INS,1,2\nGCG,1\n", "line 2 has 1 numbers, wanted 2", id="short-line"),
+        pytest.param(b"INS,1,2\nGCG,1\n", "line 2 has 1 numbers; wanted 2", id="short-line"),
         pytest.param(b"INS,1,2\nGCG,1,x\n", "line 2 holds something other", id="text-in-csv"),
-        pytest.param(b"INS,1\nINS,2\n", "names 'INS' twice", id="twice"),
+        pytest.param(b"INS,1\nINS,2\n", "names 'INS' 2 times", id="twice"),
         pytest.param(b"gene,d0\n", "holds no vectors", id="only-header"),
         pytest.param(b"INS\nGCG\n", "line 1 has no numbers, only 'INS'", id="one-column"),
         pytest.param(b"gene\nINS\n", "line 2 has no numbers, only 'INS'", id="header-and-column"),
-        pytest.param(b"\x00\x01\x02\xff", "no known kind of embeddings", id="binary"),
-        pytest.param(pickle.dumps({}), "holds no gene", id="empty-dict"),
+        pytest.param(b"\x00\x01\x02\xff", "no known format of embeddings", id="binary"),
+        pytest.param(b"gene,a\nINS," + b"1" * 200_000, "cannot be read", id="long-field"),
+        pytest.param(b"\x80\x04K\x01.", "a int instead of a dict", id="number"),
+        pytest.param(pickle.dumps({}), "holds no genes", id="empty-dict"),
     ],
 )
 def test_wrong_files(tmp_path: Path, content: bytes, message: str) -> None:
@@ -111,7 +108,7 @@ def test_wrong_files(tmp_path: Path, content: bytes, message: str) -> None:
 def test_npz_of_objects_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "f.npz"
     np.savez(path, genes=np.array(NAMES, dtype=object), vectors=VECTORS)
-    with pytest.raises(ScReaderError, match="no npz of plain arrays"):
+    with pytest.raises(ScReaderError, match="not an npz of plain arrays"):
         read_precomputed(path)
 
 
@@ -131,26 +128,26 @@ def genes() -> Table:
 
 
 def test_vectors_find_their_genes() -> None:
-    made = of_genes(genes(), Precomputed(NAMES, VECTORS), "theirs", "zero")
+    made = described_genes(genes(), Precomputed(NAMES, VECTORS), "theirs", "zero")
     assert np.array_equal(made.vectors, np.stack([*VECTORS[[1, 0, 2]], np.zeros(4)]))
     assert made.genes.strings("source").tolist() == ["user", "user", "user", "none"]
     assert (
         made.genes.strings("text_sha256").tolist() == [""] * 4 and "text" not in made.genes.columns
     )
     assert (made.provider, made.model) == ("import", "theirs")
-    dropped = of_genes(genes(), Precomputed(NAMES, VECTORS), "theirs", "drop")
+    dropped = described_genes(genes(), Precomputed(NAMES, VECTORS), "theirs", "drop")
     assert dropped.genes.index.tolist() == ["HLA.A", "IDDM", "GCG"]
     with pytest.raises(ScReaderError, match="1 genes have no vector, the first is 'XYZ'"):
-        of_genes(genes(), Precomputed(NAMES, VECTORS), "theirs", "error")
+        described_genes(genes(), Precomputed(NAMES, VECTORS), "theirs", "error")
     with pytest.raises(ScReaderError, match="none of the genes"):
-        of_genes(genes(), Precomputed(("Q1",), VECTORS[:1]), "theirs", "mean")
+        described_genes(genes(), Precomputed(("Q1",), VECTORS[:1]), "theirs", "mean")
 
 
 def test_further_ids_find_their_vectors() -> None:
     asked = genes()
     asked.columns["ensembl_id"] = strings(["", "", "ENSG00000000001", ""])
     asked.columns["other_ids"] = strings(["", "", "MIM:1|ENSG00000115263", ""])
-    made = of_genes(asked, Precomputed(NAMES[2:], VECTORS[2:]), "theirs", "drop")
+    made = described_genes(asked, Precomputed(NAMES[2:], VECTORS[2:]), "theirs", "drop")
     assert made.genes.index.tolist() == ["GCG"]
 
 
@@ -158,14 +155,14 @@ def test_texts_that_come_with_the_vectors_are_kept() -> None:
     """Another run's gene embeddings tell what was embedded, these descriptions do not."""
     columns = {"text_sha256": strings("xyz"), "source": Categorical.of(["llm", "ncbi", "user"])}
     told = Precomputed(NAMES, VECTORS, "m", Table(strings(NAMES), columns))
-    made = of_genes(genes(), told, "theirs", "zero").genes
+    made = described_genes(genes(), told, "theirs", "zero").genes
     assert made.strings("text_sha256").tolist() == ["y", "x", "z", ""]
     assert made.strings("source").tolist() == ["ncbi", "llm", "user", "none"]
     assert "text" not in made.columns
 
 
-def test_vectors_on_their_own() -> None:
-    made = on_their_own(Precomputed(NAMES, VECTORS), "theirs")
+def test_vectors_all_genes() -> None:
+    made = all_genes(Precomputed(NAMES, VECTORS), "theirs")
     assert made.genes.strings("symbol").tolist() == ["INS", "HLA-A", ""]
     assert made.genes.strings("ensembl_id").tolist() == ["", "", "ENSG00000115263"]
 
@@ -191,21 +188,7 @@ def test_aliases_take_no_vector_of_another(genes: list[tuple[str, str]], known: 
     found = Precomputed(("DAO", "OTHER"), np.ones((2, 3), np.float32))
     if not known:
         with pytest.raises(ScReaderError, match="none of the genes"):
-            of_genes(genes_named(*genes), found, "m", "zero")
+            described_genes(genes_named(*genes), found, "m", "zero")
         return
-    made = of_genes(genes_named(*genes), found, "m", "drop")
+    made = described_genes(genes_named(*genes), found, "m", "drop")
     assert made.genes.index.tolist() == known
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        pytest.param(b"gene,a\nINS," + b"1" * 200_000 + b"\n", id="long field"),
-        pytest.param(b"\x80\x04K\x01.", id="a number"),
-        pytest.param(b"PK\x03\x04nothing", id="cut npz"),
-    ],
-)
-def test_odd_files_are_one_line(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "x").write_bytes(content)
-    with pytest.raises(ScReaderError, match="x: "):
-        read_precomputed(tmp_path / "x")

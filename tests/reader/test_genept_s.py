@@ -15,7 +15,7 @@ from screader_lib.cells.cells_file import CellSequences
 from screader_lib.exchange import encoding
 from screader_lib.exchange.opening import open_exchange
 from screader_lib.genes.providers import provider_options
-from screader_lib.genes.providers.embedder import Embedder, Keep
+from screader_lib.genes.providers.embedder import Embedder, OnBatch
 from screader_lib.genes.providers.openai import OpenAIEmbeddings
 from screader_lib.reader.methods.controls import cell_texts
 from screader_lib.reporting import Reporter
@@ -31,12 +31,12 @@ class WordVectors(Embedder):
         self.sent: list[str] = []
 
     def embed(
-        self, texts: Sequence[str], reporter: Reporter, keep: Keep | None = None
+        self, texts: Sequence[str], reporter: Reporter, on_batch: OnBatch | None = None
     ) -> np.ndarray:
         self.sent += texts
         vectors = np.stack([self._vector(text) for text in texts])
-        if keep is not None:
-            keep(texts, vectors)
+        if on_batch is not None:
+            on_batch(texts, vectors)
         return vectors
 
     def _vector(self, text: str) -> np.ndarray:
@@ -52,7 +52,7 @@ def words(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> WordVectors:
     """Stands for every text model; the cache is a folder of the test's own."""
     embedder = WordVectors()
     monkeypatch.setenv("SCREADER_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(provider_options, "make", lambda chosen, reporter: embedder)
+    monkeypatch.setattr(provider_options, "make_embedder", lambda chosen, reporter: embedder)
     return embedder
 
 
@@ -155,7 +155,7 @@ def test_a_server_is_asked_where_a_url_is_given(
         return WordVectors()
 
     monkeypatch.setenv("SCREADER_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(provider_options, "make", make)
+    monkeypatch.setattr(provider_options, "make_embedder", make)
     options = ("--embedder", "http://localhost:1/v1", "-o", tmp_path / "r.h5")
     succeed("train-reader", cells, "--method", "genept-s", *options)
     assert [(one.provider, one.model, one.base_url) for one in chosen] == [
@@ -167,9 +167,9 @@ class Paid(OpenAIEmbeddings):
     """A model of OpenAI's that answers without being asked."""
 
     def embed(
-        self, texts: Sequence[str], reporter: Reporter, keep: Keep | None = None
+        self, texts: Sequence[str], reporter: Reporter, on_batch: OnBatch | None = None
     ) -> np.ndarray:
-        return WordVectors().embed(texts, reporter, keep)
+        return WordVectors().embed(texts, reporter, on_batch)
 
 
 def test_the_price_is_told_before_it_is_paid(
@@ -177,7 +177,7 @@ def test_the_price_is_told_before_it_is_paid(
 ) -> None:
     monkeypatch.setenv("SCREADER_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(
-        provider_options, "make", lambda chosen, reporter: Paid("text-embedding-ada-002")
+        provider_options, "make_embedder", lambda chosen, reporter: Paid("text-embedding-ada-002")
     )
     options = ("--embedder", "http://localhost:1/v1", "--validation", 0, "-o", tmp_path / "r.h5")
     told = [

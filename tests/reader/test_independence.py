@@ -18,7 +18,7 @@ from small_files import counts, expression, genes, succeed, write_embeddings, wr
 
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.exchange.opening import open_exchange
-from screader_lib.genes.providers.cached_embedder import CachedEmbedder
+from screader_lib.genes.providers.embedder import CachedEmbedder
 from screader_lib.option_values import ITERATIVE_METHODS, LLM_METHODS, METHODS
 from screader_lib.reader import task
 from screader_lib.reader.confidence.calibration import softmax

@@ -1,8 +1,8 @@
-"""Precomputed vectors as gene embeddings: for the genes of descriptions, or on their own."""
+"""Precomputed vectors as gene embeddings: of described genes, or of all genes of the file."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,42 +16,31 @@ from screader_lib.genes.records import ENSEMBL, Gene, without_version
 from screader_lib.reporting import SILENT, Reporter
 
 PROVIDER = "import"
-SOURCES = ("ncbi", "llm", "user", "ortholog")
+SOURCES = ("ncbi", "llm", "user", "ortholog", "none")
 
 
-def of_genes(
+def described_genes(
     genes: Table, precomputed: Precomputed, model: str, missing: str, reporter: Reporter = SILENT
 ) -> GeneEmbeddings:
     """The precomputed vectors of ``genes`` (obs of descriptions), with the policy for the rest.
 
-    A gene is looked for by the name it was asked for, symbol, GeneID and other ids, and then by
+    A gene is looked up by the name it was requested by, symbol, GeneID and other ids, and then by
     aliases that name no vector of another of the genes. The texts of ``genes`` are not those that
-    the vectors were made from, so they are left out; texts that ``precomputed`` tells are kept.
-    ScReaderError where none is found, or with ``error`` where one is not.
+    the vectors were made from, so they are dropped; texts of ``precomputed`` are kept.
+    ScReaderError where no gene has a vector, or with ``error`` where one has none.
     """
-    catalog = Catalog(Gene(name) for name in precomputed.names)
-    place = {name: row for row, name in enumerate(precomputed.names)}
-    versions = {without_version(name): name for name in precomputed.names if ENSEMBL.match(name)}
-    columns = [genes.strings(name) for name in ("id", "symbol", "gene_id", "ensembl_id", "aliases")]
-    facts = list(zip(*columns, strict=True))
-    others = genes.strings("other_ids") if "other_ids" in genes.columns else [""] * len(facts)
-    rows = np.array(
-        [
-            _row(_ways(*one[:-1], *more.split("|")), catalog, place, versions)
-            for one, more in zip(facts, others, strict=True)
-        ]
-    )
-    by_alias = _by_alias(rows, [one[-1].split("|") for one in facts], place)
+    row_of = {name: row for row, name in enumerate(precomputed.names)}
+    rows = _rows_by_name(genes, row_of)
+    by_alias = _rows_by_alias(genes, rows, row_of)
     if by_alias:
         reporter.info(f"{len(by_alias):,} genes get the vector of an alias, such as "
                      f"{genes.index[min(by_alias)]!r}.")  # fmt: skip
-    for gene, row in by_alias.items():
-        rows[gene] = row
+        rows[list(by_alias)] = list(by_alias.values())
     known = rows >= 0
     reporter.info(f"{int(known.sum()):,} of {len(genes):,} genes have a precomputed vector.")
     if not known.any():
         raise ScReaderError(
-            f"none of the genes is among the {len(place):,} precomputed ones.",
+            f"none of the genes is among the {len(row_of):,} precomputed ones.",
             remedy="Are they of the same species, and named by symbol or Ensembl id?",
         )
     if missing == "error" and not known.all():
@@ -60,79 +49,84 @@ def of_genes(
             f"{int((~known).sum()):,} genes have no vector, the first is {first!r}.",
             remedy="Choose --missing mean, zero or drop.",
         )
-    vectors = precomputed.vectors[rows[known]]
     genes, vectors = with_missing(
-        _marked(genes, rows, precomputed.origin), vectors, known, missing, reporter
+        _with_origin(genes, rows, precomputed.origin),
+        precomputed.vectors[rows[known]],
+        known,
+        missing,
+        reporter,
     )
     return GeneEmbeddings(genes, vectors, PROVIDER, model)
 
 
-def _marked(genes: Table, rows: np.ndarray, origin: Table | None) -> Table:
-    """The genes with the texts of their vectors, where known, and who brought these."""
-    columns = {name: column for name, column in genes.columns.items() if name != "text"}
-    none = strings("" for _ in rows)
-    told: dict[str, np.ndarray] = {"text_sha256": none, "source": strings("user" for _ in rows)}
-    for name in ("text", "text_sha256", "source"):
-        if origin is not None and name in origin.columns:
-            told[name] = origin.strings(name)[rows]
-    told = {name: np.where(rows >= 0, values, "") for name, values in told.items()}
-    sources = np.where(rows >= 0, told.pop("source"), "none")
-    source = Categorical.of(sources, (*SOURCES, "none"))
-    return Table(genes.index, columns | told | {"source": source}, genes.index_name)
+def _rows_by_name(genes: Table, row_of: Mapping[str, int]) -> np.ndarray:
+    """int64 (genes,): the row of a gene's vector, −1 where it has none by its names and ids."""
+    catalog = Catalog(map(Gene, row_of))
+    unversioned = {
+        without_version(name): row for name, row in row_of.items() if ENSEMBL.match(name)
+    }
+    columns = [genes.strings(name) for name in ("id", "symbol", "gene_id", "ensembl_id")]
+    others = genes.strings("other_ids") if "other_ids" in genes.columns else [""] * len(genes)
+
+    def row(*names: str) -> int:
+        names = tuple(filter(None, names))
+        for name in names:
+            match = row_of.get(name, unversioned.get(without_version(name)))
+            if match is not None:
+                return match
+        genes = (catalog.match(name).gene for name in names[:2])
+        return next((row_of[gene.symbol] for gene in genes if gene is not None), -1)
+
+    facts = zip(*columns, others, strict=True)
+    return np.array([row(*names, *other_ids.split("|")) for *names, other_ids in facts], np.int64)
 
 
-def _ways(*facts: str) -> list[str]:
-    """The names of a gene, best first, without its aliases."""
-    return [name for name in facts if name]
-
-
-def _by_alias(
-    rows: np.ndarray, aliases: Sequence[Sequence[str]], place: Mapping[str, int]
-) -> dict[int, int]:
-    """Gene → vector, for genes without one whose alias names a vector that no one else claims."""
+def _rows_by_alias(genes: Table, rows: np.ndarray, row_of: Mapping[str, int]) -> dict[int, int]:
+    """Gene → row, for genes without one whose alias names a vector that no other gene claims."""
     taken = set(rows[rows >= 0].tolist())
+    aliases = genes.strings("aliases")
     claims: dict[int, set[int]] = {}
     for gene in np.flatnonzero(rows < 0).tolist():
-        for alias in aliases[gene]:
-            if alias in place and place[alias] not in taken:
-                claims.setdefault(place[alias], set()).add(gene)
-    found: dict[int, int] = {}
-    for row, genes in claims.items():
-        if len(genes) == 1:
-            found.setdefault(next(iter(genes)), row)
-    return found
+        for alias in aliases[gene].split("|"):
+            if alias in row_of and row_of[alias] not in taken:
+                claims.setdefault(row_of[alias], set()).add(gene)
+    by_alias: dict[int, int] = {}
+    for row, claimants in claims.items():
+        if len(claimants) == 1:
+            by_alias.setdefault(min(claimants), row)
+    return by_alias
 
 
-def _row(
-    ways: Sequence[str], catalog: Catalog, place: Mapping[str, int], versions: Mapping[str, str]
-) -> int:
-    for name in ways:
-        exact = name if name in place else versions.get(without_version(name))
-        if exact is not None:
-            return place[exact]
-    for name in ways[:2]:
-        gene = catalog.match(name).gene
-        if gene is not None:
-            return place[gene.symbol]
-    return -1
+def _with_origin(genes: Table, rows: np.ndarray, origin: Table | None) -> Table:
+    """The genes with the texts of their vectors, if known, and where these came from."""
+    columns = {name: column for name, column in genes.columns.items() if name != "text"}
+    known = rows >= 0
+    columns["text_sha256"] = strings("" for _ in rows)
+    sources = np.where(known, "user", "none")
+    if origin is not None:
+        for name in ("text", "text_sha256"):
+            if name in origin.columns:
+                columns[name] = np.where(known, origin.strings(name)[rows], "")
+        if "source" in origin.columns:
+            sources = np.where(known, origin.strings("source")[rows], "none")
+    columns["source"] = Categorical.of(sources, SOURCES)
+    return Table(genes.index, columns, genes.index_name)
 
 
-def on_their_own(precomputed: Precomputed, model: str) -> GeneEmbeddings:
-    """The precomputed vectors as they are; often their names are all that is known of the genes."""
-    if precomputed.origin is not None:
-        return GeneEmbeddings(precomputed.origin, precomputed.vectors, PROVIDER, model)
-    names = strings(precomputed.names)
-    is_ensembl = [bool(ENSEMBL.match(name)) for name in names]
-    both = list(zip(names, is_ensembl, strict=True))
-    ensembl = strings(without_version(name) if known else "" for name, known in both)
-    symbols = strings("" if known else name for name, known in both)
-    empty = strings("" for _ in names)
-    columns: dict[str, Any] = {
-        "symbol": symbols,
-        "gene_id": empty,
-        "ensembl_id": ensembl,
-        "aliases": empty,
-        "source": Categorical.of(["user"] * len(names), (*SOURCES, "none")),
-        "text_sha256": empty,
-    }
-    return GeneEmbeddings(Table(names, columns), precomputed.vectors, PROVIDER, model)
+def all_genes(precomputed: Precomputed, model: str) -> GeneEmbeddings:
+    """The precomputed vectors as they are; often only the names of their genes are known."""
+    genes = precomputed.origin
+    if genes is None:
+        names = strings(precomputed.names)
+        ensembl = np.array([bool(ENSEMBL.match(name)) for name in names])
+        empty = strings("" for _ in names)
+        columns: dict[str, Any] = {
+            "symbol": np.where(ensembl, "", names),
+            "gene_id": empty,
+            "ensembl_id": np.where(ensembl, strings(map(without_version, names)), ""),
+            "aliases": empty,
+            "source": Categorical.of(["user"] * len(names), SOURCES),
+            "text_sha256": empty,
+        }
+        genes = Table(names, columns)
+    return GeneEmbeddings(genes, precomputed.vectors, PROVIDER, model)

@@ -1,248 +1,100 @@
-"""Pickles of a dict from text to lists of numbers, read by an unpickler that permits no globals.
+"""Pickles of a dict from gene to list of numbers, read without running anything.
 
-Such a pickle needs few of the format's instructions (Python documentation, ``pickletools``). Only
-these are known here: whatever names a function or class, calls, or nests, is refused where it
-stands. Nothing recurses, and memory keeps to a small multiple of the file.
+Unpickling can run code and exhaust memory. So a file's opcodes (Python documentation,
+``pickletools``) are checked before: only those that build one dict of texts and lists of numbers
+are allowed, and memory is limited to a small multiple of the file's size. What passes is loaded by
+an unpickler that resolves no class and no function ("Restricting Globals" in the documentation of
+``pickle``).
 """
 
 from __future__ import annotations
 
-import mmap
-import pickletools
-from collections.abc import Callable
+import pickle  # noqa: TID251 (behind the checks below)
+from collections import Counter
 from pathlib import Path
-from typing import Any
+from pickletools import genops
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from screader_lib.errors import ScReaderError
 
-LONGEST_LINE = 10_000  # bytes, of protocol 0
-MOST_ON_STACK = 100_000  # pickle writes a thousand entries at a time
+MAX_BYTES = 1 << 34
+DICTS = {"EMPTY_DICT", "DICT"}
+LISTS = {"EMPTY_LIST", "LIST"}
+TEXTS = {"UNICODE", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8"}
+NUMBERS = {"BINFLOAT", "FLOAT", "INT", "LONG", "BININT", "BININT1", "BININT2"}
+REFERENCES = {"PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE", "GET", "BINGET", "LONG_BINGET"}
+STRUCTURE = {"PROTO", "FRAME", "MARK", "APPEND", "APPENDS", "SETITEM", "SETITEMS", "STOP"}
+PLAIN = DICTS | LISTS | TEXTS | NUMBERS | REFERENCES | STRUCTURE
+FLOAT_BYTES = 9  # of the opcode and a double
 FLOATS_AT_ONCE = 2_048
-BINFLOAT = 0x47
-NAMES = {ord(one.code): one.name for one in pickletools.opcodes}
-RUNS_CODE = {"GLOBAL", "STACK_GLOBAL", "INST", "OBJ", "REDUCE", "BUILD", "NEWOBJ", "NEWOBJ_EX",
-             "EXT1", "EXT2", "EXT4", "PERSID", "BINPERSID"}  # fmt: skip
-MARK = object()
+BUFFER_BYTES = 1 << 20  # seeking back within the buffer is cheap
+DAMAGED = (AttributeError, EOFError, LookupError, MemoryError, OverflowError, TypeError, ValueError)
 
 
-class Refused(Exception):
-    """The pickle holds what it should not."""
+class _PlainUnpickler(pickle.Unpickler):
+    """Resolves nothing, so that nothing can be called."""
+
+    def find_class(self, module_name: str, global_name: str) -> Any:
+        raise pickle.UnpicklingError(f"it names {module_name}.{global_name}")
 
 
-class Numbers:
-    """A list of numbers as it grows."""
+def read_plain(path: Path, display_name: str) -> dict[Any, Any]:
+    """Name → list of numbers; ScReaderError, naming ``display_name``, for any other pickle.
 
-    __slots__ = ("parts",)
-
-    def __init__(self) -> None:
-        self.parts: list[np.ndarray] = []
-
-    def extend(self, values: list[Any]) -> None:
-        """Add numbers and runs of numbers; Refused for anything else."""
-        loose: list[float] = []
-        for value in values:
-            if isinstance(value, float):
-                loose.append(value)
-            elif isinstance(value, np.ndarray):
-                self._add(loose)
-                loose = []
-                self.parts.append(value)
-            else:
-                raise Refused(f"a list that holds {_kind(value)}")
-        self._add(loose)
-
-    def _add(self, loose: list[float]) -> None:
-        if loose:
-            self.parts.append(np.array(loose, np.float32))
-
-    def array(self) -> np.ndarray:
-        """float32 (numbers,)"""
-        return np.concatenate(self.parts) if self.parts else np.zeros(0, np.float32)
-
-
-def read_plain(path: Path, shown: str) -> dict[Any, Any]:
-    """Name → float32 (numbers,) of a pickle that holds just that; ScReaderError for any other.
-
-    ``shown`` is what messages call the file. Keys and values of another kind are returned as they
-    are where they are texts or numbers.
+    Values may also be single texts or numbers, and lists may hold texts or lists.
     """
+    size = path.stat().st_size
+    if size > MAX_BYTES:
+        raise ScReaderError("is too large for a pickle of embeddings.", file=display_name)
     try:
-        with (
-            path.open("rb") as stream,
-            mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data,
-            np.errstate(over="ignore"),
-        ):
-            return _Reader(data).read()
-    except Refused as error:
-        raise ScReaderError(
-            f"is a pickle with {error}.",
-            file=shown,
-            remedy="Only a dict from gene to list of numbers is read.",
-        ) from None
-    except (IndexError, ValueError, KeyError, OverflowError) as error:
-        raise ScReaderError(f"is no sound pickle ({type(error).__name__}).", file=shown) from None
-
-
-class _Reader:
-    """Follows a pickle's instructions, those that are known."""
-
-    def __init__(self, data: mmap.mmap) -> None:
-        self.data = data
-        self.place = 0
-        self.stack: list[Any] = []
-        self.memo: dict[int, Any] = {}
-        self.made = 0  # values that can be referred to
-        number = self._number
-        self.known: dict[int, Callable[[], Any]] = {
-            0x80: lambda: self._take(1),  # PROTO
-            0x95: lambda: self._take(8),  # FRAME
-            ord("("): lambda: self.stack.append(MARK),
-            ord("}"): lambda: self._push({}),  # EMPTY_DICT
-            ord("d"): self._dict,
-            ord("]"): lambda: self._push(Numbers()),  # EMPTY_LIST
-            ord("l"): self._list,
-            ord("a"): lambda: self._append([self.stack.pop()]),
-            ord("e"): lambda: self._append(self._to_mark()),
-            ord("s"): lambda: self._set([self.stack.pop(), self.stack.pop()][::-1]),
-            ord("u"): lambda: self._set(self._to_mark()),
-            BINFLOAT: self._floats,
-            ord("F"): lambda: number(self._line()),
-            ord("I"): lambda: number(self._line()),
-            ord("L"): lambda: number(self._line().rstrip("L")),
-            ord("K"): lambda: number(self._integer(1)),  # BININT1
-            ord("M"): lambda: number(self._integer(2)),  # BININT2
-            ord("J"): lambda: number(int.from_bytes(self._take(4), "little", signed=True)),
-            ord("V"): lambda: self._push(self._raw_line().decode("raw-unicode-escape")),
-            0x8C: lambda: self._text(1),  # SHORT_BINUNICODE
-            ord("X"): lambda: self._text(4),
-            0x8D: lambda: self._text(8),  # BINUNICODE8
-            0x94: lambda: self._put(len(self.memo)),  # MEMOIZE
-            ord("p"): lambda: self._put(int(self._line())),
-            ord("q"): lambda: self._put(self._integer(1)),
-            ord("r"): lambda: self._put(self._integer(4)),
-            ord("g"): lambda: self.stack.append(self.memo[int(self._line())]),
-            ord("h"): lambda: self.stack.append(self.memo[self._integer(1)]),
-            ord("j"): lambda: self.stack.append(self.memo[self._integer(4)]),
-        }
-
-    def read(self) -> dict[Any, Any]:
-        while True:
-            code = self._integer(1)
-            if code == ord("."):
-                break
-            act = self.known.get(code)
-            if act is None:
-                raise Refused(_instruction(code))
-            act()
-            if len(self.stack) > MOST_ON_STACK:
-                raise Refused("too many values within one another")
-        content = self.stack.pop()
+        with path.open("rb", buffering=BUFFER_BYTES) as stream:
+            _check_opcodes(stream)
+            stream.seek(0)
+            content = _PlainUnpickler(stream).load()
         if not isinstance(content, dict):
-            raise Refused(f"{_kind(content)} instead of a dict")
-        return self._finished(content)
-
-    def _finished(self, content: dict[Any, Any]) -> dict[Any, Any]:
-        size = sum(
-            len(part)
-            for value in content.values()
-            if isinstance(value, Numbers)
-            for part in value.parts
-        )
-        if size > len(self.data):  # a number is two bytes at least
-            raise Refused("lists that are many genes' at once")
-        return {
-            key: value.array() if isinstance(value, Numbers) else value
-            for key, value in content.items()
-        }
-
-    def _take(self, size: int) -> bytes:
-        if size > len(self.data) - self.place:
-            raise IndexError
-        self.place += size
-        return self.data[self.place - size : self.place]
-
-    def _integer(self, size: int) -> int:
-        return int.from_bytes(self._take(size), "little")
-
-    def _raw_line(self) -> bytes:
-        end = self.data.find(b"\n", self.place, self.place + LONGEST_LINE)
-        if end < 0:
-            raise ValueError
-        return self._take(end + 1 - self.place)[:-1]
-
-    def _line(self) -> str:
-        return self._raw_line().decode("ascii")
-
-    def _push(self, value: Any) -> None:
-        self.made += 1
-        self.stack.append(value)
-
-    def _number(self, value: Any) -> None:
-        self.stack.append(float(value))
-
-    def _text(self, size: int) -> None:
-        self._push(self._take(self._integer(size)).decode("utf-8"))
-
-    def _floats(self) -> None:
-        """All numbers that follow one another, as one run."""
-        most = min(FLOATS_AT_ONCE, (len(self.data) - self.place + 1) // 9)
-        raw = np.frombuffer(self.data[self.place - 1 : self.place - 1 + 9 * most], np.uint8)
-        rows = raw.reshape(most, 9)
-        others = np.flatnonzero(rows[:, 0] != BINFLOAT)
-        count = int(others[0]) if len(others) else most
-        if not count:
-            raise IndexError
-        self.place += 9 * count - 1
-        values = np.ascontiguousarray(rows[:count, 1:]).view(">f8")[:, 0]
-        self.stack.append(values.astype(np.float32))
-
-    def _put(self, number: int) -> None:
-        if len(self.memo) >= self.made:
-            raise Refused("more references than values")
-        self.memo[number] = self.stack[-1]
-
-    def _to_mark(self) -> list[Any]:
-        for start in range(len(self.stack) - 1, -1, -1):
-            if self.stack[start] is MARK:
-                values = self.stack[start + 1 :]
-                del self.stack[start:]
-                return values
-        raise ValueError
-
-    def _dict(self) -> None:
-        values = self._to_mark()
-        self._push({})
-        self._set(values)
-
-    def _list(self) -> None:
-        values = self._to_mark()
-        self._push(Numbers())
-        self._append(values)
-
-    def _append(self, values: list[Any]) -> None:
-        if not isinstance(self.stack[-1], Numbers):
-            raise ValueError
-        self.stack[-1].extend(values)
-
-    def _set(self, values: list[Any]) -> None:
-        if not isinstance(self.stack[-1], dict) or len(values) % 2:
-            raise ValueError
-        for key, value in zip(values[::2], values[1::2], strict=True):
-            if not isinstance(key, str | float) or isinstance(value, dict) or value is MARK:
-                raise Refused(f"{_kind(value)} for {_kind(key)}")
-            self.stack[-1][key] = value
+            raise pickle.UnpicklingError(f"it holds a {type(content).__name__} instead of a dict")
+        # A number takes two bytes at least, but many genes may share one list.
+        if sum(len(value) for value in content.values() if isinstance(value, list)) > size:
+            raise pickle.UnpicklingError("it holds one list for many genes")
+    except pickle.UnpicklingError as error:
+        raise ScReaderError(
+            f"is a pickle that cannot be read ({error}).",
+            file=display_name,
+            remedy="Only a dict from gene to list of numbers is accepted.",
+        ) from None
+    except DAMAGED as error:
+        raise ScReaderError(
+            f"is a damaged pickle ({type(error).__name__}).", file=display_name
+        ) from None
+    return content
 
 
-def _kind(value: Any) -> str:
-    if isinstance(value, str):
-        return "a text"
-    if isinstance(value, dict):
-        return "a dict"
-    return "a list" if isinstance(value, Numbers) else "a number"
+def _check_opcodes(stream: BinaryIO) -> None:
+    """UnpicklingError where a pickle holds anything but a dict of texts and lists of numbers."""
+    counts: Counter[str] = Counter()
+    for opcode, argument, position in genops(stream):
+        name = opcode.name
+        if name not in PLAIN:
+            raise pickle.UnpicklingError(f"it holds opcode {name}, and might run code")
+        if name == "BINFLOAT":
+            _skip_floats(stream)
+        elif name in REFERENCES:  # the unpickler allocates as many references as the number says
+            if argument is not None and argument > (position or 0):
+                raise pickle.UnpicklingError("it refers to a value that it does not hold")
+        else:
+            counts["dicts"] += name in DICTS
+            counts["lists"] += name in LISTS
+            counts["texts"] += name in TEXTS
+            if counts["dicts"] > 1 or counts["lists"] > counts["texts"] + 1:
+                raise pickle.UnpicklingError("it holds nested dicts or lists")
 
 
-def _instruction(code: int) -> str:
-    name = NAMES.get(code, f"byte {code}")
-    return f"{name}, which may run code" if name in RUNS_CODE else name
+def _skip_floats(stream: BinaryIO) -> None:
+    """Skip the floats that follow at once: a large file has a hundred million of them."""
+    start = stream.tell()
+    ahead = np.frombuffer(stream.read(FLOAT_BYTES * FLOATS_AT_ONCE), np.uint8)
+    others = np.flatnonzero(ahead[::FLOAT_BYTES] != ord("G"))
+    count = int(others[0]) if len(others) else len(ahead) // FLOAT_BYTES
+    stream.seek(start + FLOAT_BYTES * count)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import zipfile
+from array import array
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -19,9 +20,6 @@ from screader_lib.exchange.opening import kind_of
 from screader_lib.exchange.table import Table
 from screader_lib.genes.gene_lists import read_text
 from screader_lib.genes.precomputed.plain_pickle import read_plain
-
-if TYPE_CHECKING:
-    import h5py
 
 NAME_KEYS = (
     "genes",
@@ -37,6 +35,7 @@ NAME_KEYS = (
     "ensembl_id",
     "feature_name",
 )
+VECTOR_KEYS = ("vectors", "embeddings", "embedding", "X")
 UNREADABLE = (
     ValueError,
     KeyError,
@@ -46,15 +45,13 @@ UNREADABLE = (
     OverflowError,
     MemoryError,
 )
-VECTOR_KEYS = ("vectors", "embeddings", "embedding", "X")
-MOST_PICKLED = 1 << 34
 
 
 @dataclass(frozen=True)
 class Precomputed:
-    """``names`` of genes and ``vectors`` float32 (genes, dim); ``model`` where the file says.
+    """``names`` of genes and ``vectors`` float32 (genes, dim); ``model`` if the file names it.
 
-    ``origin`` has a row for each of them where the file says what texts the vectors are of.
+    ``origin`` has a row for each gene if the file says which texts the vectors were made from.
     """
 
     names: tuple[str, ...]
@@ -63,205 +60,191 @@ class Precomputed:
     origin: Table | None = None
 
 
-def read_precomputed(path: Path, shown: str | None = None) -> Precomputed:
-    """Vectors by gene name, told apart by content; ``shown`` is what messages call the file.
+def read_precomputed(path: Path, display_name: str | None = None) -> Precomputed:
+    """Vectors by gene name; the format is told by the content, messages use ``display_name``.
 
     ScReaderError for another file, vectors of different lengths, values that are not finite, and
     names that occur twice.
     """
-    shown = shown or str(path)
+    name = display_name or str(path)
     if path.is_dir():
-        raise ScReaderError("is a folder, wanted embeddings.", file=shown)
+        raise ScReaderError("is a folder; wanted a file of embeddings.", file=name)
     with path.open("rb") as stream:
-        head = stream.read(8)
-    if not head:
-        raise ScReaderError("is empty, wanted embeddings.", file=shown)
+        signature = stream.read(8)
+    if not signature:
+        raise ScReaderError("is empty; wanted embeddings.", file=name)
     try:
-        return _checked(_reader_of(head)(path, shown), shown)
+        return _checked(_reader_for(signature)(path, name), name)
     except UNREADABLE as error:
         raise ScReaderError(
             f"cannot be read as embeddings ({' '.join(str(error).split())[:120]}).",
-            file=shown,
-            remedy="Wanted are names of genes and one vector of numbers for each.",
+            file=name,
+            remedy="Give gene names and one vector of numbers for each.",
         ) from error
 
 
-def _reader_of(head: bytes) -> Callable[[Path, str], Precomputed]:
-    """What reads a file that begins so."""
-    if head == safety.SIGNATURE:
+def _reader_for(signature: bytes) -> Callable[[Path, str], Precomputed]:
+    if signature == safety.SIGNATURE:
         return _from_h5ad
-    if head.startswith(b"PK"):
+    if signature.startswith(b"PK"):
         return _from_npz
-    if head.startswith(b"PAR1"):
+    if signature.startswith(b"PAR1"):
         return _from_parquet
-    return _from_pickle if head.startswith((b"\x80", b"(d", b"}")) else _from_text
+    return _from_pickle if signature.startswith((b"\x80", b"(d", b"}")) else _from_text
 
 
-def _checked(found: Precomputed, shown: str) -> Precomputed:
-    names = [str(name).strip() for name in found.names]
-    vectors = np.ascontiguousarray(found.vectors, np.float32)
+def _checked(precomputed: Precomputed, file: str) -> Precomputed:
+    names = [str(name).strip() for name in precomputed.names]
+    vectors = np.ascontiguousarray(precomputed.vectors, np.float32)
     if vectors.ndim != 2 or not vectors.size or len(vectors) != len(names):
         raise ScReaderError(
-            f"has {len(names):,} names and vectors of shape {vectors.shape}.", file=shown
+            f"has {len(names):,} names and vectors of shape {vectors.shape}.", file=file
         )
-    wrong = np.flatnonzero(~np.isfinite(vectors).all(1))
-    if len(wrong):
+    not_finite = np.flatnonzero(~np.isfinite(vectors).all(1))
+    if len(not_finite):
         raise ScReaderError(
-            f"the vector of {names[wrong[0]]!r} holds a value that is not finite.", file=shown
+            f"the vector of {names[not_finite[0]]!r} has a value that is not finite.", file=file
         )
-    if len(set(names)) < len(names):
-        twice = Counter(names).most_common(1)[0][0]
+    [(name, count)] = Counter(names).most_common(1)
+    if count > 1:
         raise ScReaderError(
-            f"names {twice!r} twice.", file=shown, remedy="Keep one vector for each gene."
+            f"names {name!r} {count} times.", file=file, remedy="Keep one vector per gene."
         )
-    return replace(found, names=tuple(names), vectors=vectors)
+    return replace(precomputed, names=tuple(names), vectors=vectors)
 
 
-def _from_h5ad(path: Path, shown: str) -> Precomputed:
-    """X of a file whose obs are genes; dense."""
+def _from_h5ad(path: Path, name: str) -> Precomputed:
+    """X of a file whose obs are genes; dense. scReader's own without the filled-in vectors."""
     import h5py
 
-    with safety.open_checked(path, name=shown, strict=False) as file:
+    with safety.open_checked(path, name=name, strict=False) as file:
         matrix, frame = file.get("X"), file.get("obs")
         if not isinstance(frame, h5py.Group) or not isinstance(matrix, h5py.Dataset):
             raise ScReaderError(
-                "has no dense X with genes in obs.", file=shown, remedy="Give genes × dimensions."
+                "has no dense X with genes in obs.", file=name, remedy="Give genes × dimensions."
             )
         if kind_of(file) == "gene-embeddings":
-            return _from_embeddings(file)
+            genes = encoding.read_table(frame)
+            rows = np.flatnonzero(genes.strings("source") != "none")
+            genes = genes.take(rows)
+            model = encoding.read_text(file["uns"], "model")
+            return Precomputed(tuple(genes.index.tolist()), matrix[()][rows], model, genes)
         names = encoding.read_column(frame[str(frame.attrs["_index"])])
         assert isinstance(names, np.ndarray)
         return Precomputed(tuple(names.tolist()), matrix[()])
 
 
-def _from_embeddings(file: h5py.File) -> Precomputed:
-    """scReader's own, without the genes whose vectors were only filled in."""
-    genes = encoding.read_table(file["obs"])
-    rows = np.flatnonzero(genes.strings("source") != "none")
-    genes = genes.take(rows)
-    model = encoding.read_text(file["uns"], "model")
-    return Precomputed(tuple(genes.index.tolist()), file["X"][()][rows], model, genes)
-
-
-def _from_npz(path: Path, shown: str) -> Precomputed:
+def _from_npz(path: Path, name: str) -> Precomputed:
     """An array of names and one of vectors, or one array for each gene."""
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
     except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
         raise ScReaderError(
-            f"is no npz of plain arrays ({error}).",
-            file=shown,
+            f"is not an npz of plain arrays ({error}).",
+            file=name,
             remedy="Save names as a text array, not as objects.",
         ) from None
     names = next((arrays[key] for key in NAME_KEYS if key in arrays), None)
     vectors = next((arrays[key] for key in VECTOR_KEYS if key in arrays), None)
     if names is not None and vectors is not None:
         return Precomputed(tuple(names.astype(str).tolist()), vectors)
-    return _from_mapping(arrays, shown)
+    return _from_mapping(arrays, name)
 
 
-def _from_mapping(content: Mapping[Any, Any], shown: str) -> Precomputed:
-    names, vectors = [], []
+def _from_pickle(path: Path, name: str) -> Precomputed:
+    return _from_mapping(read_plain(path, name), name)
+
+
+def _from_mapping(content: Mapping[Any, Any], file: str) -> Precomputed:
+    """From gene → list or array of numbers."""
     if not content:
-        raise ScReaderError("holds no gene, wanted one vector for each.", file=shown)
-    for name, vector in content.items():
-        try:
-            row = np.asarray(vector, np.float32)
+        raise ScReaderError("holds no genes; wanted one vector for each.", file=file)
+    vectors = []
+    for name, values in content.items():
+        try:  # array() takes real numbers only and, unlike numpy, looks into no nested lists
+            vector = values if isinstance(values, np.ndarray) else array("f", values)
+            vectors.append(np.asarray(vector, np.float32))
         except (TypeError, ValueError):
-            row = np.zeros((0, 0), np.float32)
-        if not isinstance(name, str) or row.ndim != 1:
+            vectors.append(np.zeros((0, 0), np.float32))
+        if not isinstance(name, str) or vectors[-1].ndim != 1:
             raise ScReaderError(
-                f"entry {name!r} is not a list of numbers.",
-                file=shown,
-                remedy="Wanted is one vector for each gene.",
+                f"entry {repr(name)[:50]} is not a list of numbers.",
+                file=file,
+                remedy="Give one vector for each gene.",
             )
-        names.append(name)
-        vectors.append(row)
-    lengths = sorted({len(row) for row in vectors})
-    if len(lengths) != 1:
+    lengths = {len(vector) for vector in vectors}
+    if len(lengths) > 1:
         raise ScReaderError(
-            f"holds vectors of {len(lengths)} different lengths, wanted one.", file=shown
+            f"holds vectors of {len(lengths)} different lengths; wanted one.", file=file
         )
-    return Precomputed(tuple(names), np.stack(vectors))
+    return Precomputed(tuple(content), np.stack(vectors))
 
 
-def _from_pickle(path: Path, shown: str) -> Precomputed:
-    if path.stat().st_size > MOST_PICKLED:
-        raise ScReaderError("is too large for a pickle of embeddings.", file=shown)
-    return _from_mapping(read_plain(path, shown), shown)
-
-
-def _from_parquet(path: Path, shown: str) -> Precomputed:
+def _from_parquet(path: Path, name: str) -> Precomputed:
     """A column of names, and a column of lists or one for each dimension."""
     try:
         from pyarrow import ArrowException, parquet, types
     except ModuleNotFoundError:
         raise ScReaderError(
-            "is parquet, which needs pyarrow.", file=shown, remedy="pip install pyarrow"
+            "is parquet, which needs pyarrow.", file=name, remedy="pip install pyarrow"
         ) from None
     try:
         table = parquet.read_table(path)
     except (ArrowException, OSError) as error:
-        raise ScReaderError(f"is no sound parquet file ({error}).", file=shown) from None
-    kinds = {field.name: field.type for field in table.schema}
-    texts = [name for name, kind in kinds.items() if types.is_string(kind) or
-             types.is_large_string(kind)]  # fmt: skip
+        raise ScReaderError(f"is a damaged parquet file ({error}).", file=name) from None
+
+    def columns(*has_type: Callable[[Any], bool]) -> list[str]:
+        return [field.name for field in table.schema if any(test(field.type) for test in has_type)]
+
+    texts = columns(types.is_string, types.is_large_string)
     if not texts:
-        raise ScReaderError("has no column of gene names.", file=shown)
-    key = next((name for name in texts if name in NAME_KEYS), texts[0])
-    names = tuple(table[key].to_pylist())
-    lists = [name for name, kind in kinds.items() if types.is_list(kind)]
+        raise ScReaderError("has no column of gene names.", file=name)
+    names = table[next((column for column in texts if column in NAME_KEYS), texts[0])].to_pylist()
+    lists = columns(types.is_list)
     if lists:
-        return _from_mapping(dict(zip(names, table[lists[0]].to_pylist(), strict=True)), shown)
-    numbers = [
-        name for name, kind in kinds.items() if types.is_floating(kind) or types.is_integer(kind)
-    ]
-    columns = [table[name].to_numpy() for name in numbers]
-    return Precomputed(names, np.stack(columns, 1) if columns else np.zeros((len(names), 0)))
+        return _from_mapping(dict(zip(names, table[lists[0]].to_pylist(), strict=True)), name)
+    dimensions = columns(types.is_floating, types.is_integer)
+    vectors = [table[column].to_numpy() for column in dimensions]
+    return Precomputed(tuple(names), np.stack(vectors, 1) if vectors else np.zeros((len(names), 0)))
 
 
-def _from_text(path: Path, shown: str) -> Precomputed:
+def _from_text(path: Path, name: str) -> Precomputed:
     """Comma- or tab-separated: a name, then numbers; with or without a header."""
-    text = _text_of(path, shown)
-    first = text.split("\n", 1)[0]
-    rows = csv.reader(io.StringIO(text), delimiter="\t" if "\t" in first else ",")
-    names, vectors = [], []
-    for number, row in enumerate(rows, start=1):
-        if not row or (number == 1 and row[0].strip().lower() in ("", *NAME_KEYS)):
-            continue
-        try:
-            vectors.append(np.array(row[1:], np.float32))
-        except ValueError:
-            if number == 1:
-                continue
-            raise ScReaderError(
-                f"line {number} holds something other than a name and numbers.", file=shown
-            ) from None
-        if len(row) < 2:
-            raise ScReaderError(
-                f"line {number} has no numbers, only {row[0][:50]!r}.",
-                file=shown,
-                remedy="Wanted are a name and numbers, separated by commas or tabs.",
-            )
-        names.append(row[0])
-        if len(vectors[-1]) != len(vectors[0]):
-            raise ScReaderError(
-                f"line {number} has {len(row) - 1} numbers, wanted {len(vectors[0])}.", file=shown
-            )
-    if not vectors:
-        raise ScReaderError("holds no vectors.", file=shown)
-    return Precomputed(tuple(names), np.stack(vectors))
-
-
-def _text_of(path: Path, shown: str) -> str:
     try:
-        return read_text(path, shown)
+        text = read_text(path, name)
     except ScReaderError as error:
         if "neither text nor HDF5" not in str(error):
             raise
         raise ScReaderError(
-            "is of no known kind of embeddings.",
-            file=shown,
+            "is in no known format of embeddings.",
+            file=name,
             remedy="Give npz, csv, parquet, h5ad, or a pickled dict from gene to list of numbers.",
         ) from None
+    delimiter = "\t" if "\t" in text.split("\n", 1)[0] else ","
+    names, vectors = [], []
+    for line, row in enumerate(csv.reader(io.StringIO(text), delimiter=delimiter), start=1):
+        if not row or (line == 1 and row[0].strip().lower() in ("", *NAME_KEYS)):
+            continue
+        try:
+            vectors.append(np.array(row[1:], np.float32))
+        except ValueError:
+            if line == 1:
+                continue
+            raise ScReaderError(
+                f"line {line} holds something other than a name and numbers.", file=name
+            ) from None
+        names.append(row[0])
+        if len(row) < 2:
+            raise ScReaderError(
+                f"line {line} has no numbers, only {row[0][:50]!r}.",
+                file=name,
+                remedy="Give a name and numbers, separated by commas or tabs.",
+            )
+        if len(row) - 1 != len(vectors[0]):
+            raise ScReaderError(
+                f"line {line} has {len(row) - 1} numbers; wanted {len(vectors[0])}.", file=name
+            )
+    if not vectors:
+        raise ScReaderError("holds no vectors.", file=name)
+    return Precomputed(tuple(names), np.stack(vectors))

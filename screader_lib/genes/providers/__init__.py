@@ -1,13 +1,8 @@
-"""Who turns texts into vectors; one file per provider.
+"""Who turns texts into vectors.
 
-- ``embedder``       what every provider offers;
-- ``packaged``       all-MiniLM-L6-v2 from an installed package;
-- ``sentences``      sentence-transformers models by id or folder;
-- ``hidden_states``  mean-pooled hidden states of any Hugging Face model;
-- ``openai``         OpenAI and compatible servers;
-- ``remembering``    a provider whose vectors are kept on disk;
-- ``packing``        what one request holds;
-- ``cost``           tokens and price before anything is spent;
-- ``encoding``       what the local ones share: loading, batches, pooling;
-- ``choice``         from options to a provider.
+- ``embedder``          what every provider offers, and a provider with a cache on disk;
+- ``local_encoder``     a transformer over many texts: loading, batches, pooling, precision;
+- ``local_models``      sentence-transformers models, the packaged MiniLM, hidden states;
+- ``openai``            OpenAI and compatible servers: requests, their limits and their price;
+- ``provider_options``  from options to a provider.
 """

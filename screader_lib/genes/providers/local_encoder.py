@@ -1,4 +1,4 @@
-"""Run a local transformer over many texts: batches of like length, pooling, precision."""
+"""Run a local transformer over many texts: batches of similar length, pooling, precision."""
 
 from __future__ import annotations
 
@@ -10,17 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from screader_lib.errors import ScReaderError
-from screader_lib.genes.providers.embedder import Keep
+from screader_lib.genes.providers.embedder import OnBatch
 from screader_lib.gguf_files import read_once
 from screader_lib.reporting import Reporter
 
 if TYPE_CHECKING:
     import torch
 
-PRECISIONS = ("auto", "float32", "bfloat16")
 POOLINGS = ("mean", "cls", "max", "lasttoken")
 TOKENS_PER_BATCH = {"cpu": 4_096, "cuda": 65_536}  # a CPU's batch should stay in its cache
-LONGEST_BY_DEFAULT = 8_192
+DEFAULT_MAX_TOKENS = 8_192
 CPU_BF16 = {"avx512_bf16", "amx_bf16", "bf16"}
 
 
@@ -30,7 +29,7 @@ class EncoderSettings:
 
     pooling: str = "mean"
     normalize: bool = False
-    longest: int | None = None
+    max_tokens: int | None = None
     lower: bool = False
     prefix: str = ""
     precision: str = "auto"
@@ -42,40 +41,40 @@ class Encoder:
     """A transformer and its tokenizer, from a Hugging Face id, a folder or a GGUF file."""
 
     def __init__(self, model: str, settings: EncoderSettings) -> None:
-        import torch
-
         self.settings = settings
         self.device = _device(settings.device)
-        self.dtype = _dtype(settings.precision, self.device)
-        self.tokenizer, self.model = load(model, self.dtype)
+        self.tokenizer, self.model = load(model, _dtype(settings.precision, self.device))
         self.model.to(self.device).eval().requires_grad_(False)
-        self.longest = _longest(self.tokenizer, self.model.config, settings.longest)
+        self.max_tokens = _max_tokens(self.tokenizer, self.model.config, settings.max_tokens)
         self.truncated = 0
-        self._torch = torch
 
     def encode(
-        self, texts: Sequence[str], reporter: Reporter, keep: Keep | None = None
+        self, texts: Sequence[str], reporter: Reporter, on_batch: OnBatch | None = None
     ) -> np.ndarray:
-        """float32 (texts, dim); the number of texts cut to the model's length is reported."""
+        """float32 (texts, dim); the number of texts truncated to the model's length is reported."""
+        import torch
+
         tokens = self._tokens(texts)
         vectors: np.ndarray | None = None
         budget = TOKENS_PER_BATCH.get(self.device, TOKENS_PER_BATCH["cpu"])
         with (
             reporter.progress("Embedding", len(texts), "genes") as advance,
-            self._torch.inference_mode(),
+            torch.inference_mode(),
         ):
             for rows in batches([len(one) for one in tokens], budget):
-                batch = self._batch([tokens[row] for row in rows])
+                batch = self._encode_batch([tokens[row] for row in rows])
                 if vectors is None:
                     vectors = np.zeros((len(texts), batch.shape[1]), np.float32)
                 vectors[rows] = batch
-                if keep is not None:
-                    keep([texts[row] for row in rows], batch)
+                if on_batch is not None:
+                    on_batch([texts[row] for row in rows], batch)
                 advance(len(rows))
         if self.truncated:
-            reporter.info(f"{self.truncated:,} texts were cut to {self.longest:,} tokens.")
+            reporter.info(f"{self.truncated:,} texts were truncated to {self.max_tokens:,} tokens.")
         if vectors is None or not np.isfinite(vectors).all():
-            raise ScReaderError("the model gave no finite vectors.", remedy="Try float32.")
+            raise ScReaderError(
+                "the model's vectors are not finite.", remedy="Try --precision float32."
+            )
         return vectors
 
     def _tokens(self, texts: Sequence[str]) -> list[list[int]]:
@@ -83,40 +82,36 @@ class Encoder:
         if self.settings.lower:
             prepared = [text.lower() for text in prepared]
         tokens = self.tokenizer(prepared, verbose=False)["input_ids"]
-        long = [row for row, one in enumerate(tokens) if len(one) > self.longest]
+        long = [row for row, one in enumerate(tokens) if len(one) > self.max_tokens]
         self.truncated = len(long)
-        if long:
-            cut = self.tokenizer(
-                [prepared[row] for row in long], truncation=True, max_length=self.longest
+        for row in long:
+            tokens[row] = self.tokenizer(
+                prepared[row], truncation=True, max_length=self.max_tokens
             )["input_ids"]
-            for row, one in zip(long, cut, strict=True):
-                tokens[row] = one
         return [list(one) or [0] for one in tokens]
 
-    def _batch(self, tokens: list[list[int]]) -> np.ndarray:
-        torch = self._torch
-        width = max(len(one) for one in tokens)
-        ids = np.full((len(tokens), width), self.tokenizer.pad_token_id or 0, np.int64)
-        mask = np.zeros((len(tokens), width), np.int64)
-        for row, one in enumerate(tokens):
-            ids[row, : len(one)] = one
-            mask[row, : len(one)] = 1
-        inputs = {
-            "input_ids": torch.from_numpy(ids).to(self.device),
-            "attention_mask": torch.from_numpy(mask).to(self.device),
-        }
-        if self.settings.layer == -1:
-            hidden = self.model(**inputs).last_hidden_state
-        else:
-            hidden = self._layer(self.model(**inputs, output_hidden_states=True).hidden_states)
-        pooled = pool(hidden.float(), inputs["attention_mask"], self.settings.pooling)
+    def _encode_batch(self, tokens: list[list[int]]) -> np.ndarray:
+        import torch
+
+        ids = torch.nn.utils.rnn.pad_sequence(
+            [torch.tensor(one) for one in tokens],
+            batch_first=True,
+            padding_value=self.tokenizer.pad_token_id or 0,
+        ).to(self.device)
+        lengths = torch.tensor([len(one) for one in tokens], device=self.device)
+        mask = (torch.arange(ids.shape[1], device=self.device) < lengths[:, None]).long()
+        hidden = self._hidden({"input_ids": ids, "attention_mask": mask})
+        pooled = pool(hidden.float(), mask, self.settings.pooling)
         if self.settings.normalize:
             pooled = torch.nn.functional.normalize(pooled, dim=1)
         vectors: np.ndarray = pooled.cpu().numpy()
         return vectors
 
-    def _layer(self, layers: tuple[torch.Tensor, ...]) -> torch.Tensor:
+    def _hidden(self, inputs: dict[str, torch.Tensor]) -> Any:
         layer = self.settings.layer
+        if layer == -1:
+            return self.model(**inputs).last_hidden_state
+        layers = self.model(**inputs, output_hidden_states=True).hidden_states
         if not -len(layers) <= layer < len(layers):
             raise ScReaderError(
                 f"the model has no hidden layer {layer}.",
@@ -125,23 +120,23 @@ class Encoder:
         return layers[layer]
 
 
-def pool(hidden: torch.Tensor, mask: torch.Tensor, how: str) -> torch.Tensor:
+def pool(hidden: torch.Tensor, mask: torch.Tensor, pooling: str) -> torch.Tensor:
     """(texts, dim) from hidden states (texts, tokens, dim) and a mask padded on the right."""
-    if how == "cls":
+    if pooling == "cls":
         return hidden[:, 0]
     weights = mask.unsqueeze(-1).to(hidden.dtype)
-    if how == "max":
+    if pooling == "max":
         return hidden.masked_fill(weights == 0, float("-inf")).amax(1)
-    if how == "lasttoken":
+    if pooling == "lasttoken":
         last = (mask.sum(1) - 1).clamp(min=0)
         return hidden[range(len(hidden)), last]
     return (hidden * weights).sum(1) / weights.sum(1).clamp(min=1)
 
 
 def batches(lengths: Sequence[int], budget: int) -> Iterator[np.ndarray]:
-    """Rows in batches of like length, the longest first, whose padded size keeps to ``budget``.
+    """Rows in batches of similar length of at most ``budget`` tokens, padding included.
 
-    The longest come first so that memory is short at the beginning or never.
+    The longest come first, so that a lack of memory shows at once.
     """
     order = np.argsort(-np.asarray(lengths, np.int64), kind="stable")
     start = 0
@@ -153,12 +148,12 @@ def batches(lengths: Sequence[int], budget: int) -> Iterator[np.ndarray]:
 
 
 def load(model: str, dtype: Any) -> tuple[Any, Any]:
-    """Tokenizer and model; ScReaderError in one line where they cannot be had."""
+    """Tokenizer and model; ScReaderError in one line where they cannot be loaded."""
     from transformers import AutoModel, AutoTokenizer, logging
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    check_place(model)
+    check_model_path(model)
     options: dict[str, Any] = {}
     path = Path(model)
     if path.suffix == ".gguf":
@@ -178,40 +173,41 @@ def load(model: str, dtype: Any) -> tuple[Any, Any]:
     return tokenizer, network
 
 
-def check_place(model: str) -> None:
-    """ScReaderError for a path at which there is no model; an id may be any other name."""
+def check_model_path(model: str) -> None:
+    """ScReaderError for a path that holds no model; anything else may be a Hugging Face id."""
     path = Path(model)
     is_path = path.is_absolute() or model.startswith(".") or path.suffix == ".gguf"
     if not path.is_dir() and (is_path or path.exists()) and not path.is_file():
-        raise ScReaderError("is no folder with a model.", file=model)
+        raise ScReaderError("is not a folder with a model.", file=model)
     if path.is_file() and path.suffix != ".gguf":
-        raise ScReaderError("is a file, wanted a folder with a model, or a GGUF file.", file=model)
+        raise ScReaderError("is neither a GGUF file nor a folder with a model.", file=model)
 
 
 def fingerprint(model: str) -> tuple[str, ...]:
-    """An id as it is; of a folder or file its place, and the sizes and times of its files."""
+    """An id as it is; for a folder or file its path and the sizes and times of its files."""
     path = Path(model)
     if not path.exists():
         return (model,)
     files = sorted(path.glob("*")) if path.is_dir() else [path]
-    states = ((file.name, file.stat()) for file in files if file.is_file())
-    marks = (f"{name} {state.st_size} {state.st_mtime_ns}" for name, state in states)
-    return (str(path.resolve()), *marks)
+    stats = ((file.name, file.stat()) for file in files if file.is_file())
+    states = (f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in stats)
+    return (str(path.resolve()), *states)
 
 
-def _longest(tokenizer: Any, config: Any, asked: int | None) -> int:
-    limits = [asked, tokenizer.model_max_length, getattr(config, "max_position_embeddings", None)]
-    return int(min([limit for limit in limits if limit] + [LONGEST_BY_DEFAULT]))
+def _max_tokens(tokenizer: Any, config: Any, requested: int | None) -> int:
+    positions = getattr(config, "max_position_embeddings", None)
+    limits = (requested, tokenizer.model_max_length, positions, DEFAULT_MAX_TOKENS)
+    return int(min(limit for limit in limits if limit))
 
 
-def _device(asked: str) -> str:
+def _device(device: str) -> str:
     import torch
 
-    if asked == "auto":
+    if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    if asked == "cuda" and not torch.cuda.is_available():
-        raise ScReaderError("--device cuda: PyTorch sees no GPU.", remedy="Use --device cpu.")
-    return asked
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ScReaderError("--device cuda: PyTorch finds no GPU.", remedy="Use --device cpu.")
+    return device
 
 
 def _dtype(precision: str, device: str) -> Any:
@@ -224,7 +220,7 @@ def _dtype(precision: str, device: str) -> Any:
 
 
 def _cpu_has_bf16() -> bool:
-    """Whether the processor multiplies bfloat16 itself; emulated it is slower than float32."""
+    """Whether the processor computes in bfloat16; emulated, it is slower than float32."""
     try:
         flags = Path("/proc/cpuinfo").read_text("utf-8")
     except OSError:

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 import numpy as np
 
 from screader_lib.errors import ScReaderError
-from screader_lib.genes.providers import cost, provider_options
-from screader_lib.genes.providers.cached_embedder import CachedEmbedder
-from screader_lib.genes.providers.embedder import Embedder
+from screader_lib.genes.providers import provider_options
+from screader_lib.genes.providers.embedder import CachedEmbedder, Embedder
 from screader_lib.genes.providers.local_encoder import EncoderSettings
+from screader_lib.genes.providers.openai import estimate
 from screader_lib.genes.services import keys
 from screader_lib.genes.services.cache import DiskCache, default_folder
 from screader_lib.reader.methods.nearest_neighbours import unit
@@ -54,7 +54,7 @@ class TextModel:
         if self.embedder.provider != "openai":
             return
         found = [
-            cost.estimate(self.embedder, [text for text in dict.fromkeys(texts) if text], None)
+            estimate(self.embedder, [text for text in dict.fromkeys(texts) if text], None)
             for texts in blocks
         ]
         new, tokens = sum(one.new for one in found), sum(one.tokens for one in found)
@@ -129,7 +129,7 @@ def text_model(
     try:
         if chosen.provider == "openai" and chosen.base_url is None:
             _check_key(name)
-        embedder = provider_options.make(chosen, reporter)
+        embedder = provider_options.make_embedder(chosen, reporter)
         return TextModel(_remembering(embedder, reporter), reporter)
     except ScReaderError as error:
         raise ScReaderError(
@@ -171,7 +171,7 @@ def _remembering(embedder: Embedder, reporter: Reporter) -> Embedder:
     A server's vectors are paid for: there it is an error.
     """
     try:
-        return CachedEmbedder(embedder, DiskCache(default_folder() / provider_options.VECTORS))
+        return CachedEmbedder(embedder, DiskCache(default_folder() / provider_options.VECTOR_CACHE))
     except ScReaderError as error:
         if embedder.provider == "openai":
             raise ScReaderError(
