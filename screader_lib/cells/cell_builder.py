@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeVar
 import h5py
 import numpy as np
 
-from screader_lib.cells.cell_names import Renamed, hashes_of, new_names
+from screader_lib.cells.cell_names import hashes_of, new_names, renamed
 from screader_lib.cells.expression_coverage import ExpressionCoverage
 from screader_lib.cells.formats.expression import Span
 from screader_lib.cells.gene_names import ABSENT
@@ -26,7 +26,7 @@ from screader_lib.cells.sequences import NO_GENE, Construction, sequences
 from screader_lib.cells.vocabulary import Embeddings, Vocabulary
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import chunks, encoding
-from screader_lib.exchange.lazy_table import ConstantColumn, LazyTable
+from screader_lib.exchange.lazy_table import LazyTable, constant_column
 from screader_lib.exchange.table import Table
 from screader_lib.reporting import SILENT, Reporter
 
@@ -190,8 +190,8 @@ class CellBuilder:
         obs = annotated(self.obs, columns.resolved(self.obs, self.name))
         self._tell_of(obs)
         obs.columns |= {
-            "total_counts": ConstantColumn(0, np.float32, obs.index),
-            "genes_in_sequence": ConstantColumn(0, np.int32, obs.index),
+            "total_counts": constant_column(0, np.float32, len(obs)),
+            "genes_in_sequence": constant_column(0, np.int32, len(obs)),
         }
         encoding.begin_anndata(file, obs, self._var(vocabulary))
         self._write_embedding(file, rows)
@@ -201,7 +201,7 @@ class CellBuilder:
         """Give cells that have another's name one of their own."""
         if new:
             self.reporter.info(f"{len(new):,} cell names come again and get -1, -2, …")
-            self.obs = replace(self.obs, index=Renamed(self.obs.index, new))
+            self.obs = replace(self.obs, index=renamed(self.obs.index, new))
 
     def _tell_of(self, obs: LazyTable) -> None:
         """What the labels lack."""

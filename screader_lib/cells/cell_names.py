@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from screader_lib.exchange.lazy_table import InMemoryColumn, LazyColumn, MappedColumn, texts_of
-from screader_lib.exchange.table import Column
+from screader_lib.exchange.lazy_table import LazyColumn
+from screader_lib.exchange.table import as_strings
 
 
 def hash_of(name: str) -> int:
@@ -20,7 +20,7 @@ def hash_of(name: str) -> int:
 def hashes_of(names: LazyColumn) -> np.ndarray:
     """uint64 (cells,)."""
     found, start = np.empty(len(names), np.uint64), 0
-    for piece in names.texts():
+    for piece in names.string_blocks():
         found[start : start + len(piece)] = np.fromiter(map(hash_of, piece), np.uint64, len(piece))
         start += len(piece)
     return found
@@ -56,31 +56,27 @@ def new_names(names: LazyColumn, hashes: np.ndarray) -> dict[int, str]:
 def _at(rows: np.ndarray, names: LazyColumn) -> Iterator[tuple[int, str]]:
     """The names at ``rows``, ascending."""
     start = 0
-    for piece in names.texts():
+    for piece in names.string_blocks():
         low, high = np.searchsorted(rows, [start, start + len(piece)])
         yield from ((int(row), piece[row - start]) for row in rows[low:high])
         start += len(piece)
 
 
-class Renamed(MappedColumn):
-    """Names of which some are ``new``, by row."""
+def renamed(names: LazyColumn, new: Mapping[int, str]) -> LazyColumn:
+    """The names, of which some are ``new``, by row (ascending)."""
+    rows = np.fromiter(new, np.int64, len(new))
 
-    def __init__(self, names: LazyColumn, new: Mapping[int, str]) -> None:
-        super().__init__(names, texts_of, object)
-        self.new = new
+    def read(start: int, stop: int) -> np.ndarray:
+        result = np.array(as_strings(names.read(start, stop)))
+        low, high = np.searchsorted(rows, [start, stop])
+        for row in rows[low:high].tolist():
+            result[row - start] = new[row]
+        return result
 
-    def pieces(self) -> Iterator[Column]:
-        rows, start = np.fromiter(self.new, np.int64, len(self.new)), 0
-        for texts in super().pieces():
-            changed = np.array(texts_of(texts))
-            low, high = np.searchsorted(rows, [start, start + len(changed)])
-            for row in rows[low:high].tolist():
-                changed[row - start] = self.new[row]
-            yield changed
-            start += len(changed)
+    return LazyColumn(len(names), object, read)
 
 
 def unique_names(names: np.ndarray) -> np.ndarray:
     """Names in memory with -1, -2, … added to those that came before."""
-    held = InMemoryColumn(names)
-    return np.asarray(Renamed(held, new_names(held, hashes_of(held))).whole())
+    held = LazyColumn.of(names)
+    return np.asarray(renamed(held, new_names(held, hashes_of(held))).load())

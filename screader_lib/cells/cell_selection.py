@@ -106,7 +106,7 @@ def _with_names(index: LazyColumn, selection: CellSelection, file: str) -> np.nd
         )
     missing = set(listed)
     masks = []
-    for names in index.texts():
+    for names in index.string_blocks():
         missing.difference_update(names)
         masks.append(np.fromiter((name in listed for name in names), bool, len(names)))
     if missing:
@@ -130,7 +130,7 @@ def _with_labels(
         raise ScReaderError(
             "--drop-labels and --min-cells-per-label need labels.", remedy="Give --label COLUMN."
         )
-    labels = by_category(obs.column(columns.label)).whole()
+    labels = by_category(obs.column(columns.label)).load()
     assert isinstance(labels, Categorical)
     names, dropped = labels.categories, selection.dropped_labels
     unknown = sorted(set(dropped) - set(names))
@@ -163,7 +163,7 @@ def cells_where(condition: str, obs: LazyTable) -> np.ndarray:
     """
     name, comparison, value = _parsed(condition, obs)
     column = obs.column(name)
-    if column.is_text:
+    if column.is_string:
         if comparison not in ("=", "==", "!="):
             raise _wrong(condition, f"{name} holds text, which only = and != compare")
         mask = _text_equals(column, value)
@@ -171,7 +171,7 @@ def cells_where(condition: str, obs: LazyTable) -> np.ndarray:
     else:
         mask = _number_compares(column, comparison, value, condition)
     if not mask.any():
-        categories = by_category(column).categories if column.is_text else None
+        categories = by_category(column).categories if column.is_string else None
         known = [value for value in categories or () if value]
         raise _wrong(
             condition, "no cell matches", f"Values of {name}: {_listed(known)}." if known else ""
@@ -197,10 +197,10 @@ def _parsed(condition: str, obs: LazyTable) -> tuple[str, str, str]:
 
 
 def _text_equals(column: LazyColumn, value: str) -> np.ndarray:
-    equal = np.concatenate([texts == value for texts in column.texts()])
+    equal = np.concatenate([texts == value for texts in column.string_blocks()])
     if not equal.any() and "," in value:
         values = {part.strip() for part in value.split(",")} - {""}
-        equal = np.concatenate([np.isin(texts, list(values)) for texts in column.texts()])
+        equal = np.concatenate([np.isin(texts, list(values)) for texts in column.string_blocks()])
     return equal.astype(bool)
 
 
@@ -218,7 +218,7 @@ def _number_compares(column: LazyColumn, comparison: str, value: str, condition:
     return np.concatenate(
         [
             combine.reduce([compare(np.asarray(piece), number) for number in numbers])
-            for piece in column.pieces()
+            for piece in column.blocks()
         ]
     )
 

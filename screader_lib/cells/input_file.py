@@ -61,7 +61,7 @@ class InputFile:
     def obs(self) -> LazyTable:
         """The table of the chosen cells."""
         obs = self.expression.obs
-        return obs if self.chosen.all() else obs.chosen(self.chosen)
+        return obs if self.chosen.all() else obs.take(np.flatnonzero(self.chosen))
 
     def place_of(self, rows: np.ndarray, known: int) -> np.ndarray:
         """For each gene of the input its place among ``rows`` of ``known`` embeddings, or −1."""

@@ -12,14 +12,12 @@ import numpy as np
 from screader_lib.cells.cell_names import unique_names
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.lazy_table import (
-    ConcatenatedColumn,
-    ConstantColumn,
     LazyColumn,
     LazyTable,
-    MappedColumn,
-    texts_of,
+    concatenated_columns,
+    constant_column,
 )
-from screader_lib.exchange.table import Categorical, Column, strings
+from screader_lib.exchange.table import Categorical, Column, as_strings, strings
 
 ONTOLOGY_COLUMNS = ("cell_type_ontology_term_id", "cell_ontology_id")
 DONOR_COLUMNS = ("donor_id", "donor")
@@ -56,7 +54,7 @@ def _ontology_of(label: str, obs: LazyTable) -> str | None:
     for key in ONTOLOGY_COLUMNS:
         if key in obs.columns:
             pairs: set[tuple[str, str]] = set()
-            columns = obs.column(label).texts(), obs.column(key).texts()
+            columns = obs.column(label).string_blocks(), obs.column(key).string_blocks()
             for labels, ids in zip(*columns, strict=True):
                 pairs.update(zip(labels, ids, strict=True))
             known = [pair for pair in pairs if all(map(is_known, pair))]
@@ -109,14 +107,14 @@ def concatenated(tables: Sequence[tuple[str, LazyTable]]) -> LazyTable:
         return tables[0][1]
     columns = {name: None for _, table in tables for name in table.columns}
     indices = [table.index for _, table in tables]
-    result = LazyTable(ConcatenatedColumn(indices))
+    result = LazyTable(concatenated_columns(indices))
     for name in columns:
         parts = [table.columns.get(name) for _, table in tables]
         result.columns[name] = _concatenated(parts, indices)
     inputs = unique_names(strings(Path(name).name.partition(".")[0] for name, _ in tables))
-    batches = [ConstantColumn(name, object, index)
+    batches = [constant_column(name, object, len(index))
                for name, index in zip(inputs, indices, strict=True)]  # fmt: skip
-    batch = by_category(ConcatenatedColumn(batches))
+    batch = by_category(concatenated_columns(batches))
     result.columns["input" if "batch" in columns else "batch"] = batch
     return result
 
@@ -126,14 +124,14 @@ def _concatenated(parts: Sequence[LazyColumn | None], indices: Sequence[LazyColu
     present = [part for part in parts if part is not None]
 
     def filled(value: object, dtype: type, whole: Callable[[LazyColumn], LazyColumn]) -> LazyColumn:
-        return ConcatenatedColumn(
-            [ConstantColumn(value, dtype, index) if part is None else whole(part)
+        return concatenated_columns(
+            [constant_column(value, dtype, len(index)) if part is None else whole(part)
              for part, index in zip(parts, indices, strict=True)]
         )  # fmt: skip
 
-    kinds = {part.dtype.kind for part in present if not part.is_text}
-    if any(part.is_text for part in present) or ("b" in kinds and len(present) < len(parts)):
-        texts = filled("", object, lambda part: MappedColumn(part, texts_of, object))
+    kinds = {part.dtype.kind for part in present if not part.is_string}
+    if any(part.is_string for part in present) or ("b" in kinds and len(present) < len(parts)):
+        texts = filled("", object, lambda part: part.map(as_strings, object))
         repeated = all(part.categories is not None for part in present)
         return by_category(texts, bool) if repeated else texts
     common = np.result_type(*(part.dtype for part in present))
@@ -141,7 +139,7 @@ def _concatenated(parts: Sequence[LazyColumn | None], indices: Sequence[LazyColu
         common = np.result_type(common, np.float64)
 
     def numbers(part: LazyColumn) -> LazyColumn:
-        return MappedColumn(part, lambda piece: np.asarray(piece).astype(common), common.type)
+        return part.map(lambda piece: np.asarray(piece).astype(common), common)
 
     return filled(np.nan, common.type, numbers)
 
@@ -154,7 +152,7 @@ def is_known(label: str) -> bool:
 def by_category(column: LazyColumn, known: Callable[[str], bool] = lambda _: True) -> LazyColumn:
     """The column's texts as a categorical, sorted; those that are not ``known`` are missing."""
     values: set[str] = set()
-    for piece in column.pieces():
+    for piece in column.blocks():
         values.update(_distinct(piece))
     names = tuple(sorted(filter(known, values)))
     code_of = {name: code for code, name in enumerate(names)}
@@ -163,11 +161,11 @@ def by_category(column: LazyColumn, known: Callable[[str], bool] = lambda _: Tru
         if isinstance(piece, Categorical):
             new_codes = [code_of.get(name, -1) for name in (*piece.categories, "")]
             return Categorical(np.array(new_codes, np.int32)[piece.codes], names)
-        texts = texts_of(piece)
+        texts = as_strings(piece)
         codes = np.fromiter((code_of.get(text, -1) for text in texts), np.int32, len(texts))
         return Categorical(codes, names)
 
-    return MappedColumn(column, encode, np.int32, names)
+    return column.map(encode, np.int32, names)
 
 
 def _distinct(piece: Column) -> set[str]:
@@ -175,4 +173,4 @@ def _distinct(piece: Column) -> set[str]:
     if isinstance(piece, Categorical):
         names = (*piece.categories, "")
         return {names[code] for code in np.unique(piece.codes)}
-    return set(texts_of(piece))
+    return set(as_strings(piece))

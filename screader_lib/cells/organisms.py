@@ -15,7 +15,6 @@ import numpy as np
 
 from screader_lib.cells.formats.expression import Expression
 from screader_lib.errors import ScReaderError
-from screader_lib.exchange.lazy_table import FilteredColumn
 from screader_lib.exchange.provenance import Record
 from screader_lib.exchange.table import Table
 from screader_lib.genes.organisms import organism_of
@@ -41,7 +40,8 @@ def organisms_of(expression: Expression, chosen: np.ndarray) -> set[str]:
     """The species of the chosen cells, such as ``NCBITaxon:9606``; none where the file is mute."""
     found: set[Any] = set()
     if KEY in expression.obs.columns:
-        for texts in FilteredColumn(expression.obs.columns[KEY], chosen).texts():
+        column = expression.obs.columns[KEY].take(np.flatnonzero(chosen))
+        for texts in column.string_blocks():
             found.update(texts)
     elif expression.facts.get(KEY):
         found = {expression.facts[KEY]}

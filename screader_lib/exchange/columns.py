@@ -6,10 +6,7 @@ from collections.abc import Iterator
 
 import h5py
 
-
-def is_string(dataset: h5py.Dataset) -> bool:
-    """Whether a dataset holds strings."""
-    return h5py.check_string_dtype(dataset.dtype) is not None
+from screader_lib.exchange.lazy_table import is_string
 
 
 def rows(column: h5py.Group | h5py.Dataset) -> h5py.Dataset | None:

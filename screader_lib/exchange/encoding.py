@@ -14,15 +14,13 @@ import h5py
 import numpy as np
 
 from screader_lib.exchange.lazy_table import (
-    InMemoryColumn,
     LazyColumn,
     LazyTable,
-    StoredColumn,
+    row_blocks,
     stored_column,
     stored_table,
-    texts_of,
 )
-from screader_lib.exchange.table import Categorical, Column, Table
+from screader_lib.exchange.table import Categorical, Column, Table, as_strings
 
 STRING = h5py.string_dtype("utf-8")
 COMPRESSION: dict[str, Any] = {"compression": "gzip", "compression_opts": 4, "shuffle": True}
@@ -104,28 +102,26 @@ def create_filled(
 
 def write_column(parent: h5py.Group, name: str, column: Column | LazyColumn) -> None:
     """One column of a table, encoded by what it holds."""
-    long = column if isinstance(column, LazyColumn) else InMemoryColumn(column)
-    if long.categories is None:
-        _write_long(parent, name, long, STRING if long.is_text else long.dtype)
+    column = column if isinstance(column, LazyColumn) else LazyColumn.of(column)
+    if column.categories is None:
+        _write_blocks(parent, name, column, STRING if column.is_string else column.dtype)
         return
     group = parent.create_group(name)
     _mark(group, "categorical", "0.2.0")
     group.attrs["ordered"] = False
-    _write_long(group, "codes", long, np.min_scalar_type(-max(1, len(long.categories))))
-    write_strings(group, "categories", np.array(long.categories, dtype=object))
+    _write_blocks(group, "codes", column, np.min_scalar_type(-max(1, len(column.categories))))
+    write_strings(group, "categories", np.array(column.categories, dtype=object))
 
 
-def _write_long(parent: h5py.Group, name: str, column: LazyColumn, dtype: Any) -> None:
-    """The values of a column, or its codes, piece by piece; compressed as by write_array."""
+def _write_blocks(parent: h5py.Group, name: str, column: LazyColumn, dtype: Any) -> None:
+    """The values of a column, or its codes, block by block; compressed as by write_array."""
     rows = len(column)
     large = dtype is not STRING and rows * dtype.itemsize > COMPRESS_FROM
     dataset = parent.create_dataset(name, (rows,), dtype, **(COMPRESSION if large else {}))
     _mark(dataset, "string-array" if dtype is STRING else "array", "0.2.0")
-    start = 0
-    for piece in column.pieces():
-        values = piece.codes if isinstance(piece, Categorical) else piece
-        dataset[start : start + len(piece)] = values
-        start += len(piece)
+    for start, stop in row_blocks(rows):
+        block = column.read(start, stop)
+        dataset[start:stop] = block.codes if isinstance(block, Categorical) else block
 
 
 def write_table(parent: h5py.Group, name: str, table: Table | LazyTable) -> None:
@@ -162,17 +158,17 @@ def read_json(parent: h5py.Group, name: str) -> Any:
 
 def read_strings(dataset: h5py.Dataset) -> np.ndarray:
     """A string array as objects; ScReaderError where it is not UTF-8."""
-    return texts_of(StoredColumn(dataset).whole())
+    return as_strings(stored_column(dataset).load())
 
 
 def read_column(element: h5py.Group | h5py.Dataset) -> Column:
     """A column of a table; nullable arrays lose their mask to NaN or False."""
-    return stored_column(element).whole()
+    return stored_column(element).load()
 
 
 def read_table(group: h5py.Group) -> Table:
     """A data frame written by anndata or by :func:`write_table`."""
-    return stored_table(group).whole()
+    return stored_table(group).load()
 
 
 def plain(mapping: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,187 +1,193 @@
-"""Tables with a row for each cell, read and written piece by piece: memory holds one piece.
-
-Columns of a table in an open file, HDF5 or zarr, read piece by piece.
-"""
+"""Tables of any length, whose columns are read in blocks of rows: memory holds one block."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import DTypeLike
 
 from screader_lib.errors import ScReaderError
-from screader_lib.exchange.columns import is_string
-from screader_lib.exchange.table import Categorical, Column, Table, strings
+from screader_lib.exchange.table import Categorical, Column, Table, as_strings, strings
 
 ROWS_AT_ONCE = 32_768
+STRING_KINDS = "OUST"  # as numpy, HDF5 and zarr call them
+
+Read = Callable[[int, int], Column]
 
 
-class LazyColumn(ABC):
-    """A column that is read piece by piece; those of one table come in pieces of equal sizes.
+def row_blocks(rows: int, size: int | None = None) -> Iterator[tuple[int, int]]:
+    """Start and stop of each block of rows, ``ROWS_AT_ONCE`` at a time unless ``size`` says."""
+    size = size or ROWS_AT_ONCE
+    return ((start, min(start + size, rows)) for start in range(0, rows, size))
 
-    ``categories`` are None unless it is a categorical; ``dtype`` is that of its values, object
-    for strings and int32 for codes.
+
+def is_string(values: Any) -> bool:
+    """Whether an array of HDF5 or zarr holds strings."""
+    if isinstance(values, h5py.Dataset):
+        return h5py.check_string_dtype(values.dtype) is not None
+    return values.dtype.kind in STRING_KINDS
+
+
+class LazyColumn:
+    """A column of ``length`` rows, read where and when they are needed.
+
+    ``read(start, stop)`` returns those rows: an array of ``dtype`` (object for strings) or, where
+    ``categories`` is not None, a Categorical of them, whose codes are of ``dtype`` int32.
     """
-
-    dtype: np.dtype
-    categories: tuple[str, ...] | None = None
-
-    @abstractmethod
-    def sizes(self) -> Iterator[int]:
-        """How many rows each piece has."""
-
-    @abstractmethod
-    def pieces(self) -> Iterator[Column]:
-        """The rows, from the first to the last."""
-
-    def __len__(self) -> int:
-        return sum(self.sizes())
-
-    @property
-    def is_text(self) -> bool:
-        """Whether it holds strings, by codes or not."""
-        return self.categories is not None or self.dtype.kind == "O"
-
-    def texts(self) -> Iterator[np.ndarray]:
-        """The pieces as object arrays of str, a missing category as the empty one."""
-        return (texts_of(piece) for piece in self.pieces())
-
-    def whole(self) -> Column:
-        """All rows in memory."""
-        values, start = np.empty(len(self), self.dtype), 0
-        for piece in self.pieces():
-            values[start : start + len(piece)] = (
-                piece.codes if isinstance(piece, Categorical) else piece
-            )
-            start += len(piece)
-        return values if self.categories is None else Categorical(values, self.categories)
-
-
-def texts_of(column: Column) -> np.ndarray:
-    """A column in memory as an object array of str."""
-    if isinstance(column, Categorical):
-        return column.strings()
-    return column if column.dtype.kind == "O" else column.astype(str).astype(object)
-
-
-def even_sizes(rows: int) -> Iterator[int]:
-    """Sizes of the pieces of a column that lies at one place."""
-    for start in range(0, rows, ROWS_AT_ONCE):
-        yield min(ROWS_AT_ONCE, rows - start)
-
-
-class InMemoryColumn(LazyColumn):
-    """A column in memory."""
-
-    def __init__(self, column: Column) -> None:
-        self.column = column
-        if isinstance(column, Categorical):
-            self.dtype, self.categories = np.dtype(np.int32), column.categories
-        else:
-            self.dtype = np.dtype(object) if column.dtype.kind in "OUST" else column.dtype
-
-    def __len__(self) -> int:
-        return len(self.column)
-
-    def sizes(self) -> Iterator[int]:
-        return even_sizes(len(self))
-
-    def pieces(self) -> Iterator[Column]:
-        start = 0
-        for size in self.sizes():
-            rows = slice(start, start + size)
-            if isinstance(self.column, Categorical):
-                yield Categorical(self.column.codes[rows], self.column.categories)
-            else:
-                yield self.column[rows]
-            start += size
-
-
-class ConstantColumn(LazyColumn):
-    """One value in every row of a table that has ``beside`` as a column."""
-
-    def __init__(self, value: object, dtype: type, beside: LazyColumn) -> None:
-        self.value, self.dtype, self.beside = value, np.dtype(dtype), beside
-
-    def sizes(self) -> Iterator[int]:
-        return self.beside.sizes()
-
-    def pieces(self) -> Iterator[Column]:
-        return (np.full(size, self.value, self.dtype) for size in self.sizes())
-
-
-class FilteredColumn(LazyColumn):
-    """The rows of ``source`` where ``wanted``, boolean (rows,), is true."""
-
-    def __init__(self, source: LazyColumn, wanted: np.ndarray) -> None:
-        self.source, self.wanted = source, wanted
-        self.dtype, self.categories = source.dtype, source.categories
-
-    def __len__(self) -> int:
-        return int(self.wanted.sum())
-
-    def _choices(self) -> Iterator[np.ndarray]:
-        start = 0
-        for size in self.source.sizes():
-            yield np.flatnonzero(self.wanted[start : start + size])
-            start += size
-
-    def sizes(self) -> Iterator[int]:
-        return (len(rows) for rows in self._choices() if len(rows))
-
-    def pieces(self) -> Iterator[Column]:
-        for rows, piece in zip(self._choices(), self.source.pieces(), strict=True):
-            if len(rows):
-                yield piece.take(rows)
-
-
-class MappedColumn(LazyColumn):
-    """What ``change`` makes of each piece of ``source``: as many rows."""
 
     def __init__(
         self,
-        source: LazyColumn,
-        change: Callable[[Column], Column],
-        dtype: type,
+        length: int,
+        dtype: DTypeLike,
+        read: Read,
         categories: tuple[str, ...] | None = None,
     ) -> None:
-        self.source, self.change = source, change
-        self.dtype, self.categories = np.dtype(dtype), categories
+        self.length, self.dtype = length, np.dtype(dtype)
+        self.read, self.categories = read, categories
+
+    @classmethod
+    def of(cls, column: Column) -> LazyColumn:
+        """A column that is in memory already."""
+        if isinstance(column, Categorical):
+            codes, names = column.codes, column.categories
+            return cls(
+                len(codes), np.int32, lambda *rows: Categorical(codes[slice(*rows)], names), names
+            )
+        dtype = object if column.dtype.kind in STRING_KINDS else column.dtype
+        return cls(len(column), dtype, lambda *rows: column[slice(*rows)])
 
     def __len__(self) -> int:
-        return len(self.source)
+        return self.length
 
-    def sizes(self) -> Iterator[int]:
-        return self.source.sizes()
+    @property
+    def is_string(self) -> bool:
+        """Whether it holds strings, categorical or not."""
+        return self.categories is not None or self.dtype.kind == "O"
 
-    def pieces(self) -> Iterator[Column]:
-        return map(self.change, self.source.pieces())
+    def blocks(self) -> Iterator[Column]:
+        """All rows, in blocks of ``ROWS_AT_ONCE``."""
+        return (self.read(start, stop) for start, stop in row_blocks(len(self)))
+
+    def string_blocks(self) -> Iterator[np.ndarray]:
+        """The blocks as object arrays of str, a missing category as the empty string."""
+        return map(as_strings, self.blocks())
+
+    def load(self) -> Column:
+        """All rows in memory."""
+        return self._joined(len(self), self.blocks())
+
+    def take(self, rows: np.ndarray) -> LazyColumn:
+        """The given ``rows``, int64, in ascending order."""
+
+        def read(start: int, stop: int) -> Column:
+            return self._joined(stop - start, self._at(rows[start:stop]))
+
+        return LazyColumn(len(rows), self.dtype, read, self.categories)
+
+    def _at(self, rows: np.ndarray) -> Iterator[Column]:
+        """The rows, from no more than ``ROWS_AT_ONCE`` of the source at a time."""
+        while len(rows):
+            first = int(rows[0])
+            count = int(np.searchsorted(rows, first + ROWS_AT_ONCE))
+            yield self.read(first, int(rows[count - 1]) + 1).take(rows[:count] - first)
+            rows = rows[count:]
+
+    def map(
+        self,
+        function: Callable[[Column], Column],
+        dtype: DTypeLike,
+        categories: tuple[str, ...] | None = None,
+    ) -> LazyColumn:
+        """What ``function`` makes of any block of rows: as many rows of ``dtype``."""
+        return LazyColumn(
+            len(self), dtype, lambda start, stop: function(self.read(start, stop)), categories
+        )
+
+    def _joined(self, size: int, parts: Iterable[Column]) -> Column:
+        values, start = np.empty(size, self.dtype), 0
+        for part in parts:
+            codes = part.codes if isinstance(part, Categorical) else part
+            values[start : start + len(part)] = codes
+            start += len(part)
+        return values if self.categories is None else Categorical(values, self.categories)
 
 
-class ConcatenatedColumn(LazyColumn):
-    """Columns of one kind, one after the other."""
+def constant_column(value: object, dtype: DTypeLike, length: int) -> LazyColumn:
+    """One value in every row."""
+    return LazyColumn(length, dtype, lambda start, stop: np.full(stop - start, value, dtype))
 
-    def __init__(self, parts: Sequence[LazyColumn]) -> None:
-        self.parts = parts
-        self.dtype, self.categories = parts[0].dtype, parts[0].categories
 
-    def __len__(self) -> int:
-        return sum(map(len, self.parts))
+def concatenated_columns(columns: Sequence[LazyColumn]) -> LazyColumn:
+    """Columns of one dtype and the same categories, one after the other."""
+    first, ends = columns[0], np.cumsum([0, *map(len, columns)]).tolist()
 
-    def sizes(self) -> Iterator[int]:
-        return (size for part in self.parts for size in part.sizes())
+    def read(start: int, stop: int) -> Column:
+        parts = (
+            column.read(max(start - low, 0), min(stop, high) - low)
+            for column, (low, high) in zip(columns, pairwise(ends), strict=True)
+            if low < stop and start < high
+        )
+        return first._joined(stop - start, parts)
 
-    def pieces(self) -> Iterator[Column]:
-        return (piece for part in self.parts for piece in part.pieces())
+    return LazyColumn(ends[-1], first.dtype, read, first.categories)
+
+
+def stored_column(element: Any) -> LazyColumn:
+    """A column of an AnnData data frame in an open file, HDF5 or zarr, of sound structure.
+
+    Nullable values that are masked come as NaN, False or the empty string. Reading raises
+    ScReaderError where strings are not UTF-8.
+    """
+    if not hasattr(element, "keys"):
+        return _stored_array(element)
+    if "codes" not in element:
+        return _stored_nullable(element["values"], element["mask"])
+    codes = element["codes"]
+    names = tuple(as_strings(_stored_array(element["categories"]).load()))
+
+    def read(start: int, stop: int) -> Column:
+        return Categorical(np.asarray(codes[start:stop]).astype(np.int32), names)
+
+    return LazyColumn(codes.shape[0], np.int32, read, names)
+
+
+def _stored_array(values: Any) -> LazyColumn:
+    def read(start: int, stop: int) -> np.ndarray:
+        if not is_string(values):
+            return np.asarray(values[start:stop])
+        if not isinstance(values, h5py.Dataset):
+            return strings(values[start:stop])
+        try:
+            return np.asarray(values.asstr()[start:stop], dtype=object)
+        except UnicodeDecodeError:
+            raise ScReaderError(
+                f"{values.name} holds text that is not UTF-8.", file=values.file.filename
+            ) from None
+
+    return LazyColumn(values.shape[0], object if is_string(values) else values.dtype, read)
+
+
+def _stored_nullable(values: Any, mask: Any) -> LazyColumn:
+    column = _stored_array(values)
+    dtype = np.dtype(np.float64) if column.dtype.kind in "iu" else column.dtype
+    missing: Any = {"O": "", "b": False}.get(dtype.kind, np.nan)
+
+    def read(start: int, stop: int) -> np.ndarray:
+        known = column.read(start, stop)
+        assert isinstance(known, np.ndarray)
+        return np.where(mask[start:stop], missing, known).astype(dtype)
+
+    return LazyColumn(len(column), dtype, read)
 
 
 @dataclass
 class LazyTable:
-    """A data frame of any length: a string index and named columns, none of them held."""
+    """A data frame of any length: a string index and named columns, none of them in memory."""
 
     index: LazyColumn
     columns: dict[str, LazyColumn] = field(default_factory=dict)
@@ -190,8 +196,8 @@ class LazyTable:
     @classmethod
     def of(cls, table: Table) -> LazyTable:
         """A table that is in memory already."""
-        columns = {name: InMemoryColumn(column) for name, column in table.columns.items()}
-        return cls(InMemoryColumn(table.index), dict(columns), table.index_name)
+        columns = {name: LazyColumn.of(column) for name, column in table.columns.items()}
+        return cls(LazyColumn.of(table.index), columns, table.index_name)
 
     def __len__(self) -> int:
         return len(self.index)
@@ -200,120 +206,27 @@ class LazyTable:
         """A column, or the index by its name; KeyError where there is none."""
         return self.index if name == self.index_name else self.columns[name]
 
-    def chosen(self, wanted: np.ndarray) -> LazyTable:
-        """The rows where ``wanted``, boolean (rows,), is true."""
-        columns: Mapping[str, LazyColumn] = {
-            name: FilteredColumn(column, wanted) for name, column in self.columns.items()
-        }
-        return LazyTable(FilteredColumn(self.index, wanted), dict(columns), self.index_name)
+    def take(self, rows: np.ndarray) -> LazyTable:
+        """The given ``rows``, int64, in ascending order."""
+        columns = {name: column.take(rows) for name, column in self.columns.items()}
+        return LazyTable(self.index.take(rows), columns, self.index_name)
 
-    def pieces(self, names: Iterable[str]) -> Iterator[Table]:
-        """The index and the columns of these names, piece by piece."""
-        wanted = {name: self.columns[name] for name in names}
-        parts = zip(self.index.pieces(), *(column.pieces() for column in wanted.values()),
-                    strict=True)  # fmt: skip
-        for index, *columns in parts:
-            yield Table(texts_of(index), dict(zip(wanted, columns, strict=True)), self.index_name)
+    def blocks(self, names: Iterable[str]) -> Iterator[Table]:
+        """The index and the columns of these names, in blocks of ``ROWS_AT_ONCE`` rows."""
+        names = list(names)
+        for start, stop in row_blocks(len(self)):
+            columns = {name: self.columns[name].read(start, stop) for name in names}
+            yield Table(as_strings(self.index.read(start, stop)), columns, self.index_name)
 
-    def whole(self) -> Table:
+    def load(self) -> Table:
         """All of it in memory."""
-        columns = {name: column.whole() for name, column in self.columns.items()}
-        return Table(texts_of(self.index.whole()), columns, self.index_name)
-
-
-TEXT_KINDS = "OUST"  # as numpy, HDF5 and zarr call them
-
-
-def is_text(values: Any) -> bool:
-    """Whether an array of HDF5 or zarr holds strings."""
-    if isinstance(values, h5py.Dataset):
-        return is_string(values)
-    return values.dtype.kind in TEXT_KINDS
-
-
-class StoredColumn(LazyColumn):
-    """An array of numbers, truth values or strings."""
-
-    def __init__(self, values: Any) -> None:
-        self.values = values
-        self.dtype = np.dtype(object) if is_text(values) else values.dtype
-
-    def __len__(self) -> int:
-        return int(self.values.shape[0])
-
-    def sizes(self) -> Iterator[int]:
-        return even_sizes(len(self))
-
-    def pieces(self) -> Iterator[Column]:
-        start = 0
-        for size in self.sizes():
-            yield self._read(slice(start, start + size))
-            start += size
-
-    def _read(self, rows: slice) -> np.ndarray:
-        if self.dtype.kind != "O":
-            return np.asarray(self.values[rows])
-        if not isinstance(self.values, h5py.Dataset):
-            return strings(self.values[rows])
-        try:
-            return np.asarray(self.values.asstr()[rows], dtype=object)
-        except UnicodeDecodeError:
-            raise ScReaderError(
-                f"{self.values.name} holds text that is not UTF-8.",
-                file=self.values.file.filename,
-            ) from None
-
-
-class StoredCategorical(StoredColumn):
-    """Codes of which each has its category."""
-
-    def __init__(self, codes: Any, categories: Any) -> None:
-        super().__init__(codes)
-        self.dtype = np.dtype(np.int32)
-        self.categories = tuple(texts_of(StoredColumn(categories).whole()))
-
-    def pieces(self) -> Iterator[Column]:
-        assert self.categories is not None
-        for codes in super().pieces():
-            assert isinstance(codes, np.ndarray)
-            yield Categorical(codes.astype(np.int32), self.categories)
-
-
-class StoredNullable(StoredColumn):
-    """Values with a mask of those that are missing: NaN, False or empty then."""
-
-    def __init__(self, values: Any, mask: Any) -> None:
-        super().__init__(values)
-        self.mask = mask
-        if self.dtype.kind in "iu":
-            self.dtype = np.dtype(np.float64)
-
-    def pieces(self) -> Iterator[Column]:
-        start = 0
-        for size in self.sizes():
-            rows = slice(start, start + size)
-            start += size
-            missing = np.asarray(self.mask[rows])
-            if self.values.dtype.kind == "b":
-                yield self.values[rows] & ~missing
-            elif self.dtype.kind == "O":
-                yield np.where(missing, "", self._read(rows)).astype(object)
-            else:
-                yield np.where(missing, np.nan, self.values[rows])
-
-
-def stored_column(element: Any) -> StoredColumn:
-    """A column of a data frame of AnnData, of sound structure."""
-    if not hasattr(element, "keys"):
-        return StoredColumn(element)
-    if "codes" in element:
-        return StoredCategorical(element["codes"], element["categories"])
-    return StoredNullable(element["values"], element["mask"])
+        columns = {name: column.load() for name, column in self.columns.items()}
+        return Table(as_strings(self.index.load()), columns, self.index_name)
 
 
 def stored_table(group: Any) -> LazyTable:
-    """A data frame of AnnData, of sound structure."""
+    """An AnnData data frame in an open file, HDF5 or zarr, of sound structure."""
     index = str(group.attrs["_index"])
     names = [str(name) for name in group.attrs["column-order"]]
     columns = {name: stored_column(group[name]) for name in names}
-    return LazyTable(stored_column(group[index]), dict(columns), index)
+    return LazyTable(stored_column(group[index]), columns, index)

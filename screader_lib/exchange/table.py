@@ -20,14 +20,12 @@ class Categorical:
         """Encode strings; categories are sorted unless given."""
         values = [str(value) for value in values]
         names = tuple(sorted(set(values)) if categories is None else categories)
-        place = {name: number for number, name in enumerate(names)}
-        codes = np.fromiter((place[value] for value in values), np.int32, len(values))
-        return cls(codes, names)
+        code_of = {name: code for code, name in enumerate(names)}
+        return cls(np.fromiter(map(code_of.__getitem__, values), np.int32, len(values)), names)
 
     def strings(self, missing: str = "") -> np.ndarray:
         """The values as an object array of str."""
-        names = np.array([*self.categories, missing], dtype=object)
-        return names[self.codes]
+        return np.array([*self.categories, missing], dtype=object)[self.codes]
 
     def take(self, rows: np.ndarray) -> Categorical:
         """The given rows, same categories."""
@@ -53,20 +51,19 @@ class Table:
 
     def strings(self, name: str) -> np.ndarray:
         """Column ``name`` as an object array of str; KeyError where there is none."""
-        if name == self.index_name:
-            return self.index
-        column = self.columns[name]
-        if isinstance(column, Categorical):
-            return column.strings()
-        return column.astype(str).astype(object)
+        return self.index if name == self.index_name else as_strings(self.columns[name])
 
     def take(self, rows: np.ndarray) -> Table:
-        """The given rows, in the given order."""
-        columns = {
-            name: column.take(rows) if isinstance(column, Categorical) else column[rows]
-            for name, column in self.columns.items()
-        }
+        """The given rows, int64, in the given order."""
+        columns = {name: column.take(rows) for name, column in self.columns.items()}
         return Table(self.index[rows], columns, self.index_name)
+
+
+def as_strings(column: Column) -> np.ndarray:
+    """A column as an object array of str, a missing category as the empty string."""
+    if isinstance(column, Categorical):
+        return column.strings()
+    return column if column.dtype.kind == "O" else column.astype(str).astype(object)
 
 
 def strings(values: Iterable[object]) -> np.ndarray:

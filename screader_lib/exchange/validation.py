@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 
 from screader_lib.exchange import columns, provenance
+from screader_lib.exchange.lazy_table import is_string
 from screader_lib.exchange.schema import Element, Schema
 
 BYTES_AT_ONCE = 8 << 20
@@ -242,7 +243,7 @@ def _dataset_of(element: Element, found: object) -> h5py.Dataset | None:
             return None
         codes, categories = found.get("codes"), found.get("categories")
         sound = isinstance(codes, h5py.Dataset) and isinstance(categories, h5py.Dataset)
-        sound = sound and categories.ndim == 1 and columns.is_string(categories)
+        sound = sound and categories.ndim == 1 and is_string(categories)
         return codes if sound else None
     return found if isinstance(found, h5py.Dataset) else None
 
@@ -250,7 +251,7 @@ def _dataset_of(element: Element, found: object) -> h5py.Dataset | None:
 def _type_fits(element: Element, dataset: h5py.Dataset) -> bool:
     kind = element.type
     if kind in ("string", "text", "json"):
-        return columns.is_string(dataset)
+        return is_string(dataset)
     if kind == "category":
         return dataset.dtype.kind == "i"
     return any(dataset.dtype.newbyteorder("=") == np.dtype(one) for one in element.types)

@@ -53,7 +53,7 @@ def load_counts(source: Expression, reporter: Reporter = SILENT) -> anndata.AnnD
     if not blocks or not len(source.genes):
         raise ScReaderError("holds no cells or no genes.", file=source.name)
     matrix = csr_matrix(vstack(blocks), dtype=np.float32)
-    cells, genes = _with_input_names(source.obs.whole()), _by_symbol(source.genes, reporter)
+    cells, genes = _with_input_names(source.obs.load()), _by_symbol(source.genes, reporter)
     for what, table in (("cell", cells), ("gene", genes)):
         doubles = len(table) - len(set(table.index))
         if doubles:

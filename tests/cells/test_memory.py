@@ -17,12 +17,12 @@ from screader_lib.cells.gene_statistics import sampled_cells
 from screader_lib.cells.obs_columns import ObsColumns, annotated, concatenated
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import encoding, lazy_table
-from screader_lib.exchange.lazy_table import InMemoryColumn
+from screader_lib.exchange.lazy_table import LazyColumn
 from screader_lib.exchange.table import Categorical, Table
 
 CELLS = 50_000
 NAMES = np.array([f"AAACCTGAGAAACCAT-{number}" for number in range(CELLS)], dtype=object)
-HASHES = hashes_of(InMemoryColumn(NAMES))
+HASHES = hashes_of(LazyColumn.of(NAMES))
 
 
 def peak(work: Callable[[], object]) -> float:
@@ -39,9 +39,9 @@ def peak(work: Callable[[], object]) -> float:
 @pytest.mark.parametrize(
     ("work", "most"),
     [
-        pytest.param(lambda: hashes_of(InMemoryColumn(NAMES)), 12, id="hashes"),
+        pytest.param(lambda: hashes_of(LazyColumn.of(NAMES)), 12, id="hashes"),
         pytest.param(
-            lambda: new_names(InMemoryColumn(NAMES), HASHES), 24, id="names-that-come-again"
+            lambda: new_names(LazyColumn.of(NAMES), HASHES), 24, id="names-that-come-again"
         ),
         pytest.param(lambda: sampled_cells(HASHES, 100), 24, id="choosing-cells-by-name"),
     ],
@@ -68,7 +68,7 @@ def test_a_table_goes_from_file_to_file_without_being_held(
         wanted = codes > 0
 
         def copy() -> object:
-            chosen = anndata_matrix.table_of(file["obs"], "cells").chosen(wanted)
+            chosen = anndata_matrix.table_of(file["obs"], "cells").take(np.flatnonzero(wanted))
             both = concatenated(
                 [("one", chosen), ("two", anndata_matrix.table_of(file["obs"], "cells"))]
             )
@@ -90,7 +90,7 @@ def test_names_that_are_no_text(tmp_path: Path) -> None:
         encoding.write_table(file, "obs", Table(NAMES[:3], {}))
         file["obs/id"][1] = b"caf\xe9"
         with pytest.raises(ScReaderError, match="obs/id holds text that is not UTF-8"):
-            anndata_matrix.table_of(file["obs"], "cells").whole()
+            anndata_matrix.table_of(file["obs"], "cells").load()
 
 
 def test_sample_is_those_of_smallest_hash() -> None:

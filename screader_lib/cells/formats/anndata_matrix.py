@@ -28,7 +28,7 @@ from screader_lib.cells.formats.expression import (
 from screader_lib.cells.formats.transpose import TransposedColumns
 from screader_lib.cells.organisms import KEY
 from screader_lib.errors import ScReaderError
-from screader_lib.exchange.lazy_table import LazyTable, even_sizes, is_text, stored_table
+from screader_lib.exchange.lazy_table import LazyTable, is_string, row_blocks, stored_table
 from screader_lib.exchange.opening import kind_of
 from screader_lib.exchange.table import Categorical, Column, Table, strings
 
@@ -49,7 +49,7 @@ class AnnotatedMatrix(Expression):
         self.has_raw = hasattr(raw, "keys") and "X" in raw
         self.matrix, frame = _matrix_of(root, name, layer)
         self.obs = table_of(root["obs"], name)
-        self.genes = table_of(frame, name).whole()
+        self.genes = table_of(frame, name).load()
         shape = self._shape()
         if shape != (len(self.obs), len(self.genes)):
             raise ScReaderError(
@@ -219,29 +219,27 @@ def _is_current(group: Any) -> bool:
     columns = [_plain(group.get(name)) for name in names]
     lengths = {None if column is None else column.shape for column in columns}
     index = columns[0]
-    return index is not None and index.ndim == 1 and len(lengths) == 1 and is_text(index)
+    return index is not None and index.ndim == 1 and len(lengths) == 1 and is_string(index)
 
 
 def _plain(column: Any) -> Any:
     """The array that holds a column, one entry a row; None for one that is not plain."""
     if hasattr(column, "dtype"):
-        return column if is_text(column) or column.dtype.kind in "biuf" else None
+        return column if is_string(column) or column.dtype.kind in "biuf" else None
     if column is None or column.attrs.get("encoding-type") != "categorical":
         return None
     codes, categories = column.get("codes"), column.get("categories")
     if not hasattr(codes, "dtype") or not hasattr(categories, "dtype"):
         return None
-    if not is_text(categories) or codes.dtype.kind != "i" or codes.ndim != 1:
+    if not is_string(categories) or codes.dtype.kind != "i" or codes.ndim != 1:
         return None
     return codes if all(_within(codes, categories.shape[0])) else None
 
 
 def _within(codes: Any, categories: int) -> Iterator[bool]:
     """Whether each code of a piece is −1 or has a category."""
-    start = 0
-    for size in even_sizes(codes.shape[0]):
-        some = codes[start : start + size]
-        start += size
+    for start, stop in row_blocks(codes.shape[0]):
+        some = codes[start:stop]
         yield bool(some.min() >= -1 and some.max() < categories)
 
 

@@ -9,13 +9,8 @@ import h5py
 
 from screader_lib.cells.formats.expression import Expression, Span, even_spans, usual_numbers
 from screader_lib.errors import ScReaderError
-from screader_lib.exchange.lazy_table import (
-    LazyColumn,
-    LazyTable,
-    MappedColumn,
-    StoredColumn,
-    texts_of,
-)
+from screader_lib.exchange.lazy_table import LazyColumn, LazyTable, stored_column
+from screader_lib.exchange.table import as_strings
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -38,7 +33,7 @@ class LoomExpression(Expression):
         if not plain or self.matrix.dtype.kind not in "biuf":
             raise ScReaderError(f"{path} is not a matrix of numbers.", file=name)
         genes = _attributes(file["row_attrs"], self.matrix.shape[0], GENE_NAMES, name)
-        self.genes = genes.whole()
+        self.genes = genes.load()
         self.obs = _attributes(file["col_attrs"], self.matrix.shape[1], CELL_NAMES, name)
 
     def spans(self) -> Sequence[Span]:
@@ -53,7 +48,7 @@ class LoomExpression(Expression):
 
 def _attributes(group: h5py.Group, size: int, names: tuple[str, ...], file: str) -> LazyTable:
     columns: dict[str, LazyColumn] = {
-        key: StoredColumn(dataset)
+        key: stored_column(dataset)
         for key, dataset in group.items()
         if isinstance(dataset, h5py.Dataset) and dataset.shape == (size,)
     }
@@ -62,4 +57,4 @@ def _attributes(group: h5py.Group, size: int, names: tuple[str, ...], file: str)
         raise ScReaderError(
             f"{group.name} has no {' or '.join(names)}.", file=file, remedy="Add one of them."
         )
-    return LazyTable(MappedColumn(index, texts_of, object), columns)
+    return LazyTable(index.map(as_strings, object), columns)

@@ -13,7 +13,7 @@ from screader_lib.cells.formats.expression import CompressedRows, Expression, Sp
 from screader_lib.cells.formats.transpose import MatrixMarket
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.encoding import read_strings
-from screader_lib.exchange.lazy_table import LazyTable, StoredColumn
+from screader_lib.exchange.lazy_table import LazyTable, stored_column
 from screader_lib.exchange.table import Table, strings
 from screader_lib.genes.tenx_folder import GENE_EXPRESSION, lines_of, one_of, read_features
 
@@ -43,7 +43,7 @@ class TenxH5Expression(Expression):
         if names not in features or ids not in features:
             raise ScReaderError(f"{features.name} has no {names} or no {ids}.", file=name)
         all_genes = Table(read_strings(features[names]), {"gene_ids": read_strings(features[ids])})
-        self.obs = LazyTable(StoredColumn(self.group["barcodes"]))
+        self.obs = LazyTable(stored_column(self.group["barcodes"]))
         check_compressed(self.group, len(self.obs), len(all_genes), name)
         self.rows = CompressedRows(self.group, len(all_genes), name)
         self.kept = np.arange(len(all_genes))

@@ -12,10 +12,9 @@ import numpy as np
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import encoding
 from screader_lib.exchange.lazy_table import (
-    ConcatenatedColumn,
     LazyColumn,
     LazyTable,
-    MappedColumn,
+    concatenated_columns,
     stored_table,
 )
 from screader_lib.exchange.opening import ExchangeFile
@@ -128,7 +127,7 @@ def _stacked(tables: Sequence[LazyTable]) -> LazyTable:
         name: _stacked_column([table.columns[name] for table in tables])
         for name in tables[0].columns
     }
-    index = ConcatenatedColumn([table.index for table in tables])
+    index = concatenated_columns([table.index for table in tables])
     return LazyTable(index, columns, tables[0].index_name)
 
 
@@ -137,11 +136,10 @@ def _stacked_column(parts: Sequence[LazyColumn]) -> LazyColumn:
     for part in parts:
         names |= dict.fromkeys(part.categories or ())
     if all(part.categories == parts[0].categories for part in parts):
-        return ConcatenatedColumn(parts)
+        return concatenated_columns(parts)
     every = tuple(sorted(names))
-    return ConcatenatedColumn(
-        [MappedColumn(part, partial(_recoded, every=every), np.int32, every) for part in parts]
-    )
+    recoded = partial(_recoded, every=every)
+    return concatenated_columns([part.map(recoded, np.int32, every) for part in parts])
 
 
 def _recoded(piece: Column, every: tuple[str, ...]) -> Column:
@@ -155,14 +153,14 @@ def _calls(obs: LazyTable) -> Predictions:
     """What the measures need of the calls."""
     calls = Predictions.empty(len(obs))
     calls.best[:] = _codes(obs.columns["predicted_label"])
-    calls.confidence[:] = obs.columns["confidence"].whole()
+    calls.confidence[:] = obs.columns["confidence"].load()
     status = obs.columns["status"]
     calls.assigned[:] = _codes(status) == (status.categories or ()).index("assigned")
     return calls
 
 
 def _codes(column: LazyColumn) -> np.ndarray:
-    values = column.whole()
+    values = column.load()
     assert isinstance(values, Categorical)
     return values.codes
 

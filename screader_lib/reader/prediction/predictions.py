@@ -139,7 +139,7 @@ def known_label_metrics(
 
     ``names`` are the labels that the calls number.
     """
-    column = None if truth is None else truth.whole()
+    column = None if truth is None else truth.load()
     if not isinstance(column, Categorical) or not (column.codes >= 0).any():
         return {}
     known = column.codes >= 0

@@ -11,7 +11,7 @@ import numpy as np
 from screader_lib import launch
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.exchange import encoding
-from screader_lib.exchange.lazy_table import InMemoryColumn, LazyColumn, LazyTable
+from screader_lib.exchange.lazy_table import LazyColumn, LazyTable
 from screader_lib.exchange.table import Table, strings
 from screader_lib.reader.confidence.explanation import ExplanationWriter
 from screader_lib.reader.methods.methods import StoredReader
@@ -89,11 +89,11 @@ def write_predictions(
     own = calls.columns(restored.labels) | {"evidence": calls.evidence, "familiarity": familiarity}
     known = _chosen(cells.lazy_obs, rows, len(cells))
     labels = known.columns.get("label")
-    obs = LazyTable(known.index, {name: InMemoryColumn(column) for name, column in own.items()})
+    obs = LazyTable(known.index, {name: LazyColumn.of(column) for name, column in own.items()})
     if labels is not None and labels.categories is not None:
         obs.columns["true_label"] = labels
     if chosen.rows is not None:
-        obs.columns["row"] = InMemoryColumn(rows.astype(np.int64))
+        obs.columns["row"] = LazyColumn.of(rows.astype(np.int64))
     obs.columns |= _carried(known)
     encoding.begin_anndata(file, obs, Table(strings([])))
     _write_uns(file, labels, restored, calls, reporter)
@@ -152,9 +152,7 @@ def _call(file: h5py.File, source: _Source, reporter: Reporter) -> Predictions:
 def _chosen(obs: LazyTable, rows: np.ndarray, cells: int) -> LazyTable:
     if len(rows) == cells:
         return obs
-    wanted = np.zeros(cells, bool)
-    wanted[rows] = True
-    return obs.chosen(wanted)
+    return obs.take(rows)
 
 
 class _BlockWriter:
