@@ -59,8 +59,8 @@ def planned(model: FrozenLLM, card: int, quantize: str, work: str) -> MemoryPlan
 def rows() -> list[str]:
     """The table's lines."""
     model = llm()
-    lines = ["| card | GB | work | `--quantize` | tokens at once | layers twice | GB | cells/s |",
-             "|---" * 8 + "|"]  # fmt: skip
+    head = "GPU | GB | tool | `--quantize` | tokens at once | recomputed layers | GB used | cells/s"
+    lines = [f"| {head} |", "|---" * 8 + "|"]
     for name, size, rate in CARDS:
         for work, share in SHARE.items():
             for quantize in ("none", "fp8", "8bit", "4bit"):
