@@ -7,35 +7,26 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
+from running import command, invoke
 
+from screader_lib import __version__
 from screader_tools.plot import SUBCOMMANDS as PLOT
 from screader_tools.screader import SUBCOMMANDS as SCREADER
 
 ROOT = Path(__file__).parents[1]
 LIBRARY, TOOLS = ROOT / "screader_lib", ROOT / "tools"
+MODULES = sorted(LIBRARY.rglob("*.py"))
 
-BASE = {
-    "errors",
-    "gguf_files",
-    "label_metrics",
-    "launch",
-    "offline",
-    "option_values",
-    "reporting",
-    "schemas",
-}
+TOP_LEVEL = {"errors", "gguf_files", "label_metrics", "launch", "offline", "option_values"}
+BASE = TOP_LEVEL | {"reporting", "schemas"}
 MAY_IMPORT = {
-    "schemas": set(),
-    "errors": set(),
-    "gguf_files": set(),
-    "launch": set(),
-    "option_values": set(),
-    "offline": set(),
-    "reporting": set(),
+    **dict.fromkeys(BASE, frozenset()),
     "label_metrics": {"errors"},
     "exchange": BASE,
     "command_line": BASE | {"exchange"},
@@ -47,130 +38,121 @@ MAY_IMPORT = {
     "demo": BASE | {"exchange"},
 }
 EXECUTABLES = [
-    "fetch-descriptions",
-    "embed-genes",
-    "build-cells",
-    "prepare-cells",
-    "train-reader",
-    "predict",
-    "plot",
-    "screader",
-]
+    "fetch-descriptions", "embed-genes", "build-cells", "prepare-cells", "train-reader", "predict",
+    "plot", "screader",
+]  # fmt: skip
+SUBCOMMANDS = [f"screader {name}" for name in SCREADER] + [f"plot {name}" for name in PLOT]
 HEAVY = [
-    "scanpy",
-    "torch",
-    "transformers",
-    "anndata",
-    "h5py",
-    "numpy",
-    "scipy",
-    "matplotlib",
-    "openai",
-    "pandas",
-    "rich",
-    "sklearn",
-    "umap",
-    "urllib3",
-    "yaml",
-]
-SUBCOMMANDS = [
-    *(f"screader {name}" for name in SCREADER),
-    *(f"plot {name}" for name in PLOT),
-]
-LONGEST = 500  # lines of a file
+    "anndata", "h5py", "matplotlib", "numpy", "openai", "pandas", "rich", "scanpy", "scipy",
+    "sklearn", "torch", "transformers", "umap", "urllib3", "yaml",
+]  # fmt: skip
+MAX_LINES, MAX_MODULES = 500, 15  # of a file, of a folder
 BINARY = (".gz", ".h5", ".h5ad", ".loom", ".npz", ".png", ".safetensors")
-ALLOWED = {"plain_pickle.py": {"import pickle"}}  # it checks opcodes first, and resolves no globals
+ALLOWED = {"plain_pickle.py": {"import pickle"}}  # its unpickler permits no globals
 
 
 def tracked() -> list[Path]:
-    found = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False)
-    if found.returncode:
+    """The files that git knows and that are there."""
+    done = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False)
+    if done.returncode:
         pytest.skip("not a git checkout")
-    return [ROOT / name for name in found.stdout.decode().split("\0") if name]
+    return [path for name in done.stdout.decode().split("\0") if (path := ROOT / name).is_file()]
 
 
-def modules() -> Iterator[Path]:
-    yield from sorted(LIBRARY.rglob("*.py"))
+def top_level(path: Path) -> str:
+    """The room or top-level module that a file of the library belongs to."""
+    return path.relative_to(LIBRARY).parts[0].removesuffix(".py")
 
 
-def imported(path: Path) -> Iterator[str]:
+def imports(path: Path) -> Iterator[str]:
+    """The dotted names that a file imports."""
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        if isinstance(node, ast.ImportFrom):
+            dots = "." * node.level
+            yield from (f"{dots}{node.module or ''}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
 
 
-def room_of(name: str) -> str | None:
-    parts = name.split(".")
-    return parts[1] if parts[0] == "screader_lib" and len(parts) > 1 else None
-
-
-@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(LIBRARY)))
-def test_imports_point_one_way(path: Path) -> None:
-    own = path.relative_to(LIBRARY).parts[0].removesuffix(".py")
-    if own == "__init__":
-        return
-    for name in imported(path):
-        assert not name.startswith("screader_tools"), name
-        room = room_of(name)
-        if room not in (None, own, "__version__"):
-            assert room in MAY_IMPORT[own], f"{own} imports {name}"
-
-
-@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(LIBRARY)))
-def test_imports_name_the_whole_path(path: Path) -> None:
-    tree = ast.parse(path.read_text("utf-8"))
-    assert not [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level]
+def test_imports_point_one_way() -> None:
+    wrong = []
+    for path in MODULES:
+        own = top_level(path)
+        for name in imports(path):
+            first, *inner = name.split(".")
+            up = first == "screader_lib" and inner[0] not in {own, *MAY_IMPORT.get(own, ())}
+            relative = not first
+            if relative or first == "screader_tools" or (up and inner[0] != "__version__"):
+                wrong.append(f"{path.relative_to(ROOT)} imports {name}")
+    assert not wrong
 
 
 def test_every_room_is_known() -> None:
-    rooms = {path.relative_to(LIBRARY).parts[0].removesuffix(".py") for path in modules()}
-    assert rooms - {"__init__"} == set(MAY_IMPORT)
+    assert {top_level(path) for path in MODULES} - {"__init__"} == set(MAY_IMPORT)
 
 
-@pytest.mark.parametrize(
-    "path", [*modules(), *sorted(TOOLS.rglob("*.py"))], ids=lambda path: str(path.relative_to(ROOT))
-)
-def test_public_things_are_documented(path: Path) -> None:
-    tree = ast.parse(path.read_text("utf-8"))
-    assert ast.get_docstring(tree), "no module docstring"
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
-            assert ast.get_docstring(node), node.name
+def test_public_things_are_documented() -> None:
+    missing = []
+    for path in [*MODULES, *TOOLS.rglob("*.py")]:
+        tree = ast.parse(path.read_text("utf-8"))
+        public = (
+            node
+            for node in tree.body
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
+        )
+        nodes = [tree, *public]
+        missing += [f"{path}: {ast.unparse(n)[:60]}" for n in nodes if not ast.get_docstring(n)]
+    assert not missing
+
+
+def test_files_and_rooms_are_short() -> None:
+    python = [path for path in tracked() if path.suffix == ".py"]
+    assert not [path for path in python if path.read_text("utf-8").count("\n") > MAX_LINES]
+    rooms = Counter(path.parent for path in MODULES if path.name != "__init__.py")
+    assert not [room for room, modules in rooms.items() if modules > MAX_MODULES]
 
 
 HELP = f"""
 import sys
 from importlib import import_module
-tool, *words = sys.argv[1].split()
-main = import_module("screader_tools." + tool.replace("-", "_")).main
-try:
-    main([*words, "--help"], prog_name=tool)
-except SystemExit as end:
-    assert not end.code
-found = [name for name in {HEAVY!r} if name in sys.modules]
-assert not found, found
+for line in sys.argv[1:]:
+    tool, *words = line.split()
+    main = import_module("screader_tools." + tool.replace("-", "_")).main
+    try:
+        main([*words, "--help"], prog_name=tool)
+    except SystemExit as end:
+        assert not end.code, line
+    heavy = [name for name in {HEAVY!r} if name in sys.modules]
+    assert not heavy, (line, heavy)
 """
 
 
-@pytest.mark.parametrize("tool", [*EXECUTABLES, *SUBCOMMANDS])
-def test_help_imports_nothing_heavy_and_has_examples(tool: str) -> None:
-    words = [sys.executable, "-c", HELP, tool]
+def test_help_imports_nothing_heavy_and_has_examples() -> None:
+    lines = [*EXECUTABLES, *SUBCOMMANDS]
+    words = [sys.executable, "-c", HELP, *lines]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "Usage:" in done.stdout
-    example = tool.removeprefix("screader ") if tool.rsplit(maxsplit=1)[-1] in EXECUTABLES else tool
-    assert f"$ {example}" in done.stdout
+    pages = done.stdout.split("Usage: ")[1:]
+    for line, page in zip(lines, pages, strict=True):
+        example = line.removeprefix("screader ") if line.endswith(tuple(EXECUTABLES)) else line
+        assert f"$ {example}" in page, line
 
 
-@pytest.mark.parametrize("tool", EXECUTABLES)
-def test_version(tool: str) -> None:
-    from screader_lib import __version__
+def test_every_package_and_executable_is_installed() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    names = {".".join(path.parent.relative_to(ROOT).parts) for path in MODULES}
+    tools = {"screader_tools", "screader_tools.pictures"}
+    assert set(project["tool"]["setuptools"]["packages"]) == names | tools
+    own = {f"screader-{name}" for name in EXECUTABLES if name != "screader"}
+    assert set(project["project"]["scripts"]) == {*EXECUTABLES, *own}
+    assert own < entry_points(group="console_scripts").names
 
-    executable = Path(sys.executable).with_name(tool)
-    done = subprocess.run([executable, "--version"], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (0, f"{tool} {__version__}\n")
+
+def test_version() -> None:
+    for tool in EXECUTABLES:
+        assert invoke(tool, "--version").stdout == f"{tool} {__version__}\n"
+    done = subprocess.run(command("predict", "--version"), capture_output=True, check=True)
+    assert done.stdout.decode() == f"predict {__version__}\n"
 
 
 def test_a_gpu_image_needs_no_anndata(cells: Path, tmp_path: Path) -> None:
@@ -191,13 +173,11 @@ def test_a_gpu_image_needs_no_anndata(cells: Path, tmp_path: Path) -> None:
 
 
 def test_nothing_of_one_machine_is_written_down() -> None:
-    forbidden = re.compile(r"/work/(main|shared)|/root/|index-url|pypi\.org|" + "shared" + "/tools")
-    here = Path(__file__)
-    for path in tracked():
-        if path == here or path.suffix in BINARY or not path.is_file():
-            continue
-        found = forbidden.search(path.read_text("utf-8"))
-        assert not found, f"{path.name}: {found}"
+    forbidden = re.compile(
+        r"/work/(main|shared|wt)|/root/|index-url|pypi\.org|" + "shared" + "/tools"
+    )
+    texts = [path for path in tracked() if path != Path(__file__) and path.suffix not in BINARY]
+    assert not [path for path in texts if forbidden.search(path.read_text("utf-8"))]
 
 
 def test_nothing_runs_code_from_files() -> None:
@@ -207,37 +187,9 @@ def test_nothing_runs_code_from_files() -> None:
         r"|shell\s*=\s*True|(?<![\w.])(eval|exec)\(",
         re.MULTILINE,
     )
-    for path in [*modules(), *TOOLS.rglob("*.py")]:
-        found = {match[0].strip() for match in unpickling.finditer(path.read_text("utf-8"))}
-        assert found <= ALLOWED.get(path.name, set()), f"{path.name}: {found}"
-
-
-def test_files_are_short() -> None:
-    long = [path.name for path in tracked() if path.suffix == ".py" and lines(path) > LONGEST]
-    assert not long
-
-
-def lines(path: Path) -> int:
-    return path.read_text("utf-8").count("\n") if path.exists() else 0
-
-
-def test_every_package_and_executable_is_installed() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-    packages = {path.parent for path in LIBRARY.rglob("*.py")}
-    names = {".".join(path.relative_to(ROOT).parts) for path in packages}
-    assert set(project["tool"]["setuptools"]["packages"]) == names | {
-        "screader_tools",
-        "screader_tools.pictures",
-    }
-    assert set(project["project"]["scripts"]) == {
-        *EXECUTABLES,
-        *(f"screader-{name}" for name in EXECUTABLES if name != "screader"),
-    }
-
-
-def test_readme_names_every_executable() -> None:
-    text = (ROOT / "README.md").read_text("utf-8")
-    assert all(f"`{tool}`" in text for tool in EXECUTABLES)
+    for path in [*MODULES, *TOOLS.rglob("*.py")]:
+        matches = {match[0].strip() for match in unpickling.finditer(path.read_text("utf-8"))}
+        assert matches <= ALLOWED.get(path.name, set()), f"{path}: {matches}"
 
 
 def test_generated_pages_are_fresh() -> None:
