@@ -46,16 +46,16 @@ GENES, FEATURES, LABELS, INSTRUCTION = 20_000, 384, 20, 20
 PADDED = 8  # cells a batch of the straightforward way
 MOST_TOKENS = 16_384
 COLUMNS = (
-    "implementation",
-    "tool",
+    "way",
+    "work",
     "precision",
     "genes",
     "cells/s",
     "tokens/s",
     "TFLOP/s",
-    "fraction of the matrix rate",
+    "share of the matrix rate",
     "cells at once",
-    "recomputed layers",
+    "layers twice",
     "peak GB",
     "planned GB",
 )

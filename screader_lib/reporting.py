@@ -30,3 +30,8 @@ class Reporter:
 
 
 SILENT = Reporter()
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: ``1 gene``, ``2,000 genes``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -158,11 +158,11 @@ def main(
     from screader_lib.genes import describe, description_table, gene_lists, texts
     from screader_lib.genes.missing_texts.fill import FillOptions, fill
     from screader_lib.genes.organisms import organism_of
-    from screader_lib.genes.sources.make_sources import Places, make_sources
+    from screader_lib.genes.sources.make_sources import SourceOptions, make_sources
 
     run.destination(output)
     wanted_fields = texts.parse_fields(fields)
-    places = Places(
+    places = SourceOptions(
         gene_info=gene_info,
         gene_summary=gene_summary,
         gene_history=gene_history,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 NO_GENE = -1
 SIXTEEN_BITS = 0xFFFF
-MAX_PADDING = 4  # times the values
+MOST_FILLING = 4  # times the values
 
 
 @dataclass(frozen=True)
@@ -42,53 +42,59 @@ class Construction:
         return self.weight == "expression"
 
     def to_json(self) -> dict[str, Any]:
-        """As a file holds it."""
+        """For the file."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, content: dict[str, Any], file: object) -> Construction:
-        """From a file; ScReaderError where a value is unknown."""
+        """From a file; ScReaderError where it is not one."""
         try:
-            result = cls(**content)
+            found = cls(**content)
         except TypeError:
             raise ScReaderError("its construction is damaged.", file=file) from None
         known = {"select": SELECTIONS, "rank_by": RANKINGS, "weight": WEIGHTS}
         for name, values in known.items():
-            value = getattr(result, name)
-            if value not in values:
+            if getattr(found, name) not in values:
                 raise ScReaderError(
-                    f"its construction has {name} {value!r}, wanted {', '.join(values)}.", file=file
+                    f"its construction has {name} {getattr(found, name)!r}, "
+                    f"wanted {', '.join(values)}.",
+                    file=file,
                 )
-        return result
+        return found
 
 
-def map_genes(
+def mapped(
     block: csr_matrix,
-    columns: np.ndarray,
+    place: np.ndarray,
     genes: int,
-    rescale: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
+    rescaled: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
 ) -> csr_matrix:
-    """The block with gene j as column ``columns[j]`` of ``genes``; −1 is dropped.
+    """Columns renamed: input gene j becomes vocabulary gene ``place[j]``; −1 is dropped.
 
-    ``rescale`` turns values (n,) of cells (n,) into those of the result. Genes that share a column
-    are added up. Columns come out sorted.
+    ``rescaled`` makes values (n,) and their cells (n,) to the values that are kept. Input genes
+    that share a vocabulary gene are added up. Columns come out sorted.
     """
     from scipy.sparse import csr_matrix as rows
 
-    indices = np.take(columns, block.indices)
-    mapped = np.flatnonzero((indices != NO_GENE) & (block.data != 0))
-    ends = np.searchsorted(mapped, block.indptr).astype(np.int64)
-    indices, values = indices[mapped], block.data[mapped]
-    if rescale is not None:
-        values = rescale(values, np.repeat(np.arange(block.shape[0]), np.diff(ends)))
-    result = rows((values, indices, ends), shape=(block.shape[0], genes))
-    falls = np.flatnonzero(indices[1:] <= indices[:-1]) + 1
-    if not np.isin(falls, ends).all():  # a row does not ascend
+    columns = np.take(place, block.indices)
+    kept = np.flatnonzero((columns != NO_GENE) & (block.data != 0))
+    ends = np.searchsorted(kept, block.indptr).astype(np.int64)
+    columns, values = columns[kept], block.data[kept]
+    if rescaled is not None:
+        values = rescaled(values, np.repeat(np.arange(block.shape[0]), np.diff(ends)))
+    result = rows((values, columns, ends), shape=(block.shape[0], genes))
+    if not _ascending(columns, ends):
         result.sum_duplicates()
     return result
 
 
-def rank_genes(
+def _ascending(columns: np.ndarray, ends: np.ndarray) -> bool:
+    """Whether the columns of each row ascend, each once."""
+    falls = np.flatnonzero(columns[1:] <= columns[:-1]) + 1
+    return bool(np.isin(falls, ends).all())
+
+
+def sequences(
     block: csr_matrix,
     medians: np.ndarray,
     construction: Construction,
@@ -99,15 +105,15 @@ def rank_genes(
     ``block`` holds normalised values float32 (cells, genes), columns ascending; ``medians``
     float32 (genes,), 0 where unknown (the gene is then ranked by its value as it is); ``counts``
     (values,) what each was before, which weight ``expression`` needs. Ties go to the gene that
-    comes first in the vocabulary. Returns gene_index int32 and gene_weight float32 (cells, width),
-    filled with −1 and 0, where ``width`` is the length of the longest sequence; a cell's row
+    comes first in the vocabulary. Returns gene_index int32 and gene_weight float32 (cells, most),
+    filled with −1 and 0, where ``most`` is the length of the longest sequence; a cell's row
     depends on that cell alone.
     """
     lengths = np.diff(block.indptr)
     values, genes = block.data, block.indices
     ratios = values / np.where(medians > 0, medians, np.float32(1))[genes]
     score = ratios if construction.rank_by == "median-ratio" else values
-    order = _rank_order(score, genes, lengths)
+    order = _ranked(score, genes, lengths)
     longest = int(lengths.max(initial=0))
     width = min(construction.genes_per_cell, longest)
     if width < longest:
@@ -124,12 +130,12 @@ def rank_genes(
     return gene_index, gene_weight
 
 
-def _rank_order(score: np.ndarray, genes: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+def _ranked(score: np.ndarray, genes: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """Order of the values: by cell, then falling ``score``, then rising gene.
 
-    Scores are positive float32, whose bits sort as they do; inverted score and the gene's index in
-    the cell make one number, and numbers are sorted fast: cell by cell in a padded table, or,
-    where a few long cells would blow that up, all at once behind the number of their cell.
+    Scores are positive float32, whose bits sort as they do; inverted score and the gene's place in
+    the cell make one number, and numbers are sorted fast: cell by cell in a filled-up table, or,
+    where few long cells would blow that up, all at once behind the number of their cell.
     """
     longest = int(lengths.max(initial=0))
     if max(len(lengths), longest) > SIXTEEN_BITS:
@@ -138,7 +144,7 @@ def _rank_order(score: np.ndarray, genes: np.ndarray, lengths: np.ndarray) -> np
     first = np.repeat(np.cumsum(lengths) - lengths, lengths)
     keys = (np.arange(len(score)) - first).astype(np.uint64)
     keys |= (~score.view(np.uint32)).astype(np.uint64) << np.uint64(16)
-    if len(lengths) * longest <= MAX_PADDING * len(score):
+    if len(lengths) * longest <= MOST_FILLING * len(score):
         filled = np.arange(longest) < lengths[:, None]
         table = np.full(filled.shape, np.iinfo(np.uint64).max, np.uint64)
         table[filled] = keys

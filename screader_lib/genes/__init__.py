@@ -4,14 +4,15 @@ From names to texts (``fetch-descriptions``):
 
 - ``records``     one gene as a source knows it;
 - ``organisms``   species by name or taxonomy id;
-- ``lists``       the genes that an input names; ``tenx_folder``, those of a 10x folder;
+- ``gene_lists``  the genes that an input names; ``tenx_folder``, those of a 10x folder;
+- ``text_files``  texts and tables, gzipped or not;
 - ``catalog``     the rules that find a gene by name;
 - ``sources``     where facts and texts come from;
-- ``filling``     texts for genes that the sources have no summary of;
+- ``missing_texts``  texts for genes that the sources have no summary of;
 - ``texts``       a gene's text, cleaned and put together;
 - ``describe``    sources in order → one description per gene;
-- ``tables``      descriptions as an exchange file;
-- ``facts``       facts that the project carries, made by ``make_facts``.
+- ``description_table``  descriptions as an exchange file;
+- ``facts``       facts that come with the package.
 
 From texts to vectors (``embed-genes``):
 
@@ -19,5 +20,5 @@ From texts to vectors (``embed-genes``):
 - ``precomputed`` vectors that someone else computed;
 - ``embeddings``  descriptions to gene embeddings.
 
-For both: ``services``, what is elsewhere, asked politely and once.
+For both: ``services`` on other machines, asked politely and once.
 """

@@ -16,9 +16,9 @@ Rules, tried in this order; the first that knows the name decides:
 7. ``withdrawn``    a symbol of a record that was merged into this gene;
 8. ``punctuation``  the symbol without a dash that people put into it (``STAT-3`` for ``STAT3``);
 9. ``suffix``       rules 1 to 7 for the name without the suffix ``.1`` that R's ``make.unique``
-                    adds to doubles, rules 1 to 4 without scanpy's ``-1``.
+                    adds to duplicates, rules 1 to 4 without scanpy's ``-1``.
 
-A name that a rule leads to several genes is ``ambiguous``: no gene is chosen. One that no rule
+A name that a rule leads to several genes is ``ambiguous`` and left unmatched. One that no rule
 knows is ``discontinued`` where NCBI has withdrawn it and put nothing in its place.
 """
 
@@ -34,15 +34,15 @@ from screader_lib.genes.records import ENSEMBL, Gene, without_version
 SUFFIX = re.compile(r"(.+)[.-]\d{1,2}$")
 GENE_ID = re.compile(r"(?:GeneID:|LOC)?([1-9]\d*)$")
 SIGNS = re.compile(r"[^A-Za-z0-9_.]")
-BEFORE_DASH = ("symbol", "ensembl_id", "database_id", "gene_id", "case", "ambiguous")
+RULES_WITH_DASH = ("symbol", "ensembl_id", "database_id", "gene_id", "case", "ambiguous")
 UNMATCHED = ("none", "ambiguous", "discontinued")
-MOST_MERGERS = 20  # of records, one into the next
+MAX_MERGERS = 20  # of records, one into the next
 REGION = "biological-region"  # stretches of DNA with names of their own; no genes
 
 
 @dataclass(frozen=True)
 class CatalogMatch:
-    """The gene found and the rule; ``candidates`` are the GeneIDs or symbols of an ambiguity."""
+    """The gene and the rule that led to it; ``candidates`` are the genes of an ambiguous name."""
 
     gene: Gene | None = None
     how: str = "none"
@@ -51,22 +51,6 @@ class CatalogMatch:
 
 NO_MATCH = CatalogMatch()
 DISCONTINUED = CatalogMatch(None, "discontinued")
-Index = Mapping[str, list[Gene]]
-
-
-def is_gene_id(name: str) -> bool:
-    """Whether a name can be nothing but a GeneID; ``LOC123`` may be a symbol too."""
-    return GENE_ID.match(name) is not None and not name.startswith("LOC")
-
-
-def _folded(name: str) -> str:
-    return name.lower()
-
-
-def _dotted(name: str) -> str:
-    """A name as R's make.names and make.unique would write it, in lower case."""
-    dotted = SIGNS.sub(".", name.lower())
-    return f"x{dotted}" if dotted[:1].isdigit() or dotted[:1] == "_" else dotted
 
 
 class Catalog:
@@ -92,51 +76,42 @@ class Catalog:
         named = [gene for gene in self.genes if gene.gene_type != REGION]
         self.by_database = _index(named, lambda gene: gene.database_ids)
         self.by_symbol = _index(named, lambda gene: (gene.symbol,))
-        self.by_folded = _index(named, lambda gene: (_folded(gene.symbol),))
+        self.by_folded = _index(named, lambda gene: (gene.symbol.lower(),))
         self.by_dotted = _index(named, lambda gene: (_dotted(gene.symbol),))
         self.by_alias = _index(named, lambda gene: gene.aliases)
-        self.by_folded_alias = _index(named, lambda gene: map(_folded, gene.aliases))
+        self.by_folded_alias = _index(named, lambda gene: map(str.lower, gene.aliases))
         self.by_dotted_alias = _index(named, lambda gene: map(_dotted, gene.aliases))
 
     def match(self, name: str) -> CatalogMatch:
         """The gene that ``name`` means, by the rules above."""
-        found = self._match(name)
-        return DISCONTINUED if found == NO_MATCH and self._is_discontinued(name) else found
-
-    def _match(self, name: str) -> CatalogMatch:
-        found = self._whole(name)
-        if found is not None:
-            return found
-        dashless = self.by_folded.get(_folded(name.replace("-", ""))) if "-" in name else None
-        if dashless:
-            return _decided(_official(dashless), "punctuation")
-        stem = SUFFIX.match(name)
-        found = self._whole(stem[1]) if stem and not ENSEMBL.match(name) else None
-        by_dash = stem is not None and name[len(stem[1])] == "-"
-        if found is None or (by_dash and found.how not in BEFORE_DASH):
-            return NO_MATCH
-        return CatalogMatch(found.gene, "suffix") if found.gene else found
+        match = self._whole(name) or self._without_dash(name) or self._without_suffix(name)
+        if match is not None:
+            return match
+        number = GENE_ID.match(name)
+        discontinued = name.lower() in self.withdrawn or (number and number[1] in self.replaced)
+        return DISCONTINUED if discontinued else NO_MATCH
 
     def same(self, gene: Gene) -> Gene | None:
         """This catalog's record of a gene known from elsewhere; by GeneID, Ensembl id, symbol."""
         if gene.gene_id and gene.gene_id in self.by_id:
             return self.by_id[gene.gene_id]
-        for found in (
+        for genes in (
             self.by_database.get(without_version(gene.ensembl_id), []),
             self.by_symbol.get(gene.symbol, []),
         ):
-            if len(found) == 1 and not (gene.gene_id and found[0].gene_id):
-                return found[0]
+            if len(genes) == 1 and not (gene.gene_id and genes[0].gene_id):
+                return genes[0]
         return None
 
     def _whole(self, name: str) -> CatalogMatch | None:
-        found = self.by_symbol.get(name)
-        if found:
-            return _decided(_official(found), "symbol")
+        """Rules 1 to 7."""
+        genes = self.by_symbol.get(name)
+        if genes:
+            return _official(genes, "symbol")
         is_ensembl = ENSEMBL.match(name) is not None
-        found = self.by_database.get(without_version(name))
-        if found:
-            return _decided(_official(found), "ensembl_id" if is_ensembl else "database_id")
+        genes = self.by_database.get(without_version(name))
+        if genes:
+            return _official(genes, "ensembl_id" if is_ensembl else "database_id")
         return None if is_ensembl else self._by_number(name) or self._loosely(name)
 
     def _by_number(self, name: str) -> CatalogMatch | None:
@@ -147,43 +122,56 @@ class Catalog:
         return CatalogMatch(self.by_id[current], "withdrawn") if current in self.by_id else None
 
     def _current(self, gene_id: str) -> str:
-        """The GeneID that a withdrawn one has become; itself where it is not known as one."""
-        for _ in range(MOST_MERGERS):
+        """The GeneID that a withdrawn one has become; itself where it was not withdrawn."""
+        for _ in range(MAX_MERGERS):
             if gene_id not in self.replaced:
                 break
             gene_id = self.replaced[gene_id]
         return gene_id
 
-    def _is_discontinued(self, name: str) -> bool:
-        number = GENE_ID.match(name)
-        return name.lower() in self.withdrawn or bool(number and number[1] in self.replaced)
-
     def _loosely(self, name: str) -> CatalogMatch | None:
-        folded, dotted = _folded(name), _dotted(name)
-        for found, how in (
-            (self.by_folded.get(folded), "case"),
-            (self.by_dotted.get(dotted), "punctuation"),
-        ):
-            if found:
-                return _decided(_official(found), how)
-        for found in (
-            self.by_alias.get(name),
-            self.by_folded_alias.get(folded),
-            self.by_dotted_alias.get(dotted),
-        ):
-            if found:
-                return self._by_alias(found, folded)
+        folded, dotted = name.lower(), _dotted(name)
+        if genes := self.by_folded.get(folded):
+            return _official(genes, "case")
+        if genes := self.by_dotted.get(dotted):
+            return _official(genes, "punctuation")
+        genes = (
+            self.by_alias.get(name)
+            or self.by_folded_alias.get(folded)
+            or self.by_dotted_alias.get(dotted)
+        )
+        if genes:
+            if folded in self.elsewhere:
+                return CatalogMatch(None, "ambiguous", (*_names(genes), "others"))
+            return _only(genes, "alias")
         current = dict.fromkeys(map(self._current, self.withdrawn.get(folded, ())))
-        merged = [self.by_id[key] for key in current if key in self.by_id]
-        return _decided(merged, "withdrawn") if merged else None
+        merged = [self.by_id[gene_id] for gene_id in current if gene_id in self.by_id]
+        return _only(merged, "withdrawn") if merged else None
 
-    def _by_alias(self, found: list[Gene], folded: str) -> CatalogMatch:
-        if folded in self.elsewhere:
-            return CatalogMatch(None, "ambiguous", (*_names(found), "others"))
-        return _decided(found, "alias")
+    def _without_dash(self, name: str) -> CatalogMatch | None:
+        genes = self.by_folded.get(name.replace("-", "").lower()) if "-" in name else None
+        return _official(genes, "punctuation") if genes else None
+
+    def _without_suffix(self, name: str) -> CatalogMatch | None:
+        suffixed = SUFFIX.match(name)
+        if suffixed is None or ENSEMBL.match(name):
+            return None
+        stem = suffixed[1]
+        match = self._whole(stem)
+        if match is None or (name[len(stem)] == "-" and match.how not in RULES_WITH_DASH):
+            return None
+        return CatalogMatch(match.gene, "suffix") if match.gene else match
 
 
-def _index(genes: Iterable[Gene], keys: Callable[[Gene], Iterable[str]]) -> Index:
+def _dotted(name: str) -> str:
+    """A name as R's make.names and make.unique would write it, in lower case."""
+    dotted = SIGNS.sub(".", name.lower())
+    return f"x{dotted}" if dotted[:1].isdigit() or dotted[:1] == "_" else dotted
+
+
+def _index(
+    genes: Iterable[Gene], keys: Callable[[Gene], Iterable[str]]
+) -> Mapping[str, list[Gene]]:
     index: dict[str, list[Gene]] = defaultdict(list)
     for gene in genes:
         for key in set(keys(gene)):
@@ -192,16 +180,16 @@ def _index(genes: Iterable[Gene], keys: Callable[[Gene], Iterable[str]]) -> Inde
     return index
 
 
-def _official(found: list[Gene]) -> list[Gene]:
-    official = [gene for gene in found if gene.official]
-    return official if len(official) == 1 else found
+def _official(genes: list[Gene], how: str) -> CatalogMatch:
+    official = [gene for gene in genes if gene.official]
+    return _only(official if len(official) == 1 else genes, how)
 
 
-def _names(found: list[Gene]) -> tuple[str, ...]:
-    return tuple(f"{gene.symbol} ({gene.gene_id or gene.ensembl_id or '?'})" for gene in found)
+def _only(genes: list[Gene], how: str) -> CatalogMatch:
+    if len(genes) == 1:
+        return CatalogMatch(genes[0], how)
+    return CatalogMatch(None, "ambiguous", _names(genes))
 
 
-def _decided(found: list[Gene], how: str) -> CatalogMatch:
-    if len(found) == 1:
-        return CatalogMatch(found[0], how)
-    return CatalogMatch(None, "ambiguous", _names(found))
+def _names(genes: Iterable[Gene]) -> tuple[str, ...]:
+    return tuple(f"{gene.symbol} ({gene.gene_id or gene.ensembl_id or '?'})" for gene in genes)

@@ -15,22 +15,12 @@ from screader_lib.exchange.schema import load
 from screader_lib.exchange.table import Categorical, Column, Table, strings
 from screader_lib.genes.catalog import UNMATCHED
 from screader_lib.genes.describe import Description
+from screader_lib.genes.records import FACTS
 
 if TYPE_CHECKING:
     import h5py
 
 KIND = "descriptions"
-FACT_COLUMNS = (
-    "symbol",
-    "gene_id",
-    "ensembl_id",
-    "full_name",
-    "gene_type",
-    "organism",
-    "lineage",
-    "expression",
-    "summary",
-)
 
 
 def sha256_of_text(text: str) -> str:
@@ -50,7 +40,7 @@ def to_table(descriptions: Sequence[Description]) -> Table:
 
     columns: dict[str, Column] = {
         name: strings(_plain(getattr(description.gene, name)) for description in descriptions)
-        for name in FACT_COLUMNS
+        for name in FACTS
     }
     columns["tax_id"] = np.array([d.gene.tax_id for d in descriptions], np.int32)
     columns["aliases"] = column(lambda d: _plain("|".join(d.gene.aliases)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ from screader_lib.errors import ScReaderError
 from screader_lib.exchange import encoding
 from screader_lib.exchange.table import Table, strings
 from screader_lib.genes.providers.embedder import Embedder
-from screader_lib.reporting import SILENT, Reporter
+from screader_lib.reporting import SILENT, Reporter, counted
 
 if TYPE_CHECKING:
     import h5py
@@ -44,16 +43,18 @@ class GeneEmbeddings:
 def embed(
     genes: Table, embedder: Embedder, missing: str = "mean", reporter: Reporter = SILENT
 ) -> GeneEmbeddings:
-    """Embed the ``text`` of every gene; ``missing`` tells what to do with those without one.
+    """Embed the ``text`` of every gene; ``missing`` is the policy for genes without one.
 
-    ``mean`` gives them the mean of the others, ``zero`` zeros, ``drop`` leaves them out,
-    ``error`` refuses. Raises ScReaderError where no gene has a text.
+    ``mean`` gives them the mean vector of all other genes, ``zero`` zeros, ``drop`` drops them,
+    ``error`` raises ScReaderError. ScReaderError also where no gene has a text.
     """
     texts = genes.strings("text")
     has_text = np.array([bool(text) for text in texts], bool)
     _check(genes, has_text, missing)
-    distinct, places = _distinct(texts[has_text].tolist())
-    vectors = embedder.embed(distinct, reporter).astype(np.float32, copy=False)[places]
+    distinct = distinct_texts(genes)
+    row = {text: number for number, text in enumerate(distinct)}
+    vectors = embedder.embed(distinct, reporter).astype(np.float32, copy=False)
+    vectors = vectors[[row[text] for text in texts[has_text]]]
     genes, vectors = with_missing(genes, vectors, has_text, missing, reporter)
     return GeneEmbeddings(genes, vectors, embedder.provider, embedder.model)
 
@@ -63,15 +64,9 @@ def distinct_texts(genes: Table) -> list[str]:
     return list(dict.fromkeys(text for text in genes.strings("text") if text))
 
 
-def _distinct(texts: Sequence[str]) -> tuple[list[str], np.ndarray]:
-    """Each text once in first-seen order, and for every text its place there."""
-    place = {text: number for number, text in enumerate(dict.fromkeys(texts))}
-    return list(place), np.array([place[text] for text in texts], np.int64)
-
-
 def _check(genes: Table, has_text: np.ndarray, missing: str) -> None:
     if not len(genes):
-        raise ScReaderError("the descriptions hold no gene.")
+        raise ScReaderError("the descriptions contain no genes.")
     if not has_text.any():
         raise ScReaderError(
             f"none of the {len(genes):,} genes has a text.",
@@ -93,14 +88,14 @@ def with_missing(
     if not without:
         return genes, vectors
     if missing == "drop":
-        reporter.info(f"{without:,} genes without a vector are left out.")
+        reporter.info(f"dropped {counted(without, 'gene')} without a vector.")
         return genes.take(np.flatnonzero(known)), vectors
     whole = np.zeros((len(genes), vectors.shape[1]), np.float32)
     whole[known] = vectors
     if missing == "mean":
         whole[~known] = vectors.mean(axis=0, dtype=np.float64)
     what = "the mean vector" if missing == "mean" else "zeros"
-    reporter.info(f"{without:,} genes have no vector of their own and get {what}.")
+    reporter.info(f"used {what} for {counted(without, 'gene')} without a vector.")
     return genes, whole
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import gzip
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +14,8 @@ from screader_lib.errors import ScReaderError
 from screader_lib.exchange import encoding, safety
 from screader_lib.exchange.opening import kind_of, what_is_it
 from screader_lib.genes.tenx_folder import GENE_EXPRESSION, read_features
+from screader_lib.genes.text_files import first_bytes, read_table, read_text
 
-GZIP = b"\x1f\x8b"
-LARGEST_LIST = 1 << 28  # bytes of text; a list of all known genes of all species is smaller
 LOOM_NAMES = ("Gene", "var_names", "gene", "gene_name", "Accession")
 TENX_NAMES = ("name", "gene_names")
 OBS_IS_GENES = ("descriptions", "gene-embeddings")
@@ -42,14 +39,7 @@ def read_genes(path: Path, name: str, column: str | None = None) -> GeneList:
     """
     if path.is_dir():
         return _once(_from_folder(path, name, column), name)
-    try:
-        with path.open("rb") as stream:
-            head = stream.read(len(safety.SIGNATURE))
-    except FileNotFoundError:
-        raise ScReaderError(
-            "no such file.", file=name, remedy="Check the name and the folder."
-        ) from None
-    if head == safety.SIGNATURE:
+    if first_bytes(path, name, len(safety.SIGNATURE)) == safety.SIGNATURE:
         with safety.open_checked(path, name=name, strict=False) as file:
             values = _from_hdf5(file, name, column)
     else:
@@ -63,41 +53,20 @@ def read_all(paths: Sequence[Path], names: Sequence[str], column: str | None = N
     ``names`` are the files' names as the user gave them, ``-`` for standard input. What several
     files name is no repetition; ``repeated`` counts those within each file.
     """
-    shown = ["standard input" if name == "-" else name for name in names]
-    found = [read_genes(path, name, column) for path, name in zip(paths, shown, strict=True)]
-    together = dict.fromkeys(name for one in found for name in one.names)
-    return GeneList(tuple(together), sum(one.repeated for one in found))
+    display_names = ["standard input" if name == "-" else name for name in names]
+    lists = [
+        read_genes(path, name, column) for path, name in zip(paths, display_names, strict=True)
+    ]
+    together = dict.fromkeys(name for genes in lists for name in genes.names)
+    return GeneList(tuple(together), sum(genes.repeated for genes in lists))
 
 
 def _once(values: Iterable[str], name: str) -> GeneList:
     named = [value for value in (value.strip() for value in values) if value]
     names = tuple(dict.fromkeys(named))
     if not names:
-        raise ScReaderError("names no gene.", file=name, remedy="One gene per line is wanted.")
+        raise ScReaderError("contains no gene names.", file=name, remedy="Give one gene per line.")
     return GeneList(names, len(named) - len(names))
-
-
-def read_text(path: Path, name: str) -> str:
-    """A text file, gzipped or not; ScReaderError where it is no UTF-8 text."""
-    with path.open("rb") as plain:
-        content = plain.read(LARGEST_LIST + 1)
-    if content.startswith(GZIP):
-        try:
-            with gzip.open(path) as stream:
-                content = stream.read(LARGEST_LIST + 1)
-        except (OSError, EOFError) as error:
-            raise ScReaderError("is damaged: gzip cannot read it.", file=name) from error
-    if len(content) > LARGEST_LIST:
-        raise ScReaderError("is too large for a gene list.", file=name)
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = "\0"
-    if "\0" in text:
-        raise ScReaderError(
-            "is neither text nor HDF5.", file=name, remedy="Give a gene list, h5ad, 10x h5 or loom."
-        )
-    return text
 
 
 def _from_text(text: str, name: str, column: str | None) -> list[str]:
@@ -117,25 +86,6 @@ def _is_csv(lines: Sequence[str]) -> bool:
         return len({len(row) for row in csv.reader(lines)}) == 1
     except csv.Error:
         return False
-
-
-def read_table(text: str, name: str, *wanted: str) -> list[dict[str, str]]:
-    """Rows of a table with a header, tab-separated where the header has a tab, else by commas.
-
-    ScReaderError where a ``wanted`` column is missing.
-    """
-    header = text.split("\n", 1)[0]
-    rows = csv.DictReader(io.StringIO(text), delimiter="\t" if "\t" in header else ",")
-    columns = [str(column) for column in rows.fieldnames or ()]
-    for column in wanted:
-        if column not in columns:
-            raise ScReaderError(
-                f"has no column {column!r}.", file=name, remedy=f"It has: {', '.join(columns)}."
-            )
-    try:
-        return list(rows)
-    except csv.Error as error:
-        raise ScReaderError(f"is no sound table ({error}).", file=name) from None
 
 
 def _from_folder(path: Path, name: str, column: str | None) -> list[str]:

@@ -22,6 +22,7 @@ FACTS = (
     "expression",
     "summary",
 )
+FACTS_OF_FILES = tuple(name for name in FACTS if name != "expression")  # NCBI Gene's bulk files
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from pathlib import Path
 from typing import NamedTuple
 
 from screader_lib.errors import ScReaderError
+from screader_lib.genes.text_files import opened_text
 
 GENE_EXPRESSION = "Gene Expression"
 
@@ -20,12 +19,12 @@ class Feature(NamedTuple):
     is_gene: bool
 
 
-def read_features(folder: Path, shown: str) -> list[Feature]:
-    """The features in order; ``shown`` is what messages call the folder.
+def read_features(folder: Path, display_name: str) -> list[Feature]:
+    """The features in order; ``display_name`` is what messages call the folder.
 
     ScReaderError where the folder has no such list or it is damaged.
     """
-    rows = lines_of(one_of(folder, shown, "features.tsv", "genes.tsv"))
+    rows = read_rows(find_file(folder, display_name, "features.tsv", "genes.tsv"))
     return [
         Feature(
             id=row[0],
@@ -36,20 +35,16 @@ def read_features(folder: Path, shown: str) -> list[Feature]:
     ]
 
 
-def one_of(folder: Path, shown: str, *files: str) -> Path:
+def find_file(folder: Path, display_name: str, *files: str) -> Path:
     """The first of ``files`` that the folder has, gzipped or not; ScReaderError without one."""
     for file in files:
         for candidate in (folder / file, folder / f"{file}.gz"):
             if candidate.is_file():
                 return candidate
-    raise ScReaderError(f"has no {' or '.join(files)} (.gz).", file=shown)
+    raise ScReaderError(f"has no {' or '.join(files)} (.gz).", file=display_name)
 
 
-def lines_of(path: Path) -> list[list[str]]:
+def read_rows(path: Path) -> list[list[str]]:
     """The tab-separated values of each line; ScReaderError where the file is no text."""
-    opener = gzip.open if path.suffix == ".gz" else open
-    try:
-        with opener(path, "rt", encoding="utf-8") as stream:
-            return [line.rstrip("\r\n").split("\t") for line in stream]
-    except (gzip.BadGzipFile, zlib.error, EOFError, UnicodeDecodeError) as error:
-        raise ScReaderError("is damaged or no text.", file=path) from error
+    with opened_text(path) as stream:
+        return [line.rstrip("\r\n").split("\t") for line in stream]

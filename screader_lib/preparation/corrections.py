@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from screader_lib.errors import ScReaderError
-from screader_lib.genes.gene_lists import read_table, read_text
+from screader_lib.genes.text_files import read_table, read_text
 from screader_lib.preparation.labelling import ClusterLabel
 
 COLUMNS = (

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from screader_lib.errors import ScReaderError
-from screader_lib.genes.gene_lists import read_table, read_text
+from screader_lib.genes.text_files import read_table, read_text
 from screader_lib.preparation.species import tell_of_table
 from screader_lib.reporting import SILENT, Reporter
 

@@ -110,7 +110,7 @@ def to_summary(gene: Gene) -> dict[str, Any]:
 
 
 class FakeEutils:
-    """Answers esearch, esummary (by history) and efetch over ``genes``.
+    """Answers esearch, esummary and efetch over ``genes``.
 
     ``moved`` are withdrawn GeneIDs and the current ones, empty where there is none.
     """
@@ -120,15 +120,13 @@ class FakeEutils:
     ) -> None:
         self.genes = {gene.gene_id: gene for gene in genes}
         self.moved = moved or {}
-        self.history: list[list[Gene]] = []
 
     def __call__(self, request: Request) -> Reply:
         form = request.form
         if request.path.endswith("esearch.fcgi"):
             return self._search(form["term"], int(form["retmax"]))
         if request.path.endswith("esummary.fcgi"):
-            start, size = int(form["retstart"]), int(form["retmax"])
-            genes = self.history[int(form["query_key"])][start : start + size]
+            genes = [self.genes[one] for one in form["id"].split(",")]
             result = {gene.gene_id: to_summary(gene) for gene in genes}
             return json_reply({"result": {"uids": list(result), **result}})
         wanted = form["id"].split(",")
@@ -150,10 +148,8 @@ class FakeEutils:
             for gene in self.genes.values()
             if names & {n.lower() for n in (gene.symbol, *gene.database_ids, *gene.aliases) if n}
         ]
-        self.history.append(found)
-        key = str(len(self.history) - 1)
-        result: dict[str, Any] = {"count": str(len(found)), "webenv": "MCID_1", "querykey": key}
-        result["idlist"] = [gene.gene_id for gene in found[:listed]]
+        ids = [gene.gene_id for gene in found[:listed]]
+        result = {"count": str(len(found)), "idlist": ids}
         return json_reply({"header": {"type": "esearch"}, "esearchresult": result})
 
 

@@ -11,15 +11,15 @@ from loopback import HTML, serving
 from screader_lib import offline
 from screader_lib.errors import ScReaderError
 from screader_lib.genes.organisms import organism_of
-from screader_lib.genes.services.addresses import (
+from screader_lib.genes.services.connections import (
     Unreachable,
     check_allowed,
     checked_url,
     is_this_machine,
     pool_for,
 )
-from screader_lib.genes.services.downloads import fetched
-from screader_lib.genes.sources.make_sources import Places, make_sources
+from screader_lib.genes.services.downloads import local_copy
+from screader_lib.genes.sources.make_sources import SourceOptions, make_sources
 from screader_lib.reporting import Reporter
 
 NCBI = "https://ftp.ncbi.nlm.nih.gov/gene/DATA"
@@ -114,24 +114,27 @@ def test_urls_that_are_refused(url: str) -> None:
 
 def test_no_connection_is_told_apart_from_a_bad_file(tmp_path: Path) -> None:
     with pytest.raises(Unreachable, match=r"cannot be reached\. Give local copies"):
-        fetched("gene_summary.gz", tmp_path, NOBODY)
+        local_copy("gene_summary.gz", tmp_path, NOBODY)
     with pytest.raises(Unreachable, match="Give a local copy with --orthologs"):
-        fetched("gene_orthologs.gz", tmp_path, NOBODY)
-    with serving(lambda _: HTML) as server, pytest.raises(ScReaderError, match="whole gzip") as bad:
-        fetched("gene_summary.gz", tmp_path, server.url)
+        local_copy("gene_orthologs.gz", tmp_path, NOBODY)
+    with (
+        serving(lambda _: HTML) as server,
+        pytest.raises(ScReaderError, match="complete gzip") as bad,
+    ):
+        local_copy("gene_summary.gz", tmp_path, server.url)
     assert not isinstance(bad.value, Unreachable)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_packaged_facts_stand_in_where_nothing_is_asked_for(tmp_path: Path) -> None:
-    places, told = Places(cache=str(tmp_path), files_url=NOBODY), Warnings()
+    places, told = SourceOptions(cache=str(tmp_path), files_url=NOBODY), Warnings()
     human, mouse = organism_of("human"), organism_of("mouse")
     assert [source.name for source in make_sources((), human, places, told)] == ["packaged"]
     assert len(told.messages) == 1 and "no summaries" in told.messages[0]
     for names, organism in ((("ncbi-files",), human), ((), mouse)):
         with pytest.raises(Unreachable):
             make_sources(names, organism, places, told)
-    missing = Places(cache=str(tmp_path), files_url=NOBODY, gene_summary=("s",))
+    missing = SourceOptions(cache=str(tmp_path), files_url=NOBODY, gene_summary=("s",))
     with pytest.raises(Unreachable):
         make_sources((), human, missing, told)
     assert len(told.messages) == 1

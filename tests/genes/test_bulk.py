@@ -17,7 +17,7 @@ from screader_lib.genes.description_table import unmatched_tsv
 from screader_lib.genes.gene_lists import read_genes
 from screader_lib.genes.organisms import organism_of
 from screader_lib.genes.sources.bulk import BulkFiles
-from screader_lib.genes.sources.make_sources import Places, make_sources
+from screader_lib.genes.sources.make_sources import SourceOptions, make_sources
 
 HEADER = (
     "#tax_id\tGeneID\tSymbol\tLocusTag\tSynonyms\tdbXrefs\tchromosome\tmap_location\tdescription\t"
@@ -122,16 +122,16 @@ def test_unmatched_tells_discontinued_from_unknown(files: dict[str, Path]) -> No
         "NOWHERE\tdiscontinued\t", "98\tdiscontinued\t", "nothing\tunknown\t",
     ]  # fmt: skip
     assert summary_lines(found)[:2] == [
-        "1 of 4 genes matched (symbol 1).",
-        "2 names discontinued by NCBI, with no gene in their place.",
+        "1 of 4 names matched (symbol 1).",
+        "2 names discontinued by NCBI without a replacement.",
     ]
 
 
 @pytest.mark.parametrize(
     ("local", "line"),
     [
-        pytest.param(True, "--gene-history would tell", id="local-copies"),
-        pytest.param(False, "These GeneIDs stay unknown", id="no-network"),
+        pytest.param(True, "give --gene-history", id="local-copies"),
+        pytest.param(False, "These GeneIDs remain unknown", id="no-network"),
     ],
 )
 def test_without_a_history_one_line_says_so(
@@ -146,7 +146,7 @@ def test_without_a_history_one_line_says_so(
 
     with serving(answer) as server:
         given = (str(files["info"]),) if local else ()
-        places = Places(cache=str(tmp_path / "k"), files_url=server.url, gene_info=given)
+        places = SourceOptions(cache=str(tmp_path / "k"), files_url=server.url, gene_info=given)
         (source,) = make_sources(["ncbi-files"], organism_of("human"), places, told)
     found = describe(["77"], [source])
     assert found[0].match.how == "none"
@@ -155,7 +155,7 @@ def test_without_a_history_one_line_says_so(
 
 def test_a_species_that_has_no_name_here_is_told(tmp_path: Path) -> None:
     (tmp_path / "info").write_text(HEADER + INS.replace("9606", "4932"))
-    places = Places(gene_info=(str(tmp_path / "info"),), cache=str(tmp_path))
+    places = SourceOptions(gene_info=(str(tmp_path / "info"),), cache=str(tmp_path))
     yeast = organism_of("4932")
     for names, lines in (((), 1), (("ncbi-files", "eutils"), 0)):
         told = RecordingReporter()
@@ -171,7 +171,7 @@ def test_a_species_that_has_no_name_here_is_told(tmp_path: Path) -> None:
         pytest.param(gzip.compress((HEADER + INS * 999).encode())[:-40], "cut off", id="cut"),
         pytest.param(SUMMARY.encode(), "no column 'Symbol'", id="other-file"),
         pytest.param((HEADER + "9606\t1\n").encode(), "line 2 has 2 columns", id="short-line"),
-        pytest.param((HEADER + MOUSE).encode(), "no gene of the species 9606", id="species"),
+        pytest.param((HEADER + MOUSE).encode(), "no genes of the species 9606", id="species"),
     ],
 )
 def test_wrong_files(tmp_path: Path, content: bytes, message: str) -> None:

@@ -3,47 +3,53 @@
 from __future__ import annotations
 
 import gzip
+import json
 from pathlib import Path
 
 import pytest
-from loopback import Reply, serving
-from recording_reporter import RecordingReporter
+from loopback import HTML, Reply, serving
 
 from screader_lib.errors import ScReaderError
-from screader_lib.genes.services import waiting
-from screader_lib.genes.services.downloads import ATTEMPTS, fetched
+from screader_lib.genes.services import service
+from screader_lib.genes.services.connections import Unreachable
+from screader_lib.genes.services.downloads import ATTEMPTS, local_copy
 
 CONTENT = gzip.compress(b"#tax_id\n")
 FILE = "gene_summary.gz"
+NOBODY = "http://127.0.0.1:9"  # the discard port: nothing listens
 
 
-@pytest.fixture
-def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    times: list[float] = []
-    monkeypatch.setattr(waiting.time, "sleep", times.append)
-    return times
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service.random, "uniform", lambda *_: 0.0)
 
 
 @pytest.mark.parametrize(
     "fault",
     [
         pytest.param(Reply(b"", status=503), id="503"),
-        pytest.param(Reply(b"", status=429, headers={"Retry-After": "1"}), id="429"),
+        pytest.param(Reply(b"", status=429, headers={"Retry-After": "0"}), id="429"),
         pytest.param(Reply(CONTENT * 9, cut=True), id="cut"),
         pytest.param(Reply(b"", status=302, headers={"Location": "/elsewhere"}), id="moved"),
     ],
 )
-def test_what_passes_is_tried_again(tmp_path: Path, slept: list[float], fault: Reply) -> None:
+def test_passing_faults_are_retried_and_one_copy_is_kept(tmp_path: Path, fault: Reply) -> None:
     with serving(lambda _: Reply(CONTENT)) as server:
         server.faults = [fault] * 2
-        path = fetched(FILE, tmp_path, server.url)
+        path = local_copy(FILE, tmp_path, server.url)
         assert path.read_bytes() == CONTENT
-        assert fetched(FILE, tmp_path, server.url) == path
+        assert local_copy(FILE, tmp_path, server.url) == path
         assert len(server.requests) == 3
+        note = json.loads(path.with_name(f"{FILE}.json").read_text())
+        assert note["url"] == f"{server.url}/{FILE}" and note["downloaded"]
+        path.write_bytes(b"damaged")
+        assert local_copy(FILE, tmp_path, server.url).read_bytes() == CONTENT
+        local_copy(FILE, tmp_path, server.url, refresh=True)
+        assert len(server.requests) == 5
 
 
 @pytest.mark.parametrize(
-    ("fault", "message", "asked"),
+    ("fault", "message", "requests"),
     [
         pytest.param(Reply(b"", status=404), "HTTP status 404", 1, id="404"),
         pytest.param(Reply(b"", status=500), "HTTP status 500, 5 times", ATTEMPTS, id="500"),
@@ -51,23 +57,29 @@ def test_what_passes_is_tried_again(tmp_path: Path, slept: list[float], fault: R
         pytest.param(
             Reply(b"", status=503, headers={"Retry-After": "3600"}), "in 3,600 s", 1, id="hours"
         ),
+        pytest.param(HTML, "complete gzip file", 1, id="html"),
     ],
 )
-def test_what_does_not_pass_is_one_line(
-    tmp_path: Path, slept: list[float], fault: Reply, message: str, asked: int
+def test_other_faults_are_one_line_and_leave_no_file(
+    tmp_path: Path, fault: Reply, message: str, requests: int
 ) -> None:
     with serving(lambda _: fault) as server:
         with pytest.raises(ScReaderError, match=message) as caught:
-            fetched(FILE, tmp_path, server.url)
-        assert len(server.requests) == asked
-    assert "\n" not in str(caught.value)
+            local_copy(FILE, tmp_path, server.url)
+        assert len(server.requests) == requests
+    assert "\n" not in str(caught.value) and not isinstance(caught.value, Unreachable)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
-def test_a_long_wait_is_told(tmp_path: Path, slept: list[float]) -> None:
-    told = RecordingReporter()
-    with serving(lambda _: Reply(CONTENT)) as server:
-        server.faults = [Reply(b"", status=429, headers={"Retry-After": "90"})]
-        fetched(FILE, tmp_path, server.url, reporter=told)
-    assert 90 in slept
-    assert told.messages[1:] == ["the download: HTTP status 429; trying again in 90.0 s."]
+@pytest.mark.parametrize(
+    ("file", "options"),
+    [
+        (FILE, "local copies with --gene-info"),
+        ("gene_orthologs.gz", "a local copy with --orthologs"),
+    ],
+)
+def test_without_a_connection_the_options_for_local_copies_are_named(
+    tmp_path: Path, file: str, options: str
+) -> None:
+    with pytest.raises(Unreachable, match=rf"cannot be reached\. Give {options}"):
+        local_copy(file, tmp_path, NOBODY)

@@ -11,7 +11,7 @@ from loopback import HTML
 from real_data import real
 
 from screader_lib.genes.organisms import organism_of
-from screader_lib.genes.services.answers import BadAnswer
+from screader_lib.genes.services.service import BadAnswer
 from screader_lib.genes.sources.entrezgene import parse_records, parse_summaries
 
 
@@ -91,7 +91,7 @@ def test_summaries_of_another_form_are_errors(field: str) -> None:
     del entry[field]
     with pytest.raises(BadAnswer, match="its schema has changed"):
         parse_summaries({"result": {"uids": ["3630"], "3630": entry}})
-    with pytest.raises(BadAnswer, match="without result/uids"):
+    with pytest.raises(BadAnswer, match="JSON without 'result'"):
         parse_summaries({"error": "x"})
 
 

@@ -23,7 +23,7 @@ from screader_lib.genes.organisms import organism_of
 from screader_lib.genes.records import Gene
 from screader_lib.genes.services.cache import DiskCache
 from screader_lib.genes.sources.gene_source import GeneSource
-from screader_lib.genes.sources.make_sources import Places, make_sources
+from screader_lib.genes.sources.make_sources import SourceOptions, make_sources
 from screader_lib.genes.texts import DEFAULT_FIELDS
 
 MOUSE, HUMAN = organism_of("mouse"), organism_of("human")
@@ -81,7 +81,7 @@ def test_useless_ortholog_tables(tmp_path: Path) -> None:
 
 
 def test_real_mouse_genes() -> None:
-    places = Places(
+    places = SourceOptions(
         gene_info=(str(real("Mus_musculus.gene_info.gz")), str(real("Homo_sapiens.gene_info.gz"))),
         gene_summary=(str(real("gene_summary.mouse.gz")), str(real("gene_summary.human.gz"))),
     )
@@ -148,7 +148,7 @@ def test_refresh_asks_the_model_again(tmp_path: Path) -> None:
         assert filled(server, tmp_path, refresh=True) == done
         assert len(server.requests) == 2
         server.requests.clear()
-        places = Places(cache=str(tmp_path), refresh=True)
+        places = SourceOptions(cache=str(tmp_path), refresh=True)
         filling = FillOptions(("llm",), llm_model="m", llm_url=server.url)
         for _ in range(2):
             fill(MICE, filling, MOUSE, places, (), DEFAULT_FIELDS)
@@ -186,7 +186,7 @@ def test_a_table_of_mice_is_no_source_of_human_texts(
     }
     for name, content in contents.items():
         (tmp_path / name).write_text(content)
-    places = Places(
+    places = SourceOptions(
         table=str(tmp_path / "mine"),
         gene_info=(str(tmp_path / "info"),),
         gene_summary=(str(tmp_path / "summary"),),
@@ -200,7 +200,7 @@ def test_a_table_of_mice_is_no_source_of_human_texts(
 
 def test_what_filling_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    places = Places(cache=str(tmp_path))
+    places = SourceOptions(cache=str(tmp_path))
     for filling, organism, message in (
         (FillOptions(("ortholog",)), HUMAN, "to other species"),
         (FillOptions(("llm",)), MOUSE, "--llm-model"),
@@ -226,5 +226,5 @@ def test_names_that_a_model_describes_stay_unmatched(tmp_path: Path) -> None:
     with serving(chat) as server:
         done = filled(server, tmp_path)
     told = summary_lines(done)
-    assert told[0].startswith("2 of 3 genes matched")
+    assert told[0].startswith("2 of 3 names matched")
     assert unmatched_tsv(done).splitlines()[1].startswith("Gm1\tunknown")

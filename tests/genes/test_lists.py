@@ -108,8 +108,8 @@ def test_loom(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        pytest.param(b"", "names no gene", id="empty"),
-        pytest.param(b"\n# x\n", "names no gene", id="only-comments"),
+        pytest.param(b"", "contains no gene names", id="empty"),
+        pytest.param(b"\n# x\n", "contains no gene names", id="only-comments"),
         pytest.param(b"\x89PNG\x00\xff", "neither text nor HDF5", id="binary"),
         pytest.param(b"\x1f\x8b\x08garbage", "damaged", id="bad-gzip"),
         pytest.param(b"\x89HDF\r\n\x1a\ncut", "damaged or cut off", id="cut-hdf5"),

@@ -206,7 +206,7 @@ def test_interrupted_run_keeps_what_it_got(tmp_path: Path) -> None:
 
 
 def test_services_fill_what_facts_lack(tmp_path: Path) -> None:
-    from screader_lib.genes.sources.packaged import PackagedFacts
+    from screader_lib.genes.sources.tables import PackagedFacts
 
     with serving(FakeDatasets()) as server:
         found = describe(["INS", "GCG"], [PackagedFacts(HUMAN), source(Datasets, server, tmp_path)])

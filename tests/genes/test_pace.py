@@ -9,7 +9,7 @@ from fake_clock import FakeClock
 from hypothesis import given
 from hypothesis import strategies as st
 
-from screader_lib.genes.services.pace import MARGIN, Pace
+from screader_lib.genes.services.service import RATE_MARGIN, Pace
 
 
 @given(per_second=st.integers(1, 20), late=st.floats(0, 3), count=st.integers(1, 60))
@@ -27,7 +27,7 @@ def test_first_start_waits_for_nothing_and_a_heavy_one_takes_room() -> None:
     pace = Pace(10, clock)
     for weight in (1.0, 5.0, 1.0):
         pace.wait(weight)
-    gap = MARGIN / 10
+    gap = RATE_MARGIN / 10
     assert clock.starts == pytest.approx([100, 100 + gap, 100 + 6 * gap])
 
 
@@ -38,4 +38,4 @@ def test_time_that_went_by_is_not_waited_for_again() -> None:
     clock.now += 60
     pace.wait()
     pace.wait()
-    assert clock.starts == pytest.approx([100, 160, 160 + MARGIN / 10])
+    assert clock.starts == pytest.approx([100, 160, 160 + RATE_MARGIN / 10])

@@ -9,7 +9,7 @@ from screader_lib.errors import ScReaderError
 from screader_lib.genes.describe import describe, summary_lines
 from screader_lib.genes.gene_lists import read_genes
 from screader_lib.genes.organisms import organism_of
-from screader_lib.genes.sources.packaged import PackagedFacts
+from screader_lib.genes.sources.tables import PackagedFacts
 
 
 def test_known_genes() -> None:
@@ -24,9 +24,9 @@ def test_known_genes() -> None:
     assert found[0].text == "INS. insulin. protein-coding."
     assert (found[4].text, found[4].source) == ("", "none")
     lines = summary_lines(found, repeated=2)
-    assert lines[0] == ("4 of 6 genes matched (symbol 1, ensembl id 1, punctuation 1, suffix 1).")
-    assert "1 name means several genes and stays without one." in lines
-    assert "2 repeated names left out; each is kept once." in lines
+    assert lines[0] == ("4 of 6 names matched (symbol 1, ensembl id 1, punctuation 1, suffix 1).")
+    assert "1 ambiguous name left unmatched." in lines
+    assert "2 duplicate names dropped." in lines
 
 
 def test_every_ensembl_id_of_a_gene_is_known() -> None:
@@ -37,7 +37,7 @@ def test_every_ensembl_id_of_a_gene_is_known() -> None:
 
 
 def test_other_species_has_none() -> None:
-    with pytest.raises(ScReaderError, match="no facts of genes of Mus musculus"):
+    with pytest.raises(ScReaderError, match="no packaged facts for genes of Mus musculus"):
         PackagedFacts(organism_of("mouse"))
 
 

@@ -124,7 +124,7 @@ def test_datasets_says_that_it_takes_no_ensembl_ids(tmp_path: Path) -> None:
         assert "ENSG" not in str([request.body for request in server.requests])
     assert [one.match.how for one in found] == ["symbol", "none", "none"]
     (line,) = told.messages
-    assert "takes no ids such as ENSG00000115263 (2 of them)" in line and "eutils" in line
+    assert "cannot look up ids such as ENSG00000115263 (2 in all)" in line and "eutils" in line
 
 
 def test_datasets_after_a_source_that_knows_the_ids(tmp_path: Path) -> None:

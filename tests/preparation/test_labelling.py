@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from screader_lib.errors import ScReaderError
-from screader_lib.genes.gene_lists import read_table
+from screader_lib.genes.text_files import read_table
 from screader_lib.preparation.cluster_markers import Marker
 from screader_lib.preparation.corrections import corrected, evidence_tsv
 from screader_lib.preparation.labelling import ClusterLabel, label_clusters

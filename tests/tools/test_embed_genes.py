@@ -145,7 +145,7 @@ def test_packaged_model_repeats_and_pipes(tmp_path: Path, descriptions: Path) ->
     succeed(TOOL, descriptions, "-o", tmp_path / "e.h5ad")
     piped = run(TOOL, home=tmp_path, stdin=descriptions.read_bytes())
     assert piped.stdout == (tmp_path / "e.h5ad").read_bytes()
-    assert b"1 genes have no vector of their own and get the mean vector." in piped.stderr
+    assert b"used the mean vector for 1 gene without a vector." in piped.stderr
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_packaged_model_repeats_and_pipes(tmp_path: Path, descriptions: Path) ->
         pytest.param(["--dimensions", "3"], "--dimensions is for --provider openai", id="dims"),
         pytest.param(["--provider", "openai"], "OPENAI_API_KEY is not set", id="no-key"),
         pytest.param(["--missing", "error"], "1 genes have no text", id="missing"),
-        pytest.param(["--base-url", "http://a:b@c"], "holds credentials", id="credentials"),
+        pytest.param(["--base-url", "http://a:b@c"], "contains credentials", id="credentials"),
     ],
 )
 def test_wrong_use_is_one_line(

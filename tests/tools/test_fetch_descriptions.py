@@ -46,8 +46,8 @@ def test_list_from_standard_input(tmp_path: Path) -> None:
     assert column(output, "source") == ["ncbi", "ncbi", "none", "none", "ncbi"]
     assert column(output, "matched_by")[2:] == ["ambiguous", "none", "ensembl_id"]
     told = done.stderr.decode()
-    assert "3 of 5 genes matched (symbol 2, ensembl id 1)." in told
-    assert "1 repeated name left out" in told
+    assert "3 of 5 names matched (symbol 2, ensembl id 1)." in told
+    assert "1 duplicate name dropped" in told
     rows = [line.split("\t") for line in unmatched.read_text().splitlines()]
     assert rows[0] == ["id", "reason", "candidates"]
     assert rows[1][:2] == ["AIM1", "ambiguous"] and "CRYBG1 (202)" in rows[1][2]
@@ -86,13 +86,13 @@ def test_user_table_before_the_packaged_facts(tmp_path: Path) -> None:
     ("words", "stdin", "message"),
     [
         pytest.param([], b"", "standard input: is empty", id="empty-input"),
-        pytest.param([], b"\n\n", "standard input: names no gene", id="no-gene"),
+        pytest.param([], b"\n\n", "standard input: contains no gene names", id="no-gene"),
         pytest.param([], b"\x00\x01", "neither text nor HDF5", id="binary"),
         pytest.param(["--genes", "nowhere.txt"], b"", "nowhere.txt: no such file", id="missing"),
         pytest.param(
             ["--organism", "mouse", "--source", "packaged"],
             b"Ins1\n",
-            "no facts of genes of Mus",
+            "no packaged facts for genes of Mus",
             id="organism",
         ),
         pytest.param(["--fields", "x"], b"INS\n", "'x' is no field", id="field"),
@@ -138,7 +138,7 @@ def test_bulk_files_are_downloaded_once(tmp_path: Path) -> None:
         assert len(server.requests) == 4
         server.faults = [Reply(b"<html>")]
         done = run(TOOL, *words, "--refresh", home=tmp_path, stdin=b"INS\n")
-    assert b"other than a whole gzip file" in done.stderr
+    assert b"not received as a complete gzip file" in done.stderr
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     assert column(tmp_path / "a", "summary") == ["Hormone."]
     note = (tmp_path / "k/ncbi-files/gene_summary.gz.json").read_text()
@@ -203,7 +203,7 @@ def test_genes_of_several_files_come_once_in_order(tmp_path: Path) -> None:
     done = run(TOOL, "--genes", first, "--genes", second, "-o", output, home=tmp_path)
     assert done.returncode == 0, done.stderr
     assert column(output, "id") == ["INS", "GCG", "TTR"]
-    assert "1 repeated name left out" in done.stderr.decode()
+    assert "1 duplicate name dropped" in done.stderr.decode()
     with h5py.File(output) as file:
         assert {"genes", "genes_1"} <= set(json.loads(file["uns/screader/inputs"][()]))
 

@@ -11,7 +11,7 @@ from screader_lib.genes.describe import Description
 from screader_lib.genes.missing_texts import from_chat_model, from_orthologs
 from screader_lib.genes.organisms import Organism, organism_of
 from screader_lib.genes.services.cache import DiskCache
-from screader_lib.genes.sources.make_sources import Places, make_sources
+from screader_lib.genes.sources.make_sources import SourceOptions, make_sources
 from screader_lib.reporting import SILENT, Reporter
 
 ANSWERS = "llm-answers.sqlite"
@@ -42,7 +42,7 @@ def fill(
     descriptions: Sequence[Description],
     filling: FillOptions,
     organism: Organism,
-    places: Places,
+    places: SourceOptions,
     source_names: Sequence[str],
     fields: Sequence[str],
     reporter: Reporter = SILENT,
@@ -64,7 +64,7 @@ def _by_orthologs(
     filled: FilledDescriptions,
     filling: FillOptions,
     organism: Organism,
-    places: Places,
+    places: SourceOptions,
     source_names: Sequence[str],
     fields: Sequence[str],
     reporter: Reporter,
@@ -75,7 +75,7 @@ def _by_orthologs(
             "--fill ortholog brings human texts to other species.", remedy="Name --organism."
         )
     if filling.orthologs is None:
-        table = places.fetched(BULK_ORTHOLOGS, reporter)
+        table = places.local_copy(BULK_ORTHOLOGS, reporter)
     else:
         table = Path(filling.orthologs)
     names = [one.gene.symbol for one in filled.descriptions]
@@ -95,7 +95,7 @@ def _by_model(
     filled: FilledDescriptions,
     filling: FillOptions,
     organism: Organism,
-    places: Places,
+    places: SourceOptions,
     fields: Sequence[str],
     reporter: Reporter,
 ) -> None:

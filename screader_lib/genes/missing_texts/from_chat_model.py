@@ -17,10 +17,9 @@ from screader_lib.errors import ScReaderError
 from screader_lib.genes.describe import Description, with_texts
 from screader_lib.genes.organisms import Organism
 from screader_lib.genes.records import Gene
-from screader_lib.genes.services.answers import BadAnswer, parse_json
 from screader_lib.genes.services.cache import DiskCache
 from screader_lib.genes.services.openai_server import URL, OpenAIServer
-from screader_lib.genes.services.pace import Pace
+from screader_lib.genes.services.service import BadAnswer, Pace, parse_json
 from screader_lib.genes.texts import DEFAULT_FIELDS, cleaned
 from screader_lib.reporting import SILENT, Reporter
 
@@ -118,7 +117,8 @@ def _ask_all(
     settings: Mapping[str, Any],
 ) -> dict[str, str]:
     pace = Pace(writer.requests_per_minute / 60)
-    server = OpenAIServer("the chat server", writer.url, pace, "--llm-url", reporter, **settings)
+    options: dict[str, Any] = {"reporter": reporter, "url_option": "--llm-url", **settings}
+    server = OpenAIServer("the chat server", writer.url, pace, **options)
     answers: dict[str, str] = {}
     with (
         ThreadPoolExecutor(writer.concurrent) as pool,

@@ -6,7 +6,6 @@ Tables: one with a header whose first two columns name the genes of the two spec
 
 from __future__ import annotations
 
-import gzip
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -14,11 +13,11 @@ from pathlib import Path
 
 from screader_lib.errors import ScReaderError
 from screader_lib.genes.describe import Description, describe, with_texts
-from screader_lib.genes.gene_lists import read_table, read_text
 from screader_lib.genes.organisms import Organism
 from screader_lib.genes.records import Gene
-from screader_lib.genes.sources.bulk import is_gzip, read_rows
+from screader_lib.genes.sources.bulk import read_rows
 from screader_lib.genes.sources.gene_source import GeneSource
+from screader_lib.genes.text_files import opened_text, read_table, read_text
 from screader_lib.genes.texts import DEFAULT_FIELDS
 from screader_lib.reporting import SILENT, Reporter
 
@@ -60,8 +59,8 @@ def pairs_by_name(path: Path, names: Iterable[str]) -> Pairs:
 
 
 def _is_ncbi(path: Path) -> bool:
-    with (gzip.open if is_gzip(path) else open)(path, "rb") as stream:
-        return stream.readline().startswith(b"#tax_id\t")
+    with opened_text(path) as stream:
+        return stream.readline().startswith("#tax_id\t")
 
 
 def _ncbi_pairs(path: Path, own: Organism, human: Organism) -> list[tuple[str, str]]:

@@ -18,8 +18,8 @@ from screader_lib.errors import ScReaderError
 from screader_lib.exchange import encoding, safety
 from screader_lib.exchange.opening import kind_of
 from screader_lib.exchange.table import Table
-from screader_lib.genes.gene_lists import read_text
 from screader_lib.genes.precomputed.plain_pickle import read_plain
+from screader_lib.genes.text_files import read_text
 
 NAME_KEYS = (
     "genes",

@@ -20,9 +20,8 @@ import numpy as np
 
 from screader_lib.errors import ScReaderError
 from screader_lib.genes.providers.embedder import CachedEmbedder, Embedder, OnBatch
-from screader_lib.genes.services.answers import BadAnswer, parse_json
 from screader_lib.genes.services.openai_server import URL, OpenAIServer, TooLarge
-from screader_lib.genes.services.pace import Pace
+from screader_lib.genes.services.service import BadAnswer, Pace, parse_json
 from screader_lib.reporting import SILENT, Reporter
 
 SERVICE = "the embedding server"
@@ -78,9 +77,8 @@ class OpenAIEmbeddings(Embedder):
         self.lock = threading.Lock()
         self.encoding = "base64" if base_url is None else "float"  # which every server knows
         pace = Pace(limits.requests_per_minute / 60)
-        self.server = OpenAIServer(
-            SERVICE, base_url or URL, pace, "--base-url", reporter, **settings
-        )
+        settings = {"reporter": reporter, "url_option": "--base-url", **settings}
+        self.server = OpenAIServer(SERVICE, base_url or URL, pace, **settings)
         self.token_pace = Pace(limits.tokens_per_minute / 60)
 
     @property

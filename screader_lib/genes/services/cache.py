@@ -1,4 +1,4 @@
-"""Answers kept on disk, so that what was paid for or waited for is asked once.
+"""Answers kept on disk, so that what was paid for or waited for is asked only once.
 
 One SQLite file per purpose; each write is a transaction, so a killed run loses at most the
 batches in hand. Keys and values never hold secrets.
@@ -6,17 +6,24 @@ batches in hand. Keys and values never hold secrets.
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from screader_lib.errors import ScReaderError
+from screader_lib.genes.records import Gene
+from screader_lib.reporting import Reporter
 
-KEYS_AT_ONCE = 500
-WAIT_FOR_OTHERS = 60.0  # seconds
+KEYS_PER_QUERY = 500
+LOCK_TIMEOUT = 60.0  # seconds
+
+Answers = dict[str, list[Gene]]
 
 
 def default_folder() -> Path:
@@ -36,9 +43,7 @@ class DiskCache:
         self.lock = threading.Lock()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self.connection = sqlite3.connect(
-                path, timeout=WAIT_FOR_OTHERS, check_same_thread=False
-            )
+            self.connection = sqlite3.connect(path, timeout=LOCK_TIMEOUT, check_same_thread=False)
             with suppress(sqlite3.OperationalError):  # not every file system can
                 self.connection.execute("PRAGMA journal_mode=WAL")
             with self.connection:
@@ -53,15 +58,21 @@ class DiskCache:
             ) from error
 
     def get(self, keys: Iterable[str]) -> dict[str, bytes]:
-        """The values of those ``keys`` that are kept."""
+        """The values of those ``keys`` that are in the cache."""
         listed = list(dict.fromkeys(keys))
-        found: dict[str, bytes] = {}
-        for start in range(0, len(listed), KEYS_AT_ONCE):
-            some = listed[start : start + KEYS_AT_ONCE]
-            marks = ",".join("?" * len(some))
-            query = f"SELECT key, value FROM answers WHERE key IN ({marks})"
-            found.update(self._run(query, some))
-        return found
+        values: dict[str, bytes] = {}
+        try:
+            for start in range(0, len(listed), KEYS_PER_QUERY):
+                some = listed[start : start + KEYS_PER_QUERY]
+                marks = ",".join("?" * len(some))
+                query = f"SELECT key, value FROM answers WHERE key IN ({marks})"
+                with self.lock:
+                    values.update(self.connection.execute(query, some))
+        except sqlite3.Error as error:
+            raise ScReaderError(
+                f"is damaged ({error}).", file=self.path, remedy="Remove it and run again."
+            ) from error
+        return values
 
     def put(self, entries: Mapping[str, bytes]) -> None:
         """Keep ``entries``, all or none."""
@@ -73,15 +84,73 @@ class DiskCache:
         except sqlite3.Error as error:
             raise ScReaderError(f"cannot be written ({error}).", file=self.path) from error
 
-    def close(self) -> None:
-        """Close the file."""
-        self.connection.close()
 
-    def _run(self, query: str, values: list[str]) -> list[tuple[str, bytes]]:
+@dataclass
+class GeneCache:
+    """Genes by question, kept under ``prefix`` in ``cache`` as JSON of their filled fields.
+
+    ``refresh`` ignores what is there from earlier runs.
+    """
+
+    cache: DiskCache
+    prefix: str
+    refresh: bool = False
+    refreshed: set[str] = field(default_factory=set)
+
+    def known(self, questions: Iterable[str]) -> Answers:
+        """The cached answers, by question."""
+        keys = {
+            f"{self.prefix}/{question}": question
+            for question in questions
+            if not self.refresh or question in self.refreshed
+        }
         try:
-            with self.lock:
-                return self.connection.execute(query, values).fetchall()
-        except sqlite3.Error as error:
+            return {keys[key]: _genes(value) for key, value in self.cache.get(keys).items()}
+        except (ValueError, TypeError, AttributeError) as error:
             raise ScReaderError(
-                f"is damaged ({error}).", file=self.path, remedy="Remove it and run again."
+                "holds an answer that cannot be read.",
+                file=self.cache.path,
+                remedy="Remove it and run again.",
             ) from error
+
+    def keep(self, answers: Mapping[str, Iterable[Gene]]) -> None:
+        """Keep the answers of one request, all or none."""
+        self.cache.put({f"{self.prefix}/{key}": _to_json(genes) for key, genes in answers.items()})
+        self.refreshed.update(answers)
+
+    def complete(
+        self,
+        questions: Iterable[str],
+        ask: Callable[[Sequence[str]], Answers],
+        batch: int,
+        reporter: Reporter,
+        task: str,
+    ) -> Answers:
+        """The answers, cached or else of ``ask``, a ``batch`` of questions at a time.
+
+        In the order of the questions, without those that ``ask`` does not answer; what it answers
+        is kept at once.
+        """
+        questions = list(dict.fromkeys(questions))
+        answers = self.known(questions)
+        missing = [question for question in questions if question not in answers]
+        with reporter.progress(task, len(missing), "genes") as advance:
+            for start in range(0, len(missing), batch):
+                some = missing[start : start + batch]
+                new = ask(some)
+                self.keep(new)
+                answers.update(new)
+                advance(len(some))
+        return {question: answers[question] for question in questions if question in answers}
+
+
+def _to_json(genes: Iterable[Gene]) -> bytes:
+    filled = [{key: value for key, value in asdict(gene).items() if value} for gene in genes]
+    return json.dumps(filled, sort_keys=True, ensure_ascii=False).encode()
+
+
+def _genes(value: bytes) -> list[Gene]:
+    genes: list[dict[str, Any]] = json.loads(value)
+    for gene in genes:
+        gene.update({key: tuple(items) for key, items in gene.items() if isinstance(items, list)})
+    return [Gene(**gene) for gene in genes]

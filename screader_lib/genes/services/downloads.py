@@ -10,68 +10,67 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import urllib3
+from urllib3 import exceptions
+
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.provenance import sha256_of
 from screader_lib.exchange.writing import replacing
 from screader_lib.genes.organisms import Organism
-from screader_lib.genes.services.addresses import (
-    Unreachable,
-    check_allowed,
-    checked_url,
-    pool_for,
-)
-from screader_lib.genes.services.waiting import Failure, pause, retry_after
-from screader_lib.genes.services.web import RETRIED, in_words
+from screader_lib.genes.services.connections import Unreachable, check_allowed, pool_for
+from screader_lib.genes.services.service import RETRIED, Pace, Service
+from screader_lib.genes.services.web_client import Retries, in_words, next_attempt
 from screader_lib.reporting import SILENT, Reporter
 
 URL = "https://ftp.ncbi.nlm.nih.gov/gene/DATA"
 ALL_SPECIES = "All_Data"
 BLOCK = 1 << 20
 ATTEMPTS = 5
-FIRST_PAUSE = 1.0  # seconds
-REMEDIES = {
-    "gene_orthologs.gz": "Give a local copy with --orthologs.",
-    "gene_history.gz": "Give a local copy with --gene-history.",
-}
-REMEDY = "Give local copies with --gene-info and --gene-summary."
+OPTIONS = {"gene_orthologs.gz": "--orthologs", "gene_history.gz": "--gene-history"}
+NO_CONNECTION = (
+    exceptions.NewConnectionError,
+    exceptions.ConnectTimeoutError,
+    exceptions.ProxyError,
+)
 
 
 def info_path(organism: Organism) -> str:
     """Where gene_info of a species lies; that of all species where it has none of its own."""
-    return f"GENE_INFO/{organism.file or ALL_SPECIES}.gene_info.gz"
+    return f"GENE_INFO/{organism.gene_info or ALL_SPECIES}.gene_info.gz"
 
 
-def fetched(
+def local_copy(
     path: str, folder: Path, url: str = URL, refresh: bool = False, reporter: Reporter = SILENT
 ) -> Path:
     """The local copy of the file at ``path`` below ``url``, downloaded where it is missing.
 
     A note beside it, with ``.json`` added, holds URL, date and SHA-256; a copy that no longer
-    agrees with its note is downloaded again. ScReaderError where the download fails, Unreachable
-    where there is no way to the server.
+    agrees with its note is downloaded again, and so is any with ``refresh``. ScReaderError where
+    the download fails, Unreachable where there is no way to the server.
     """
     local = folder / "ncbi-files" / Path(path).name
     note = local.with_name(f"{local.name}.json")
-    known = None if refresh else _noted(local, note)
+    known = None if refresh else _valid_note(local, note)
     if known is not None:
         reporter.detail(f"{local.name}: copy of {known['downloaded'][:10]}.")
         return local
-    source = f"{checked_url(url)}/{path}"
-    check_allowed(source, _remedy(source))
+    source = f"{url.rstrip('/')}/{path}"
+    server = Service("the download", source, Pace(10), reporter=reporter, attempts=ATTEMPTS)
+    check_allowed(server.url, _remedy(server.url))
     try:
         local.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ScReaderError(
-            f"cannot be made ({error.strerror}).",
+            f"cannot be created ({error.strerror}).",
             file=local.parent,
             remedy="Name another folder with --cache.",
         ) from error
-    reporter.info(f"downloading {source}")
+    reporter.info(f"downloading {server.url}")
     with replacing(local) as temporary:
-        modified = _download(source, temporary, reporter)
-        _check_gzip(temporary, source)
+        modified = _download(server, temporary)
+        _check_gzip(temporary, server.url)
         content = {
-            "url": source,
+            "url": server.url,
             "downloaded": datetime.now(UTC).isoformat(timespec="seconds"),
             "last_modified": modified,
             "sha256": sha256_of(temporary),
@@ -81,11 +80,7 @@ def fetched(
     return local
 
 
-def _remedy(source: str) -> str:
-    return REMEDIES.get(source.rpartition("/")[2], REMEDY)
-
-
-def _noted(local: Path, note: Path) -> dict[str, Any] | None:
+def _valid_note(local: Path, note: Path) -> dict[str, Any] | None:
     """The note of a copy that agrees with it, None where there is no such copy."""
     with suppress(OSError, ValueError, KeyError, TypeError):
         content = json.loads(note.read_text("utf-8"))
@@ -94,71 +89,53 @@ def _noted(local: Path, note: Path) -> dict[str, Any] | None:
     return None
 
 
-def _download(source: str, temporary: Path, reporter: Reporter) -> str:
+def _download(server: Service, temporary: Path) -> str:
     """Fill ``temporary``; the server's date of the file, empty where it names none."""
-    import urllib3
-
-    # Waiting is done here, where it is told; urllib3 follows redirections only.
-    retries = urllib3.Retry(
-        total=None, connect=0, read=0, status=0, other=0, redirect=3,
-        respect_retry_after_header=False,
-    )  # fmt: skip
-    timeout = urllib3.Timeout(connect=10.0, read=60.0)
-    failure = Failure("")
-    with pool_for(source, retries=retries, timeout=timeout) as pool:
-        for attempt in range(ATTEMPTS):
-            if attempt:
-                pause("the download", source, attempt, FIRST_PAUSE, failure, reporter)
-            try:
-                done = _download_once(pool, source, temporary, reporter)
-            except urllib3.exceptions.HTTPError as error:
-                if attempt:
-                    _check_reachable(error, source)
-                done = Failure(in_words(error))
-            if isinstance(done, str):
-                return done
-            failure = done
-    raise ScReaderError(
-        f"cannot be downloaded: {failure.why}, {ATTEMPTS} times.",
-        file=source,
-        remedy=_remedy(source),
-    )
-
-
-def _check_reachable(error: Exception, source: str) -> None:
-    """Unreachable where a connection could not even be made."""
-    from urllib3 import exceptions
-
-    reason = getattr(error, "reason", None)
-    if isinstance(
-        reason,
-        exceptions.NewConnectionError | exceptions.ConnectTimeoutError | exceptions.ProxyError,
-    ):
-        raise Unreachable("cannot be reached.", file=source, remedy=_remedy(source)) from error
-
-
-def _download_once(pool: Any, source: str, temporary: Path, reporter: Reporter) -> str | Failure:
-    answer = pool.request("GET", source, preload_content=False)
+    retries: urllib3.Retry = Retries(server, connect=1, redirect=3)
+    timeout = urllib3.Timeout(connect=10.0, read=server.timeout)
     try:
+        with pool_for(server.url, timeout=timeout) as pool:
+            while True:
+                answer = pool.request("GET", server.url, retries=retries, preload_content=False)
+                try:
+                    return _save(answer, server, temporary)
+                except exceptions.HTTPError as error:
+                    retries = next_attempt(answer, error)
+    except exceptions.MaxRetryError as error:
+        if isinstance(error.reason, NO_CONNECTION):
+            raise Unreachable(
+                "cannot be reached.", file=server.url, remedy=_remedy(server.url)
+            ) from error
+        raise _failed(server, f"{in_words(error)}, {ATTEMPTS} times") from error
+
+
+def _save(answer: urllib3.BaseHTTPResponse, server: Service, temporary: Path) -> str:
+    with answer:
         if answer.status in RETRIED:
-            return Failure(f"HTTP status {answer.status}", retry_after(answer.headers))
+            raise _failed(server, f"HTTP status {answer.status}, {ATTEMPTS} times")
         if answer.status != 200:
-            raise ScReaderError(
-                f"cannot be downloaded: HTTP status {answer.status}.",
-                file=source,
-                remedy=_remedy(source),
-            )
-        total = int(answer.headers.get("Content-Length") or 0)
+            raise _failed(server, f"HTTP status {answer.status}")
+        total = answer.length_remaining or 0
         with (
             temporary.open("wb") as target,
-            reporter.progress("Downloading", total, "bytes") as advance,
+            server.reporter.progress("Downloading", total, "bytes") as advance,
         ):
             for block in answer.stream(BLOCK, decode_content=False):
                 target.write(block)
                 advance(len(block))
-        return str(answer.headers.get("Last-Modified") or "")
-    finally:
-        answer.close()
+        return answer.headers.get("Last-Modified") or ""
+
+
+def _failed(server: Service, reason: str) -> ScReaderError:
+    problem = f"cannot be downloaded: {reason}."
+    return ScReaderError(problem, file=server.url, remedy=_remedy(server.url))
+
+
+def _remedy(source: str) -> str:
+    option = OPTIONS.get(source.rpartition("/")[2])
+    if option:
+        return f"Give a local copy with {option}."
+    return "Give local copies with --gene-info and --gene-summary."
 
 
 def _check_gzip(path: Path, source: str) -> None:
@@ -168,5 +145,5 @@ def _check_gzip(path: Path, source: str) -> None:
                 pass
     except (OSError, EOFError, zlib.error) as error:
         raise ScReaderError(
-            "came as something other than a whole gzip file.", file=source, remedy="Try again."
+            "was not received as a complete gzip file.", file=source, remedy="Try again."
         ) from error

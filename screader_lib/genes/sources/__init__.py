@@ -1,9 +1,9 @@
-"""Where facts and texts of genes come from; one file per source.
+"""Where facts and texts of genes come from.
 
-- ``source``    what every source offers;
-- ``packaged``  facts that the project carries;
-- ``bulk``      NCBI's bulk files, from local copies or downloaded once;
-- ``table``     a table of the user's own;
-- ``eutils``    NCBI E-utilities, with ``entrezgene`` for the XML of its records;
-- ``datasets``  NCBI Datasets v2.
+- ``gene_source``   what every source offers;
+- ``tables``        facts that come with the package, and a table of the user's own;
+- ``bulk``          NCBI's bulk files, from local copies or downloaded once;
+- ``eutils``        NCBI E-utilities, with ``entrezgene`` for its records;
+- ``datasets``      NCBI Datasets v2;
+- ``make_sources``  from options to sources.
 """

@@ -5,8 +5,6 @@ Layouts: ftp.ncbi.nlm.nih.gov/gene/DATA/README; columns are found by their names
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +12,12 @@ from pathlib import Path
 from screader_lib.errors import ScReaderError
 from screader_lib.genes.catalog import GENE_ID, Catalog
 from screader_lib.genes.organisms import Organism
-from screader_lib.genes.records import Gene, ids_of
-from screader_lib.genes.sources.gene_source import GeneSource
+from screader_lib.genes.records import FACTS_OF_FILES, Gene, ids_of
+from screader_lib.genes.sources.gene_source import GeneSource, numbered_roles
+from screader_lib.genes.text_files import opened_text
 
-GZIP = b"\x1f\x8b"
 EMPTY = "-"
+NO_SYMBOL_YET = "NEWENTRY"
 INFO_COLUMNS = (
     "#tax_id",
     "GeneID",
@@ -31,8 +30,8 @@ INFO_COLUMNS = (
 )
 SUMMARY_COLUMNS = ("#tax_id", "GeneID", "Source", "Summary")
 HISTORY_COLUMNS = ("#tax_id", "GeneID", "Discontinued_GeneID", "Discontinued_Symbol")
-SUMMARY_SOURCES = ("RefSeq",)  # taken first where a gene has several summaries
-
+PREFERRED_SUMMARIES = "RefSeq"  # taken where a gene has several
+DOWNLOAD_AGAIN = "Download the file again."
 
 FindHistory = Callable[[Sequence[str]], Sequence[Path]]
 
@@ -45,16 +44,7 @@ class BulkFiles(GeneSource):
     """
 
     name = "ncbi-files"
-    provides = (
-        "symbol",
-        "gene_id",
-        "ensembl_id",
-        "full_name",
-        "gene_type",
-        "organism",
-        "lineage",
-        "summary",
-    )
+    provides = FACTS_OF_FILES
 
     def __init__(
         self,
@@ -72,15 +62,10 @@ class BulkFiles(GeneSource):
 
     @property
     def files(self) -> Mapping[str, Path]:
-        kinds = {
-            "gene_info": self.gene_info,
-            "gene_summary": self.gene_summary,
-            "gene_history": self.gene_history,
-        }
         return {
-            f"{kind}_{number}" if number else kind: path
-            for kind, paths in kinds.items()
-            for number, path in enumerate(paths)
+            **numbered_roles("gene_info", self.gene_info),
+            **numbered_roles("gene_summary", self.gene_summary),
+            **numbered_roles("gene_history", self.gene_history),
         }
 
     def catalog(self, names: Sequence[str], gene_ids: Sequence[str]) -> Catalog:
@@ -88,7 +73,7 @@ class BulkFiles(GeneSource):
         genes = [replace(gene, summary=summaries.get(gene.gene_id, "")) for gene in self._genes()]
         if not genes:
             raise ScReaderError(
-                f"holds no gene of the species {self.organism.tax_id}.",
+                f"contains no genes of the species {self.organism.tax_id}.",
                 file=self.gene_info[0],
                 remedy=f"Give the gene_info file of {self.organism.name or 'it'} (too): "
                 "--gene-info may be repeated.",
@@ -99,15 +84,16 @@ class BulkFiles(GeneSource):
         withdrawn, replaced = self._history()
         return Catalog(genes, withdrawn=withdrawn, replaced=replaced)
 
-    def _rows(self, paths: Sequence[Path], wanted: Sequence[str]) -> Iterator[dict[str, str]]:
+    def _rows(self, paths: Sequence[Path], columns: Sequence[str]) -> Iterator[dict[str, str]]:
         for path in paths:
-            yield from read_rows(path, wanted, self.organism.tax_id)
+            yield from read_rows(path, columns, self.organism.tax_id)
 
     def _genes(self) -> Iterator[Gene]:
         for row in self._rows(self.gene_info, INFO_COLUMNS):
-            if row["Symbol"] == "NEWENTRY":  # a record that has no symbol yet
+            if row["Symbol"] == NO_SYMBOL_YET:
                 continue
-            ensembl_id, other_ids = _ids(row["dbXrefs"])
+            references = (entry.partition(":") for entry in row["dbXrefs"].split("|"))
+            ensembl_id, other_ids = ids_of((database, key) for database, _, key in references)
             yield Gene(
                 symbol=row["Symbol"],
                 gene_id=row["GeneID"],
@@ -118,16 +104,16 @@ class BulkFiles(GeneSource):
                 organism=self.organism.name,
                 tax_id=self.organism.tax_id,
                 lineage=self.organism.lineage,
-                aliases=tuple(alias for alias in row["Synonyms"].split("|") if _filled(alias)),
+                aliases=tuple(filter(_filled, row["Synonyms"].split("|"))),
                 official=row["Nomenclature_status"] == "O",
             )
 
     def _summaries(self) -> dict[str, str]:
-        found: dict[str, str] = {}
+        summaries: dict[str, str] = {}
         for row in self._rows(self.gene_summary, SUMMARY_COLUMNS):
-            if row["GeneID"] not in found or row["Source"] in SUMMARY_SOURCES:
-                found[row["GeneID"]] = _filled(row["Summary"])
-        return found
+            if row["GeneID"] not in summaries or row["Source"] == PREFERRED_SUMMARIES:
+                summaries[row["GeneID"]] = _filled(row["Summary"])
+        return summaries
 
     def _history(self) -> tuple[dict[str, list[str]], dict[str, str]]:
         """GeneIDs by withdrawn symbol (in lower case) and by withdrawn GeneID, empty for none."""
@@ -156,60 +142,27 @@ def _filled(value: str) -> str:
     return "" if value == EMPTY else value
 
 
-def _ids(references: str) -> tuple[str, tuple[str, ...]]:
-    if references == EMPTY:
-        return "", ()
-    parts = (entry.partition(":") for entry in references.split("|"))
-    return ids_of((database, one) for database, _, one in parts)
-
-
-def read_rows(path: Path, wanted: Sequence[str], tax_id: int) -> Iterator[dict[str, str]]:
-    """The ``wanted`` columns of one species' rows; ScReaderError for another or a cut file."""
-    opener = gzip.open if is_gzip(path) else open
-    number = 1
-    try:
-        with opener(path, "rt", encoding="utf-8", newline="\n") as stream:
-            header = stream.readline().rstrip("\r\n").split("\t")
-            places = _places(header, wanted, path)
-            species = f"{tax_id}\t"
-            for number, line in enumerate(stream, start=2):
-                if not line.startswith(species):
-                    continue
-                values = line.rstrip("\r\n").split("\t")
-                if len(values) != len(header):
-                    raise ScReaderError(
-                        f"line {number} has {len(values)} columns, wanted {len(header)}.",
-                        file=path,
-                        remedy="Download the file again.",
-                    )
-                yield {name: values[place] for name, place in places.items()}
-    except (EOFError, gzip.BadGzipFile, zlib.error, UnicodeDecodeError) as error:
-        raise ScReaderError(
-            f"is damaged or cut off after line {number}.",
-            file=path,
-            remedy="Download the file again.",
-        ) from error
-
-
-def is_gzip(path: Path) -> bool:
-    """Whether a file is gzipped; ScReaderError where it is missing or empty."""
-    try:
-        with path.open("rb") as stream:
-            head = stream.read(len(GZIP))
-    except FileNotFoundError:
-        raise ScReaderError(
-            "no such file.", file=path, remedy="Check the name and the folder."
-        ) from None
-    if not head:
-        raise ScReaderError("is empty, wanted a bulk file of NCBI Gene.", file=path)
-    return head == GZIP
-
-
-def _places(header: list[str], wanted: Sequence[str], path: Path) -> dict[str, int]:
-    missing = [column for column in wanted if column not in header]
-    if missing:
-        raise ScReaderError(
-            f"has no column {missing[0]!r}, so it is no bulk file of NCBI Gene of this kind.",
-            file=path,
-        )
-    return {column: header.index(column) for column in wanted}
+def read_rows(path: Path, columns: Sequence[str], tax_id: int) -> Iterator[dict[str, str]]:
+    """The ``columns`` of one species' rows; ScReaderError for another or a damaged file."""
+    with opened_text(path, DOWNLOAD_AGAIN) as stream:
+        header = stream.readline().rstrip("\r\n").split("\t")
+        missing = [column for column in columns if column not in header]
+        if missing:
+            raise ScReaderError(
+                f"has no column {missing[0]!r}: it is not the bulk file of NCBI Gene that is "
+                "needed here.",
+                file=path,
+            )
+        indices = {column: header.index(column) for column in columns}
+        species = f"{tax_id}\t"
+        for number, line in enumerate(stream, start=2):
+            if not line.startswith(species):
+                continue
+            values = line.rstrip("\r\n").split("\t")
+            if len(values) != len(header):
+                raise ScReaderError(
+                    f"line {number} has {len(values)} columns, expected {len(header)}.",
+                    file=path,
+                    remedy=DOWNLOAD_AGAIN,
+                )
+            yield {column: values[index] for column, index in indices.items()}

@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
-from xml.etree import ElementTree
+from xml.etree.ElementTree import Element, ParseError, iterparse
 
 from screader_lib.genes.records import Gene, ids_of
-from screader_lib.genes.services.answers import HTML, BadAnswer, what_is_it
+from screader_lib.genes.services.service import HTML, BadAnswer, checking_schema, kind_of_body
 
 ROOT = "Entrezgene-Set"
 STATUSES = ("live", "secondary", "discontinued", "newentry")
 RECORD = "Entrezgene"
 TRACK = "Entrezgene_track-info/Gene-track"
+GENE_ID = f"{TRACK}/Gene-track_geneid"
 REFERENCE = "Entrezgene_gene/Gene-ref"
 ORGANISM = "Entrezgene_source/BioSource/BioSource_org/Org-ref"
-PARTS_OF_RECORD = """track-info type source gene prot rna summary location gene-source locus
-properties refgene homology comments unique-keys xtra-index-terms xtra-properties xtra-iq
-non-unique-keys"""
 # NCBI's NCBI_Entrezgene.mod.dtd, NCBI_Gene.mod.dtd, NCBI_Organism.mod.dtd
-KNOWN_PARTS = {
-    ".": frozenset(PARTS_OF_RECORD.split()),
-    REFERENCE: frozenset(
-        ("locus", "allele", "desc", "maploc", "pseudo", "db", "syn", "locus-tag", "formal-name")
-    ),
-    f"{ORGANISM}/Org-ref_orgname/OrgName": frozenset(
-        ("name", "attrib", "mod", "lineage", "gcode", "mgcode", "div", "pgcode")
-    ),
+PARTS = {
+    ".": "track-info type source gene prot rna summary location gene-source locus properties"
+    " refgene homology comments unique-keys non-unique-keys xtra-index-terms"
+    " xtra-properties xtra-iq",
+    REFERENCE: "locus allele desc maploc pseudo db syn locus-tag formal-name",
+    f"{ORGANISM}/Org-ref_orgname/OrgName": "name attrib mod lineage gcode mgcode div pgcode",
 }
 
 
@@ -45,20 +41,20 @@ def parse_records(body: bytes) -> Records:
 
     BadAnswer for anything but a whole Entrezgene-Set, or a record without GeneID or symbol.
     """
-    if what_is_it(body) == HTML:
+    if kind_of_body(body) == HTML:
         raise BadAnswer(f"{HTML} instead of XML")
-    found = Records()
+    records = Records()
     try:
-        for record in _records(body):
-            _take(record, found)
-    except ElementTree.ParseError:
-        raise BadAnswer(f"{what_is_it(body)} instead of XML") from None
-    return found
+        for element in _elements(body):
+            _add(element, records)
+    except ParseError:
+        raise BadAnswer(f"{kind_of_body(body)} instead of XML") from None
+    return records
 
 
-def _records(body: bytes) -> Iterator[ElementTree.Element]:
+def _elements(body: bytes) -> Iterator[Element]:
     root = None
-    for event, element in ElementTree.iterparse(io.BytesIO(body), events=("start", "end")):
+    for event, element in iterparse(io.BytesIO(body), events=("start", "end")):
         if root is None:
             root = element
             if root.tag != ROOT:
@@ -68,46 +64,42 @@ def _records(body: bytes) -> Iterator[ElementTree.Element]:
             root.clear()
 
 
-def _take(record: ElementTree.Element, found: Records) -> None:
+def _add(record: Element, records: Records) -> None:
     element = record.find(f"{TRACK}/Gene-track_status")
     status = "live" if element is None else element.get("value", "live")
     if status not in STATUSES:
         raise BadAnswer(f"a record with status {status}: its schema has changed")
     if status == "live":
-        found.genes.append(_gene(record))
+        records.genes.append(_gene(record))
     elif status != "newentry":
-        current = ""
-        for tag in record.iterfind(f"{TRACK}/Gene-track_current-id/Dbtag"):
-            if tag.findtext("Dbtag_db") == "GeneID":
-                current = _object_id(tag)
-        found.replaced[_needed(record, f"{TRACK}/Gene-track_geneid")] = current
+        current = dict(_references(record, f"{TRACK}/Gene-track_current-id")).get("GeneID", "")
+        records.replaced[_required(record, GENE_ID)] = current
 
 
-def _check_known(record: ElementTree.Element) -> None:
-    """BadAnswer where a record has parts that no one knew: optional ones may hide among them."""
-    for path, known in KNOWN_PARTS.items():
-        parent = record if path == "." else record.find(path)
-        for child in parent if parent is not None else ():
-            if child.tag.rpartition("_")[2] not in known:
-                raise BadAnswer(f"a record with {child.tag}: its schema has changed")
-
-
-def _gene(record: ElementTree.Element) -> Gene:
-    _check_known(record)
-    ensembl_id, other_ids = _ids(record)
+def _gene(record: Element) -> Gene:
+    _check_parts(record)
+    ensembl_id, other_ids = ids_of(_references(record, f"{REFERENCE}/Gene-ref_db"))
+    tax_id = dict(_references(record, f"{ORGANISM}/Org-ref_db")).get("taxon", "")
+    if not tax_id.isdigit():
+        raise _lacking("a taxonomy id")
+    type_element = record.find("Entrezgene_type")
+    gene_type = "" if type_element is None else type_element.get("value")
+    if not gene_type:
+        raise _lacking("Entrezgene_type")
     return Gene(
-        symbol=_symbol(record),
-        gene_id=_needed(record, f"{TRACK}/Gene-track_geneid"),
+        # genes of some species have a locus tag only
+        symbol=_required(record, f"{REFERENCE}/Gene-ref_locus", f"{REFERENCE}/Gene-ref_locus-tag"),
+        gene_id=_required(record, GENE_ID),
         ensembl_id=ensembl_id,
         other_ids=other_ids,
         full_name=_text(record, f"{REFERENCE}/Gene-ref_desc"),
-        gene_type=_type(record),
-        organism=_needed(record, f"{ORGANISM}/Org-ref_taxname"),
-        tax_id=_tax_id(record),
+        gene_type=gene_type,
+        organism=_required(record, f"{ORGANISM}/Org-ref_taxname"),
+        tax_id=int(tax_id),
         lineage=_text(record, f"{ORGANISM}/Org-ref_orgname/OrgName/OrgName_lineage"),
         aliases=tuple(
-            (entry.text or "").strip()
-            for entry in record.iterfind(f"{REFERENCE}/Gene-ref_syn/Gene-ref_syn_E")
+            (alias.text or "").strip()
+            for alias in record.iterfind(f"{REFERENCE}/Gene-ref_syn/Gene-ref_syn_E")
         ),
         expression=_expression(record),
         summary=_text(record, "Entrezgene_summary"),
@@ -115,54 +107,39 @@ def _gene(record: ElementTree.Element) -> Gene:
     )
 
 
-def _text(element: ElementTree.Element, path: str) -> str:
+def _check_parts(record: Element) -> None:
+    """BadAnswer where a record has parts that no one knew: optional ones may hide among them."""
+    for path, known in PARTS.items():
+        for part in record.iterfind(f"{path}/*"):
+            if part.tag.rpartition("_")[2] not in known.split():
+                raise BadAnswer(f"a record with {part.tag}: its schema has changed")
+
+
+def _text(element: Element, path: str) -> str:
     return " ".join((element.findtext(path) or "").split())
 
 
-def _needed(record: ElementTree.Element, path: str) -> str:
-    value = _text(record, path)
-    if not value:
-        raise BadAnswer(f"a record without {path.rpartition('/')[2]}: its schema has changed")
-    return value
+def _required(record: Element, *paths: str) -> str:
+    """The first text of several paths; BadAnswer where there is none."""
+    for path in paths:
+        if text := _text(record, path):
+            return text
+    raise _lacking(paths[0].rpartition("/")[2])
 
 
-def _symbol(record: ElementTree.Element) -> str:
-    """Genes of some species have a locus tag only."""
-    tag = _text(record, f"{REFERENCE}/Gene-ref_locus-tag")
-    return (
-        _text(record, f"{REFERENCE}/Gene-ref_locus")
-        or tag
-        or _needed(record, f"{REFERENCE}/Gene-ref_locus")
-    )
+def _lacking(part: str) -> BadAnswer:
+    return BadAnswer(f"a record without {part}: its schema has changed")
 
 
-def _type(record: ElementTree.Element) -> str:
-    element = record.find("Entrezgene_type")
-    if element is None or not element.get("value"):
-        raise BadAnswer("a record without Entrezgene_type: its schema has changed")
-    return str(element.get("value"))
+def _references(record: Element, path: str) -> Iterator[tuple[str, str]]:
+    """Database and id of the references at a path."""
+    for tag in record.iterfind(f"{path}/Dbtag"):
+        number = _text(tag, "Dbtag_tag/Object-id/Object-id_id")
+        text = _text(tag, "Dbtag_tag/Object-id/Object-id_str")
+        yield tag.findtext("Dbtag_db") or "", text or number
 
 
-def _tax_id(record: ElementTree.Element) -> int:
-    for tag in record.iterfind(f"{ORGANISM}/Org-ref_db/Dbtag"):
-        if tag.findtext("Dbtag_db") == "taxon":
-            number = tag.findtext("Dbtag_tag/Object-id/Object-id_id") or ""
-            if number.strip().isdigit():
-                return int(number)
-    raise BadAnswer("a record without a taxonomy id: its schema has changed")
-
-
-def _ids(record: ElementTree.Element) -> tuple[str, tuple[str, ...]]:
-    tags = record.iterfind(f"{REFERENCE}/Gene-ref_db/Dbtag")
-    return ids_of((tag.findtext("Dbtag_db") or "", _object_id(tag)) for tag in tags)
-
-
-def _object_id(tag: ElementTree.Element) -> str:
-    paths = ("Dbtag_tag/Object-id/Object-id_str", "Dbtag_tag/Object-id/Object-id_id")
-    return next((value for value in (_text(tag, path) for path in paths) if value), "")
-
-
-def _expression(record: ElementTree.Element) -> str:
+def _expression(record: Element) -> str:
     """The text on tissues (RPKM); older records have none."""
     for comment in record.iterfind("Entrezgene_comments/Gene-commentary"):
         if comment.findtext("Gene-commentary_heading") != "Representative Expression":
@@ -178,28 +155,22 @@ def parse_summaries(answer: Any) -> list[Gene]:
 
     BadAnswer where it is of another form.
     """
-    result = answer.get("result") if isinstance(answer, Mapping) else None
-    if not isinstance(result, Mapping) or not isinstance(result.get("uids"), list):
-        raise BadAnswer("JSON without result/uids: its schema has changed")
-    return [_summary(result.get(uid), str(uid)) for uid in result["uids"]]
+    with checking_schema("JSON"):
+        result = answer["result"]
+        return [_summary(result[uid], str(uid)) for uid in result["uids"]]
 
 
 def _summary(entry: Any, uid: str) -> Gene:
-    try:
+    with checking_schema(f"a summary of gene {uid}"):
         if str(entry["uid"]) != uid:
             raise BadAnswer(f"a summary of gene {entry['uid']} instead of {uid}")
-        aliases = [alias.strip() for alias in entry["otheraliases"].split(",")]
         return Gene(
             symbol=entry["name"],
             gene_id=uid,
             full_name=entry["description"],
             organism=entry["organism"]["scientificname"],
             tax_id=int(entry["organism"]["taxid"]),
-            aliases=tuple(alias for alias in aliases if alias),
+            aliases=tuple(filter(None, map(str.strip, entry["otheraliases"].split(",")))),
             summary=entry["summary"],
             official=entry.get("nomenclaturestatus", "") == "Official",
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BadAnswer(
-            f"a summary of gene {uid} without {error}: its schema has changed"
-        ) from None

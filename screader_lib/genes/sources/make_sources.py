@@ -9,20 +9,19 @@ from pathlib import Path
 from screader_lib.errors import ScReaderError
 from screader_lib.genes.organisms import Organism
 from screader_lib.genes.services import downloads
-from screader_lib.genes.services.addresses import Unreachable
 from screader_lib.genes.services.cache import DiskCache, default_folder
+from screader_lib.genes.services.connections import Unreachable
 from screader_lib.genes.sources import datasets, eutils
-from screader_lib.genes.sources.bulk import BulkFiles, FindHistory
+from screader_lib.genes.sources.bulk import BulkFiles
 from screader_lib.genes.sources.gene_source import GeneSource
-from screader_lib.genes.sources.packaged import PackagedFacts, has_facts
-from screader_lib.genes.sources.table import UserTable
+from screader_lib.genes.sources.tables import PackagedFacts, UserTable, has_facts
 from screader_lib.reporting import SILENT, Reporter
 
 ANSWERS = "ncbi-answers.sqlite"
 
 
 @dataclass(frozen=True)
-class Places:
+class SourceOptions:
     """Where sources read: local files, services, the cache; None where no option says so."""
 
     gene_info: tuple[str, ...] = ()
@@ -40,86 +39,78 @@ class Places:
         """The folder that keeps answers and downloads."""
         return default_folder() if self.cache is None else Path(self.cache)
 
-    def fetched(self, path: str, reporter: Reporter) -> Path:
+    def local_copy(self, path: str, reporter: Reporter) -> Path:
         """The local copy of one of NCBI's bulk files."""
-        return downloads.fetched(path, self.cache_folder, self.files_url, self.refresh, reporter)
-
-
-def given(places: Places) -> tuple[str, ...]:
-    """The sources whose files are given."""
-    files = (("table", places.table), ("ncbi-files", places.gene_info or places.gene_summary))
-    return tuple(name for name, file in files if file)
+        return downloads.local_copy(path, self.cache_folder, self.files_url, self.refresh, reporter)
 
 
 def make_sources(
-    names: Sequence[str], organism: Organism, places: Places, reporter: Reporter = SILENT
+    names: Sequence[str], organism: Organism, options: SourceOptions, reporter: Reporter = SILENT
 ) -> list[GeneSource]:
     """The sources of these names, in this order.
 
     Where none is named: those whose files are given, else NCBI's bulk files; without a way to
-    these, the packaged facts of a species that has some stand in, with a warning. ScReaderError
-    where a source lacks its file.
+    these, the packaged facts of a species that has some are used instead, with a warning.
+    ScReaderError where a source lacks its file.
     """
-    chosen = dict.fromkeys(names or given(places) or (BulkFiles.name,))
-    if not organism.name and BulkFiles.name in chosen and "eutils" not in chosen:
+    given = {"table": options.table, "ncbi-files": options.gene_info or options.gene_summary}
+    named = tuple(names) or tuple(name for name, file in given.items() if file)
+    listed = dict.fromkeys(named or ("ncbi-files",))
+    if not organism.name and "ncbi-files" in listed and "eutils" not in listed:
         reporter.info(
-            f"the bulk files do not tell what species {organism.tax_id} is called; "
-            "--source eutils, named after them, does."
+            f"the bulk files do not name species {organism.tax_id}; --source eutils after them "
+            "would add its name."
         )
     try:
-        return [_make(name, organism, places, reporter) for name in chosen]
+        return [_make(name, organism, options, reporter) for name in listed]
     except Unreachable as error:
-        if names or given(places) or not has_facts(organism):
+        if named or not has_facts(organism):
             raise
         reporter.warning(
-            f"{error} The packaged facts stand in: names and types, no summaries. "
-            "Choose with --source."
+            f"{error} Using the packaged facts instead, which have names and types of genes but "
+            "no summaries. Choose other sources with --source."
         )
         return [PackagedFacts(organism)]
 
 
-def _make(name: str, organism: Organism, places: Places, reporter: Reporter) -> GeneSource:
+def _make(name: str, organism: Organism, options: SourceOptions, reporter: Reporter) -> GeneSource:
     if name == "packaged":
         return PackagedFacts(organism)
     if name == "table":
-        if places.table is None:
+        if options.table is None:
             raise ScReaderError("--source table needs a table.", remedy="Give --table FILE.")
-        return UserTable(organism, Path(places.table))
+        return UserTable(organism, Path(options.table))
     if name == "ncbi-files":
-        return _bulk(organism, places, reporter)
-    cache = DiskCache(places.cache_folder / ANSWERS)
+        return _bulk_files(organism, options, reporter)
+    cache = DiskCache(options.cache_folder / ANSWERS)
     if name == "eutils":
-        return eutils.Eutils(organism, cache, places.eutils_url, places.refresh, reporter)
-    return datasets.Datasets(organism, cache, places.datasets_url, places.refresh, reporter)
+        return eutils.Eutils(organism, cache, options.eutils_url, options.refresh, reporter)
+    return datasets.Datasets(organism, cache, options.datasets_url, options.refresh, reporter)
 
 
-def _bulk(organism: Organism, places: Places, reporter: Reporter) -> GeneSource:
-    """Local copies where gene_info is given; otherwise everything is downloaded."""
-    if places.gene_info:
-        infos = [Path(path) for path in places.gene_info]
-    else:
-        infos = [places.fetched(downloads.info_path(organism), reporter)]
-    summaries = [Path(path) for path in places.gene_summary]
-    if not places.gene_info and not summaries:
-        summaries = [places.fetched("gene_summary.gz", reporter)]
-    history = [Path(path) for path in places.gene_history]
-    return BulkFiles(organism, infos, summaries, history, _history_finder(places, reporter))
+def _bulk_files(organism: Organism, options: SourceOptions, reporter: Reporter) -> GeneSource:
+    """Local copies where gene_info is given; otherwise everything is downloaded.
 
+    gene_history is a large file of all species, so it is downloaded only where it is needed.
+    """
 
-def _history_finder(places: Places, reporter: Reporter) -> FindHistory:
-    """gene_history is a large file of all species, so it is fetched only where it is needed."""
-
-    def find(unknown: Sequence[str]) -> Sequence[Path]:
-        many = f"{len(unknown):,} GeneIDs such as" if len(unknown) > 1 else "GeneID"
-        told = f"{many} {unknown[0]} not in gene_info"
-        if places.gene_info:
-            reporter.info(f"{told}; --gene-history would tell which were withdrawn.")
+    def find_history(unknown: Sequence[str]) -> Sequence[Path]:
+        ids = f"{len(unknown):,} GeneIDs such as" if len(unknown) > 1 else "GeneID"
+        message = f"{ids} {unknown[0]} not in gene_info"
+        if options.gene_info:
+            reporter.info(f"{message}; give --gene-history to find out which were withdrawn.")
             return ()
+        reporter.info(f"{message}; looking them up in gene_history.")
         try:
-            reporter.info(f"{told}; gene_history tells which were withdrawn.")
-            return [places.fetched("gene_history.gz", reporter)]
+            return [options.local_copy("gene_history.gz", reporter)]
         except Unreachable as error:
-            reporter.info(f"{error} These GeneIDs stay unknown.")
+            reporter.info(f"{error} These GeneIDs remain unknown.")
             return ()
 
-    return find
+    infos = [Path(path) for path in options.gene_info]
+    summaries = [Path(path) for path in options.gene_summary]
+    history = [Path(path) for path in options.gene_history]
+    if not infos:
+        infos = [options.local_copy(downloads.info_path(organism), reporter)]
+        summaries = summaries or [options.local_copy("gene_summary.gz", reporter)]
+    return BulkFiles(organism, infos, summaries, history, find_history)

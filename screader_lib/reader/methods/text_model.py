@@ -13,8 +13,8 @@ from screader_lib.genes.providers import provider_options
 from screader_lib.genes.providers.embedder import CachedEmbedder, Embedder
 from screader_lib.genes.providers.local_encoder import EncoderSettings
 from screader_lib.genes.providers.openai import estimate
-from screader_lib.genes.services import keys
 from screader_lib.genes.services.cache import DiskCache, default_folder
+from screader_lib.genes.services.connections import OPENAI_KEY, secret_of
 from screader_lib.reader.methods.nearest_neighbours import unit
 from screader_lib.reporting import SILENT, Reporter
 
@@ -158,9 +158,9 @@ def _choice(
 
 
 def _check_key(model: str) -> None:
-    if not keys.secret_of(keys.OPENAI):
+    if not secret_of(OPENAI_KEY):
         raise ScReaderError(
-            f"OpenAI's {model} needs a key, and {keys.OPENAI} is not set.",
+            f"OpenAI's {model} needs a key, and {OPENAI_KEY} is not set.",
             remedy="Set it, or give the URL of another server with --embedder.",
         )
 

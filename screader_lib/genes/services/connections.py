@@ -1,8 +1,9 @@
-"""URLs of services, the proxies on the way to them, and whether there is a way at all."""
+"""How a service is reached: its URL, the key for it, the proxy on the way, or no network at all."""
 
 from __future__ import annotations
 
 import ipaddress
+import os
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -13,33 +14,42 @@ from screader_lib.errors import ScReaderError
 if TYPE_CHECKING:
     import urllib3
 
+NCBI_KEY = "NCBI_API_KEY"
+NCBI_EMAIL = "NCBI_EMAIL"
+OPENAI_KEY = "OPENAI_API_KEY"
+
 
 class Unreachable(ScReaderError):
-    """There is no way to a service: no network, or none allowed."""
+    """A service cannot be reached: there is no network, or none is allowed."""
+
+
+def secret_of(variable: str) -> str:
+    """A key from the environment, the only place for secrets; empty where it is not set."""
+    return os.environ.get(variable, "").strip()
 
 
 def checked_url(url: str) -> str:
-    """``url`` without a slash at its end; ScReaderError unless it is plain http or https.
+    """``url`` without a trailing slash; ScReaderError unless it is plain http or https.
 
     User and password in a URL would reach outputs and messages, so they are refused.
     """
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ScReaderError("is no http or https URL.", file=url.rpartition("@")[2])
+        raise ScReaderError("is not an http or https URL.", file=url.rpartition("@")[2])
     if parts.username or parts.password or parts.query:
         raise ScReaderError(
-            "holds credentials or a query.",
+            "contains credentials or a query.",
             file=parts.hostname,
-            remedy="Give the plain URL; keys come from the environment.",
+            remedy="Give the plain URL; keys are read from the environment.",
         )
     return url.rstrip("/")
 
 
 def check_allowed(url: str, remedy: str = "") -> None:
-    """Unreachable where the user has said that there is no network, and ``url`` needs one."""
+    """Unreachable where ``url`` needs a network and the user has said that there is none."""
     if offline.is_offline() and not is_this_machine(urlsplit(url).hostname or ""):
-        raise Unreachable(f"needs a network, and {offline.VARIABLE} is set.", file=url,
-                          remedy=remedy)  # fmt: skip
+        problem = f"needs a network, but {offline.VARIABLE} is set."
+        raise Unreachable(problem, file=url, remedy=remedy)
 
 
 def is_this_machine(host: str) -> bool:
@@ -62,8 +72,8 @@ def pool_for(url: str, **settings: Any) -> urllib3.PoolManager:
     proxy = proxies.get(parts.scheme) or proxies.get("all")
     if not proxy or is_this_machine(host) or proxy_bypass(host):
         return urllib3.PoolManager(**settings)
-    place = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-    user = f"{unquote(place.username or '')}:{unquote(place.password or '')}"
-    headers = urllib3.make_headers(proxy_basic_auth=user) if place.username else None
-    where = f"{place.scheme}://{place.netloc.rpartition('@')[2]}"
-    return urllib3.ProxyManager(where, proxy_headers=headers, **settings)
+    server = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    user = f"{unquote(server.username or '')}:{unquote(server.password or '')}"
+    headers = urllib3.make_headers(proxy_basic_auth=user) if server.username else None
+    address = f"{server.scheme}://{server.netloc.rpartition('@')[2]}"
+    return urllib3.ProxyManager(address, proxy_headers=headers, **settings)

@@ -1,0 +1,159 @@
+"""What services have in common: a limited rate, pauses between attempts, answers to be checked."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from typing import Any, Protocol
+
+from screader_lib.errors import ScReaderError
+from screader_lib.genes.services.connections import checked_url
+from screader_lib.reporting import SILENT, Reporter
+
+RETRIED = (408, 429, 500, 502, 503, 504)  # HTTP statuses
+KEY_REFUSED = (401, 403)
+MAX_PAUSE = 60.0  # seconds, where the server asks for none
+MAX_RETRY_AFTER = 600.0  # seconds
+QUIET_PAUSE = 5.0  # seconds; users are told what a longer one is for
+RATE_MARGIN = 1.1  # gaps are this much longer, so that no second sees more requests than allowed
+HTML = "an HTML page"
+TRY_LATER = "Try again later; answers received so far are cached."
+
+
+class BadAnswer(Exception):
+    """An answer that is cut off, malformed or of another kind than was asked for."""
+
+
+class Clock(Protocol):
+    """What Pace needs of the module ``time``, in seconds."""
+
+    def monotonic(self) -> float: ...
+
+    def sleep(self, seconds: float, /) -> None: ...
+
+
+class Pace:
+    """At most ``per_second`` requests started a second, over all threads.
+
+    The gap is counted from when a request was started, not from when it was due: threads that
+    woke late on a busy machine do not start together.
+    """
+
+    def __init__(self, per_second: float, clock: Clock = time) -> None:
+        self.gap = RATE_MARGIN / per_second
+        self.next = 0.0
+        self.clock = clock
+        self.lock = threading.Lock()
+
+    def wait(self, weight: float = 1.0) -> None:
+        """Sleep until the next request is due; one of ``weight`` 2 counts as two."""
+        with self.lock:
+            self.clock.sleep(max(0.0, self.next - self.clock.monotonic()))
+            self.next = self.clock.monotonic() + self.gap * weight
+
+
+@dataclass
+class Service:
+    """A server at ``url``, called ``name`` in messages, where ``secret`` never appears.
+
+    A request is tried ``attempts`` times, with a pause of ``first_pause`` seconds, then twice as
+    long each time, with jitter, or as long as the server asks (Retry-After). Setting ``stopped``
+    ends the pauses of all threads.
+    """
+
+    name: str
+    url: str
+    pace: Pace
+    secret: str = ""
+    reporter: Reporter = SILENT
+    attempts: int = 6
+    first_pause: float = 1.0  # seconds
+    timeout: float = 60.0  # seconds
+    stopped: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.url = checked_url(self.url)
+
+    def error(self, problem: str, remedy: str = "") -> ScReaderError:
+        """The error of this service's having a ``problem``, without the secret."""
+        return ScReaderError(self.hidden(f"{self.name} {problem}"), file=self.url, remedy=remedy)
+
+    def hidden(self, text: str) -> str:
+        """``text`` with stars for the secret."""
+        return text.replace(self.secret, "***") if self.secret else text
+
+    def refused(self, status: int, body: bytes) -> ScReaderError:
+        """The error of an HTTP status that no further attempt would change."""
+        if status in KEY_REFUSED:  # the body may repeat the key, or part of it
+            problem = f"refused the request with HTTP status {status}."
+            return self.error(problem, "Check the key in the environment.")
+        reason = first_line(body)
+        return self.error(f"refused with HTTP status {status}{reason and f' ({reason})'}.")
+
+    def pause(self, failures: int, reason: str, headers: Mapping[str, str]) -> None:
+        """Wait after so many ``failures`` of a request, the last one for ``reason``.
+
+        ScReaderError where the ``headers`` of its answer ask for more than ten minutes, or where
+        another thread has set ``stopped``.
+        """
+        seconds = min(MAX_PAUSE, self.first_pause * 2 ** (failures - 1)) * random.uniform(0.5, 1.5)
+        seconds = max(retry_after(headers), seconds)
+        if seconds > MAX_RETRY_AFTER:
+            problem = f"asks to come back in {seconds:,.0f} seconds."
+            raise self.error(problem, "Run again then; answers received so far are cached.")
+        report = self.reporter.info if seconds > QUIET_PAUSE else self.reporter.detail
+        report(self.hidden(f"{self.name}: {reason}; trying again in {seconds:,.1f} s."))
+        if self.stopped.wait(seconds):
+            raise self.error(f"was not waited for: {reason}.")
+
+
+def retry_after(headers: Mapping[str, str]) -> float:
+    """The seconds that an answer asks to wait: ``retry-after-ms``, ``Retry-After``, or 0."""
+    for name, unit in (("retry-after-ms", 0.001), ("Retry-After", 1.0)):
+        with suppress(ValueError):
+            return max(0.0, float(headers.get(name) or "") * unit)
+    with suppress(TypeError, ValueError, OverflowError):
+        date = parsedate_to_datetime(headers.get("Retry-After") or "")
+        return max(0.0, date.timestamp() - time.time())
+    return 0.0
+
+
+def parse_json(body: bytes) -> Any:
+    """JSON of an answer; BadAnswer where it is none."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        raise BadAnswer(f"{kind_of_body(body)} instead of JSON") from None
+
+
+@contextmanager
+def checking_schema(what: str) -> Iterator[None]:
+    """BadAnswer where a part of ``what`` is missing or of another type than documented."""
+    try:
+        yield
+    except KeyError as error:
+        raise BadAnswer(f"{what} without {error}: its schema has changed") from None
+    except (IndexError, TypeError, ValueError, AttributeError) as error:
+        raise BadAnswer(f"{what} of another schema ({error}): it has changed") from None
+
+
+def kind_of_body(body: bytes) -> str:
+    """In words, what an answer of the wrong kind is."""
+    head = body.lstrip()[:200].lower()
+    if not head:
+        return "an empty answer"
+    is_html = head.startswith((b"<!doctype html", b"<html"))
+    return HTML if is_html else "a cut or malformed answer"
+
+
+def first_line(body: bytes) -> str:
+    """The beginning of an answer as one line; empty for an HTML page."""
+    if kind_of_body(body) == HTML:
+        return ""
+    return " ".join(body[:200].decode("utf-8", "replace").split())

@@ -1,0 +1,88 @@
+"""Text files, gzipped or not, and the tables in them."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from screader_lib.errors import ScReaderError
+
+GZIP = b"\x1f\x8b"
+MAX_SIZE = 1 << 28  # bytes of a text read whole; a list of all genes of all species is smaller
+
+
+@contextmanager
+def opened_text(path: Path, remedy: str = "") -> Iterator[TextIO]:
+    """A stream of a UTF-8 text, gzipped or not by its content.
+
+    ScReaderError where the file is missing, empty or damaged; also where damage shows later.
+    """
+    head = first_bytes(path, str(path), len(GZIP))
+    if not head:
+        raise ScReaderError("is empty.", file=path)
+    opener = gzip.open if head == GZIP else open
+    try:
+        with opener(path, "rt", encoding="utf-8", newline="\n") as stream:
+            yield stream
+    except (EOFError, gzip.BadGzipFile, zlib.error, UnicodeDecodeError) as error:
+        raise ScReaderError(
+            "is not text, or damaged or cut off.", file=path, remedy=remedy
+        ) from error
+
+
+def first_bytes(path: Path, name: str, number: int) -> bytes:
+    """The beginning of a file; ScReaderError, under ``name``, where there is no such file."""
+    try:
+        with path.open("rb") as stream:
+            return stream.read(number)
+    except FileNotFoundError:
+        problem = "no such file."
+        raise ScReaderError(problem, file=name, remedy="Check the name and the folder.") from None
+
+
+def read_text(path: Path, name: str) -> str:
+    """A whole UTF-8 text, gzipped or not; ScReaderError, under ``name``, where it is none."""
+    with path.open("rb") as plain:
+        content = plain.read(MAX_SIZE + 1)
+    if content.startswith(GZIP):
+        try:
+            with gzip.open(path) as stream:
+                content = stream.read(MAX_SIZE + 1)
+        except (OSError, EOFError, zlib.error) as error:
+            raise ScReaderError("is damaged: gzip cannot read it.", file=name) from error
+    if len(content) > MAX_SIZE:
+        raise ScReaderError("is too large for a gene list.", file=name)
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        raise ScReaderError(
+            "is neither text nor HDF5.", file=name, remedy="Give a gene list, h5ad, 10x h5 or loom."
+        )
+    return text
+
+
+def read_table(text: str, name: str, *required: str) -> list[dict[str, str]]:
+    """Rows of a table with a header, tab-separated where the header has a tab, else by commas.
+
+    ScReaderError where a ``required`` column is missing.
+    """
+    header = text.split("\n", 1)[0]
+    rows = csv.DictReader(io.StringIO(text), delimiter="\t" if "\t" in header else ",")
+    columns = [str(column) for column in rows.fieldnames or ()]
+    for column in required:
+        if column not in columns:
+            raise ScReaderError(
+                f"has no column {column!r}.", file=name, remedy=f"It has: {', '.join(columns)}."
+            )
+    try:
+        return list(rows)
+    except csv.Error as error:
+        raise ScReaderError(f"is not a well-formed table ({error}).", file=name) from None
