@@ -28,10 +28,10 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "GenePT-w with logistic regression": ("--method", "genept-w"),
     "without LLM: default": POOLED,
     "without LLM: texts alone, no gene scores": (*POOLED, "--no-gene-scores"),
-    "without LLM: no gene scores, genes' own vectors": (
+    "without LLM: no gene scores, gene offsets": (
         *POOLED, "--no-gene-scores", "--gene-offsets", "1",
     ),
-    "without LLM: gene scores and genes' own vectors": (*POOLED, "--gene-offsets", "1"),
+    "without LLM: gene scores and gene offsets": (*POOLED, "--gene-offsets", "1"),
     "without LLM: standardised": (*POOLED, "--scaling", "standardise"),
     "without LLM: no gene dropout": (*POOLED, "--gene-dropout", "0"),
     "without LLM: class weights by root": (*POOLED, "--class-weights", "root"),
@@ -53,13 +53,13 @@ FEW = (*READ, "--genes-per-cell", "32", "--epochs", "1")
 ALL_LAYERS = (*FEW, "--llm-layers", "30")
 RANDOM = ("--method", "screader-random")
 OF_ONE_FOLD: dict[str, tuple[str, ...]] = {
-    "read by 2 layers, 64 genes a cell, 2 epochs": (*READ, "--genes-per-cell", "64"),
-    "read by 2 layers": FEW,
+    "2 layers, 64 genes per cell, 2 epochs": (*READ, "--genes-per-cell", "64"),
+    "2 layers": FEW,
     "2 layers, randomly initialised": (*FEW, *RANDOM),
     "2 layers, standardised": (*FEW, "--scaling", "standardise"),
     "2 layers, class weights by root": (*FEW, "--class-weights", "root"),
     "2 layers, candidate labels in the instruction": (*FEW, "--instruction", CANDIDATES),
-    "read by all 30 layers": ALL_LAYERS,
+    "all 30 layers": ALL_LAYERS,
     "30 layers, randomly initialised": (*ALL_LAYERS, *RANDOM),
 }
 VARIANTS |= OF_ONE_FOLD

@@ -115,7 +115,7 @@ def main() -> None:
     parser.add_argument("--naive-up-to", type=int, default=100_000)
     options = parser.parse_args()
     print("| cells | compression | reading: s | CPU s | MB | build-cells: s | CPU s | MB "
-          "| naive: s | CPU s | MB | build-cells / reading | kB a cell |")  # fmt: skip
+          "| naive: s | CPU s | MB | build-cells / reading | kB per cell |")  # fmt: skip
     print("|" + "---|" * 13)
     with tempfile.TemporaryDirectory() as folder:
         for tiled in options.tiled:

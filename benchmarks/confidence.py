@@ -124,9 +124,9 @@ def unknown(data: Data) -> None:
     calibrated one, which is the confidence, and by familiarity.
     """
     fold = deal(data.labels, 5, 0)
-    shown = [f"{what}, {by}" for what in ("area", "found")
+    shown = [f"{what}, {by}" for what in ("AUC", "detected")
              for by in ("raw probability", "confidence", "familiarity")]  # fmt: skip
-    print(f"| left out | its cells | {' | '.join(shown)} |")
+    print(f"| left out | cells | {' | '.join(shown)} |")
     print("|" + "---|" * 8)
     rows = []
     for left_out in sorted(set(data.labels)):

@@ -116,7 +116,7 @@ def main() -> None:
                 for seed in range(given.seeds)
             ]
         )
-        for number, genes in enumerate(("explained", "others of like weight")):
+        for number, genes in enumerate(("explained", "controls of similar weight")):
             row = " | ".join(
                 f"{values.mean():.3f} ({values.min():.3f} to {values.max():.3f})"
                 for values in runs[:, number].T

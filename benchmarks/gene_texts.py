@@ -89,8 +89,8 @@ def embed(descriptions: Path, texts: int, rounds: int) -> None:
     print(f"{len(chosen):,} texts, {length:.0f} characters on average; {torch.get_num_threads()} "
           f"threads, torch {torch.__version__}.\n")  # fmt: skip
     model = str(packaged_model_folder())
-    print("| precision | embed-genes, texts a second | SentenceTransformer.encode | ratio |"
-          " smallest cosine between both |")  # fmt: skip
+    print("| precision | embed-genes, texts/s | SentenceTransformer.encode, texts/s | ratio |"
+          " smallest cosine similarity |")  # fmt: skip
     print("|---|---|---|---|---|")
     for precision in ("bfloat16", "float32"):
         ours = Encoder(

@@ -46,16 +46,16 @@ GENES, FEATURES, LABELS, INSTRUCTION = 20_000, 384, 20, 20
 PADDED = 8  # cells a batch of the straightforward way
 MOST_TOKENS = 16_384
 COLUMNS = (
-    "way",
-    "work",
+    "implementation",
+    "tool",
     "precision",
     "genes",
     "cells/s",
     "tokens/s",
     "TFLOP/s",
-    "share of the matrix rate",
+    "fraction of the matrix rate",
     "cells at once",
-    "layers twice",
+    "recomputed layers",
     "peak GB",
     "planned GB",
 )

@@ -89,8 +89,8 @@ def main() -> None:
         llm, reader = tiny_llm(folder / "llm"), folder / "reader.h5"
         words = [options.cells[0], *READER, "--llm", llm, "--instruction", "", "-o", reader]
         measured(tool("train-reader", *words))
-        print("| cells | predict: s | CPU s | cells/s | MB | a shard: MB | gather: s | MB "
-              "| gathered is the same | file: MB |")  # fmt: skip
+        print("| cells | predict: s | CPU s | cells/s | MB | one shard: MB | gather: s | MB "
+              "| merged file identical | file: MB |")  # fmt: skip
         print("|" + "---|" * 10)
         for cells in options.cells:
             print(row(cells, reader, folder, options.shards), flush=True)

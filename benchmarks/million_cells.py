@@ -72,7 +72,7 @@ def write_predictions(path: Path, coordinates: Path, cells: int, types: int, hid
 
 
 def measure(command: list[str]) -> tuple[float, float, float]:
-    """Wall seconds, processor seconds and largest memory in GB of a command."""
+    """Wall seconds, CPU seconds and largest memory in GB of a command."""
     begin = time.perf_counter()
     process = subprocess.Popen(command)
     _, status, usage = os.wait4(process.pid, 0)
@@ -96,10 +96,7 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         predictions, coordinates = folder / "predictions.h5ad", folder / "umap.npz"
         write_predictions(predictions, coordinates, options.cells, options.types, options.hidden)
-        print(
-            "| cells | types | picture | seconds | processor seconds "
-            "| GB of memory | MB of picture |"
-        )
+        print("| cells | types | format | seconds | CPU seconds | GB of memory | MB of output |")
         print("|---|---|---|---|---|---|---|")
         for form in ("png", "svg", "pdf"):
             picture = folder / f"umap.{form}"

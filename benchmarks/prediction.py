@@ -183,7 +183,10 @@ def main() -> None:
     given = parser.parse_args()
     machine = prepare("cpu")
     torch.set_num_threads(given.threads)
-    print("| genes a cell | way | cells a second | times | equal labels | labels called | memory |")
+    print(
+        "| genes per cell | implementation | cells/s | speed-up | identical labels "
+        "| distinct labels | memory |"
+    )
     print("|---|---|---|---|---|---|---|", flush=True)
     with open_exchange(given.cells, "cells") as opened, open_exchange(given.reader, "reader") as r:
         cells, restored = CellSequences(opened), read_reader(r)

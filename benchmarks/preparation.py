@@ -63,8 +63,8 @@ def labels_table(counts: Path, panglao: Path, cellmarker: Path, folder: Path) ->
         f"PanglaoDB, {', '.join(TISSUES).lower()}": ((panglao,), TISSUES),
         "PanglaoDB and CellMarker, pancreas": ((panglao, cellmarker), TISSUES[:1]),
     }
-    print("| marker tables, tissues | clusters | ARI with the types | labelled | right, of "
-          "those labelled | right, of all | seconds |")  # fmt: skip
+    print("| marker tables, tissues | clusters | ARI with the types | labelled | correct, of "
+          "those labelled | correct, of all | seconds |")  # fmt: skip
     print("|---|---|---|---|---|---|---|")
     for title, (paths, tissues) in tables.items():
         words = [word for path in paths for word in ("--markers", str(path))]
@@ -129,9 +129,9 @@ def _markers(ours: anndata.AnnData, folder: Path, names: dict[str, str]) -> None
     theirs = {(row["cluster"], names[row["gene"]]): float(row["avg_log2FC"]) for row in rows}
     both = set(own) & set(theirs)
     difference = max(abs(own[key] - theirs[key]) for key in both)
-    print(f"| markers of the same clusters: ours, Seurat's, in both | {len(own):,}, "
+    print(f"| markers of the same clusters: prepare-cells, Seurat, shared | {len(own):,}, "
           f"{len(theirs):,}, {len(both):,} |")  # fmt: skip
-    print(f"| greatest difference of a fold change (log2) | {difference:.2g} |")
+    print(f"| largest difference in fold change (log2) | {difference:.2g} |")
 
 
 def main() -> None:

@@ -11,9 +11,9 @@ from screader_lib.command_line.options import FilePath, output_option
 from screader_lib.command_line.run import ToolRun
 from screader_lib.command_line.tool import tool
 from screader_lib.option_values import RANKINGS, SELECTIONS, VALUE_KINDS, WEIGHTS
-from screader_tools.build_cells_files import Files, embeddings_of, known_of
+from screader_tools.build_cells_files import InputFiles
 
-FROM_LIKE = ("select", "variable_genes", "genes_per_cell", "rank_by", "weight", "medians")
+SET_BY_LIKE = ("select", "variable_genes", "genes_per_cell", "rank_by", "weight", "medians")
 
 
 @tool(
@@ -34,104 +34,119 @@ FROM_LIKE = ("select", "variable_genes", "genes_per_cell", "rank_by", "weight", 
     "-e", "--embeddings", type=FilePath(), default="-", help="Gene embeddings (embed-genes)."
 )
 @output_option("the cells")
-@click.option("--label", metavar="COLUMN", help="Column of the cells that holds their type.")
+@click.option("--label", metavar="COLUMN", help="Column of obs with the cell types.")
 @click.option(
-    "--label-ontology", metavar="COLUMN", help="Column of Cell Ontology ids. [default: usual names]"
+    "--label-ontology",
+    metavar="COLUMN",
+    show_default="a column of a usual name",
+    help="Column of obs with Cell Ontology ids.",
 )
-@click.option("--donor", metavar="COLUMN", help="Column of the donors. [default: usual names]")
+@click.option(
+    "--donor",
+    metavar="COLUMN",
+    show_default="a column of a usual name",
+    help="Column of obs with the donors.",
+)
 @click.option(
     "--gene-column",
     metavar="COLUMN",
-    show_default="the index, or a usual column of names that matches more",
-    help="Match by this column of the genes.",
+    show_default="the index, or a usual column of names that matches more genes",
+    help="Column of var with the gene names to match.",
 )
 @click.option(
     "--orthologs",
     type=FilePath(),
-    help="Match by orthologs: a table whose first two columns name the genes of two species.",
+    help="Match genes by orthologs: a table whose first two columns name the genes of two species.",
 )
 @click.option(
     "--layer",
     metavar="NAME",
-    show_default="X; raw where X holds no counts and there is a raw",
-    help="Matrix to read: X, raw, or a layer.",
+    show_default="X, or raw where only raw holds counts",
+    help="Matrix to read: X, raw, or the name of a layer.",
 )
 @click.option(
     "--values",
     type=click.Choice(VALUE_KINDS),
     default="auto",
-    help="What the values are; log is log1p of normalised counts, log2 the same to base 2.",
+    help="Kind of values; log: log1p of normalised counts, log2: the same to base 2.",
 )
-@click.option("--cells", type=FilePath(), help="Text file: only these cells, a name a line.")
+@click.option(
+    "--cells",
+    type=FilePath(),
+    help="Keep only the cells listed in this text file, one name per line.",
+)
 @click.option(
     "--where",
     metavar="COLUMN=VALUE",
     multiple=True,
-    help="Only cells for which this holds: donor=d1, donor=d1,d2 (one of these), donor!=d1, or for "
-    "numbers also <, <=, > and >=, such as 'n_genes>500'. Repeatable; all have to hold.",
+    help="Keep only cells that meet a condition: donor=d1, donor=d1,d2 (one of these), donor!=d1, "
+    "or, for numbers, also <, <=, > and >=, such as 'n_genes>500'. Repeatable; all must hold.",
 )
 @click.option(
     "--drop-labels",
     metavar="LABEL",
     multiple=True,
-    help="Leave out cells of this label. Repeatable.",
+    help="Drop the cells of this label. Repeatable.",
 )
 @click.option(
     "--min-cells-per-label",
     type=click.IntRange(min=0),
     default=0,
-    help="Leave out labels with fewer cells.",
+    help="Drop labels with fewer cells.",
 )
 @click.option(
     "--like",
     type=FilePath(),
-    help="Cells or a reader whose genes, medians and construction to use. Genes of another "
-    "species stand for them by their texts.",
+    help="Use the genes, medians and construction of this reader or cells file. Genes of another "
+    "species are matched to them by text.",
 )
 @click.option(
-    "--select", type=click.Choice(SELECTIONS), default="variable", help="Genes to choose from."
+    "--select", type=click.Choice(SELECTIONS), default="variable", help="Which genes to use."
 )
 @click.option(
     "--variable-genes",
     type=click.IntRange(min=1),
     default=3000,
-    help="How many most variable genes (--select variable).",
+    help="Number of variable genes (--select variable).",
 )
 @click.option(
-    "-k", "--genes-per-cell", type=click.IntRange(min=1), default=2048, help="Most genes a cell."
+    "-k",
+    "--genes-per-cell",
+    type=click.IntRange(min=1),
+    default=2048,
+    help="Maximum number of genes per cell.",
 )
 @click.option(
     "--rank-by",
     type=click.Choice(RANKINGS),
     default="median-ratio",
-    help="Order of a cell's genes: value, or value over the gene's median.",
+    help="Rank a cell's genes by value, or by value divided by the gene's median.",
 )
 @click.option(
     "--weight",
     type=click.Choice(WEIGHTS),
     default="log",
-    help="Weight of a gene in a cell: log of the normalised value plus one, this value over the "
-    "gene's median, this value (per 10,000 counts of the cell), the count as it is, "
-    "1 / rank, or 1.",
+    help="Weight of a gene in a cell: log1p of the normalised value; that value divided by the "
+    "gene's median; that value (counts per 10,000); the raw count (expression); 1 / rank; or 1.",
 )
 @click.option(
     "--medians",
     type=FilePath(),
     show_default="from the cells, or from --like",
-    help="Table of gene and median to rank by.",
+    help="Table of genes and the medians to rank by.",
 )
 @click.option(
     "--threads",
     type=click.IntRange(1, 64),
-    show_default="the processors, 8 at most",
-    help="Blocks of cells at a time; each takes about 50 MB.",
+    show_default="the number of processors, 8 at most",
+    help="Blocks of cells processed at a time; each takes about 50 MB.",
 )
 @click.option(
     "--min-mapped",
     type=click.FloatRange(0, 1),
     default=0.1,
-    help="Stop where a smaller share of the genes has an embedding, or, with another species, "
-    "of the genes of --like is known.",
+    help="Fail if a smaller share of the genes has an embedding, or, with another species, if a "
+    "smaller share of the genes of --like is matched.",
 )
 def main(
     run: ToolRun,
@@ -162,12 +177,12 @@ def main(
     """Turn the cells of EXPRESSION into ranked, weighted sequences of embedded genes.
 
     EXPRESSION is an h5ad, a 10x h5, a loom file, an AnnData zarr store or a folder with
-    matrix.mtx, with counts or log-normalised values; several become one, their genes may differ.
-    Each cell becomes its expressed genes, highest rank first. Ties go to the gene that comes
-    first in the vocabulary. With more than 20,000 cells, genes are chosen by, and medians taken
-    from, 20,000 of them.
+    matrix.mtx, with counts or log-normalised values; several are combined, and their genes may
+    differ. Each cell becomes its expressed genes, highest rank first. Ties go to the gene that
+    comes first in the vocabulary. With more than 20,000 cells, genes are selected and medians
+    computed from a sample of 20,000.
     """
-    from screader_lib.cells.across_species import of_other_species, vocabulary_by_texts
+    from screader_lib.cells.across_species import is_other_species, vocabulary_by_texts
     from screader_lib.cells.cell_builder import CellBuilder
     from screader_lib.cells.cell_selection import CellSelection, read_names, select_cells
     from screader_lib.cells.input_file import prepare_input
@@ -181,48 +196,49 @@ def main(
     columns = ObsColumns(label, label_ontology, donor)
     construction = Construction(select, variable_genes, genes_per_cell, rank_by, weight)
     with ExitStack() as stack:
-        files = Files(run, stack)
+        files = InputFiles(run, stack)
         sources = files.expression(expression, layer, gene_column)
-        listed = None if cells is None else tuple(read_names(files.path("cells", cells), cells))
-        choice = CellSelection(listed, cells or "", where, drop_labels, min_cells_per_label)
-        chosen = select_cells(sources, choice, columns, run.reporter)
-        table = embeddings_of(files.open("embeddings", embeddings, "gene-embeddings"))
-        known = None
-        if like is not None:
-            known = known_of(files.open("like", like, "cells", "reader"))
-            construction = known.construction
-        files.check_species(sources, chosen, table.genes, orthologs)
-        parts = [
+        names = None if cells is None else tuple(read_names(files.path("cells", cells), cells))
+        selection = CellSelection(names, cells or "", where, drop_labels, min_cells_per_label)
+        masks = select_cells(sources, selection, columns, run.reporter)
+        table = files.embeddings(embeddings)
+        reference = None if like is None else files.reference(like)
+        files.match_species(sources, masks, table.genes, orthologs)
+        inputs = [
             prepare_input(
                 source,
                 table.genes,
-                wanted,
+                mask,
                 values,
                 min_mapped,
                 run.reporter,
                 f"{source.name}: " if len(sources) > 1 else "",
             )
-            for source, wanted in zip(sources, chosen, strict=True)
+            for source, mask in zip(sources, masks, strict=True)
         ]
-        builder = CellBuilder(parts, table, construction, threads=threads, reporter=run.reporter)
-        if known is None:
+        construction = reference.construction if reference else construction
+        builder = CellBuilder(inputs, table, construction, threads=threads, reporter=run.reporter)
+        if reference is None:
             vocabulary = builder.learn_vocabulary(min_mapped)
-        elif orthologs is None and of_other_species(known, table):
-            vocabulary = vocabulary_by_texts(known, table, builder.rows, min_mapped)
+        elif orthologs is None and is_other_species(reference, table):
+            vocabulary = vocabulary_by_texts(reference, table, builder.rows, min_mapped)
         else:
-            vocabulary = known.vocabulary(table)
+            vocabulary = reference.vocabulary(table)
         if medians is not None:
             path = files.path("medians", medians)
-            vocabulary, lacking = with_medians(vocabulary, table, path, medians)
-            run.reporter.info(f"{lacking:,} genes have no median and are ranked by their value.")
+            vocabulary, missing = with_medians(vocabulary, table, path, medians)
+            if missing:
+                run.reporter.info(f"{missing:,} genes without a median are ranked by value.")
         file = stack.enter_context(run.create("cells", output, files.inputs))
         builder.write(file, vocabulary, columns)
 
 
 def _check_like(context: click.Context) -> None:
-    """UsageError where an option is given that --like decides."""
+    """UsageError for an option that --like sets."""
     for option in context.command.params:
         source = context.get_parameter_source(option.name or "")
-        if option.name in FROM_LIKE and source is not ParameterSource.DEFAULT:
+        if option.name in SET_BY_LIKE and source is not ParameterSource.DEFAULT:
             hint = option.get_error_hint(context)
-            raise click.UsageError(f"{hint}: --like brings its own.", context)
+            raise click.UsageError(
+                f"{hint} cannot be combined with --like, which sets it.", context
+            )

@@ -164,7 +164,7 @@ def main(
             )
             from screader_lib.reader.reader_file import check_cells, held_out_rows, read_reader
 
-            sequences, restored = CellSequences(opened, in_passing=True), read_reader(known)
+            sequences, restored = CellSequences(opened, sequential=True), read_reader(known)
             _check_options(run, known.name, restored.method, given)
             check_cells(sequences, restored, known.name)
             terms = None if obo is None else read_ontology(obo, _shown(ontology))

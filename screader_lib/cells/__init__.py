@@ -1,24 +1,17 @@
 """Expression matrices to ranked, weighted gene sequences.
 
-- ``choices``      the values that options may take;
-- ``expression``   what every source of expression offers;
-- ``formats``      which format a path is;
-- ``h5ad``, ``zarr_store``, ``tenx``, ``loom``  the sources; ``annotated`` and ``frames``, what the
-  first two share; ``turning``, matrices that lie gene by gene; ``scratch``, its temporary file;
-- ``parallel``     blocks by several threads, in order;
-- ``inputs``       which cells of which files; ``query``, conditions on their columns;
-- ``renaming``     genes by another column or by orthologs; ``organisms``, of which species;
-- ``matching``     the input's genes onto the embedded genes;
-- ``values``       counts or log-normalised? back to normalised values;
-- ``gathering``    the values of each gene over many cells;
-- ``statistics``   medians and variances of genes over cells;
-- ``shares``       how much of the expression some genes hold, by input;
-- ``sequences``    one block of cells to gene indices and weights;
-- ``annotation``   labels, donors and the other columns carried along;
-- ``vocabulary``   the genes that cells may have;
-- ``known_genes``  which genes of a reader or of cells stand for others, by name or text;
-- ``across_species``  the genes that stand for those of a reader of another species;
-- ``parts``        one input: its cells, genes and kind of values;
-- ``building``     all of this together, into a ``cells`` file;
-- ``reading``      a ``cells`` file as the reader sees it (numpy and h5py only).
+- ``formats``          the formats of expression, read block by block;
+- ``cell_selection``   which cells of the inputs: names, conditions, labels;
+- ``obs_columns``      labels, donors and the other columns of obs, of several inputs as one;
+- ``cell_names``       names of cells made unique;
+- ``gene_names``       genes of the input matched to the embedded genes by name;
+- ``normalisation``    counts or log-normalised? both as counts per ten thousand;
+- ``gene_statistics``  medians, variances and coverage of genes over cells;
+- ``sequences``        a block of cells to ranked genes and weights;
+- ``vocabulary``       the genes that cells may have;
+- ``gene_matcher``     genes of cells matched to a reader's by name or text;
+- ``across_species``   species, and cells built like those of another species;
+- ``input_file``       one input: its cells, genes and kind of values;
+- ``cell_builder``     all of this together, into a ``cells`` file;
+- ``cells_file``       a ``cells`` file as readers see it (numpy and h5py only).
 """

@@ -1,4 +1,4 @@
-"""Names of cells, made unique, and their hashes, which stand for them where all are looked at."""
+"""Names of cells made unique, and their hashes, so that not all names are held in memory."""
 
 from __future__ import annotations
 
@@ -18,42 +18,39 @@ def hash_of(name: str) -> int:
 
 
 def hashes_of(names: LazyColumn) -> np.ndarray:
-    """uint64 (cells,)."""
-    found, start = np.empty(len(names), np.uint64), 0
-    for piece in names.string_blocks():
-        found[start : start + len(piece)] = np.fromiter(map(hash_of, piece), np.uint64, len(piece))
-        start += len(piece)
-    return found
+    """:func:`hash_of` each name, uint64 (cells,)."""
+    hashes = (hash_of(name) for piece in names.string_blocks() for name in piece)
+    return np.fromiter(hashes, np.uint64, len(names))
 
 
-def new_names(names: LazyColumn, hashes: np.ndarray) -> dict[int, str]:
-    """By row, the names with -1, -2, … for those that came before."""
+def duplicate_names(names: LazyColumn, hashes: np.ndarray) -> dict[int, str]:
+    """By row, the names that came before, with a suffix: -1, -2, …"""
     ordered = np.sort(hashes)
     repeated = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
     if not len(repeated):
         return {}
     seen: Counter[str] = Counter()
     given: set[str] = set()
-    result: dict[int, str] = {}
+    new_names: dict[int, str] = {}
 
-    def taken(name: str) -> bool:
+    def is_taken(name: str) -> bool:
         number = np.uint64(hash_of(name))
-        place = np.searchsorted(ordered, number)
-        return name in given or bool(place < len(ordered) and ordered[place] == number)
+        index = np.searchsorted(ordered, number)
+        return name in given or bool(index < len(ordered) and ordered[index] == number)
 
-    for row, name in _at(np.flatnonzero(np.isin(hashes, repeated)), names):
+    for row, name in _names_at(np.flatnonzero(np.isin(hashes, repeated)), names):
         new = name
-        while seen[name] and taken(new):
+        while seen[name] and is_taken(new):
             new = f"{name}-{seen[name]}"
             seen[name] += 1
         seen[name] = max(1, seen[name])
         if new != name:
             given.add(new)
-            result[row] = new
-    return result
+            new_names[row] = new
+    return new_names
 
 
-def _at(rows: np.ndarray, names: LazyColumn) -> Iterator[tuple[int, str]]:
+def _names_at(rows: np.ndarray, names: LazyColumn) -> Iterator[tuple[int, str]]:
     """The names at ``rows``, ascending."""
     start = 0
     for piece in names.string_blocks():
@@ -62,21 +59,21 @@ def _at(rows: np.ndarray, names: LazyColumn) -> Iterator[tuple[int, str]]:
         start += len(piece)
 
 
-def renamed(names: LazyColumn, new: Mapping[int, str]) -> LazyColumn:
-    """The names, of which some are ``new``, by row (ascending)."""
-    rows = np.fromiter(new, np.int64, len(new))
+def renamed_cells(names: LazyColumn, new_names: Mapping[int, str]) -> LazyColumn:
+    """Names of cells, some of them replaced by ``new_names``, by row, ascending."""
+    rows = np.fromiter(new_names, np.int64, len(new_names))
 
     def read(start: int, stop: int) -> np.ndarray:
         result = np.array(as_strings(names.read(start, stop)))
         low, high = np.searchsorted(rows, [start, stop])
         for row in rows[low:high].tolist():
-            result[row - start] = new[row]
+            result[row - start] = new_names[row]
         return result
 
     return LazyColumn(len(names), object, read)
 
 
 def unique_names(names: np.ndarray) -> np.ndarray:
-    """Names in memory with -1, -2, … added to those that came before."""
-    held = LazyColumn.of(names)
-    return np.asarray(renamed(held, new_names(held, hashes_of(held))).load())
+    """Names in memory with a suffix, -1, -2, …, for those that came before."""
+    column = LazyColumn.of(names)
+    return np.asarray(renamed_cells(column, duplicate_names(column, hashes_of(column))).load())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -12,8 +12,8 @@ from screader_lib.exchange.lazy_table import LazyTable, stored_table
 from screader_lib.exchange.opening import ExchangeFile
 from screader_lib.exchange.table import Categorical, Table
 
-KEPT_IN_MEMORY = 512 << 20
-WINDOW = 1024  # rows that are read at once where not all are kept
+MAX_IN_MEMORY = 512 << 20  # bytes
+WINDOW = 1024  # rows that are read at once where not all are in memory
 WINDOWS = 8
 
 
@@ -21,12 +21,12 @@ class CellSequences:
     """Sequences of an open ``cells`` file, read by rows; ``width`` genes a cell at most."""
 
     def __init__(
-        self, opened: ExchangeFile, width: int | None = None, in_passing: bool = False
+        self, opened: ExchangeFile, width: int | None = None, sequential: bool = False
     ) -> None:
-        """``in_passing``: rows are asked for from first to last, so few are kept in memory."""
+        """``sequential``: rows are read from first to last, so few are kept in memory."""
         self.opened = opened
-        self.in_passing = in_passing
-        self._windows: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        self.sequential = sequential
+        self._window = lru_cache(WINDOWS)(self._read_window)
         self._index = opened.file["obsm/gene_index"]
         self._weight = opened.file["obsm/gene_weight"]
         self.width = min(width or self._index.shape[1], self._index.shape[1])
@@ -76,45 +76,36 @@ class CellSequences:
         column = self.obs.columns.get("label")
         return column if isinstance(column, Categorical) else None
 
-    @cached_property
-    def _kept(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """All sequences, where they fit into little memory."""
-        if self.in_passing or len(self) * self.width * 8 > KEPT_IN_MEMORY:
-            return None
-        index = self._checked(self._index[:, : self.width], self.lengths)
-        return index, self._weight[:, : self.width]
-
     def rows(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """gene_index int32 and gene_weight float32 (rows, width) of the numbered cells."""
-        if self._kept is not None:
-            return self._kept[0][numbers], self._kept[1][numbers].astype(np.float32, copy=False)
-        if self.in_passing and len(np.unique(numbers // WINDOW)) <= WINDOWS:
-            return self._by_windows(numbers)
-        ascending, back = np.unique(numbers, return_inverse=True)
-        index = self._index[ascending, : self.width]
-        weight = self._weight[ascending, : self.width]
-        return self._checked(index, self.lengths[ascending])[back], weight[back].astype(
-            np.float32, copy=False
-        )
+        if self._all is not None:
+            index, weight = self._all[0][numbers], self._all[1][numbers]
+        elif self.sequential and len(np.unique(numbers // WINDOW)) <= WINDOWS:
+            index = np.empty((len(numbers), self.width), np.int32)
+            weight = np.empty((len(numbers), self.width), np.float32)
+            for window in np.unique(numbers // WINDOW).tolist():
+                mask = numbers // WINDOW == window
+                rows = numbers[mask] - window * WINDOW
+                index[mask], weight[mask] = (part[rows] for part in self._window(window))
+        else:
+            ascending, inverse = np.unique(numbers, return_inverse=True)
+            index, weight = (part[inverse] for part in self._read(ascending))
+        return index, weight.astype(np.float32, copy=False)
 
-    def _by_windows(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        index = np.empty((len(numbers), self.width), np.int32)
-        weight = np.empty((len(numbers), self.width), np.float32)
-        for window in np.unique(numbers // WINDOW):
-            inside = numbers // WINDOW == window
-            place = numbers[inside] - window * WINDOW
-            found, weights = self._window(int(window))
-            index[inside], weight[inside] = found[place], weights[place]
-        return index, weight
+    @cached_property
+    def _all(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """All sequences, where they fit into little memory."""
+        if self.sequential or len(self) * self.width * 8 > MAX_IN_MEMORY:
+            return None
+        return self._read(slice(None))
 
-    def _window(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        if number not in self._windows:
-            if len(self._windows) == WINDOWS:
-                del self._windows[next(iter(self._windows))]
-            rows = slice(number * WINDOW, (number + 1) * WINDOW)
-            index = self._checked(self._index[rows, : self.width], self.lengths[rows])
-            self._windows[number] = index, self._weight[rows, : self.width]
-        return self._windows[number]
+    def _read_window(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        return self._read(slice(number * WINDOW, (number + 1) * WINDOW))
+
+    def _read(self, rows: slice | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Checked index and weight of rows in ascending order."""
+        index = self._checked(self._index[rows, : self.width], self.lengths[rows])
+        return index, self._weight[rows, : self.width]
 
     def _checked(self, index: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         genes = self.embedding.shape[0]
@@ -127,7 +118,7 @@ class CellSequences:
             raise ScReaderError("obsm/gene_index has a gap.", file=self.opened.name)
         if (filled.sum(1) != lengths).any():
             raise ScReaderError(
-                "obs/genes_in_sequence does not count what obsm/gene_index holds.",
+                "obs/genes_in_sequence does not match obsm/gene_index.",
                 file=self.opened.name,
             )
         return index.astype(np.int32, copy=False)

@@ -1,4 +1,4 @@
-"""How learnt genes stand for those of other cells: by name, or by the nearest texts.
+"""Genes of cells matched to a reader's genes: by name, or by the nearest texts.
 
 A gene that the reader has learnt is read as itself. Another, such as one of another species, is
 read as the learnt genes whose texts are nearest, and one with none near is left out. So no table
@@ -15,7 +15,7 @@ import numpy as np
 NEIGHBOURS = 8
 SOFTNESS = 0.05  # a text at cosine 1 − SOFTNESS counts e times less than the same text
 SAME_TEXT = 0.9  # cosine from which a gene of the same name is the same gene
-SMALLEST_SHARE = 0.05  # below, a gene is left out
+MIN_SIMILARITY = 0.05  # of the kernel; below, a gene is left out
 GENES_AT_ONCE = 2048
 COSINES_AT_ONCE = 2**23  # 32 MB
 
@@ -25,8 +25,8 @@ class GeneMapping:
     """Which learnt genes stand for each gene of some cells.
 
     ``neighbours`` int64 and ``shares`` float32 (genes, at most NEIGHBOURS), shares adding up to 1
-    or, where a gene is not known, to 0. ``known`` float32 (genes,): how well it is, 1 by name.
-    ``learnt``: the number of learnt genes.
+    or, for an unknown gene, to 0. ``known`` float32 (genes,): how well it is known, 1 by name.
+    ``by_name`` and ``by_text`` count the genes matched so; ``learnt`` the learnt genes.
     """
 
     neighbours: np.ndarray
@@ -37,23 +37,22 @@ class GeneMapping:
     learnt: int
 
     @property
-    def reached(self) -> float:
+    def coverage(self) -> float:
         """Share of the learnt genes that some gene stands for."""
-        met = np.unique(self.neighbours[self.shares * self.known[:, None] > SMALLEST_SHARE])
-        return len(met) / max(1, self.learnt)
+        used = self.shares * self.known[:, None] > MIN_SIMILARITY
+        return len(np.unique(self.neighbours[used])) / max(1, self.learnt)
 
     @property
-    def itself(self) -> bool:
+    def is_identity(self) -> bool:
         """Whether all genes are known by name, in the learnt order."""
-        places = np.arange(len(self.known))
-        return self.by_name == len(places) and bool((self.neighbours[:, 0] == places).all())
+        genes = len(self.known)
+        return self.by_name == genes and bool((self.neighbours[:, 0] == np.arange(genes)).all())
 
-    def mixed(self, table: np.ndarray) -> np.ndarray:
-        """Rows of ``table`` (learnt genes, width) mixed for each gene, float32 (genes, width)."""
+    def weighted_mean(self, table: np.ndarray) -> np.ndarray:
+        """For each gene the mean row of ``table`` (learnt genes, width), float32 (genes, width)."""
         result = np.zeros((len(self.known), table.shape[1]), np.float32)
-        for place in range(self.neighbours.shape[1]):
-            shares = self.shares[:, place, None]
-            result += shares * table[self.neighbours[:, place]]
+        for neighbours, shares in zip(self.neighbours.T, self.shares.T, strict=True):
+            result += shares[:, None] * table[neighbours]
         return result
 
 
@@ -70,24 +69,27 @@ class GeneMatcher:
         A neighbour's share is exp((cosine − 1) / SOFTNESS), of embeddings whose mean over the
         learnt genes is taken off; a gene's shares add up to 1 at most.
         """
-        known_units, found_units = self._units(self.embedding), self._units(embedding)
-        neighbours, shares = _nearest(found_units, known_units)
-        place_of = {name: place for place, name in enumerate(self.ids)}
-        place = np.array([place_of.get(name, -1) for name in ids], np.int64)
-        cosine = (found_units * known_units[place]).sum(1)
-        named = (place >= 0) & (cosine > SAME_TEXT)
-        neighbours[named, 0] = place[named]
+        learnt_units, units = self._units(self.embedding), self._units(embedding)
+        neighbours, shares = _nearest(units, learnt_units)
+        index_of = {name: index for index, name in enumerate(self.ids)}
+        indices = np.array([index_of.get(name, -1) for name in ids], np.int64)
+        cosine = (units * learnt_units[indices]).sum(1)
+        named = (indices >= 0) & (cosine > SAME_TEXT)
+        neighbours[named, 0] = indices[named]
         shares[named] = 0
         shares[named, 0] = 1
         total = shares.sum(1)
-        shares[total < SMALLEST_SHARE] = 0
-        total[total < SMALLEST_SHARE] = 0
-        known = np.minimum(total, 1).astype(np.float32)
+        unknown = total < MIN_SIMILARITY
+        shares[unknown] = total[unknown] = 0
         shares /= np.maximum(total, 1e-9)[:, None]
-        by_text = int((total > 0).sum() - named.sum())
-        count = int(named.sum())
+        by_name = int(named.sum())
         return GeneMapping(
-            neighbours, shares.astype(np.float32), known, count, by_text, len(self.ids)
+            neighbours,
+            shares.astype(np.float32),
+            np.minimum(total, 1).astype(np.float32),
+            by_name,
+            int((total > 0).sum()) - by_name,
+            len(self.ids),
         )
 
     def _units(self, embedding: np.ndarray) -> np.ndarray:
@@ -95,36 +97,36 @@ class GeneMatcher:
         return centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-9)
 
 
-def _nearest(found: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The nearest of ``known`` for each of ``found``, and what each counts; both unit length."""
-    count = min(NEIGHBOURS, len(known))
-    neighbours = np.zeros((len(found), count), np.int64)
-    shares = np.zeros((len(found), count))
-    step = max(1, min(GENES_AT_ONCE, COSINES_AT_ONCE // max(1, len(known))))
-    for start in range(0, len(found), step):
-        cosine = found[start : start + step] @ known.T
+def _nearest(units: np.ndarray, learnt: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The nearest of ``learnt`` for each of ``units``, and their kernel weights; unit length."""
+    count = min(NEIGHBOURS, len(learnt))
+    neighbours = np.zeros((len(units), count), np.int64)
+    shares = np.zeros((len(units), count))
+    step = max(1, min(GENES_AT_ONCE, COSINES_AT_ONCE // max(1, len(learnt))))
+    for start in range(0, len(units), step):
+        cosine = units[start : start + step] @ learnt.T
         rows = np.arange(len(cosine))
-        for place in range(count):
+        for rank in range(count):
             best = cosine.argmax(1)
             nearest = cosine[rows, best].astype(np.float64)
-            neighbours[start : start + step, place] = best
-            shares[start : start + step, place] = np.exp((nearest - 1) / SOFTNESS)
+            neighbours[start : start + step, rank] = best
+            shares[start : start + step, rank] = np.exp((nearest - 1) / SOFTNESS)
             cosine[rows, best] = -np.inf
     return neighbours, shares
 
 
-def keep(
-    genes: np.ndarray, weights: np.ndarray, kept: Callable[[np.ndarray], np.ndarray]
+def filter_genes(
+    genes: np.ndarray, weights: np.ndarray, keep: Callable[[np.ndarray], np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Sequences with only the genes for which ``kept(genes)`` holds, the rest moved up.
+    """Sequences with only the genes for which ``keep(genes)`` holds, the rest moved up.
 
     ``genes`` int (cells, width), −1 where there is none; ``weights`` float32 alike.
     """
-    mask = kept(genes) & (genes >= 0)
+    mask = keep(genes) & (genes >= 0)
     if (mask == (genes >= 0)).all():
         return genes, weights
     order = np.argsort(~mask, axis=1, kind="stable")
-    there = np.take_along_axis(mask, order, 1)
-    genes = np.where(there, np.take_along_axis(genes, order, 1), -1)
-    weights = np.where(there, np.take_along_axis(weights, order, 1), 0)
+    filled = np.take_along_axis(mask, order, 1)
+    genes = np.where(filled, np.take_along_axis(genes, order, 1), -1)
+    weights = np.where(filled, np.take_along_axis(weights, order, 1), 0)
     return genes, weights.astype(np.float32)

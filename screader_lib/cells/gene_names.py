@@ -1,6 +1,6 @@
-"""The input's genes onto the embedded genes.
+"""Genes of the input matched to the embedded genes by name: by id, symbol, Ensembl id, alias.
 
-The input's genes by other names: those of another column, or of their orthologs.
+The input's names are those of its index, of a column of its genes, or of their orthologs.
 """
 
 from __future__ import annotations
@@ -18,14 +18,20 @@ from screader_lib.genes.records import ENSEMBL, without_version
 from screader_lib.reporting import SILENT, Reporter
 
 ABSENT = -1
+NAME_COLUMNS = ("feature_name", "gene_symbols", "gene_symbol", "gene_name", "symbol", "gene_ids")
+NO_ORTHOLOG = "(no ortholog)"  # matches no gene
+DEFAULT_REASON = "Are the embeddings of this species, and is --gene-column right?"
 
 
 @dataclass
-class GeneMatch:
-    """``rows`` int32 (input genes,): row of the embedded gene, −1 where there is none."""
+class NameMatch:
+    """``rows`` int32 (input genes,): the row of each gene's embedding, −1 for none.
+
+    ``counts`` has the number of genes matched in each way, such as ``symbol``.
+    """
 
     rows: np.ndarray
-    how: Counter[str] = field(default_factory=Counter)
+    counts: Counter[str] = field(default_factory=Counter)
 
     @property
     def matched(self) -> int:
@@ -33,102 +39,113 @@ class GeneMatch:
         return int((self.rows != ABSENT).sum())
 
 
-def _unique(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:
-    """Name → row, ``ABSENT`` for a name that leads to several rows."""
-    found: dict[str, int] = {}
-    for name, row in pairs:
-        if name and found.setdefault(name, row) != row:
-            found[name] = ABSENT
-    return found
+def best_match(own: Table, genes: Table) -> tuple[NameMatch, str]:
+    """The match by the index, or by the column of names that matches most genes, and that column.
+
+    A column is tried only where the index matches fewer than half of the genes.
+    """
+    best, best_column = match_names(own.index, genes), ""
+    if best.matched * 2 < len(own):
+        for column in name_columns(own):
+            match = match_names(own.strings(column), genes)
+            if match.matched > best.matched:
+                best, best_column = match, column
+    return best, best_column
 
 
-def _same_gene(genes: Table) -> list[int]:
-    """For each row the first row of the same NCBI GeneID: a gene asked for by two names."""
-    first: dict[str, int] = {}
-    ids = genes.strings("gene_id")
-    return [first.setdefault(gene, row) if gene else row for row, gene in enumerate(ids)]
-
-
-def lookups(genes: Table) -> dict[str, Mapping[str, int]]:
-    """Ways to find an embedded gene, best first: way → name → row, ``ABSENT`` if ambiguous."""
-    rows = _same_gene(genes)
-
-    def by(column: str) -> dict[str, int]:
-        names = genes.strings(column)
-        return _unique((without_version(name), rows[row]) for row, name in enumerate(names))
-
-    def each_of(column: str) -> dict[str, int]:
-        if column not in genes.columns:
-            return {}
-        return _unique((name, rows[row]) for row, all_ in enumerate(genes.strings(column))
-                       for name in all_.split("|"))  # fmt: skip
-
-    without = _unique((without_version(name), rows[row]) for row, name in enumerate(genes.index))
-    return {
-        "id": {**without, **{name: row for row, name in enumerate(genes.index)}},
-        "symbol": by("symbol"),
-        "Ensembl id": by("ensembl_id"),
-        "NCBI GeneID": by("gene_id"),
-        "other id": each_of("other_ids"),
-        "alias": each_of("aliases"),
-    }
-
-
-def match_genes(names: np.ndarray, genes: Table) -> GeneMatch:
+def match_names(names: np.ndarray, genes: Table) -> NameMatch:
     """Match input gene ``names`` to the embedded ``genes``.
 
     Tried in order: the embedding's own id, symbol, Ensembl id (versions ignored), NCBI GeneID,
     ids of other databases and further Ensembl ids, alias. A name that means several genes by the
     first way that knows it is not matched.
     """
-    ways = lookups(genes)
-    result = GeneMatch(np.full(len(names), ABSENT, np.int32))
-    for place, name in enumerate(names):
-        for way, table in ways.items():
-            row = table.get(name, table.get(without_version(name)))
+    rows_by = _lookups(genes)
+    result = NameMatch(np.full(len(names), ABSENT, np.int32))
+    for number, name in enumerate(names):
+        for way, row_of in rows_by.items():
+            row = row_of.get(name, row_of.get(without_version(name)))
             if row is not None:
-                result.rows[place] = row
+                result.rows[number] = row
                 if row != ABSENT:
-                    result.how[way] += 1
+                    result.counts[way] += 1
                 break
     return result
 
 
+def _lookups(genes: Table) -> dict[str, Mapping[str, int]]:
+    """Ways to find an embedded gene, best first: way → name → row, ``ABSENT`` if ambiguous.
+
+    Of rows with one NCBI GeneID, which is one gene under several names, the first is found.
+    """
+    first: dict[str, int] = {}
+    ids = genes.strings("gene_id")
+    rows = [first.setdefault(gene, row) if gene else row for row, gene in enumerate(ids)]
+
+    def by(names: np.ndarray) -> dict[str, int]:
+        return _unambiguous(zip(map(without_version, names), rows, strict=True))
+
+    def by_each(column: str) -> dict[str, int]:
+        if column not in genes.columns:
+            return {}
+        lists = zip(genes.strings(column), rows, strict=True)
+        return _unambiguous((name, row) for names, row in lists for name in names.split("|"))
+
+    return {
+        "id": by(genes.index) | {name: row for row, name in enumerate(genes.index)},
+        "symbol": by(genes.strings("symbol")),
+        "Ensembl id": by(genes.strings("ensembl_id")),
+        "NCBI GeneID": by(ids),
+        "other id": by_each("other_ids"),
+        "alias": by_each("aliases"),
+    }
+
+
+def _unambiguous(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:
+    """Name → row, ``ABSENT`` for a name that leads to several rows."""
+    row_of: dict[str, int] = {}
+    for name, row in pairs:
+        if name and row_of.setdefault(name, row) != row:
+            row_of[name] = ABSENT
+    return row_of
+
+
 def likely_reason(names: np.ndarray, genes: Table) -> str:
-    """Why so few genes match, as far as the names tell."""
+    """Why so few input genes have an embedding, and what to do, as far as the names tell."""
     known = [*genes.index, *genes.strings("symbol"), *genes.strings("ensembl_id")]
-    ours, theirs = _ensembl_kinds(names), _ensembl_kinds(known)
-    by_id = sum(ours.values()) > len(names) / 2
-    symbols = len(known) - known.count("") - sum(theirs.values())
-    if by_id and sum(theirs.values()) < len(genes) / 2:
+    input_ids, embedded_ids = _ensembl_prefixes(names), _ensembl_prefixes(known)
+    by_id = input_ids.total() > len(names) / 2
+    symbols = len(known) - known.count("") - embedded_ids.total()
+    if by_id and embedded_ids.total() < len(genes) / 2:
         return "The cells name genes by Ensembl id, the embeddings by symbol: use --gene-column."
-    if by_id and not set(ours) & set(theirs):
+    if by_id and not set(input_ids) & set(embedded_ids):
         return (
-            f"The cells' Ensembl ids begin with {ours.most_common(1)[0][0]}, those of the "
-            f"embeddings with {theirs.most_common(1)[0][0]}: embeddings of another species?"
+            f"The cells' Ensembl ids begin with {input_ids.most_common(1)[0][0]}, those of the "
+            f"embeddings with {embedded_ids.most_common(1)[0][0]}: embeddings of another species?"
         )
-    if not by_id and symbols < len(genes) / 2 <= sum(theirs.values()):
+    if not by_id and symbols < len(genes) / 2 <= embedded_ids.total():
         return (
             "The embeddings name genes by Ensembl id only: use --gene-column for a column of "
             "such ids, or embeddings with symbols."
         )
-    folded = {name.lower() for name in (*genes.index, *genes.strings("symbol"))}
-    if np.mean([name.lower() in folded for name in names]) > 0.3:
-        return "The names agree but for upper and lower case: embeddings of another species?"
-    return "Are the embeddings of this species, and is --gene-column right?"
+    folded = {name.lower() for name in known}
+    if not by_id and np.mean([name.lower() in folded for name in names]) > 0.3:
+        return "The names differ only in upper and lower case: embeddings of another species?"
+    return DEFAULT_REASON
 
 
-def _ensembl_kinds(names: Iterable[str]) -> Counter[str]:
-    """How many names are Ensembl ids of each species, by their beginning, such as ENSMUSG."""
+def _ensembl_prefixes(names: Iterable[str]) -> Counter[str]:
+    """How many names are Ensembl ids of each species, by their prefix, such as ENSMUSG."""
     found = (ENSEMBL.match(name) for name in names)
     return Counter(match[1].rstrip("0123456789") for match in found if match)
 
 
-NAMES = ("feature_name", "gene_symbols", "gene_symbol", "gene_name", "symbol", "gene_ids")
-NO_NAME = "(no ortholog)"  # matches no gene
+def name_columns(genes: Table) -> list[str]:
+    """Columns that usually hold names of genes, such as CELLxGENE's ``feature_name``."""
+    return [name for name in NAME_COLUMNS if name in genes.columns]
 
 
-def by_column(genes: Table, column: str, file: str) -> Table:
+def named_by_column(genes: Table, column: str, file: str) -> Table:
     """The genes, named by one of their columns; ScReaderError where there is none."""
     if column not in genes.columns:
         known = ", ".join(genes.columns) or "none"
@@ -138,17 +155,12 @@ def by_column(genes: Table, column: str, file: str) -> Table:
     return Table(genes.strings(column), {}, column)
 
 
-def usual_columns(genes: Table) -> list[str]:
-    """Columns that usually hold names of genes, such as CELLxGENE's ``feature_name``."""
-    return [name for name in NAMES if name in genes.columns]
-
-
-def by_orthologs(
+def named_by_orthologs(
     expression: Expression, pairs: Mapping[str, str], reporter: Reporter = SILENT
 ) -> Table:
     """The genes by the names of their orthologs; one without an ortholog matches nothing."""
     names = expression.genes.index
-    found = np.array([pairs.get(name, NO_NAME) for name in names], dtype=object)
-    count = sum(name in pairs for name in names)
-    reporter.info(f"{count:,} of {len(names):,} genes have one ortholog.")
-    return Table(found, {}, "ortholog")
+    orthologs = np.array([pairs.get(name, NO_ORTHOLOG) for name in names], dtype=object)
+    count = int((orthologs != NO_ORTHOLOG).sum())
+    reporter.info(f"{count:,} of {len(names):,} genes have a one-to-one ortholog.")
+    return Table(orthologs, {}, "ortholog")

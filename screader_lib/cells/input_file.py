@@ -1,24 +1,17 @@
-"""One input of cells, ready to be read: which of its cells, what its values are, which genes."""
+"""One input of ``build-cells``: its selected cells, its genes' embeddings, its kind of values."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from screader_lib.cells import normalisation as value_scale
+from screader_lib.cells import normalisation
 from screader_lib.cells.formats.expression import Expression, Span
-from screader_lib.cells.gene_names import (
-    ABSENT,
-    GeneMatch,
-    likely_reason,
-    match_genes,
-    usual_columns,
-)
-from screader_lib.cells.sequences import mapped
+from screader_lib.cells.gene_names import ABSENT, NameMatch, best_match, likely_reason
+from screader_lib.cells.sequences import map_genes
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.lazy_table import LazyTable
 from screader_lib.exchange.table import Table
@@ -27,11 +20,13 @@ from screader_lib.reporting import SILENT, Reporter
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
+KIND_NAMES = {"counts": "raw counts", "log": "log1p-normalised", "log2": "log2-normalised"}
 
-class Block(NamedTuple):
+
+class ExpressionBlock(NamedTuple):
     """Some cells: normalised values float32 (cells, genes) and totals float64 (cells,).
 
-    ``counts`` (values,), where asked for, are the same values as they were.
+    ``counts`` (values,), where asked for, are the same values as stored.
     """
 
     values: csr_matrix
@@ -41,128 +36,106 @@ class Block(NamedTuple):
 
 @dataclass
 class InputFile:
-    """``chosen`` boolean (cells,) of one ``expression``; ``rows`` int32 (its genes,), −1 unknown.
+    """``expression`` of which ``mask``, boolean (cells,), selects the cells.
 
-    ``kind`` is what its values are, ``asked`` what they were said to be.
+    ``rows`` int32 (its genes,) are those of their embeddings, −1 for none; ``kind`` is what its
+    values are, ``requested_kind`` that of ``--values``.
     """
 
     expression: Expression
     rows: np.ndarray
-    chosen: np.ndarray
+    mask: np.ndarray
     kind: str
-    asked: str
+    requested_kind: str
 
     @property
     def cells(self) -> int:
-        """How many cells are chosen."""
-        return int(self.chosen.sum())
+        """How many cells are selected."""
+        return int(self.mask.sum())
 
     @property
     def obs(self) -> LazyTable:
-        """The table of the chosen cells."""
+        """The table of the selected cells."""
         obs = self.expression.obs
-        return obs if self.chosen.all() else obs.take(np.flatnonzero(self.chosen))
+        return obs if self.mask.all() else obs.take(np.flatnonzero(self.mask))
 
-    def place_of(self, rows: np.ndarray, known: int) -> np.ndarray:
-        """For each gene of the input its place among ``rows`` of ``known`` embeddings, or −1."""
-        place = np.full(known + 1, ABSENT, np.int32)  # the last is where −1 leads
-        place[rows] = np.arange(len(rows), dtype=np.int32)
-        return place[self.rows]
+    def columns_of(self, rows: np.ndarray, embedded: int) -> np.ndarray:
+        """For each gene its index among ``rows`` of the ``embedded`` genes, or −1; int32."""
+        index_of = np.full(embedded + 1, ABSENT, np.int32)  # the last is for −1
+        index_of[rows] = np.arange(len(rows), dtype=np.int32)
+        return index_of[self.rows]
 
-    def spans(self, cells: np.ndarray) -> Iterator[Span]:
-        """The spans in which one of ``cells``, boolean (cells of the input,), lies."""
-        for start, stop in self.expression.spans():
-            if cells[start:stop].any():
-                yield start, stop
+    def spans(self, mask: np.ndarray) -> Iterator[Span]:
+        """The spans that hold a cell of ``mask``, boolean (cells of the file,)."""
+        return (span for span in self.expression.spans() if mask[slice(*span)].any())
 
-    def reader(
-        self, cells: np.ndarray, place: np.ndarray, genes: int, *, counts: bool = False
-    ) -> Callable[[Span], Block]:
-        """What reads a span's ``cells``, with their genes at ``place`` among ``genes``."""
-        return partial(self._read, cells, place, genes, counts)
-
-    def _read(
-        self, cells: np.ndarray, place: np.ndarray, genes: int, counts: bool, span: Span
-    ) -> Block:
+    def read(
+        self, span: Span, mask: np.ndarray, columns: np.ndarray, genes: int, counts: bool = False
+    ) -> ExpressionBlock:
+        """A span's cells of ``mask``; each gene of the file becomes one of ``columns``."""
         block = self.expression.read(*span)
-        wanted = cells[slice(*span)]
-        if not wanted.all():
-            block = block[np.flatnonzero(wanted)]
-        kind = self.kind
-        value_scale.check_kind(block.data, kind, self.asked, self.expression.name)
-        totals = value_scale.totals_of(block, kind)
+        selected = mask[slice(*span)]
+        if not selected.all():
+            block = block[np.flatnonzero(selected)]
+        normalisation.check_kind(block.data, self.kind, self.requested_kind, self.expression.name)
+        totals = normalisation.totals_of(block, self.kind)
 
-        def rescaled(values: np.ndarray, owner: np.ndarray) -> np.ndarray:
-            return value_scale.scaled(values, owner, totals, kind)
+        def rescale(values: np.ndarray, cells: np.ndarray) -> np.ndarray:
+            return normalisation.rescaled(values, cells, totals, self.kind)
 
-        values = mapped(block, place, genes, rescaled)
-        return Block(values, totals, mapped(block, place, genes).data if counts else None)
+        values = map_genes(block, columns, genes, rescale)
+        raw = map_genes(block, columns, genes).data if counts else None
+        return ExpressionBlock(values, totals, raw)
 
 
 def prepare_input(
     expression: Expression,
     genes: Table,
-    chosen: np.ndarray | None = None,
+    mask: np.ndarray | None = None,
     value_kind: str = "auto",
     min_mapped: float = 0.1,
     reporter: Reporter = SILENT,
-    told_as: str = "",
+    prefix: str = "",
 ) -> InputFile:
-    """An input matched to the embedded ``genes``; messages begin with ``told_as``.
+    """An input matched to the embedded ``genes``; messages begin with ``prefix``.
 
     ScReaderError where it holds no gene, too few of its genes are embedded, or its values are no
-    expression. An input none of whose cells is chosen is kept, empty.
+    expression. An input without a selected cell is empty, and no error.
     """
-    wanted = np.ones(len(expression.obs), bool) if chosen is None else chosen
-    if not len(wanted) or not len(expression.genes):
+    mask = np.ones(len(expression.obs), bool) if mask is None else mask
+    if not len(mask) or not len(expression.genes):
         raise ScReaderError("holds no cells or no genes.", file=expression.name)
-    match = _matched(expression, genes, min_mapped, reporter, told_as)
-    part = InputFile(expression, match.rows, wanted, "counts", value_kind)
+    match = _match_genes(expression, genes, min_mapped, reporter, prefix)
+    result = InputFile(expression, match.rows, mask, "counts", value_kind)
     blocks = (
-        expression.read(start, stop)[np.flatnonzero(wanted[start:stop])]
-        for start, stop in part.spans(wanted)
+        expression.read(start, stop)[np.flatnonzero(mask[start:stop])]
+        for start, stop in result.spans(mask)
     )
-    part.kind = value_scale.kind_of(blocks, value_kind, expression.name)
-    reporter.info(f"{told_as}values are taken as {part.kind}.")
-    return part
+    result.kind = normalisation.detect_kind(blocks, value_kind, expression.name)
+    reporter.info(f"{prefix}values are read as {KIND_NAMES[result.kind]}.")
+    return result
 
 
-def _matched(
-    expression: Expression, genes: Table, min_mapped: float, reporter: Reporter, told_as: str
-) -> GeneMatch:
-    match, by = best_match(expression.genes, genes)
-    total = len(match.rows)
-    ways = ", ".join(f"{count:,} by {way}" for way, count in match.how.most_common())
-    named = f" of {by}" if by else ""
+def _match_genes(
+    expression: Expression, genes: Table, min_mapped: float, reporter: Reporter, prefix: str
+) -> NameMatch:
+    match, column = best_match(expression.genes, genes)
+    matched, total = match.matched, len(match.rows)
+    ways = ", ".join(f"{count:,} by {way}" for way, count in match.counts.most_common())
+    source = f" of {column}" if column else ""
     reporter.info(
-        f"{told_as}{match.matched:,} of {total:,} genes have an embedding "
-        f"({ways or 'none'}{named})."
+        f"{prefix}{matched:,} of {total:,} genes have an embedding ({ways or 'none'}{source})."
     )
-    shared = match.matched - len(np.unique(match.rows[match.rows != ABSENT]))
+    shared = matched - len(np.unique(match.rows[match.rows != ABSENT]))
     if shared:
         reporter.info(
-            f"{told_as}{shared:,} genes share the embedding of another; their values are added up."
+            f"{prefix}{shared:,} genes have the same embedding as another; their values are summed."
         )
-    if not match.matched or match.matched < min_mapped * total:
+    if not matched or matched < min_mapped * total:
         raise ScReaderError(
-            f"only {match.matched:,} of {total:,} genes have an embedding "
-            f"(--min-mapped wants {min_mapped:.0%}).",
+            f"only {matched:,} of {total:,} genes have an embedding "
+            f"(--min-mapped requires {min_mapped:.0%}).",
             file=expression.name,
             remedy=likely_reason(expression.genes.index, genes),
         )
     return match
-
-
-def best_match(own: Table, genes: Table) -> tuple[GeneMatch, str]:
-    """The match by the index, or by the column of names that matches most genes, and that column.
-
-    A column is taken only where the index matches fewer than half of the genes.
-    """
-    match, by = match_genes(own.index, genes), ""
-    if match.matched * 2 >= len(own):
-        return match, by
-    for column in usual_columns(own):
-        other = match_genes(own.strings(column), genes)
-        if other.matched > match.matched:
-            match, by = other, column
-    return match, by

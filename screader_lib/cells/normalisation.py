@@ -1,4 +1,4 @@
-"""Counts or log-normalised values: recognise which, and bring both to one scale."""
+"""Counts or log-normalised values: recognises which, and normalises both alike."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 TARGET_SUM = 1e4
-LARGEST = 1e12
-FEWEST_SUMS = 10
-SAME_SUM = 1e-3
-LARGEST_LOG = 20.0  # log1p of counts per ten thousand stays below 9.3, to base 2 below 13.3
+MAX_COUNT = 1e12
+MIN_CELLS = 10
+EQUAL_TOTALS = 1e-3
+MAX_LOG = 20.0  # log1p of counts per ten thousand stays below 9.3, to base 2 below 13.3
 
 
 def check_values(values: np.ndarray, name: str) -> None:
@@ -28,9 +28,9 @@ def check_values(values: np.ndarray, name: str) -> None:
         raise ScReaderError(
             "its matrix holds NaN or infinite values.", file=name, remedy="Use the raw counts."
         )
-    if highest > LARGEST:
+    if highest > MAX_COUNT:
         raise ScReaderError(
-            f"its matrix holds values above {LARGEST:g}, which are no counts.",
+            f"its matrix holds values above {MAX_COUNT:g}, too large for counts.",
             file=name,
             remedy="Use the raw counts.",
         )
@@ -38,67 +38,67 @@ def check_values(values: np.ndarray, name: str) -> None:
         raise ScReaderError(
             "its matrix holds negative values, so it was scaled.",
             file=name,
-            remedy="Use counts or log-normalised values: --layer raw, or another layer.",
+            remedy="Use counts or log-normalised values, such as --layer raw.",
         )
 
 
 def recognise(values: np.ndarray) -> str | None:
     """``counts`` (whole numbers), ``log`` (log1p of normalised counts) or ``other``.
 
-    None where there is no value to tell by.
+    None where all values are 0.
     """
     if not values.any():
         return None
     if values.dtype.kind in "iu" or (values == np.round(values)).all():
         return "counts"
-    return "log" if values.max() <= LARGEST_LOG else "other"
+    return "log" if values.max() <= MAX_LOG else "other"
 
 
-def _alike(block: csr_matrix) -> str:
-    """As which kind, if any, cells add up to one and the same: as logs rather than as counts."""
+def _kind_with_equal_totals(block: csr_matrix) -> str:
+    """The kind of values, if any, as which all cells have the same total; logs come first."""
 
     def same(kind: str) -> bool:
         totals = totals_of(block, kind)
         totals = totals[totals > 0]
-        return len(totals) >= FEWEST_SUMS and float(np.ptp(totals)) < SAME_SUM * totals.max()
+        return len(totals) >= MIN_CELLS and float(np.ptp(totals)) < EQUAL_TOTALS * totals.max()
 
     return next((kind for kind in ("log", "log2", "counts") if same(kind)), "")
 
 
-def kind_of(blocks: Iterable[csr_matrix], asked: str, name: str) -> str:
-    """``counts``, ``log`` or ``log2``: as ``asked``, or for ``auto`` as the first values tell.
+def detect_kind(blocks: Iterable[csr_matrix], requested: str, name: str) -> str:
+    """``counts``, ``log`` or ``log2``: as ``requested``, or for ``auto`` by the first values.
 
     Base 2 is known by cells that add up to the same once it is undone; without such a sign logs
     are natural. ``counts`` where no block has a value. ScReaderError where they are neither.
     """
-    if asked != "auto":
-        return asked
+    if requested != "auto":
+        return requested
     for block in blocks:
         check_values(block.data, name)
-        found = recognise(block.data)
-        if found == "other":
-            raise _refused("its values are neither whole counts nor log-normalised.", name)
-        if found == "log":
-            alike = _alike(block)
-            if alike == "counts":
-                raise _refused("the values of each cell add up alike, so no logs were taken.", name)
-            return alike or "log"
-        if found is not None:
-            return found
+        kind = recognise(block.data)
+        if kind == "other":
+            raise _wrong_values("its values are neither whole counts nor log-normalised.", name)
+        if kind == "log":
+            equal = _kind_with_equal_totals(block)
+            if equal == "counts":
+                raise _wrong_values("its values were normalised but not log-transformed.", name)
+            return equal or "log"
+        if kind is not None:
+            return kind
     return "counts"
 
 
-def check_kind(values: np.ndarray, kind: str, asked: str, name: str) -> None:
-    """ScReaderError for values that cannot be of the ``kind`` that others were found to be."""
+def check_kind(values: np.ndarray, kind: str, requested: str, name: str) -> None:
+    """ScReaderError for values that cannot be of the ``kind`` that the first were."""
     check_values(values, name)
-    if kind != "counts" and values.size and values.max() > LARGEST_LOG:
-        raise _refused(f"some of its values are above {LARGEST_LOG:g}, too large for logs.", name)
-    if asked == "auto" and kind == "counts" and recognise(values) not in ("counts", None):
-        raise _refused("some of its cells have whole counts and others have fractions.", name)
+    if kind != "counts" and values.size and values.max() > MAX_LOG:
+        raise _wrong_values(f"some of its values are above {MAX_LOG:g}, too large for logs.", name)
+    if requested == "auto" and kind == "counts" and recognise(values) not in ("counts", None):
+        raise _wrong_values("some of its cells have whole counts, others fractions.", name)
 
 
-def _refused(what: str, name: str) -> ScReaderError:
-    remedy = "Tell with --values counts if they are counts all the same."
+def _wrong_values(what: str, name: str) -> ScReaderError:
+    remedy = "Use --values counts if they are counts all the same."
     return ScReaderError(what, file=name, remedy=remedy)
 
 
@@ -108,12 +108,12 @@ def totals_of(block: csr_matrix, kind: str) -> np.ndarray:
     filled = np.flatnonzero(np.diff(block.indptr))
     if len(filled):
         totals[filled] = np.add.reduceat(
-            _plain(block.data, kind), block.indptr[filled], dtype=np.float64
+            _without_log(block.data, kind), block.indptr[filled], dtype=np.float64
         )
     return totals
 
 
-def _plain(values: np.ndarray, kind: str) -> np.ndarray:
+def _without_log(values: np.ndarray, kind: str) -> np.ndarray:
     """Values without the logarithm of one plus each."""
     if kind == "counts":
         return values
@@ -121,21 +121,11 @@ def _plain(values: np.ndarray, kind: str) -> np.ndarray:
     return np.expm1(natural * np.log(2) if kind == "log2" else natural)
 
 
-def scaled(values: np.ndarray, owner: np.ndarray, totals: np.ndarray, kind: str) -> np.ndarray:
+def rescaled(values: np.ndarray, cells: np.ndarray, totals: np.ndarray, kind: str) -> np.ndarray:
     """Values per ``TARGET_SUM`` of their cell, float32 (values,).
 
-    ``owner`` is each value's cell; logs are undone first.
+    ``cells`` (values,) are the values' own; logs are undone first.
     """
-    plain = _plain(values, kind)
+    values = _without_log(values, kind)
     scale = np.divide(TARGET_SUM, totals, out=np.zeros_like(totals), where=totals > 0)
-    return (plain * scale[owner]).astype(np.float32)
-
-
-def normalised(block: csr_matrix, kind: str) -> tuple[csr_matrix, np.ndarray]:
-    """All values of a block as :func:`scaled` has them, and the cells' totals."""
-    from scipy.sparse import csr_matrix as rows
-
-    totals = totals_of(block, kind)
-    owner = np.repeat(np.arange(block.shape[0]), np.diff(block.indptr))
-    data = scaled(block.data, owner, totals, kind)
-    return rows((data, block.indices, block.indptr), shape=block.shape), totals
+    return (values * scale[cells]).astype(np.float32)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 NO_GENE = -1
 SIXTEEN_BITS = 0xFFFF
-MOST_FILLING = 4  # times the values
+MAX_PADDING = 4  # times the values
 
 
 @dataclass(frozen=True)
@@ -42,59 +42,53 @@ class Construction:
         return self.weight == "expression"
 
     def to_json(self) -> dict[str, Any]:
-        """For the file."""
+        """As a file holds it."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, content: dict[str, Any], file: object) -> Construction:
-        """From a file; ScReaderError where it is not one."""
+        """From a file; ScReaderError where a value is unknown."""
         try:
-            found = cls(**content)
+            result = cls(**content)
         except TypeError:
             raise ScReaderError("its construction is damaged.", file=file) from None
         known = {"select": SELECTIONS, "rank_by": RANKINGS, "weight": WEIGHTS}
         for name, values in known.items():
-            if getattr(found, name) not in values:
+            value = getattr(result, name)
+            if value not in values:
                 raise ScReaderError(
-                    f"its construction has {name} {getattr(found, name)!r}, "
-                    f"wanted {', '.join(values)}.",
-                    file=file,
+                    f"its construction has {name} {value!r}, wanted {', '.join(values)}.", file=file
                 )
-        return found
+        return result
 
 
-def mapped(
+def map_genes(
     block: csr_matrix,
-    place: np.ndarray,
+    columns: np.ndarray,
     genes: int,
-    rescaled: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
+    rescale: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
 ) -> csr_matrix:
-    """Columns renamed: input gene j becomes vocabulary gene ``place[j]``; −1 is dropped.
+    """The block with gene j as column ``columns[j]`` of ``genes``; −1 is dropped.
 
-    ``rescaled`` makes values (n,) and their cells (n,) to the values that are kept. Input genes
-    that share a vocabulary gene are added up. Columns come out sorted.
+    ``rescale`` turns values (n,) of cells (n,) into those of the result. Genes that share a column
+    are added up. Columns come out sorted.
     """
     from scipy.sparse import csr_matrix as rows
 
-    columns = np.take(place, block.indices)
-    kept = np.flatnonzero((columns != NO_GENE) & (block.data != 0))
-    ends = np.searchsorted(kept, block.indptr).astype(np.int64)
-    columns, values = columns[kept], block.data[kept]
-    if rescaled is not None:
-        values = rescaled(values, np.repeat(np.arange(block.shape[0]), np.diff(ends)))
-    result = rows((values, columns, ends), shape=(block.shape[0], genes))
-    if not _ascending(columns, ends):
+    indices = np.take(columns, block.indices)
+    mapped = np.flatnonzero((indices != NO_GENE) & (block.data != 0))
+    ends = np.searchsorted(mapped, block.indptr).astype(np.int64)
+    indices, values = indices[mapped], block.data[mapped]
+    if rescale is not None:
+        values = rescale(values, np.repeat(np.arange(block.shape[0]), np.diff(ends)))
+    result = rows((values, indices, ends), shape=(block.shape[0], genes))
+    falls = np.flatnonzero(indices[1:] <= indices[:-1]) + 1
+    if not np.isin(falls, ends).all():  # a row does not ascend
         result.sum_duplicates()
     return result
 
 
-def _ascending(columns: np.ndarray, ends: np.ndarray) -> bool:
-    """Whether the columns of each row ascend, each once."""
-    falls = np.flatnonzero(columns[1:] <= columns[:-1]) + 1
-    return bool(np.isin(falls, ends).all())
-
-
-def sequences(
+def rank_genes(
     block: csr_matrix,
     medians: np.ndarray,
     construction: Construction,
@@ -105,15 +99,15 @@ def sequences(
     ``block`` holds normalised values float32 (cells, genes), columns ascending; ``medians``
     float32 (genes,), 0 where unknown (the gene is then ranked by its value as it is); ``counts``
     (values,) what each was before, which weight ``expression`` needs. Ties go to the gene that
-    comes first in the vocabulary. Returns gene_index int32 and gene_weight float32 (cells, most),
-    filled with −1 and 0, where ``most`` is the length of the longest sequence; a cell's row
+    comes first in the vocabulary. Returns gene_index int32 and gene_weight float32 (cells, width),
+    filled with −1 and 0, where ``width`` is the length of the longest sequence; a cell's row
     depends on that cell alone.
     """
     lengths = np.diff(block.indptr)
     values, genes = block.data, block.indices
     ratios = values / np.where(medians > 0, medians, np.float32(1))[genes]
     score = ratios if construction.rank_by == "median-ratio" else values
-    order = _ranked(score, genes, lengths)
+    order = _rank_order(score, genes, lengths)
     longest = int(lengths.max(initial=0))
     width = min(construction.genes_per_cell, longest)
     if width < longest:
@@ -130,12 +124,12 @@ def sequences(
     return gene_index, gene_weight
 
 
-def _ranked(score: np.ndarray, genes: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+def _rank_order(score: np.ndarray, genes: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """Order of the values: by cell, then falling ``score``, then rising gene.
 
-    Scores are positive float32, whose bits sort as they do; inverted score and the gene's place in
-    the cell make one number, and numbers are sorted fast: cell by cell in a filled-up table, or,
-    where few long cells would blow that up, all at once behind the number of their cell.
+    Scores are positive float32, whose bits sort as they do; inverted score and the gene's index in
+    the cell make one number, and numbers are sorted fast: cell by cell in a padded table, or,
+    where a few long cells would blow that up, all at once behind the number of their cell.
     """
     longest = int(lengths.max(initial=0))
     if max(len(lengths), longest) > SIXTEEN_BITS:
@@ -144,7 +138,7 @@ def _ranked(score: np.ndarray, genes: np.ndarray, lengths: np.ndarray) -> np.nda
     first = np.repeat(np.cumsum(lengths) - lengths, lengths)
     keys = (np.arange(len(score)) - first).astype(np.uint64)
     keys |= (~score.view(np.uint32)).astype(np.uint64) << np.uint64(16)
-    if len(lengths) * longest <= MOST_FILLING * len(score):
+    if len(lengths) * longest <= MAX_PADDING * len(score):
         filled = np.arange(longest) < lengths[:, None]
         table = np.full(filled.shape, np.iinfo(np.uint64).max, np.uint64)
         table[filled] = keys

@@ -1,4 +1,4 @@
-"""The genes that cells may have: chosen from the cells, or taken from cells or a reader."""
+"""The genes that cells may have: selected from the cells, or taken from cells or a reader."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import Any
 import h5py
 import numpy as np
 
-from screader_lib.cells.gene_names import ABSENT, match_genes
+from screader_lib.cells.gene_names import ABSENT, match_names
 from screader_lib.cells.sequences import Construction
 from screader_lib.errors import ScReaderError
+from screader_lib.exchange import encoding
+from screader_lib.exchange.opening import ExchangeFile
 from screader_lib.exchange.table import Table, strings
 from screader_lib.genes.text_files import read_text
 
@@ -25,74 +27,41 @@ class Embeddings:
     vectors: h5py.Dataset
     identity: dict[str, Any]
 
+    @classmethod
+    def of(cls, opened: ExchangeFile) -> Embeddings:
+        """Those of an open gene-embeddings file."""
+        uns = opened.file["uns"]
+        identity = {
+            "model": encoding.read_text(uns, "model"),
+            "provider": encoding.read_text(uns, "provider"),
+            "dim": int(uns["dim"][()]),
+            "sha256": opened.sha256,
+        }
+        genes = encoding.read_table(opened.file["obs"])
+        return cls(opened.name, genes, opened.file["X"], identity)
+
 
 @dataclass
 class Vocabulary:
     """The genes that cells may have: rows of the embeddings, and medians float32 (genes,).
 
-    ``told`` begins the line that ends with their share of the expression.
+    ``summary`` begins the message that ends with their share of the counts.
     """
 
     rows: np.ndarray
     medians: np.ndarray
-    told: str = ""
+    summary: str = ""
 
     def __post_init__(self) -> None:
-        self.told = self.told or f"the {len(self.rows):,} genes of the sequences hold"
-
-
-def with_medians(
-    vocabulary: Vocabulary, embeddings: Embeddings, path: Path, shown: str
-) -> tuple[Vocabulary, int]:
-    """The vocabulary with the medians of a table: gene, median, with or without a header.
-
-    Genes are matched as those of cells are; one that the table lacks has median 0, and their
-    number is the second value. ScReaderError where the table holds none of the genes, or something
-    other than medians.
-    """
-    names, medians = _read_medians(path, shown)
-    rows = match_genes(strings(names), embeddings.genes).rows
-    by_row: dict[int, float] = {}
-    for name, row, value in zip(names, rows, medians, strict=True):
-        if row != ABSENT and by_row.setdefault(int(row), value) != value:
-            raise ScReaderError(f"gives {name!r} two medians.", file=shown)
-    found = np.array([by_row.get(int(row), 0) for row in vocabulary.rows], np.float32)
-    lacking = int((found == 0).sum())
-    if lacking == len(found):
-        raise ScReaderError("names none of the genes.", file=shown)
-    return Vocabulary(vocabulary.rows, found), lacking
-
-
-def _read_medians(path: Path, shown: str) -> tuple[list[str], list[float]]:
-    names: list[str] = []
-    medians: list[float] = []
-    for number, line in enumerate(read_text(path, shown).splitlines(), start=1):
-        fields = line.split("\t" if "\t" in line else ",")
-        if not line.strip():
-            continue
-        try:
-            value = float(fields[1])
-            sound = value >= 0 and np.isfinite(value)
-        except (IndexError, ValueError):
-            sound = False
-        if sound:
-            names.append(fields[0].strip())
-            medians.append(value)
-        elif number > 1:
-            raise ScReaderError(
-                f"line {number} is no gene and median.",
-                file=shown,
-                remedy="Wanted are two columns: gene, and a number that is not negative.",
-            )
-    return names, medians
+        self.summary = self.summary or f"the {len(self.rows):,} selected genes carry"
 
 
 @dataclass
 class ReferenceGenes:
-    """Gene choice taken from other cells or a reader: ids, their medians, its construction.
+    """Genes, medians and construction of other cells or a reader, which ``--like`` names.
 
     ``vectors`` are the genes' embeddings on disk, by the model that ``identity`` names; ``species``
-    the NCBI taxonomy ids that its history tells, none where it is mute.
+    the NCBI taxonomy ids that the file's history tells, none where it does not.
     """
 
     name: str
@@ -103,10 +72,28 @@ class ReferenceGenes:
     identity: dict[str, Any]
     species: frozenset[int] = frozenset()
 
+    @classmethod
+    def of(cls, opened: ExchangeFile, species: frozenset[int]) -> ReferenceGenes:
+        """Those of an open ``cells`` or ``reader`` file."""
+        file = opened.file
+        if opened.kind == "reader":
+            genes, uns, vectors = file["genes"], file, file["genes/embedding"]
+        else:
+            genes, uns, vectors = file["var"], file["uns"], file["varm/embedding"]
+        return cls(
+            opened.name,
+            encoding.read_strings(genes["id"]),
+            genes["median"][()],
+            Construction.from_json(encoding.read_json(uns, "construction"), opened.name),
+            vectors,
+            encoding.read_json(uns, "embedding"),
+            species,
+        )
+
     def vocabulary(self, embeddings: Embeddings) -> Vocabulary:
-        """Its genes as rows of the embeddings; ScReaderError where one has no embedding."""
-        place = {gene: row for row, gene in enumerate(embeddings.genes.index)}
-        missing = [gene for gene in self.ids if gene not in place]
+        """These genes as rows of the embeddings; ScReaderError where one has no embedding."""
+        row_of = {gene: row for row, gene in enumerate(embeddings.genes.index)}
+        missing = [gene for gene in self.ids if gene not in row_of]
         if missing:
             raise ScReaderError(
                 f"{len(missing):,} of the {len(self.ids):,} genes of {self.name} have no "
@@ -114,4 +101,49 @@ class ReferenceGenes:
                 file=embeddings.name,
                 remedy="Use the embeddings that it was built with.",
             )
-        return Vocabulary(np.array([place[gene] for gene in self.ids], np.int64), self.medians)
+        return Vocabulary(np.array([row_of[gene] for gene in self.ids], np.int64), self.medians)
+
+
+def with_medians(
+    vocabulary: Vocabulary, embeddings: Embeddings, path: Path, name: str
+) -> tuple[Vocabulary, int]:
+    """The vocabulary with the medians of a table: gene, median, with or without a header.
+
+    Genes are matched as those of cells are; one that the table lacks has median 0, and their
+    number is the second value. ScReaderError, calling the table ``name``, where it has none of the
+    genes, or something other than medians.
+    """
+    genes, medians = _read_medians(path, name)
+    median_of: dict[int, float] = {}
+    rows = match_names(strings(genes), embeddings.genes).rows.tolist()
+    for gene, row, median in zip(genes, rows, medians, strict=True):
+        if row != ABSENT and median_of.setdefault(row, median) != median:
+            raise ScReaderError(f"gives {gene!r} two medians.", file=name)
+    values = np.array([median_of.get(row, 0) for row in vocabulary.rows.tolist()], np.float32)
+    missing = int((values == 0).sum())
+    if missing == len(values):
+        raise ScReaderError("has none of the genes.", file=name)
+    return Vocabulary(vocabulary.rows, values), missing
+
+
+def _read_medians(path: Path, name: str) -> tuple[list[str], list[float]]:
+    genes: list[str] = []
+    medians: list[float] = []
+    for number, line in enumerate(read_text(path, name).splitlines(), start=1):
+        if not line.strip():
+            continue
+        fields = line.split("\t" if "\t" in line else ",")
+        try:
+            median = float(fields[1])
+        except (IndexError, ValueError):
+            median = np.nan
+        if 0 <= median < np.inf:
+            genes.append(fields[0].strip())
+            medians.append(median)
+        elif number > 1:
+            raise ScReaderError(
+                f"line {number} is not a gene and its median.",
+                file=name,
+                remedy="Wanted are two columns: gene, and a number that is not negative.",
+            )
+    return genes, medians

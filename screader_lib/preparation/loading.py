@@ -8,8 +8,8 @@ import numpy as np
 
 from screader_lib.cells.cell_names import unique_names
 from screader_lib.cells.formats.expression import Expression
-from screader_lib.cells.gene_names import usual_columns
-from screader_lib.cells.normalisation import check_kind, kind_of
+from screader_lib.cells.gene_names import name_columns
+from screader_lib.cells.normalisation import check_kind, detect_kind
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.table import Categorical, Column, Table
 from screader_lib.genes.records import ENSEMBL
@@ -41,7 +41,7 @@ def load_counts(source: Expression, reporter: Reporter = SILENT) -> anndata.AnnD
     from scipy.sparse import csr_matrix, vstack
 
     blocks = [source.read(start, stop) for start, stop in source.spans()]
-    kind = kind_of(blocks, "auto", source.name)
+    kind = detect_kind(blocks, "auto", source.name)
     for block in blocks:
         check_kind(block.data, kind, "auto", source.name)
     if kind != "counts":
@@ -74,7 +74,7 @@ def _by_symbol(genes: Table, reporter: Reporter) -> Table:
     """The genes by their symbols, where the index holds Ensembl ids and a column the symbols."""
     if np.mean([bool(ENSEMBL.match(name)) for name in genes.index]) < 0.5:
         return genes
-    for column in usual_columns(genes):
+    for column in name_columns(genes):
         names = genes.strings(column)
         if np.mean([bool(ENSEMBL.match(name)) for name in names]) < 0.5:
             reporter.info(f"genes are named by {column}.")

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from screader_lib.cells.across_species import organisms_of
 from screader_lib.cells.formats.expression import Expression
-from screader_lib.cells.organisms import organisms_of
 from screader_lib.genes.records import ENSEMBL
 from screader_lib.reporting import Reporter
 

@@ -8,8 +8,13 @@ import numpy as np
 import pytest
 
 from screader_lib.cells import gene_matcher
-from screader_lib.cells.across_species import of_other_species, vocabulary_by_texts
-from screader_lib.cells.organisms import called, species_in, species_of
+from screader_lib.cells.across_species import (
+    common_name,
+    is_other_species,
+    species_in,
+    species_of,
+    vocabulary_by_texts,
+)
 from screader_lib.cells.sequences import Construction
 from screader_lib.cells.vocabulary import Embeddings, ReferenceGenes
 from screader_lib.errors import ScReaderError
@@ -55,7 +60,7 @@ def known(
 def test_other_species(ids: list[str], tax_id: int, species: tuple[int, ...], other: bool) -> None:
     vectors = np.eye(20, dtype=np.float32)
     assert (
-        of_other_species(known(HUMAN, vectors, [1] * 20, species), embedded(ids, None, tax_id))
+        is_other_species(known(HUMAN, vectors, [1] * 20, species), embedded(ids, None, tax_id))
         is other
     )
 
@@ -76,8 +81,8 @@ def test_species_of_most_genes() -> None:
     assert species_of(table) == 10090
     assert species_of(Table(strings("ab"), {"tax_id": np.zeros(2, np.int32)})) == 0
     assert species_of(Table(strings("ab"))) == 0
-    assert (called(10090), called(9606)) == ("mouse", "human")
-    assert "12345" in called(12345)
+    assert (common_name(10090), common_name(9606)) == ("mouse", "human")
+    assert "12345" in common_name(12345)
 
 
 def around(*directions: np.ndarray) -> np.ndarray:
@@ -108,7 +113,7 @@ def test_only_genes_of_the_input_and_with_a_vector_of_their_own() -> None:
     human = known(HUMAN[:4], learnt, [1, 2, 3, 4])
     found = vocabulary_by_texts(human, table, np.array([1, 2, 3]))
     assert found.rows.tolist() == [1, 3]
-    assert "of the 4 genes of r.h5, 2 are known by 2 genes of e.h5ad through" in found.told
+    assert "2 genes of e.h5ad match 2 of the 4 genes of r.h5 by text and carry" in found.summary
 
 
 @pytest.mark.parametrize(

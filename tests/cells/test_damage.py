@@ -144,9 +144,9 @@ def folder_without_barcodes(folder: Path) -> Path:
         (two_genomes, "2 genomes"),
         (loom_of_one_dimension, "not a matrix"),
         (mtx_of_gigantic_shape, "2,000,000,000 genes"),
-        (mtx_that_is_no_mtx, "no Matrix Market file"),
+        (mtx_that_is_no_mtx, "not a valid Matrix Market file"),
         (cut_gzip, "damaged"),
-        (garbled_gzip, "no Matrix Market file"),
+        (garbled_gzip, "not a valid Matrix Market file"),
         (folder_without_barcodes, "barcodes.tsv"),
     ],
 )

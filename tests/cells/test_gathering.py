@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy import sparse
 
-from screader_lib.cells import values_by_gene
-from screader_lib.cells.gene_statistics import GeneStatistics, sums_of
-from screader_lib.cells.values_by_gene import ValuesByGene
+from screader_lib.cells import gene_statistics
+from screader_lib.cells.gene_statistics import GeneStatistics, ValuesByGene, sums_of
 
 TABLES = arrays.arrays(
     np.float32,
@@ -21,27 +20,25 @@ TABLES = arrays.arrays(
     elements=st.sampled_from([0.0, 0.1, 0.3, 1.0, 2.5, 7e3]),
 )
 LIMITS = [
-    pytest.param(10**6, 10**6, 10**6, id="all-in-one-run"),
-    pytest.param(3, 10**6, 10**6, id="many-runs"),
-    pytest.param(3, 0, 10**6, id="all-on-disk"),
-    pytest.param(3, 7, 2, id="some-on-disk-read-in-groups"),
+    pytest.param(10**6, 10**6, id="one-run"),
+    pytest.param(3, 10**6, id="many-runs"),
+    pytest.param(3, 2, id="many-groups"),
 ]
 
 
-@pytest.mark.parametrize(("per_run", "in_memory", "per_group"), LIMITS)
+@pytest.mark.parametrize(("per_run", "per_group"), LIMITS)
 @settings(max_examples=40, deadline=None)
 @given(table=TABLES, data=st.data())
 def test_medians_equal_those_of_the_whole_table(
-    per_run: int, in_memory: int, per_group: int, table: np.ndarray, data: st.DataObject
+    per_run: int, per_group: int, table: np.ndarray, data: st.DataObject
 ) -> None:
     cuts = sorted(data.draw(st.lists(st.integers(0, len(table)), max_size=4)))
     genes = np.arange(table.shape[1])
     picked = genes[data.draw(arrays.arrays(bool, len(genes)))]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(values_by_gene, "VALUES_PER_RUN", per_run)
-        patch.setattr(values_by_gene, "VALUES_PER_GROUP", per_group)
+        patch.setattr(gene_statistics, "VALUES_PER_RUN", per_run)
+        patch.setattr(gene_statistics, "VALUES_PER_GROUP", per_group)
         statistics = GeneStatistics(len(genes))
-        statistics._values.in_memory = in_memory
         for block in np.split(table, cuts):
             statistics.add(sums_of(sparse.csr_matrix(block)))
         found = [statistics.medians(picked), statistics.medians(picked)]
@@ -52,18 +49,18 @@ def test_medians_equal_those_of_the_whole_table(
 
 
 def test_memory_is_bounded_however_deep_the_cells(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(values_by_gene, "VALUES_PER_RUN", 20_000)
-    monkeypatch.setattr(values_by_gene, "VALUES_PER_GROUP", 20_000)
+    monkeypatch.setattr(gene_statistics, "VALUES_PER_RUN", 20_000)
+    monkeypatch.setattr(gene_statistics, "VALUES_PER_GROUP", 20_000)
     block = sparse.random(100, 500, 0.4, format="csr", dtype=np.float32, random_state=0)
     block.data += 1
 
     def peak(blocks: int) -> int:
         tracemalloc.start()
         try:
-            gathered = ValuesByGene(500, in_memory=100_000)
+            gathered = ValuesByGene(500)
             for _ in range(blocks):
                 gathered.add(block.copy())
-            for _, values in gathered.of(np.arange(500)):
+            for values in gathered.of(np.arange(500)):
                 assert len(values) % blocks == 0
             return tracemalloc.get_traced_memory()[1]
         finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from screader_lib.cells.gene_names import likely_reason, match_genes
+from screader_lib.cells.gene_names import likely_reason, match_names
 from screader_lib.exchange.table import Table, strings
 
 EMBEDDED = Table(
@@ -39,7 +39,7 @@ EMBEDDED = Table(
     ],
 )
 def test_name(name: str, row: int) -> None:
-    assert match_genes(strings([name]), EMBEDDED).rows.tolist() == [row]
+    assert match_names(strings([name]), EMBEDDED).rows.tolist() == [row]
 
 
 @pytest.mark.parametrize(
@@ -63,15 +63,15 @@ def test_name_asked_for_twice_or_ambiguous(name: str, row: int) -> None:
             "aliases": strings(["IDDM2", "IDDM2", "", "", "TWICE"]),
         },
     )
-    match = match_genes(strings([name]), genes)
+    match = match_names(strings([name]), genes)
     assert match.rows.tolist() == [row]
-    assert match.matched == sum(match.how.values()) == (row >= 0)
+    assert match.matched == sum(match.counts.values()) == (row >= 0)
 
 
 def test_ways_are_counted() -> None:
-    match = match_genes(strings(["INS", "SMST", "2641", "nothing"]), EMBEDDED)
+    match = match_names(strings(["INS", "SMST", "2641", "nothing"]), EMBEDDED)
     assert match.matched == 3
-    assert match.how == {"id": 1, "alias": 1, "NCBI GeneID": 1}
+    assert match.counts == {"id": 1, "alias": 1, "NCBI GeneID": 1}
 
 
 HUMAN_IDS = [f"ENSG{number:011}" for number in range(9)]

@@ -11,8 +11,8 @@ import h5py
 import numpy as np
 import pytest
 
-from screader_lib.cells.cell_names import hashes_of, new_names
-from screader_lib.cells.formats import anndata_matrix
+from screader_lib.cells.cell_names import duplicate_names, hashes_of
+from screader_lib.cells.formats import anndata_expression
 from screader_lib.cells.gene_statistics import sampled_cells
 from screader_lib.cells.obs_columns import ObsColumns, annotated, concatenated
 from screader_lib.errors import ScReaderError
@@ -41,7 +41,7 @@ def peak(work: Callable[[], object]) -> float:
     [
         pytest.param(lambda: hashes_of(LazyColumn.of(NAMES)), 12, id="hashes"),
         pytest.param(
-            lambda: new_names(LazyColumn.of(NAMES), HASHES), 24, id="names-that-come-again"
+            lambda: duplicate_names(LazyColumn.of(NAMES), HASHES), 24, id="names-that-come-again"
         ),
         pytest.param(lambda: sampled_cells(HASHES, 100), 24, id="choosing-cells-by-name"),
     ],
@@ -68,9 +68,11 @@ def test_a_table_goes_from_file_to_file_without_being_held(
         wanted = codes > 0
 
         def copy() -> object:
-            chosen = anndata_matrix.table_of(file["obs"], "cells").take(np.flatnonzero(wanted))
+            chosen = anndata_expression.read_frame(file["obs"], "cells").take(
+                np.flatnonzero(wanted)
+            )
             both = concatenated(
-                [("one", chosen), ("two", anndata_matrix.table_of(file["obs"], "cells"))]
+                [("one", chosen), ("two", anndata_expression.read_frame(file["obs"], "cells"))]
             )
             encoding.write_table(file, "copy", annotated(both, ObsColumns("type")))
             return both
@@ -90,7 +92,7 @@ def test_names_that_are_no_text(tmp_path: Path) -> None:
         encoding.write_table(file, "obs", Table(NAMES[:3], {}))
         file["obs/id"][1] = b"caf\xe9"
         with pytest.raises(ScReaderError, match="obs/id holds text that is not UTF-8"):
-            anndata_matrix.table_of(file["obs"], "cells").load()
+            anndata_expression.read_frame(file["obs"], "cells").load()
 
 
 def test_sample_is_those_of_smallest_hash() -> None:

@@ -44,14 +44,14 @@ class InMemory(Expression):
 
 
 def sequences_of(
-    file: h5py.File, source: InMemory, construction: Construction, chosen: np.ndarray | None = None
+    file: h5py.File, source: InMemory, construction: Construction, mask: np.ndarray | None = None
 ) -> Sequences:
     names = strings(f"GENE{number}" for number in range(GENES))
     blank = strings([""] * GENES)
     genes = Table(names, {"symbol": names, "ensembl_id": blank, "gene_id": blank, "aliases": blank})
     vectors = file.create_dataset("vectors", data=np.eye(GENES, dtype=np.float32))
     embeddings = Embeddings("embeddings", genes, vectors, {})
-    part = prepare_input(source, genes, chosen=chosen)
+    part = prepare_input(source, genes, mask)
     builder = CellBuilder([part], embeddings, construction, threads=2)
     vocabulary = builder.learn_vocabulary()
     file.create_group("made")
@@ -100,7 +100,7 @@ def test_chosen_cells_are_read_as_if_they_were_all(
     numbers = np.flatnonzero(chosen)
     wanted = built(InMemory(table, numbers, len(numbers)), construction)
     everyone = InMemory(table, np.arange(len(values)), 1)
-    assert built(everyone, construction, chosen=chosen) == wanted
+    assert built(everyone, construction, mask=chosen) == wanted
 
 
 def test_genes_that_vary_alike_tie_exactly_whatever_the_order_of_cells() -> None:

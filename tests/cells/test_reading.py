@@ -20,7 +20,7 @@ from screader_lib.exchange.opening import open_exchange
 def test_rows_in_any_order_and_repeated(
     cells: Path, kept: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cells_file, "KEPT_IN_MEMORY", kept)
+    monkeypatch.setattr(cells_file, "MAX_IN_MEMORY", kept)
     with h5py.File(cells) as file:
         index, weight = file["obsm/gene_index"][()], file["obsm/gene_weight"][()]
     numbers = np.array([70, 3, 3, 0, 89])
@@ -44,7 +44,7 @@ def too_many_counted(file: h5py.File) -> None:
 
 @pytest.mark.parametrize(
     ("spoil", "told"),
-    [(gap, "gap"), (too_few_counted, "does not count"), (too_many_counted, "does not count")],
+    [(gap, "gap"), (too_few_counted, "does not match"), (too_many_counted, "does not match")],
 )
 @pytest.mark.parametrize("kept", [0, 1 << 20], ids=["from disk", "from memory"])
 def test_contradictions_are_refused(
@@ -55,7 +55,7 @@ def test_contradictions_are_refused(
     kept: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(cells_file, "KEPT_IN_MEMORY", kept)
+    monkeypatch.setattr(cells_file, "MAX_IN_MEMORY", kept)
     path = shutil.copy(cells, tmp_path / "c.h5ad")
     with h5py.File(path, "a") as file:
         spoil(file)

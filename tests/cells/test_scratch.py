@@ -11,7 +11,7 @@ import pytest
 from scipy import sparse
 
 from screader_lib.cells.formats.scratch_file import ScratchFile
-from screader_lib.cells.values_by_gene import ValuesByGene
+from screader_lib.cells.gene_statistics import ValuesByGene
 from screader_lib.errors import ScReaderError
 
 
@@ -34,7 +34,7 @@ def test_full_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
     monkeypatch.setattr(os, "pwrite", full)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    gathered = ValuesByGene(2, in_memory=0)
+    gathered = ValuesByGene(2)
     gathered.add(sparse.csr_matrix(np.ones((2, 2), np.float32)))
     with pytest.raises(ScReaderError, match=r"No space left on device.*TMPDIR") as caught:
         list(gathered.of(np.arange(2)))

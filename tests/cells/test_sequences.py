@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy import sparse
+from test_values import normalised
 
 from screader_lib.cells import sequences as ways
 from screader_lib.cells.gene_statistics import GeneStatistics, sampled_cells, sums_of
-from screader_lib.cells.normalisation import normalised
-from screader_lib.cells.sequences import Construction, mapped, sequences
+from screader_lib.cells.sequences import Construction, map_genes, rank_genes
 from screader_lib.option_values import RANKINGS, WEIGHTS
 
 COUNTS = arrays.arrays(np.int64, st.tuples(st.integers(1, 6), st.integers(1, 8)),
@@ -57,7 +57,7 @@ def test_equals_reference(table: np.ndarray, rank_by: str, weight: str, k: int) 
     )
     construction = Construction(genes_per_cell=k, rank_by=rank_by, weight=weight)
     counts = raw.data if construction.needs_counts else None
-    genes, weights = sequences(values, medians, construction, counts)
+    genes, weights = rank_genes(values, medians, construction, counts)
     assert genes.dtype == np.int32 and weights.dtype == np.float32
     assert genes.shape == (len(table), min(k, (dense > 0).sum(1).max()))
     for row, whole, index, weight_row in zip(dense, table, genes, weights, strict=True):
@@ -75,11 +75,11 @@ def test_every_way_to_sort_gives_the_same(filling: int, table: np.ndarray) -> No
     score, lengths = values.data, np.diff(values.indptr)
     cells = np.repeat(np.arange(len(lengths)), lengths)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ways, "MOST_FILLING", filling)
-        order = ways._ranked(score, values.indices, lengths)
+        patch.setattr(ways, "MAX_PADDING", filling)
+        order = ways._rank_order(score, values.indices, lengths)
         assert order.tolist() == np.lexsort((values.indices, -score, cells)).tolist()
         patch.setattr(ways, "SIXTEEN_BITS", 0)
-        assert ways._ranked(score, values.indices, lengths).tolist() == order.tolist()
+        assert ways._rank_order(score, values.indices, lengths).tolist() == order.tolist()
 
 
 @settings(max_examples=60, deadline=None)
@@ -122,5 +122,5 @@ def test_sampled_cells_are_the_same_in_any_order() -> None:
 
 def test_genes_that_share_a_place_are_added_and_unmapped_ones_dropped() -> None:
     block = sparse.csr_matrix(np.array([[1.0, 2.0, 4.0, 8.0], [0.0, 0.0, 3.0, 0.0]]))
-    result = mapped(block, np.array([1, -1, 0, 1]), 2)
+    result = map_genes(block, np.array([1, -1, 0, 1]), 2)
     assert result.toarray().tolist() == [[4.0, 9.0], [3.0, 0.0]]

@@ -107,14 +107,14 @@ def test_no_entries(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        pytest.param(b"", "no Matrix Market file", id="empty"),
-        pytest.param(b"gene,cell\n", "no Matrix Market file", id="csv"),
+        pytest.param(b"", "not a valid Matrix Market file", id="empty"),
+        pytest.param(b"gene,cell\n", "not a valid Matrix Market file", id="csv"),
         pytest.param(HEAD + b"5 2 1\n1 1 1\n", "has 5 genes and 2 cells", id="other-size"),
         pytest.param(HEAD + b"3 2 3\n1 2 4\n", "holds 1 of 3 entries", id="cut"),
         pytest.param(HEAD + b"3 2 1\n4 1 1\n", "gene is outside", id="gene-outside"),
         pytest.param(HEAD + b"3 2 1\n1 3 1\n", "cell is outside", id="cell-outside"),
         pytest.param(HEAD + b"3 2 1\n0 1 1\n", "gene is outside", id="zero"),
-        pytest.param(HEAD + b"3 2 1\na b c\n", "no Matrix Market file", id="words"),
+        pytest.param(HEAD + b"3 2 1\na b c\n", "not a valid Matrix Market file", id="words"),
         pytest.param(HEAD + b"3 2 2\n1 1 1\n2\n", "something other than", id="short-line"),
         pytest.param(
             b"%%MatrixMarket matrix array integer general\n3 2\n" + b"1\n" * 6,
@@ -137,5 +137,5 @@ def test_cut_gzip(tmp_path: Path) -> None:
     path = tmp_path / "m.mtx.gz"
     lines = b"".join(b"%d 1 1\n" % (1 + number % 3) for number in range(5000))
     path.write_bytes(gzip.compress(HEAD + b"3 2 5000\n" + lines)[:-30])
-    with pytest.raises(ScReaderError, match="no Matrix Market file"):
+    with pytest.raises(ScReaderError, match="not a valid Matrix Market file"):
         whole(MatrixMarket(path, 2, 3))

@@ -8,12 +8,20 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from screader_lib.cells.normalisation import check_kind, kind_of, normalised
+from screader_lib.cells.normalisation import check_kind, detect_kind, rescaled, totals_of
 from screader_lib.errors import ScReaderError
 
 
 def block(*values: float) -> sparse.csr_matrix:
     return sparse.csr_matrix(np.array([values], np.float32))
+
+
+def normalised(block: sparse.csr_matrix, kind: str) -> tuple[sparse.csr_matrix, np.ndarray]:
+    """All values of a block per ten thousand, and the cells' totals."""
+    totals = totals_of(block, kind)
+    cells = np.repeat(np.arange(block.shape[0]), np.diff(block.indptr))
+    data = rescaled(block.data, cells, totals, kind)
+    return sparse.csr_matrix((data, block.indices, block.indptr), shape=block.shape), totals
 
 
 EMPTY, COUNTS, LOGS, LARGE = block(0, 0), block(3, 1), block(1.5, 0.7), block(25.5, 3.1)
@@ -35,7 +43,7 @@ def test_kind(asked: str, blocks: list[sparse.csr_matrix], kind: str) -> None:
 
 
 def held_to(asked: str, blocks: list[sparse.csr_matrix]) -> str:
-    kind = kind_of(blocks, asked, "file")
+    kind = detect_kind(blocks, asked, "file")
     for entry in blocks:
         check_kind(entry.data, kind, asked, "file")
     return kind
@@ -45,7 +53,7 @@ def held_to(asked: str, blocks: list[sparse.csr_matrix]) -> str:
     ("asked", "blocks", "told"),
     [
         pytest.param("auto", [LARGE], "neither", id="neither"),
-        pytest.param("auto", [COUNTS, LOGS], "others have fractions", id="counts, then fractions"),
+        pytest.param("auto", [COUNTS, LOGS], "others fractions", id="counts, then fractions"),
         pytest.param("auto", [LOGS, LARGE], "too large", id="logarithms, then large values"),
         pytest.param("log", [block(800.0)], "too large", id="counts called logarithms"),
         pytest.param("counts", [block(-1.0)], "negative", id="negative counts"),
@@ -66,13 +74,13 @@ def test_values_that_were_normalised_without_logs() -> None:
     assert held_to("auto", [sparse.csr_matrix(logs[:, :1] * 0 + 9.21034)]) == "log"  # one gene
     assert held_to("auto", [sparse.csr_matrix(logs / np.log(2))]) == "log2"
     assert held_to("auto", [sparse.csr_matrix(logs[:, 1:] / np.log(2))]) == "log"  # no sign of it
-    with pytest.raises(ScReaderError, match="no logs were taken"):
+    with pytest.raises(ScReaderError, match="not log-transformed"):
         held_to("auto", [EMPTY, sparse.csr_matrix(shares)])
     assert held_to("counts", [sparse.csr_matrix(shares)]) == "counts"
 
 
 def test_whole_numbers_need_no_look_at_each() -> None:
-    assert kind_of([sparse.csr_matrix(np.array([[2, 0, 300]]))], "auto", "file") == "counts"
+    assert detect_kind([sparse.csr_matrix(np.array([[2, 0, 300]]))], "auto", "file") == "counts"
 
 
 @pytest.mark.parametrize(

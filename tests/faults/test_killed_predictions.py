@@ -247,8 +247,8 @@ def test_cells_of_several_windows_come_as_they_are(
     monkeypatch.setattr(cells_file, "WINDOWS", 3)
     write_expression(tmp_path / "counts-1.h5ad", 1)
     with open_exchange(write_cells(tmp_path, seed=1), "cells") as opened:
-        once, passing = CellSequences(opened), CellSequences(opened, in_passing=True)
+        once, passing = CellSequences(opened), CellSequences(opened, sequential=True)
         for rows in (np.arange(90), np.array([3, 1, 2]), np.array([88, 0, 40, 41]), np.arange(20)):
             for one, other in zip(once.rows(rows), passing.rows(rows), strict=True):
                 assert np.array_equal(one, other) and one.dtype == other.dtype
-        assert len(passing._windows) <= 3
+        assert passing._window.cache_info().currsize <= 3

@@ -15,7 +15,13 @@ from hypothesis import strategies as st
 from small_files import DIM, GENES, fail, succeed
 
 from screader_lib.cells.cells_file import CellSequences
-from screader_lib.cells.gene_matcher import NEIGHBOURS, SAME_TEXT, SOFTNESS, GeneMatcher, keep
+from screader_lib.cells.gene_matcher import (
+    NEIGHBOURS,
+    SAME_TEXT,
+    SOFTNESS,
+    GeneMatcher,
+    filter_genes,
+)
 from screader_lib.exchange import encoding
 from screader_lib.exchange.opening import open_exchange
 from screader_lib.exchange.table import strings
@@ -31,18 +37,18 @@ KNOWN = GeneMatcher(IDS, LEARNT)
 
 def test_genes_by_name_are_themselves() -> None:
     match = KNOWN.match(IDS, LEARNT)
-    assert match.itself and match.by_name == 30 and match.by_text == 0
+    assert match.is_identity and match.by_name == 30 and match.by_text == 0
     assert (match.known == 1).all()
-    assert (match.mixed(LEARNT) == LEARNT).all()
+    assert (match.weighted_mean(LEARNT) == LEARNT).all()
 
 
 def test_genes_in_another_order_are_themselves() -> None:
     order = np.random.default_rng(3).permutation(30)
     match = KNOWN.match(IDS[order], LEARNT[order])
-    assert not match.itself and match.by_name == 30
-    assert (match.mixed(LEARNT) == LEARNT[order]).all()
+    assert not match.is_identity and match.by_name == 30
+    assert (match.weighted_mean(LEARNT) == LEARNT[order]).all()
     some = KNOWN.match(IDS[:7], LEARNT[:7])
-    assert some.itself and (some.mixed(LEARNT) == LEARNT[:7]).all()
+    assert some.is_identity and (some.weighted_mean(LEARNT) == LEARNT[:7]).all()
 
 
 def test_a_foreign_gene_with_the_same_text_is_the_known_one() -> None:
@@ -50,7 +56,7 @@ def test_a_foreign_gene_with_the_same_text_is_the_known_one() -> None:
     assert match.by_name == 0 and match.by_text == 30
     assert match.known == pytest.approx(np.ones(30), abs=1e-5)
     assert (match.neighbours[:, 0] == np.arange(30)).all()
-    assert match.mixed(LEARNT) == pytest.approx(LEARNT, abs=1e-2)
+    assert match.weighted_mean(LEARNT) == pytest.approx(LEARNT, abs=1e-2)
 
 
 def test_the_same_name_with_another_text_is_another_gene() -> None:
@@ -83,7 +89,7 @@ def test_a_far_text_is_not_known() -> None:
     match = KNOWN.match(strings("?"), between(0.8))
     assert match.known.tolist() == [0] and not match.shares.any()
     assert (match.by_name, match.by_text) == (0, 0)
-    assert not match.mixed(LEARNT).any()
+    assert not match.weighted_mean(LEARNT).any()
 
 
 @settings(deadline=None, max_examples=40)
@@ -116,7 +122,7 @@ def test_shares_add_up_to_one_or_nothing(count: int, noise: float, seed: int) ->
 def test_share_of_learnt_genes_that_are_met(
     names: np.ndarray, texts: np.ndarray, reached: float
 ) -> None:
-    assert KNOWN.match(names, texts).reached == pytest.approx(reached)
+    assert KNOWN.match(names, texts).coverage == pytest.approx(reached)
 
 
 def test_fewer_genes_than_neighbours() -> None:
@@ -128,10 +134,10 @@ def test_fewer_genes_than_neighbours() -> None:
 def test_unknown_genes_leave_the_sequence() -> None:
     genes = np.array([[5, 1, 7, 2], [1, 5, -1, -1], [2, 7, 3, -1], [-1] * 4])
     weights = np.arange(16, dtype=np.float32).reshape(4, 4)
-    left, of = keep(genes, weights, lambda some: (some != 1) & (some != 7))
+    left, of = filter_genes(genes, weights, lambda some: (some != 1) & (some != 7))
     assert left.tolist() == [[5, 2, -1, -1], [5, -1, -1, -1], [2, 3, -1, -1], [-1] * 4]
     assert of.tolist() == [[0, 3, 0, 0], [5, 0, 0, 0], [8, 10, 0, 0], [0] * 4]
-    same, _ = keep(genes, weights, lambda some: some >= 0)
+    same, _ = filter_genes(genes, weights, lambda some: some >= 0)
     assert same is genes
 
 
@@ -169,7 +175,9 @@ def rewritten(cells: Path, target: Path, made: Genes) -> Path:
         index = place[file["obsm/gene_index"][()]]
         stored = file["obsm/gene_index"][()] >= 0
         left = np.where(stored & (index < 0), len(made.rows), index)  # to be left out
-        index, weight = keep(left, file["obsm/gene_weight"][()], lambda some: some < len(made.rows))
+        index, weight = filter_genes(
+            left, file["obsm/gene_weight"][()], lambda some: some < len(made.rows)
+        )
         more = np.tile(new[: made.first], (len(index), 1))
         _replace(file, "obsm/gene_index", np.hstack([more, index]).astype(np.int32))
         _replace(file, "obsm/gene_weight", np.hstack([more * 0 + 3, weight]).astype(np.float32))

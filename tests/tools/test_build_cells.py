@@ -99,7 +99,7 @@ def test_cells_without_genes_are_kept_and_told(tmp_path: Path) -> None:
     write_embeddings(tmp_path / "e.h5ad")
     output = tmp_path / "c.h5ad"
     done = succeed("build-cells", tmp_path / "x.h5ad", "-e", tmp_path / "e.h5ad", "-o", output)
-    assert "1 cells have no known gene" in done.stderr
+    assert "left unassigned: 1." in done.stderr
     assert sequences_of(output)["cell005"] == ([], [])
 
 
@@ -107,7 +107,7 @@ def test_cells_without_genes_are_kept_and_told(tmp_path: Path) -> None:
     ("cells", "told"),
     [
         pytest.param(0, "holds no cells", id="no-cells"),
-        pytest.param(9, "express nothing", id="no-counts"),
+        pytest.param(9, "all values of the selected cells are 0", id="no-counts"),
     ],
 )
 def test_nothing_to_see(tmp_path: Path, cells: int, told: str) -> None:

@@ -94,8 +94,7 @@ def test_a_cell_is_built_as_in_the_other_species(tmp_path: Path, cells: Path, li
         known = tmp_path / "reader.h5"
         succeed("train-reader", cells, "--method", "majority", "-o", known)
     made, told = built(tmp_path, known)
-    assert f"of the 40 genes of {known}, 40 are known by 40 genes of" in told
-    assert "through their texts; of the expression, these bring 9" in told
+    assert f"match 40 of the 40 genes of {known} by text and carry 9" in told
     wanted, found = sequences_of(human_cells(tmp_path, known)), sequences_of(made)
     for cell, (ranked, weights) in found.items():
         weight_of = dict(zip((HUMAN[gene] for gene in ranked), weights, strict=True))
@@ -122,7 +121,7 @@ def test_a_reader_calls_cells_of_another_species(tmp_path: Path, cells: Path) ->
 
 def test_genes_that_one_species_lacks(tmp_path: Path, cells: Path) -> None:
     made, told = built(tmp_path, cells, lacking=10)
-    assert "30 are known by 30 genes of" in told
+    assert f"match 30 of the 40 genes of {cells} by text" in told
     assert set(anndata.read_h5ad(made).var_names) == {NAME[gene] for gene in genes()[:30]}
 
 
@@ -130,7 +129,7 @@ def test_too_few_are_known(tmp_path: Path, cells: Path) -> None:
     built(tmp_path, cells, "--min-mapped", 0.75, lacking=10)
     words = [tmp_path / "mouse.h5ad", "-e", tmp_path / "mouse-genes.h5ad", "--like", cells]
     line = fail("build-cells", *words, "--min-mapped", 0.8, "-o", tmp_path / "c.h5ad")
-    assert f"near those of only 30 of the 40 genes of {cells} (--min-mapped wants 80%)" in line
+    assert f"match only 30 of the 40 genes of {cells} (--min-mapped requires 80%)" in line
     with h5py.File(tmp_path / "mouse-genes.h5ad", "a") as file:
         file["X"][...] = np.random.default_rng(9).standard_normal(file["X"].shape)
     line = fail("build-cells", *words, "--min-mapped", 0, "-o", tmp_path / "c.h5ad")
@@ -141,8 +140,8 @@ def test_too_few_are_known(tmp_path: Path, cells: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        pytest.param({"model": "other"}, "by other (24 wide)", id="model"),
-        pytest.param({"dim": 12}, "by test (12 wide)", id="width"),
+        pytest.param({"model": "other"}, "by other (24 dimensions)", id="model"),
+        pytest.param({"dim": 12}, "by test (12 dimensions)", id="width"),
     ],
 )
 def test_texts_embedded_by_another_model(
@@ -152,7 +151,7 @@ def test_texts_embedded_by_another_model(
     embeddings = mouse_embeddings(tmp_path / "mouse-genes.h5ad", **given)
     words = [source, "-e", embeddings, "--like", cells, "-o", tmp_path / "c.h5ad"]
     line = fail("build-cells", *words)
-    assert told in line and f"those of {cells} by test (24 wide)" in line
+    assert told in line and f"those of {cells} by test (24 dimensions)" in line
     assert "mouse-genes.h5ad" in line and not (tmp_path / "c.h5ad").exists()
     own = write_embeddings(tmp_path / "e.h5ad", **given)  # of the same species, as ever
     write_cells(tmp_path, "--like", cells, "-e", own)
@@ -190,8 +189,8 @@ def test_taxonomy_ids_come_first(
     embeddings = with_species(tmp_path / "e.h5ad", tax_id)
     words = ["-e", embeddings, "--like", human, *words, "-o", tmp_path / "c.h5ad"]
     done = succeed("build-cells", tmp_path / "x.h5ad", *words)
-    assert ("genes of rhesus macaque through their texts" in done.stderr) is by_texts
-    assert ("the 40 genes of the sequences hold" in done.stderr) is not by_texts
+    assert ("genes of rhesus macaque match" in done.stderr) is by_texts
+    assert ("the 40 selected genes carry" in done.stderr) is not by_texts
     made = sequences_of(tmp_path / "c.h5ad")
     assert {gene for ranked, _ in made.values() for gene in ranked} == set(genes())
 
@@ -205,5 +204,5 @@ def test_a_filled_vector_stands_for_no_gene(tmp_path: Path, cells: Path) -> None
         del file["obs/source"]
         encoding.write_column(file["obs"], "source", Categorical.of([*sources, "none"]))
     words = [source, "-e", embeddings, "--like", cells, "-o", tmp_path / "c.h5ad"]
-    assert "40 are known by 40 genes of" in succeed("build-cells", *words).stderr
+    assert f"match 40 of the 40 genes of {cells} by text" in succeed("build-cells", *words).stderr
     assert UNKNOWN[-1] not in anndata.read_h5ad(tmp_path / "c.h5ad").var_names

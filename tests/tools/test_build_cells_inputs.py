@@ -90,8 +90,7 @@ def test_threads_and_blocks_leave_no_trace(
 def test_genes_and_medians_come_from_a_sample_of_many_cells(
     tmp_path: Path, embeddings: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("screader_lib.cells.gene_statistics.MOST_CELLS", 50)
-    monkeypatch.setattr("screader_lib.cells.gene_statistics.sampled_cells.__defaults__", (50,))
+    monkeypatch.setattr("screader_lib.cells.cell_builder.MAX_SAMPLED", 50)
     parts = pieces(tmp_path, 20)
     whole = sequences_of(built(tmp_path, embeddings, tmp_path / "whole.h5ad", name="w.h5ad"))
     assert len(whole) == CELLS
@@ -174,7 +173,7 @@ def test_raw_counts_behind_scaled_values(tmp_path: Path, embeddings: Path) -> No
         path = tmp_path / f"{kind}.h5ad"
         data.write_h5ad(path)
         done = succeed("build-cells", path, "-e", embeddings, "-o", tmp_path / "c.h5ad")
-        assert "X holds no counts, so raw is read" in done.stderr
+        assert "X does not hold counts, so raw is read" in done.stderr
         assert sequences_of(tmp_path / "c.h5ad") == wanted
     line = fail("build-cells", tmp_path / "scaled.h5ad", "-e", embeddings, "--layer", "X",
                 "-o", tmp_path / "d.h5ad")  # fmt: skip
@@ -215,7 +214,7 @@ def test_cellxgene_conventions(tmp_path: Path, in_uns: bool) -> None:
     human = with_species(tmp_path / "human.h5ad", 9606)
     done = succeed("build-cells", path, "-e", human, "--label", "cell_type", "-o", tmp_path / "c")
     assert "40 of 40 genes have an embedding (40 by id of feature_name)" in done.stderr
-    assert "raw is read" in done.stderr and "values are taken as counts" in done.stderr
+    assert "raw is read" in done.stderr and "values are read as raw counts" in done.stderr
     assert set(anndata.read_h5ad(tmp_path / "c").obs["label_ontology_id"]) == {"CL:0000001"}
     mouse = with_species(tmp_path / "mouse.h5ad", 10090)
     line = fail("build-cells", path, "-e", mouse, "-o", tmp_path / "d")
@@ -231,7 +230,7 @@ def test_orthologs(tmp_path: Path, embeddings: Path) -> None:
     (tmp_path / "o.csv").write_text("human,mouse\n" + "\n".join(pairs) + "\n")
     words = [tmp_path / "mouse.h5ad", "--orthologs", tmp_path / "o.csv", "-e", embeddings]
     done = succeed("build-cells", *words, "--select", "all", "-o", tmp_path / "c.h5ad")
-    assert "35 of 40 genes have one ortholog" in done.stderr
+    assert "35 of 40 genes have a one-to-one ortholog" in done.stderr
     ranked = {gene for row, _ in sequences_of(tmp_path / "c.h5ad").values() for gene in row}
     assert ranked == set(genes()[:35])
 

@@ -42,8 +42,8 @@ def test_what_like_decides_is_not_asked_for(tmp_path: Path, embeddings: Path) ->
     words = ["build-cells", source, "-e", embeddings, "--like", like, "-o", tmp_path / "c"]
     for option in (["-k", 10], ["--weight", "rank"], ["--medians", "m.tsv"]):
         result = call(*words, *option)
-        assert result.exit_code == 2 and "--like brings its own" in result.stderr
-    assert "genes of the sequences hold" in succeed(*words).stderr
+        assert result.exit_code == 2 and "cannot be combined with --like" in result.stderr
+    assert "selected genes carry" in succeed(*words).stderr
 
 
 def test_labels_that_say_unknown(tmp_path: Path, embeddings: Path) -> None:
@@ -58,7 +58,7 @@ def test_labels_that_say_unknown(tmp_path: Path, embeddings: Path) -> None:
     dropped = anndata.read_h5ad(built(tmp_path, embeddings, *words, "--drop-labels", "unknown"))
     assert dropped.n_obs == CELLS - 7
     words = [tmp_path / "x.h5ad", "--label", "nobody", "-e", embeddings, "-o", tmp_path / "d"]
-    assert "no cell has a label" in succeed("build-cells", *words).stderr
+    assert "no cell has a known label" in succeed("build-cells", *words).stderr
 
 
 def test_ids_of_something_else_are_not_taken_for_the_labels(
@@ -94,7 +94,7 @@ def test_log_values_have_no_counts_to_weigh_by(tmp_path: Path, embeddings: Path)
     assert "--layer" in fail("build-cells", *words, "--weight", "expression")
     like = built(tmp_path, embeddings, write_expression(tmp_path / "y.h5ad"),
                  "--weight", "expression", name="like.h5ad")  # fmt: skip
-    assert "wants counts" in fail("build-cells", *words, "--like", like)
+    assert "needs counts" in fail("build-cells", *words, "--like", like)
 
 
 @pytest.mark.parametrize("what", ["select", "rank_by", "weight"])
@@ -120,12 +120,12 @@ def test_share_of_expression_by_input(tmp_path: Path, embeddings: Path) -> None:
     words = ["-e", embeddings, "--select", "all", "-o", tmp_path / "c.h5ad"]
     done = succeed("build-cells", *inputs, *words, "--min-mapped", 0.05)
     told = f"55.0% ({inputs[0]} 100.0%, {inputs[1]} 10.0%)"
-    assert f"these genes hold {told} of the expression." in done.stderr
-    assert f"the 40 genes of the sequences hold {told}." in done.stderr
+    assert f"embedded genes carry {told} of the counts." in done.stderr
+    assert f"the 40 selected genes carry {told} of the counts." in done.stderr
     for path in inputs:
-        assert f"{path}: values are taken as counts." in done.stderr
+        assert f"{path}: values are read as raw counts." in done.stderr
     line = fail("build-cells", *inputs, *words, "--min-mapped", 0.2)
-    assert str(inputs[1]) in line and "only 10.0% of the expression" in line
+    assert str(inputs[1]) in line and "only 10.0% of the counts" in line
 
 
 def test_a_condition_of_truth_values_with_gaps(tmp_path: Path, embeddings: Path) -> None:
@@ -149,4 +149,4 @@ def test_genes_that_hold_next_to_nothing(tmp_path: Path) -> None:
     write_embeddings(tmp_path / "e.h5ad", [*genes()[:30], "GENE31"])
     line = fail("build-cells", tmp_path / "x.h5ad", "-e", tmp_path / "e.h5ad",
                 "-o", tmp_path / "c.h5ad")  # fmt: skip
-    assert "hold only" in line and "--min-mapped" in line
+    assert "carry only" in line and "--min-mapped" in line

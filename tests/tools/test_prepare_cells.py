@@ -62,7 +62,7 @@ def test_build_cells_takes_it(folder: Path, tmp_path: Path) -> None:
     write_embeddings(tmp_path / "e.h5ad", names)
     words = ["-e", tmp_path / "e.h5ad", "--label", "label", "-o", tmp_path / "c.h5ad"]
     done = succeed("build-cells", folder / "p.h5ad", *words)
-    assert "values are taken as counts" in done.stderr
+    assert "values are read as raw counts" in done.stderr
     assert anndata.read_h5ad(tmp_path / "c.h5ad").obs["label"].value_counts().to_dict() == {
         "alpha": 75,
         "beta": 45,

@@ -1,1 +1,10 @@
-"""TODO."""
+"""The formats of expression, each read block by block.
+
+- ``open_expression``     which format a path is;
+- ``expression``          what every format offers, and the rows of CSR matrices;
+- ``anndata_expression``  h5ad files and zarr stores;
+- ``tenx``                10x h5 files and mtx folders;
+- ``loom``                loom files;
+- ``transpose``           rows of matrices whose entries are not stored cell by cell;
+- ``scratch_file``        the temporary file that this takes.
+"""

@@ -1,10 +1,9 @@
-"""What every source of expression offers, and how sparse rows are read."""
+"""What every format of expression offers, and how the rows of a CSR matrix are read."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
 VALUES_PER_BLOCK = 1_000_000
 CELLS_PER_BLOCK = 32_768
+ORGANISM_KEY = "organism_ontology_term_id"  # CELLxGENE's, in obs or, since schema 6, in uns
 
 Span = tuple[int, int]
 
@@ -26,52 +26,26 @@ Span = tuple[int, int]
 class Expression(ABC):
     """Cells × genes, read block by block.
 
-    ``obs`` and ``genes`` are tables of the cells and genes; ``name`` is what messages call it;
-    ``facts`` are what the file says of itself, by key.
+    ``obs`` and ``genes`` are the tables of cells and genes; ``name`` is what messages call the
+    file; ``organism``, such as ``NCBITaxon:9606``, is empty where the file as a whole has none.
     """
 
     name: str
     obs: LazyTable
     genes: Table
-    facts: Mapping[str, str] = MappingProxyType({})
+    organism: str = ""
 
     @abstractmethod
     def spans(self) -> Sequence[Span]:
-        """Bounds of the blocks to read, from the first cell to the last."""
+        """Bounds of the blocks, from the first cell to the last."""
 
     @abstractmethod
     def read(self, start: int, stop: int) -> csr_matrix:
-        """The block of one span, its values as they are; several threads may ask at a time."""
-
-
-def row_spans(row_ends: np.ndarray | ChunkReader) -> list[Span]:
-    """Spans with about ``VALUES_PER_BLOCK`` values; ``row_ends`` is an indptr, or reads one."""
-    long = ChunkReader(row_ends) if isinstance(row_ends, np.ndarray) else row_ends
-    found = []
-    start, last = 0, len(long) - 1
-    first, some = 0, long.read(0, 0)  # a piece of the indptr from ``first``
-    while start < last:
-        most = min(last, start + CELLS_PER_BLOCK)
-        if most - first >= len(some):
-            first, some = start, long.read(start, min(last, start + 4 * CELLS_PER_BLOCK) + 1)
-        limit = int(some[start - first]) + VALUES_PER_BLOCK
-        stop = first + int(np.searchsorted(some, limit, side="right")) - 1
-        found.append((start, min(most, max(start + 1, stop))))
-        start = found[-1][1]
-    return found
-
-
-def even_spans(cells: int, genes: int) -> list[Span]:
-    """Spans of a dense matrix."""
-    step = min(CELLS_PER_BLOCK, max(1, VALUES_PER_BLOCK // max(1, genes)))
-    return [(start, min(cells, start + step)) for start in range(0, cells, step)]
+        """The block of one span, values as stored; several threads may read at a time."""
 
 
 class CompressedRows:
-    """Rows of a CSR matrix stored as data, indices, indptr, which fit each other.
-
-    ``group`` is HDF5's or zarr's.
-    """
+    """Rows of a CSR matrix, an HDF5 or zarr group that ``check_compressed`` has checked."""
 
     def __init__(self, group: Any, genes: int, name: str) -> None:
         self.group = group
@@ -94,15 +68,36 @@ class CompressedRows:
         first, last = int(ends[0]), int(ends[-1])
         indices = self.indices.read(first, last)
         check_indices(indices, self.genes, self.group, self.name)
-        values = usual_numbers(self.data.read(first, last))
+        values = as_scipy_type(self.data.read(first, last))
         return csr_matrix((values, indices, ends - first), shape=(stop - start, self.genes))
 
 
-def usual_numbers(values: np.ndarray) -> np.ndarray:
-    """The values in a type that scipy computes with: half precision and booleans are widened."""
-    if values.dtype in (np.float16, np.bool_):
-        return values.astype(np.float32)
-    return values
+def row_spans(row_ends: np.ndarray | ChunkReader) -> list[Span]:
+    """Spans with about ``VALUES_PER_BLOCK`` values; ``row_ends`` is an indptr, or reads one."""
+    indptr = ChunkReader(row_ends) if isinstance(row_ends, np.ndarray) else row_ends
+    cells, start = len(indptr) - 1, 0
+    spans: list[Span] = []
+    offset, piece = 0, indptr.read(0, 0)  # the indptr from ``offset`` on
+    while start < cells:
+        max_stop = min(cells, start + CELLS_PER_BLOCK)
+        if max_stop - offset >= len(piece):
+            offset, piece = start, indptr.read(start, min(cells, start + 4 * CELLS_PER_BLOCK) + 1)
+        limit = int(piece[start - offset]) + VALUES_PER_BLOCK
+        stop = offset + int(np.searchsorted(piece, limit, side="right")) - 1
+        spans.append((start, min(max_stop, max(start + 1, stop))))
+        start = spans[-1][1]
+    return spans
+
+
+def even_spans(cells: int, genes: int) -> list[Span]:
+    """Spans of a dense matrix."""
+    step = min(CELLS_PER_BLOCK, max(1, VALUES_PER_BLOCK // max(1, genes)))
+    return [(start, min(cells, start + step)) for start in range(0, cells, step)]
+
+
+def as_scipy_type(values: np.ndarray) -> np.ndarray:
+    """Values in a type that scipy computes with: half precision and booleans become float32."""
+    return values.astype(np.float32) if values.dtype in (np.float16, np.bool_) else values
 
 
 def check_indices(indices: np.ndarray, size: int, group: Any, name: str) -> None:
@@ -118,28 +113,29 @@ def check_compressed(group: Any, rows: int, columns: int, name: str) -> None:
     parts: list[Any] = [group.get(part) for part in ("indptr", "indices", "data")]
     if not all(getattr(part, "ndim", 0) == 1 for part in parts):
         raise ScReaderError(f"{group.name} is not a sparse matrix.", file=name)
-    ends, indices, values = parts
-    sound = (
-        ends.dtype.kind in "iu"
+    indptr, indices, values = parts
+    valid = (
+        indptr.dtype.kind in "iu"
         and indices.dtype.kind in "iu"
         and values.dtype.kind in "biuf"
-        and ends.shape[0] == rows + 1
+        and indptr.shape[0] == rows + 1
         and values.shape[0] == indices.shape[0]
-        and _rise(ends, int(values.shape[0]))
+        and _is_indptr(indptr, int(values.shape[0]))
     )
-    if not sound:
+    if not valid:
         raise ScReaderError(
-            f"{group.name} is damaged: indptr, indices and data do not fit {rows:,} × {columns:,}.",
+            f"{group.name} is damaged: its indptr, indices and data do not make "
+            f"{rows:,} × {columns:,} values.",
             file=name,
         )
 
 
-def _rise(ends: Any, last: int) -> bool:
-    """Whether an indptr begins with 0, never falls and ends with ``last``."""
-    before = 0
-    for start in range(0, ends.shape[0], CELLS_PER_BLOCK):
-        some = ends[start : start + CELLS_PER_BLOCK]
-        if (not start and some[0]) or some[0] < before or (some[1:] < some[:-1]).any():
+def _is_indptr(indptr: Any, values: int) -> bool:
+    """Whether an indptr begins with 0, never falls and ends with the number of ``values``."""
+    last = 0
+    for start in range(0, indptr.shape[0], CELLS_PER_BLOCK):
+        piece = indptr[start : start + CELLS_PER_BLOCK]
+        if (not start and piece[0]) or piece[0] < last or (piece[1:] < piece[:-1]).any():
             return False
-        before = int(some[-1])
-    return before == last
+        last = int(piece[-1])
+    return last == values

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import h5py
 
-from screader_lib.cells.formats.expression import Expression, Span, even_spans, usual_numbers
+from screader_lib.cells.formats.expression import Expression, Span, as_scipy_type, even_spans
 from screader_lib.errors import ScReaderError
-from screader_lib.exchange.lazy_table import LazyColumn, LazyTable, stored_column
+from screader_lib.exchange.lazy_table import LazyTable, stored_column
 from screader_lib.exchange.table import as_strings
 
 if TYPE_CHECKING:
@@ -29,12 +29,12 @@ class LoomExpression(Expression):
             known = ", ".join(["matrix", *file.get("layers", ())])
             raise ScReaderError(f"has no matrix {path}.", file=name, remedy=f"It has: {known}.")
         self.matrix = file[path]
-        plain = isinstance(self.matrix, h5py.Dataset) and self.matrix.ndim == 2
-        if not plain or self.matrix.dtype.kind not in "biuf":
+        is_matrix = isinstance(self.matrix, h5py.Dataset) and self.matrix.ndim == 2
+        if not is_matrix or self.matrix.dtype.kind not in "biuf":
             raise ScReaderError(f"{path} is not a matrix of numbers.", file=name)
-        genes = _attributes(file["row_attrs"], self.matrix.shape[0], GENE_NAMES, name)
-        self.genes = genes.load()
-        self.obs = _attributes(file["col_attrs"], self.matrix.shape[1], CELL_NAMES, name)
+        genes, cells = self.matrix.shape
+        self.genes = _attributes(file["row_attrs"], genes, GENE_NAMES, name).load()
+        self.obs = _attributes(file["col_attrs"], cells, CELL_NAMES, name)
 
     def spans(self) -> Sequence[Span]:
         genes, cells = self.matrix.shape
@@ -43,11 +43,11 @@ class LoomExpression(Expression):
     def read(self, start: int, stop: int) -> csr_matrix:
         from scipy.sparse import csr_matrix
 
-        return csr_matrix(usual_numbers(self.matrix[:, start:stop].T))
+        return csr_matrix(as_scipy_type(self.matrix[:, start:stop].T))
 
 
 def _attributes(group: h5py.Group, size: int, names: tuple[str, ...], file: str) -> LazyTable:
-    columns: dict[str, LazyColumn] = {
+    columns = {
         key: stored_column(dataset)
         for key, dataset in group.items()
         if isinstance(dataset, h5py.Dataset) and dataset.shape == (size,)

@@ -1,27 +1,26 @@
-"""Which format a file or folder of expression is, told by its content."""
+"""Opens any file or folder of expression; its format is recognised by its content."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 
 import h5py
 
-from screader_lib.cells.formats.anndata_matrix import (
-    AnnotatedMatrix,
-    H5adExpression,
+from screader_lib.cells.formats.anndata_expression import (
+    AnnDataExpression,
     ZarrExpression,
     is_zarr,
 )
 from screader_lib.cells.formats.expression import Expression
 from screader_lib.cells.formats.loom import LoomExpression
 from screader_lib.cells.formats.tenx import TenxH5Expression, TenxMtxExpression
-from screader_lib.cells.gene_names import by_column
+from screader_lib.cells.gene_names import named_by_column
 from screader_lib.cells.normalisation import recognise
 from screader_lib.errors import ScReaderError
-from screader_lib.exchange import safety
+from screader_lib.exchange import opening, safety
 from screader_lib.reporting import SILENT, Reporter
 
 
@@ -40,66 +39,69 @@ def open_expression(
     named and X of an h5ad holds no counts, its raw matrix is read if it has one. ``gene_column``
     is the gene table's column to match by. ScReaderError where it is none of these.
     """
-    with ExitStack() as stack:
-        if path.is_dir():
-            source: Expression = _from_folder(path, name, layer, reporter)
+    folder = path.is_dir()
+    opened = nullcontext() if folder else safety.open_checked(path, name=name, strict=False)
+    with opened as file:
+        if file is None:
+            source = _from_folder(path, name, layer, reporter)
         else:
-            file = stack.enter_context(safety.open_checked(path, name=name, strict=False))
             source = _from_hdf5(file, name, layer, reporter)
         if gene_column is not None:
-            source.genes = by_column(source.genes, gene_column, name)
+            source.genes = named_by_column(source.genes, gene_column, name)
         yield source
 
 
 def _from_folder(path: Path, name: str, layer: str | None, reporter: Reporter) -> Expression:
     if is_zarr(path):
         return _counts_first(partial(ZarrExpression, path, name), layer, reporter)
-    _check_one_matrix(layer, name)
+    _refuse_layer(layer, name)
     return TenxMtxExpression(path, name)
-
-
-def _check_one_matrix(layer: str | None, name: str) -> None:
-    if layer is not None:
-        raise ScReaderError(
-            f"has no matrix {layer}: 10x files have one.", file=name, remedy="Leave --layer out."
-        )
-
-
-def _counts_first(
-    make: Callable[[str | None], AnnotatedMatrix], layer: str | None, reporter: Reporter
-) -> Expression:
-    """The layer asked for; where none is, X, or raw if X holds no counts and there is a raw."""
-    source = make(layer)
-    if layer is None and source.has_raw and not _has_counts(source):
-        reporter.info("X holds no counts, so raw is read; --layer X reads X.")
-        return make("raw")
-    return source
 
 
 def _from_hdf5(file: h5py.File, name: str, layer: str | None, reporter: Reporter) -> Expression:
     if {"matrix", "row_attrs", "col_attrs"} <= set(file):
         return LoomExpression(file, name, layer)
-    if _is_tenx(file):
-        _check_one_matrix(layer, name)
+    groups = [entry for entry in file.values() if isinstance(entry, h5py.Group)]
+    if any({"barcodes", "indptr", "shape"} <= set(group) for group in groups):
+        _refuse_layer(layer, name)
         return TenxH5Expression(file, name)
-    if {"obs", "var"} <= set(file):
-        return _counts_first(partial(H5adExpression, file, name), layer, reporter)
-    raise ScReaderError(
-        "is neither an h5ad nor a 10x h5 nor a loom file.",
-        file=name,
-        remedy="Give one of these, a zarr store or a folder with matrix.mtx.",
-    )
+    if not {"obs", "var"} <= set(file):
+        raise ScReaderError(
+            "is neither an h5ad nor a 10x h5 nor a loom file.",
+            file=name,
+            remedy="Give one of these, a zarr store or a folder with matrix.mtx.",
+        )
+    if opening.kind_of(file) is not None:
+        raise ScReaderError(
+            f"is a {opening.kind_of(file)} file of scReader, wanted expression.", file=name
+        )
+    return _counts_first(partial(AnnDataExpression, file, name), layer, reporter)
 
 
-def _has_counts(source: AnnotatedMatrix) -> bool:
+def _refuse_layer(layer: str | None, name: str) -> None:
+    if layer is not None:
+        raise ScReaderError(
+            f"has no matrix {layer}: 10x files have one matrix.",
+            file=name,
+            remedy="Leave --layer out.",
+        )
+
+
+def _counts_first(
+    make: Callable[[str | None], AnnDataExpression], layer: str | None, reporter: Reporter
+) -> Expression:
+    """The ``layer``; without one X, or raw if X holds no counts and there is a raw."""
+    source = make(layer)
+    if layer is None and source.has_raw and not _has_counts(source):
+        reporter.info("X does not hold counts, so raw is read (--layer X to read X).")
+        return make("raw")
+    return source
+
+
+def _has_counts(source: AnnDataExpression) -> bool:
     """Whether the first values are whole and not negative."""
     for start, stop in source.spans():
         values = source.read(start, stop).data
         if values.any():
             return bool(values.min() >= 0 and recognise(values) == "counts")
     return True
-
-
-def _is_tenx(file: h5py.File) -> bool:
-    groups = [entry for entry in file.values() if isinstance(entry, h5py.Group)]
-    return any({"barcodes", "indptr", "shape"} <= set(group) for group in groups)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-from typing import IO
 
 from screader_lib.errors import ScReaderError
 
@@ -13,50 +12,40 @@ class ScratchFile:
     """Bytes on disk, as long as this object lives; several threads may read at a time."""
 
     def __init__(self) -> None:
-        self._file = _new_file()
+        try:
+            self._file = tempfile.TemporaryFile(prefix="screader-", buffering=0)  # noqa: SIM115
+        except OSError as error:
+            raise _not_writable(error) from error
         self.size = 0
 
-    def write(self, content: bytes | memoryview, place: int | None = None) -> None:
-        """Put ``content`` at a place, the end unless given.
-
-        ScReaderError where the disk is full.
-        """
-        place = self.size if place is None else place
+    def write(self, content: bytes | memoryview, offset: int | None = None) -> None:
+        """Write ``content`` at ``offset``, by default the end; ScReaderError on a full disk."""
+        offset = self.size if offset is None else offset
         view = memoryview(content)
         try:
             while view:
-                written = os.pwrite(self._file.fileno(), view, place)
-                view, place = view[written:], place + written
+                written = os.pwrite(self._file.fileno(), view, offset)
+                view, offset = view[written:], offset + written
         except OSError as error:
-            raise _unwritable(error) from error
-        self.size = max(self.size, place)
+            raise _not_writable(error) from error
+        self.size = max(self.size, offset)
 
-    def read(self, count: int, place: int) -> bytes:
-        """``count`` bytes at a place, fewer where the file ends."""
+    def read(self, count: int, offset: int) -> bytes:
+        """``count`` bytes from ``offset`` on, fewer where the file ends."""
         parts = []
-        while count > 0 and (part := os.pread(self._file.fileno(), count, place)):
+        while count > 0 and (part := os.pread(self._file.fileno(), count, offset)):
             parts.append(part)
-            count, place = count - len(part), place + len(part)
+            count, offset = count - len(part), offset + len(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def _new_file() -> IO[bytes]:
+def _not_writable(error: OSError) -> ScReaderError:
     try:
-        return tempfile.TemporaryFile(prefix="screader-", buffering=0)
-    except OSError as error:
-        raise _unwritable(error) from error
-
-
-def _unwritable(error: OSError) -> ScReaderError:
+        folder = tempfile.gettempdir()
+    except OSError:  # no folder can be written to
+        folder = os.environ.get("TMPDIR", "/tmp")
     return ScReaderError(
         f"the folder of temporary files cannot be written to: {error.strerror}.",
-        file=_folder(),
+        file=folder,
         remedy="Free some space there, or name another folder in TMPDIR.",
     )
-
-
-def _folder() -> str:
-    try:
-        return tempfile.gettempdir()
-    except OSError:  # none can be written to
-        return os.environ.get("TMPDIR", "/tmp")

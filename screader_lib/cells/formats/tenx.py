@@ -1,4 +1,7 @@
-"""Expression from 10x Genomics files: h5 of versions 2 and 3, and mtx folders."""
+"""Expression from 10x Genomics files: h5 of versions 2 and 3, and mtx folders.
+
+Features that are not genes (antibodies, guides) are left out.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +24,27 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 
-class TenxH5Expression(Expression):
+class _TenxExpression(Expression):
+    """``rows`` of all features, of which ``is_gene``, boolean (features,), tells the genes."""
+
+    rows: CompressedRows | MatrixMarket
+
+    def _set_genes(self, features: Table, is_gene: np.ndarray) -> None:
+        self._gene_rows = None if is_gene.all() else np.flatnonzero(is_gene)
+        self.genes = features if self._gene_rows is None else features.take(self._gene_rows)
+
+    def spans(self) -> Sequence[Span]:
+        return self.rows.spans()
+
+    def read(self, start: int, stop: int) -> csr_matrix:
+        block = self.rows.read(start, stop)
+        return block if self._gene_rows is None else block[:, self._gene_rows]
+
+
+class TenxH5Expression(_TenxExpression):
     """A 10x h5: version 3 (group ``matrix``) or 2 (one group per genome, one genome only).
 
     10x stores genes × cells by columns, which is cells × genes by rows: streamed as it is.
-    Features that are not genes (antibodies, guides) are left out.
     """
 
     def __init__(self, file: h5py.File, name: str) -> None:
@@ -36,31 +55,23 @@ class TenxH5Expression(Expression):
             raise ScReaderError(
                 f"holds {len(groups)} genomes, wanted one.", file=name, remedy="Split it."
             )
-        self.group = groups[0]
-        features = self.group.get("features", self.group)
+        group = groups[0]
+        features = group.get("features", group)
         names = "name" if "name" in features else "gene_names"
         ids = "id" if "id" in features else "genes"
         if names not in features or ids not in features:
             raise ScReaderError(f"{features.name} has no {names} or no {ids}.", file=name)
-        all_genes = Table(read_strings(features[names]), {"gene_ids": read_strings(features[ids])})
-        self.obs = LazyTable(stored_column(self.group["barcodes"]))
-        check_compressed(self.group, len(self.obs), len(all_genes), name)
-        self.rows = CompressedRows(self.group, len(all_genes), name)
-        self.kept = np.arange(len(all_genes))
+        table = Table(read_strings(features[names]), {"gene_ids": read_strings(features[ids])})
+        self.obs = LazyTable(stored_column(group["barcodes"]))
+        check_compressed(group, len(self.obs), len(table), name)
+        self.rows = CompressedRows(group, len(table), name)
+        is_gene = np.ones(len(table), bool)
         if "feature_type" in features:
-            self.kept = np.flatnonzero(read_strings(features["feature_type"]) == GENE_EXPRESSION)
-        self.all_genes = len(all_genes)
-        self.genes = all_genes.take(self.kept)
-
-    def spans(self) -> Sequence[Span]:
-        return self.rows.spans()
-
-    def read(self, start: int, stop: int) -> csr_matrix:
-        block = self.rows.read(start, stop)
-        return block if len(self.kept) == self.all_genes else block[:, self.kept]
+            is_gene = read_strings(features["feature_type"]) == GENE_EXPRESSION
+        self._set_genes(table, is_gene)
 
 
-class TenxMtxExpression(Expression):
+class TenxMtxExpression(_TenxExpression):
     """A folder with matrix.mtx, barcodes.tsv and features.tsv or genes.tsv, gzipped or not."""
 
     def __init__(self, folder: Path, name: str) -> None:
@@ -69,17 +80,7 @@ class TenxMtxExpression(Expression):
         features = read_features(folder, name)
         barcodes = read_rows(find_file(folder, name, "barcodes.tsv"))
         self.obs = LazyTable.of(Table(strings(row[0] for row in barcodes)))
-        genes = Table(
-            strings(feature.name for feature in features),
-            {"gene_ids": strings(feature.id for feature in features)},
-        )
-        self.kept = np.flatnonzero([feature.is_gene for feature in features])
-        self.all_genes = len(genes)
-        self.genes = genes.take(self.kept)
-        self.rows = MatrixMarket(matrix, len(self.obs), self.all_genes)
-
-    def spans(self) -> Sequence[Span]:
-        return self.rows.spans()
-
-    def read(self, start: int, stop: int) -> csr_matrix:
-        return self.rows.read(start, stop)[:, self.kept]
+        ids = strings(feature.id for feature in features)
+        table = Table(strings(feature.name for feature in features), {"gene_ids": ids})
+        self.rows = MatrixMarket(matrix, len(self.obs), len(table))
+        self._set_genes(table, np.array([feature.is_gene for feature in features], bool))

@@ -1,6 +1,6 @@
-"""Cells from matrices whose entries do not lie cell by cell, through a temporary file.
+"""Cells from matrices whose entries are not stored cell by cell, through a temporary file.
 
-Entries are read in pieces and counted by cell, then dealt out to buckets on disk; a bucket holds
+Entries are read in pieces and counted by cell, then sorted into buckets on disk; a bucket holds
 neighbouring cells and is one block. Memory holds a piece and a bucket, whatever the number of
 cells.
 """
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from screader_lib.cells.formats.expression import Span, check_indices, row_spans, usual_numbers
+from screader_lib.cells.formats.expression import Span, as_scipy_type, check_indices, row_spans
 from screader_lib.cells.formats.scratch_file import ScratchFile
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.chunks import ChunkReader
@@ -45,7 +45,7 @@ class TransposedEntries(ABC):
         self.cells = cells
         self.genes = genes
         self.entry = np.dtype([("cell", "<i4"), ("gene", "<i4"), ("value", dtype)])
-        self._dealt: ScratchFile | None = None
+        self._sorted: ScratchFile | None = None
         self._lock = threading.Lock()
 
     @abstractmethod
@@ -54,7 +54,7 @@ class TransposedEntries(ABC):
 
     @cached_property
     def row_ends(self) -> np.ndarray:
-        """int64 (cells + 1,): where each cell's entries end, were they in order."""
+        """The indptr of the rows, int64 (cells + 1,)."""
         counts = np.zeros(self.cells, np.int64)
         for piece in self.pieces():
             counts += np.bincount(piece.cells, minlength=self.cells)
@@ -64,55 +64,50 @@ class TransposedEntries(ABC):
         """Bounds of the blocks."""
         return row_spans(self.row_ends)
 
-    @property
-    def _buckets(self) -> ScratchFile:
-        """The entries on disk, those of a span together; dealt out by the first who asks."""
-        with self._lock:
-            if self._dealt is None:
-                self._dealt = self._deal()
-            return self._dealt
-
-    def _deal(self) -> ScratchFile:
-        bounds = np.array([*(start for start, _ in self.spans()), self.cells], np.int64)
-        starts = bounds[:-1]
-        small = np.uint16 if len(starts) <= np.iinfo(np.uint16).max else np.int32  # sorted fast
-        buckets = np.repeat(np.arange(len(starts), dtype=small), np.diff(bounds))
-        places = self.row_ends[starts].copy()
-        file = ScratchFile()
-        for piece in self.pieces():
-            bucket = np.take(buckets, piece.cells)
-            order = np.argsort(bucket, kind="stable")
-            entries = np.empty(len(order), self.entry)
-            for name, values in zip(self.entry.names or (), piece, strict=True):
-                entries[name] = values[order]
-            counts = np.bincount(bucket, minlength=len(starts))
-            stops = np.cumsum(counts)
-            for number in np.flatnonzero(counts):
-                some = entries[stops[number] - counts[number] : stops[number]]
-                file.write(some.tobytes(), int(places[number]) * self.entry.itemsize)
-                places[number] += counts[number]
-        return file
-
     def read(self, start: int, stop: int) -> csr_matrix:
-        """One span; genes in order, entries given twice added up."""
+        """The block of one span; genes in order, values of repeated entries added up."""
         from scipy.sparse import coo_matrix
 
+        with self._lock:  # the first thread sorts
+            self._sorted = self._sorted or self._sort_into_buckets()
         first, last = self.row_ends[start], self.row_ends[stop]
         size = self.entry.itemsize
-        content = self._buckets.read(int(last - first) * size, int(first) * size)
+        content = self._sorted.read(int(last - first) * size, int(first) * size)
         entries = np.frombuffer(content, self.entry)
-        values = usual_numbers(np.ascontiguousarray(entries["value"]))
-        places = (entries["cell"] - start, np.ascontiguousarray(entries["gene"]))
-        block = coo_matrix((values, places), shape=(stop - start, self.genes)).tocsr()
+        values = as_scipy_type(np.ascontiguousarray(entries["value"]))
+        indices = (entries["cell"] - start, np.ascontiguousarray(entries["gene"]))
+        block = coo_matrix((values, indices), shape=(stop - start, self.genes)).tocsr()
         block.sum_duplicates()
         return block
 
+    def _sort_into_buckets(self) -> ScratchFile:
+        """The entries on disk, those of a span together."""
+        bounds = np.array([*(start for start, _ in self.spans()), self.cells], np.int64)
+        starts = bounds[:-1]
+        dtype = np.uint16 if len(starts) <= np.iinfo(np.uint16).max else np.int32  # sorted fast
+        bucket_of = np.repeat(np.arange(len(starts), dtype=dtype), np.diff(bounds))
+        ends = self.row_ends[starts].copy()  # of what is written of each bucket
+        file = ScratchFile()
+        for piece in self.pieces():
+            buckets = np.take(bucket_of, piece.cells)
+            order = np.argsort(buckets, kind="stable")
+            entries = self._packed(Entries(*(part[order] for part in piece)))
+            counts = np.bincount(buckets, minlength=len(starts))
+            stops = np.cumsum(counts)
+            for bucket in np.flatnonzero(counts):
+                content = entries[stops[bucket] - counts[bucket] : stops[bucket]].tobytes()
+                file.write(content, int(ends[bucket]) * self.entry.itemsize)
+                ends[bucket] += counts[bucket]
+        return file
+
+    def _packed(self, piece: Entries) -> np.ndarray:
+        entries = np.empty(len(piece.cells), self.entry)
+        entries["cell"], entries["gene"], entries["value"] = piece
+        return entries
+
 
 class TransposedColumns(TransposedEntries):
-    """Rows of a CSC matrix stored as data, indices, indptr, which fit each other.
-
-    ``group`` is HDF5's or zarr's.
-    """
+    """Rows of a CSC matrix, an HDF5 or zarr group that ``check_compressed`` has checked."""
 
     def __init__(self, group: Any, cells: int, genes: int, name: str) -> None:
         super().__init__(cells, genes, group["data"].dtype)
@@ -138,10 +133,10 @@ class MatrixMarket(TransposedEntries):
         super().__init__(cells, genes, np.dtype("<f8"))
         self.path = path
         self.size = self._checked_size()
-        self._spool: ScratchFile | None = None
+        self._parsed: ScratchFile | None = None
 
     def _checked_size(self) -> int:
-        """The number of entries, by the header alone, before memory is taken."""
+        """The number of entries by the header, which is checked before memory is taken."""
         from scipy.io import mminfo
 
         try:
@@ -162,32 +157,27 @@ class MatrixMarket(TransposedEntries):
             )
         return int(size)
 
-    def _damaged(self, why: object) -> ScReaderError:
-        return ScReaderError(f"is no Matrix Market file ({why}).", file=self.path)
+    def _damaged(self, reason: object) -> ScReaderError:
+        return ScReaderError(f"is not a valid Matrix Market file ({reason}).", file=self.path)
 
     def pieces(self) -> Iterator[Entries]:
         """From the text the first time, and then from its numbers on disk."""
-        if self._spool is not None:
-            yield from self._spooled(self._spool)
+        if self._parsed is None:
+            parsed = ScratchFile()
+            for piece in self._parse():
+                parsed.write(self._packed(piece).tobytes())
+                yield piece
+            self._parsed = parsed
             return
-        spool = ScratchFile()
-        for piece in self._parsed():
-            entries = np.empty(len(piece.cells), self.entry)
-            entries["cell"], entries["gene"], entries["value"] = piece
-            spool.write(entries.tobytes())
-            yield piece
-        self._spool = spool
-
-    def _spooled(self, spool: ScratchFile) -> Iterator[Entries]:
         step = ENTRIES_PER_PIECE * self.entry.itemsize
-        for place in range(0, spool.size, step):
-            entries = np.frombuffer(spool.read(step, place), self.entry)
+        for offset in range(0, self._parsed.size, step):
+            entries = np.frombuffer(self._parsed.read(step, offset), self.entry)
             yield Entries(entries["cell"], entries["gene"], entries["value"])
 
-    def _parsed(self) -> Iterator[Entries]:
+    def _parse(self) -> Iterator[Entries]:
         import pandas
 
-        seen = 0
+        count = 0
         opener = gzip.open if self.path.suffix == ".gz" else open
         try:
             with opener(self.path, "rt", encoding="utf-8") as stream:
@@ -200,21 +190,20 @@ class MatrixMarket(TransposedEntries):
                     stream, sep=r"\s+", header=None, comment="%", chunksize=ENTRIES_PER_PIECE
                 )
                 for table in tables:
-                    seen += len(table)
+                    count += len(table)
                     yield self._entries(table.to_numpy(np.float64))
         except UNREADABLE as error:
             raise self._damaged(error) from error
-        if seen != self.size:
-            raise self._damaged(f"it holds {seen:,} of {self.size:,} entries")
+        if count != self.size:
+            raise self._damaged(f"it holds {count:,} of {self.size:,} entries")
 
     def _entries(self, numbers: np.ndarray) -> Entries:
-        """Of (entries, 2 or 3); a pattern's entries, which have no value, count one."""
+        """Of (entries, 2 or 3); an entry of a pattern, which has no value, counts one."""
         if numbers.shape[1] not in (2, 3) or np.isnan(numbers[:, :2]).any():
             raise self._damaged("a line holds something other than gene, cell and value")
         genes, cells = numbers[:, 0] - 1, numbers[:, 1] - 1
-        if genes.min() < 0 or genes.max() >= self.genes:
-            raise self._damaged(f"an entry's gene is outside 1 … {self.genes:,}")
-        if cells.min() < 0 or cells.max() >= self.cells:
-            raise self._damaged(f"an entry's cell is outside 1 … {self.cells:,}")
+        for what, indices, size in (("gene", genes, self.genes), ("cell", cells, self.cells)):
+            if indices.min() < 0 or indices.max() >= size:
+                raise self._damaged(f"an entry's {what} is outside 1 … {size:,}")
         values = numbers[:, 2] if numbers.shape[1] == 3 else np.ones(len(numbers))
         return Entries(cells.astype(np.int32), genes.astype(np.int32), values)

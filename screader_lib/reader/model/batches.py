@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from screader_lib.cells.cells_file import CellSequences
-from screader_lib.cells.gene_matcher import keep
+from screader_lib.cells.gene_matcher import filter_genes
 
 
 @dataclass(frozen=True)
@@ -57,4 +57,4 @@ def without(batch: Batch, read: np.ndarray) -> Batch:
     """The batch with only the ranks that are ``read``; each cell's first gene stays."""
     read = read[:, : batch.genes.shape[1]].copy()
     read[:, 0] = True
-    return Batch(batch.rows, *keep(batch.genes, batch.weights, lambda _: read))
+    return Batch(batch.rows, *filter_genes(batch.genes, batch.weights, lambda _: read))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from screader_lib.cells.cells_file import CellSequences
-from screader_lib.cells.gene_matcher import GeneMapping, GeneMatcher, keep
+from screader_lib.cells.gene_matcher import GeneMapping, GeneMatcher, filter_genes
 from screader_lib.errors import ScReaderError
 from screader_lib.reader.confidence.calibration import log_sum_exp
 from screader_lib.reader.llm.frozen_llm import FrozenLLM
@@ -100,7 +100,7 @@ class NeuralReader(TrainedMethod):
 
     def check_genes(self, cells: CellSequences, reporter: Reporter) -> None:
         match = self.match(cells)
-        if match.itself and match.reached >= LEAST_REACHED:
+        if match.is_identity and match.coverage >= LEAST_REACHED:
             return
         genes = len(match.known)
         unknown = genes - match.by_name - match.by_text
@@ -114,9 +114,9 @@ class NeuralReader(TrainedMethod):
             f"of {genes:,} genes, the reader knows {match.by_name:,} by name and {match.by_text:,} "
             f"by their texts; {unknown:,} are left out."
         )
-        if match.reached < LEAST_REACHED and self.model.settings.gene_scores:
+        if match.coverage < LEAST_REACHED and self.model.settings.gene_scores:
             text += (
-                f" They stand for {match.reached:.0%} of the genes it has learnt, so it goes by "
+                f" They stand for {match.coverage:.0%} of the genes it has learnt, so it goes by "
                 "what each gene says by itself."
             )
         (reporter.warning if unknown > genes / 2 else reporter.info)(text)
@@ -128,12 +128,14 @@ class NeuralReader(TrainedMethod):
     def _known(self, cells: CellSequences) -> tuple[GeneMapping, GeneTable]:
         if self._matched is None or self._matched[0] is not cells:
             match = self.vocabulary.match(cells.genes.index, cells.embedding)
-            self._matched = (cells, match, self.table if match.itself else self._mixed(match))
+            self._matched = (cells, match, self.table if match.is_identity else self._mixed(match))
         return self._matched[1:]
 
     def _mixed(self, match: GeneMapping) -> GeneTable:
         def mixed(table: Tensor) -> Tensor:
-            return torch.from_numpy(match.mixed(table.detach().cpu().numpy())).to(self.device)
+            return torch.from_numpy(match.weighted_mean(table.detach().cpu().numpy())).to(
+                self.device
+            )
 
         offsets, scores = self.model.offsets, self._scores
         return GeneTable(
@@ -151,9 +153,11 @@ class NeuralReader(TrainedMethod):
         """Cells with the genes that the reader knows, each weighed by how well."""
         batch = read_batch(cells, rows)
         match = self.match(cells)
-        if match.itself:
+        if match.is_identity:
             return self.on_device(batch)
-        genes, weights = keep(batch.genes, batch.weights, lambda genes: match.known[genes] > 0)
+        genes, weights = filter_genes(
+            batch.genes, batch.weights, lambda genes: match.known[genes] > 0
+        )
         weights = weights * np.where(genes >= 0, match.known[genes], 0)
         return self.on_device(Batch(rows, genes, weights.astype(np.float32)))
 
@@ -210,7 +214,7 @@ class NeuralReader(TrainedMethod):
         The head reads means over genes, which then are of other genes than those it has learnt
         from; the genes' own scores just add up.
         """
-        reached = self.match(cells).reached
+        reached = self.match(cells).coverage
         return partial(self.model.call, with_head=reached >= LEAST_REACHED)
 
     def has_known_genes(self, cells: CellSequences, rows: np.ndarray) -> np.ndarray:

@@ -1,0 +1,224 @@
+"""Expression from AnnData: h5ad files and zarr stores, of any version of anndata.
+
+The matrix (X, ``raw/X`` or a layer) is sparse by rows, sparse by columns or dense. obs and var are
+read piece by piece where they are written as anndata does now, and by anndata as a whole where not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import numpy as np
+
+from screader_lib.cells.formats.expression import (
+    ORGANISM_KEY,
+    CompressedRows,
+    Expression,
+    Span,
+    as_scipy_type,
+    check_compressed,
+    even_spans,
+)
+from screader_lib.cells.formats.transpose import TransposedColumns
+from screader_lib.errors import ScReaderError
+from screader_lib.exchange.lazy_table import LazyTable, is_string, row_blocks, stored_table
+from screader_lib.exchange.table import Categorical, Column, Table, strings
+
+if TYPE_CHECKING:
+    import pandas
+    from scipy.sparse import csr_matrix
+
+ZARR_FILES = (".zgroup", "zarr.json")
+
+
+class AnnDataExpression(Expression):
+    """X, ``raw/X`` or a layer of ``root``, an open h5ad file or zarr group.
+
+    ScReaderError where there is no such matrix, or it does not fit obs and var.
+    """
+
+    def __init__(self, root: Any, name: str, layer: str | None = None) -> None:
+        self.name = name
+        raw = root.get("raw")  # an empty array where there is none
+        self.has_raw = hasattr(raw, "keys") and "X" in raw
+        self.matrix, var = _matrix_and_var(root, name, layer)
+        self.obs = read_frame(root["obs"], name)
+        self.genes = read_frame(var, name).load()
+        self.organism = _organism(root)
+        layout = _layout(self.matrix, name)
+        self.shape = _shape(self.matrix, layout, name)
+        if self.shape != (len(self.obs), len(self.genes)):
+            raise ScReaderError(
+                f"{self.matrix.name} is {self.shape[0]:,} × {self.shape[1]:,}, but obs and var "
+                f"have {len(self.obs):,} and {len(self.genes):,} rows.",
+                file=name,
+            )
+        cells, genes = self.shape
+        self.rows: CompressedRows | TransposedColumns | None = None  # of a dense matrix
+        if layout == "csr_matrix":
+            check_compressed(self.matrix, cells, genes, name)
+            self.rows = CompressedRows(self.matrix, genes, name)
+        elif layout == "csc_matrix":
+            check_compressed(self.matrix, genes, cells, name)
+            self.rows = TransposedColumns(self.matrix, cells, genes, name)
+
+    def spans(self) -> Sequence[Span]:
+        return even_spans(*self.shape) if self.rows is None else self.rows.spans()
+
+    def read(self, start: int, stop: int) -> csr_matrix:
+        from scipy.sparse import csr_matrix
+
+        if self.rows is None:
+            return csr_matrix(as_scipy_type(self.matrix[start:stop]))
+        return self.rows.read(start, stop)
+
+
+class ZarrExpression(AnnDataExpression):
+    """X, ``raw/X`` or a layer of an AnnData zarr store."""
+
+    def __init__(self, path: Path, name: str, layer: str | None = None) -> None:
+        import zarr
+
+        with _zarr_errors(name):
+            root = zarr.open_group(path, mode="r")
+            for part in ("obs", "var"):
+                if part not in root:
+                    raise ScReaderError(f"has no {part}, so it is no AnnData.", file=name)
+            super().__init__(root, name, layer)
+
+    def read(self, start: int, stop: int) -> csr_matrix:
+        with _zarr_errors(self.name):
+            return super().read(start, stop)
+
+
+def is_zarr(path: Path) -> bool:
+    """Whether a folder is a zarr store."""
+    return any((path / name).is_file() for name in ZARR_FILES)
+
+
+@contextmanager
+def _zarr_errors(name: str) -> Iterator[None]:
+    """Any failure of the zarr library as one line."""
+    try:
+        yield
+    except ScReaderError:
+        raise
+    except Exception as error:
+        raise ScReaderError(f"cannot be read as a zarr store ({error}).", file=name) from error
+
+
+def _matrix_and_var(root: Any, name: str, layer: str | None) -> tuple[Any, Any]:
+    path = {None: "X", "X": "X", "raw": "raw/X"}.get(layer, f"layers/{layer}")
+    if path not in root:
+        layers = list(root["layers"]) if "layers" in root else []
+        known = ["X"] * ("X" in root) + ["raw"] * ("raw" in root) + layers
+        raise ScReaderError(
+            f"has no matrix {path}.", file=name, remedy=f"It has: {', '.join(known) or 'none'}."
+        )
+    return root[path], root["raw/var" if layer == "raw" else "var"]
+
+
+def _organism(root: Any) -> str:
+    uns = root.get("uns")
+    value: Any = uns.get(ORGANISM_KEY) if hasattr(uns, "keys") else None
+    if getattr(value, "shape", None) != () or not is_string(value):
+        return ""
+    return str(value.asstr()[()] if isinstance(value, h5py.Dataset) else value[()])
+
+
+def _layout(matrix: Any, name: str) -> str:
+    """csr_matrix, csc_matrix or array."""
+    if hasattr(matrix, "dtype"):
+        return "array"
+    kind = matrix.attrs.get("encoding-type") or f"{matrix.attrs.get('h5sparse_format', '')}_matrix"
+    if kind not in ("csr_matrix", "csc_matrix"):
+        raise ScReaderError(
+            f"{matrix.name} has encoding {kind!r}, wanted a csr, csc or dense matrix.", file=name
+        )
+    return str(kind)
+
+
+def _shape(matrix: Any, layout: str, name: str) -> tuple[int, int]:
+    if layout == "array":
+        if matrix.ndim != 2:
+            raise ScReaderError(f"{matrix.name} is not a matrix.", file=name)
+        if matrix.dtype.kind not in "biuf":
+            raise ScReaderError(f"{matrix.name} does not hold numbers.", file=name)
+        return int(matrix.shape[0]), int(matrix.shape[1])
+    shape = np.atleast_1d(matrix.attrs.get("shape", matrix.attrs.get("h5sparse_shape", ())))
+    if shape.shape != (2,) or shape.dtype.kind not in "iu":
+        raise ScReaderError(f"{matrix.name} is damaged: it has no shape.", file=name)
+    return int(shape[0]), int(shape[1])
+
+
+def read_frame(group: Any, name: str) -> LazyTable:
+    """obs or var as a table, of any AnnData version, from HDF5 or zarr.
+
+    ScReaderError where it is no data frame; ``name`` is what messages call the file.
+    """
+    if _is_current(group):
+        return stored_table(group)
+    import anndata
+
+    try:
+        frame = anndata.io.read_elem(group)
+        if isinstance(frame, np.ndarray):
+            raise TypeError("a compound table of AnnData before 0.7")
+        columns = {str(key): _column(frame[key]) for key in frame}
+        return LazyTable.of(Table(strings(frame.index), columns))
+    except Exception as error:
+        raise ScReaderError(
+            f"{group.name} cannot be read as a data frame ({error}).",
+            file=name,
+            remedy="Rewrite the file with a current anndata.",
+        ) from error
+
+
+def _is_current(group: Any) -> bool:
+    """Whether this is a data frame as anndata writes it now, which can be read piece by piece.
+
+    All columns are there and of one length, of plain numbers, strings or categories of strings.
+    """
+    attributes = getattr(group, "attrs", {}) if hasattr(group, "keys") else {}
+    encoding = (attributes.get("encoding-type"), attributes.get("encoding-version"))
+    if encoding != ("dataframe", "0.2.0") or not {"_index", "column-order"} <= set(attributes):
+        return False
+    names = [str(attributes["_index"]), *map(str, attributes["column-order"])]
+    columns = [_plain_values(group.get(name)) for name in names]
+    lengths = {None if column is None else column.shape for column in columns}
+    index = columns[0]
+    return index is not None and index.ndim == 1 and len(lengths) == 1 and is_string(index)
+
+
+def _plain_values(column: Any) -> Any:
+    """The array that holds a column, one entry a row; None for a column that is not plain."""
+    if hasattr(column, "dtype"):
+        return column if is_string(column) or column.dtype.kind in "biuf" else None
+    if column is None or column.attrs.get("encoding-type") != "categorical":
+        return None
+    codes, categories = column.get("codes"), column.get("categories")
+    if not hasattr(codes, "dtype") or not hasattr(categories, "dtype"):
+        return None
+    if not is_string(categories) or codes.dtype.kind != "i" or codes.ndim != 1:
+        return None
+    for start, stop in row_blocks(codes.shape[0]):
+        block = codes[start:stop]
+        if block.min() < -1 or block.max() >= categories.shape[0]:
+            return None
+    return codes
+
+
+def _column(series: pandas.Series) -> Column:
+    if series.dtype.name == "category":
+        categories = tuple(str(value) for value in series.cat.categories)
+        return Categorical(np.asarray(series.cat.codes, np.int32), categories)
+    values = series.to_numpy()
+    if values.dtype.kind in "biuf":
+        return values
+    if series.dtype.kind in "iufb":  # nullable numbers
+        return series.to_numpy(dtype=np.float64, na_value=np.nan)
+    return strings(series.fillna("").to_numpy())
