@@ -20,9 +20,10 @@ from screader_lib.exchange.opening import ExchangeFile, open_exchange
 from screader_lib.figures.drawing.type_names import method_title
 from screader_lib.reader.confidence.calibration import softmax
 from screader_lib.reader.confidence.explanation import top
+from screader_lib.reader.evaluation import evaluate
 from screader_lib.reader.methods import methods
 from screader_lib.reader.settings import settings_for
-from screader_lib.reader.task import TrainedMethod, calibrate, make_task
+from screader_lib.reader.task import TrainedMethod, make_task
 
 METHODS = ("screader", "pooled", "logistic", "genept-w")
 COUNTS = (1, 2, 4, 8, 16)
@@ -94,7 +95,7 @@ def run_once(train: Path, test: Path, method: str, seed: int, layers: int) -> np
     with open_exchange(train, "cells") as known, open_exchange(test, "cells") as opened:
         task = make_task(CellSequences(known), settings_for(method, "default", given))
         trained = methods.train(task)
-        temperature = float(calibrate(trained, task)["temperature"])
+        temperature = float(evaluate(trained, task).calibration["temperature"])
         return np.array(falls(opened, trained, temperature, seed))
 
 

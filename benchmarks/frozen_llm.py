@@ -26,9 +26,8 @@ from screader_lib.reader.confidence.calibration import softmax
 from screader_lib.reader.folds import assign
 from screader_lib.reader.llm.frozen_llm import FrozenLLM, load_llm
 from screader_lib.reader.llm.weights import packaged_gguf
-from screader_lib.reader.methods.logistic_regression import fit_logistic
+from screader_lib.reader.methods.logistic_regression import fit_logistic, weight_matrix
 from screader_lib.reader.model.embedding_scaling import fit_scaling, scaled
-from screader_lib.reader.model.gene_scores import weights_by_gene
 from screader_lib.reader.settings import INSTRUCTION
 from screader_lib.reader.task import labels_of
 
@@ -105,7 +104,7 @@ def held_out_scores(values: np.ndarray, truth: np.ndarray, fold: np.ndarray) -> 
         def blocks(train: np.ndarray = train) -> Iterator[tuple[np.ndarray, np.ndarray]]:
             yield values[train], truth[train]
 
-        weights, biases = fit_logistic(blocks, values.shape[1], labels)
+        weights, biases = fit_logistic(blocks, labels)
         probability[~train] = softmax(values[~train] @ weights + biases)
     scores = label_metrics.scores(truth.astype(str), probability.argmax(1).astype(str))
     loss = -np.log(np.maximum(probability[np.arange(len(truth)), truth], 1e-6)).mean()
@@ -123,7 +122,7 @@ def main() -> None:
         _, rows, truth = labels_of(cells)
         genes, weights = cells.rows(rows)
         weights = weights / weights[genes >= 0].mean()
-        table = weights_by_gene(genes, weights, len(cells.embedding))
+        table = weight_matrix(genes, weights, len(cells.embedding)).toarray()
         donors = len(set(cells.obs.strings("donor")))
         folds = (
             assign(cells, rows, truth, 5, "", 0),

@@ -30,9 +30,8 @@ from screader_lib.reader.llm.machine import Machine, prepare
 from screader_lib.reader.llm.token_sequence import layout
 from screader_lib.reader.llm.weights import find_weights
 from screader_lib.reader.methods import methods
-from screader_lib.reader.methods.methods import StoredReader
 from screader_lib.reader.model.neural_reader import NeuralReader
-from screader_lib.reader.reader_file import check_cells, read_reader
+from screader_lib.reader.reader_file import StoredReader, check_cells, read_reader
 from screader_lib.reader.settings import TrainingSettings
 from screader_lib.reporting import SILENT
 

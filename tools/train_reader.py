@@ -129,7 +129,7 @@ def main(
         run.create("reader", output, {"cells": opened}) as file,
     ):
         from screader_lib.cells.cells_file import CellSequences
-        from screader_lib.reader.evaluation import measure
+        from screader_lib.reader.evaluation import evaluate
         from screader_lib.reader.llm.machine import prepare
         from screader_lib.reader.methods import methods
         from screader_lib.reader.prediction import cross_validation
@@ -154,10 +154,10 @@ def main(
             crossed = plan.run() if (folds or group_by) and not fold else []
             task = make_task(sequences, settings, place, run.reporter, held_out)
             trained = train(task)
-            finding = measure(trained, task)
+            evaluation = evaluate(trained, task)
             if crossed:
-                finding = _gathered(run, plan, crossed, finding, oof_predictions)
-            write_reader(file, task, trained, finding)
+                evaluation = _gathered(run, plan, crossed, evaluation, oof_predictions)
+            write_reader(file, task, trained, evaluation)
             place.wait()
     if state is not None and not launch.is_worker():
         state.unlink(missing_ok=True)
@@ -181,10 +181,10 @@ def _gathered(
     run: ToolRun,
     plan: CrossValidation,
     files: list[Path],
-    finding: Evaluation,
+    evaluation: Evaluation,
     oof_predictions: str | None,
 ) -> Evaluation:
-    """The finding with what the folds' readers said of all cells."""
+    """The evaluation with the out-of-fold predictions of all cells."""
     from screader_lib.reader.prediction import cross_validation
     from screader_lib.reader.prediction.merge_folds import gather
 
@@ -195,9 +195,9 @@ def _gathered(
         run.create("predictions", target, inputs) as file,
     ):
         metrics = gather(file, parts)
-        kept = cross_validation.calibration_set_of(file)
+        calibration_set = cross_validation.calibration_set_of(file)
     run.reporter.info(cross_validation.spoken(metrics))
-    return finding.with_cross_validation(kept, metrics)
+    return evaluation.with_cross_validation(calibration_set, metrics)
 
 
 def _check_folds(

@@ -54,6 +54,15 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def fingerprint(**identity: Any) -> str:
+    """SHA-256, hexadecimal, of scReader's version and all that a long computation depends on.
+
+    A checkpoint is resumed only by a run with the same fingerprint.
+    """
+    content = json.dumps({"version": __version__, **identity}, sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
 def created_time() -> str:
     """ISO time from SOURCE_DATE_EPOCH, empty where that is not set."""
     epoch = os.environ.get("SOURCE_DATE_EPOCH", "")

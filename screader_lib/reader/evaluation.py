@@ -1,29 +1,58 @@
-"""What is measured of a trained method before it is stored."""
+"""How well a method predicts the validation cells, during training and after it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from screader_lib.reader.confidence.familiarity import CalibrationSet, measure_validation
-from screader_lib.reader.task import Task, TrainedMethod, calibrate
+import numpy as np
+
+from screader_lib import label_metrics
+from screader_lib.reader.confidence.calibration import calibrated_loss, fit_temperature, softmax
+from screader_lib.reader.confidence.familiarity import CalibrationSet
+from screader_lib.reader.task import Task, TrainedMethod
+
+
+@dataclass(frozen=True)
+class ValidationScores:
+    """How well logits fit the validation cells; ``loss`` is the calibrated mean cross-entropy."""
+
+    loss: float
+    accuracy: float
+    macro_f1: float
+
+
+def validation_scores(logits: np.ndarray, task: Task) -> ValidationScores:
+    """Measure ``logits`` float32 (cells, labels) of the validation cells."""
+    names = np.array(task.labels.names, dtype=object)
+    scores = label_metrics.scores(names[task.validation_truth], names[logits.argmax(1)])
+    loss = calibrated_loss(logits, task.validation_truth)
+    return ValidationScores(loss, scores["accuracy"], scores["macro_f1"])
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Calibration, what was said of kept cells, and the cross-validation if any."""
+    """The temperature, the predictions of the validation cells, and the cross-validation if any."""
 
     calibration: dict[str, float | int]
-    kept: CalibrationSet
+    calibration_set: CalibrationSet
     cross_validation: dict[str, Any] = field(default_factory=dict)
 
-    def with_cross_validation(self, kept: CalibrationSet, metrics: dict[str, Any]) -> Evaluation:
-        """The same with what the folds' readers said of all cells instead of a kept share."""
-        return replace(self, kept=kept, cross_validation=metrics)
+    def with_cross_validation(
+        self, calibration_set: CalibrationSet, metrics: dict[str, Any]
+    ) -> Evaluation:
+        """The same with out-of-fold predictions of all cells instead of the validation cells'."""
+        return replace(self, calibration_set=calibration_set, cross_validation=metrics)
 
 
-def measure(trained: TrainedMethod, task: Task) -> Evaluation:
-    """Fit the temperature on the kept cells, then measure."""
-    calibration = calibrate(trained, task)
-    temperature = float(calibration["temperature"])
-    return Evaluation(calibration, measure_validation(trained, task, temperature))
+def evaluate(trained: TrainedMethod, task: Task) -> Evaluation:
+    """Fit the temperature on the validation cells, and predict them with it."""
+    rows, truth = task.validation_rows, task.validation_truth
+    if not len(rows):
+        return Evaluation(fit_temperature(np.zeros((0, 1)), truth), CalibrationSet.empty())
+    logits, _ = trained.outputs(task.cells, rows)
+    calibration = fit_temperature(logits, truth)
+    probability = softmax(logits, float(calibration["temperature"]))
+    correct = probability.argmax(1) == truth
+    energy = trained.energy(task.cells, rows, logits)
+    return Evaluation(calibration, CalibrationSet(probability.max(1), correct, energy))

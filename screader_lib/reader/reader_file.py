@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 import h5py
 import numpy as np
 
@@ -13,12 +15,54 @@ from screader_lib.exchange.table import strings
 from screader_lib.option_values import METHODS
 from screader_lib.reader.confidence.familiarity import CalibrationSet
 from screader_lib.reader.evaluation import Evaluation
-from screader_lib.reader.methods.methods import StoredReader
 from screader_lib.reader.settings import TrainingSettings
 from screader_lib.reader.task import Labels, Task, TrainedMethod
 
 
-def write_reader(file: h5py.File, task: Task, trained: TrainedMethod, finding: Evaluation) -> None:
+@dataclass
+class StoredReader:
+    """What a reader file holds.
+
+    ``fold`` says which cells were held out and why, ``held_out`` their ids, object (cells,).
+    """
+
+    method: str
+    settings: TrainingSettings
+    labels: Labels
+    gene_ids: np.ndarray
+    gene_embedding: np.ndarray
+    tensors: dict[str, np.ndarray]
+    llm: dict
+    embedding: dict
+    temperature: float
+    construction: dict
+    calibration_set: CalibrationSet
+    fold: dict = field(default_factory=dict)
+    held_out: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, task: Task, trained: TrainedMethod, evaluation: Evaluation) -> StoredReader:
+        """What reading the reader's file would give, without writing it."""
+        return cls(
+            method=task.settings.method,
+            settings=task.settings,
+            labels=task.labels,
+            gene_ids=task.cells.genes.index,
+            gene_embedding=task.cells.embedding,
+            tensors=trained.tensors,
+            llm=trained.llm,
+            embedding=task.cells.embedding_identity,
+            temperature=float(evaluation.calibration["temperature"]),
+            construction=task.cells.construction,
+            calibration_set=evaluation.calibration_set,
+            fold=task.fold.to_json() if task.fold else {},
+            held_out=task.cells.obs.index[task.held_out] if task.fold else None,
+        )
+
+
+def write_reader(
+    file: h5py.File, task: Task, trained: TrainedMethod, evaluation: Evaluation
+) -> None:
     """Fill a new ``reader`` file."""
     labels = file.create_group("labels")
     encoding.write_strings(labels, "name", strings(task.labels.names))
@@ -37,21 +81,17 @@ def write_reader(file: h5py.File, task: Task, trained: TrainedMethod, finding: E
     encoding.write_json(file, "construction", task.cells.construction)
     encoding.write_json(file, "embedding", task.cells.embedding_identity)
     encoding.write_json(file, "llm", trained.llm)
-    encoding.write_json(file, "calibration", finding.calibration)
-    _write_finding(file, finding)
+    encoding.write_json(file, "calibration", evaluation.calibration)
+    calibration_set, group = evaluation.calibration_set, file.create_group("kept")
+    encoding.write_array(group, "confidence", calibration_set.confidence)
+    encoding.write_array(group, "correct", calibration_set.correct.astype(np.int64))
+    encoding.write_array(group, "evidence", calibration_set.energy)
+    if evaluation.cross_validation:
+        encoding.write_json(file, "cross_validation", evaluation.cross_validation)
     if task.fold is not None:
         encoding.write_json(file, "fold", task.fold.to_json())
         held_out = file.create_group("held_out")
         encoding.write_strings(held_out, "id", task.cells.obs.index[task.held_out])
-
-
-def _write_finding(file: h5py.File, finding: Evaluation) -> None:
-    kept = file.create_group("kept")
-    encoding.write_array(kept, "confidence", finding.kept.confidence)
-    encoding.write_array(kept, "correct", finding.kept.correct.astype(np.int64))
-    encoding.write_array(kept, "evidence", finding.kept.evidence)
-    if finding.cross_validation:
-        encoding.write_json(file, "cross_validation", finding.cross_validation)
 
 
 def _write_history(file: h5py.File, trained: TrainedMethod) -> None:
@@ -70,14 +110,14 @@ def read_reader(opened: ExchangeFile) -> StoredReader:
     """A reader from its open file; ScReaderError where its settings are damaged."""
     file = opened.file
     labels = file["labels"]
-    calibration = encoding.read_json(file, "calibration")
-    temperature = calibration.get("temperature", 1.0)
+    temperature = encoding.read_json(file, "calibration").get("temperature", 1.0)
     if not isinstance(temperature, (int, float)) or not temperature > 0:
         raise ScReaderError("its temperature is not a positive number.", file=opened.name)
     method = encoding.read_text(file, "method")
     if method not in METHODS:
         raise ScReaderError(
-            f"was trained by method {method!r}, wanted {', '.join(METHODS)}.", file=opened.name
+            f"was trained by the unknown method {method!r}; known are {', '.join(METHODS)}.",
+            file=opened.name,
         )
     return StoredReader(
         method=method,
@@ -94,7 +134,7 @@ def read_reader(opened: ExchangeFile) -> StoredReader:
         embedding=encoding.read_json(file, "embedding"),
         temperature=float(temperature),
         construction=encoding.read_json(file, "construction"),
-        kept=CalibrationSet(
+        calibration_set=CalibrationSet(
             file["kept/confidence"][()],
             file["kept/correct"][()].astype(bool),
             file["kept/evidence"][()],
@@ -104,41 +144,42 @@ def read_reader(opened: ExchangeFile) -> StoredReader:
     )
 
 
-def check_cells(cells: CellSequences, restored: StoredReader, reader_name: str) -> None:
-    """ScReaderError where the cells were made otherwise than those that the reader learnt."""
-    found, wanted = cells.embedding_identity, restored.embedding
+def check_cells(cells: CellSequences, stored: StoredReader, reader_name: str) -> None:
+    """ScReaderError where the cells were not built like those that the reader was trained on."""
+    actual, expected = cells.embedding_identity, stored.embedding
     for key in ("model", "dim"):
-        if found.get(key) != wanted.get(key):
+        if actual.get(key) != expected.get(key):
             raise ScReaderError(
-                f"its genes were embedded by {found.get('model')} ({found.get('dim')} wide), but "
-                f"{reader_name} was trained on {wanted.get('model')} ({wanted.get('dim')} wide).",
+                f"its genes were embedded by {actual.get('model')} ({actual.get('dim')} "
+                f"dimensions), but {reader_name} was trained on {expected.get('model')} "
+                f"({expected.get('dim')} dimensions).",
                 file=cells.opened.name,
                 remedy="Embed the genes with the reader's model.",
             )
-    found, wanted = cells.construction, restored.construction
+    actual, expected = cells.construction, stored.construction
     for key in ("rank_by", "weight"):
-        if found.get(key) != wanted.get(key):
+        if actual.get(key) != expected.get(key):
             raise ScReaderError(
-                f"its cells were built with --{key.replace('_', '-')} {found.get(key)}, but "
-                f"{reader_name} was trained with {wanted.get(key)}.",
+                f"its cells were built with --{key.replace('_', '-')} {actual.get(key)}, but "
+                f"{reader_name} was trained with {expected.get(key)}.",
                 file=cells.opened.name,
                 remedy=f"Build them with --like {reader_name}.",
             )
 
 
-def held_out_rows(cells: CellSequences, restored: StoredReader, reader_name: str) -> np.ndarray:
+def held_out_rows(cells: CellSequences, stored: StoredReader, reader_name: str) -> np.ndarray:
     """Rows int64, rising, of the cells that the reader's fold holds out.
 
     ScReaderError where it holds none out, or the cells are not those.
     """
-    if restored.held_out is None:
+    if stored.held_out is None:
         raise ScReaderError(
-            "holds no cells out.", file=reader_name, remedy="Train it with --folds and --fold."
+            "has no held-out cells.", file=reader_name, remedy="Train it with --folds and --fold."
         )
-    rows = np.flatnonzero(np.isin(cells.obs.index.astype(str), restored.held_out.astype(str)))
-    if len(rows) != len(restored.held_out):
+    rows = np.flatnonzero(np.isin(cells.obs.index.astype(str), stored.held_out.astype(str)))
+    if len(rows) != len(stored.held_out):
         raise ScReaderError(
-            f"has {len(rows):,} of the {len(restored.held_out):,} cells that {reader_name} "
+            f"has {len(rows):,} of the {len(stored.held_out):,} cells that {reader_name} "
             "holds out.",
             file=cells.opened.name,
             remedy="Give the cells that it was trained on.",

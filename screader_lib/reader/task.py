@@ -8,17 +8,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from screader_lib import label_metrics
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.errors import ScReaderError
-from screader_lib.reader.confidence.calibration import calibrated_loss, fit_temperature, log_sum_exp
+from screader_lib.reader.confidence.calibration import log_sum_exp
 from screader_lib.reader.folds import Fold, assign
 from screader_lib.reader.llm.machine import ON_CPU, Machine
 from screader_lib.reader.settings import TrainingSettings
 from screader_lib.reporting import SILENT, Reporter
 
 ROWS_AT_ONCE = 4096
-FEWEST_TO_SHARE = 10  # a label with fewer cells keeps them all for training
+MIN_CELLS_TO_SPLIT = 10  # a label with fewer cells has no validation cells
 
 
 @dataclass(frozen=True)
@@ -32,9 +31,9 @@ class Labels:
 
 @dataclass(frozen=True)
 class Task:
-    """Cells to learn from: ``rows`` with label numbers ``truth``, some kept for validation.
+    """Training cells: ``rows`` with label numbers ``truth``; and validation cells.
 
-    ``held_out`` int64, rising: labelled cells of ``fold``, which are not learnt from.
+    ``held_out`` int64, rising: labelled cells of ``fold``, which are in neither.
     """
 
     cells: CellSequences
@@ -80,33 +79,37 @@ class TrainedMethod(ABC):
         """Whether the reader knows any gene of each cell, bool (rows,)."""
         return cells.lengths[rows] > 0
 
-    def evidence(self, cells: CellSequences, rows: np.ndarray, logits: np.ndarray) -> np.ndarray:
-        """How much speaks for any label, float32 (rows,); ``logits`` are the outputs' own."""
+    def energy(self, cells: CellSequences, rows: np.ndarray, logits: np.ndarray) -> np.ndarray:
+        """Energy score, float32 (rows,), high for cells like those of the training.
+
+        The logarithm of the sum of the exponentials of the ``logits``, which are the outputs' own.
+        """
         return log_sum_exp(logits)
 
     def check_genes(self, cells: CellSequences, reporter: Reporter) -> None:  # noqa: B027
-        """Tell how the reader knows the genes of these cells, where that is not plain.
+        """Report which genes of these cells the reader does not know by name, if any.
 
-        ScReaderError where it knows none.
+        ScReaderError where it knows none of them.
         """
 
     def plan_memory(  # noqa: B027
         self, cells: CellSequences, machine: Machine, backward: bool, reporter: Reporter
     ) -> None:
-        """Tell what reading ``cells`` needs, and choose how much is read at once.
+        """Report what reading ``cells`` needs, and choose how much is read at once.
 
-        ``backward``: gradients are needed. ScReaderError where the memory does not suffice.
+        ``backward``: gradients are needed. ScReaderError where there is not enough memory.
         """
 
     def explain(
         self, cells: CellSequences, rows: np.ndarray, calls: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Genes int (rows, width), −1 for none, and their parts float32 in the ``calls`` (rows,).
+        """Genes int (rows, width), −1 for none, and their attributions float32 (rows, width).
 
-        See explaining. ScReaderError where the method cannot tell.
+        ``calls`` are the predicted label numbers (rows,). See confidence.explanation.
+        ScReaderError where the method cannot be explained.
         """
         raise ScReaderError(
-            "this reader's method does not say which genes made its calls.",
+            "this reader's method cannot say which genes led to its predictions.",
             remedy="Leave --explain out.",
         )
 
@@ -114,7 +117,7 @@ class TrainedMethod(ABC):
 def labels_of(
     cells: CellSequences, without: np.ndarray | None = None
 ) -> tuple[Labels, np.ndarray, np.ndarray]:
-    """The labels, the rows to learn from and their label numbers.
+    """The labels, the rows of the labelled cells and their label numbers.
 
     Cells without a label or without a known gene are left out, and the rows ``without``.
     ScReaderError where fewer than two labels remain.
@@ -123,7 +126,7 @@ def labels_of(
     name = cells.opened.name
     if column is None:
         raise ScReaderError(
-            "its cells have no label.", file=name, remedy="Build them with build-cells --label."
+            "its cells have no labels.", file=name, remedy="Build them with build-cells --label."
         )
     usable = (column.codes >= 0) & (cells.lengths > 0)
     if without is not None:
@@ -131,7 +134,7 @@ def labels_of(
     rows = np.flatnonzero(usable)
     used, truth = np.unique(column.codes[rows], return_inverse=True)
     if len(used) < 2:
-        raise ScReaderError(f"has {len(used)} labels, wanted at least 2 to tell apart.", file=name)
+        raise ScReaderError(f"has {len(used)} labels, but at least 2 are needed.", file=name)
     names = tuple(column.categories[code] for code in used)
     ontology = _ontology_ids(cells, rows, truth, len(names))
     counts = tuple(int(count) for count in np.bincount(truth))
@@ -144,11 +147,11 @@ def _ontology_ids(
     if "label_ontology_id" not in cells.obs.columns:
         return ("",) * labels
     ids = cells.obs.strings("label_ontology_id")[rows]
-    found = []
+    most_frequent = []
     for label in range(labels):
         values, counts = np.unique(ids[truth == label].astype(str), return_counts=True)
-        found.append(str(values[counts.argmax()]))
-    return tuple(found)
+        most_frequent.append(str(values[counts.argmax()]))
+    return tuple(most_frequent)
 
 
 def split_validation(
@@ -156,13 +159,12 @@ def split_validation(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Boolean masks (rows,) of training and validation cells, stratified by label."""
     random = np.random.default_rng([seed, 1])
-    kept = np.zeros(len(rows), bool)
+    validation = np.zeros(len(rows), bool)
     for label in np.unique(truth):
         members = np.flatnonzero(truth == label)
-        if len(members) >= FEWEST_TO_SHARE:
-            chosen = random.permutation(members)[: round(share * len(members))]
-            kept[chosen] = True
-    return ~kept, kept
+        if len(members) >= MIN_CELLS_TO_SPLIT:
+            validation[random.permutation(members)[: round(share * len(members))]] = True
+    return ~validation, validation
 
 
 def make_task(
@@ -174,7 +176,7 @@ def make_task(
 ) -> Task:
     """The task of learning all labels of ``cells``; see :func:`labels_of` for errors.
 
-    With a ``fold``, its cells are held out, and labels that only they have are not learnt.
+    With a ``fold``, its cells are held out, and labels that only they have are unknown.
     """
     held_out = np.zeros(0, np.int64)
     labels, rows, truth = labels_of(cells)
@@ -186,41 +188,16 @@ def make_task(
     training, validation = split_validation(rows, truth, settings.validation, settings.seed)
     left_out = len(cells) - labelled
     text = (
-        f"{int(training.sum()):,} cells of {len(labels.names)} labels to learn from, "
-        f"{int(validation.sum()):,} to check on"
+        f"{int(training.sum()):,} training and {int(validation.sum()):,} validation cells of "
+        f"{len(labels.names)} labels"
     )
     if fold is not None:
         text = f"fold {fold.number} of {fold.count}: {text}, {len(held_out):,} held out"
-    reporter.info(text + (f"; {left_out:,} without label or genes left out." if left_out else "."))
+    reporter.info(text + (f"; {left_out:,} without label or genes skipped." if left_out else "."))
     return Task(
         cells, labels, rows[training], truth[training], rows[validation], truth[validation],
         settings, fold, held_out, machine, reporter,
     )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class ValidationScores:
-    """How well a state calls the kept cells: ``loss`` is the calibrated mean cross-entropy."""
-
-    loss: float
-    accuracy: float
-    macro_f1: float
-
-
-def check(logits: np.ndarray, task: Task) -> ValidationScores:
-    """Measure ``logits`` float32 (cells, labels) of the validation cells."""
-    names = np.array(task.labels.names, dtype=object)
-    scores = label_metrics.scores(names[task.validation_truth], names[logits.argmax(1)])
-    loss = calibrated_loss(logits, task.validation_truth)
-    return ValidationScores(loss, scores["accuracy"], scores["macro_f1"])
-
-
-def calibrate(trained: TrainedMethod, task: Task) -> dict[str, float | int]:
-    """The temperature fitted on the validation cells; see calibration.fit_temperature."""
-    if not len(task.validation_rows):
-        return fit_temperature(np.zeros((0, 1)), task.validation_truth)
-    logits, _ = trained.outputs(task.cells, task.validation_rows)
-    return fit_temperature(logits, task.validation_truth)
 
 
 def row_blocks(rows: np.ndarray) -> Iterator[np.ndarray]:
@@ -230,8 +207,7 @@ def row_blocks(rows: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def class_weights(task: Task) -> np.ndarray:
-    """What each label counts in the loss, float32 (labels,): all alike, or by the inverse (root)
-    of its cells."""
+    """Weight of each label in the loss, float32 (labels,): 1, or its inverse (root) frequency."""
     counts = np.maximum(np.bincount(task.truth, minlength=len(task.labels.names)), 1)
     power = {"none": 0.0, "root": 0.5, "balanced": 1.0}[task.settings.class_weights]
     weights = (counts.mean() / counts) ** power

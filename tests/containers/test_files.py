@@ -56,7 +56,7 @@ def test_locked_versions_are_those_the_tests_passed_with(kind: str) -> None:
 
 def test_lock_of_the_cpu_image_has_all_that_the_project_asks() -> None:
     extras = PROJECT["optional-dependencies"]
-    wanted = [*PROJECT["dependencies"], *extras["plots"], *extras["controls"], *extras["prepare"]]
+    wanted = [*PROJECT["dependencies"], *extras["plots"], *extras["prepare"]]
     missing = {name_of(one) for one in wanted} - set(locked("screader"))
     assert not missing, "containers/lock.sh writes the lock again"
     assert locked("screader")["torch"].endswith("+cpu")
@@ -68,7 +68,7 @@ def test_lean_image_asks_what_the_project_asks() -> None:
     wanted = {line.split("#")[0].strip() for line in lines} - {""}
     known = {*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["gpu"]}
     assert wanted <= known
-    assert not {"anndata", "scipy", "pandas", "matplotlib"} & set(locked("screader-gpu"))
+    assert not {"anndata", "pandas", "matplotlib"} & set(locked("screader-gpu"))
 
 
 @pytest.mark.parametrize("kind", TOOLS)
@@ -134,7 +134,7 @@ def test_recipe_asks_what_the_project_asks() -> None:
     asked = {renamed.get(name, name): bound for name, bound in asked.items()}
     assert asked.pop("python") == PROJECT["requires-python"]
     extras = PROJECT["optional-dependencies"]
-    wanted = [*PROJECT["dependencies"], *extras["plots"], *extras["controls"], *extras["prepare"]]
+    wanted = [*PROJECT["dependencies"], *extras["plots"], *extras["prepare"]]
     bounds = {name_of(one): re.sub(r"^[^<>=]*|;.*$", "", one) for one in wanted}
     assert asked == bounds
 

@@ -19,8 +19,6 @@ GALAXY_ONLY = {"folds"}  # helps workflows to scatter; runs no executable
 EXTRAS = {
     "plot": "plots",
     "prepare_cells": "prepare",
-    "train_reader": "controls",
-    "predict": "controls",
 }
 IN_CONDA = {"matplotlib": "matplotlib-base", "igraph": "python-igraph"}
 LARGEST = 1_000_000  # bytes

@@ -12,7 +12,7 @@ from loopback import Loopback
 from running import leaks
 from small_files import fail, succeed
 
-from screader_lib.reader.methods.methods import _loaded
+from screader_lib.reader.methods.methods import _load_llm
 
 QUICK = ("--pooling", "cls", "--epochs", 1, "--batch-size", 81)
 
@@ -35,14 +35,14 @@ class Place:
         return self.folder / "cache"
 
     def train(self, name: str = "r.h5", *words: object) -> Path:
-        _loaded.cache_clear()
+        _load_llm.cache_clear()
         output = self.folder / name
         succeed("train-reader", self.cells, "--llm", NAME, *QUICK, *words, "-o", output)
         return output
 
     def refuse(self, *words: object, llm: str = NAME) -> str:
         """The one line of a training that fails; nothing is written, no token told."""
-        _loaded.cache_clear()
+        _load_llm.cache_clear()
         output = self.folder / "refused.h5"
         line = fail("train-reader", self.cells, "--llm", llm, *QUICK, *words, "-o", output)
         assert f"LLM {llm}: " in line and len(line) < 400

@@ -13,12 +13,13 @@ from torch import nn
 
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.exchange.opening import open_exchange
+from screader_lib.reader.evaluation import ValidationScores
 from screader_lib.reader.llm.frozen_llm import load_llm
 from screader_lib.reader.model import training
 from screader_lib.reader.model.neural_reader import NeuralReader
 from screader_lib.reader.model.training_checkpoint import BestState
 from screader_lib.reader.settings import settings_for
-from screader_lib.reader.task import ValidationScores, make_task
+from screader_lib.reader.task import make_task
 
 NAN = float("nan")
 

@@ -17,7 +17,7 @@ from screader_lib.exchange.opening import open_exchange
 from screader_lib.genes.providers import provider_options
 from screader_lib.genes.providers.embedder import Embedder, OnBatch
 from screader_lib.genes.providers.openai import OpenAIEmbeddings
-from screader_lib.reader.methods.controls import cell_texts
+from screader_lib.reader.methods.genept import cell_texts
 from screader_lib.reporting import Reporter
 
 

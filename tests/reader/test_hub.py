@@ -19,7 +19,7 @@ from screader_lib.errors import ScReaderError
 from screader_lib.reader.llm import hub as fetching
 from screader_lib.reader.llm.frozen_llm import load_llm
 from screader_lib.reader.llm.weights import find_weights
-from screader_lib.reader.methods.methods import _loaded
+from screader_lib.reader.methods.methods import _load_llm
 
 NETWORK = {"SCREADER_OFFLINE": "0", "HF_HUB_OFFLINE": "0", "TRANSFORMERS_OFFLINE": "0"}
 
@@ -70,7 +70,7 @@ def test_a_reader_is_called_with_the_commit_it_was_trained_with(
 ) -> None:
     reader = place.train()
     place.hub.commits = {"main": models / "second", "old": models / "first"}
-    _loaded.cache_clear()
+    _load_llm.cache_clear()
     succeed("predict", place.cells, "-r", reader, *named, "-o", place.folder / "p.h5ad")
     assert find_weights(NAME).revision == commit_of("second")
 
@@ -155,7 +155,7 @@ def test_a_damaged_file_of_the_cache_is_found(place: Place) -> None:
 
 
 def _again(place: Place) -> tuple[object, ...]:
-    _loaded.cache_clear()
+    _load_llm.cache_clear()
     return place.cells, "--llm", NAME, *QUICK, "-o", place.folder / "again.h5"
 
 

@@ -13,7 +13,7 @@ from running import leaks
 from small_files import fail
 
 from screader_lib import offline
-from screader_lib.reader.methods.methods import _loaded
+from screader_lib.reader.methods.methods import _load_llm
 
 
 def set_token(monkeypatch: pytest.MonkeyPatch, token: str = TOKEN) -> None:
@@ -139,7 +139,7 @@ def test_predict_tells_which_commit_it_wants(place: Place, monkeypatch: pytest.M
 
     reader, calls = place.train(), place.folder / "p.h5ad"
     shutil.rmtree(place.cache)
-    _loaded.cache_clear()
+    _load_llm.cache_clear()
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     line = fail("predict", place.cells, "-r", reader, "-o", calls)
     assert f"LLM {NAME}: is not in the cache at revision {commit_of('first')}" in line

@@ -23,7 +23,7 @@ from screader_lib.option_values import ITERATIVE_METHODS, LLM_METHODS, METHODS
 from screader_lib.reader import task
 from screader_lib.reader.confidence.calibration import softmax
 from screader_lib.reader.methods import methods
-from screader_lib.reader.methods.controls import GenePTs
+from screader_lib.reader.methods.genept import GenePTs
 from screader_lib.reader.reader_file import read_reader
 from screader_lib.reader.task import TrainedMethod
 

@@ -6,10 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.linear_model import LogisticRegression
 
 from screader_lib.reader.confidence.calibration import fit_temperature, softmax
-from screader_lib.reader.methods.logistic_regression import fit_logistic
 from screader_lib.reader.model.batches import split_by_length
 from screader_lib.reader.model.embedding_scaling import fit_scaling, scaled
 from screader_lib.reader.settings import settings_for
@@ -36,17 +34,6 @@ def test_standardising_keeps_dead_dimensions_at_zero() -> None:
 def test_no_scaling_changes_nothing() -> None:
     vectors = np.random.default_rng(0).normal(5, 3, (10, 3)).astype(np.float32)
     assert np.array_equal(scaled(vectors, fit_scaling(vectors, "none")), vectors)
-
-
-def test_logistic_regression_equals_scikit_learn() -> None:
-    random = np.random.default_rng(0)
-    values = random.standard_normal((200, 5)).astype(np.float32)
-    truth = (values @ random.standard_normal((5, 3))).argmax(1)
-    halves = [(values[:80], truth[:80]), (values[80:], truth[80:])]
-    weights, biases = fit_logistic(lambda: iter(halves), 5, 3)
-    known = LogisticRegression(C=1.0, max_iter=1000, tol=1e-8).fit(values, truth)
-    found = softmax(values @ weights + biases)
-    assert np.abs(found - known.predict_proba(values)).max() < 5e-3
 
 
 @pytest.mark.parametrize("temperature", [0.4, 1.0, 3.0])

@@ -18,7 +18,7 @@ from screader_lib.exchange.opening import open_exchange
 from screader_lib.exchange.provenance import Provenance, Record
 from screader_lib.exchange.writing import create
 from screader_lib.option_values import LLM_METHODS, METHODS
-from screader_lib.reader.evaluation import measure
+from screader_lib.reader.evaluation import evaluate
 from screader_lib.reader.methods import methods
 from screader_lib.reader.reader_file import read_reader, write_reader
 from screader_lib.reader.settings import settings_for
@@ -48,7 +48,7 @@ def test_the_restored_reader_gives_the_same_outputs(
         rows = np.arange(0, len(sequences), 4)
         logits, vectors = trained.outputs(sequences, rows)
         with create("reader", tmp_path / "r.h5", Provenance(Record("test", "0"))) as file:
-            write_reader(file, task, trained, measure(trained, task))
+            write_reader(file, task, trained, evaluate(trained, task))
         with open_exchange(tmp_path / "r.h5", "reader") as reader:
             restored = methods.restore(read_reader(reader))
         again, vectors_again = restored.outputs(sequences, rows)

@@ -1,59 +1,116 @@
-"""Multinomial logistic regression on torch's L-BFGS, over blocks of cells.
+"""Multinomial logistic regression: scikit-learn's where the cells fit in memory, else streamed.
 
-Memory does not grow with cells: every evaluation goes over the blocks again.
+Both minimise, in float64, the summed cross-entropy plus half the squared weights over C. The
+biases are not penalised. The optimum is unique (but for a constant in all biases), so it does not
+depend on which of the two found it, nor on the number of threads beyond rounding.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
+from scipy import sparse
 
-Blocks = Callable[[], Iterable[tuple[np.ndarray, np.ndarray]]]
+Features = Any  # np.ndarray or sparse.csr_matrix (cells, features)
+Blocks = Callable[[], Iterable[tuple[Features, np.ndarray]]]
 
-MOST_STEPS = 200
-INVERSE_PENALTY = 1.0  # C of scikit-learn's LogisticRegression
+C = 1.0  # inverse strength of the penalty, as in scikit-learn
+MAX_BYTES = 1 << 30  # of features held in memory
+TOLERANCE = 1e-7  # of the largest partial derivative of the objective, divided by the cells
+MAX_ITERATIONS = 10_000
+CORRECTIONS = 30  # that L-BFGS remembers
 
 
 def fit_logistic(
-    blocks: Blocks, features: int, labels: int, label_weights: np.ndarray | None = None
+    blocks: Blocks, labels: int, label_weights: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Fit on ``blocks()``, an iterable of features float32 (cells, features) and label numbers.
+    """Fit on ``blocks()``, which gives features and label numbers (cells,) each time it is called.
 
-    Minimises the summed cross-entropy plus half the squared weights over ``INVERSE_PENALTY``;
-    cells count by their ``label_weights`` float32 (labels,). Returns weights float32
-    (features, labels) and biases float32 (labels,).
+    Features are float32 arrays or CSR matrices. Each of the ``labels`` labels has a cell. Cells
+    count by their ``label_weights`` float32 (labels,). Returns weights float32 (features, labels)
+    and biases float32 (labels,).
     """
-    weights = torch.zeros(features, labels, requires_grad=True)
-    biases = torch.zeros(labels, requires_grad=True)
-    optimiser = torch.optim.LBFGS(
-        [weights, biases],
-        max_iter=MOST_STEPS,
-        history_size=10,
-        line_search_fn="strong_wolfe",
-        tolerance_grad=1e-4,
-        tolerance_change=1e-7,
+    cell_weights = np.ones(labels) if label_weights is None else label_weights.astype(np.float64)
+    held = _in_memory(blocks())
+    if held is None:
+        found = _fit_streaming(blocks, labels, cell_weights)
+    else:
+        found = _fit_in_memory(*held, labels, cell_weights)
+    return found[:-1].astype(np.float32), found[-1].astype(np.float32)
+
+
+def _in_memory(
+    blocks: Iterable[tuple[Features, np.ndarray]],
+) -> tuple[Features, np.ndarray] | None:
+    """All features in float64 and their labels; None where they take more than ``MAX_BYTES``."""
+    features, truth, size = [], [], 0
+    for values, labels in blocks:
+        size += values.size * (12 if sparse.issparse(values) else 8)
+        if size > MAX_BYTES:
+            return None
+        features.append(values)
+        truth.append(labels)
+    stack = sparse.vstack if sparse.issparse(features[0]) else np.concatenate
+    return stack(features, dtype=np.float64), np.concatenate(truth)
+
+
+def _fit_in_memory(
+    features: Features, truth: np.ndarray, labels: int, label_weights: np.ndarray
+) -> np.ndarray:
+    """Weights and, as the last row, biases, float64 (features + 1, labels)."""
+    from sklearn.linear_model import LogisticRegression
+
+    # Of two labels, scikit-learn fits one vector w, which stands for −w/2 and w/2: half the penalty
+    penalty = C if labels > 2 else 2 * C
+    model = LogisticRegression(
+        C=penalty, solver="newton-cg", tol=TOLERANCE, max_iter=MAX_ITERATIONS
     )
+    model.fit(features, truth, sample_weight=label_weights[truth])
+    found = np.vstack([model.coef_.T, model.intercept_])
+    return found if labels > 2 else np.hstack([-found, found]) / 2
 
-    counts = None if label_weights is None else torch.from_numpy(label_weights)
 
-    def loss() -> Tensor:
-        optimiser.zero_grad()
-        penalty = 0.5 / INVERSE_PENALTY * weights.square().sum()
-        penalty.backward()
-        total, cells = penalty.detach(), 0
-        for values, truth in blocks():  # each gives its gradient at once, so none is kept
-            logits = torch.from_numpy(values) @ weights + biases
-            target = torch.from_numpy(truth.astype(np.int64))
-            part = torch.nn.functional.cross_entropy(logits, target, weight=counts, reduction="sum")
-            part.backward()
-            total, cells = total + part.detach(), cells + len(truth)
-        for parameter in (weights, biases):
-            if parameter.grad is not None:
-                parameter.grad /= max(1, cells)
-        return total / max(1, cells)
+def _fit_streaming(blocks: Blocks, labels: int, label_weights: np.ndarray) -> np.ndarray:
+    """The same by L-BFGS; every evaluation goes over the blocks again."""
+    from scipy.optimize import minimize
 
-    optimiser.step(loss)
-    return weights.detach().numpy(), biases.detach().numpy()
+    count = sum(len(truth) for _, truth in blocks())
+    width = next(iter(blocks()))[0].shape[1]
+
+    def loss_and_gradient(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        weights, biases = np.split(flat.reshape(width + 1, labels), [width])
+        loss = 0.5 / C * float((weights**2).sum())
+        gradient = np.vstack([weights / C, np.zeros(labels)])
+        for values, truth in blocks():
+            wide = values.astype(np.float64)
+            logits = wide @ weights + biases
+            logits -= logits.max(1, keepdims=True)
+            log_sums = np.log(np.exp(logits).sum(1))
+            cells, counts = np.arange(len(truth)), label_weights[truth]
+            loss += float(counts @ (log_sums - logits[cells, truth]))
+            errors = np.exp(logits - log_sums[:, None])
+            errors[cells, truth] -= 1
+            errors *= counts[:, None]
+            gradient[:-1] += wide.T @ errors
+            gradient[-1] += errors.sum(0)
+        return loss / count, gradient.ravel() / count
+
+    options = {
+        "gtol": TOLERANCE, "ftol": 0.0, "maxcor": CORRECTIONS,
+        "maxiter": MAX_ITERATIONS, "maxfun": 2 * MAX_ITERATIONS,
+    }  # fmt: skip
+    start = np.zeros((width + 1) * labels)
+    result = minimize(loss_and_gradient, start, jac=True, method="L-BFGS-B", options=options)
+    return result.x.reshape(width + 1, labels)
+
+
+def weight_matrix(genes: np.ndarray, weights: np.ndarray, count: int) -> sparse.csr_matrix:
+    """Sequences as features float32 (cells, ``count``): the weight of each gene in each cell.
+
+    ``genes`` int (cells, width), −1 for none; ``weights`` float32 (cells, width).
+    """
+    cell, rank = np.nonzero(genes >= 0)
+    entries = weights[cell, rank], (cell, genes[cell, rank])
+    return sparse.csr_matrix(entries, (len(genes), count), np.float32)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,17 +11,20 @@ import numpy as np
 
 from screader_lib.cells.gene_matcher import GeneMatcher
 from screader_lib.errors import ScReaderError
+from screader_lib.exchange.provenance import fingerprint
 from screader_lib.option_values import CLASSIFIERS, ITERATIVE_METHODS, LLM_METHODS
-from screader_lib.reader.confidence.familiarity import CalibrationSet
 from screader_lib.reader.llm.machine import ON_CPU, Machine
+from screader_lib.reader.methods.expression import LogisticOnExpression
+from screader_lib.reader.methods.genept import GenePTs, GenePTw, load_text_model
+from screader_lib.reader.methods.majority import Majority
+from screader_lib.reader.reader_file import StoredReader
 from screader_lib.reader.settings import TrainingSettings
-from screader_lib.reader.task import Labels, Task, TrainedMethod
+from screader_lib.reader.task import Task, TrainedMethod
 from screader_lib.reporting import SILENT, Reporter
 
 if TYPE_CHECKING:
     from screader_lib.reader.llm.frozen_llm import FrozenLLM
-    from screader_lib.reader.methods.text_model import TextModel
-    from screader_lib.reader.model.training_checkpoint import TrainingCheckpoint
+    from screader_lib.reader.model.neural_reader import NeuralReader
 
 TITLES = {
     "screader": "scReader",
@@ -35,28 +38,6 @@ TITLES = {
 }
 
 
-@dataclass
-class StoredReader:
-    """A reader read back from its file.
-
-    ``fold`` and ``held_out``, object (cells,), tell which cells were held out, and why.
-    """
-
-    method: str
-    settings: TrainingSettings
-    labels: Labels
-    gene_ids: np.ndarray
-    gene_embedding: np.ndarray
-    tensors: dict[str, np.ndarray]
-    llm: dict
-    embedding: dict
-    temperature: float
-    construction: dict
-    kept: CalibrationSet
-    fold: dict = field(default_factory=dict)
-    held_out: np.ndarray | None = None
-
-
 def train(
     task: Task,
     checkpoint_file: Path | None = None,
@@ -65,46 +46,80 @@ def train(
 ) -> TrainedMethod:
     """Train the method that the task's settings name.
 
-    Methods that train for long keep their state in ``checkpoint_file`` every ``minutes``, take
-    up what they find there; the caller removes it when the reader is written. ``embedder`` says
-    where the text model of genept-s is.
+    Methods that train for long save their state to ``checkpoint_file`` every ``minutes``, and
+    resume from it; the caller removes it when the reader is written. ``embedder`` says where the
+    text model of genept-s is. ScReaderError where the cells do not suit the method.
     """
-    from screader_lib.reader.methods.controls import (
-        GenePTs,
-        GenePTw,
-        LogisticOnExpression,
-        Majority,
-    )
-
     method = task.settings.method
     if method in ITERATIVE_METHODS:
-        from screader_lib.reader.model.training import train_neural
-
-        llm = _llm(task.settings, task.machine) if method in LLM_METHODS else None
-        return train_neural(task, llm, _checkpoint(task, llm, checkpoint_file, minutes))
-    if method == "logistic" and task.cells.construction.get("weight") != "log":
-        raise ScReaderError(
-            "its weights are not log-normalised, which method logistic reads.",
-            file=task.cells.opened.name,
-            remedy="Build the cells with --weight log.",
-        )
+        return _train_neural(task, checkpoint_file, minutes)
+    if method == "genept-s":
+        return GenePTs.train(task, embedder)
     if method == "majority":
         return Majority.train(task)
-    if method == "genept-s":
-        return GenePTs.train(task, _text_model(task, embedder))
     return GenePTw.train(task) if method == "genept-w" else LogisticOnExpression.train(task)
 
 
-def _text_model(task: Task, embedder: str | None) -> TextModel:
-    from screader_lib.reader.methods.text_model import text_model
+def restore(
+    stored: StoredReader,
+    machine: Machine = ON_CPU,
+    llm_path: str | None = None,
+    embedder: str | None = None,
+    reporter: Reporter = SILENT,
+) -> TrainedMethod:
+    """Make a trained method from its file; ``llm_path`` says where the LLM is now.
 
-    return text_model(
-        task.cells.embedding_identity,
-        embedder,
-        device=task.device,
-        reporter=task.reporter,
-        file=task.cells.opened.name,
+    ``embedder`` says where the text model of genept-s is. ScReaderError where either is not the
+    one that the reader was trained with.
+    """
+    _check_tensors(stored)
+    if stored.method in ITERATIVE_METHODS:
+        return _restore_neural(stored, machine, llm_path)
+    if stored.method == "majority":
+        return Majority(stored.tensors)
+    kinds: dict[str, type[GenePTs | GenePTw | LogisticOnExpression]]
+    kinds = {"genept-s": GenePTs, "genept-w": GenePTw, "logistic": LogisticOnExpression}
+    made = kinds[stored.method](
+        stored.tensors, stored.gene_ids, stored.settings, len(stored.labels.names)
     )
+    if isinstance(made, GenePTs):
+        made.text_model = load_text_model(
+            stored.embedding, embedder, device=machine.place, reporter=reporter
+        )
+        made.text_model.check(stored.tensors["probe"])
+    return made
+
+
+def _train_neural(task: Task, checkpoint_file: Path | None, minutes: float) -> NeuralReader:
+    from screader_lib.reader.model.training import train_neural
+    from screader_lib.reader.model.training_checkpoint import TrainingCheckpoint
+
+    settings, checkpoint = task.settings, None
+    llm = _llm(settings, task.machine) if settings.method in LLM_METHODS else None
+    if checkpoint_file is not None:
+        identity = fingerprint(
+            cells=task.cells.opened.sha256,
+            fold=task.fold.to_json() if task.fold else {},
+            settings=settings.to_json(),
+            llm=llm.identity.to_json() if llm else {},
+            device=task.machine.device,
+        )
+        checkpoint = TrainingCheckpoint(checkpoint_file, identity, minutes, task.reporter)
+    return train_neural(task, llm, checkpoint)
+
+
+def _restore_neural(stored: StoredReader, machine: Machine, llm_path: str | None) -> NeuralReader:
+    from screader_lib.reader.model.neural_reader import NeuralReader
+
+    llm, settings = None, stored.settings
+    if stored.method in LLM_METHODS:
+        path = llm_path or settings.llm
+        commit = stored.llm.get("revision") if path == settings.llm else None
+        llm = _llm(replace(settings, llm=path, llm_revision=commit or None), machine)
+        _check_llm(llm.identity.to_json(), stored.llm)
+    genes = GeneMatcher(stored.gene_ids, stored.gene_embedding)
+    labels = len(stored.labels.names)
+    return NeuralReader.restore(stored.tensors, settings, genes, labels, llm, machine.place)
 
 
 def llm_identity(settings: TrainingSettings, machine: Machine) -> dict[str, Any]:
@@ -114,14 +129,14 @@ def llm_identity(settings: TrainingSettings, machine: Machine) -> dict[str, Any]
 
 def _llm(settings: TrainingSettings, machine: Machine) -> FrozenLLM:
     seed = settings.seed if settings.method == "screader-random" else None
-    return _loaded(
+    return _load_llm(
         settings.llm, settings.llm_layers, settings.instruction, seed, settings.precision,
         settings.quantize, settings.llm_revision, machine,
     )  # fmt: skip
 
 
 @lru_cache(maxsize=1)
-def _loaded(
+def _load_llm(
     name: str,
     layers: int | None,
     instruction: str,
@@ -131,7 +146,7 @@ def _loaded(
     revision: str | None,
     machine: Machine,
 ) -> FrozenLLM:
-    """Loaded once for all folds: it is never changed."""
+    """Loaded once for all folds: it never changes."""
     from screader_lib.reader.llm.frozen_llm import load_llm
 
     shared = machine.device == "spread" and machine.processes is not None
@@ -154,116 +169,48 @@ def _loaded(
     return llm
 
 
-def _checkpoint(
-    task: Task, llm: FrozenLLM | None, file: Path | None, minutes: float
-) -> TrainingCheckpoint | None:
-    from screader_lib.reader.identity import fingerprint
-    from screader_lib.reader.model.training_checkpoint import TrainingCheckpoint
-
-    if file is None:
-        return None
-    identity = fingerprint(
-        cells=task.cells.opened.sha256,
-        fold=task.fold.to_json() if task.fold else {},
-        settings=task.settings.to_json(),
-        llm=llm.identity.to_json() if llm else {},
-        device=task.machine.device,
-    )
-    return TrainingCheckpoint(file, identity, minutes, task.reporter)
+def _check_llm(actual: dict, trained_with: dict) -> None:
+    for key in ("hidden_size", "layers", "weights"):
+        if actual[key] != trained_with.get(key):
+            raise ScReaderError(
+                f"the LLM {actual['name']} is not the one that the reader was trained with "
+                f"({trained_with.get('name')}): its {key.replace('_', ' ')} differs.",
+                remedy="Give the reader's LLM with --llm.",
+            )
 
 
-def restore(
-    restored: StoredReader,
-    machine: Machine = ON_CPU,
-    llm_place: str | None = None,
-    embedder: str | None = None,
-    reporter: Reporter = SILENT,
-) -> TrainedMethod:
-    """Make a trained method from its file; ``llm_place`` says where the LLM is now.
-
-    ``embedder`` says where the text model of genept-s is. ScReaderError where either is not the
-    one that the reader was trained with.
-    """
-    from screader_lib.reader.methods.controls import (
-        GenePTs,
-        GenePTw,
-        LogisticOnExpression,
-        Majority,
-    )
-
-    _check_tensors(restored)
-    if restored.method in ITERATIVE_METHODS:
-        from screader_lib.reader.model.neural_reader import NeuralReader
-
-        llm = None
-        if restored.method in LLM_METHODS:
-            from dataclasses import replace
-
-            settings = restored.settings
-            place = llm_place or settings.llm
-            commit = restored.llm.get("revision") if place == settings.llm else None
-            settings = replace(settings, llm=place, llm_revision=commit or None)
-            llm = _llm(settings, machine)
-            _check_llm(llm.identity.to_json(), restored.llm)
-        return NeuralReader.restore(
-            restored.tensors, restored.settings,
-            GeneMatcher(restored.gene_ids, restored.gene_embedding),
-            len(restored.labels.names), llm, machine.place,
-        )  # fmt: skip
-    if restored.method == "majority":
-        return Majority(restored.tensors)
-    parts = restored.tensors, restored.gene_ids, restored.settings, len(restored.labels.names)
-    if restored.method == "genept-s":
-        from screader_lib.reader.methods.text_model import text_model
-
-        model = text_model(restored.embedding, embedder, device=machine.place, reporter=reporter)
-        return GenePTs.restore(*parts, model)
-    control = {"genept-w": GenePTw, "logistic": LogisticOnExpression}[restored.method]
-    return control(*parts)
-
-
-def _check_tensors(restored: StoredReader) -> None:
+def _check_tensors(stored: StoredReader) -> None:
     """ScReaderError where tensors are missing or do not fit the labels, genes and embedding."""
-    labels, dim = len(restored.labels.names), restored.embedding.get("dim")
-    wanted: dict[str, tuple] = {"scaling.center": (dim,), "scaling.map": (dim, None)}
-    if restored.method == "majority":
-        wanted = {"log_share": (labels,)}
-    elif restored.method not in ITERATIVE_METHODS:
-        wanted = _tensors_on_features(restored)
-    for name, shape in wanted.items():
-        found = restored.tensors[name].shape if name in restored.tensors else ()
-        fits = len(found) == len(shape)
-        if not fits or any(b not in (a, None) for a, b in zip(found, shape, strict=True)):
+    labels, dim = len(stored.labels.names), stored.embedding.get("dim")
+    shapes: dict[str, tuple] = {"scaling.center": (dim,), "scaling.map": (dim, None)}
+    if stored.method == "majority":
+        shapes = {"log_share": (labels,)}
+    elif stored.method not in ITERATIVE_METHODS:
+        shapes = _classifier_shapes(stored)
+    for name, shape in shapes.items():
+        actual = stored.tensors[name].shape if name in stored.tensors else ()
+        fits = len(actual) == len(shape)
+        if not fits or any(b not in (a, None) for a, b in zip(actual, shape, strict=True)):
             raise ScReaderError(f"the reader is damaged: its tensor {name} does not fit.")
 
 
-def _tensors_on_features(restored: StoredReader) -> dict[str, tuple]:
-    """The tensors of a method on features; ScReaderError where settings or labels are damaged."""
-    tensors, settings, labels = restored.tensors, restored.settings, len(restored.labels.names)
-    width = restored.embedding.get("dim")
-    if restored.method == "logistic":
-        width = len(restored.gene_ids)
-    elif restored.method == "genept-s" and "probe" in tensors:
+def _classifier_shapes(stored: StoredReader) -> dict[str, tuple]:
+    """Shapes of a feature classifier's tensors; ScReaderError where its settings are damaged."""
+    tensors, settings, labels = stored.tensors, stored.settings, len(stored.labels.names)
+    width = stored.embedding.get("dim")
+    if stored.method == "logistic":
+        width = len(stored.gene_ids)
+    elif stored.method == "genept-s" and "probe" in tensors:
         width = tensors["probe"].size
-    wanted: dict[str, tuple] = {"mean": (width,), "spread": (width,)}
-    if restored.method == "genept-s":
-        wanted["probe"] = (width,)
+    shapes: dict[str, tuple] = {"mean": (width,), "spread": (width,)}
+    if stored.method == "genept-s":
+        shapes["probe"] = (width,)
     if settings.classifier not in CLASSIFIERS:
         raise ScReaderError(f"the reader is damaged: its classifier is {settings.classifier!r}.")
     if settings.classifier == "logistic":
-        return wanted | {"weights": (width, labels), "biases": (labels,)}
-    known = tensors.get("neighbours.labels", np.zeros(0))
-    sound = known.size and known.min() >= 0 and known.max() < labels
-    if not sound or not isinstance(settings.neighbours, int) or settings.neighbours < 1:
-        raise ScReaderError("the reader is damaged: its neighbours.labels name no labels.")
-    return wanted | {"neighbours.vectors": (known.size, width), "neighbours.labels": (known.size,)}
-
-
-def _check_llm(found: dict, wanted: dict) -> None:
-    for key in ("hidden_size", "layers", "weights"):
-        if found[key] != wanted.get(key):
-            raise ScReaderError(
-                f"the LLM {found['name']} is not the one that the reader was trained with "
-                f"({wanted.get('name')}): its {key.replace('_', ' ')} differs.",
-                remedy="Give that one with --llm.",
-            )
+        return shapes | {"weights": (width, labels), "biases": (labels,)}
+    own = tensors.get("neighbours.labels", np.zeros(0))
+    valid = own.size and own.min() >= 0 and own.max() < labels
+    if not valid or not isinstance(settings.neighbours, int) or settings.neighbours < 1:
+        raise ScReaderError("the reader is damaged: its neighbours.labels are not label numbers.")
+    return shapes | {"neighbours.vectors": (own.size, width), "neighbours.labels": (own.size,)}

@@ -66,3 +66,11 @@ class LinearContributions:
             mean = by_gene(whole, len(matrix)) @ torch.from_numpy(self.embedding)
             length = mean.norm(dim=1, keepdim=True).clamp(min=1e-12)
         return lambda cells: by_gene(cells, len(matrix)) @ matrix / length + biases
+
+    def explain(
+        self, genes: np.ndarray, weights: np.ndarray, calls: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The ``genes`` int (cells, width) and their attributions float32 (cells, width)."""
+        whole = Cells(torch.from_numpy(genes.astype(np.int64)), torch.from_numpy(weights))
+        parts = integrated_gradients(self.logits_of(whole), whole, torch.from_numpy(calls))
+        return genes, parts.numpy()

@@ -221,9 +221,9 @@ class NeuralReader(TrainedMethod):
         genes, _ = cells.rows(rows)
         return ((genes >= 0) & (self.match(cells).known[genes] > 0)).any(1)
 
-    def evidence(self, cells: CellSequences, rows: np.ndarray, logits: np.ndarray) -> np.ndarray:
+    def energy(self, cells: CellSequences, rows: np.ndarray, logits: np.ndarray) -> np.ndarray:
         if not self.model.settings.gene_scores:
-            return super().evidence(cells, rows, logits)
+            return super().energy(cells, rows, logits)
         return log_sum_exp(self.score_outputs(cells, rows))
 
     def explain(

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from screader_lib.cells.gene_matcher import GeneMatcher
 from screader_lib.errors import ScReaderError
+from screader_lib.reader.evaluation import ValidationScores, validation_scores
 from screader_lib.reader.llm.frozen_llm import FrozenLLM
 from screader_lib.reader.llm.processes import Processes
 from screader_lib.reader.model.batches import read_batch, without
@@ -27,7 +28,7 @@ from screader_lib.reader.model.neural_reader import NeuralReader
 from screader_lib.reader.model.reader_model import ReaderModel
 from screader_lib.reader.model.training_checkpoint import TrainingCheckpoint, TrainingState
 from screader_lib.reader.model.training_schedule import Stage, rate_factor, stages_of
-from screader_lib.reader.task import Epoch, Task, ValidationScores, check, class_weights
+from screader_lib.reader.task import Epoch, Task, class_weights
 
 MIXES = (0.0, 0.125, 0.25)  # what the head's logits count beside the genes' own
 USUAL_MIX = 0.125
@@ -168,10 +169,11 @@ class _Trainer:
             return USUAL_MIX
         head = self.reader.head_outputs(task.cells, rows)
         scores = self.reader.score_outputs(task.cells, rows)
-        mixes = {mix: check(scores + np.float32(mix) * head, task) for mix in MIXES}
+        mixes = {mix: validation_scores(scores + np.float32(mix) * head, task) for mix in MIXES}
         best = min(MIXES, key=lambda mix: mixes[mix].loss)
+        alone = validation_scores(head, task).accuracy
         task.reporter.info(
-            f"on kept cells, accuracy: head alone {check(head, task).accuracy:.3f}, genes' own "
+            f"accuracy on the validation cells: head alone {alone:.3f}, genes' own "
             f"scores {mixes[0.0].accuracy:.3f}, mixed at {best:g} {mixes[best].accuracy:.3f}."
         )
         return best
@@ -279,7 +281,7 @@ class _Trainer:
         rows = self.task.validation_rows
         if not len(rows):
             return None
-        found = check(self.reader.head_outputs(self.task.cells, rows), self.task)
+        found = validation_scores(self.reader.head_outputs(self.task.cells, rows), self.task)
         return ValidationScores(
             *self.reader.processes.of_first([found.loss, found.accuracy, found.macro_f1])
         )

@@ -22,7 +22,8 @@ from screader_lib import launch
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import safety
 from screader_lib.exchange.writing import replacing
-from screader_lib.reader.task import Epoch, ValidationScores
+from screader_lib.reader.evaluation import ValidationScores
+from screader_lib.reader.task import Epoch
 from screader_lib.reporting import SILENT, Reporter
 
 

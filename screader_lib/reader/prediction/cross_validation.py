@@ -22,14 +22,14 @@ from screader_lib.cells.cells_file import CellSequences
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import encoding, provenance, writing
 from screader_lib.exchange.opening import ExchangeFile, open_exchange
-from screader_lib.exchange.provenance import Provenance
+from screader_lib.exchange.provenance import Provenance, fingerprint
 from screader_lib.reader.confidence.familiarity import CalibrationSet
-from screader_lib.reader.evaluation import Evaluation, measure
+from screader_lib.reader.evaluation import evaluate
 from screader_lib.reader.folds import Fold, groups_of
-from screader_lib.reader.identity import fingerprint
 from screader_lib.reader.llm.machine import ON_CPU, Machine
-from screader_lib.reader.methods.methods import StoredReader, llm_identity
+from screader_lib.reader.methods.methods import llm_identity
 from screader_lib.reader.prediction.write_predictions import PredictionOptions, write_predictions
+from screader_lib.reader.reader_file import StoredReader
 from screader_lib.reader.settings import TrainingSettings
 from screader_lib.reader.task import Task, TrainedMethod, labels_of, make_task
 from screader_lib.reporting import SILENT, Reporter
@@ -96,10 +96,10 @@ class CrossValidation:
     def _run_fold(self, fold: Fold, target: Path) -> None:
         task = make_task(self.cells, self.settings, self.machine, self.reporter, fold)
         trained = self.train(task)
-        restored = stored_reader_of(task, trained, measure(trained, task))
+        stored = StoredReader.of(task, trained, evaluate(trained, task))
         with writing.create("predictions", str(target), self._provenance()) as file:
             write_predictions(
-                file, self.cells, restored, trained, PredictionOptions(task.held_out), self.reporter
+                file, self.cells, stored, trained, PredictionOptions(task.held_out), self.reporter
             )
 
     def _provenance(self) -> Provenance:
@@ -121,25 +121,6 @@ def folder(output: str | None) -> Iterator[Path]:
     yield path
     if not launch.is_worker():
         shutil.rmtree(path, ignore_errors=True)
-
-
-def stored_reader_of(task: Task, trained: TrainedMethod, finding: Evaluation) -> StoredReader:
-    """What reading the reader's file would give, without writing it."""
-    return StoredReader(
-        method=task.settings.method,
-        settings=task.settings,
-        labels=task.labels,
-        gene_ids=task.cells.genes.index,
-        gene_embedding=task.cells.embedding,
-        tensors=trained.tensors,
-        llm=trained.llm,
-        embedding=task.cells.embedding_identity,
-        temperature=float(finding.calibration["temperature"]),
-        construction=task.cells.construction,
-        kept=finding.kept,
-        fold=task.fold.to_json() if task.fold else {},
-        held_out=task.cells.obs.index[task.held_out] if task.fold else None,
-    )
 
 
 @contextmanager

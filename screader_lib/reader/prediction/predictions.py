@@ -18,17 +18,17 @@ from screader_lib.reader.confidence.calibration import softmax
 from screader_lib.reader.confidence.explanation import Explained, explain
 from screader_lib.reader.task import Labels, TrainedMethod
 
-ARRAYS = ("probability", "vectors", "evidence", "has_known_genes")
+ARRAYS = ("probability", "vectors", "energy", "has_known_genes")
 
 
 @dataclass(frozen=True)
 class PredictionBlock:
-    """``probability`` float32 (cells, labels), ``vectors`` float32 (cells, hidden), ``evidence``
+    """``probability`` float32 (cells, labels), ``vectors`` float32 (cells, hidden), ``energy``
     float32 (cells,), and whether any gene is known, ``readable`` bool (cells,)."""
 
     probability: np.ndarray
     vectors: np.ndarray
-    evidence: np.ndarray
+    energy: np.ndarray
     has_known_genes: np.ndarray
     explained: Explained | None = None
 
@@ -43,13 +43,13 @@ def predict_block(
     """Let ``trained`` call the cells at ``rows``."""
     logits, vectors = trained.outputs(cells, rows)
     probability = softmax(logits, temperature)
-    evidence = trained.evidence(cells, rows, logits)
+    energy = trained.energy(cells, rows, logits)
     found = None
     if genes_explained:
         best, labels = probability.argmax(1), probability.shape[1]
         found = explain(cells, rows, trained, best, labels, genes_explained)
     return PredictionBlock(
-        probability, vectors, evidence, trained.has_known_genes(cells, rows), found
+        probability, vectors, energy, trained.has_known_genes(cells, rows), found
     )
 
 
@@ -86,7 +86,7 @@ class Predictions:
     best: np.ndarray
     second: np.ndarray
     confidence: np.ndarray
-    evidence: np.ndarray
+    energy: np.ndarray
     has_known_genes: np.ndarray
     assigned: np.ndarray
 
@@ -109,7 +109,7 @@ class Predictions:
         self.confidence[places] = np.take_along_axis(block.probability, order[:, :1], 1)[:, 0]
         if block.probability.shape[1] > 1:
             self.second[places] = order[:, 1]
-        self.evidence[places], self.has_known_genes[places] = block.evidence, block.has_known_genes
+        self.energy[places], self.has_known_genes[places] = block.energy, block.has_known_genes
 
     def spoken(self) -> str:
         """In words."""

@@ -14,7 +14,6 @@ from screader_lib.exchange import encoding
 from screader_lib.exchange.lazy_table import LazyColumn, LazyTable
 from screader_lib.exchange.table import Table, strings
 from screader_lib.reader.confidence.explanation import ExplanationWriter
-from screader_lib.reader.methods.methods import StoredReader
 from screader_lib.reader.prediction import predictions
 from screader_lib.reader.prediction.prediction_checkpoint import NO_CHECKPOINT, PredictionCheckpoint
 from screader_lib.reader.prediction.predictions import (
@@ -24,6 +23,7 @@ from screader_lib.reader.prediction.predictions import (
     spoken,
 )
 from screader_lib.reader.prediction.shards import Shard, blocks, of_shard
+from screader_lib.reader.reader_file import StoredReader
 from screader_lib.reader.task import TrainedMethod
 from screader_lib.reporting import SILENT, Reporter
 
@@ -62,7 +62,7 @@ class PredictionOptions:
 def write_predictions(
     file: h5py.File,
     cells: CellSequences,
-    restored: StoredReader,
+    stored: StoredReader,
     trained: TrainedMethod,
     chosen: PredictionOptions = PredictionOptions(),
     reporter: Reporter = SILENT,
@@ -80,13 +80,13 @@ def write_predictions(
     if chosen.shard is not None:
         encoding.write_json(file["uns"], "shard", chosen.shard.to_json(len(every)))
     if chosen.rows is not None:
-        encoding.write_json(file["uns"], "fold", restored.fold)
-    source = _Source(cells, rows, restored, trained, chosen.genes_explained, unfinished)
+        encoding.write_json(file["uns"], "fold", stored.fold)
+    source = _Source(cells, rows, stored, trained, chosen.genes_explained, unfinished)
     calls = _call(file, source, reporter)
-    familiarity = restored.kept.familiarity(calls.confidence, calls.evidence)
+    familiarity = stored.calibration_set.familiarity(calls.confidence, calls.energy)
     calls.assigned[:] = calls.has_known_genes & (calls.confidence >= chosen.min_confidence)
     calls.assigned &= familiarity >= chosen.min_familiarity
-    own = calls.columns(restored.labels) | {"evidence": calls.evidence, "familiarity": familiarity}
+    own = calls.columns(stored.labels) | {"evidence": calls.energy, "familiarity": familiarity}
     known = _chosen(cells.lazy_obs, rows, len(cells))
     labels = known.columns.get("label")
     obs = LazyTable(known.index, {name: LazyColumn.of(column) for name, column in own.items()})
@@ -96,7 +96,7 @@ def write_predictions(
         obs.columns["row"] = LazyColumn.of(rows.astype(np.int64))
     obs.columns |= _carried(known)
     encoding.begin_anndata(file, obs, Table(strings([])))
-    _write_uns(file, labels, restored, calls, reporter)
+    _write_uns(file, labels, stored, calls, reporter)
     if not len(rows):
         reporter.warning("the shard holds no cells: there are fewer blocks of cells than shards.")
     return calls.has_known_genes
@@ -108,7 +108,7 @@ class _Source:
 
     cells: CellSequences
     rows: np.ndarray
-    restored: StoredReader
+    stored: StoredReader
     trained: TrainedMethod
     genes_explained: int
     unfinished: PredictionCheckpoint
@@ -121,7 +121,7 @@ class _Source:
                     self.cells,
                     self.rows[places],
                     self.trained,
-                    self.restored.temperature,
+                    self.stored.temperature,
                     self.genes_explained,
                 )
                 self.unfinished.save(number, block)
@@ -130,14 +130,14 @@ class _Source:
 
 def _call(file: h5py.File, source: _Source, reporter: Reporter) -> Predictions:
     """Write probabilities, vectors and explanations, block by block; returns the calls."""
-    cells, labels = len(source.rows), len(source.restored.labels.names)
+    cells, labels = len(source.rows), len(source.stored.labels.names)
     writer, explanation = _BlockWriter(file["obsm"], cells, labels), None
     if source.genes_explained:
         genes = source.cells.genes
         explanation = ExplanationWriter(file, cells, labels, genes, source.genes_explained)
     with reporter.progress("Predicting", cells, "cells") as advance:
         for places, block in source.blocks():
-            advance(len(block.evidence))
+            advance(len(block.energy))
             if launch.is_worker():
                 continue
             writer.add(places, block)
@@ -186,17 +186,17 @@ def _carried(obs: LazyTable) -> dict[str, LazyColumn]:
 def _write_uns(
     file: h5py.File,
     labels: LazyColumn | None,
-    restored: StoredReader,
+    stored: StoredReader,
     calls: Predictions,
     reporter: Reporter,
 ) -> None:
     uns = file["uns"]
-    encoding.write_strings(uns, "labels", strings(restored.labels.names))
-    encoding.write_strings(uns, "label_ontology_ids", strings(restored.labels.ontology_ids))
-    knn = "-knn" if restored.settings.classifier == "knn" else ""
-    encoding.write_text(uns, "method", restored.method + knn)
+    encoding.write_strings(uns, "labels", strings(stored.labels.names))
+    encoding.write_strings(uns, "label_ontology_ids", strings(stored.labels.ontology_ids))
+    knn = "-knn" if stored.settings.classifier == "knn" else ""
+    encoding.write_text(uns, "method", stored.method + knn)
     reporter.info(calls.spoken())
-    metrics = known_label_metrics(labels, restored.labels.names, calls)
+    metrics = known_label_metrics(labels, stored.labels.names, calls)
     if metrics:
         encoding.write_json(uns, "metrics", metrics)
         reporter.info(spoken(metrics))
