@@ -53,7 +53,9 @@ def test_training(tmp_path: Path, cells: Path, llama: Path, reader: Path) -> Non
         assert found["history/loss"][()] == pytest.approx(wanted["history/loss"][()], abs=CLOSE)
     succeed("validate", output, calls)
     lines = said(run, "train-reader")
-    assert sum("to learn from" in line for line in lines) == 3  # two folds, all cells: once each
+    assert (
+        sum("validation cells of" in line for line in lines) == 3
+    )  # two folds, all cells: once each
     assert sorted(path.name for path in tmp_path.iterdir()) == ["calls.h5ad", "r.h5"]
 
 

@@ -80,15 +80,15 @@ def test_a_precision_out_of_reach(tmp_path: Path, noisy: Path, reader: Path) -> 
     output = tmp_path / "p.h5ad"
     words = ("-r", reader, "--target-precision", 0.995, "-o", output)
     line = fail("predict", noisy, *words)
-    assert f"the {CELLS} cells kept" in line and "cannot assure a precision of 0.995" in line
-    assert "ask for less" in line and not output.exists()
+    assert f"the reader's {CELLS} calibration cells cannot guarantee a precision of 0.995" in line
+    assert "lower --target-precision" in line and not output.exists()
 
 
 def test_a_reader_that_kept_no_cell_assures_nothing(tmp_path: Path, noisy: Path) -> None:
     reader, output = tmp_path / "r.h5", tmp_path / "p.h5ad"
     succeed("train-reader", noisy, *METHOD, "--validation", 0, "-o", reader)
     line = fail("predict", noisy, "-r", reader, "--target-precision", 0.5, "-o", output)
-    assert "the 0 cells kept" in line and "--folds" in line and not output.exists()
+    assert "the reader's 0 calibration cells" in line and "--folds" in line and not output.exists()
     found, _ = predicted(noisy, reader, output)
     assert (np.asarray(found.columns["familiarity"]) == 1).all()
 
@@ -138,7 +138,7 @@ def test_held_out_goes_with_the_other_options(tmp_path: Path, noisy: Path, of_fo
 def test_a_reader_that_holds_no_cell_out(tmp_path: Path, noisy: Path, reader: Path) -> None:
     output = tmp_path / "p.h5ad"
     line = fail("predict", noisy, "-r", reader, "--held-out", "-o", output)
-    assert "reader.h5: holds no cells out" in line and "--fold" in line and not output.exists()
+    assert "reader.h5: has no held-out cells" in line and "--fold" in line and not output.exists()
 
 
 def test_held_out_cells_that_are_not_there(tmp_path: Path, noisy: Path, of_fold: Path) -> None:

@@ -1,4 +1,4 @@
-"""Confidence that means something: one temperature, fitted on cells kept from training.
+"""Confidence that means something: one temperature, fitted on validation cells.
 
 Guo et al. 2017, "On Calibration of Modern Neural Networks", section 4.2.
 """
