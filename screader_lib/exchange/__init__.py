@@ -1,16 +1,15 @@
-"""Exchange files: the HDF5 files that the tools hand to each other.
+"""Exchange files: the HDF5 files that the tools pass to each other.
 
-- ``schema``        the YAML schemas as objects;
-- ``table``         small data frames (obs, var) without pandas;
-- ``encoding``      AnnData's on-disk encoding of tables, arrays, strings, dictionaries;
-- ``chunks``        HDF5 chunks packed and unpacked by several threads;
-- ``safety``        refusal of damaged or hostile HDF5 before anything is read;
-- ``heap``          strings in a file's raw bytes, looked at before HDF5 reads them;
-- ``columns``       columns of tables, checked before they are read;
-- ``validation``    a file against its schema;
-- ``provenance``    which tool, parameters and inputs made a file;
-- ``opening``       read: check, then hand over;
-- ``writing``       write: beside the target, check, rename;
-- ``summary``       what is in a file, in words;
-- ``documentation`` the schema pages in ``docs/``.
+- ``schema``      the YAML schemas as objects;
+- ``table``       small data frames (obs, var) without pandas;
+- ``lazy_table``  data frames of any length, read in blocks of rows;
+- ``encoding``    AnnData's on-disk encoding of tables, arrays, strings and dictionaries;
+- ``chunks``      HDF5 chunks read and compressed by several threads;
+- ``safety``      refusal of damaged or hostile HDF5 before anything is read;
+- ``hdf5_heap``   string lengths and heaps in a file's raw bytes, checked before HDF5 reads them;
+- ``validation``  a file against its schema;
+- ``provenance``  which tool, parameters and inputs made a file;
+- ``opening``     reading: check, then hand over;
+- ``writing``     writing: next to the target, check, rename;
+- ``summary``     the content of a file in words.
 """

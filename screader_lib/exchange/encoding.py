@@ -1,13 +1,12 @@
 """AnnData's on-disk encoding, on h5py alone, so that the GPU tools need no anndata.
 
-Source: the AnnData documentation, "On-disk format" (encoding versions as of 0.8 and later).
-Datasets carry no times, so that the same content gives the same bytes.
+Source: the AnnData documentation, "On-disk format" (encoding versions of AnnData 0.8 and later).
+Datasets carry no time stamps, so that the same content gives the same bytes.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 import h5py
@@ -71,7 +70,7 @@ def write_array(parent: h5py.Group, name: str, values: np.ndarray) -> None:
 def create_rows(
     parent: h5py.Group, name: str, shape: tuple[int, ...], dtype: Any, rows_per_chunk: int
 ) -> h5py.Dataset:
-    """An array of known shape to be filled by rows; chunks hold whole rows."""
+    """An empty array to be filled by rows; chunks hold whole rows."""
     chunks = (max(1, min(rows_per_chunk, shape[0])), *(max(1, size) for size in shape[1:]))
     options = {"chunks": chunks, **COMPRESSION} if all(shape) else {}
     dataset = parent.create_dataset(name, shape=shape, dtype=dtype, **options)
@@ -89,7 +88,7 @@ def create_filled(
 ) -> h5py.Dataset:
     """A matrix whose chunks are stored only where they hold something other than ``fill``.
 
-    Packed for speed: on gene indices a stronger deflate is a tenth smaller and much slower.
+    Compressed at level 1: on gene indices, higher levels save a tenth and are much slower.
     """
     options: dict[str, Any] = {}
     if all(shape):
@@ -137,7 +136,7 @@ def write_table(parent: h5py.Group, name: str, table: Table | LazyTable) -> None
 
 
 def begin_anndata(file: h5py.File, obs: Table | LazyTable, var: Table) -> None:
-    """The frame of an AnnData file without X: obs, var and the dictionaries still missing."""
+    """Everything an AnnData file needs but X: obs, var and those dictionaries that are missing."""
     _mark(file, "anndata", "0.1.0")
     write_table(file, "obs", obs)
     write_table(file, "var", var)
@@ -157,23 +156,15 @@ def read_json(parent: h5py.Group, name: str) -> Any:
 
 
 def read_strings(dataset: h5py.Dataset) -> np.ndarray:
-    """A string array as objects; ScReaderError where it is not UTF-8."""
+    """A string array as object array of str (n,); ScReaderError if it is not UTF-8."""
     return as_strings(stored_column(dataset).load())
 
 
 def read_column(element: h5py.Group | h5py.Dataset) -> Column:
-    """A column of a table; nullable arrays lose their mask to NaN or False."""
+    """A column of a data frame; masked values become NaN, False or the empty string."""
     return stored_column(element).load()
 
 
 def read_table(group: h5py.Group) -> Table:
-    """A data frame written by anndata or by :func:`write_table`."""
+    """A data frame written by anndata or :func:`write_table`."""
     return stored_table(group).load()
-
-
-def plain(mapping: Mapping[str, Any]) -> dict[str, Any]:
-    """A mapping with numpy scalars turned into Python's, for JSON."""
-    return {
-        key: value.item() if isinstance(value, np.generic) else value
-        for key, value in mapping.items()
-    }

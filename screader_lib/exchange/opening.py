@@ -1,4 +1,4 @@
-"""Open an exchange file: sound HDF5, the right kind, a known version, the right structure."""
+"""Open an exchange file: valid HDF5 of the right kind, version and structure."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from screader_lib.exchange import safety, validation
 from screader_lib.exchange.provenance import Provenance, Record
 from screader_lib.exchange.schema import KINDS, ROOT_KIND, ROOT_VERSION, Schema, load
 
-LONGEST_SHOWN = 40
+MAX_SHOWN = 40
 
 
 @dataclass
 class ExchangeFile:
-    """An open, checked exchange file.
+    """An open exchange file that has been checked.
 
-    ``name`` is what messages call it; ``path`` may be a spooled copy of standard input.
+    Messages call it ``name``; ``path`` may be a temporary copy of standard input.
     """
 
     name: str
@@ -34,39 +34,38 @@ class ExchangeFile:
 
     @property
     def kind(self) -> str:
-        """The file's kind, one of ``schema.KINDS``."""
+        """One of ``schema.KINDS``."""
         return self.schema.name
 
     @cached_property
     def sha256(self) -> str:
-        """SHA-256 of the whole file, hexadecimal."""
+        """Hexadecimal SHA-256 of the whole file."""
         return provenance_module.sha256_of(self.path)
 
-    @property
+    @cached_property
     def provenance(self) -> Provenance:
-        """Which tool made it, from what."""
+        """Which tool made it, and from what."""
         return provenance_module.read(self.file)
 
     @property
     def steps(self) -> tuple[Record, ...]:
-        """All steps up to and including the one that made this file, oldest first."""
-        own = self.provenance
-        return (*own.history, own.record)
+        """All steps up to the one that made this file, oldest first."""
+        return (*self.provenance.history, self.provenance.record)
 
     @property
     def input_record(self) -> dict[str, str]:
-        """How a file made from this one names it."""
+        """How files made from this one refer to it in their provenance."""
         return {"schema": self.kind, "sha256": self.sha256}
 
 
 def kind_of(file: h5py.File) -> str | None:
-    """The kind written at the file's root, None where there is no mark."""
-    mark = file.attrs.get(ROOT_KIND)
-    return mark if isinstance(mark, str) else None
+    """The kind that the root's attribute names; None for files that scReader did not write."""
+    kind = file.attrs.get(ROOT_KIND)
+    return kind if isinstance(kind, str) else None
 
 
 def what_is_it(file: h5py.File) -> str:
-    """In words, what an HDF5 file without scReader's mark seems to be."""
+    """In words, what an HDF5 file that scReader did not write seems to be."""
     if "matrix" in file and isinstance(file["matrix"], h5py.Group):
         return "a 10x matrix"
     if {"matrix", "row_attrs", "col_attrs"} <= set(file):
@@ -76,22 +75,22 @@ def what_is_it(file: h5py.File) -> str:
     return "an HDF5 file that scReader did not write"
 
 
-def _wanted(kinds: tuple[str, ...]) -> str:
+def _expected(kinds: tuple[str, ...]) -> str:
     return " or ".join(f"{kind} (from {load(kind).written_by})" for kind in kinds)
 
 
 def schema_of(file: h5py.File, name: str, kinds: tuple[str, ...] = KINDS) -> Schema:
-    """The schema of an open file; ScReaderError for a wrong kind or a newer version."""
+    """The schema of an open file; ScReaderError if its kind is wrong or its version too new."""
     kind = kind_of(file)
     if kind is None or kind not in KINDS:
         got = what_is_it(file) if kind is None else f"of unknown kind {_shortened(kind)}"
-        raise ScReaderError(f"is {got}, wanted {_wanted(kinds)}.", file=name)
+        raise ScReaderError(f"is {got}, expected {_expected(kinds)}.", file=name)
     if kind not in kinds:
-        raise ScReaderError(f"is a {kind} file, wanted {_wanted(kinds)}.", file=name)
+        raise ScReaderError(f"is a {kind} file, expected {_expected(kinds)}.", file=name)
     schema = load(kind)
     version = file.attrs.get(ROOT_VERSION)
     if not isinstance(version, int | np.integer) or version < 1:
-        raise ScReaderError(f"has no whole number from 1 as {ROOT_VERSION}.", file=name)
+        raise ScReaderError(f"its {ROOT_VERSION} is not a positive integer.", file=name)
     if version > schema.version:
         raise ScReaderError(
             f"is a {kind} file of version {version}; this scReader reads up to {schema.version}.",
@@ -102,15 +101,15 @@ def schema_of(file: h5py.File, name: str, kinds: tuple[str, ...] = KINDS) -> Sch
 
 
 def _shortened(text: str) -> str:
-    return repr(text) if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]!r}…"
+    return repr(text) if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]!r}…"
 
 
 @contextmanager
 def open_exchange(path: Path, *kinds: str, name: str | None = None) -> Iterator[ExchangeFile]:
-    """Open ``path`` as one of ``kinds`` (any kind where none is given).
+    """Open ``path`` as one of ``kinds`` (any kind if none is given).
 
-    Raises ScReaderError with one line where it is missing, damaged, unsafe, of another kind, of
-    a newer version, or not as its schema wants it (values of large arrays are left unread).
+    Raises ScReaderError if it is missing, damaged, unsafe, of another kind or a newer version, or
+    violates its schema (the values of large arrays are not read).
     """
     name = name or str(path)
     file = safety.open_checked(path, name=name)
@@ -121,7 +120,7 @@ def open_exchange(path: Path, *kinds: str, name: str | None = None) -> Iterator[
         if found:
             more = f" ({len(found) - 1} more)" if len(found) > 1 else ""
             raise ScReaderError(
-                f"{found[0]}{more}.", file=name, remedy="'screader validate' lists all."
+                f"{found[0]}{more}.", file=name, remedy="'screader validate' lists all problems."
             )
         with safety.reading(name):
             yield ExchangeFile(name, path, file, schema)

@@ -1,7 +1,7 @@
-"""Which tool, version, parameters and inputs made a file, kept in ``uns/screader``.
+"""Which tool, version, parameters and inputs made a file, stored in ``uns/screader``.
 
-File names are left out: content is named by its SHA-256, so that a pipe and a chain of files
-give the same bytes. A time is recorded only where SOURCE_DATE_EPOCH gives one.
+File names are left out and inputs identified by their SHA-256, so that a pipe and a chain of
+files give the same bytes. A time is recorded only where SOURCE_DATE_EPOCH is set.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 
 from screader_lib import __version__
 from screader_lib.errors import ScReaderError
@@ -37,14 +38,14 @@ class Record:
 
 @dataclass(frozen=True)
 class Provenance:
-    """The step that makes a file and, oldest first, the steps that made its inputs."""
+    """The step that makes a file and the steps that made its inputs, oldest first."""
 
     record: Record
     history: tuple[Record, ...] = ()
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file in hexadecimal; of a folder, over its files' names and contents."""
+    """Hexadecimal SHA-256 of a file, or of the names and contents of all files in a folder."""
     if path.is_dir():
         whole = hashlib.sha256()
         for inner in sorted(entry for entry in path.rglob("*") if entry.is_file()):
@@ -64,7 +65,7 @@ def fingerprint(**identity: Any) -> str:
 
 
 def created_time() -> str:
-    """ISO time from SOURCE_DATE_EPOCH, empty where that is not set."""
+    """ISO 8601 time from SOURCE_DATE_EPOCH; empty if that is not set."""
     epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
     if not epoch:
         return ""
@@ -72,8 +73,8 @@ def created_time() -> str:
         return datetime.fromtimestamp(int(epoch), UTC).isoformat()
     except (ValueError, OverflowError, OSError):
         raise ScReaderError(
-            f"SOURCE_DATE_EPOCH is {epoch!r}, wanted whole seconds since 1970.",
-            remedy="Unset it or give a number.",
+            f"SOURCE_DATE_EPOCH is {epoch!r}, expected whole seconds since 1970.",
+            remedy="Unset it or set it to a number.",
         ) from None
 
 
@@ -92,13 +93,17 @@ def make(
     inputs: dict[str, dict[str, str]],
     histories: list[tuple[Record, ...]],
 ) -> Provenance:
-    """The provenance of a file that ``tool`` is about to write."""
-    record = Record(tool, __version__, encoding.plain(parameters), inputs, created_time())
+    """The provenance of a file that ``tool`` is about to write; numpy scalars become Python's."""
+    plain = {
+        key: value.item() if isinstance(value, np.generic) else value
+        for key, value in parameters.items()
+    }
+    record = Record(tool, __version__, plain, inputs, created_time())
     return Provenance(record, merge_histories(histories))
 
 
 def write(file: h5py.File, provenance: Provenance) -> None:
-    """Put the provenance into ``uns/screader``."""
+    """Store the provenance in ``uns/screader``."""
     uns = file["uns"] if "uns" in file else encoding.write_group(file, "uns")
     group = encoding.write_group(uns, GROUP)
     encoding.write_text(group, "tool", provenance.record.tool)
@@ -110,7 +115,7 @@ def write(file: h5py.File, provenance: Provenance) -> None:
 
 
 def read(file: h5py.File) -> Provenance:
-    """The provenance of an exchange file; any exception where it is not as written here."""
+    """The provenance of an exchange file; raises any exception if it is damaged."""
     group = file["uns"][GROUP]
     texts = {key: encoding.read_text(group, key) for key in ("tool", "version", "created")}
     dictionaries = {key: encoding.read_json(group, key) for key in ("parameters", "inputs")}
@@ -124,13 +129,13 @@ def _record(entry: dict[str, Any]) -> Record:
     for content in record.inputs.values():
         texts += [content["sha256"], *content.values()]
     if not isinstance(record.parameters, dict) or not all(isinstance(t, str) for t in texts):
-        raise TypeError("no step of making a file")
+        raise TypeError("not a provenance record")
     return record
 
 
 def problems(file: h5py.File) -> Iterator[str]:
-    """What is wrong with the provenance of a file."""
+    """Whether the provenance of a file can be read, as a problem or none."""
     try:
         read(file)
     except Exception:
-        yield f"uns/{GROUP}: missing or unreadable, wanted the steps that made the file"
+        yield f"uns/{GROUP}: missing or unreadable, expected the steps that made the file"

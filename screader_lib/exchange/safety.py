@@ -1,8 +1,8 @@
-"""Refusal of damaged or hostile HDF5 before its content is read or memory is taken.
+"""Refuse damaged or hostile HDF5 before its content is read or memory allocated for it.
 
-Two strictnesses: exchange files hold only what scReader writes; a user's own h5ad or loom may
-hold more (compound types, references), but never reaches outside itself and never declares
-more than it can hold.
+There are two levels: exchange files may hold only what scReader writes. A user's own h5ad or loom
+may hold more (compound types, references), but must not refer to other files or declare more
+values than it can hold.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from screader_lib.errors import ScReaderError
 from screader_lib.exchange import hdf5_heap
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
-MOST_OBJECTS = 100_000
-DEEPEST = 16
-MOST_COMPRESSION = 1_100  # deflate reaches 1,032 : 1
+MAX_OBJECTS = 100_000
+MAX_DEPTH = 16
+MAX_COMPRESSION = 1_100  # deflate reaches 1,032 : 1
 SLACK = 1 << 20
 EXCHANGE_FILTERS = {
     h5py.h5z.FILTER_DEFLATE,
@@ -34,10 +34,10 @@ PLAIN_CLASSES = {h5py.h5t.INTEGER, h5py.h5t.FLOAT, h5py.h5t.ENUM, TEXT}
 
 
 def open_checked(path: Path, *, name: str | None = None, strict: bool = True) -> h5py.File:
-    """Open ``path`` for reading after checking that it is sound HDF5.
+    """Open ``path`` for reading after checking that it is valid HDF5.
 
-    ``name`` is what messages call the file. Raises ScReaderError for a file that is missing,
-    empty, no HDF5, cut off, or unsafe; ``strict`` also refuses what exchange files never hold.
+    Messages call the file ``name``. Raises ScReaderError for a file that is missing, empty, not
+    HDF5, truncated or unsafe; ``strict`` also refuses what exchange files never hold.
     """
     name = name or str(path)
     _check_is_hdf5(path, name)
@@ -45,7 +45,7 @@ def open_checked(path: Path, *, name: str | None = None, strict: bool = True) ->
         file = h5py.File(path, "r", locking=False)
     except OSError as error:
         raise ScReaderError(
-            "is damaged or cut off: HDF5 cannot open it.", file=name, remedy="Make it again."
+            "is damaged or truncated: HDF5 cannot open it.", file=name, remedy="Make it again."
         ) from error
     try:
         _Walk(file, path, name, strict).run()
@@ -59,17 +59,17 @@ def _check_is_hdf5(path: Path, name: str) -> None:
     if not path.exists():
         raise ScReaderError("no such file.", file=name, remedy="Check the name and the folder.")
     if path.is_dir():
-        raise ScReaderError("is a folder, wanted an HDF5 file.", file=name)
+        raise ScReaderError("is a folder, expected an HDF5 file.", file=name)
     try:
         with path.open("rb") as stream:
             head = stream.read(len(SIGNATURE))
     except PermissionError:
-        raise ScReaderError("may not be read (permission denied).", file=name) from None
+        raise ScReaderError("cannot be read: permission denied.", file=name) from None
     if not head:
         raise ScReaderError(
-            "is empty, wanted an HDF5 file.",
+            "is empty, expected an HDF5 file.",
             file=name,
-            remedy="Did the step before it fail?",
+            remedy="Did the previous step fail?",
         )
     if head != SIGNATURE:
         raise ScReaderError("is not an HDF5 file.", file=name)
@@ -77,7 +77,7 @@ def _check_is_hdf5(path: Path, name: str) -> None:
 
 @contextmanager
 def checking(name: str) -> Iterator[None]:
-    """Whatever h5py raises while a file is looked through means that the file is damaged."""
+    """Turn whatever h5py raises while a file is inspected into ScReaderError: it is damaged."""
     try:
         yield
     except ScReaderError:
@@ -88,7 +88,7 @@ def checking(name: str) -> Iterator[None]:
 
 @contextmanager
 def reading(name: str) -> Iterator[None]:
-    """Turn a failed read into ScReaderError; other errors, such as of writing, pass."""
+    """Turn a failed read into ScReaderError; other errors, such as failed writes, pass."""
     try:
         yield
     except OSError as error:
@@ -104,7 +104,7 @@ def _damaged(name: str) -> ScReaderError:
 
 
 class _Walk:
-    """One pass over all objects of a file, following no link that leads outside."""
+    """One pass over all objects of a file, which follows no links but hard ones."""
 
     def __init__(self, file: h5py.File, path: Path, name: str, strict: bool) -> None:
         self.file = file
@@ -125,14 +125,14 @@ class _Walk:
     def _group(self, group: h5py.Group, depth: int, above: set[bytes]) -> None:
         where = str(group.name)
         self._header(group, where)
-        if depth > DEEPEST:
-            self._refuse(where, f"lies more than {DEEPEST} groups deep")
+        if depth > MAX_DEPTH:
+            self._refuse(where, f"is nested more than {MAX_DEPTH} groups deep")
         token = group.id.__hash__()
         if token in above:
             self._refuse(where, "contains itself")
         self.objects += len(group)
-        if self.objects > MOST_OBJECTS:
-            self._refuse(where, f"and what is around it hold more than {MOST_OBJECTS:,} objects")
+        if self.objects > MAX_OBJECTS:
+            self._refuse(where, f"brings the file to more than {MAX_OBJECTS:,} objects")
         for name in group:
             path = f"{where.rstrip('/')}/{name}"
             if not self._is_hard_link(group, name, path):
@@ -157,14 +157,14 @@ class _Walk:
 
     def _header(self, element: h5py.Group | h5py.Dataset, path: str) -> None:
         if self.strict and h5py.h5o.get_info(element.id).rc > 1:
-            self._refuse(path, "has two names in the file, which scReader never gives")
+            self._refuse(path, "has a second hard link, which scReader never writes")
         for number in range(h5py.h5a.get_num_attrs(element.id)):
             attribute = h5py.h5a.open(element.id, index=number)
             shown = f"{path}@{attribute.name.decode('utf-8', 'replace')}"
             self._type(attribute.get_type(), shown)
 
     def _type(self, kind: h5py.h5t.TypeID, path: str) -> None:
-        """Some damaged types make HDF5 crash on reading; numbers, booleans and strings do not."""
+        """Some damaged types crash HDF5 when read; numbers, booleans and strings do not."""
         if self.strict and kind.get_class() not in PLAIN_CLASSES:
             self._refuse(path, "holds neither numbers, booleans nor strings")
         elif isinstance(kind, h5py.h5t.TypeVlenID) and kind.get_super().get_class() == TEXT:
@@ -191,28 +191,28 @@ class _Walk:
         stored = dataset.id.get_storage_size()
         if stored > self.file_bytes:
             self._refuse(path, f"claims {stored:,} bytes in a file of {self.file_bytes:,}")
-        if declared > stored * MOST_COMPRESSION + SLACK:
+        if declared > stored * MAX_COMPRESSION + SLACK:
             shape = " × ".join(f"{size:,}" for size in dataset.shape)
             self._refuse(path, f"declares {shape} values but stores only {stored:,} bytes")
 
     def _plain(self, dataset: h5py.Dataset, settings: h5py.h5p.PropDCID, path: str) -> None:
         if dataset.dtype.kind not in "Obiuf":
-            self._refuse(path, f"has type {dataset.dtype}, wanted numbers, booleans or strings")
+            self._refuse(path, f"has type {dataset.dtype}, expected numbers, booleans or strings")
         for number in range(settings.get_nfilters()):
             if settings.get_filter(number)[0] not in EXCHANGE_FILTERS:
-                self._refuse(path, "is compressed by a filter that scReader never uses")
+                self._refuse(path, "is compressed with a filter that scReader never uses")
 
     def _strings(self, dataset: h5py.Dataset, settings: h5py.h5p.PropDCID, path: str) -> None:
-        """Many entries may point to one long string: what they take in memory is added up."""
+        """Many entries may point to one long string: add up what they would take in memory."""
         if settings.get_layout() != h5py.h5d.CONTIGUOUS and self.strict:
             self._refuse(path, "holds strings in chunks, which scReader never writes")
         start = dataset.id.get_offset() if dataset.size else None
         if start is None:  # nothing is stored, or in chunks
             return
         if self.file.id.get_create_plist().get_sizes() != hdf5_heap.SIZES:
-            self._refuse(path, "holds strings in a file of uncommon address size")
+            self._refuse(path, "holds strings in a file with unusual address sizes")
         entries = self.heap.entries(start, dataset.size)
         if entries["length"].sum(dtype=np.int64) > self.file_bytes:
-            self._refuse(path, "holds strings that are longer together than the file")
-        if not self.heap.is_sound(entries):
+            self._refuse(path, "holds strings that add up to more bytes than the file has")
+        if not self.heap.is_valid(entries):
             self._refuse(path, "keeps its strings in a damaged heap")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
+from typing import Any
 
 KINDS = ("descriptions", "gene-embeddings", "cells", "reader", "predictions")
 
@@ -16,8 +17,8 @@ ROOT_VERSION = "screader-schema-version"
 class Element:
     """One element of a file: a dataset, a table's column or a group of tensors.
 
-    ``type`` may name several, as in ``int16 or int32``; ``shape`` names dimensions, so that
-    elements that share one must agree on it.
+    ``type`` may list alternatives, as in ``int16 or int32``. ``shape`` names dimensions; elements
+    that share a dimension must have the same size along it.
     """
 
     path: str
@@ -34,14 +35,27 @@ class Element:
     of: str | None = None
 
     @property
+    def frame(self) -> str:
+        """The data frame or group that holds it; empty for the root."""
+        return self.path.rpartition("/")[0]
+
+    @property
+    def column(self) -> str:
+        """Its name in that frame or group."""
+        return self.path.rpartition("/")[2]
+
+    @property
     def types(self) -> tuple[str, ...]:
-        """The types that are allowed, the usual one last."""
+        """The types allowed, the usual one last."""
         return tuple(self.type.split(" or "))
 
 
 @dataclass(frozen=True)
 class Schema:
-    """What a file of one kind holds."""
+    """The layout of files of one kind.
+
+    ``axes`` and ``index`` give the dimension and the index column of obs and var.
+    """
 
     name: str
     version: int
@@ -51,9 +65,9 @@ class Schema:
     written_by: str
     read_by: tuple[str, ...]
     dimensions: dict[str, str]
-    axes: dict[str, str]
-    index: dict[str, str]
     elements: tuple[Element, ...]
+    axes: dict[str, str] = field(default_factory=dict)
+    index: dict[str, str] = field(default_factory=dict)
 
     @property
     def is_anndata(self) -> bool:
@@ -61,18 +75,8 @@ class Schema:
         return self.layout == "anndata"
 
     def element(self, path: str) -> Element:
-        """The element at ``path``; KeyError where the schema has none."""
-        for element in self.elements:
-            if element.path == path:
-                return element
-        raise KeyError(path)
-
-
-def _element(entry: dict) -> Element:
-    entry = dict(entry)
-    for key in ("shape", "values"):
-        entry[key] = tuple(entry.get(key, ()))
-    return Element(**entry)
+        """The element at ``path``; KeyError if the schema has none."""
+        return {element.path: element for element in self.elements}[path]
 
 
 @cache
@@ -82,8 +86,12 @@ def load(kind: str) -> Schema:
 
     text = (resources.files("screader_lib.schemas") / f"{kind}.yaml").read_text("utf-8")
     content = yaml.safe_load(text)
-    content["elements"] = tuple(_element(entry) for entry in content["elements"])
-    content["read_by"] = tuple(content["read_by"])
-    content.setdefault("axes", {})
-    content.setdefault("index", {})
-    return Schema(**content)
+    elements = tuple(
+        Element(**{key: _frozen(value) for key, value in entry.items()})
+        for entry in content.pop("elements")
+    )
+    return Schema(**{key: _frozen(value) for key, value in content.items()}, elements=elements)
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

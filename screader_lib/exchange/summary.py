@@ -1,4 +1,4 @@
-"""What is in an exchange file, in words."""
+"""Describe the content of an exchange file in words."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from screader_lib.exchange import encoding
 from screader_lib.exchange.opening import ExchangeFile
 from screader_lib.exchange.provenance import Record
 from screader_lib.exchange.schema import Element
-from screader_lib.exchange.table import Categorical
+from screader_lib.exchange.table import as_strings
 
-MOST_VALUES = 8
+MAX_VALUES = 8
 
 
 def human_size(size: float) -> str:
-    """Bytes in the unit a person would choose."""
+    """Bytes in a readable unit, such as ``3.2 MB``."""
     for unit in ("B", "kB", "MB", "GB"):
         if size < 1000:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
@@ -27,7 +27,7 @@ def human_size(size: float) -> str:
 
 
 def describe(opened: ExchangeFile) -> str:
-    """The file in words: kind, elements present with sizes, values of labels, how it was made."""
+    """Kind, elements with their sizes or most frequent values, and the steps that made the file."""
     return "\n".join(_lines(opened))
 
 
@@ -43,39 +43,36 @@ def _lines(opened: ExchangeFile) -> Iterator[str]:
             yield f"  {element.path:<{width}}  {_content(element, opened.file[element.path])}"
     extra = _extra_columns(opened)
     if extra:
-        yield f"  also in obs: {', '.join(extra)}"
+        yield f"  other columns of obs: {', '.join(extra)}"
     yield ""
     yield "Made by"
-    for record in opened.steps:
-        yield f"  {_step(record)}"
+    yield from (f"  {_step(record)}" for record in opened.steps)
 
 
-def _content(element: Element, found: h5py.Group | h5py.Dataset) -> str:
+def _content(element: Element, item: h5py.Group | h5py.Dataset) -> str:
     if element.type == "group":
-        values = sum(dataset.size for dataset in found.values())
-        return f"{len(found)} tensors, {values:,} values"
+        values = sum(dataset.size for dataset in item.values())
+        return f"{len(item)} tensors, {values:,} values"
     if element.type == "category":
-        return _counts(encoding.read_column(found))
+        return _value_counts(item)
     if element.type in ("text", "json"):
-        return str(found.asstr()[()])
-    if not found.shape:
-        return f"{found[()]}"
+        return str(item.asstr()[()])
+    if not item.shape:
+        return f"{item[()]}"
     sizes = " × ".join(
-        f"{size:,} {name}" for size, name in zip(found.shape, element.shape, strict=True)
+        f"{size:,} {name}" for size, name in zip(item.shape, element.shape, strict=True)
     )
-    if element.type == "string":
-        values = found.asstr()[()]
-        filled = sum(1 for value in values if value)
-        return sizes if filled == len(values) else f"{sizes}, {filled:,} not empty"
-    return f"{sizes}, {found.dtype}"
+    if element.type != "string":
+        return f"{sizes}, {item.dtype}"
+    filled = np.count_nonzero(encoding.read_strings(item) != "")
+    return sizes if filled == len(item) else f"{sizes}, {filled:,} not empty"
 
 
-def _counts(column: object) -> str:
-    assert isinstance(column, Categorical)
-    counts = Counter(column.strings("(missing)").tolist())
-    shown = [f"{name} {count:,}" for name, count in counts.most_common(MOST_VALUES)]
-    more = len(counts) - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
+def _value_counts(column: h5py.Group) -> str:
+    counts = Counter(as_strings(encoding.read_column(column)).tolist())
+    listed = [f"{name or '(missing)'} {n:,}" for name, n in counts.most_common(MAX_VALUES)]
+    more = len(counts) - len(listed)
+    return ", ".join(listed) + (f" and {more} more" if more > 0 else "")
 
 
 def _extra_columns(opened: ExchangeFile) -> list[str]:
@@ -89,11 +86,7 @@ def _extra_columns(opened: ExchangeFile) -> list[str]:
 def _step(record: Record) -> str:
     given = [f"{key}={value}" for key, value in record.parameters.items() if value is not None]
     inputs = [f"{role} {entry['sha256'][:12]}" for role, entry in record.inputs.items()]
-    parts = [f"{record.tool} {record.version}"]
-    if record.created:
-        parts.append(record.created)
-    if given:
-        parts.append(" ".join(given))
+    parts = [f"{record.tool} {record.version}", record.created, " ".join(given)]
     if inputs:
         parts.append("from " + ", ".join(inputs))
-    return "; ".join(parts)
+    return "; ".join(filter(None, parts))

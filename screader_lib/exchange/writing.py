@@ -1,11 +1,12 @@
-"""Write a file beside its target, check it, then put it in place in one step.
+"""Write a file next to its target, check it, then move it into place in one step.
 
-Whatever happens before the last step, the target is what it was.
+Whatever happens before that last step, the target is unchanged.
 """
 
 from __future__ import annotations
 
 import fcntl
+import glob
 import os
 import shutil
 import sys
@@ -25,17 +26,17 @@ from screader_lib.exchange.provenance import Provenance
 from screader_lib.exchange.schema import ROOT_KIND, ROOT_VERSION, load
 
 STANDARD = "-"
-_BROKEN: list[h5py.File] = []  # kept from their destructors
-LONGEST_STEM = 200  # bytes; a name may have 255
+MAX_STEM = 200  # bytes of a file name, which may have 255
+_UNCLOSED: list[h5py.File] = []  # after a failed write, their destructors crash
 
 
 @contextmanager
 def replacing(destination: str | Path) -> Iterator[Path]:
-    """A path to write to; on success its content becomes ``destination``, else it vanishes.
+    """A path to write to, which becomes ``destination`` on success and is removed on failure.
 
-    ``-`` is standard output: the content is spooled to a temporary file and copied at the end,
-    as it is for a device or a named pipe. A symbolic link stays, what it points to is replaced.
-    Leftovers of killed runs with the same target are removed.
+    For standard output (``-``), a device or a named pipe, the content is copied there at the end.
+    A symbolic link is kept and its target replaced. Leftovers of killed runs with the same
+    destination are removed.
     """
     target = Path(destination)
     if str(destination) == STANDARD:
@@ -43,7 +44,7 @@ def replacing(destination: str | Path) -> Iterator[Path]:
             yield temporary
             _copy(temporary, sys.stdout.buffer)
     elif target.is_dir():
-        raise ScReaderError("is a folder, wanted a file name.", file=target)
+        raise ScReaderError("is a folder, expected a file name.", file=target)
     elif target.exists() and not target.is_file():
         with temporary_file("device") as temporary:
             yield temporary
@@ -58,14 +59,14 @@ def replacing(destination: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def temporary_file(stem: str, folder: Path | None = None) -> Iterator[Path]:
-    """A new file that vanishes at the end, in the system's folder for such files unless given.
+    """A new file that is removed at the end, in ``folder`` or the system's temporary folder.
 
-    What killed runs left under the same stem is removed first.
+    Files that killed runs left under the same stem are removed first.
     """
     folder = Path(tempfile.gettempdir()) if folder is None else folder
-    stem = os.fsdecode(os.fsencode(stem)[:LONGEST_STEM])
+    stem = os.fsdecode(os.fsencode(stem)[:MAX_STEM])
     _remove_leftovers(folder, stem)
-    handle, path = _make(folder, stem)
+    handle, path = _create_locked(folder, stem)
     try:
         yield path
     finally:
@@ -73,25 +74,27 @@ def temporary_file(stem: str, folder: Path | None = None) -> Iterator[Path]:
         path.unlink(missing_ok=True)
 
 
-def _make(folder: Path, stem: str) -> tuple[int, Path]:
-    """A new file, locked: in use for as long as this process lives."""
+def _create_locked(folder: Path, stem: str) -> tuple[int, Path]:
+    """A new file, locked for as long as this process lives."""
     while True:
         try:
             handle, name = tempfile.mkstemp(".partial", f".{stem}.", folder)
         except OSError as error:
-            raise ScReaderError(f"cannot be written into: {error.strerror}.", file=folder) from None
+            raise ScReaderError(
+                f"cannot create a file in it: {error.strerror}.", file=folder
+            ) from None
         with suppress(OSError):
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if Path(name).exists():  # else another run took it for a leftover before it was locked
+        if Path(name).exists():  # another run may have removed it before it was locked
             return handle, Path(name)
         os.close(handle)
 
 
 def _remove_leftovers(folder: Path, stem: str) -> None:
-    """Remove temporary files of this target whose process is gone (nobody holds the lock)."""
+    """Remove temporary files of this stem that no living process has locked."""
     if not folder.is_dir():
-        raise ScReaderError("no such folder.", file=folder, remedy="Make it first.")
-    for leftover in folder.glob(f".{_escaped(stem)}.*.partial"):
+        raise ScReaderError("no such folder.", file=folder, remedy="Create it first.")
+    for leftover in folder.glob(f".{glob.escape(stem)}.*.partial"):
         with suppress(OSError):
             handle = os.open(leftover, os.O_RDWR | os.O_NOFOLLOW)
             try:
@@ -101,10 +104,6 @@ def _remove_leftovers(folder: Path, stem: str) -> None:
                 os.close(handle)
 
 
-def _escaped(stem: str) -> str:
-    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in stem)
-
-
 def _copy(temporary: Path, stream: BinaryIO) -> None:
     with temporary.open("rb") as source:
         shutil.copyfileobj(source, stream, 1 << 20)
@@ -112,7 +111,9 @@ def _copy(temporary: Path, stream: BinaryIO) -> None:
 
 
 def _put_in_place(temporary: Path, target: Path) -> None:
-    _give_usual_mode(temporary)
+    mask = os.umask(0)
+    os.umask(mask)
+    temporary.chmod(0o666 & ~mask)
     with temporary.open("rb") as stream:
         os.fsync(stream.fileno())
     temporary.replace(target)
@@ -124,21 +125,15 @@ def _put_in_place(temporary: Path, target: Path) -> None:
         os.close(folder)
 
 
-def _give_usual_mode(path: Path) -> None:
-    mask = os.umask(0)
-    os.umask(mask)
-    path.chmod(0o666 & ~mask)
-
-
 @contextmanager
 def create(kind: str, destination: str | Path, provenance: Provenance) -> Iterator[h5py.File]:
-    """An HDF5 file of ``kind`` to fill; checked against its schema and put in place at the end.
+    """An HDF5 file of ``kind`` to fill, which is checked against its schema and moved into place.
 
-    The root attributes and the provenance are written here, the rest by the caller. Where another
-    process writes for all, the file is one to throw away.
+    Root attributes and provenance are written here, the rest by the caller. In worker processes
+    the file is temporary: the first process writes the real one.
     """
     if launch.is_worker():
-        with temporary_file("assisting") as temporary, new_file(temporary) as file:
+        with temporary_file("worker") as temporary, new_file(temporary) as file:
             yield file
         return
     schema = load(kind)
@@ -150,19 +145,19 @@ def create(kind: str, destination: str | Path, provenance: Provenance) -> Iterat
             provenance_module.write(file, provenance)
             found = validation.problems(file, schema)
             if found:
-                raise ScReaderError(f"the {kind} file came out wrong: {found[0]}.")
+                raise ScReaderError(f"the new {kind} file violates its schema: {found[0]}.")
         _check_reopens(temporary, kind)
 
 
 @contextmanager
 def new_file(path: Path) -> Iterator[h5py.File]:
-    """A new HDF5 file to fill; after a failed write it stays open: closing it crashes HDF5."""
+    """A new HDF5 file to fill; left open after a failed write, as closing it crashes HDF5."""
     file = h5py.File(path, "w", locking=False)
     try:
         yield file
     except BaseException as error:
         if failed_write(error):
-            _BROKEN.append(file)
+            _UNCLOSED.append(file)
         else:
             file.close()
         raise
@@ -170,11 +165,11 @@ def new_file(path: Path) -> Iterator[h5py.File]:
 
 
 def _check_reopens(path: Path, kind: str) -> None:
-    """A full disk can show itself only when the file is read again."""
+    """On a full disk, a failed write may show only when the file is read again."""
     try:
         with h5py.File(path, "r", locking=False) as file:
             complete = file.attrs.get(ROOT_KIND) == kind
     except OSError:
         complete = False
     if not complete:
-        raise ScReaderError("the file could not be written completely.", remedy="Disk full?")
+        raise ScReaderError("the file was not written completely.", remedy="Is the disk full?")

@@ -39,7 +39,7 @@ def test_lengths_are_those_of_the_strings(
     write(path, texts or ["a"])
     entries = entries_of(path, len(texts or ["a"]))
     assert entries["length"].tolist() == [len(text.encode()) for text in texts or ["a"]]
-    assert hdf5_heap.GlobalHeap(path).is_sound(entries)
+    assert hdf5_heap.GlobalHeap(path).is_valid(entries)
     safety.open_checked(path).close()
 
 

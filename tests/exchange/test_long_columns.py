@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from screader_lib.exchange import validation
+from screader_lib.exchange import lazy_table, validation
 from screader_lib.exchange.schema import Element
 
 NAME = Element("obs/id", "string", ("cells",), unique=True)
@@ -21,7 +21,7 @@ TWICE = ["obs/id: values are not unique"]
 
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(validation, "STRINGS_AT_ONCE", 3)
+    monkeypatch.setattr(lazy_table, "ROWS_AT_ONCE", 3)
 
 
 def found(values: Sequence[str | bytes], element: Element = NAME) -> list[str]:
@@ -59,7 +59,7 @@ def test_other_columns_may_repeat_but_not_be_broken() -> None:
 @given(st.lists(st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=2)))
 def test_as_a_set_would_say(values: list[str]) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(validation, "STRINGS_AT_ONCE", 3)
+        patch.setattr(lazy_table, "ROWS_AT_ONCE", 3)
         assert found(values) == (TWICE if len(set(values)) < len(values) else [])
 
 
@@ -81,7 +81,7 @@ def test_memory_is_a_hash_a_name(
     long_column: h5py.Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A name of 45 letters takes over 90 bytes; its hash 8, three times while they are sorted."""
-    monkeypatch.setattr(validation, "STRINGS_AT_ONCE", 1000)
+    monkeypatch.setattr(lazy_table, "ROWS_AT_ONCE", 1000)
     assert not list(validation._string_problems(NAME, long_column))  # loads what is loaded once
     tracemalloc.start()
     try:

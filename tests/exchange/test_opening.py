@@ -38,7 +38,7 @@ def test_a_wrong_kind_names_both(tmp_path: Path, kind: str) -> None:
     for wanted in set(KINDS) - {kind}:
         told = refusal(tmp_path / "x", wanted)
         assert f"is a {kind} file" in told
-        assert f"wanted {wanted} (from {load(wanted).written_by})" in told
+        assert f"expected {wanted} (from {load(wanted).written_by})" in told
 
 
 @pytest.mark.parametrize(
@@ -46,14 +46,14 @@ def test_a_wrong_kind_names_both(tmp_path: Path, kind: str) -> None:
     [
         pytest.param(2, "newer scReader", id="newer"),
         pytest.param(2**62, "newer scReader", id="huge"),
-        pytest.param(0, "whole number", id="none was ever 0"),
-        pytest.param(-1, "whole number", id="negative"),
-        pytest.param(1.0, "whole number", id="float"),
-        pytest.param(np.nan, "whole number", id="NaN"),
-        pytest.param("1", "whole number", id="text"),
-        pytest.param([1, 1], "whole number", id="list"),
-        pytest.param(h5py.Empty("i8"), "whole number", id="empty"),
-        pytest.param(None, "whole number", id="missing"),
+        pytest.param(0, "positive integer", id="none was ever 0"),
+        pytest.param(-1, "positive integer", id="negative"),
+        pytest.param(1.0, "positive integer", id="float"),
+        pytest.param(np.nan, "positive integer", id="NaN"),
+        pytest.param("1", "positive integer", id="text"),
+        pytest.param([1, 1], "positive integer", id="list"),
+        pytest.param(h5py.Empty("i8"), "positive integer", id="empty"),
+        pytest.param(None, "positive integer", id="missing"),
     ],
 )
 def test_versions(path: Path, version: object, told: str) -> None:
@@ -74,7 +74,7 @@ def test_marks(path: Path, mark: object) -> None:
         del file.attrs[ROOT_KIND]
         if mark is not None:
             file.attrs[ROOT_KIND] = mark
-    assert "wanted" in refusal(path)
+    assert "expected" in refusal(path)
 
 
 def ten_x(file: h5py.File) -> None:
@@ -196,6 +196,6 @@ def test_the_first_problem_and_their_number_are_told(path: Path) -> None:
     with h5py.File(path, "a") as file:
         del file["obsm/gene_index"], file["obsm/gene_weight"]
     told = refusal(path)
-    assert "obsm/gene_index: missing, wanted int16 or int32 (cells × k) (1 more)." in told
+    assert "obsm/gene_index: missing, expected int16 or int32 (cells × k) (1 more)." in told
     result = call("validate", path)
     assert "  obsm/gene_index: " in result.stdout and "  obsm/gene_weight: " in result.stdout

@@ -165,7 +165,7 @@ def spoilt(cells: Path, folder: Path, spoil: Spoil) -> Path:
 def test_hostile(
     cells: Path, tmp_path: Path, spoil: Spoil, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(safety, "MOST_OBJECTS", 200)
+    monkeypatch.setattr(safety, "MAX_OBJECTS", 200)
     assert "unsafe" in refused(spoilt(cells, tmp_path, spoil))
 
 
@@ -179,7 +179,7 @@ FOREIGN = [
 def test_hostile_files_of_others(
     cells: Path, tmp_path: Path, spoil: Spoil, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(safety, "MOST_OBJECTS", 200)
+    monkeypatch.setattr(safety, "MAX_OBJECTS", 200)
     path = spoilt(cells, tmp_path, spoil)
     with pytest.raises(ScReaderError, match="unsafe"):
         safety.open_checked(path, strict=False)

@@ -76,7 +76,7 @@ def test_a_disk_that_fails_at_the_end(
 def test_a_file_that_came_out_wrong_is_not_kept(tmp_path: Path) -> None:
     made_files.write("cells", tmp_path / "x")
     before = (tmp_path / "x").read_bytes()
-    told = pytest.raises(ScReaderError, match="came out wrong: /: attribute")
+    told = pytest.raises(ScReaderError, match="violates its schema: /: attribute")
     with told, writing.create("cells", tmp_path / "x", made_files.PROVENANCE):
         pass
     assert (tmp_path / "x").read_bytes() == before and partials(tmp_path) == []
@@ -92,7 +92,7 @@ def test_a_file_that_cannot_be_read_again_is_not_kept(
         check(path, kind)
 
     monkeypatch.setattr(writing, "_check_reopens", cut)
-    with pytest.raises(ScReaderError, match="could not be written completely"):
+    with pytest.raises(ScReaderError, match="was not written completely"):
         made_files.write("cells", tmp_path / "x")
     assert names(tmp_path) == []
 
