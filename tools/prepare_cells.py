@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
 
 import click
 
 from screader_lib.command_line.options import FilePath, OutputPath, output_option, seed_option
 from screader_lib.command_line.run import ToolRun
 from screader_lib.command_line.tool import tool
-
-if TYPE_CHECKING:
-    from screader_lib.preparation.labelling import ClusterLabel
 
 
 @tool(
@@ -35,48 +31,82 @@ if TYPE_CHECKING:
     help="Table of marker genes: PanglaoDB, CellMarker, or columns cell_type and gene. Repeatable.",
 )
 @click.option(
-    "--tissue", "tissues", metavar="NAME", multiple=True, help="Only types of this tissue or organ."
+    "--tissue",
+    "tissues",
+    metavar="NAME",
+    multiple=True,
+    help="Use only the cell types of this tissue or organ. Repeatable.",
 )
 @click.option(
-    "--species", type=click.Choice(["human", "mouse"]), default="human", help="Of the markers."
+    "--species",
+    type=click.Choice(["human", "mouse"]),
+    default="human",
+    help="Species of the marker genes.",
 )
-@click.option("--labels", type=FilePath(), help="Your labels: a table with cluster and label.")
+@click.option(
+    "--labels",
+    type=FilePath(),
+    help="Your own labels: a table with columns cluster and label.",
+)
 @click.option(
     "--evidence", type=OutputPath(), help="Write clusters, labels, scores and marker genes here."
 )
 @click.option("--layer", metavar="NAME", help="Matrix with the counts, if not X.")
-@click.option("--gene-column", metavar="COLUMN", help="Column with the genes' symbols.")
-@click.option("--min-counts", type=click.IntRange(min=0), default=0, help="Least counts of a cell.")
-@click.option("--min-genes", type=click.IntRange(min=0), default=200, help="Least genes of a cell.")
-@click.option("--max-genes", type=click.IntRange(min=1), help="Most genes of a cell.")
+@click.option("--gene-column", metavar="COLUMN", help="Column with the gene symbols.")
+@click.option(
+    "--min-counts", type=click.IntRange(min=0), default=0, help="Minimum counts per cell."
+)
+@click.option(
+    "--min-genes", type=click.IntRange(min=0), default=200, help="Minimum genes per cell."
+)
+@click.option("--max-genes", type=click.IntRange(min=1), help="Maximum genes per cell.")
 @click.option(
     "--max-mito",
     type=click.FloatRange(0, 100),
     default=20.0,
-    help="Most mitochondrial counts of a cell, in per cent.",
+    help="Maximum percentage of mitochondrial counts per cell.",
 )
 @click.option(
-    "--min-cells", type=click.IntRange(min=0), default=3, help="Least cells that express a gene."
+    "--min-cells",
+    type=click.IntRange(min=0),
+    default=3,
+    help="Minimum number of cells that express a gene.",
 )
 @click.option(
-    "--variable-genes", type=click.IntRange(min=2), default=2000, help="Genes to cluster by."
+    "--variable-genes",
+    type=click.IntRange(min=2),
+    default=2000,
+    help="Number of highly variable genes to cluster by.",
 )
-@click.option("--components", type=click.IntRange(min=1), default=10, help="Of the PCA.")
-@click.option("--neighbours", type=click.IntRange(min=2), default=20, help="Of a cell.")
 @click.option(
-    "--resolution", type=click.FloatRange(min=0), default=0.5, help="Higher: more clusters."
+    "--components",
+    type=click.IntRange(min=1),
+    default=10,
+    help="Number of principal components.",
+)
+@click.option(
+    "--neighbours",
+    type=click.IntRange(min=2),
+    default=20,
+    help="Number of nearest neighbours of each cell in the graph.",
+)
+@click.option(
+    "--resolution",
+    type=click.FloatRange(min=0),
+    default=0.5,
+    help="Resolution of the clusters; higher gives more of them.",
 )
 @click.option(
     "--min-fold-change",
     type=click.FloatRange(min=0),
     default=0.3,
-    help="Least log2 fold change of a marker.",
+    help="Minimum log2 fold change of a cluster's marker.",
 )
 @click.option(
     "--min-share",
     type=click.FloatRange(0, 1),
     default=0.3,
-    help="Least share of the cluster's cells that express a marker.",
+    help="Minimum fraction of the cluster's cells that express a marker.",
 )
 @seed_option
 def main(
@@ -103,70 +133,61 @@ def main(
     min_share: float,
     seed: int,
 ) -> None:
-    """Turn raw counts into clean, clustered cells, with labels where --markers are given.
+    """Turn raw counts into clean, clustered cells, with labels if --markers are given.
 
-    Quality control, log-normalisation, variable genes, PCA, neighbours, UMAP, clusters, their
-    marker genes, and labels from a table of known markers. The output keeps the counts in X, so
-    that build-cells takes it. A cluster that fits two types alike is called ambiguous, one that
-    fits none unknown; both count as without a label later. Labels are proposals: read the
-    evidence, correct its table, and hand it back with --labels.
+    The steps are quality control, log-normalisation, variable genes, PCA, neighbours, UMAP,
+    clusters, their marker genes, and labels from a table of known markers. The output keeps the
+    counts in X, as build-cells needs them. A cluster that fits two cell types equally well is
+    labelled ambiguous, one that fits none unknown; later tools treat both as unlabelled. Labels
+    are proposals: review the evidence, correct its table, and pass it back with --labels.
     """
     from screader_lib.cells.formats.open_expression import open_expression
     from screader_lib.exchange.writing import replacing
-    from screader_lib.preparation import cluster_markers, clustering, corrections, prepared, quality
+    from screader_lib.preparation import clustering, counts, marker_tables, results
+    from screader_lib.preparation.cluster_markers import MarkerThresholds, find_markers
     from screader_lib.preparation.labelling import check_markers, label_clusters
-    from screader_lib.preparation.loading import load_counts
-    from screader_lib.preparation.marker_tables import read_marker_tables
-    from screader_lib.preparation.species import check_cells
 
+    reporter = run.reporter
     destination = run.destination(output)
-    limits = quality.Limits(min_counts, min_genes, max_genes, max_mito, min_cells)
-    settings = clustering.ClusteringSettings(
-        variable_genes, components, neighbours, resolution, seed
-    )
-    criteria = cluster_markers.Criteria(min_fold_change, min_share)
     with ExitStack() as stack:
-        tables = [stack.enter_context(run.path(name)) for name in markers]
-        types = (
-            read_marker_tables(tables, species, tissues, names=markers, reporter=run.reporter)
-            if tables
-            else []
-        )
-        path = stack.enter_context(run.path(expression))
-        shown = "standard input" if expression == "-" else expression
-        source = stack.enter_context(
-            open_expression(
-                path, shown, layer=layer, gene_column=gene_column, reporter=run.reporter
+        inputs = {
+            f"markers_{number}": stack.enter_context(run.path(name))
+            for number, name in enumerate(markers)
+        }
+        types = []
+        if markers:
+            types = marker_tables.read_marker_tables(
+                list(inputs.values()), species, tissues, names=markers, reporter=reporter
             )
+        inputs["expression"] = path = stack.enter_context(run.path(expression))
+        name = "standard input" if expression == "-" else expression
+        source = stack.enter_context(
+            open_expression(path, name, layer=layer, gene_column=gene_column, reporter=reporter)
         )
-        counts = load_counts(source, run.reporter)
+        raw = counts.load_counts(source, reporter)
         if types:
-            check_cells(source, counts.var_names, species, run.reporter)
-            check_markers(types, counts.var_names, run.reporter)
-        data = quality.kept(counts, limits, run.reporter)
-        clustering.cluster(data, settings, run.reporter)
-        found = cluster_markers.find_markers(data, criteria)
+            marker_tables.check_species(source, raw.var_names, species, reporter)
+            check_markers(types, raw.var_names, reporter)
+        thresholds = counts.QualityThresholds(min_counts, min_genes, max_genes, max_mito, min_cells)
+        data = counts.filter_counts(raw, thresholds, reporter)
+        settings = clustering.ClusteringSettings(
+            variable_genes, components, neighbours, resolution, seed
+        )
+        clustering.cluster(data, settings, reporter)
+        cluster_markers = find_markers(data, MarkerThresholds(min_fold_change, min_share))
         sizes = data.obs["cluster"].value_counts().to_dict()
-        calls = label_clusters(found, sizes, types, list(data.var_names))
+        cluster_labels = label_clusters(cluster_markers, sizes, types, list(data.var_names))
         if labels is not None:
-            corrections_path = stack.enter_context(run.path(labels))
-            calls = corrections.corrected(calls, corrections_path)
+            inputs["labels"] = stack.enter_context(run.path(labels))
+            cluster_labels = results.corrected(cluster_labels, inputs["labels"])
         if evidence is not None:
             table = stack.enter_context(replacing(evidence))
-            table.write_text(corrections.evidence_tsv(calls), "utf-8")
-        inputs = {"expression": path}
-        inputs |= {f"markers_{number}": file for number, file in enumerate(tables)}
-        if labels is not None:
-            inputs["labels"] = corrections_path
+            table.write_text(results.evidence_tsv(cluster_labels), "utf-8")
         target = stack.enter_context(replacing(destination))
-        prepared.write(target, data, calls, run.record(inputs))
-    _tell(run, calls, labelled=bool(types or labels))
-
-
-def _tell(run: ToolRun, calls: list[ClusterLabel], *, labelled: bool) -> None:
-    if not labelled:
-        run.reporter.info("no labels: give --markers or --labels.")
+        results.write(target, data, cluster_labels, run.record(inputs))
+    if not types and labels is None:
+        reporter.info("clusters are not labelled: give --markers or --labels.")
         return
-    for call in calls:
-        why = ", ".join(call.scores[0].genes[:5]) if call.scores else "no known marker"
-        run.reporter.info(f"cluster {call.cluster}, {call.cells:,} cells: {call.label} ({why})")
+    for one in cluster_labels:
+        genes = ", ".join(one.scores[0].genes[:5]) if one.scores else "no known markers"
+        reporter.info(f"cluster {one.cluster}, {one.cells:,} cells: {one.label} ({genes})")

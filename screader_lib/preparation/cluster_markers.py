@@ -1,4 +1,4 @@
-"""The genes that tell a cluster from all other cells, as Seurat's FindAllMarkers defines them.
+"""The genes that distinguish a cluster from all other cells, as in Seurat's FindAllMarkers.
 
 Fold change: log2 of the means of the normalised values plus one (Seurat 4, pseudocount 1).
 Test: Wilcoxon rank sum on the log-normalised values, p adjusted by Benjamini and Hochberg over all
@@ -18,12 +18,12 @@ from screader_lib.preparation.clustering import LOG
 if TYPE_CHECKING:
     import anndata
 
-MOST_P = 0.05
+MAX_P = 0.05
 
 
 @dataclass(frozen=True)
-class Criteria:
-    """Least log2 fold change, and least share of the cluster's cells that express the gene."""
+class MarkerThresholds:
+    """Minimum log2 fold change, and minimum fraction of the cluster's cells with the gene."""
 
     fold_change: float = 0.3
     share: float = 0.3
@@ -31,7 +31,7 @@ class Criteria:
 
 @dataclass(frozen=True)
 class Marker:
-    """A gene of a cluster: fold change, shares of cells inside and outside, adjusted p."""
+    """A gene of a cluster: fold change, fractions of cells inside and outside, adjusted p."""
 
     gene: str
     fold_change: float
@@ -40,45 +40,41 @@ class Marker:
     p: float
 
 
-def find_markers(data: anndata.AnnData, criteria: Criteria) -> dict[str, list[Marker]]:
-    """Per cluster its markers, those of greatest fold change first.
+def find_markers(data: anndata.AnnData, thresholds: MarkerThresholds) -> dict[str, list[Marker]]:
+    """The markers of each cluster, by decreasing fold change.
 
     A lone cluster has none, nor has one of a single cell.
     """
     import scanpy
 
-    clusters = list(data.obs["cluster"].cat.categories)
-    sizes = data.obs["cluster"].value_counts()
-    tested_clusters = [name for name in clusters if sizes[name] > 1]
-    if len(clusters) < 2 or not tested_clusters:
-        return {name: [] for name in clusters}
-    changes, inside, outside = _differences(data, clusters)
+    sizes = data.obs["cluster"].value_counts(sort=False)
+    markers: dict[str, list[Marker]] = {name: [] for name in sizes.index}
+    tested = [name for name, size in sizes.items() if size > 1]
+    if len(sizes) < 2 or not tested:
+        return markers
+    changes, inside, outside = _differences(data, sizes.to_numpy()[:, None])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         scanpy.tl.rank_genes_groups(
             data,
             "cluster",
-            groups=tested_clusters,
+            groups=tested,
             method="wilcoxon",
             layer=LOG,
             use_raw=False,
             key_added="_markers",
         )
-    tested = data.uns.pop("_markers")
-    place = {gene: number for number, gene in enumerate(data.var_names)}
-    found: dict[str, list[Marker]] = {}
-    for row, cluster in enumerate(clusters):
-        p = np.ones(data.n_vars)
-        if cluster not in tested_clusters:
-            found[cluster] = []
+    for row, cluster in enumerate(sizes.index):
+        if cluster not in tested:
             continue
-        numbers = [place[gene] for gene in tested["names"][cluster]]
-        p[numbers] = tested["pvals_adj"][cluster]
-        wanted = (
-            (changes[row] > criteria.fold_change) & (inside[row] >= criteria.share) & (p < MOST_P)
+        table = scanpy.get.rank_genes_groups_df(data, cluster, key="_markers")
+        p = table.set_index("names")["pvals_adj"][data.var_names].to_numpy()
+        passing = np.flatnonzero(
+            (changes[row] > thresholds.fold_change)
+            & (inside[row] >= thresholds.share)
+            & (p < MAX_P)
         )
-        order = sorted(np.flatnonzero(wanted), key=lambda gene: (-changes[row, gene], gene))
-        found[cluster] = [
+        markers[cluster] = [
             Marker(
                 str(data.var_names[gene]),
                 float(changes[row, gene]),
@@ -86,28 +82,25 @@ def find_markers(data: anndata.AnnData, criteria: Criteria) -> dict[str, list[Ma
                 float(outside[row, gene]),
                 float(p[gene]),
             )
-            for gene in order
+            for gene in passing[np.argsort(-changes[row, passing], kind="stable")]
         ]
-    return found
+    del data.uns["_markers"]
+    return markers
 
 
 def _differences(
-    data: anndata.AnnData, clusters: list[str]
+    data: anndata.AnnData, sizes: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """log2 fold changes and shares inside and outside, float64 (clusters, genes)."""
-    from scipy.sparse import csr_matrix
+    """log2 fold changes and fractions inside and outside, float64 (clusters, genes)."""
+    import anndata
+    import scanpy
 
-    codes = data.obs["cluster"].cat.codes.to_numpy()
-    member = csr_matrix(
-        (np.ones(len(codes)), (codes, np.arange(len(codes)))), shape=(len(clusters), len(codes))
+    linear = data.layers[LOG].astype(np.float64)
+    linear.data = np.expm1(linear.data)
+    sums = scanpy.get.aggregate(
+        anndata.AnnData(linear, obs=data.obs[["cluster"]]), "cluster", ["sum", "count_nonzero"]
     )
-    normal = data.layers[LOG].astype(np.float64)
-    normal.data = np.expm1(normal.data)
-    sums = np.asarray((member @ normal).todense())
-    normal.data = np.ones_like(normal.data)
-    seen = np.asarray((member @ normal).todense())
-    sizes = np.bincount(codes, minlength=len(clusters))[:, None]
-    others = len(codes) - sizes
-    mean, mean_of_others = sums / sizes, (sums.sum(0) - sums) / others
-    changes = np.log2(mean + 1) - np.log2(mean_of_others + 1)
-    return changes, seen / sizes, (seen.sum(0) - seen) / others
+    total, detected = sums.layers["sum"], sums.layers["count_nonzero"]
+    others = len(data) - sizes
+    changes = np.log2(total / sizes + 1) - np.log2((total.sum(0) - total) / others + 1)
+    return changes, detected / sizes, (detected.sum(0) - detected) / others

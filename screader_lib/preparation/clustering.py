@@ -2,8 +2,8 @@
 
 Log-normalisation to 10,000 counts, variable genes (Seurat's vst), scaling to unit variance clipped
 at 10, PCA, neighbours, UMAP, Leiden clusters. The scaled matrix is never made dense: genes are
-divided by their standard deviation, PCA takes off the mean implicitly, and the clip of x − mean at
-10 standard deviations is one of x.
+divided by their standard deviation, PCA subtracts the mean implicitly, and clipping x − mean at 10
+standard deviations is done by clipping x.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 TARGET_SUM = 1e4
 CLIP = 10.0  # standard deviations
-FEWEST_CELLS = 20
-FEWEST_MEANS = 10  # different ones, of genes that vary
+MIN_CELLS = 20
+MIN_DISTINCT_MEANS = 10  # of genes that vary
 LOG = "log_normalised"
 
 
@@ -47,20 +47,22 @@ def cluster(
 
     Clusters are named "1", "2", … from the largest. ScReaderError for too few cells or genes.
     """
-    if data.n_obs < FEWEST_CELLS or data.n_vars <= settings.components:
+    if data.n_obs < MIN_CELLS or data.n_vars <= settings.components:
         raise ScReaderError(
             f"{data.n_obs:,} cells and {data.n_vars:,} genes are too few to cluster.",
-            remedy=f"Wanted are {FEWEST_CELLS} cells and more genes than --components.",
+            remedy=f"At least {MIN_CELLS} cells and more genes than --components are needed.",
         )
     import scanpy
 
     scanpy.settings.verbosity = 0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        _add_logs(data)
-        _choose_genes(data, settings)
+        data.layers[LOG] = data.X.copy()
+        scanpy.pp.normalize_total(data, target_sum=TARGET_SUM, layer=LOG)
+        scanpy.pp.log1p(data, layer=LOG)
+        _find_variable_genes(data, settings)
         _reduce(data, settings)
-        reporter.detail("neighbours, UMAP and clusters.")
+        reporter.detail("computing neighbours, UMAP and clusters.")
         scanpy.pp.neighbors(
             data,
             n_neighbors=min(settings.neighbours, data.n_obs - 1),
@@ -86,34 +88,24 @@ def _by_size(codes: np.ndarray) -> pandas.Categorical:
     """Clusters named "1", "2", … from the largest; of equals the one of the first cell first."""
     import pandas
 
-    old, first, sizes = np.unique(codes, return_index=True, return_counts=True)
-    order = np.lexsort((first, -sizes))
-    place = np.empty(old.max() + 1, np.int64)
-    place[old[order]] = np.arange(len(old))
-    names = [str(number + 1) for number in range(len(old))]
-    return pandas.Categorical.from_codes(place[codes], names)
+    clusters, _ = pandas.factorize(codes)  # numbered as they appear
+    order = np.argsort(-np.bincount(clusters), kind="stable")
+    names = [str(number + 1) for number in range(len(order))]
+    return pandas.Categorical.from_codes(np.argsort(order)[clusters], names)
 
 
-def _add_logs(data: anndata.AnnData) -> None:
-    totals = np.asarray(data.X.sum(1), np.float64).ravel()
-    logs = data.X.copy()
-    scale = TARGET_SUM / np.maximum(totals, 1)
-    logs.data = np.log1p(logs.data * np.repeat(scale, np.diff(logs.indptr))).astype(np.float32)
-    data.layers[LOG] = logs
-
-
-def _choose_genes(data: anndata.AnnData, settings: ClusteringSettings) -> None:
+def _find_variable_genes(data: anndata.AnnData, settings: ClusteringSettings) -> None:
     import scanpy
 
     number = min(settings.variable_genes, data.n_vars)
     mean = np.asarray(data.X.mean(0)).ravel()
     varies = np.asarray(data.X.multiply(data.X).mean(0)).ravel() - mean**2 > 0
-    if len(np.unique(mean[varies])) < FEWEST_MEANS:  # the loess fit would crash
-        raise ScReaderError("its genes do not differ enough between cells to cluster by.")
+    if len(np.unique(mean[varies])) < MIN_DISTINCT_MEANS:  # the loess fit would crash
+        raise ScReaderError("its genes vary too little between cells to cluster by.")
     try:
         scanpy.pp.highly_variable_genes(data, flavor="seurat_v3", n_top_genes=number)
     except ValueError as error:  # the loess fit of few or uniform genes
-        raise ScReaderError(f"variable genes cannot be chosen ({error}).") from error
+        raise ScReaderError(f"variable genes cannot be found ({error}).") from error
 
 
 def _reduce(data: anndata.AnnData, settings: ClusteringSettings) -> None:
@@ -121,9 +113,9 @@ def _reduce(data: anndata.AnnData, settings: ClusteringSettings) -> None:
 
     genes = np.flatnonzero(data.var["highly_variable"].to_numpy())
     scaled = _scaled(data.layers[LOG][:, genes])
-    most = min(settings.components, min(scaled.shape) - 1)
+    components = min(settings.components, min(scaled.shape) - 1)
     data.obsm["X_pca"] = scanpy.pp.pca(
-        scaled, n_comps=most, zero_center=True, random_state=settings.seed
+        scaled, n_comps=components, zero_center=True, random_state=settings.seed
     ).astype(np.float32)
 
 

@@ -1,17 +1,17 @@
-"""Clusters' markers against a table of types: scores, labels, and the evidence for them.
+"""Clusters' markers against a table of cell types: scores and labels.
 
-A type's score in a cluster is the sum, over the genes that are markers of both, of the gene's
-fold change (``MOST_CHANGE`` at most) times its weight, over the root of the type's summed squared
-weights and those of a usual type, so that few listed genes are no merit. A gene's weight falls
-with the number of types that it marks, so that what marks many tells little. The overlap is tested
-by the hypergeometric distribution.
+A type's score in a cluster is the sum, over the genes that are markers of both, of the gene's fold
+change (at most ``MAX_CHANGE``) times its weight, over the root of the type's summed squared weights
+plus those of a median type, so that a short list of genes is no advantage. A gene's weight
+decreases with the number of types that it marks, as a gene that marks many types says little. The
+overlap is tested by the hypergeometric distribution.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -21,15 +21,15 @@ from screader_lib.preparation.marker_tables import CellType
 from screader_lib.reporting import SILENT, Reporter
 
 UNKNOWN, AMBIGUOUS = "unknown", "ambiguous"
-MOST_CHANGE = 4.0  # log2
-MOST_P = 0.01
-FEWEST_GENES = 2
-LEAST_MARGIN = 0.1  # of the best score; below it two types cannot be told apart
+MAX_CHANGE = 4.0  # log2
+MAX_P = 0.01
+MIN_GENES = 2
+MIN_MARGIN = 0.1  # of the best score; below it two types cannot be distinguished
 
 
 @dataclass(frozen=True)
-class Score:
-    """How well a type explains a cluster: score, p of the overlap, the genes that speak for it."""
+class TypeScore:
+    """How well a cell type fits a cluster: score, p of the overlap, the genes in support."""
 
     cell_type: CellType
     score: float
@@ -39,22 +39,22 @@ class Score:
 
 @dataclass(frozen=True)
 class ClusterLabel:
-    """A cluster's label with its evidence, best type first; ``status`` says how sure it is.
+    """A cluster's label with its evidence, best type first.
 
-    ``status`` is assigned, ambiguous, unknown, or corrected by a person.
+    ``status`` is assigned, ambiguous, unknown, or corrected by a user.
     """
 
     cluster: str
     cells: int
-    label: str
-    ontology_id: str
-    status: str
-    scores: tuple[Score, ...] = ()
+    label: str = UNKNOWN
+    ontology_id: str = ""
+    status: str = UNKNOWN
+    scores: tuple[TypeScore, ...] = ()
     markers: tuple[Marker, ...] = field(default=(), repr=False)
 
     @property
     def margin(self) -> float:
-        """How far the best type is ahead of the second, as a share of its score."""
+        """How far the best type is ahead of the second, as a fraction of its score."""
         best = [score.score for score in self.scores[:2]]
         if not best or best[0] <= 0:
             return 0.0
@@ -62,30 +62,26 @@ class ClusterLabel:
 
 
 @dataclass(frozen=True)
-class Weights:
-    """Weight of each gene; a usual type's summed squared weights; how many genes the data have."""
+class GeneWeights:
+    """Each marker gene's weight; a type's median summed squared weights; number of genes."""
 
     of_gene: Mapping[str, float]
-    usual: float
+    median: float
     genes: int
 
 
 def check_markers(
     types: Sequence[CellType], genes: Sequence[str], reporter: Reporter = SILENT
 ) -> None:
-    """Tell how many marker genes the ``genes`` of the data have; ScReaderError where none."""
-    known = {gene for one in types for gene in one.genes}
-    found = len(known & {gene.upper() for gene in genes})
-    if not found:
-        raise _no_marker()
-    reporter.info(f"{found:,} of {len(known):,} marker genes are among the genes of the cells.")
-
-
-def _no_marker() -> ScReaderError:
-    return ScReaderError(
-        "none of the marker genes is among the genes of the cells.",
-        remedy="Give symbols with --gene-column, and check --species.",
-    )
+    """Report how many marker genes the ``genes`` of the data have; ScReaderError where none."""
+    markers = {gene for one in types for gene in one.genes}
+    present = len(markers & {gene.upper() for gene in genes})
+    if not present:
+        raise ScReaderError(
+            "none of the marker genes is among the genes of the cells.",
+            remedy="Give symbols with --gene-column, and check --species.",
+        )
+    reporter.info(f"{present:,} of {len(markers):,} marker genes are among the genes of the cells.")
 
 
 def label_clusters(
@@ -94,57 +90,50 @@ def label_clusters(
     types: Sequence[CellType],
     genes: Sequence[str],
 ) -> list[ClusterLabel]:
-    """One call per cluster; ``genes`` are all genes of the data.
+    """One label per cluster; ``genes`` are all genes of the data.
 
     ScReaderError where none of them marks any type.
     """
+    if types:
+        check_markers(types, genes)
     present = {gene.upper() for gene in genes}
     counts = Counter(gene for one in types for gene in one.genes & present)
-    weights = {gene: 1 / np.sqrt(count) for gene, count in counts.items()}
-    if types and not weights:
-        raise _no_marker()
-    squares = [sum(weights[gene] ** 2 for gene in one.genes & present) for one in types]
-    usual = float(np.median([square for square in squares if square] or [0.0]))
+    of_gene = {gene: 1 / np.sqrt(count) for gene, count in counts.items()}
+    squares = [sum(of_gene[gene] ** 2 for gene in one.genes & present) for one in types]
+    median = float(np.median([square for square in squares if square] or [0.0]))
+    weights = GeneWeights(of_gene, median, len(present))
     return [
-        _label(cluster, sizes[cluster], found, types, Weights(weights, usual, len(present)))
+        _label(ClusterLabel(cluster, sizes[cluster], markers=tuple(found)), types, weights)
         for cluster, found in markers.items()
     ]
 
 
 def _label(
-    cluster: str,
-    cells: int,
-    markers: Sequence[Marker],
-    types: Sequence[CellType],
-    weights: Weights,
+    unlabelled: ClusterLabel, types: Sequence[CellType], weights: GeneWeights
 ) -> ClusterLabel:
-    scores = sorted(
-        (_score(markers, one, weights) for one in types),
-        key=lambda score: (-score.score, score.cell_type.name),
-    )
-    kept = tuple(score for score in scores if score.p < MOST_P and len(score.genes) >= FEWEST_GENES)
-    call = ClusterLabel(cluster, cells, UNKNOWN, "", UNKNOWN, kept, tuple(markers))
-    if not kept:
-        return call
-    best = kept[0].cell_type
-    if call.margin < LEAST_MARGIN:
-        return ClusterLabel(cluster, cells, AMBIGUOUS, "", AMBIGUOUS, kept, tuple(markers))
-    return ClusterLabel(
-        cluster, cells, best.name, best.ontology_id, "assigned", kept, tuple(markers)
-    )
+    scores = [_score(unlabelled.markers, one, weights) for one in types]
+    scores = [one for one in scores if one.p < MAX_P and len(one.genes) >= MIN_GENES]
+    scores.sort(key=lambda one: (-one.score, one.cell_type.name))
+    scored = replace(unlabelled, scores=tuple(scores))
+    if not scores:
+        return scored
+    if scored.margin < MIN_MARGIN:
+        return replace(scored, label=AMBIGUOUS, status=AMBIGUOUS)
+    best = scores[0].cell_type
+    return replace(scored, label=best.name, ontology_id=best.ontology_id, status="assigned")
 
 
-def _score(markers: Sequence[Marker], one: CellType, weights: Weights) -> Score:
+def _score(markers: Sequence[Marker], cell_type: CellType, weights: GeneWeights) -> TypeScore:
     from scipy.stats import hypergeom
 
-    of = weights.of_gene
-    known = [gene for gene in sorted(one.genes) if gene in of]
-    shared = [marker for marker in markers if marker.gene.upper() in one.genes]
-    if not known or not shared:
-        return Score(one, 0.0, 1.0, ())
-    length = np.sqrt(sum(of[gene] ** 2 for gene in known) + weights.usual)
-    summed = sum(
-        min(marker.fold_change, MOST_CHANGE) * of[marker.gene.upper()] for marker in shared
+    of_gene = weights.of_gene
+    present = [gene for gene in sorted(cell_type.genes) if gene in of_gene]
+    shared = [marker for marker in markers if marker.gene.upper() in cell_type.genes]
+    if not present or not shared:
+        return TypeScore(cell_type, 0.0, 1.0, ())
+    length = np.sqrt(sum(of_gene[gene] ** 2 for gene in present) + weights.median)
+    total = sum(
+        min(marker.fold_change, MAX_CHANGE) * of_gene[marker.gene.upper()] for marker in shared
     )
-    p = float(hypergeom.sf(len(shared) - 1, weights.genes, len(known), len(markers)))
-    return Score(one, float(summed / length), p, tuple(marker.gene for marker in shared))
+    p = float(hypergeom.sf(len(shared) - 1, weights.genes, len(present), len(markers)))
+    return TypeScore(cell_type, float(total / length), p, tuple(marker.gene for marker in shared))

@@ -1,31 +1,37 @@
-"""Which genes are known to mark which cell type.
+"""Which genes mark which cell type, and whether these and the cells are of one species.
 
-Layouts, told apart by the header:
+Layouts, recognised by the header:
 
 - PanglaoDB as published (27 March 2020): species, official gene symbol, cell type, organ;
 - CellMarker 2.0 as published: species, tissue_class, tissue_type, cell_name, cellontology_id,
   Symbol, marker; one row per marker;
 - CellMarker 2.0 by type: Tissue, CT, Gene, the genes separated by commas;
-- one's own: cell_type and gene, and where known tissue and ontology_id.
+- a user's own: cell_type and gene, and optionally tissue, species and ontology_id.
+
+Symbols are compared without regard to case, so nothing else would reveal a wrong species: HGNC
+writes human symbols in capitals (INS, C1orf112), MGI mouse symbols with small letters (Ins1,
+0610007P14Rik).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from screader_lib.errors import ScReaderError
-from screader_lib.genes.text_files import read_table, read_text
-from screader_lib.preparation.species import tell_of_table
-from screader_lib.reporting import SILENT, Reporter
+import numpy as np
 
-Row = dict[str, str]
+from screader_lib.cells.across_species import organisms_of
+from screader_lib.cells.formats.expression import Expression
+from screader_lib.errors import ScReaderError
+from screader_lib.genes.records import ENSEMBL
+from screader_lib.genes.text_files import read_table, read_text
+from screader_lib.reporting import SILENT, Reporter
 
 
 @dataclass
 class CellType:
-    """A type's name, its marker genes in upper case, and its Cell Ontology id where known."""
+    """A cell type's name, its marker genes in upper case, and its Cell Ontology id if known."""
 
     name: str
     genes: set[str] = field(default_factory=set)
@@ -34,7 +40,7 @@ class CellType:
 
 @dataclass(frozen=True)
 class Layout:
-    """Columns of a table: of the type, the gene or genes, the tissue, the species, the id."""
+    """The columns of a table that hold cell type, gene or genes, tissue, species and id."""
 
     cell_type: str
     gene: str
@@ -51,6 +57,9 @@ LAYOUTS = (
     Layout("cell_type", "gene", ("tissue",), "species", "ontology_id"),
 )
 SPECIES = {"human": ("hs", "human"), "mouse": ("mm", "mouse")}
+TAXA = {"human": "NCBITaxon:9606", "mouse": "NCBITaxon:10090"}
+MIN_SYMBOLS = 10
+MIN_FRACTION = 0.8  # of the symbols
 
 
 def read_marker_tables(
@@ -61,74 +70,114 @@ def read_marker_tables(
     names: Sequence[str] = (),
     reporter: Reporter = SILENT,
 ) -> list[CellType]:
-    """The types of all tables, by name, with the genes of all; ``tissues`` limits the rows.
+    """The cell types of all tables, by name, with the genes of all; ``tissues`` limits the rows.
 
-    Names are joined that differ in case, a plural or a remark in brackets only, so that one table
-    can bring the ids of another. ``names`` are what messages call the tables. ScReaderError for
-    another layout, or where nothing is left.
+    Types are merged if their names differ only in case, plural or a remark in brackets, so that
+    one table can supply the ids of another. Messages call the tables by ``names``. ScReaderError
+    for another layout, or where no type remains.
     """
-    found: dict[str, CellType] = {}
-    known: set[str] = set()
-    for path, name in zip(paths, names or [str(path) for path in paths], strict=True):
+    types: dict[str, CellType] = {}
+    known_tissues: set[str] = set()
+    for path, name in zip(paths, names or map(str, paths), strict=True):
         rows = read_table(read_text(path, name), name)
         layout = _layout_of(rows, name)
         if layout.species not in rows[0]:
             genes = [gene for row in rows for gene in _genes(row, layout)]
-            tell_of_table(name, genes, species, reporter)
+            _report_missing_species(name, genes, species, reporter)
         for row in rows:
-            tissue = [(row.get(column) or "").strip() for column in layout.tissues]
-            known.update(tissue)
-            if _fits(row, layout, species) and _in_tissues(tissue, tissues):
-                _add(found, row, layout)
-    types = [one for one in found.values() if one.genes]
-    if not types:
-        listed = ", ".join(sorted(known - {""})[:12]) or "none"
+            row_tissues = {(row.get(column) or "").strip() for column in layout.tissues}
+            known_tissues |= row_tissues
+            if _is_species(row, layout, species) and _is_tissue(row_tissues, tissues):
+                _add(types, row, layout)
+    if not any(one.genes for one in types.values()):
+        listed = ", ".join(sorted(known_tissues - {""})[:12]) or "none"
         raise ScReaderError(
-            f"the marker tables hold no type for {species}"
+            f"the marker tables have no cell type for {species}"
             + (f" in {', '.join(tissues)}." if tissues else "."),
             remedy=f"Tissues: {listed}, …" if tissues else "Check --species.",
         )
-    return sorted(types, key=lambda one: one.name)
+    return sorted((one for one in types.values() if one.genes), key=lambda one: one.name)
 
 
-def _layout_of(rows: Sequence[Row], name: str) -> Layout:
+def _layout_of(rows: Sequence[Mapping[str, str]], name: str) -> Layout:
     columns = set(rows[0]) if rows else set()
     for layout in LAYOUTS:
         if {layout.cell_type, layout.gene} <= columns:
             return layout
     raise ScReaderError(
-        "is no table of markers that is known.",
+        "is not a marker table in a known layout.",
         file=name,
-        remedy="Wanted are PanglaoDB's or CellMarker's columns, or cell_type and gene.",
+        remedy="Give a table with PanglaoDB's or CellMarker's columns, or cell_type and gene.",
     )
 
 
-def _fits(row: Row, layout: Layout, species: str) -> bool:
-    named = (row.get(layout.species) or "").lower().split() if layout.species else []
-    return not named or bool(set(named) & set(SPECIES.get(species, (species.lower(),))))
+def _is_species(row: Mapping[str, str], layout: Layout, species: str) -> bool:
+    names = (row.get(layout.species) or "").lower().split() if layout.species else []
+    return not names or not {*names}.isdisjoint(SPECIES.get(species, (species.lower(),)))
 
 
-def _in_tissues(found: Iterable[str], wanted: Sequence[str]) -> bool:
-    return not wanted or bool({one.lower() for one in found} & {one.lower() for one in wanted})
+def _is_tissue(row_tissues: Iterable[str], tissues: Sequence[str]) -> bool:
+    return not tissues or bool(set(map(str.lower, row_tissues)) & set(map(str.lower, tissues)))
 
 
-def _add(found: dict[str, CellType], row: Row, layout: Layout) -> None:
+def _add(types: dict[str, CellType], row: Mapping[str, str], layout: Layout) -> None:
     name = " ".join((row.get(layout.cell_type) or "").split())
     if not name:
         return
-    kept = found.setdefault(plain_name(name), CellType(name))
-    kept.genes.update(gene.upper() for gene in _genes(row, layout))
-    identity = (row.get(layout.ontology_id) or "").strip().replace("_", ":")
-    if identity.startswith("CL:"):
-        kept.ontology_id = kept.ontology_id or identity
+    cell_type = types.setdefault(plain_name(name), CellType(name))
+    cell_type.genes.update(gene.upper() for gene in _genes(row, layout))
+    ontology_id = (row.get(layout.ontology_id) or "").strip().replace("_", ":")
+    if ontology_id.startswith("CL:"):
+        cell_type.ontology_id = cell_type.ontology_id or ontology_id
 
 
-def _genes(row: Row, layout: Layout) -> list[str]:
+def _genes(row: Mapping[str, str], layout: Layout) -> list[str]:
     genes = (gene.strip() for gene in (row.get(layout.gene) or "").split(","))
     return [gene for gene in genes if gene not in ("", "NA")]
 
 
 def plain_name(name: str) -> str:
-    """A type's name without case, brackets and plural: "Beta cells" and "beta cell" are one."""
+    """A type's name without case, brackets and plural: "Beta cells" becomes "beta cell"."""
     bare = name.partition("(")[0].strip().lower() or name.lower()
     return bare[:-1] if bare.endswith("s") and not bare.endswith("ss") else bare
+
+
+def species_by_spelling(names: Iterable[str]) -> str:
+    """``human`` or ``mouse``, as most symbols are spelled; empty where that is unclear."""
+    symbols = [name for name in names if name.upper() != name.lower() and not ENSEMBL.match(name)]
+    if len(symbols) < MIN_SYMBOLS:
+        return ""
+    small = float(np.mean([name.upper() != name for name in symbols]))
+    return "mouse" if small > MIN_FRACTION else "human" if small < 1 - MIN_FRACTION else ""
+
+
+def check_species(
+    source: Expression, genes: Iterable[str], species: str, reporter: Reporter
+) -> None:
+    """Warn where the cells, or their ``genes``, are of another species than the markers."""
+    declared = sorted(organisms_of(source, np.ones(len(source.obs), bool)) - {TAXA[species]})
+    spelled = species_by_spelling(genes)
+    if declared:
+        reason = f"its cells are of {' and '.join(declared)}"
+    elif spelled not in ("", species):
+        reason = f"its gene symbols are spelled like those of {spelled}"
+    else:
+        return
+    reporter.warning(
+        f"{source.name}: {reason}, but the markers are those of {species}: check --species. "
+        "Symbols are compared without regard to case."
+    )
+
+
+def _report_missing_species(
+    name: str, genes: Iterable[str], species: str, reporter: Reporter
+) -> None:
+    """Say that all rows of a table are used; warn where its genes look like another species'."""
+    spelled = species_by_spelling(genes)
+    message = f"{name} has no species column, so all its rows are used"
+    if spelled in ("", species):
+        reporter.info(f"{message}.")
+    else:
+        reporter.warning(
+            f"{message}; its genes are spelled like those of {spelled}, not {species}."
+        )

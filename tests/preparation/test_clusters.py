@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as arrays
 from scipy import sparse
 
 from screader_lib.errors import ScReaderError
-from screader_lib.preparation.cluster_markers import Criteria, find_markers
+from screader_lib.preparation.cluster_markers import MarkerThresholds, find_markers
 from screader_lib.preparation.clustering import (
     CLIP,
     LOG,
@@ -82,12 +82,12 @@ def test_scaling_is_that_of_the_dense_matrix(values: np.ndarray) -> None:
     values[:, 3] = 0
     values[0, 3] = 5  # one cell far above the others
     deviation = values.std(0, ddof=1)
-    wanted = (values - values.mean(0)) / np.where(deviation > 1e-6, deviation, 1)
+    expected = (values - values.mean(0)) / np.where(deviation > 1e-6, deviation, 1)
     scaled = _scaled(sparse.csr_matrix(values)).toarray()
     usable = deviation > 1e-6
     mean = values.mean(0) / np.where(usable, deviation, 1)
     assert (scaled - mean)[:, usable] == pytest.approx(
-        np.minimum(wanted, CLIP)[:, usable], abs=1e-6
+        np.minimum(expected, CLIP)[:, usable], abs=1e-6
     )
 
 
@@ -105,17 +105,17 @@ def test_names_by_size() -> None:
 
 
 def test_markers_are_those_of_the_type(clustered: anndata.AnnData) -> None:
-    found = find_markers(clustered, Criteria())
+    found = find_markers(clustered, MarkerThresholds())
     for kind, name in enumerate("123"):
         own = {f"GENE{number:03}" for number in range(20 * kind, 20 * kind + 20)}
         assert own <= {marker.gene for marker in found[name]}
         assert {marker.gene for marker in found[name][:15]} <= own
 
 
-def test_markers_keep_to_the_criteria_and_their_definition(clustered: anndata.AnnData) -> None:
-    criteria = Criteria(fold_change=0.8, share=0.6)
+def test_markers_meet_the_thresholds_and_their_definition(clustered: anndata.AnnData) -> None:
+    thresholds = MarkerThresholds(fold_change=0.8, share=0.6)
     normal = np.expm1(clustered.layers[LOG].toarray().astype(np.float64))
-    for name, markers in find_markers(clustered, criteria).items():
+    for name, markers in find_markers(clustered, thresholds).items():
         inside = (clustered.obs["cluster"] == name).to_numpy()
         changes = [marker.fold_change for marker in markers]
         assert changes == sorted(changes, reverse=True) and min(changes) > 0.8
@@ -131,4 +131,4 @@ def test_markers_keep_to_the_criteria_and_their_definition(clustered: anndata.An
 def test_one_cluster_has_no_markers(clustered: anndata.AnnData) -> None:
     alone = clustered[clustered.obs["cluster"] == "1"].copy()
     alone.obs["cluster"] = alone.obs["cluster"].cat.remove_unused_categories()
-    assert find_markers(alone, Criteria()) == {"1": []}
+    assert find_markers(alone, MarkerThresholds()) == {"1": []}

@@ -1,4 +1,4 @@
-"""Marker tables in the layouts in which they are published."""
+"""Marker tables in the layouts in which they are published, and their species."""
 
 from __future__ import annotations
 
@@ -6,15 +6,29 @@ import gzip
 import sys
 from pathlib import Path
 
+import anndata
+import numpy as np
+import pandas
 import pytest
+from recording_reporter import RecordingReporter
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "genes"))
 
 from real_data import real
 
+from screader_lib.cells.formats.open_expression import open_expression
 from screader_lib.errors import ScReaderError
-from screader_lib.preparation.marker_tables import CellType, plain_name, read_marker_tables
+from screader_lib.preparation.marker_tables import (
+    CellType,
+    check_species,
+    plain_name,
+    read_marker_tables,
+    species_by_spelling,
+)
 
+HUMAN = ["INS", "GCG", "SST", "PPY", "C1orf112", "HLA-A", "MT-ND1", "CD3D", "CD3E", "KRT19", "7SK"]
+MOUSE = ["Ins1", "Gcg", "Sst", "Ppy", "Gm42", "H2-K1", "mt-Nd1", "Cd3d", "Cd3e", "Krt19", "Foxp3"]
+ENSEMBL = [f"ENSG{number:011}" for number in range(20)]
 PANGLAO = """species\tofficial gene symbol\tcell type\torgan
 Mm Hs\tINS\tBeta cells\tPancreas
 Hs\tIAPP\tBeta cells\tPancreas
@@ -27,20 +41,21 @@ Human,Pancreas,Islet,Beta cell,CL_0000169,NA
 Human,Blood,Blood,T cell,CL_0000084,CD3E
 Mouse,Pancreas,Islet,Beta cell,CL_0000169,Mafa
 """
+INDEXED = ",cell_type,gene\n0,beta,INS\n1,beta,IAPP\n"
 BY_TYPE = 'Tissue,CT,Gene\nPancreas,Beta cell(β cell),"INS,PDX1, NKX6-1"\nLung,AT2,SFTPC\n'
 OWN = "cell_type\tgene\tontology_id\nbeta\tINS\tCL:0000169\nbeta\tIAPP\t\nalpha\tGCG\t\n"
 
 
-def types(folder: Path, *contents: str, **more: object) -> list[CellType]:
+def types(folder: Path, *contents: str, **settings: object) -> list[CellType]:
     paths = []
     for number, content in enumerate(contents):
         paths.append(folder / f"m{number}")
         paths[-1].write_text(content)
-    return read_marker_tables(paths, **more)  # type: ignore[arg-type]
+    return read_marker_tables(paths, **settings)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
-    ("content", "wanted"),
+    ("content", "expected"),
     [
         pytest.param(
             PANGLAO,
@@ -65,10 +80,11 @@ def types(folder: Path, *contents: str, **more: object) -> list[CellType]:
             [CellType("alpha", {"GCG"}), CellType("beta", {"INS", "IAPP"}, "CL:0000169")],
             id="own",
         ),
+        pytest.param(INDEXED, [CellType("beta", {"INS", "IAPP"})], id="own with an index"),
     ],
 )
-def test_layouts(tmp_path: Path, content: str, wanted: list[CellType]) -> None:
-    assert types(tmp_path, content) == wanted
+def test_layouts(tmp_path: Path, content: str, expected: list[CellType]) -> None:
+    assert types(tmp_path, content) == expected
 
 
 def test_tables_are_joined_by_name(tmp_path: Path) -> None:
@@ -84,19 +100,19 @@ def test_tissue_and_species(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "more", "told"),
+    ("content", "settings", "message"),
     [
         pytest.param(
             PANGLAO, {"tissues": ["Heart"]}, "Tissues: Immune system, Pancreas", id="tissue"
         ),
-        pytest.param("a,b\n1,2\n", {}, "no table of markers that is known", id="layout"),
-        pytest.param("", {}, "no table of markers that is known", id="empty"),
-        pytest.param("cell_type,gene\n,\n", {}, "hold no type", id="blank"),
+        pytest.param("a,b\n1,2\n", {}, "not a marker table in a known layout", id="layout"),
+        pytest.param("", {}, "not a marker table in a known layout", id="empty"),
+        pytest.param("cell_type,gene\n,\n", {}, "have no cell type", id="blank"),
     ],
 )
-def test_refused(tmp_path: Path, content: str, more: dict[str, object], told: str) -> None:
-    with pytest.raises(ScReaderError, match=told):
-        types(tmp_path, content, **more)
+def test_refused(tmp_path: Path, content: str, settings: dict[str, object], message: str) -> None:
+    with pytest.raises(ScReaderError, match=message):
+        types(tmp_path, content, **settings)
 
 
 @pytest.mark.parametrize(
@@ -127,3 +143,65 @@ def test_published_tables() -> None:
 def test_gzipped(tmp_path: Path) -> None:
     (tmp_path / "m.gz").write_bytes(gzip.compress(OWN.encode()))
     assert len(read_marker_tables([tmp_path / "m.gz"])) == 2
+
+
+@pytest.mark.parametrize(
+    ("names", "species"),
+    [
+        pytest.param(HUMAN, "human", id="human"),
+        pytest.param(MOUSE, "mouse", id="mouse"),
+        pytest.param(ENSEMBL, "", id="ensembl"),
+        pytest.param(HUMAN + MOUSE, "", id="both"),
+        pytest.param(MOUSE[:5], "", id="few"),
+    ],
+)
+def test_species_by_spelling(names: list[str], species: str) -> None:
+    assert species_by_spelling(names) == species
+
+
+@pytest.mark.parametrize(
+    ("organism", "names", "species", "warning"),
+    [
+        pytest.param("", MOUSE, "human", "like those of mouse", id="mouse-symbols"),
+        pytest.param("", HUMAN, "mouse", "like those of human", id="human-symbols"),
+        pytest.param("NCBITaxon:10090", HUMAN, "human", "of NCBITaxon:10090", id="declared"),
+        pytest.param("NCBITaxon:9606", MOUSE, "mouse", "of NCBITaxon:9606", id="declared-human"),
+        pytest.param("", HUMAN, "human", "", id="human"),
+        pytest.param("NCBITaxon:10090", MOUSE, "mouse", "", id="mouse"),
+        pytest.param("", ENSEMBL, "mouse", "", id="ensembl-tells-nothing"),
+    ],
+)
+def test_species_of_cells(
+    tmp_path: Path, organism: str, names: list[str], species: str, warning: str
+) -> None:
+    obs = pandas.DataFrame(index=["cell"])
+    if organism:
+        obs["organism_ontology_term_id"] = pandas.Categorical([organism])
+    values = np.ones((1, len(names)), np.float32)
+    data = anndata.AnnData(values, obs, pandas.DataFrame(index=names))
+    data.write_h5ad(tmp_path / "x.h5ad")
+    reporter = RecordingReporter()
+    with open_expression(tmp_path / "x.h5ad", "x.h5ad") as source:
+        check_species(source, names, species, reporter)
+    assert len(reporter.warnings) == bool(warning)
+    assert warning in "".join(reporter.warnings)
+
+
+@pytest.mark.parametrize(
+    ("header", "genes", "species", "messages", "warnings"),
+    [
+        pytest.param("cell_type,gene", HUMAN, "human", 1, 0, id="no-column"),
+        pytest.param("cell_type,gene", HUMAN, "mouse", 0, 1, id="no-column-human-for-mouse"),
+        pytest.param("CT,Gene", MOUSE, "human", 0, 1, id="CellMarker-of-mouse"),
+        pytest.param("cell_type,gene,species", HUMAN, "human", 0, 0, id="column"),
+    ],
+)
+def test_species_of_tables(
+    tmp_path: Path, header: str, genes: list[str], species: str, messages: int, warnings: int
+) -> None:
+    rows = [f"beta,{gene}" + ",human" * header.count("species") for gene in genes]
+    (tmp_path / "m.csv").write_text("\n".join([header, *rows]) + "\n")
+    reporter = RecordingReporter()
+    read_marker_tables([tmp_path / "m.csv"], species, names=["mine.csv"], reporter=reporter)
+    assert (len(reporter.messages), len(reporter.warnings)) == (messages, warnings)
+    assert all(line.startswith("mine.csv has no species column") for line in reporter.messages)
