@@ -12,7 +12,6 @@ from small_files import write_cells
 LINES = {
     "fetch-descriptions": ["--genes", "counts-0.h5ad"],
     "build-cells": ["counts-0.h5ad", "-e", "embeddings.h5ad", "--label", "cell_type"],
-    "train-reader": ["cells.h5ad", "--method", "genept-w"],
 }
 
 

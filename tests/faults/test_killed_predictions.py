@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from running import command, environment
+from running import run
 from small_files import CELLS, call, fail, succeed, write_cells, write_expression
 
 from screader_lib.exchange import provenance
@@ -80,7 +78,7 @@ def killed_at(block: int, *words: object) -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
 
 
-@pytest.mark.parametrize("block", [1, 2, BLOCKS], ids=["at-the-first", "second", "last"])
+@pytest.mark.parametrize("block", [1, 2, BLOCKS], ids=["first", "second", "last"])
 def test_a_kill_costs_one_block(
     tmp_path: Path, cells: Path, reader: Path, whole: bytes, counted: Counted, block: int
 ) -> None:
@@ -107,30 +105,6 @@ def test_a_kill_while_the_file_is_finished_costs_no_block(
     assert counted.calls == BLOCKS and not output.exists()
     succeed("predict", *words)
     assert counted.calls == BLOCKS and output.read_bytes() == whole
-
-
-def test_kill_9_by_the_clock(tmp_path: Path, cells: Path) -> None:
-    """With blocks as they are: one block here, so all or nothing."""
-    reader = tmp_path / "reader.h5"
-    succeed("train-reader", cells, "--method", "majority", "-o", reader)
-    wanted, output = tmp_path / "wanted.h5ad", tmp_path / "calls.h5ad"
-
-    def start(path: Path) -> subprocess.Popen:
-        line = command("predict", cells, "-r", reader, "-o", path)
-        return subprocess.Popen(line, env=environment(tmp_path), stderr=subprocess.DEVNULL)
-
-    begun = time.monotonic()
-    assert start(wanted).wait() == 0
-    lasted = time.monotonic() - begun
-    for share in (0.8, 1.0):
-        process = start(output)
-        time.sleep(share * lasted)
-        process.kill()
-        process.wait()
-        assert not output.exists() or output.read_bytes() == wanted.read_bytes()
-    assert start(output).wait() == 0
-    assert output.read_bytes() == wanted.read_bytes()
-    assert sorted(path.name for path in tmp_path.glob("*.h5ad*")) == ["calls.h5ad", "wanted.h5ad"]
 
 
 def test_a_damaged_block_is_called_again(
@@ -225,10 +199,7 @@ def test_what_was_there_before_stays_until_the_end(
 
 
 def test_to_standard_output_nothing_is_kept(tmp_path: Path, cells: Path, reader: Path) -> None:
-    line = command("predict", cells, "-r", reader)
-    done = subprocess.run(
-        line, cwd=tmp_path, env=environment(tmp_path), capture_output=True, check=True
-    )
+    done = run("predict", cells, "-r", reader, home=tmp_path, cwd=tmp_path)
     (tmp_path / "out.h5ad").write_bytes(done.stdout)
     with h5py.File(tmp_path / "out.h5ad") as file:
         assert len(file["obs/id"]) == CELLS
