@@ -1,9 +1,9 @@
-"""Compiles what the executables import, once, for images whose root cannot be written.
+"""Compiles what the executables import, for images whose root file system is read-only.
 
 python containers/compile.py SITE_PACKAGES
 
-Compiling all that is installed would take 230 MB more, most of it models that transformers knows
-and nobody asks for. The compiled files hold no times, so the same sources give the same bytes.
+Compiling everything installed would take 230 MB more, most of it for models of transformers that
+nobody asks for. The compiled files hold no times, so the same sources give the same bytes.
 """
 
 from __future__ import annotations
@@ -17,42 +17,21 @@ from pathlib import Path
 from py_compile import PycInvalidationMode
 
 OWN = ("screader_lib", "screader_tools")
-IMPORTED = (
-    "anndata",
-    "bitsandbytes",
-    "gguf",
-    "h5py",
-    "igraph",
-    "isal.igzip",
-    "jinja2",
-    "matplotlib.backends.backend_agg",
-    "matplotlib.backends.backend_pdf",
-    "matplotlib.backends.backend_svg",
-    "matplotlib.pyplot",
-    "openai",
-    "scanpy",
-    "scipy.sparse.linalg",
-    "skmisc.loess",
-    "sklearn.linear_model",
-    "sklearn.neighbors",
-    "torch",
-    "transformers.modeling_gguf_pytorch_utils",
-    "transformers.models.auto",
-    "transformers.models.bert.modeling_bert",
-    "transformers.models.bert.tokenization_bert",
-    "transformers.models.gpt2.tokenization_gpt2",
-    "transformers.models.llama.modeling_llama",
-    "transformers.models.mistral.modeling_mistral",
-    "transformers.models.qwen2.modeling_qwen2",
-    "transformers.tokenization_utils_fast",
-    "umap",
-    "yaml",
-    "zarr",
-)
+IMPORTED = [
+    "anndata", "bitsandbytes", "gguf", "h5py", "igraph", "isal.igzip", "jinja2",
+    "matplotlib.backends.backend_agg", "matplotlib.backends.backend_pdf",
+    "matplotlib.backends.backend_svg", "matplotlib.pyplot", "openai", "scanpy",
+    "scipy.sparse.linalg", "skmisc.loess", "sklearn.linear_model", "sklearn.neighbors", "torch",
+    "transformers.modeling_gguf_pytorch_utils", "transformers.models.auto",
+    "transformers.models.bert.modeling_bert", "transformers.models.bert.tokenization_bert",
+    "transformers.models.gpt2.tokenization_gpt2", "transformers.models.llama.modeling_llama",
+    "transformers.models.mistral.modeling_mistral", "transformers.models.qwen2.modeling_qwen2",
+    "transformers.tokenization_utils_fast", "umap", "yaml", "zarr",
+]  # fmt: skip
 
 
 def load(name: str) -> None:
-    """Import a module; one that needs a package the image lacks is left out, and told."""
+    """Import a module; one that needs a package the image lacks is reported and left out."""
     try:
         importlib.import_module(name)
     except ModuleNotFoundError as error:

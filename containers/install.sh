@@ -51,10 +51,13 @@ fi
 # A lean image trains and predicts; its other executables would only end in an import error.
 if [ "$image" = screader-gpu ]; then
   for tool in fetch-descriptions embed-genes prepare-cells build-cells plot; do
-    rm "$target/bin/$tool"
+    rm "$target/bin/$tool" "$target/bin/screader-$tool"
   done
 fi
 PYTHONDONTWRITEBYTECODE=1 "$target/bin/python" "$source/containers/compile.py" "$packages"
 mkdir -p "$target/share/doc/screader"
+# Python's part of the bill of materials; sbom.py completes it in the final stage.
+"$work/pip/bin/cyclonedx-py" environment --output-reproducible \
+  -o "$source/containers/bill.json" "$target/bin/python"
 cp "$source/LICENSE" "$source/CITATION.cff" "$target/share/doc/screader/"
 rm -rf "$work"

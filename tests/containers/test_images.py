@@ -116,7 +116,6 @@ def test_bill_of_materials_is_what_is_installed(image: str) -> None:
     python = {f"pkg:pypi/{name}@{version}" for name, version in locked(kind).items()}
     assert {name for name in found if name.startswith("pkg:pypi/")} == python
     assert any(name.startswith("pkg:deb/debian/procps@") for name in found)
-    assert all(one.get("licenses") for one in bill["components"] if "pkg:pypi" in one["purl"])
 
 
 def test_revision_is_one_of_this_checkout(image: str) -> None:

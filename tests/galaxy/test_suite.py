@@ -38,7 +38,8 @@ def pinned() -> dict[str, str]:
 
 
 def test_there_is_a_wrapper_for_every_executable() -> None:
-    executables = {name.replace("-", "_") for name in project()["scripts"]} - {"screader"}
+    scripts = {name for name in project()["scripts"] if not name.startswith("screader")}
+    executables = {name.replace("-", "_") for name in scripts}
     assert set(TOOLS) == executables | {"gather", "validate"} | GALAXY_ONLY
     assert set(COMMANDS) == set(TOOLS) - GALAXY_ONLY
 
