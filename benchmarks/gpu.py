@@ -34,8 +34,8 @@ from screader_lib.reader.llm.frozen_llm import FrozenLLM, LLMIdentity
 from screader_lib.reader.llm.machine import Machine
 from screader_lib.reader.llm.memory import Costs, MemoryPlan, plan
 from screader_lib.reader.llm.processes import ALONE
-from screader_lib.reader.model.reader_model import Cells, GeneTable, ReaderModel
-from screader_lib.reader.model.training import Gradients
+from screader_lib.reader.model.reader_model import Batch, GeneTable, ReaderModel
+from screader_lib.reader.model.training import GradientSums, gradients_of
 from screader_lib.reader.settings import TrainingSettings
 
 FULL = {"hidden_size": 5120, "intermediate_size": 13824, "num_hidden_layers": 40,
@@ -154,10 +154,10 @@ def reader_of(bench: Bench, precision: str, genes: int) -> tuple[ReaderModel, Ge
     return reader, GeneTable(torch.randn(GENES, FEATURES, device=bench.device), None, None), llm
 
 
-def batch_of(cells: int, genes: int, device: torch.device) -> Cells:
+def batch_of(cells: int, genes: int, device: torch.device) -> Batch:
     """Cells of ``genes`` random genes each."""
     chosen = torch.stack([torch.randperm(GENES, device=device)[:genes] for _ in range(cells)])
-    return Cells(chosen, torch.rand(cells, genes, device=device))
+    return Batch(chosen, torch.rand(cells, genes, device=device))
 
 
 def work_of_cell(shapes: dict[str, int], genes: int) -> float:
@@ -190,7 +190,7 @@ def run_reader(bench: Bench, precision: str, genes: int, rate: float) -> None:
 
 
 def step(
-    reader: ReaderModel, table: GeneTable, batch: Cells, truth: Tensor, training: bool
+    reader: ReaderModel, table: GeneTable, batch: Batch, truth: Tensor, training: bool
 ) -> Callable[[], object]:
     """One micro-batch; in training with its share of the optimiser."""
     if not training:
@@ -198,8 +198,10 @@ def step(
     optimiser = torch.optim.AdamW(reader.parameters())
 
     def train() -> None:
-        sums = Gradients(tuple(reader.parameters()))
-        sums.of(nn.functional.cross_entropy(reader(table, batch)[0], truth))()
+        parameters = tuple(reader.parameters())
+        sums = GradientSums(parameters)
+        loss = nn.functional.cross_entropy(reader(table, batch)[0], truth)
+        sums.add(*gradients_of(loss, parameters))
         sums.store(ALONE)
         optimiser.step()
 

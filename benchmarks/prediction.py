@@ -62,11 +62,11 @@ class Straightforward:
         lengths = (first.genes >= 0).sum(1)
         found = self._read(trained, model.gene_tokens(table, first), lengths)
         if "pool" in model.settings.pooling:
-            found["pool"] = model.pooled(table, batch)
+            found["pool"] = model.project_mean(table, batch)
         parts = [model.standardise[part](found[part]) for part in model.settings.pooling]
         logits: Tensor = model.head(torch.cat(parts, 1))
         if table.scores is not None:
-            logits = model.score(table, batch) + model.mix * logits
+            logits = model.gene_logits(table, batch) + model.mix * logits
         return logits
 
     def _read(self, trained: NeuralReader, tokens: Tensor, lengths: Tensor) -> dict[str, Tensor]:
@@ -87,7 +87,7 @@ class Straightforward:
         mask = (torch.arange(embedded.shape[1])[None] <= last[:, None]).long()
         output = self.llm(inputs_embeds=embedded, attention_mask=mask, output_hidden_states=True)
         states = output.hidden_states[-1]
-        genes = states[:, int(begin) : int(begin) + width]
+        genes = states[:, begin : begin + width]
         inside = (torch.arange(width)[None] < lengths[:, None])[..., None]
         mean = (genes * inside).sum(1) / lengths.clamp(min=1)[:, None]
         return {"cls": states[torch.arange(cells), last], "mean": mean}

@@ -1,12 +1,13 @@
-"""Every setting of a training, and the two recipes."""
+"""Every setting of a training, the recipes, and the stages that settings ask for."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from screader_lib.errors import ScReaderError
-from screader_lib.option_values import PACKAGED
+from screader_lib.option_values import LLM_METHODS, PACKAGED
 
 INSTRUCTION = "Genes that one cell expresses, the most distinctive first. The type of this cell is"
 
@@ -123,3 +124,49 @@ def settings_for(method: str, recipe: str, given: dict[str, Any]) -> TrainingSet
     """The recipe's settings with those ``given`` put over them (None means not given)."""
     base = {"genept": GENEPT, "pooled": POOLED}.get(method, RECIPES[recipe])
     return replace(TrainingSettings(method=method), **base).changed(given)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a training: the poolings that are trained, for how long and how fast."""
+
+    number: int
+    name: str
+    poolings: tuple[str, ...]
+    epochs: int
+    learning_rate: float
+
+
+def stages_of(settings: TrainingSettings) -> list[Stage]:
+    """The stages in order, at least one: a warm start of the pooling ``pool`` alone, then all.
+
+    The reader uses the poolings of the last one. ScReaderError where the settings leave nothing
+    to train, or use an LLM that the method does not have.
+    """
+    if "cls" in settings.pooling and settings.method not in LLM_METHODS:
+        raise ScReaderError(
+            f"method {settings.method} has no LLM whose output at cls could be read.",
+            remedy="Leave cls out of --pooling.",
+        )
+    stages = []
+    if "pool" in settings.pooling and settings.warm_start_epochs:
+        rate = settings.warm_start_learning_rate
+        stages.append(Stage(0, "warm start", ("pool",), settings.warm_start_epochs, rate))
+    if settings.epochs and set(settings.pooling) != {"pool"}:
+        rate = settings.learning_rate
+        stages.append(Stage(1, "reading", settings.pooling, settings.epochs, rate))
+    if not stages:
+        raise ScReaderError(
+            f"nothing to train: {settings.warm_start_epochs} epochs of pool alone, "
+            f"{settings.epochs} of {','.join(settings.pooling)}.",
+            remedy="Give --epochs, or --warm-start-epochs with pool in --pooling.",
+        )
+    return stages
+
+
+def learning_rate_factor(step: int, steps: int, settings: TrainingSettings) -> float:
+    """The learning rate of ``step``, from 0 of ``steps``, as a share of the highest."""
+    warm_up = min(1.0, (step + 1) / max(1, settings.warm_up_steps))
+    if settings.schedule == "constant":
+        return warm_up
+    return warm_up * 0.5 * (1 + math.cos(math.pi * min(1.0, step / max(1, steps))))

@@ -51,7 +51,7 @@ class Task:
     @property
     def device(self) -> str:
         """Where torch puts tensors."""
-        return self.machine.place
+        return self.machine.torch_device
 
 
 @dataclass

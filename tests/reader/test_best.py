@@ -45,7 +45,7 @@ def offered(losses: Sequence[float | None]) -> tuple[BestState, Named]:
     best, model = BestState(), Named()
     for epoch, loss in enumerate(losses):
         model.be(epoch)
-        best.offer(None if loss is None else ValidationScores(loss, 0, 0), model, epoch)
+        best.update(None if loss is None else ValidationScores(loss, 0, 0), model, epoch)
     return best, model
 
 
@@ -64,7 +64,7 @@ def offered(losses: Sequence[float | None]) -> tuple[BestState, Named]:
 )
 def test_the_best_state_is_put_back(losses: Sequence[float | None], epoch: int | None) -> None:
     best, model = offered(losses)
-    assert best.put_back(model) == epoch
+    assert best.restore(model) == epoch
     stays = len(losses) - 1 if epoch is None else epoch
     assert model.weight.tolist() == [stays, stays] and model.mean.tolist() == [stays]
 
@@ -88,13 +88,7 @@ def test_what_is_kept_does_not_move_with_the_model() -> None:
     ],
 )
 def test_patience(losses: Sequence[float | None], patience: int, ends: bool) -> None:
-    assert offered(losses)[0].given_up(patience) == ends
-
-
-def test_a_position_goes_on_where_it_was() -> None:
-    best, _ = offered([3.0, 1.0, 2.0])
-    again = BestState(**best.position(), tensors=best.tensors)
-    assert again == best and again.position() == {"loss": 1.0, "epoch": 1, "since": 1}
+    assert offered(losses)[0].is_out_of_patience(patience) == ends
 
 
 @pytest.fixture(scope="module")
@@ -111,12 +105,12 @@ def trained(
     task = make_task(sequences, settings_for("pooled", "default", given))
     heads: list[np.ndarray] = []
 
-    def check(trainer: training._Trainer) -> ValidationScores:
+    def check(trainer: training.Trainer) -> ValidationScores:
         heads.append(trainer.model.head.weight.detach().numpy().copy())
         return ValidationScores(losses[len(heads) - 1], 0.5, 0.5)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training._Trainer, "_check", check)
+        patch.setattr(training.Trainer, "validate", check)
         return training.train_neural(task, None), heads
 
 
@@ -156,14 +150,14 @@ def test_it_is_told_where_the_llm_has_no_weight(
     llm = load_llm(str(llama), instruction="Genes of", precision="float32")
     checks = iter([0.0, *losses])
 
-    def check(trainer: training._Trainer) -> ValidationScores:
+    def check(trainer: training.Trainer) -> ValidationScores:
         return ValidationScores(next(checks), 0.5, 0.5)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training._Trainer, "_check", check)
+        patch.setattr(training.Trainer, "validate", check)
         reader = training.train_neural(task, llm)
     assert reader.model.uses_llm == heeded
-    assert any("has no weight" in line for line in told.messages) != heeded
+    assert any("have no weight" in line for line in told.messages) != heeded
 
 
 def test_an_llm_whose_head_is_mixed_in_at_nothing_has_no_weight(llama: Path) -> None:

@@ -12,7 +12,7 @@ import transformers
 from torch import Tensor
 
 from screader_lib.reader.llm import token_sequence
-from screader_lib.reader.llm.decoder import Decoder, compile_layers, is_known
+from screader_lib.reader.llm.decoder import Decoder, compile_layers, is_supported
 from screader_lib.reader.llm.frozen_llm import FrozenLLM, load_llm
 
 CELLS, TOKENS, HIDDEN = 5, 7, 32
@@ -58,7 +58,7 @@ def assert_same(found: Tensor, wanted: Tensor) -> None:
 
 
 def test_all_outputs(model: Any) -> None:
-    assert is_known(model)
+    assert is_supported(model)
     assert_same(Decoder(model)(values(), []), library(model, values()))
 
 
@@ -66,13 +66,13 @@ def test_shared_tokens_come_before_each_cell(model: Any) -> None:
     first = values(4, 1)
     whole = torch.cat([first.expand(CELLS, -1, -1), values()], 1)
     decoder = Decoder(model)
-    assert_same(decoder(values(), decoder.shared(first[0])), library(model, whole)[:, 4:])
+    assert_same(decoder(values(), decoder.prefix(first[0])), library(model, whole)[:, 4:])
 
 
 @pytest.mark.parametrize("first", [0, 4])
 def test_outputs_at_the_places_that_are_read(model: Any, first: int) -> None:
     decoder, places = Decoder(model), torch.tensor([0, 6, 3, 3, 5])
-    before = decoder.shared(values(first, 1)[0]) if first else []
+    before = decoder.prefix(values(first, 1)[0]) if first else []
     wanted = decoder(values(), before)[torch.arange(CELLS), places]
     assert_same(decoder(values(), before, places)[:, 0], wanted)
 
@@ -94,7 +94,7 @@ def test_gradients(model: Any) -> None:
 )
 def test_what_this_module_does_not_compute_is_left_to_the_library(kind: str, further: dict) -> None:
     made, config, _ = KINDS[kind]
-    assert not is_known(made(config(**SIZES, **further)))
+    assert not is_supported(made(config(**SIZES, **further)))
 
 
 @pytest.fixture
@@ -112,9 +112,9 @@ def test_read_outs_are_those_of_the_library(
 ) -> None:
     lengths = torch.tensor([7, 0, 3, 1, 6])
     ours = read(small, values(), lengths, order)
-    alone = read(small, values(), lengths, order, wanted=("cls",))
-    monkeypatch.setattr(token_sequence, "is_known", lambda model: False)
-    theirs = read(replace(small, shared=None), values(), lengths, order)
+    alone = read(small, values(), lengths, order, poolings=("cls",))
+    monkeypatch.setattr(token_sequence, "is_supported", lambda model: False)
+    theirs = read(replace(small, prefix=None), values(), lengths, order)
     assert set(ours) == set(theirs) == {"cls", "mean"} and set(alone) == {"cls"}
     for name, found in ours.items():
         assert_same(found, theirs[name])
@@ -132,7 +132,7 @@ def test_an_instruction_first_read_without_gradients_serves_training_too(small: 
 
 def test_compiled_layers(model: Any) -> None:
     """Traced as for a compiler; what it makes of it is torch's own."""
-    before, places = Decoder(model).shared(values(4, 1)[0]), torch.tensor([0, 6, 3, 3, 5])
+    before, places = Decoder(model).prefix(values(4, 1)[0]), torch.tensor([0, 6, 3, 3, 5])
     inputs = values().requires_grad_()
 
     def found() -> list[Tensor]:

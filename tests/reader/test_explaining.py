@@ -20,7 +20,7 @@ from screader_lib.reader.model.attribution import (
     integrated_gradients,
     log_odds,
 )
-from screader_lib.reader.model.reader_model import Cells
+from screader_lib.reader.model.reader_model import Batch
 from screader_lib.reader.settings import settings_for
 from screader_lib.reader.task import TrainedMethod, make_task
 
@@ -52,7 +52,7 @@ def test_log_odds_is_that_of_the_softmax() -> None:
 def test_parts_of_two_labels_that_are_linear_are_weight_times_difference() -> None:
     matrix = np.array([[1.0, -1.0], [0.5, 2.0], [3.0, 3.0]], np.float32)
     linear = LinearContributions(matrix, np.zeros(2, np.float32))
-    cells = Cells(torch.tensor([[0, 2, 1], [1, -1, -1]]), torch.tensor([[2.0, 1, 1], [4, 0, 0]]))
+    cells = Batch(torch.tensor([[0, 2, 1], [1, -1, -1]]), torch.tensor([[2.0, 1, 1], [4, 0, 0]]))
     parts = integrated_gradients(linear.logits_of(cells), cells, torch.tensor([0, 1]))
     assert torch.allclose(parts, torch.tensor([[4.0, 0, -1.5], [6.0, 0, 0]]))
 
@@ -136,9 +136,9 @@ def nothing(trained: TrainedMethod, cells: int) -> torch.Tensor:
     """Logits of cells whose genes weigh nothing."""
     if "biases" in trained.tensors:
         return torch.from_numpy(trained.tensors["biases"]).expand(cells, -1)
-    none = Cells(torch.zeros(cells, 1, dtype=torch.long), torch.zeros(cells, 1), torch.ones(cells))
+    none = Batch(torch.zeros(cells, 1, dtype=torch.long), torch.zeros(cells, 1), torch.ones(cells))
     with torch.inference_mode():
-        return trained.model.call(trained.table, none, trained.wanted)[0]  # type: ignore[attr-defined]
+        return trained.model.predict(trained.table, none, trained.poolings)[0]  # type: ignore[attr-defined]
 
 
 def test_marker_genes_explain_their_type(tmp_path: Path, cells: Path) -> None:

@@ -134,13 +134,13 @@ def cut(request: Request, hub: FakeHub) -> Reply | None:
 def test_a_cut_download_leaves_no_half_model(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.sleep", lambda seconds: None)  # between its trials
     place.hub.fault = lambda request: cut(request, place.hub)
-    assert "its download broke off. Run it again" in place.refuse()
+    assert "its download was interrupted. Run it again" in place.refuse()
     assert not [path for path in place.cache.rglob("*") if path.stat().st_size > 20_000]
     with monkeypatch.context() as without:
         from huggingface_hub import constants
 
         without.setattr(constants, "HF_HUB_OFFLINE", True)
-        assert "is not wholly in the cache" in place.refuse()
+        assert "is incomplete in the cache" in place.refuse()
     tries = iter([True])
     place.hub.fault = lambda request: next(tries, None) and cut(request, place.hub)
     assert recorded(place.train())["weights"] == find_weights(NAME).digest()

@@ -34,7 +34,7 @@ def test_a_gated_model_takes_a_token(place: Place, monkeypatch: pytest.MonkeyPat
 
 def test_a_private_model_takes_a_token(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     place.hub.access = "private"
-    assert "private there). Check the name, or set HF_TOKEN" in place.refuse()
+    assert "private there. Check the name, or set HF_TOKEN" in place.refuse()
     set_token(monkeypatch)
     place.train()
 
@@ -42,8 +42,8 @@ def test_a_private_model_takes_a_token(place: Place, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(
     ("access", "told"),
     [
-        ("open", "the hub refuses the token. Set HF_TOKEN"),
-        ("gated", "the account of your token has no access. Ask for it at http://127"),
+        ("open", "the hub rejects the token. Set HF_TOKEN"),
+        ("gated", "your token's account has no access. Request access at http://127"),
         ("private", "nor a model that your token may read. Check the name and HF_TOKEN"),
     ],
 )
@@ -58,12 +58,12 @@ def test_a_token_that_the_hub_does_not_take(
 @pytest.mark.parametrize("token", [TOKEN + "\N{LATIN SMALL LETTER U WITH DIAERESIS}", f"a {TOKEN}"])
 def test_a_token_that_is_none(place: Place, monkeypatch: pytest.MonkeyPatch, token: str) -> None:
     set_token(monkeypatch, token)
-    assert "a letter that no token has" in place.refuse()
+    assert "a character that no token can have" in place.refuse()
     assert not place.asked
 
 
 def test_what_is_not_there(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "no folder, and not on the hub" in place.refuse(llm="someone/else")
+    assert "neither a folder nor on the hub" in place.refuse(llm="someone/else")
     line = place.refuse("--llm-revision", "v3")
     assert "has no revision v3. --llm-revision takes a branch" in line
     assert "neither a folder nor an id" in place.refuse(llm="one/of/them")
@@ -76,7 +76,9 @@ def test_what_is_not_there(place: Place, monkeypatch: pytest.MonkeyPatch) -> Non
     [
         pytest.param(refused(500, ""), "answered with status 500. Try again later", id="500"),
         pytest.param(refused(503, ""), "answered with status 503. Try again later", id="503"),
-        pytest.param(refused(429, ""), "asks to wait (status 429). Try again later", id="429"),
+        pytest.param(
+            refused(429, ""), "rate-limiting requests (status 429). Try again later", id="429"
+        ),
         pytest.param(
             refused(403, "", "Access to this resource is disabled."), "is disabled", id="disabled"
         ),
@@ -84,7 +86,9 @@ def test_what_is_not_there(place: Place, monkeypatch: pytest.MonkeyPatch) -> Non
             Reply(b"<html>log in to our network</html>", kind="text/html"), "cannot be", id="HTML"
         ),
         pytest.param(Reply(b"{}", delay=1.5), "does not answer in time", id="timeout"),
-        pytest.param(Reply(b"{", headers={"Location": "/x"}, cut=True), "broke off", id="cut"),
+        pytest.param(
+            Reply(b"{", headers={"Location": "/x"}, cut=True), "was interrupted", id="cut"
+        ),
     ],
 )
 def test_a_hub_that_fails(

@@ -36,7 +36,7 @@ def test_layout_equals_reference(order: str, lengths: list[int], instruction: in
     source, first = token_sequence.layout(torch.tensor(lengths), width, instruction, order)
     for length, row in zip(lengths, source.tolist(), strict=True):
         assert [names[place] for place in row] == words(length, width, instruction, order)
-    assert int(first) == (instruction if order.startswith("instruction") else 0)
+    assert first == (instruction if order.startswith("instruction") else 0)
 
 
 @pytest.mark.parametrize("order", ORDERS)

@@ -18,11 +18,12 @@ from screader_lib.cells.cells_file import CellSequences
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.opening import open_exchange
 from screader_lib.reader.llm import memory
-from screader_lib.reader.llm.decoder import Decoder, gated, normed
+from screader_lib.reader.llm.decoder import Decoder, gated_unit, rms_norm
 from screader_lib.reader.llm.frozen_llm import FrozenLLM, LLMIdentity, load_llm
 from screader_lib.reader.llm.machine import Machine
-from screader_lib.reader.llm.memory import Costs, TokenBudget, plan
+from screader_lib.reader.llm.memory import Costs, plan
 from screader_lib.reader.model import training
+from screader_lib.reader.model.batches import BatchRunner
 from screader_lib.reader.settings import settings_for
 from screader_lib.reader.task import Task, make_task
 
@@ -87,7 +88,7 @@ def test_checkpointed_layers_keep_their_input_alone(checkpointed: int) -> None:
 def test_checkpointing_changes_no_gradient(checkpointed: int, read: Tensor | None) -> None:
     llm = llama_of(torch.float32)
     values = torch.randn(CELLS, TOKENS, HIDDEN, requires_grad=True)
-    before = Decoder(llm.model).shared(torch.randn(3, HIDDEN))
+    before = Decoder(llm.model).prefix(torch.randn(3, HIDDEN))
     found = []
     for layers in (0, checkpointed):
         output = Decoder(llm.model, layers)(values, before, read)
@@ -103,9 +104,9 @@ def test_frozen_steps_are_the_librarys(dtype: torch.dtype, what: str) -> None:
     values = torch.randn(CELLS, TOKENS, HIDDEN, dtype=dtype, requires_grad=True)
     if what == "norm":
         layer.input_layernorm.weight.data.uniform_(0.5, 2)
-        pair = normed(layer.input_layernorm, values), layer.input_layernorm(values)
+        pair = rms_norm(layer.input_layernorm, values), layer.input_layernorm(values)
     else:
-        pair = gated(layer.mlp, values), layer.mlp(values)
+        pair = gated_unit(layer.mlp, values), layer.mlp(values)
     assert torch.equal(*pair)
     upstream = torch.randn_like(values)
     one, other = (torch.autograd.grad(each, values, upstream)[0] for each in pair)
@@ -118,7 +119,7 @@ def test_a_unit_with_another_activation_goes_its_own_way() -> None:
     layer: Any = llama_of(torch.float32).model.layers[0]
     layer.mlp.act_fn = torch.nn.GELU()
     values = torch.randn(2, 3, HIDDEN)
-    assert torch.equal(gated(layer.mlp, values), layer.mlp(values))
+    assert torch.equal(gated_unit(layer.mlp, values), layer.mlp(values))
 
 
 COSTS = Costs(
@@ -201,7 +202,7 @@ def test_out_of_memory_halves_the_micro_batch_and_gives_the_same_reader(
     for name, values in wanted.tensors.items():
         assert np.allclose(values, found.tensors[name], atol=1e-5), name
     assert 1 <= len(told.warnings) <= 10
-    assert all("out of memory" in one and "going on with" in one for one in told.warnings)
+    assert all("out of memory" in one and "continuing with" in one for one in told.warnings)
     assert sum(tokens > 50 for tokens in seen) == len(told.warnings)  # learnt, not tried again
     assert max(seen[-20:]) <= 50
 
@@ -238,29 +239,29 @@ def test_a_cell_that_fails_alone_ends_in_one_line(
     line = fail(
         "train-reader", cells, "--llm", llama, "--warm-start-epochs", 1, "-o", tmp_path / "r.h5"
     )
-    assert "the memory does not suffice for one cell" in line
+    assert "out of memory with a single cell" in line
     assert not (tmp_path / "r.h5").exists()
 
 
 def test_other_errors_are_not_taken_for_a_lack_of_memory() -> None:
-    def work(places: np.ndarray) -> Callable[[], None]:
+    def compute(indices: np.ndarray) -> None:
         raise RuntimeError("shapes do not fit")
 
     with pytest.raises(RuntimeError, match="shapes"):
-        TokenBudget(100).run(np.arange(4), 10, work)
+        list(BatchRunner(100).map(np.full(4, 10), compute))
 
 
 def test_what_the_cpus_allocator_says_is_a_lack_of_memory() -> None:
-    done = list[int]()
-
-    def work(places: np.ndarray) -> Callable[[], None]:
-        if len(places) > 1:
+    def compute(indices: np.ndarray) -> list[int]:
+        if len(indices) > 1:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried …")
-        return lambda: done.extend(places.tolist())
+        return indices.tolist()
 
-    budget = TokenBudget(64)
-    budget.run(np.arange(5), 10, work)
-    assert done == [0, 1, 2, 3, 4] and budget.tokens == 10
+    runner = BatchRunner(64)
+    batches = list(runner.map(np.full(5, 10), compute))
+    assert [result for _, result in batches] == [[0], [1], [2], [3], [4]]
+    assert [indices.tolist() for indices, _ in batches] == [[0], [1], [2], [3], [4]]
+    assert runner.max_tokens == 10
 
 
 def test_max_memory_from_the_command_line(tmp_path: Path, cells: Path, llama: Path) -> None:
@@ -271,9 +272,9 @@ def test_max_memory_from_the_command_line(tmp_path: Path, cells: Path, llama: Pa
         "-o", reader,
     ).stderr  # fmt: skip
     said = " ".join(said.split())
-    assert "tokens at once" in said and "2.0 MB are there" in said and "1 of 3 layers" in said
+    assert "tokens per batch" in said and "2.0 MB available" in said and "1 of 3 layers" in said
     said = succeed("predict", cells, "-r", reader, "--max-memory", "1M", "-o", calls).stderr
-    assert "1.0 MB are there" in " ".join(said.split())
+    assert "1.0 MB available" in " ".join(said.split())
     line = fail("predict", cells, "-r", reader, "--max-memory", "100k", "-o", tmp_path / "no")
     assert "one cell of" in line and "--max-memory" in line and not (tmp_path / "no").exists()
 

@@ -231,7 +231,7 @@ def test_the_same_cells_are_called_the_same(
     result = succeed("predict", others, "-r", readers / f"{name}.h5", "-o", output)
     by_name = 0 if "other names" in case else GENES
     told = f"of {len(CASES[case].ids)} genes, the reader knows {by_name} by name and "
-    assert f"{told}{GENES - by_name} by their texts" in " ".join(result.stderr.split())
+    assert f"{told}{GENES - by_name} by text" in " ".join(result.stderr.split())
     with h5py.File(readers / f"{name}.h5ad") as one, h5py.File(output) as other:
         wanted, found = one["obsm/probability"][()], other["obsm/probability"][()]
         evidence = [np.asarray(file["obs/evidence"]) for file in (one, other)]
@@ -284,8 +284,8 @@ def test_the_head_is_asked_where_nearly_all_learnt_genes_are_met(
         assert isinstance(trained, NeuralReader)
         rows = np.arange(0, len(sequences), 3)
         logits, _ = trained.outputs(sequences, rows)
-        scores = trained.score_outputs(sequences, rows)
-        said = trained.head_outputs(sequences, rows) * float(trained.model.mix)
+        scores = trained.gene_logits(sequences, rows)
+        said = trained.head_logits(sequences, rows) * float(trained.model.mix)
     assert np.abs(said).max() > 0.01
     assert logits == pytest.approx(scores + said if head else scores, abs=1e-4)
 

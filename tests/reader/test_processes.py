@@ -138,9 +138,9 @@ def test_dealing(count: int, groups: int) -> None:
     from screader_lib.reader.llm.processes import Processes
 
     names = list(range(groups))
-    dealt = [list(Processes(number, count).dealt(names)) for number in range(count)]
+    dealt = [list(Processes(number, count).share(names)) for number in range(count)]
     assert sorted(group for one in dealt for group, counts in one if counts) == names
-    in_step = [list(Processes(number, count).dealt(names, True)) for number in range(count)]
+    in_step = [list(Processes(number, count).share(names, True)) for number in range(count)]
     assert len({len(one) for one in in_step}) == 1
     assert [[group for group, counts in one if counts] for one in in_step] == [
         [group for group, _ in one] for one in dealt
@@ -152,7 +152,7 @@ def test_an_llm_on_several_devices_is_called_by_the_library(tmp_path: Path, llam
     import torch
     from transformers import AutoModel
 
-    from screader_lib.reader.llm.decoder import is_known
+    from screader_lib.reader.llm.decoder import is_supported
     from screader_lib.reader.llm.frozen_llm import FrozenLLM, LLMIdentity
     from screader_lib.reader.llm.token_sequence import read
 
@@ -160,7 +160,7 @@ def test_an_llm_on_several_devices_is_called_by_the_library(tmp_path: Path, llam
               "norm": "cpu", "rotary_emb": "cpu"}  # fmt: skip
     usual = AutoModel.from_pretrained(llama).eval()
     spread = AutoModel.from_pretrained(llama, device_map=places, offload_folder=tmp_path).eval()
-    assert is_known(usual) and not is_known(spread)
+    assert is_supported(usual) and not is_supported(spread)
     tokens = torch.randn(3, 6, 32)
     found = []
     for model in (usual, spread):

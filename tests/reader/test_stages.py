@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from screader_lib.errors import ScReaderError
-from screader_lib.reader.model.training_schedule import stages_of
-from screader_lib.reader.settings import settings_for
+from screader_lib.reader.settings import settings_for, stages_of
 
 ALL, POOL = ("cls", "mean", "pool"), ("pool",)
 
@@ -28,7 +27,7 @@ ALL, POOL = ("cls", "mean", "pool"), ("pool",)
 )
 def test_stages(method: str, given: dict, wanted: list[tuple[str, ...]]) -> None:
     stages = stages_of(settings_for(method, "default", given))
-    assert [stage.wanted for stage in stages] == wanted
+    assert [stage.poolings for stage in stages] == wanted
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ from screader_lib.cells.gene_matcher import GeneMatcher
 from screader_lib.exchange.opening import open_exchange
 from screader_lib.reader.llm.frozen_llm import FrozenLLM, load_llm
 from screader_lib.reader.model import training
-from screader_lib.reader.model.batches import Batch
 from screader_lib.reader.model.neural_reader import NeuralReader
+from screader_lib.reader.model.scaling import scale_tokens
 from screader_lib.reader.model.training_checkpoint import TrainingCheckpoint
 from screader_lib.reader.settings import TrainingSettings, settings_for
 from screader_lib.reader.task import Task, make_task
@@ -122,9 +122,8 @@ def gradients(sequences: CellSequences, llm: FrozenLLM, most: int) -> torch.Tens
     reader = untrained(sequences, task, llm)
     model = reader.model
     torch.nn.init.normal_(model.head.weight)
-    trainer = training._Trainer(reader, task, None)
-    trainer.random = np.random.default_rng(0)
-    trainer._gradients(task.rows[:16], task.settings.pooling)
+    trainer = training.Trainer(reader, task)
+    trainer.compute_gradients(task.rows[:16], task.settings.pooling, np.random.default_rng(0))
     assert model.cls.grad is not None and model.cls.grad.norm() > 0
     weights = [parameter.grad.flatten() for parameter in model.parameters()]
     return torch.cat(weights)
@@ -151,14 +150,14 @@ def test_genes_have_the_length_of_the_llms_own_tokens(
         return usual(table, read)  # type: ignore[arg-type]
 
     monkeypatch.setattr(model, "gene_tokens", watched)
-    training._Trainer(reader, task, None).scale_tokens()
+    scale_tokens(reader, sequences, task.rows)
     extra = len(llm.instruction) + 1
     assert len(shapes) > 1
     assert all(cells * (min(width, 12) + extra) <= 60 and width <= 12 for cells, width in shapes)
     genes, weights = sequences.rows(task.rows)
-    batch = Batch(task.rows, genes[:, :12], weights[:, :12])
+    batch = reader.to_device(genes[:, :12], weights[:, :12])
     with torch.inference_mode():
-        tokens = usual(reader.table, reader.on_device(batch)).norm(dim=2)
+        tokens = usual(reader.table, batch).norm(dim=2)
     assert float(tokens[torch.from_numpy(genes[:, :12]) >= 0].mean()) == pytest.approx(
         llm.token_norm, rel=1e-4
     )
@@ -180,17 +179,17 @@ def test_a_killed_training_goes_on_as_if_it_had_not_been(
     wanted = training.train_neural(task, llm)
     checkpoint = TrainingCheckpoint(tmp_path / "state", "same", minutes=0)
     steps = iter(range(after))
-    usual = training._Trainer._step
+    usual = training.Trainer.compute_gradients
 
     def limited(self: object, *arguments: object) -> float:
         if next(steps, None) is None:
             raise Killed
         return usual(self, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(training._Trainer, "_step", limited)
+    monkeypatch.setattr(training.Trainer, "compute_gradients", limited)
     with pytest.raises(Killed):
         training.train_neural(task, llm, checkpoint)
-    monkeypatch.setattr(training._Trainer, "_step", usual)
+    monkeypatch.setattr(training.Trainer, "compute_gradients", usual)
     resumed = training.train_neural(task, llm, checkpoint)
     assert fingerprint(resumed.tensors) == fingerprint(wanted.tensors)
     assert str(resumed.history) == str(wanted.history)

@@ -1,13 +1,9 @@
 """A frozen decoder of Llama's kind, called layer by layer.
 
-Beside the library's own call: no mask, so the causal kernels apply; keys and values of tokens
-that all cells share are computed once; the last layer goes on only for the tokens that are read.
-
-Steps of a frozen layer that keep for the backward pass only what it needs.
-
-The library's own steps keep more: RMSNorm a float32 copy of what comes in, the gated unit the
-activated gate beside gate and input. Values and gradients are the same. A frozen linear layer
-keeps nothing but its weights in any case.
+Differences to the library's own call: no mask, so the causal kernels apply; keys and values of a
+prefix that all cells share are computed once; the last layer goes on only for the positions that
+are read; and steps keep for the backward pass only what a frozen layer needs. The library's keep
+more: RMSNorm a float32 copy of its input, the gated unit the activated gate beside gate and up.
 """
 
 from __future__ import annotations
@@ -21,51 +17,34 @@ from torch.autograd import Function
 from torch.nn.functional import pad, scaled_dot_product_attention, silu
 from torch.utils.checkpoint import checkpoint
 
-KNOWN = ("LlamaModel", "MistralModel", "Qwen2Model", "Qwen3Model")
-Shared = list[tuple[Tensor, Tensor]]
+from screader_lib.errors import ScReaderError
+from screader_lib.reader.llm.processes import Processes
+
+SUPPORTED = ("LlamaModel", "MistralModel", "Qwen2Model", "Qwen3Model")
+KeysValues = tuple[Tensor, Tensor]
 
 
-def is_known(model: Any) -> bool:
-    """Whether the model's layers are those that this module computes.
+def is_supported(model: Any) -> bool:
+    """Whether this module computes the model's layers.
 
-    Not where they lie on several devices: the library moves values between them.
+    Not those with a sliding window or a rotary encoding that changes with the length, nor layers
+    on several devices: the library moves values between them.
     """
-    config = model.config
-    windowed = getattr(config, "sliding_window", None) and (
-        type(model).__name__ == "MistralModel" or getattr(config, "use_sliding_window", False)
+    config, kind = model.config, type(model).__name__
+    is_windowed = getattr(config, "sliding_window", None) and (
+        kind == "MistralModel" or getattr(config, "use_sliding_window", False)
     )
     scaling = getattr(config, "rope_scaling", None) or {}
-    changing = scaling.get("rope_type", scaling.get("type")) in ("dynamic", "longrope")
-    spread = len(set(getattr(model, "hf_device_map", {}).values())) > 1
-    return type(model).__name__ in KNOWN and not windowed and not changing and not spread
-
-
-class LayerStep(nn.Module):
-    """What this module computes of a layer, as a module of its own; see sharding."""
-
-    def __init__(self, layer: nn.Module) -> None:
-        super().__init__()
-        self.layer = layer
-
-    def forward(self, *inputs: Any) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """See _layer."""
-        return _layer(self.layer, *inputs)
-
-
-def compile_layers(model: Any, backend: str = "inductor") -> None:
-    """Let torch compile what is computed of each layer, when it is first asked for."""
-    model.layers = nn.ModuleList(
-        layer if isinstance(layer, LayerStep) else LayerStep(layer) for layer in model.layers
-    )
-    for step in model.layers:
-        step.compile(dynamic=True, backend=backend)
+    is_dynamic = scaling.get("rope_type", scaling.get("type")) in ("dynamic", "longrope")
+    is_spread = len(set(getattr(model, "hf_device_map", {}).values())) > 1
+    return kind in SUPPORTED and not is_windowed and not is_dynamic and not is_spread
 
 
 class Decoder:
     """Calls the layers of ``model``.
 
-    The first ``checkpointed`` layers keep only what comes into them for the backward pass, and
-    are computed again there.
+    The first ``checkpointed`` layers keep only their input for the backward pass, and are
+    computed again there.
     """
 
     def __init__(self, model: Any, checkpointed: int = 0) -> None:
@@ -73,134 +52,193 @@ class Decoder:
         self.checkpointed = checkpointed
 
     @torch.no_grad()
-    def shared(self, tokens: Tensor) -> Shared:
-        """Keys and values (1, heads, tokens, width) per layer of first ``tokens`` (n, hidden)."""
-        found: Shared = []
-        values = tokens[None].to(self.model.dtype)
-        angles = self._angles(values, 0)
+    def prefix(self, tokens: Tensor) -> list[KeysValues]:
+        """Keys and values (1, heads, n, width) per layer of the first ``tokens`` (n, hidden)."""
+        hidden = tokens[None].to(self.model.dtype)
+        rotation = self._rotation(hidden, 0)
+        prefix = []
         for layer in self.model.layers:
-            values, kept = _run(layer, values, angles, None)
-            found.append(kept)
-        return found
+            hidden, keys_values = _run(layer, hidden, rotation, None, None)
+            prefix.append(keys_values)
+        return prefix
 
-    def __call__(self, values: Tensor, shared: Shared, read: Tensor | None = None) -> Tensor:
-        """Outputs of ``values`` (cells, tokens, hidden), which come after the ``shared`` tokens.
+    def __call__(
+        self, hidden: Tensor, prefix: list[KeysValues], positions: Tensor | None = None
+    ) -> Tensor:
+        """Outputs of the tokens ``hidden`` (cells, tokens, hidden), which come after the prefix.
 
-        With ``read`` int64 (cells,): the outputs at these places only, (cells, 1, hidden).
+        With ``positions`` int64 (cells,): the outputs of these tokens only, (cells, 1, hidden).
         """
-        values = values.to(self.model.dtype)
-        angles = self._angles(values, shared[0][0].shape[2] if shared else 0)
+        hidden = hidden.to(self.model.dtype)
+        rotation = self._rotation(hidden, prefix[0][0].shape[2] if prefix else 0)
         last = len(self.model.layers) - 1
         for number, layer in enumerate(self.model.layers):
-            before = shared[number] if shared else None
-            wanted = read if number == last else None
-            if number < self.checkpointed and values.requires_grad:
-                values, _ = checkpoint(
-                    _run, layer, values, angles, before, wanted,
-                    use_reentrant=False, preserve_rng_state=False,
-                )  # fmt: skip
+            inputs = (
+                hidden,
+                rotation,
+                prefix[number] if prefix else None,
+                positions if number == last else None,
+            )
+            if number < self.checkpointed and hidden.requires_grad:
+                hidden, _ = checkpoint(
+                    _run, layer, *inputs, use_reentrant=False, preserve_rng_state=False
+                )
             else:
-                values, _ = _run(layer, values, angles, before, wanted)
+                hidden, _ = _run(layer, *inputs)
         norm = self.model.norm  # none where the LLM was shortened
-        return norm(values) if isinstance(norm, nn.Identity) else normed(norm, values)
+        return norm(hidden) if isinstance(norm, nn.Identity) else rms_norm(norm, hidden)
 
-    def _angles(self, values: Tensor, start: int) -> tuple[Tensor, Tensor]:
-        places = torch.arange(start, start + values.shape[1], device=values.device)[None]
-        cosine, sine = self.model.rotary_emb(values, places)
+    def _rotation(self, hidden: Tensor, start: int) -> tuple[Tensor, Tensor]:
+        positions = torch.arange(start, start + hidden.shape[1], device=hidden.device)[None]
+        cosine, sine = self.model.rotary_emb(hidden, positions)
         return cosine[:, None], sine[:, None]
 
 
-def _run(layer: nn.Module, *inputs: Any) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-    found: tuple[Tensor, tuple[Tensor, Tensor]]
-    found = layer(*inputs) if isinstance(layer, LayerStep) else _layer(layer, *inputs)
-    return found
+class LayerStep(nn.Module):
+    """A layer as this module computes it, for torch's compiler or FSDP to wrap."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, *inputs: Any) -> tuple[Tensor, KeysValues]:
+        """See _run_layer."""
+        return _run_layer(self.layer, *inputs)
 
 
-def _layer(
+def compile_layers(model: Any, backend: str = "inductor") -> None:
+    """Let torch compile each layer when it is first called."""
+    model.layers = nn.ModuleList(
+        layer if isinstance(layer, LayerStep) else LayerStep(layer) for layer in model.layers
+    )
+    for step in model.layers:
+        step.compile(dynamic=True, backend=backend)
+
+
+def shard_layers(model: Any, processes: Processes) -> None:
+    """Distribute each layer over the processes' devices (fully sharded data parallel).
+
+    Before a layer runs, forward or backward, its shards are brought together, and freed after it,
+    so all processes must run their layers in step. ScReaderError where the layers are not
+    supported.
+    """
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    if not is_supported(model):
+        raise ScReaderError(
+            f"a {type(model).__name__} cannot be distributed over several processes.",
+            remedy="Use one process with --device spread.",
+        )
+    mesh = init_device_mesh(torch.device(processes.device).type, (processes.count,))
+    steps = [LayerStep(layer) for layer in model.layers]
+    for step in steps:
+        fully_shard(step, mesh=mesh, reshard_after_forward=True)
+    model.layers = nn.ModuleList(steps)
+    for name, part in model.named_children():
+        if name != "layers":
+            part.to(processes.device)
+
+
+def _run(layer: nn.Module, *inputs: Any) -> tuple[Tensor, KeysValues]:
+    output: tuple[Tensor, KeysValues]
+    output = layer(*inputs) if isinstance(layer, LayerStep) else _run_layer(layer, *inputs)
+    return output
+
+
+def _run_layer(
     layer: Any,
-    values: Tensor,
-    angles: tuple[Tensor, Tensor],
-    before: tuple[Tensor, Tensor] | None,
-    read: Tensor | None = None,
-) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    hidden: Tensor,
+    rotation: tuple[Tensor, Tensor],
+    prefix: KeysValues | None,
+    positions: Tensor | None,
+) -> tuple[Tensor, KeysValues]:
     """One layer's output, and the keys and values of its own tokens."""
     attention = layer.self_attn
-    inner = normed(layer.input_layernorm, values)
-    keys = _turned(_heads(attention, "k", inner), angles)
-    contents = _heads(attention, "v", inner)
-    if read is not None:
-        rows = torch.arange(len(values), device=values.device)
-        values, inner = values[rows, read][:, None], inner[rows, read][:, None]
-        angles = (angles[0][0, 0, read][:, None, None], angles[1][0, 0, read][:, None, None])
-    queries = _turned(_heads(attention, "q", inner), angles)
-    own = (keys, contents)
-    first = before[0].shape[2] if before else 0
-    if before:
-        cells = len(values)
-        keys = torch.cat([before[0].expand(cells, -1, -1, -1), keys], 2)
-        contents = torch.cat([before[1].expand(cells, -1, -1, -1), contents], 2)
+    inner = rms_norm(layer.input_layernorm, hidden)
+    keys = _rotate(_heads(attention, "k", inner), rotation)
+    values = _heads(attention, "v", inner)
+    if positions is not None:
+        cells = torch.arange(len(hidden), device=hidden.device)
+        hidden, inner = hidden[cells, positions][:, None], inner[cells, positions][:, None]
+        cosine, sine = rotation
+        rotation = cosine[0, 0, positions][:, None, None], sine[0, 0, positions][:, None, None]
+    queries = _rotate(_heads(attention, "q", inner), rotation)
+    own = (keys, values)
+    prefix_length = prefix[0].shape[2] if prefix else 0
+    if prefix:
+        keys = torch.cat([prefix[0].expand(len(hidden), -1, -1, -1), keys], 2)
+        values = torch.cat([prefix[1].expand(len(hidden), -1, -1, -1), values], 2)
     repeats = queries.shape[1] // keys.shape[1]
-    if repeats > 1:
-        keys = keys.repeat_interleave(repeats, 1)
-        contents = contents.repeat_interleave(repeats, 1)
-    found = _attend(queries, keys, contents, first, read, attention.scaling)
-    values = values + attention.o_proj(found.transpose(1, 2).flatten(2))
-    return values + gated(layer.mlp, normed(layer.post_attention_layernorm, values)), own
+    if repeats > 1:  # grouped-query attention
+        keys, values = keys.repeat_interleave(repeats, 1), values.repeat_interleave(repeats, 1)
+    if positions is not None:
+        ranks = torch.arange(keys.shape[2], device=keys.device)
+        mask = (ranks <= prefix_length + positions[:, None])[:, None, None]
+        attended = scaled_dot_product_attention(
+            queries, keys, values, mask, scale=attention.scaling
+        )
+    else:
+        # Empty queries for the prefix make it square: is_causal needs no mask then.
+        queries = pad(queries, (0, 0, prefix_length, 0))
+        attended = scaled_dot_product_attention(
+            queries, keys, values, is_causal=True, scale=attention.scaling
+        )[:, :, prefix_length:]
+    hidden = hidden + attention.o_proj(attended.transpose(1, 2).flatten(2))
+    return hidden + gated_unit(layer.mlp, rms_norm(layer.post_attention_layernorm, hidden)), own
 
 
-def _attend(
-    queries: Tensor, keys: Tensor, contents: Tensor, first: int, read: Tensor | None, scale: float
-) -> Tensor:
-    if read is not None:
-        places = torch.arange(keys.shape[2], device=keys.device)
-        seen = (places <= first + read[:, None])[:, None, None]
-        return scaled_dot_product_attention(queries, keys, contents, seen, scale=scale)
-    # Empty queries for the shared tokens make it square: is_causal needs no mask then.
-    found = scaled_dot_product_attention(
-        pad(queries, (0, 0, first, 0)), keys, contents, is_causal=True, scale=scale
-    )
-    return found[:, :, first:]
-
-
-def _heads(attention: Any, which: str, values: Tensor) -> Tensor:
+def _heads(attention: Any, name: str, inner: Tensor) -> Tensor:
     """Queries, keys or values (cells, heads, tokens, width)."""
-    found = getattr(attention, f"{which}_proj")(values)
-    found = found.view(*values.shape[:2], -1, attention.head_dim)
-    norm: nn.Module | None = getattr(attention, f"{which}_norm", None)
-    return (found if norm is None else norm(found)).transpose(1, 2)
+    heads = getattr(attention, f"{name}_proj")(inner)
+    heads = heads.view(*inner.shape[:2], -1, attention.head_dim)
+    norm: nn.Module | None = getattr(attention, f"{name}_norm", None)
+    return (heads if norm is None else norm(heads)).transpose(1, 2)
 
 
-def _turned(values: Tensor, angles: Sequence[Tensor]) -> Tensor:
+def _rotate(heads: Tensor, rotation: Sequence[Tensor]) -> Tensor:
     """Rotary position encoding (Su et al. 2021), halves as in Llama's weights."""
-    one, other = values.chunk(2, -1)
-    return values * angles[0] + torch.cat([-other, one], -1) * angles[1]
+    first, second = heads.chunk(2, -1)
+    return heads * rotation[0] + torch.cat([-second, first], -1) * rotation[1]
 
 
-class _Norm(Function):
+def rms_norm(norm: Any, hidden: Tensor) -> Tensor:
+    """The output of an RMSNorm of transformers."""
+    return _RMSNorm.apply(hidden, norm.weight, norm.variance_epsilon)
+
+
+class _RMSNorm(Function):
     """RMSNorm (Zhang, Sennrich 2019) with a frozen weight."""
 
     @staticmethod
-    def forward(ctx: Any, values: Tensor, weight: Tensor, epsilon: float) -> Tensor:
-        ctx.save_for_backward(values, weight)
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, epsilon: float) -> Tensor:
+        ctx.save_for_backward(hidden, weight)
         ctx.epsilon = epsilon
-        wide = values.float()
-        return weight * (wide * _rate(wide, epsilon)).to(values.dtype)
+        wide = hidden.float()
+        return weight * (wide * _inverse_rms(wide, epsilon)).to(hidden.dtype)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        values, weight = ctx.saved_tensors
-        wide = values.float()
-        rate = _rate(wide, ctx.epsilon)
+        hidden, weight = ctx.saved_tensors
+        wide = hidden.float()
+        factor = _inverse_rms(wide, ctx.epsilon)
         gradient = (gradients[0] * weight).float()
         mean = (gradient * wide).mean(-1, keepdim=True)
-        return (rate * (gradient - wide * (rate * rate * mean))).to(values.dtype), None, None
+        return (factor * (gradient - wide * (factor * factor * mean))).to(hidden.dtype), None, None
 
 
-def _rate(wide: Tensor, epsilon: float) -> Tensor:
+def _inverse_rms(wide: Tensor, epsilon: float) -> Tensor:
     return torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + epsilon)
 
 
-class _Gated(Function):
+def gated_unit(mlp: Any, hidden: Tensor) -> Tensor:
+    """The output of a gated unit of transformers; its own code where it is not of SiLU."""
+    if not isinstance(mlp.act_fn, nn.SiLU) and type(mlp.act_fn).__name__ != "SiLUActivation":
+        return mlp(hidden)
+    return mlp.down_proj(_GatedSiLU.apply(mlp.gate_proj(hidden), mlp.up_proj(hidden)))
+
+
+class _GatedSiLU(Function):
     """silu(gate) × up (Shazeer 2020)."""
 
     @staticmethod
@@ -211,18 +249,5 @@ class _Gated(Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
         gate, up = ctx.saved_tensors
-        of_gate = torch.ops.aten.silu_backward(gradients[0] * up, gate)
-        return of_gate, gradients[0] * silu(gate)
-
-
-def normed(norm: Any, values: Tensor) -> Tensor:
-    """What an RMSNorm of transformers gives."""
-    return _Norm.apply(values, norm.weight, norm.variance_epsilon)
-
-
-def gated(mlp: Any, values: Tensor) -> Tensor:
-    """What a gated unit of transformers gives; its own way where the activation is another."""
-    if not isinstance(mlp.act_fn, nn.SiLU) and type(mlp.act_fn).__name__ != "SiLUActivation":
-        return mlp(values)
-    product = _Gated.apply(mlp.gate_proj(values), mlp.up_proj(values))
-    return mlp.down_proj(product)
+        gate_gradient = torch.ops.aten.silu_backward(gradients[0] * up, gate)
+        return gate_gradient, gradients[0] * silu(gate)

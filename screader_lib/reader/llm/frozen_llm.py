@@ -48,7 +48,7 @@ class FrozenLLM:
     identity: LLMIdentity
     instruction: torch.Tensor
     token_norm: float
-    shared: list[tuple[torch.Tensor, torch.Tensor]] | None = None
+    prefix: list[tuple[torch.Tensor, torch.Tensor]] | None = None
     checkpointed: int = 0
     pieces: int = 1
 

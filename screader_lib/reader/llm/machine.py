@@ -30,7 +30,7 @@ class Machine:
     processes: Processes | None = None
 
     @property
-    def place(self) -> str:
+    def torch_device(self) -> str:
         """Where torch puts tensors: ``cpu`` or ``cuda``."""
         if self.device != "spread":
             return self.device
@@ -82,4 +82,4 @@ def prepare(
         return machine
     from screader_lib.reader.llm.processes import join
 
-    return replace(machine, processes=join(machine.place))
+    return replace(machine, processes=join(machine.torch_device))

@@ -84,7 +84,7 @@ def restore(
     )
     if isinstance(made, GenePTs):
         made.text_model = load_text_model(
-            stored.embedding, embedder, device=machine.place, reporter=reporter
+            stored.embedding, embedder, device=machine.torch_device, reporter=reporter
         )
         made.text_model.check(stored.tensors["probe"])
     return made
@@ -119,7 +119,7 @@ def _restore_neural(stored: StoredReader, machine: Machine, llm_path: str | None
         _check_llm(llm.identity.to_json(), stored.llm)
     genes = GeneMatcher(stored.gene_ids, stored.gene_embedding)
     labels = len(stored.labels.names)
-    return NeuralReader.restore(stored.tensors, settings, genes, labels, llm, machine.place)
+    return NeuralReader.restore(stored.tensors, settings, genes, labels, llm, machine.torch_device)
 
 
 def llm_identity(settings: TrainingSettings, machine: Machine) -> dict[str, Any]:
@@ -156,15 +156,15 @@ def _load_llm(
         device="cpu" if shared else machine.device,
     )  # fmt: skip
     if shared:
-        from screader_lib.reader.llm.processes import shard
+        from screader_lib.reader.llm.decoder import shard_layers
 
         assert machine.processes is not None
-        shard(llm.model, machine.processes)
+        shard_layers(llm.model, machine.processes)
         llm.pieces = machine.processes.count
     if machine.compiled:
-        from screader_lib.reader.llm.decoder import compile_layers, is_known
+        from screader_lib.reader.llm.decoder import compile_layers, is_supported
 
-        if is_known(llm.model):
+        if is_supported(llm.model):
             compile_layers(llm.model)
     return llm
 

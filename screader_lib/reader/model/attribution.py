@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from screader_lib.reader.model.reader_model import Cells, by_gene
+from screader_lib.reader.model.reader_model import Batch, by_gene
 
 STEPS = 16
 
-LogitsOf = Callable[[Cells], Tensor]
+LogitsOf = Callable[[Batch], Tensor]
 
 
 def log_odds(logits: Tensor, calls: Tensor) -> Tensor:
@@ -33,17 +33,17 @@ def log_odds(logits: Tensor, calls: Tensor) -> Tensor:
 
 
 def integrated_gradients(
-    logits_of: LogitsOf, cells: Cells, calls: Tensor, steps: int = STEPS
+    logits_of: LogitsOf, batch: Batch, calls: Tensor, steps: int = STEPS
 ) -> Tensor:
     """Each gene's part in the log-odds of the calls, float32 (cells, width)."""
-    whole = torch.zeros_like(cells.weights)
-    totals = cells.weights.sum(1)
+    whole = torch.zeros_like(batch.weights)
+    totals = batch.weights.sum(1)
     for step in range(steps):
         share = (step + 0.5) / steps
-        weights = (cells.weights * share).detach().requires_grad_()
-        odds = log_odds(logits_of(Cells(cells.genes, weights, totals)), calls)
+        weights = (batch.weights * share).detach().requires_grad_()
+        odds = log_odds(logits_of(Batch(batch.genes, weights, totals)), calls)
         whole += torch.autograd.grad(odds.sum(), weights)[0]
-    return whole / steps * cells.weights
+    return whole / steps * batch.weights
 
 
 @dataclass(frozen=True)
@@ -58,19 +58,19 @@ class LinearContributions:
     biases: np.ndarray
     embedding: np.ndarray | None = None
 
-    def logits_of(self, whole: Cells) -> LogitsOf:
+    def logits_of(self, whole: Batch) -> LogitsOf:
         """The logits of cells with other weights, their length that of the ``whole`` cells."""
         matrix, biases = torch.from_numpy(self.matrix), torch.from_numpy(self.biases)
         length = torch.ones(len(whole.genes), 1)
         if self.embedding is not None:
             mean = by_gene(whole, len(matrix)) @ torch.from_numpy(self.embedding)
             length = mean.norm(dim=1, keepdim=True).clamp(min=1e-12)
-        return lambda cells: by_gene(cells, len(matrix)) @ matrix / length + biases
+        return lambda batch: by_gene(batch, len(matrix)) @ matrix / length + biases
 
     def explain(
         self, genes: np.ndarray, weights: np.ndarray, calls: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """The ``genes`` int (cells, width) and their attributions float32 (cells, width)."""
-        whole = Cells(torch.from_numpy(genes.astype(np.int64)), torch.from_numpy(weights))
+        whole = Batch(torch.from_numpy(genes.astype(np.int64)), torch.from_numpy(weights))
         parts = integrated_gradients(self.logits_of(whole), whole, torch.from_numpy(calls))
         return genes, parts.numpy()

@@ -1,7 +1,8 @@
-"""What each gene says for each label by itself: a regression on a cell's genes and their texts.
+"""Gene scores: each gene's own logits, from a regression on a cell's genes and their texts.
 
-It is the part of a reader that needs no LLM. Genes are told apart by name and by whitened text at
-once, so rare labels gain from what their genes' texts share. The fit is convex: it has one answer.
+They are the part of a reader that needs no LLM. Genes are told apart by name and by whitened text
+at once, so rare labels gain from what their genes' texts share. The fit is convex: it has one
+answer.
 """
 
 from __future__ import annotations
@@ -41,5 +42,6 @@ def fit_gene_scores(
             inputs = [np.float32(GENE_SCALE) * values, sparse.csr_matrix(values @ texts)]
             yield sparse.hstack(inputs, "csr"), truth
 
-    found, biases = fit_logistic(blocks, len(task.labels.names), label_weights)
-    return GeneScores(np.float32(GENE_SCALE) * found[:genes] + texts @ found[genes:], biases)
+    coefficients, biases = fit_logistic(blocks, len(task.labels.names), label_weights)
+    scores = np.float32(GENE_SCALE) * coefficients[:genes] + texts @ coefficients[genes:]
+    return GeneScores(scores, biases)

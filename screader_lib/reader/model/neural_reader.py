@@ -1,4 +1,4 @@
-"""A trained reader model: its tensors, and its outputs on cells."""
+"""A trained reader model: its tensors, and its logits and latents of cells."""
 
 from __future__ import annotations
 
@@ -12,25 +12,26 @@ from torch import Tensor
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.cells.gene_matcher import GeneMapping, GeneMatcher, filter_genes
 from screader_lib.errors import ScReaderError
-from screader_lib.reader.confidence.calibration import log_sum_exp
 from screader_lib.reader.llm.frozen_llm import FrozenLLM
 from screader_lib.reader.llm.machine import Machine
-from screader_lib.reader.llm.memory import Costs, TokenBudget, Work, plan
+from screader_lib.reader.llm.memory import Costs, plan
 from screader_lib.reader.llm.processes import ALONE
 from screader_lib.reader.model.attribution import integrated_gradients
-from screader_lib.reader.model.batches import Batch, read_batch, split_by_length
-from screader_lib.reader.model.embedding_scaling import scaled
-from screader_lib.reader.model.reader_model import Cells, GeneTable, ReaderModel
-from screader_lib.reader.model.training_schedule import stages_of
-from screader_lib.reader.settings import TrainingSettings
+from screader_lib.reader.model.batches import BatchRunner, Result, read_sequences
+from screader_lib.reader.model.reader_model import Batch, GeneTable, ReaderModel
+from screader_lib.reader.model.scaling import scaled
+from screader_lib.reader.settings import TrainingSettings, stages_of
 from screader_lib.reader.task import Epoch, TrainedMethod
 from screader_lib.reporting import Reporter
 
-LEAST_REACHED = 0.9  # of the learnt genes, for the head to be asked
+MIN_COVERAGE = 0.9  # of the learnt genes, for the head's logits to count
 
 
 class NeuralReader(TrainedMethod):
-    """A reader model with the genes it has learnt and the scaling of their embeddings."""
+    """A reader model with the genes it has learnt and the scaling of their embeddings.
+
+    ``poolings`` are those that its latents are made of: the settings' own after training.
+    """
 
     def __init__(
         self,
@@ -43,13 +44,13 @@ class NeuralReader(TrainedMethod):
         self.scaling = scaling
         self.vocabulary = vocabulary
         self.device = device
-        self.budget = TokenBudget(model.settings.micro_batch_tokens)
         self.processes = ALONE
+        self.runner = BatchRunner(model.settings.micro_batch_tokens, self._extra_tokens)
         self.history: list[Epoch] = []
         self.llm = model.llm[0].identity.to_json() if model.llm else {}
-        self.wanted = stages_of(model.settings)[-1].wanted
-        self._matched: tuple[CellSequences, GeneMapping, GeneTable] | None = None
-        self.learnt = torch.from_numpy(scaled(vocabulary.embedding, scaling)).to(device)
+        self.poolings = stages_of(model.settings)[-1].poolings
+        self.features = torch.from_numpy(scaled(vocabulary.embedding, scaling)).to(device)
+        self._mapped: tuple[CellSequences, GeneMapping, GeneTable] | None = None
 
     @property
     def tensors(self) -> dict[str, np.ndarray]:  # type: ignore[override]
@@ -67,7 +68,7 @@ class NeuralReader(TrainedMethod):
         llm: FrozenLLM | None,
         device: str,
     ) -> NeuralReader:
-        """From a reader file's tensors; ScReaderError where they do not fit the settings."""
+        """From a reader file's tensors; ScReaderError where they do not fit the settings or LLM."""
         scaling = {name: tensors[f"scaling.{name}"] for name in ("center", "map")}
         genes, features = len(vocabulary.ids), scaling["map"].shape[1]
         model = ReaderModel(settings, genes, features, labels, llm)
@@ -88,19 +89,42 @@ class NeuralReader(TrainedMethod):
     @property
     def table(self) -> GeneTable:
         """The learnt genes; gradients go to their offsets."""
-        return GeneTable(self.learnt, self.model.offsets, self._scores)
-
-    @property
-    def _scores(self) -> Tensor | None:
-        return self.model.scores if self.model.settings.gene_scores else None
+        scores = self.model.scores if self.model.settings.gene_scores else None
+        return GeneTable(self.features, self.model.offsets, scores)
 
     def match(self, cells: CellSequences) -> GeneMapping:
         """How well the reader knows the genes of these cells."""
-        return self._known(cells)[0]
+        return self._mapping(cells)[0]
+
+    def genes(self, cells: CellSequences) -> GeneTable:
+        """The genes of these cells as the reader knows them, on the device."""
+        return self._mapping(cells)[1]
+
+    def _mapping(self, cells: CellSequences) -> tuple[GeneMapping, GeneTable]:
+        if self._mapped is None or self._mapped[0] is not cells:
+            match = self.vocabulary.match(cells.genes.index, cells.embedding)
+            self._mapped = (
+                cells,
+                match,
+                self.table if match.is_identity else self._mix_genes(match),
+            )
+        return self._mapped[1:]
+
+    def _mix_genes(self, match: GeneMapping) -> GeneTable:
+        def mix(values: Tensor | None) -> Tensor | None:
+            if values is None:
+                return None
+            return torch.from_numpy(match.weighted_mean(values.detach().cpu().numpy())).to(
+                self.device
+            )
+
+        features = mix(self.features)
+        assert features is not None
+        return GeneTable(features, mix(self.table.offsets), mix(self.table.scores))
 
     def check_genes(self, cells: CellSequences, reporter: Reporter) -> None:
         match = self.match(cells)
-        if match.is_identity and match.coverage >= LEAST_REACHED:
+        if match.is_identity and match.coverage >= MIN_COVERAGE:
             return
         genes = len(match.known)
         unknown = genes - match.by_name - match.by_text
@@ -110,188 +134,138 @@ class NeuralReader(TrainedMethod):
                 file=cells.opened.name,
                 remedy="Were the genes embedded from texts with the same fields?",
             )
-        text = (
+        message = (
             f"of {genes:,} genes, the reader knows {match.by_name:,} by name and {match.by_text:,} "
-            f"by their texts; {unknown:,} are left out."
+            f"by text; {unknown:,} are ignored."
         )
-        if match.coverage < LEAST_REACHED and self.model.settings.gene_scores:
-            text += (
-                f" They stand for {match.coverage:.0%} of the genes it has learnt, so it goes by "
-                "what each gene says by itself."
+        if match.coverage < MIN_COVERAGE and self.model.settings.gene_scores:
+            message += (
+                f" They cover {match.coverage:.0%} of the genes it was trained on, so only the "
+                "gene scores are used, without the head."
             )
-        (reporter.warning if unknown > genes / 2 else reporter.info)(text)
-
-    def genes(self, cells: CellSequences) -> GeneTable:
-        """The genes of these cells as the reader knows them, on the device."""
-        return self._known(cells)[1]
-
-    def _known(self, cells: CellSequences) -> tuple[GeneMapping, GeneTable]:
-        if self._matched is None or self._matched[0] is not cells:
-            match = self.vocabulary.match(cells.genes.index, cells.embedding)
-            self._matched = (cells, match, self.table if match.is_identity else self._mixed(match))
-        return self._matched[1:]
-
-    def _mixed(self, match: GeneMapping) -> GeneTable:
-        def mixed(table: Tensor) -> Tensor:
-            return torch.from_numpy(match.weighted_mean(table.detach().cpu().numpy())).to(
-                self.device
-            )
-
-        offsets, scores = self.model.offsets, self._scores
-        return GeneTable(
-            mixed(self.learnt),
-            None if offsets is None else mixed(offsets),
-            None if scores is None else mixed(scores),
-        )
-
-    def on_device(self, batch: Batch) -> Cells:
-        """A batch as tensors."""
-        genes = torch.from_numpy(batch.genes.astype(np.int64)).to(self.device)
-        return Cells(genes, torch.from_numpy(batch.weights).to(self.device))
-
-    def read(self, cells: CellSequences, rows: np.ndarray) -> Cells:
-        """Cells with the genes that the reader knows, each weighed by how well."""
-        batch = read_batch(cells, rows)
-        match = self.match(cells)
-        if match.is_identity:
-            return self.on_device(batch)
-        genes, weights = filter_genes(
-            batch.genes, batch.weights, lambda genes: match.known[genes] > 0
-        )
-        weights = weights * np.where(genes >= 0, match.known[genes], 0)
-        return self.on_device(Batch(rows, genes, weights.astype(np.float32)))
+        (reporter.warning if unknown > genes / 2 else reporter.info)(message)
 
     def plan_memory(
         self, cells: CellSequences, machine: Machine, backward: bool, reporter: Reporter
     ) -> None:
         self.processes = machine.processes or ALONE
-        if not self.model.llm:
-            return
-        llm, settings = self.model.llm[0], self.model.settings
-        trained = sum(each.numel() for each in self.model.parameters()) if backward else 0
-        others = 4 * (self.learnt.numel() + sum(each.numel() for each in self.model.buffers()))
-        longest = min(int(cells.lengths.max(initial=0)), settings.genes_per_cell) + self._extra
-        costs = Costs.of(llm, trained, others, machine.place == "cuda")
-        found = plan(costs, machine, settings.micro_batch_tokens, longest, backward)
-        llm.checkpointed = found.checkpointed
-        self.budget = TokenBudget(self.processes.least(found.tokens), reporter)
-        reporter.info(found.spoken(costs.layers))
+        settings, max_tokens, in_step = self.model.settings, self.runner.planned_tokens, False
+        if self.model.llm:
+            llm = self.model.llm[0]
+            trained = sum(each.numel() for each in self.model.parameters()) if backward else 0
+            others = 4 * (
+                self.features.numel() + sum(each.numel() for each in self.model.buffers())
+            )
+            costs = Costs.of(llm, trained, others, machine.torch_device == "cuda")
+            max_genes = min(int(cells.lengths.max(initial=0)), settings.genes_per_cell)
+            memory = plan(
+                costs,
+                machine,
+                settings.micro_batch_tokens,
+                max_genes + self._extra_tokens,
+                backward,
+            )
+            reporter.info(memory.summary(costs.layers))
+            llm.checkpointed = memory.checkpointed
+            max_tokens, in_step = self.processes.min(memory.tokens), llm.pieces > 1
+        self.runner = BatchRunner(max_tokens, self._extra_tokens, self.processes, in_step, reporter)
 
     @property
-    def _extra(self) -> int:
-        """Tokens of each cell beside its genes."""
+    def _extra_tokens(self) -> int:
+        """Tokens of each cell beside its genes: the instruction and cls."""
         return len(self.model.llm[0].instruction) + 1 if self.model.llm else 0
 
-    def _lengths(self, cells: CellSequences, rows: np.ndarray) -> np.ndarray:
-        return np.minimum(cells.lengths[rows], self.model.settings.genes_per_cell)
+    def map_batches(
+        self, cells: CellSequences, rows: np.ndarray, compute: Callable[[np.ndarray], Result]
+    ) -> Iterator[tuple[np.ndarray, Result]]:
+        """Yield indices of ``rows`` and ``compute(indices)``, batch by batch; see BatchRunner."""
+        lengths = np.minimum(cells.lengths[rows], self.model.settings.genes_per_cell)
+        return self.runner.map(lengths, compute)
 
-    def places_by_length(self, cells: CellSequences, rows: np.ndarray) -> Iterator[np.ndarray]:
-        """Places in ``rows`` in groups of like length that stay within the token budget."""
-        lengths, places = self._lengths(cells, rows), np.arange(len(rows))
-        yield from split_by_length(places, lengths, self.budget.planned, self._extra)
+    def to_device(self, genes: np.ndarray, weights: np.ndarray) -> Batch:
+        """Sequences as tensors."""
+        indices = torch.from_numpy(genes.astype(np.int64)).to(self.device)
+        return Batch(indices, torch.from_numpy(weights).to(self.device))
 
-    def in_groups(self, cells: CellSequences, rows: np.ndarray, work: Work) -> None:
-        """Do ``work`` on places in ``rows``, group by group; on parts for want of memory.
-
-        With several processes, this one does its share: what is stored is to be added up. Where
-        they share the LLM's layers, all work as often, some for nothing.
-        """
-        lengths = self._lengths(cells, rows)
-        in_step = bool(self.model.llm) and self.model.llm[0].pieces > 1
-        for places, counts in self.processes.dealt(self.places_by_length(cells, rows), in_step):
-            width = max(1, int(lengths[places].max()) + self._extra)
-            if counts:
-                self.budget.run(places, width, work)
-            else:
-                work(places[:1])
+    def read(self, cells: CellSequences, rows: np.ndarray) -> Batch:
+        """Cells with the genes that the reader knows, each weighted by how well."""
+        genes, weights = read_sequences(cells, rows)
+        match = self.match(cells)
+        if not match.is_identity:
+            genes, weights = filter_genes(genes, weights, lambda some: match.known[some] > 0)
+            weights = weights * np.where(genes >= 0, match.known[genes], 0).astype(np.float32)
+        return self.to_device(genes, weights)
 
     def outputs(self, cells: CellSequences, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return self._outputs(cells, rows, self._call_of(cells))
+        logits, latents = self._compute(cells, rows, self._predict(cells), with_latents=True)
+        return logits, latents
 
-    def _call_of(self, cells: CellSequences) -> Callable[..., tuple[Tensor, Tensor]]:
-        """The model's call; without the head where too many learnt genes cannot be met.
+    def _predict(self, cells: CellSequences) -> Callable[[GeneTable, Batch], tuple[Tensor, Tensor]]:
+        """The model's prediction; without the head where too few learnt genes are there.
 
         The head reads means over genes, which then are of other genes than those it has learnt
         from; the genes' own scores just add up.
         """
-        reached = self.match(cells).coverage
-        return partial(self.model.call, with_head=reached >= LEAST_REACHED)
+        with_head = self.match(cells).coverage >= MIN_COVERAGE
+        return partial(self.model.predict, poolings=self.poolings, with_head=with_head)
+
+    def head_logits(self, cells: CellSequences, rows: np.ndarray) -> np.ndarray:
+        """Logits of the head alone, without the genes' own scores, float32 (rows, labels)."""
+        return self._compute(cells, rows, partial(self.model, poolings=self.poolings))[0]
+
+    def gene_logits(self, cells: CellSequences, rows: np.ndarray) -> np.ndarray:
+        """Logits of the genes' own scores alone, float32 (rows, labels)."""
+        return self._compute(cells, rows, lambda *batch: (self.model.gene_logits(*batch),))[0]
+
+    @torch.no_grad()
+    def _compute(
+        self,
+        cells: CellSequences,
+        rows: np.ndarray,
+        forward: Callable[[GeneTable, Batch], tuple[Tensor, ...]],
+        with_latents: bool = False,
+    ) -> list[np.ndarray]:
+        """What ``forward`` gives, logits (rows, labels) and maybe latents (rows, hidden)."""
+        table, head = self.genes(cells), self.model.head
+        widths = [head.out_features, head.in_features] if with_latents else [head.out_features]
+        outputs = [np.zeros((len(rows), width), np.float32) for width in widths]
+
+        def compute(indices: np.ndarray) -> tuple[Tensor, ...]:
+            return forward(table, self.read(cells, rows[indices]))
+
+        for indices, results in self.map_batches(cells, rows, compute):
+            for output, result in zip(outputs, results, strict=False):
+                output[indices] = result.float().cpu().numpy()
+        self.processes.sum_arrays(*outputs)
+        return outputs
 
     def has_known_genes(self, cells: CellSequences, rows: np.ndarray) -> np.ndarray:
         genes, _ = cells.rows(rows)
         return ((genes >= 0) & (self.match(cells).known[genes] > 0)).any(1)
 
     def energy(self, cells: CellSequences, rows: np.ndarray, logits: np.ndarray) -> np.ndarray:
-        if not self.model.settings.gene_scores:
-            return super().energy(cells, rows, logits)
-        return log_sum_exp(self.score_outputs(cells, rows))
+        if self.model.settings.gene_scores:
+            logits = self.gene_logits(cells, rows)
+        return super().energy(cells, rows, logits)
 
     def explain(
         self, cells: CellSequences, rows: np.ndarray, calls: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        self.model.eval()
         width = max(1, int(cells.lengths[rows].max()))
-        genes = np.zeros((len(rows), width), np.int64)  # plus 1, to be added up
+        genes = np.zeros((len(rows), width), np.int64)  # plus 1, to be summed over the processes
         parts = np.zeros((len(rows), width), np.float32)
-        table, call = self.genes(cells), self._call_of(cells)
+        table, predict = self.genes(cells), self._predict(cells)
 
-        def work(places: np.ndarray) -> Callable[[], None]:
-            batch = self.read(cells, rows[places])
-            found = integrated_gradients(
-                lambda some: call(table, some, self.wanted)[0],
-                batch,
-                torch.from_numpy(calls[places]).to(self.device),
+        def compute(indices: np.ndarray) -> tuple[Tensor, Tensor]:
+            batch = self.read(cells, rows[indices])
+            called = torch.from_numpy(calls[indices]).to(self.device)
+            return batch.genes, integrated_gradients(
+                lambda part: predict(table, part)[0], batch, called
             )
 
-            def store() -> None:
-                genes[places, : found.shape[1]] = batch.genes.cpu().numpy() + 1
-                parts[places, : found.shape[1]] = found.cpu().numpy()
-
-            return store
-
-        self.in_groups(cells, rows, work)
-        self.processes.add_up(genes, parts)
+        for indices, (batch_genes, batch_parts) in self.map_batches(cells, rows, compute):
+            width = batch_genes.shape[1]
+            genes[indices, :width] = batch_genes.cpu().numpy() + 1
+            parts[indices, :width] = batch_parts.cpu().numpy()
+        self.processes.sum_arrays(genes, parts)
         return genes - 1, parts
-
-    def head_outputs(self, cells: CellSequences, rows: np.ndarray) -> np.ndarray:
-        """Logits of the head alone, without the genes' own scores, float32 (rows, labels)."""
-        return self._outputs(cells, rows, self.model)[0]
-
-    @torch.no_grad()
-    def score_outputs(self, cells: CellSequences, rows: np.ndarray) -> np.ndarray:
-        """Logits of the genes' own scores alone, float32 (rows, labels)."""
-        logits = np.zeros((len(rows), self.model.head.out_features), np.float32)
-
-        def work(places: np.ndarray) -> Callable[[], None]:
-            found = self.model.score(self.genes(cells), self.read(cells, rows[places]))
-            return partial(_put, logits, places, found)
-
-        self.in_groups(cells, rows, work)
-        self.processes.add_up(logits)
-        return logits
-
-    @torch.no_grad()
-    def _outputs(
-        self, cells: CellSequences, rows: np.ndarray, call: Callable[..., tuple[Tensor, Tensor]]
-    ) -> tuple[np.ndarray, np.ndarray]:
-        self.model.eval()
-        genes = self.genes(cells)
-        logits = np.zeros((len(rows), self.model.head.out_features), np.float32)
-        vectors = np.zeros((len(rows), self.model.head.in_features), np.float32)
-
-        def work(places: np.ndarray) -> Callable[[], None]:
-            found, vector = call(genes, self.read(cells, rows[places]), self.wanted)
-
-            def store() -> None:
-                _put(logits, places, found)
-                _put(vectors, places, vector)
-
-            return store
-
-        self.in_groups(cells, rows, work)
-        self.processes.add_up(logits, vectors)
-        return logits, vectors
-
-
-def _put(array: np.ndarray, places: np.ndarray, found: Tensor) -> None:
-    array[places] = found.float().cpu().numpy()

@@ -19,10 +19,10 @@ WIDTH_WITHOUT_LLM = 576
 
 @dataclass
 class GeneTable:
-    """What the model knows of each gene, float32 (genes, …), None where it has no such thing.
+    """What the model knows of each gene, float32 (genes, …); None where it has no such thing.
 
-    ``features`` of its text, ``offsets`` (genes, hidden) added to its projected text, and
-    ``scores`` (genes, labels): what it says for each label by itself.
+    ``features`` of its text, ``offsets`` (genes, hidden) added to its projected features, and
+    ``scores`` (genes, labels): its own logits.
     """
 
     features: Tensor
@@ -31,8 +31,8 @@ class GeneTable:
 
 
 @dataclass
-class Cells:
-    """A batch on the device: ``genes`` int64, ``weights`` float32 (cells, width), −1 = none.
+class Batch:
+    """Cells on the device: ``genes`` int64, −1 for padding, and ``weights`` float32 (cells, width).
 
     ``totals`` float32 (cells,): total weights to divide by; None: those of ``weights``.
     """
@@ -43,7 +43,7 @@ class Cells:
 
 
 class Standardise(nn.Module):
-    """Takes off a mean and divides by a spread that were measured once: no batch statistics."""
+    """Subtracts a mean and divides by a spread that were measured once: no batch statistics."""
 
     mean: Tensor
     spread: Tensor
@@ -80,10 +80,9 @@ class Projector(nn.Module):
 class ReaderModel(nn.Module):
     """Projects a cell's genes, lets the LLM read them and classifies what comes out.
 
-    A gene's token is its projected text and a vector of its own, ``offsets``, which tells apart
-    genes of like texts. ``forward`` gives logits (cells, labels) and the vector the head reads
-    (cells, hidden). Beside that, genes may have ``scores``; ``mix`` is what the head's logits
-    count against theirs.
+    A gene's token is its projected features, plus a vector of its own (``offsets``), which tells
+    apart genes of similar texts. Genes may also have ``scores``, logits of their own; ``mix`` is
+    the weight of the head's logits beside them.
     """
 
     scores: Tensor
@@ -104,13 +103,13 @@ class ReaderModel(nn.Module):
         self.settings = settings
         self.llm = [llm] if llm else []  # in a list, so that it is no submodule and never saved
         hidden = llm.identity.hidden_size if llm else WIDTH_WITHOUT_LLM
-        extra = POSITION_WIDTH if settings.position == "rank" else 0
-        self.projector = Projector(features + extra, hidden, settings.projector_layers)
+        rank_features = POSITION_WIDTH if settings.position == "rank" else 0
+        self.projector = Projector(features + rank_features, hidden, settings.projector_layers)
         self.cls = nn.Parameter(torch.randn(hidden))
         self.offsets: nn.Parameter | None = None
         if settings.gene_offsets:
             self.offsets = nn.Parameter(settings.gene_offsets * torch.randn(genes, hidden))
-        self.standardise = nn.ModuleDict({part: Standardise(hidden) for part in settings.pooling})
+        self.standardise = nn.ModuleDict({name: Standardise(hidden) for name in settings.pooling})
         self.head = nn.Linear(hidden * len(settings.pooling), labels)
         if settings.gene_scores:
             self.register_buffer("scores", torch.zeros(genes, labels))
@@ -118,56 +117,88 @@ class ReaderModel(nn.Module):
             self.register_buffer("mix", torch.ones(()))
         self.register_buffer("token_scale", torch.ones(()))
         self.register_buffer("weight_scale", torch.ones(()))
-        self._initialise()
-
-    def _initialise(self) -> None:
-        if self.settings.init == "paper":
+        if settings.init == "paper":
             for parameter in self.parameters():
                 nn.init.normal_(parameter, 0.0, 0.02)
-        else:
-            nn.init.zeros_(self.head.weight)
-            nn.init.zeros_(self.head.bias)
-            if self.llm:
-                self.cls.data *= self.llm[0].token_norm / math.sqrt(len(self.cls))
+            return
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+        if llm:
+            self.cls.data *= llm.token_norm / math.sqrt(hidden)
 
     @property
     def uses_llm(self) -> bool:
-        """Whether what the LLM says has any weight in the calls."""
+        """Whether the LLM's outputs have any weight in the logits."""
         if not self.llm or (self.settings.gene_scores and not self.mix):
             return False
-        parts = self.head.weight.split(len(self.cls), 1)
-        read = zip(self.settings.pooling, parts, strict=True)
-        return any(bool(part.any()) for name, part in read if name != "pool")
+        blocks = self.head.weight.split(len(self.cls), 1)
+        by_pooling = zip(self.settings.pooling, blocks, strict=True)
+        return any(bool(block.any()) for name, block in by_pooling if name != "pool")
 
-    def gene_tokens(self, table: GeneTable, cells: Cells) -> Tensor:
-        """Tokens float32 (cells, width, hidden), zero where there is no gene."""
-        present = cells.genes >= 0
-        genes = cells.genes.clamp(min=0)
-        weights = (cells.weights * self.weight_scale * present)[..., None]
-        if self.settings.position == "none" and self.settings.weight_on == "token":
-            used, place = torch.unique(genes, return_inverse=True)
-            tokens = self.projector(table.features[used])
-            if table.offsets is not None:
-                tokens = tokens + table.offsets[used]
-            return tokens[place] * weights * self.token_scale
-        values = table.features[genes]
-        if self.settings.weight_on == "embedding":
-            values = values * weights
-        if self.settings.position == "rank":
-            ranks = rank_encoding(genes.shape[1]).to(values)
-            values = torch.cat([values, ranks.expand(len(genes), -1, -1)], 2)
-        tokens = self.projector(values)
-        if table.offsets is not None:
-            by_weight = self.settings.weight_on == "embedding"
-            tokens = tokens + table.offsets[genes] * (weights if by_weight else 1.0)
-        if self.settings.weight_on == "token":
-            tokens = tokens * weights
-        return tokens * present[..., None] * self.token_scale
+    def predict(
+        self, table: GeneTable, batch: Batch, poolings: tuple[str, ...], with_head: bool = True
+    ) -> tuple[Tensor, Tensor]:
+        """Logits (cells, labels), the genes' own scores included, and latents (cells, hidden).
 
-    def pooled(self, table: GeneTable, cells: Cells) -> Tensor:
-        """The projector's view of the weighted mean gene, float32 (cells, hidden)."""
-        weights = by_gene(cells, len(table.features))
-        totals = weights.sum(1) if cells.totals is None else cells.totals
+        ``with_head`` False leaves out the head's logits where genes have scores of their own.
+        """
+        logits, latents = self(table, batch, poolings)
+        if table.scores is None:
+            return logits, latents
+        scores = self.gene_logits(table, batch)
+        return (scores + self.mix * logits if with_head else scores), latents
+
+    def gene_logits(self, table: GeneTable, batch: Batch) -> Tensor:
+        """Logits of the genes' own scores alone, float32 (cells, labels)."""
+        assert table.scores is not None
+        weights = by_gene(batch, len(table.features)) * self.weight_scale
+        return weights @ table.scores + self.score_biases
+
+    def forward(
+        self,
+        table: GeneTable,
+        batch: Batch,
+        poolings: tuple[str, ...] | None = None,
+        dropout: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Logits of the head (cells, labels), and the latents that it reads (cells, hidden).
+
+        Parts of the latents whose pooling is not in ``poolings`` are zero. ``dropout`` float32
+        (cells, hidden): factors of the latents in training.
+        """
+        poolings = poolings or self.settings.pooling
+        pooled = self.pool(table, batch, poolings)
+        zeros = batch.weights.new_zeros(len(batch.genes), len(self.cls))
+        latents = torch.cat(
+            [
+                self.standardise[name](pooled[name]) if name in poolings else zeros
+                for name in self.settings.pooling
+            ],
+            1,
+        )
+        return self.head(latents if dropout is None else latents * dropout), latents
+
+    def pool(self, table: GeneTable, batch: Batch, poolings: tuple[str, ...]) -> dict[str, Tensor]:
+        """The poolings before standardising, each float32 (cells, hidden)."""
+        pooled = {}
+        if "pool" in poolings:
+            pooled["pool"] = self.project_mean(table, batch)
+        if {"cls", "mean"} & set(poolings):
+            first = self.first_genes(batch)
+            lengths = (first.genes >= 0).sum(1)
+            tokens = self.gene_tokens(table, first)
+            if self.llm:
+                pooled |= token_sequence.read(
+                    self.llm[0], tokens, lengths, self.cls, self.settings.order, poolings
+                )
+            else:
+                pooled["mean"] = tokens.sum(1) / lengths.clamp(min=1)[:, None]
+        return pooled
+
+    def project_mean(self, table: GeneTable, batch: Batch) -> Tensor:
+        """The projected weighted mean of each cell's genes, float32 (cells, hidden)."""
+        weights = by_gene(batch, len(table.features))
+        totals = weights.sum(1) if batch.totals is None else batch.totals
         weights = weights / totals[:, None].clamp(min=1e-6)
         mean = weights @ table.features
         if self.settings.position == "rank":
@@ -175,76 +206,41 @@ class ReaderModel(nn.Module):
         mean = self.projector(mean)
         return mean if table.offsets is None else mean + weights @ table.offsets
 
-    def first_genes(self, cells: Cells) -> Cells:
-        """The genes that are read one by one: each cell's first ``genes_per_cell``."""
+    def first_genes(self, batch: Batch) -> Batch:
+        """The genes that become tokens: each cell's first ``genes_per_cell``."""
         width = self.settings.genes_per_cell
-        return Cells(cells.genes[:, :width], cells.weights[:, :width], cells.totals)
+        return Batch(batch.genes[:, :width], batch.weights[:, :width], batch.totals)
 
-    def parts(self, table: GeneTable, cells: Cells, wanted: tuple[str, ...]) -> dict[str, Tensor]:
-        """The read-outs before standardising, each float32 (cells, hidden)."""
-        found = {}
-        if "pool" in wanted:
-            found["pool"] = self.pooled(table, cells)
-        if {"cls", "mean"} & set(wanted):
-            first = self.first_genes(cells)
-            lengths = (first.genes >= 0).sum(1)
-            tokens = self.gene_tokens(table, first)
-            if self.llm:
-                order = self.settings.order
-                found |= token_sequence.read(self.llm[0], tokens, lengths, self.cls, order, wanted)
-            else:
-                found["mean"] = tokens.sum(1) / lengths.clamp(min=1)[:, None]
-        return found
-
-    def vector(self, table: GeneTable, cells: Cells, wanted: tuple[str, ...]) -> Tensor:
-        """What the head reads; read-outs not in ``wanted`` are zero."""
-        found = self.parts(table, cells, wanted)
-        width = len(self.cls)
-        return torch.cat(
-            [
-                self.standardise[part](found[part])
-                if part in wanted
-                else cells.weights.new_zeros(len(cells.genes), width)
-                for part in self.settings.pooling
-            ],
-            1,
-        )
-
-    def forward(
-        self,
-        table: GeneTable,
-        cells: Cells,
-        wanted: tuple[str, ...] | None = None,
-        kept: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """``kept`` float32 (cells, hidden): factors of the vector, for dropout in training."""
-        vector = self.vector(table, cells, wanted or self.settings.pooling)
-        return self.head(vector if kept is None else vector * kept), vector
-
-    def score(self, table: GeneTable, cells: Cells) -> Tensor:
-        """Logits of the genes' own scores, float32 (cells, labels)."""
-        assert table.scores is not None
-        weights = by_gene(cells, len(table.features)) * self.weight_scale
-        return weights @ table.scores + self.score_biases
-
-    def call(
-        self, table: GeneTable, cells: Cells, wanted: tuple[str, ...], with_head: bool = True
-    ) -> tuple[Tensor, Tensor]:
-        """Logits of all that the reader knows (cells, labels), and the vector (cells, hidden).
-
-        ``with_head`` False leaves out what the head says, where genes have scores of their own.
-        """
-        logits, vector = self(table, cells, wanted)
-        if table.scores is None:
-            return logits, vector
-        scores = self.score(table, cells)
-        return (scores + self.mix * logits if with_head else scores), vector
+    def gene_tokens(self, table: GeneTable, batch: Batch) -> Tensor:
+        """Tokens float32 (cells, width, hidden), zero where there is no gene."""
+        is_gene = batch.genes >= 0
+        genes = batch.genes.clamp(min=0)
+        weights = (batch.weights * self.weight_scale * is_gene)[..., None]
+        by_weight = self.settings.weight_on
+        if self.settings.position == "none" and by_weight == "token":
+            unique, index = torch.unique(genes, return_inverse=True)
+            tokens = self.projector(table.features[unique])
+            if table.offsets is not None:
+                tokens = tokens + table.offsets[unique]
+            return tokens[index] * weights * self.token_scale
+        values = table.features[genes]
+        if by_weight == "embedding":
+            values = values * weights
+        if self.settings.position == "rank":
+            ranks = rank_encoding(genes.shape[1]).to(values)
+            values = torch.cat([values, ranks.expand(len(genes), -1, -1)], 2)
+        tokens = self.projector(values)
+        if table.offsets is not None:
+            tokens = tokens + table.offsets[genes] * (weights if by_weight == "embedding" else 1.0)
+        if by_weight == "token":
+            tokens = tokens * weights
+        return tokens * is_gene[..., None] * self.token_scale
 
 
-def by_gene(cells: Cells, genes: int) -> Tensor:
+def by_gene(batch: Batch, genes: int) -> Tensor:
     """The weight of each gene in each cell, float32 (cells, ``genes``)."""
-    weights = cells.weights.new_zeros(len(cells.genes), genes + 1)
-    return weights.scatter(1, cells.genes + 1, cells.weights)[:, 1:]
+    weights = batch.weights.new_zeros(len(batch.genes), genes + 1)
+    return weights.scatter(1, batch.genes + 1, batch.weights)[:, 1:]
 
 
 def rank_encoding(width: int) -> Tensor:

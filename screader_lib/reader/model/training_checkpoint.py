@@ -1,8 +1,6 @@
-"""The best state of a stage of training, by what it says of the cells kept from it.
+"""The state of a training, saved now and then, so that a kill costs minutes at most.
 
-The state of a training, kept on disk now and then, so that a kill costs minutes at most.
-
-An HDF5 file of its own, replaced in one step. It is taken up only by the same training: same
+An HDF5 file of its own, replaced in one step. It is resumed only by the same training: same
 cells, settings, LLM and version of scReader.
 """
 
@@ -12,11 +10,11 @@ import json
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import h5py
 import torch
 from torch import nn
+from torch.optim import Optimizer
 
 from screader_lib import launch
 from screader_lib.errors import ScReaderError
@@ -26,59 +24,54 @@ from screader_lib.reader.evaluation import ValidationScores
 from screader_lib.reader.task import Epoch
 from screader_lib.reporting import SILENT, Reporter
 
+MOMENTS = ("exp_avg", "exp_avg_sq", "step")  # of AdamW
+
 
 @dataclass
 class BestState:
-    """``loss`` of the best check, the ``epoch`` before it, checks ``since``, and its tensors."""
+    """The weights of a stage that scored best: their validation ``loss``, the ``epoch`` after
+    which they were, and how many validations were worse ``since``."""
 
     loss: float = float("inf")
     epoch: int | None = None
     since: int = 0
     tensors: dict[str, torch.Tensor] = field(default_factory=dict)
 
-    def position(self) -> dict[str, Any]:
-        """All but the tensors, for a checkpoint."""
-        return {"loss": self.loss, "epoch": self.epoch, "since": self.since}
-
-    def offer(self, check: ValidationScores | None, model: nn.Module, epoch: int) -> None:
-        """Keep the model's state where the check is better than all before."""
-        if check is None:
+    def update(self, scores: ValidationScores | None, model: nn.Module, epoch: int) -> None:
+        """Keep the model's weights where they score better than all before."""
+        if scores is None:
             return
-        if check.loss < self.loss:
-            self.loss, self.epoch, self.since = check.loss, epoch, 0
+        if scores.loss < self.loss:
+            self.loss, self.epoch, self.since = scores.loss, epoch, 0
             self.tensors = {name: value.clone() for name, value in model.state_dict().items()}
         else:
             self.since += 1
 
-    def given_up(self, patience: int) -> bool:
-        """Whether the last ``patience`` checks brought nothing better; 0 never gives up."""
+    def is_out_of_patience(self, patience: int) -> bool:
+        """Whether the last ``patience`` validations brought nothing better; never where it is 0."""
         return bool(patience) and self.since >= patience
 
-    def put_back(self, model: nn.Module) -> int | None:
-        """Give the model its best state; returns the epoch it is of, None where none was kept."""
+    def restore(self, model: nn.Module) -> int | None:
+        """Give the model its best weights; returns their epoch, None where none were kept."""
         if self.tensors:
             model.load_state_dict(self.tensors)
         return self.epoch
 
 
-MOMENTS = ("exp_avg", "exp_avg_sq", "step")
-
-
 @dataclass
 class TrainingState:
-    """How far a stage is: steps done, losses of the epoch under way, and what restores it."""
+    """How far a stage is: ``step`` steps done, the ``losses`` of the current epoch, and the rest
+    that restores it from a checkpoint: ``tensors`` of the model, ``moments`` of the optimiser."""
 
     stage: int
     step: int = 0
     losses: list[float] = field(default_factory=list)
+    best: BestState = field(default_factory=BestState)
     history: list[Epoch] = field(default_factory=list)
     tensors: dict[str, torch.Tensor] = field(default_factory=dict)
     moments: dict[int, dict[str, torch.Tensor]] = field(default_factory=dict)
-    best: BestState = field(default_factory=BestState)
 
-    def restore(
-        self, model: torch.nn.Module, optimiser: torch.optim.Optimizer, history: list[Epoch]
-    ) -> None:
+    def restore(self, model: nn.Module, optimiser: Optimizer, history: list[Epoch]) -> None:
         """Put the saved state into a model, its optimiser and its history; nothing when new."""
         if not self.tensors:
             return
@@ -90,7 +83,7 @@ class TrainingState:
 
 @dataclass
 class TrainingCheckpoint:
-    """Saves at most every ``minutes`` and at the end of a stage; 0 saves every step."""
+    """Saves at most every ``minutes`` and at the end of a stage; with 0, at every step."""
 
     path: Path
     fingerprint: str
@@ -106,82 +99,64 @@ class TrainingCheckpoint:
         if not self.path.exists():
             return None
         with safety.open_checked(self.path) as file:
-            known = file.attrs.get("fingerprint")
-            if known == self.fingerprint:
+            fingerprint = file.attrs.get("fingerprint")
+            if fingerprint == self.fingerprint:
                 return _read(file)
-            if known is None:
-                raise ScReaderError(
-                    "is no checkpoint of a training.",
-                    file=self.path,
-                    remedy="Name another with --checkpoint.",
-                )
-        self.reporter.warning(f"{self.path} is of another training; starting anew.")
+        if fingerprint is None:
+            raise ScReaderError(
+                "is no checkpoint of a training.",
+                file=self.path,
+                remedy="Name another file with --checkpoint.",
+            )
+        self.reporter.warning(f"{self.path} belongs to another training; starting from scratch.")
         return None
 
     def save(
         self,
         state: TrainingState,
-        model: torch.nn.Module,
-        optimiser: torch.optim.Optimizer,
+        model: nn.Module,
+        optimiser: Optimizer,
         history: list[Epoch],
         *,
         last: bool = False,
     ) -> None:
-        """Keep the state, if it is time to."""
+        """Save the state if it is time to, or if it is the ``last`` of a stage."""
         now = time.monotonic()
-        if launch.is_worker():
-            return
-        if not last and now - self.last_saved < 60 * self.minutes:
+        if launch.is_worker() or not (last or now - self.last_saved >= 60 * self.minutes):
             return
         self.last_saved = now
+        position = {
+            "stage": state.stage,
+            "step": state.step,
+            "losses": state.losses,
+            "history": [asdict(entry) for entry in history],
+            "best": {name: getattr(state.best, name) for name in ("loss", "epoch", "since")},
+        }
+        groups = {"model": model.state_dict(), "best": state.best.tensors}
+        for number, moments in optimiser.state_dict()["state"].items():
+            groups[f"optimiser/{number}"] = {name: moments[name] for name in MOMENTS}
         with replacing(self.path) as temporary, h5py.File(temporary, "w", locking=False) as file:
             file.attrs["fingerprint"] = self.fingerprint
-            _write(file, state, model, optimiser, history)
-
-
-def _write(
-    file: h5py.File,
-    state: TrainingState,
-    model: torch.nn.Module,
-    optimiser: torch.optim.Optimizer,
-    history: list[Epoch],
-) -> None:
-    entries = [asdict(entry) for entry in history]
-    position = {
-        "stage": state.stage,
-        "step": state.step,
-        "losses": state.losses,
-        "history": entries,
-        "best": state.best.position(),
-    }
-    file.create_dataset("position", data=json.dumps(position))
-    for name, value in model.state_dict().items():
-        file.create_dataset(f"model/{name}", data=value.cpu().numpy())
-    for name, value in state.best.tensors.items():
-        file.create_dataset(f"best/{name}", data=value.cpu().numpy())
-    for number, values in optimiser.state_dict()["state"].items():
-        for name in MOMENTS:
-            file.create_dataset(f"optimiser/{number}/{name}", data=values[name].cpu().numpy())
+            file.create_dataset("position", data=json.dumps(position))
+            for group, tensors in groups.items():
+                for name, value in tensors.items():
+                    file.create_dataset(f"{group}/{name}", data=value.cpu().numpy())
 
 
 def _read(file: h5py.File) -> TrainingState:
     position = json.loads(file["position"].asstr()[()])
-    moments = {
-        int(number): {name: torch.as_tensor(group[name][()]) for name in MOMENTS}
-        for number, group in file["optimiser"].items()
-    }
+    moments = {int(number): _tensors(group) for number, group in file["optimiser"].items()}
+    best = BestState(**position["best"], tensors=_tensors(file.get("best", {})))
     return TrainingState(
         position["stage"],
         position["step"],
         position["losses"],
+        best,
         [Epoch(**entry) for entry in position["history"]],
-        _tensors(file, "model"),
+        _tensors(file["model"]),
         moments,
-        BestState(**position["best"], tensors=_tensors(file, "best")),
     )
 
 
-def _tensors(file: h5py.File, group: str) -> dict[str, torch.Tensor]:
-    if group not in file:
-        return {}
-    return {name: torch.as_tensor(values[()]) for name, values in file[group].items()}
+def _tensors(group: h5py.Group) -> dict[str, torch.Tensor]:
+    return {name: torch.as_tensor(values[()]) for name, values in group.items()}
