@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from screader_lib.errors import ScReaderError
-from screader_lib.reporting import SILENT, Reporter
+from screader_lib.reporting import SILENT, Reporter, counted
 
 if TYPE_CHECKING:
     import anndata
@@ -81,7 +81,7 @@ def cluster(
         )
     data.obs["cluster"] = _by_size(data.obs["cluster"].cat.codes.to_numpy())
     number = len(data.obs["cluster"].cat.categories)
-    reporter.info(f"{number} clusters at resolution {settings.resolution:g}.")
+    reporter.info(f"{counted(number, 'cluster')} at resolution {settings.resolution:g}.")
 
 
 def _by_size(codes: np.ndarray) -> pandas.Categorical:

@@ -15,7 +15,7 @@ from screader_lib.cells.normalisation import check_kind, detect_kind
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.table import Categorical, Table
 from screader_lib.genes.records import ENSEMBL
-from screader_lib.reporting import SILENT, Reporter
+from screader_lib.reporting import SILENT, Reporter, counted
 
 if TYPE_CHECKING:
     import anndata
@@ -85,7 +85,8 @@ def _frame(table: Table, what: str, reporter: Reporter) -> pandas.DataFrame:
 
     duplicates = len(table) - len(set(table.index))
     if duplicates:
-        reporter.info(f"{duplicates:,} duplicate {what} names are made unique with -1, -2, …")
+        names = counted(duplicates, f"duplicate {what} name")
+        reporter.info(f"{names} made unique with -1, -2, …")
     columns = {
         name: pandas.Categorical.from_codes(column.codes, list(column.categories))
         if isinstance(column, Categorical)
@@ -137,7 +138,7 @@ def filter_counts(
         failing[reason] = percent_mito > thresholds.max_mito
     for reason, fails in failing.items():
         if fails.any():
-            reporter.info(f"{int(fails.sum()):,} cells have {reason}.")
+            reporter.info(f"{counted(int(fails.sum()), 'cell')} with {reason} removed.")
     cells = data[~np.logical_or.reduce(list(failing.values()))]
     detected = np.asarray((cells.X != 0).sum(0)).ravel() >= thresholds.min_cells
     if not len(cells) or not detected.any():

@@ -304,7 +304,7 @@ def test_long_texts_are_truncated_and_reported(tmp_path: Path, status: int, mess
     assert len(accepted) > 5_000
     assert np.array_equal(vectors[7], vector_of(accepted))
     assert np.array_equal(vectors[[0, 19]], [vector_of("text 0"), vector_of("text 19")])
-    assert "1 texts were truncated to the model's maximum length." in reporter.messages
+    assert "1 text truncated to the model's maximum length." in reporter.messages
 
 
 def test_batches_that_are_too_large_are_halved() -> None:

@@ -137,7 +137,7 @@ def test_vectors_find_their_genes() -> None:
     assert (made.provider, made.model) == ("import", "theirs")
     dropped = described_genes(genes(), Precomputed(NAMES, VECTORS), "theirs", "drop")
     assert dropped.genes.index.tolist() == ["HLA.A", "IDDM", "GCG"]
-    with pytest.raises(ScReaderError, match="1 genes have no vector, the first is 'XYZ'"):
+    with pytest.raises(ScReaderError, match="1 gene without a vector, the first is 'XYZ'"):
         described_genes(genes(), Precomputed(NAMES, VECTORS), "theirs", "error")
     with pytest.raises(ScReaderError, match="none of the genes"):
         described_genes(genes(), Precomputed(("Q1",), VECTORS[:1]), "theirs", "mean")

@@ -81,7 +81,7 @@ def test_quality_control_is_reported_and_no_markers_mean_no_labels(tmp_path: Pat
     data.X = data.X.multiply(np.arange(CELLS)[:, None] >= 5).tocsr()
     data.write_h5ad(tmp_path / "x.h5ad")
     done = succeed(TOOL, tmp_path / "x.h5ad", *SMALL, "-o", tmp_path / "p.h5ad")
-    assert "5 cells have fewer than 10 genes" in done.stderr
+    assert "5 cells with fewer than 10 genes removed" in done.stderr
     assert "145 of 150 cells" in done.stderr
     assert "clusters are not labelled: give --markers or --labels" in done.stderr
     made = anndata.read_h5ad(tmp_path / "p.h5ad").obs

@@ -1,6 +1,6 @@
-"""Texts for genes of which the sources know no summary.
+"""Texts for genes without a summary in any source.
 
-- ``fill``       the ways, in the order asked for;
-- ``orthologs``  human texts through a table of one-to-one orthologs;
-- ``generated``  texts of a chat model.
+- ``fill``             the ways to fill, in the order given;
+- ``from_orthologs``   human texts through a table of one-to-one orthologs;
+- ``from_chat_model``  texts of a chat model.
 """

@@ -1,4 +1,4 @@
-"""Texts for genes of which the sources know no summary: from orthologs, from a chat model."""
+"""Fill missing texts from orthologs and from a chat model, as options say."""
 
 from __future__ import annotations
 
@@ -40,31 +40,34 @@ class FilledDescriptions:
 
 def fill(
     descriptions: Sequence[Description],
-    filling: FillOptions,
+    options: FillOptions,
     organism: Organism,
-    places: SourceOptions,
+    source_options: SourceOptions,
     source_names: Sequence[str],
     fields: Sequence[str],
     reporter: Reporter = SILENT,
 ) -> FilledDescriptions:
-    """Fill what has no summary, way by way.
+    """Give genes without a summary one, way by way; human sources are made from the options.
 
     ScReaderError where a way lacks what it needs.
     """
     filled = FilledDescriptions(list(descriptions))
-    for way in dict.fromkeys(filling.ways):
+    for way in dict.fromkeys(options.ways):
         if way == "ortholog":
-            _by_orthologs(filled, filling, organism, places, source_names, fields, reporter)
+            # A table of the user's own is about the requested species.
+            names = [name for name in source_names if name != "table"]
+            human_options = replace(source_options, table=None)
+            _from_orthologs(filled, options, organism, human_options, names, fields, reporter)
         else:
-            _by_model(filled, filling, organism, places, fields, reporter)
+            _from_chat_model(filled, options, organism, source_options, fields, reporter)
     return filled
 
 
-def _by_orthologs(
+def _from_orthologs(
     filled: FilledDescriptions,
-    filling: FillOptions,
+    options: FillOptions,
     organism: Organism,
-    places: SourceOptions,
+    human_options: SourceOptions,
     source_names: Sequence[str],
     fields: Sequence[str],
     reporter: Reporter,
@@ -74,15 +77,13 @@ def _by_orthologs(
         raise ScReaderError(
             "--fill ortholog brings human texts to other species.", remedy="Name --organism."
         )
-    if filling.orthologs is None:
-        table = places.local_copy(BULK_ORTHOLOGS, reporter)
+    if options.orthologs is None:
+        table = human_options.local_copy(BULK_ORTHOLOGS, reporter)
     else:
-        table = Path(filling.orthologs)
-    names = [one.gene.symbol for one in filled.descriptions]
-    pairs = from_orthologs.read_pairs(table, organism, human, names)
-    # A table of the user's own is about the species asked for.
-    kept = [name for name in source_names if name != "table"]
-    sources = make_sources(kept, human, replace(places, table=None), reporter)
+        table = Path(options.orthologs)
+    symbols = [one.gene.symbol for one in filled.descriptions]
+    pairs = from_orthologs.read_pairs(table, organism, human, symbols)
+    sources = make_sources(source_names, human, human_options, reporter)
     filled.descriptions = from_orthologs.fill_from_orthologs(
         filled.descriptions, pairs, sources, fields, reporter
     )
@@ -91,23 +92,29 @@ def _by_orthologs(
         filled.files |= {f"human_{role}": path for role, path in source.files.items()}
 
 
-def _by_model(
+def _from_chat_model(
     filled: FilledDescriptions,
-    filling: FillOptions,
+    options: FillOptions,
     organism: Organism,
-    places: SourceOptions,
+    source_options: SourceOptions,
     fields: Sequence[str],
     reporter: Reporter,
 ) -> None:
-    if filling.llm_model is None:
+    if options.llm_model is None:
         raise ScReaderError("--fill llm needs a model.", remedy="Name it with --llm-model.")
     prompt = from_chat_model.PROMPT
-    if filling.llm_prompt is not None:
-        filled.files["llm_prompt"] = Path(filling.llm_prompt)
+    if options.llm_prompt is not None:
+        filled.files["llm_prompt"] = Path(options.llm_prompt)
         prompt = filled.files["llm_prompt"].read_text("utf-8").strip()
-    writer = from_chat_model.Writer(filling.llm_model, prompt, filling.llm_url)
-    cache = DiskCache(places.cache_folder / ANSWERS)
+    model = from_chat_model.ChatModel(options.llm_model, prompt, options.llm_url)
+    cache = DiskCache(source_options.cache_folder / ANSWERS)
     filled.descriptions = from_chat_model.fill_from_model(
-        filled.descriptions, writer, organism, cache, fields, reporter, refresh=places.refresh
+        filled.descriptions,
+        model,
+        organism,
+        cache,
+        fields,
+        reporter,
+        refresh=source_options.refresh,
     )
-    filled.generation = writer.record
+    filled.generation = {"model": model.name, "prompt": model.prompt}

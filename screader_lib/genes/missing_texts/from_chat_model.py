@@ -1,7 +1,7 @@
-"""Texts from a chat model for genes of which no source knows a summary.
+"""Texts from a chat model for genes without a summary in any source.
 
-Any server that answers as OpenAI's does (``POST /chat/completions``). Texts are marked ``llm``,
-and model and prompt are recorded in the output.
+The model is asked through any OpenAI-compatible server (``POST /chat/completions``). Its texts are
+marked ``llm``, and model and prompt are recorded in the output.
 """
 
 from __future__ import annotations
@@ -21,63 +21,45 @@ from screader_lib.genes.services.cache import DiskCache
 from screader_lib.genes.services.openai_server import URL, OpenAIServer
 from screader_lib.genes.services.service import BadAnswer, Pace, parse_json
 from screader_lib.genes.texts import DEFAULT_FIELDS, cleaned
-from screader_lib.reporting import SILENT, Reporter
+from screader_lib.reporting import SILENT, Reporter, counted
 
 SOURCE = "llm"
 UNKNOWN = "UNKNOWN"
-PLACES = ("{symbol}", "{gene}", "{organism}")
 PROMPT = """Describe the gene {gene} of {organism} in at most 120 words of plain English prose. \
 Give, as far as they are well established: its official full name, the type of gene, what its \
 product does, the processes it takes part in, and the tissues and cell types that express it. \
 No lists, no references, no introduction. If you do not know this gene, answer only: UNKNOWN"""
-WITHOUT_TEMPERATURE = ("o1", "o3", "o4", "gpt-5")  # models that take no other than their own
+WITHOUT_TEMPERATURE = ("o1", "o3", "o4", "gpt-5")  # models that accept only their default
 
 
 @dataclass(frozen=True)
-class Writer:
-    """A chat model and what it is asked; the key is read from the environment."""
+class ChatModel:
+    """A chat model and its prompt, with {gene} or {symbol}, and maybe {organism}."""
 
-    model: str
+    name: str
     prompt: str = PROMPT
     url: str = URL
     requests_per_minute: float = 500
     concurrent: int = 4
 
     def __post_init__(self) -> None:
-        if not any(place in self.prompt for place in PLACES[:2]):
+        if "{symbol}" not in self.prompt and "{gene}" not in self.prompt:
             raise ScReaderError(
                 "the prompt names no gene.", remedy="Write {gene} or {symbol} where it belongs."
             )
 
-    def question(self, description: Description, organism: Organism) -> str:
-        """The prompt for one gene; only the known places are filled, other braces stay."""
+    def prompt_for(self, description: Description, organism: Organism) -> str:
+        """The prompt for one gene; other braces are left as they are."""
         gene = description.gene
-        named = f"{gene.symbol} ({gene.full_name})" if gene.full_name else gene.symbol
+        name = f"{gene.symbol} ({gene.full_name})" if gene.full_name else gene.symbol
         species = gene.organism or organism.name or f"the species with NCBI id {organism.tax_id}"
-        values = (gene.symbol, named, species)
-        text = self.prompt
-        for place, value in zip(PLACES, values, strict=True):
-            text = text.replace(place, value)
-        return text
-
-    @property
-    def record(self) -> dict[str, str]:
-        """What the output says of the texts' origin."""
-        return {"model": self.model, "prompt": self.prompt}
-
-
-def lacking(descriptions: Sequence[Description]) -> list[Description]:
-    """Those without a summary or text of their own; not the ambiguous, whose gene is unclear."""
-    return [
-        one
-        for one in descriptions
-        if not one.gene.summary and not one.gene.text and one.match.how != "ambiguous"
-    ]
+        prompt = self.prompt.replace("{symbol}", gene.symbol).replace("{gene}", name)
+        return prompt.replace("{organism}", species)
 
 
 def fill_from_model(
     descriptions: Sequence[Description],
-    writer: Writer,
+    model: ChatModel,
     organism: Organism,
     cache: DiskCache,
     fields: Sequence[str] = DEFAULT_FIELDS,
@@ -85,75 +67,71 @@ def fill_from_model(
     refresh: bool = False,
     **settings: Any,
 ) -> list[Description]:
-    """Give genes without a summary a text of the model's; every answer is kept in the cache.
+    """Give genes without a summary a text of the model's; every answer is cached.
 
-    ``refresh`` asks for those that are kept, too.
-    ScReaderError where the server does not answer, or OpenAI itself is asked without a key.
+    Ambiguous names get none, as it is not clear which gene they mean. ``refresh`` asks again for
+    what is cached. ScReaderError where the server does not answer, or OpenAI itself is asked
+    without a key.
     """
-    questions = {one.name: writer.question(one, organism) for one in lacking(descriptions)}
-    keys = {name: _key(writer, question) for name, question in questions.items()}
-    kept = {} if refresh else cache.get(keys.values())
-    known = {key: value.decode() for key, value in kept.items()}
-    new = {keys[name]: text for name, text in questions.items() if keys[name] not in known}
-    reporter.info(f"asking {writer.model} for {len(new):,} genes; {len(known):,} are known.")
+    prompts = {
+        one.name: model.prompt_for(one, organism)
+        for one in descriptions
+        if not one.gene.summary and not one.gene.text and one.match.how != "ambiguous"
+    }
+    keys = {name: _key(model, prompt) for name, prompt in prompts.items()}
+    cached = {} if refresh else cache.get(keys.values())
+    new = {keys[name]: prompt for name, prompt in prompts.items() if keys[name] not in cached}
+    reporter.info(f"asking {model.name} for {counted(len(new), 'gene')}; {len(cached):,} cached.")
     if new:
-        known.update(_ask_all(writer, new, cache, reporter, settings))
-    answers = {name: known[key] for name, key in keys.items()}
-    filled = [_with_text(one, answers.get(one.name, ""), organism) for one in descriptions]
-    gained = sum(one.gene.source == SOURCE for one in filled)
-    reporter.info(f"{gained:,} genes have a text of {writer.model}.")
+        _ask_all(model, new, cache, reporter, settings)
+    answers = cache.get(keys.values())
+    filled = [
+        _with_text(one, answers[keys[one.name]].decode(), organism) if one.name in keys else one
+        for one in descriptions
+    ]
+    number = sum(one.gene.source == SOURCE for one in filled)
+    reporter.info(f"{counted(number, 'gene')} described by {model.name}.")
     return with_texts(filled, fields)
 
 
-def _key(writer: Writer, question: str) -> str:
-    return hashlib.sha256(json.dumps([writer.url, writer.model, question]).encode()).hexdigest()
+def _key(model: ChatModel, prompt: str) -> str:
+    return hashlib.sha256(json.dumps([model.url, model.name, prompt]).encode()).hexdigest()
 
 
 def _ask_all(
-    writer: Writer,
-    questions: Mapping[str, str],
+    model: ChatModel,
+    prompts: Mapping[str, str],
     cache: DiskCache,
     reporter: Reporter,
     settings: Mapping[str, Any],
-) -> dict[str, str]:
-    pace = Pace(writer.requests_per_minute / 60)
+) -> None:
+    """Cache the answer to each prompt as it arrives."""
+    pace = Pace(model.requests_per_minute / 60)
     options: dict[str, Any] = {"reporter": reporter, "url_option": "--llm-url", **settings}
-    server = OpenAIServer("the chat server", writer.url, pace, **options)
-    answers: dict[str, str] = {}
+    server = OpenAIServer("the chat server", model.url, pace, **options)
+    temperature = {} if model.name.startswith(WITHOUT_TEMPERATURE) else {"temperature": 0}
+
+    def ask(key: str, prompt: str) -> None:
+        messages = [{"role": "user", "content": prompt}]
+        body: dict[str, Any] = {"model": model.name, "messages": messages, **temperature}
+        answer = server.ask(
+            lambda client: client.chat.completions.with_raw_response.create(**body), parse_answer
+        )
+        cache.put({key: answer.encode()})
+
     with (
-        ThreadPoolExecutor(writer.concurrent) as pool,
-        reporter.progress("Asking the model", len(questions), "genes") as advance,
+        ThreadPoolExecutor(model.concurrent) as pool,
+        reporter.progress("Asking the model", len(prompts), "genes") as advance,
     ):
-        futures = {
-            pool.submit(_ask_and_keep, server, writer.model, text, cache, key): key
-            for key, text in questions.items()
-        }
+        futures = [pool.submit(ask, key, prompt) for key, prompt in prompts.items()]
         try:
             for future in as_completed(futures):
-                answers[futures[future]] = future.result()
+                future.result()
                 advance(1)
         except BaseException:
             server.stopped.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    return answers
-
-
-def _ask_and_keep(
-    server: OpenAIServer, model: str, question: str, cache: DiskCache, key: str
-) -> str:
-    answer = _ask(server, model, question)
-    cache.put({key: answer.encode()})
-    return answer
-
-
-def _ask(server: OpenAIServer, model: str, question: str) -> str:
-    body: dict[str, Any] = {"model": model, "messages": [{"role": "user", "content": question}]}
-    if not model.startswith(WITHOUT_TEMPERATURE):
-        body["temperature"] = 0
-    return server.ask(
-        lambda client: client.chat.completions.with_raw_response.create(**body), parse_answer
-    )
 
 
 def parse_answer(body: bytes) -> str:
@@ -169,10 +147,10 @@ def parse_answer(body: bytes) -> str:
 
 
 def _with_text(description: Description, text: str, organism: Organism) -> Description:
-    if not text or text.strip(" .").upper() == UNKNOWN:
+    if text.strip(" .").upper() == UNKNOWN:
         return description
-    known = description.match.gene or Gene(
+    gene = description.match.gene or Gene(
         description.name, organism=organism.name, tax_id=organism.tax_id
     )
-    gene = replace(known, summary=text, source=SOURCE)
+    gene = replace(gene, summary=text, source=SOURCE)
     return replace(description, match=replace(description.match, gene=gene))

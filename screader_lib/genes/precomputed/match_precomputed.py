@@ -13,7 +13,7 @@ from screader_lib.genes.catalog import Catalog
 from screader_lib.genes.embeddings import GeneEmbeddings, with_missing
 from screader_lib.genes.precomputed.read_precomputed import Precomputed
 from screader_lib.genes.records import ENSEMBL, Gene, without_version
-from screader_lib.reporting import SILENT, Reporter
+from screader_lib.reporting import SILENT, Reporter, counted
 
 PROVIDER = "import"
 SOURCES = ("ncbi", "llm", "user", "ortholog", "none")
@@ -33,8 +33,8 @@ def described_genes(
     rows = _rows_by_name(genes, row_of)
     by_alias = _rows_by_alias(genes, rows, row_of)
     if by_alias:
-        reporter.info(f"{len(by_alias):,} genes get the vector of an alias, such as "
-                     f"{genes.index[min(by_alias)]!r}.")  # fmt: skip
+        number = counted(len(by_alias), "gene")
+        reporter.info(f"{number} matched by an alias, such as {genes.index[min(by_alias)]!r}.")
         rows[list(by_alias)] = list(by_alias.values())
     known = rows >= 0
     reporter.info(f"{int(known.sum()):,} of {len(genes):,} genes have a precomputed vector.")
@@ -46,7 +46,7 @@ def described_genes(
     if missing == "error" and not known.all():
         first = genes.index[np.flatnonzero(~known)[0]]
         raise ScReaderError(
-            f"{int((~known).sum()):,} genes have no vector, the first is {first!r}.",
+            f"{counted(int((~known).sum()), 'gene')} without a vector, the first is {first!r}.",
             remedy="Choose --missing mean, zero or drop.",
         )
     genes, vectors = with_missing(

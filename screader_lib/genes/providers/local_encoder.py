@@ -12,7 +12,7 @@ import numpy as np
 from screader_lib.errors import ScReaderError
 from screader_lib.genes.providers.embedder import OnBatch
 from screader_lib.gguf_files import read_once
-from screader_lib.reporting import Reporter
+from screader_lib.reporting import Reporter, counted
 
 if TYPE_CHECKING:
     import torch
@@ -70,7 +70,8 @@ class Encoder:
                     on_batch([texts[row] for row in rows], batch)
                 advance(len(rows))
         if self.truncated:
-            reporter.info(f"{self.truncated:,} texts were truncated to {self.max_tokens:,} tokens.")
+            number = counted(self.truncated, "text")
+            reporter.info(f"{number} truncated to {self.max_tokens:,} tokens.")
         if vectors is None or not np.isfinite(vectors).all():
             raise ScReaderError(
                 "the model's vectors are not finite.", remedy="Try --precision float32."

@@ -22,7 +22,7 @@ from screader_lib.errors import ScReaderError
 from screader_lib.genes.providers.embedder import CachedEmbedder, Embedder, OnBatch
 from screader_lib.genes.services.openai_server import URL, OpenAIServer, TooLarge
 from screader_lib.genes.services.service import BadAnswer, Pace, parse_json
-from screader_lib.reporting import SILENT, Reporter
+from screader_lib.reporting import SILENT, Reporter, counted
 
 SERVICE = "the embedding server"
 DEFAULT_MODEL = "text-embedding-ada-002"
@@ -117,9 +117,8 @@ class OpenAIEmbeddings(Embedder):
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
         if self.truncated:
-            reporter.info(
-                f"{len(self.truncated):,} texts were truncated to the model's maximum length."
-            )
+            texts = counted(len(self.truncated), "text")
+            reporter.info(f"{texts} truncated to the model's maximum length.")
         if self.tokens_spent:
             reporter.detail(f"the server counted {self.tokens_spent:,} tokens.")
         if failed is not None:
