@@ -19,6 +19,7 @@ from screader_lib.genes.organisms import organism_of
 from screader_lib.genes.sources.bulk import BulkFiles
 from screader_lib.genes.sources.make_sources import SourceOptions, make_sources
 
+HUMAN = organism_of("human")
 HEADER = (
     "#tax_id\tGeneID\tSymbol\tLocusTag\tSynonyms\tdbXrefs\tchromosome\tmap_location\tdescription\t"
     "type_of_gene\tSymbol_from_nomenclature_authority\tFull_name_from_nomenclature_authority\t"
@@ -47,13 +48,10 @@ def files(tmp_path: Path) -> dict[str, Path]:
 
 
 def test_facts_summary_and_withdrawn_symbols(files: dict[str, Path]) -> None:
-    human = organism_of("human")
-    catalog = BulkFiles(human, [files["info"]], [files["summary"]], [files["history"]]).catalog(
-        (), ()
-    )
+    source = BulkFiles(HUMAN, [files["info"]], [files["summary"]], [files["history"]])
+    catalog = source.catalog((), ())
     gene = catalog.match("OLDINS").gene
     assert catalog.match("OLDINS").how == "withdrawn"
-    assert catalog.match("NOWHERE").gene is None
     assert gene is not None
     assert (gene.gene_id, gene.ensembl_id, gene.full_name) == ("3630", "ENSG00000254647", "insulin")
     assert (gene.organism, gene.aliases, gene.summary) == (
@@ -61,6 +59,14 @@ def test_facts_summary_and_withdrawn_symbols(files: dict[str, Path]) -> None:
     )  # fmt: skip
     assert gene.lineage.startswith("Eukaryota; Metazoa; Chordata")
     assert len(catalog.genes) == 1
+    found = describe(["INS", "NOWHERE", "98", "nothing"], [source])
+    assert unmatched_tsv(found).splitlines()[1:] == [
+        "NOWHERE\tdiscontinued\t", "98\tdiscontinued\t", "nothing\tunknown\t",
+    ]  # fmt: skip
+    assert summary_lines(found)[:2] == [
+        "1 of 4 names matched (symbol 1).",
+        "2 names discontinued by NCBI without a replacement.",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -86,7 +92,7 @@ def test_ids_of_other_databases(
 ) -> None:
     row = INS.replace("HGNC:HGNC:6081|Ensembl:ENSG00000254647", references)
     (tmp_path / "info").write_text(HEADER + row)
-    (gene,) = BulkFiles(organism_of("human"), [tmp_path / "info"]).catalog((), ()).genes
+    (gene,) = BulkFiles(HUMAN, [tmp_path / "info"]).catalog((), ()).genes
     assert (gene.ensembl_id, gene.other_ids) == (ensembl, others)
 
 
@@ -108,23 +114,11 @@ def test_history_is_looked_for_where_a_gene_id_is_unknown(
         found.extend(unknown)
         return [files["history"]]
 
-    source = BulkFiles(organism_of("human"), [files["info"]], find_history=find)
+    source = BulkFiles(HUMAN, [files["info"]], find_history=find)
     told = describe(names, [source])
     assert [one.match.how for one in told] == how
     assert found == asked
     assert ("gene_history" in source.files) is bool(asked)
-
-
-def test_unmatched_tells_discontinued_from_unknown(files: dict[str, Path]) -> None:
-    source = BulkFiles(organism_of("human"), [files["info"]], (), [files["history"]])
-    found = describe(["INS", "NOWHERE", "98", "nothing"], [source])
-    assert unmatched_tsv(found).splitlines()[1:] == [
-        "NOWHERE\tdiscontinued\t", "98\tdiscontinued\t", "nothing\tunknown\t",
-    ]  # fmt: skip
-    assert summary_lines(found)[:2] == [
-        "1 of 4 names matched (symbol 1).",
-        "2 names discontinued by NCBI without a replacement.",
-    ]
 
 
 @pytest.mark.parametrize(
@@ -147,7 +141,7 @@ def test_without_a_history_one_line_says_so(
     with serving(answer) as server:
         given = (str(files["info"]),) if local else ()
         places = SourceOptions(cache=str(tmp_path / "k"), files_url=server.url, gene_info=given)
-        (source,) = make_sources(["ncbi-files"], organism_of("human"), places, told)
+        (source,) = make_sources(["ncbi-files"], HUMAN, places, told)
     found = describe(["77"], [source])
     assert found[0].match.how == "none"
     assert sum(line in one for one in told.messages) == 1
@@ -178,7 +172,7 @@ def test_wrong_files(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "info"
     path.write_bytes(content)
     with pytest.raises(ScReaderError, match=message):
-        BulkFiles(organism_of("human"), [path]).catalog((), ())
+        BulkFiles(HUMAN, [path]).catalog((), ())
 
 
 @pytest.mark.parametrize(

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fake_clock import FakeClock
-from fake_ncbi import FakeDatasets, FakeEutils, fetched_ids, many_genes, records
-from loopback import HTML, Loopback, Reply, json_reply, serving
+from fake_ncbi import (
+    GENES,
+    INS,
+    FakeDatasets,
+    FakeEutils,
+    fetched_ids,
+    many_genes,
+    records,
+    to_report,
+    to_summary,
+)
+from loopback import HTML, Loopback, Reply, Request, json_reply, serving
 from real_data import real
+from recording_reporter import RecordingReporter
 
 from screader_lib.errors import ScReaderError
 from screader_lib.genes.describe import describe
@@ -90,45 +102,67 @@ def test_recorded_datasets_answers() -> None:
     assert "Alliance of Genome Resources" in mouse[0][0].summary
 
 
-FAULTS = [
-    pytest.param(Reply(b"", status=429, headers={"Retry-After": "0"}), "status 429", id="429"),
-    pytest.param(Reply(b"", status=500), "status 500", id="500"),
-    pytest.param(json_reply({}, delay=2.0), "no answer in time", id="timeout"),
-    pytest.param(Reply(b"x" * 999, cut=True), "cut", id="cut-body"),
-    pytest.param(Reply(b'{"esearchresult": '), "instead of JSON", id="malformed-json"),
-    pytest.param(HTML, "HTML page", id="html-with-status-200"),
-    pytest.param(json_reply({"new": 1}), "schema has changed|no page|not asked", id="new-schema"),
-]
+ASKED = [(Eutils, FakeEutils), (Datasets, FakeDatasets)]
 
 
-@pytest.mark.parametrize(("fault", "message"), FAULTS)
-@pytest.mark.parametrize(("kind", "fake"), [(Eutils, FakeEutils), (Datasets, FakeDatasets)])
+@pytest.mark.parametrize(
+    ("fault", "message", "asked"),
+    [
+        pytest.param(
+            Reply(b"", status=429, headers={"Retry-After": "0"}), "status 429", ASKED[:1], id="429"
+        ),
+        pytest.param(Reply(b"", status=500), "status 500", ASKED[:1], id="500"),
+        pytest.param(json_reply({}, delay=1.0), "no answer in time", ASKED[:1], id="timeout"),
+        pytest.param(Reply(b"x" * 999, cut=True), "cut", ASKED[:1], id="cut-body"),
+        pytest.param(Reply(b'{"esearchresult": '), "instead of JSON", ASKED, id="malformed-json"),
+        pytest.param(HTML, "HTML page", ASKED, id="html-with-status-200"),
+        pytest.param(
+            json_reply({"new": 1}), "schema has changed|no page|not asked", ASKED, id="new-schema"
+        ),
+    ],
+)
 def test_faults_end_well_or_in_one_line(
-    tmp_path: Path, kind: type, fake: Callable, fault: Reply, message: str
+    tmp_path: Path, fault: Reply, message: str, asked: list[tuple[type, Callable]]
 ) -> None:
-    with serving(fake()) as server:
-        server.faults = [fault, fault]
-        timeout = 1.0 if fault.delay else 20.0
-        asked = source(kind, server, tmp_path, timeout=timeout)
-        assert describe(["INS"], [asked])[0].gene.gene_id == "3630"
-        server.faults = [fault] * 3
-        with pytest.raises(ScReaderError, match=message) as caught:
-            describe(["GCG"], [source(kind, server, tmp_path, timeout=timeout)])
-    assert "\n" not in str(caught.value)
+    settings = {"timeout": 0.5 if fault.delay else 20.0}
+    for kind, fake in asked:
+        with serving(fake()) as server:
+            server.faults = [fault, fault]
+            (found,) = describe(["INS"], [source(kind, server, tmp_path, **settings)])
+            assert found.gene.gene_id == "3630"
+            server.faults = [fault] * 3
+            with pytest.raises(ScReaderError, match=message) as caught:
+                describe(["GCG"], [source(kind, server, tmp_path, **settings)])
+        assert "\n" not in str(caught.value)
 
 
-def test_record_of_another_gene_is_an_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("utility", "wrong", "message"),
+    [
+        pytest.param("efetch", records([GENES[1]]), "2641, which was not asked for", id="record"),
+        pytest.param(
+            "esummary",
+            json_reply({"result": {"uids": ["2641"], "2641": to_summary(GENES[1])}}),
+            "summaries that are not the 1 asked for",
+            id="summary",
+        ),
+        pytest.param(
+            "esearch",
+            json_reply({"esearchresult": {"count": "3", "idlist": ["3630"]}}),
+            "1 ids of 3",
+            id="search",
+        ),
+    ],
+)
+def test_other_genes_than_asked_for_are_an_error(
+    tmp_path: Path, utility: str, wrong: Reply, message: str
+) -> None:
     fake = FakeEutils()
 
-    def answer(request: Any) -> Reply:
-        if request.path.endswith("efetch.fcgi"):
-            return records([fake.genes["2641"]])
-        return fake(request)
+    def answer(request: Request) -> Reply:
+        return wrong if utility in request.path else fake(request)
 
-    with (
-        serving(answer) as server,
-        pytest.raises(ScReaderError, match="record of gene 2641, which was not asked for"),
-    ):
+    with serving(answer) as server, pytest.raises(ScReaderError, match=message):
         describe(["INS"], [source(Eutils, server, tmp_path)])
 
 
@@ -205,23 +239,6 @@ def test_interrupted_run_keeps_what_it_got(tmp_path: Path) -> None:
         assert fetched_ids(server.requests) == [gene.gene_id for gene in genes[40:]]
 
 
-def test_services_fill_what_facts_lack(tmp_path: Path) -> None:
-    from screader_lib.genes.sources.tables import PackagedFacts
-
-    with serving(FakeDatasets()) as server:
-        found = describe(["INS", "GCG"], [PackagedFacts(HUMAN), source(Datasets, server, tmp_path)])
-    assert found[0].text.endswith("This gene encodes insulin.")
-    assert found[1].gene.summary == "Preproglucagon."
-    assert [one.source for one in found] == ["ncbi", "ncbi"]
-
-
-@pytest.mark.parametrize("url", ["ftp://x", "nowhere", "https://me:pass@x", "http://x/?key=1"])
-def test_urls_that_are_refused(tmp_path: Path, url: str) -> None:
-    with pytest.raises(ScReaderError) as caught:
-        Eutils(HUMAN, DiskCache(tmp_path / "a"), url)
-    assert "pass" not in str(caught.value)
-
-
 def test_damaged_cache_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"not a database at all" * 100)
     with pytest.raises(ScReaderError, match="cannot be used as a cache"):
@@ -246,3 +263,91 @@ def test_a_record_that_was_lost_is_asked_for_again(tmp_path: Path) -> None:
         server.answer = answer
         (found,) = describe(["INS"], [source(Eutils, server, tmp_path)])
         assert found.gene.expression
+
+
+def test_ensembl_ids_are_searched_many_at_a_time(tmp_path: Path) -> None:
+    genes = [
+        replace(
+            gene,
+            ensembl_id=f"ENSG{number:011}",
+            other_ids=(f"ENSG{number + 500_000:011}", f"FBgn{number:07}"),
+        )
+        for number, gene in enumerate(many_genes(150))
+    ]
+    names = [f"{gene.ensembl_id}.3" for gene in genes]
+    with serving(FakeEutils(genes)) as server:
+        found = describe(names, [source(Eutils, server, tmp_path)])
+        assert [one.gene.symbol for one in found] == [gene.symbol for gene in genes]
+        assert {one.match.how for one in found} == {"ensembl_id"}
+        assert len([one for one in server.requests if "term" in one.form]) == 2
+        assert sorted(fetched_ids(server.requests)) == sorted(gene.gene_id for gene in genes)
+        server.requests.clear()
+        assert describe(names, [source(Eutils, server, tmp_path)]) == found
+        assert not server.requests
+        others = describe(["ENSG00000500001.9", "FBgn0000001"], [source(Eutils, server, tmp_path)])
+    assert [(one.gene.symbol, one.match.how) for one in others] == [
+        ("G2", "ensembl_id"), ("G2", "database_id"),
+    ]  # fmt: skip
+
+
+def test_a_gene_that_only_mentions_an_id_is_not_taken_for_its_own(tmp_path: Path) -> None:
+    """All Fields finds records whose text has the id, too."""
+    mentions = replace(INS, aliases=("ENSG00000115263",))
+    with serving(FakeEutils([mentions, *GENES[1:]])) as server:
+        (found,) = describe(["ENSG00000115263"], [source(Eutils, server, tmp_path)])
+    assert found.gene.symbol == "GCG"
+
+
+def test_withdrawn_gene_ids_are_followed(tmp_path: Path) -> None:
+    fake = FakeEutils(moved={"11": "12", "12": "3630", "13": "", "14": "15", "15": "14"})
+    names = ["11", "LOC12", "13", "14", "99", "2641"]
+    with serving(fake) as server:
+        found = describe(names, [source(Eutils, server, tmp_path)])
+        assert [(one.match.how, one.gene.symbol) for one in found] == [
+            ("withdrawn", "INS"), ("withdrawn", "INS"), ("discontinued", "13"),
+            ("discontinued", "14"), ("none", "99"), ("gene_id", "GCG"),
+        ]  # fmt: skip
+        assert found[0].text.startswith("INS. insulin.")
+        server.requests.clear()
+        assert describe(names, [source(Eutils, server, tmp_path)]) == found
+        assert fetched_ids(server.requests) == ["99"]
+
+
+def test_datasets_warns_of_ids_that_no_source_before_it_knows(tmp_path: Path) -> None:
+    genes = [replace(GENES[1], summary=""), *GENES[2:]]
+    reporter = RecordingReporter()
+    with serving(FakeEutils(genes)) as eutils, serving(FakeDatasets()) as server:
+        datasets = source(Datasets, server, tmp_path, reporter=reporter)
+        (found,) = describe(["ENSG00000115263"], [source(Eutils, eutils, tmp_path), datasets])
+        assert (found.match.how, found.gene.summary) == ("ensembl_id", "Preproglucagon.")
+        assert not reporter.warnings
+        unknown = describe(["INS", "ENSG00000115263", "HGNC:4191"], [datasets])
+        assert "ENSG" not in str([request.body for request in server.requests])
+    assert [one.match.how for one in unknown] == ["symbol", "none", "none"]
+    (line,) = reporter.warnings
+    assert "cannot look up ids such as ENSG00000115263 (2 in all)" in line and "eutils" in line
+
+
+@pytest.mark.parametrize(
+    ("more", "gene"),
+    [
+        pytest.param({}, {}, id="by-the-question"),
+        pytest.param({"query": ["3630"]}, {"replaced_gene_id": "77"}, id="by-the-gene"),
+        pytest.param(
+            {
+                "query": ["3630"],
+                "warnings": [{"replaced_id": {"requested": "77", "returned": "3630"}}],
+            },
+            {},
+            id="by-a-warning",
+        ),
+    ],
+)
+def test_datasets_follows_withdrawn_gene_ids(
+    tmp_path: Path, more: dict[str, Any], gene: dict[str, Any]
+) -> None:
+    report = to_report(INS, "77") | more
+    report["gene"] |= gene
+    with serving(lambda _: json_reply({"reports": [report], "total_count": 1})) as server:
+        (found,) = describe(["GeneID:77"], [source(Datasets, server, tmp_path)])
+    assert (found.match.how, found.gene.symbol) == ("withdrawn", "INS")
