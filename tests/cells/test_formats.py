@@ -1,60 +1,82 @@
-"""The same cells from every format give the same sequences; damaged ones are refused."""
+"""The same cells from every format; damaged files are refused in one line that names them."""
 
 from __future__ import annotations
 
 import gzip
+import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+import anndata
 import h5py
 import numpy as np
 import pytest
 from scipy import io, sparse
-from small_files import counts, expression, fail, genes, succeed, write_embeddings
+from small_files import counts, expression, genes
 
-from screader_lib.exchange import encoding
-from screader_lib.exchange.opening import open_exchange
+from screader_lib.cells.formats.open_expression import open_expression
+from screader_lib.demo.cells import LABEL, extract_cells, read_names_and_labels
+from screader_lib.errors import ScReaderError
+from screader_lib.exchange.table import Table
 
-VALUES, KINDS = counts(cells=30)
-
-
-def h5ad(path: Path, values: object = None, **arguments: object) -> Path:
-    data = expression(VALUES, KINDS)
-    if values is not None:
-        data.X = values
-    for key, value in arguments.items():
-        setattr(data, key, value)
-    data.write_h5ad(path)
-    return path
+VALUES, TYPES = counts(cells=30)
+NAMES = [f"cell{number:03}" for number in range(len(VALUES))]
+IDS = [f"ENSG{number:011}" for number in range(len(genes()))]
 
 
-def as_csr(folder: Path) -> list[object]:
-    return [h5ad(folder / "x.h5ad")]
+def read(path: Path, layer: str | None = None) -> tuple[np.ndarray, Table, Table]:
+    """All values (cells, genes) and the tables of cells and genes."""
+    with open_expression(path, str(path), layer=layer) as source:
+        blocks = [source.read(*span) for span in source.spans()]
+        return sparse.vstack(blocks).toarray(), source.obs.load(), source.genes
 
 
-def as_csc(folder: Path) -> list[object]:
-    return [h5ad(folder / "x.h5ad", sparse.csc_matrix(VALUES.astype(np.float32)))]
+def h5ad(folder: Path, values: object = None) -> Path:
+    data = expression(VALUES, TYPES)
+    data.X = data.X if values is None else values
+    data.write_h5ad(folder / "x.h5ad")
+    return folder / "x.h5ad"
 
 
-def as_dense(folder: Path) -> list[object]:
-    return [h5ad(folder / "x.h5ad", VALUES.astype(np.float32))]
+def sparse_half_precision(folder: Path) -> Path:
+    with h5py.File(h5ad(folder), "a") as file:
+        replace(file, "X/data", file["X/data"][()].astype(np.float16))
+    return folder / "x.h5ad"
 
 
-def as_raw(folder: Path) -> list[object]:
-    data = expression(VALUES, KINDS)
+def by_columns(folder: Path) -> Path:
+    return h5ad(folder, sparse.csc_matrix(VALUES.astype(np.float32)))
+
+
+def dense(folder: Path) -> Path:
+    return h5ad(folder, VALUES.astype(np.float32))
+
+
+def raw(folder: Path) -> Path:
+    data = expression(VALUES, TYPES)
     data.raw = data.copy()
     data = data[:, :5].copy()
     data.X = data.X.toarray() - 1.5
     data.write_h5ad(folder / "x.h5ad")
-    return [folder / "x.h5ad", "--layer", "raw"]
+    return folder / "x.h5ad"
 
 
-def as_layer(folder: Path) -> list[object]:
-    data = expression(VALUES, KINDS)
+def layer(folder: Path) -> Path:
+    data = expression(VALUES, TYPES)
     data.layers["counts"] = data.X.copy()
     data.X = data.X * 0.37
     data.write_h5ad(folder / "x.h5ad")
-    return [folder / "x.h5ad", "--layer", "counts"]
+    return folder / "x.h5ad"
+
+
+def zarr(folder: Path, matrix: Callable[[np.ndarray], object] = sparse.csr_matrix) -> Path:
+    data = expression(VALUES, TYPES)
+    data.X = matrix(VALUES.astype(np.float32))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        data.write_zarr(folder / "x.zarr")
+    return folder / "x.zarr"
 
 
 def tenx_group(file: h5py.File, name: str) -> h5py.Group:
@@ -63,140 +85,257 @@ def tenx_group(file: h5py.File, name: str) -> h5py.Group:
     group["data"], group["indices"] = matrix.data, matrix.indices
     group["indptr"] = matrix.indptr.astype(np.int64)
     group["shape"] = np.array(VALUES.shape[::-1])
-    group["barcodes"] = [f"cell{number:03}".encode() for number in range(len(VALUES))]
+    group["barcodes"] = [name.encode() for name in NAMES]
     return group
 
 
-def as_tenx_2(folder: Path) -> list[object]:
+def tenx_2(folder: Path) -> Path:
     with h5py.File(folder / "x.h5", "w") as file:
         group = tenx_group(file, "GRCh38")
         group["gene_names"] = [name.encode() for name in genes()]
-        group["genes"] = [f"ENSG{number:011}".encode() for number in range(len(genes()))]
-    return [folder / "x.h5"]
+        group["genes"] = [name.encode() for name in IDS]
+    return folder / "x.h5"
 
 
-def as_tenx_3(folder: Path) -> list[object]:
+def tenx_3(folder: Path) -> Path:
     with h5py.File(folder / "x.h5", "w") as file:
         features = tenx_group(file, "matrix").create_group("features")
         features["name"] = [name.encode() for name in genes()]
-        features["id"] = [f"ENSG{number:011}".encode() for number in range(len(genes()))]
+        features["id"] = [name.encode() for name in IDS]
         features["feature_type"] = [b"Gene Expression"] * len(genes())
-    return [folder / "x.h5"]
+    return folder / "x.h5"
 
 
-def as_mtx(folder: Path) -> list[object]:
+def mtx(folder: Path) -> Path:
     io.mmwrite(folder / "matrix.mtx", sparse.coo_matrix(VALUES.T))
-    rows = [f"ENSG{number:011}\t{name}\tGene Expression" for number, name in enumerate(genes())]
+    rows = [f"{number}\t{name}\tGene Expression" for number, name in zip(IDS, genes(), strict=True)]
     (folder / "features.tsv").write_text("\n".join(rows) + "\n")
-    barcodes = "".join(f"cell{number:03}\n" for number in range(len(VALUES)))
-    (folder / "barcodes.tsv").write_text(barcodes)
-    return [folder]
+    (folder / "barcodes.tsv").write_text("\n".join(NAMES) + "\n")
+    return folder
 
 
-def as_gzipped_mtx(folder: Path) -> list[object]:
-    as_mtx(folder)
+def gzipped_mtx(folder: Path) -> Path:
+    mtx(folder)
     for path in list(folder.iterdir()):
-        if path.suffix in (".mtx", ".tsv"):
-            Path(f"{path}.gz").write_bytes(gzip.compress(path.read_bytes()))
-            path.unlink()
-    return [folder]
+        Path(f"{path}.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    return folder
 
 
-def as_loom(folder: Path) -> list[object]:
+def loom(folder: Path) -> Path:
     with h5py.File(folder / "x.loom", "w") as file:
         file["matrix"] = VALUES.T.astype(np.float32)
         file["row_attrs/Gene"] = [name.encode() for name in genes()]
-        file["col_attrs/CellID"] = [f"cell{number:03}".encode() for number in range(len(VALUES))]
+        file["col_attrs/CellID"] = [name.encode() for name in NAMES]
         file.create_group("layers")
-    return [folder / "x.loom"]
+    return folder / "x.loom"
 
 
-def as_log(folder: Path) -> list[object]:
-    scaled = VALUES / VALUES.sum(1, keepdims=True) * 1e4
-    return [h5ad(folder / "x.h5ad", sparse.csr_matrix(np.log1p(scaled).astype(np.float32)))]
-
-
-def build(folder: Path, *words: object) -> tuple[np.ndarray, np.ndarray]:
-    embeddings, output = folder / "e.h5ad", folder / "cells.h5ad"
-    write_embeddings(embeddings)
-    succeed("build-cells", *words, "-e", embeddings, "--select", "all", "-o", output)
-    with open_exchange(output, "cells") as opened:
-        names = encoding.read_table(opened.file["obs"]).index.tolist()
-        assert names == [f"cell{number:03}" for number in range(len(VALUES))]
-        return opened.file["obsm/gene_index"][()], opened.file["obsm/gene_weight"][()]
-
-
-@pytest.fixture(scope="module")
-def wanted(tmp_path_factory: pytest.TempPathFactory) -> tuple[np.ndarray, np.ndarray]:
-    folder = tmp_path_factory.mktemp("csr")
-    return build(folder, *as_csr(folder))
-
-
+@pytest.mark.parametrize("values_per_block", [60, 10**6])
 @pytest.mark.parametrize(
-    "write",
-    [as_csc, as_dense, as_raw, as_layer, as_tenx_2, as_tenx_3, as_mtx, as_gzipped_mtx, as_loom],
+    ("write", "layer"),
+    [
+        pytest.param(h5ad, None, id="csr"),
+        pytest.param(by_columns, None, id="csc"),
+        pytest.param(dense, None, id="dense"),
+        pytest.param(raw, "raw", id="raw"),
+        pytest.param(layer, "counts", id="layer"),
+        pytest.param(zarr, None, id="zarr-csr"),
+        pytest.param(partial(zarr, matrix=sparse.csc_matrix), None, id="zarr-csc"),
+        pytest.param(partial(zarr, matrix=np.array), None, id="zarr-dense"),
+        pytest.param(tenx_2, None, id="10x-2"),
+        pytest.param(tenx_3, None, id="10x-3"),
+        pytest.param(mtx, None, id="mtx"),
+        pytest.param(gzipped_mtx, None, id="mtx-gz"),
+        pytest.param(loom, None, id="loom"),
+        pytest.param(partial(h5ad, values=VALUES.astype(np.float16)), None, id="half-precision"),
+        pytest.param(sparse_half_precision, None, id="sparse-half-precision"),
+        pytest.param(partial(h5ad, values=VALUES.astype(np.uint8)), None, id="bytes"),
+        pytest.param(partial(h5ad, values=sparse.csr_matrix(VALUES)), None, id="long-integers"),
+    ],
 )
 def test_format(
     tmp_path: Path,
-    write: Callable[[Path], list[object]],
-    wanted: tuple[np.ndarray, np.ndarray],
+    write: Callable[[Path], Path],
+    layer: str | None,
+    values_per_block: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    index, weight = build(tmp_path, *write(tmp_path))
-    assert np.array_equal(index, wanted[0]) and np.array_equal(weight, wanted[1])
+    monkeypatch.setattr("screader_lib.cells.formats.expression.VALUES_PER_BLOCK", values_per_block)
+    values, obs, var = read(write(tmp_path), layer)
+    assert np.array_equal(values, VALUES)
+    assert obs.index.tolist() == NAMES and var.index.tolist() == genes()
 
 
-def test_log_normalised_values_are_recognised(
-    tmp_path: Path, wanted: tuple[np.ndarray, np.ndarray]
-) -> None:
-    _, weight = build(tmp_path, *as_log(tmp_path))
-    assert weight.sum(1) == pytest.approx(wanted[1].sum(1), rel=1e-4)
+def test_antibodies_are_left_out(tmp_path: Path) -> None:
+    types = [b"Gene Expression"] * len(genes())
+    types[3] = b"Antibody Capture"
+    with h5py.File(tenx_3(tmp_path), "a") as file:
+        replace(file, "matrix/features/feature_type", types)
+    values, _, var = read(tmp_path / "x.h5")
+    assert np.array_equal(values, np.delete(VALUES, 3, 1))
+    assert "GENE03" not in var.index and len(var) == len(genes()) - 1
 
 
-def test_small_blocks_give_the_same_bytes(
-    tmp_path: Path, wanted: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("screader_lib.cells.formats.expression.VALUES_PER_BLOCK", 60)
-    index, weight = build(tmp_path, *as_csr(tmp_path))
-    assert np.array_equal(index, wanted[0]) and np.array_equal(weight, wanted[1])
+@pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
+def test_an_h5ad_of_an_old_anndata(tmp_path: Path) -> None:
+    source = tmp_path / "baron.h5ad"
+    try:
+        extract_cells(source)
+    except ScReaderError:
+        pytest.skip("the package with the demonstration's cells is not installed")
+    names, labels = read_names_and_labels(source)
+    values, obs, var = read(source)
+    assert (obs.index.tolist(), obs.strings(LABEL).tolist()) == (list(names), list(labels))
+    assert values.shape == (len(names), len(var)) and (values.sum(1) > 0).all()
 
 
-def spoil(name: str) -> Callable[[h5py.File], None]:
-    def change(file: h5py.File) -> None:
-        group = file["X"]
-        values = group[name][()]
-        if name == "indices":
-            values[3] = 10_000
-        elif name == "indptr":
-            values[2] = values[-1] + 5
-        else:
-            values = values[:-4]
-        del group[name]
-        group[name] = values
-
-    return change
+def replace(file: h5py.File, name: str, values: object) -> None:
+    del file[name]
+    if values is not None:
+        file[name] = values
 
 
-@pytest.mark.parametrize("part", ["indices", "indptr", "data"])
-def test_damaged_sparse_matrix(tmp_path: Path, part: str) -> None:
-    path = h5ad(tmp_path / "x.h5ad")
-    with h5py.File(path, "a") as file:
-        spoil(part)(file)
-    write_embeddings(tmp_path / "e.h5ad")
-    line = fail("build-cells", path, "-e", tmp_path / "e.h5ad", "-o", tmp_path / "out.h5ad")
-    assert "x.h5ad" in line and "damaged" in line
-    assert not (tmp_path / "out.h5ad").exists()
+def changed(write: Callable[[Path], Path], **elements: object) -> Callable[[Path], Path]:
+    """The file with elements of X replaced, or removed, or made from what they were."""
+
+    def make(folder: Path) -> Path:
+        path = write(folder)
+        with h5py.File(path, "a") as file:
+            for name, values in elements.items():
+                new = values(file[f"X/{name}"][()]) if callable(values) else values
+                replace(file, f"X/{name}", new)
+        return path
+
+    return make
+
+
+def no_shape(folder: Path) -> Path:
+    with h5py.File(h5ad(folder), "a") as file:
+        del file["X"].attrs["shape"]
+    return folder / "x.h5ad"
+
+
+def text_as_matrix(folder: Path) -> Path:
+    with h5py.File(h5ad(folder), "a") as file:
+        replace(file, "X", np.full(VALUES.shape, b"three"))
+    return folder / "x.h5ad"
+
+
+def tenx_without_names(folder: Path) -> Path:
+    with h5py.File(tenx_2(folder), "a") as file:
+        del file["GRCh38/gene_names"]
+    return folder / "x.h5"
+
+
+def two_genomes(folder: Path) -> Path:
+    with h5py.File(tenx_2(folder), "a") as file:
+        file.copy("GRCh38", "mm10")
+    return folder / "x.h5"
+
+
+def loom_of_one_dimension(folder: Path) -> Path:
+    with h5py.File(loom(folder), "a") as file:
+        replace(file, "matrix", np.zeros(5))
+    return folder / "x.loom"
+
+
+def mtx_with(text: str) -> Callable[[Path], Path]:
+    def make(folder: Path) -> Path:
+        mtx(folder)
+        (folder / "matrix.mtx").write_text(text)
+        return folder
+
+    return make
+
+
+def gzipped_mtx_with(name: str, damage: Callable[[bytes], bytes]) -> Callable[[Path], Path]:
+    def make(folder: Path) -> Path:
+        path = gzipped_mtx(folder) / name
+        path.write_bytes(damage(path.read_bytes()))
+        return folder
+
+    return make
+
+
+def mtx_without_barcodes(folder: Path) -> Path:
+    (mtx(folder) / "barcodes.tsv").unlink()
+    return folder
+
+
+def damaged_zarr(folder: Path) -> Path:
+    path = zarr(folder)
+    (path / "zarr.json").unlink(missing_ok=True)
+    (path / ".zgroup").write_text("?")
+    return path
+
+
+def something_else(folder: Path) -> Path:
+    with h5py.File(folder / "x.h5", "w") as file:
+        file["x"] = 1
+    return folder / "x.h5"
+
+
+HEAD = "%%MatrixMarket matrix coordinate integer general\n"
 
 
 @pytest.mark.parametrize(
-    ("values", "word"),
+    ("make", "message"),
     [
-        pytest.param(VALUES - 0.5, "negative", id="scaled"),
-        pytest.param(np.where(VALUES == 3, np.nan, VALUES), "NaN", id="NaN"),
-        pytest.param(VALUES * 33.3, "log-normalised", id="neither counts nor log"),
+        (changed(h5ad, indices=lambda found: found + 0.5), "damaged"),
+        (changed(h5ad, indices=lambda found: found - 1), "an index is outside"),
+        (changed(h5ad, indices=lambda found: np.where(found == 3, 10_000, found)), "is outside"),
+        (changed(by_columns, indices=lambda found: found + 900), "an index is outside"),
+        (
+            changed(h5ad, indptr=lambda found: found + 5 * (np.arange(31) == 2) * found[-1]),
+            "indptr",
+        ),
+        (changed(h5ad, indptr=3), "not a sparse matrix"),
+        (changed(h5ad, data=lambda found: found[:-4]), "damaged"),
+        (changed(h5ad, data=None), "not a sparse matrix"),
+        (no_shape, "has no shape"),
+        (text_as_matrix, "does not hold numbers"),
+        (tenx_without_names, "gene_names"),
+        (two_genomes, "2 genomes"),
+        (loom_of_one_dimension, "not a matrix"),
+        (mtx_with(HEAD + "2000000000 2000000000 1\n1 1 1\n"), "2,000,000,000 genes"),
+        (mtx_with("hello\n"), "not a valid Matrix Market file"),
+        (gzipped_mtx_with("barcodes.tsv.gz", lambda content: content[:-9]), "damaged"),
+        (
+            gzipped_mtx_with("matrix.mtx.gz", lambda old: old[:40] + bytes(40) + old[80:]),
+            "not a valid Matrix Market file",
+        ),
+        (mtx_without_barcodes, "barcodes.tsv"),
+        (damaged_zarr, "x.zarr"),
+        (something_else, "neither an h5ad nor a 10x h5 nor a loom"),
     ],
 )
-def test_values_that_are_no_expression(tmp_path: Path, values: np.ndarray, word: str) -> None:
-    path = h5ad(tmp_path / "x.h5ad", sparse.csr_matrix(values.astype(np.float32)))
-    write_embeddings(tmp_path / "e.h5ad")
-    line = fail("build-cells", path, "-e", tmp_path / "e.h5ad", "-o", tmp_path / "out.h5ad")
-    assert word in line
+def test_refused(tmp_path: Path, make: Callable[[Path], Path], message: str) -> None:
+    path = make(tmp_path)
+    with pytest.raises(ScReaderError, match=message) as caught:
+        read(path)
+    assert str(tmp_path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("write", "layer", "message"),
+    [
+        (h5ad, "raw", "no matrix raw/X. It has: X."),
+        (loom, "spliced", "no matrix layers/spliced. It has: matrix."),
+        (mtx, "raw", "10x files have one matrix"),
+    ],
+)
+def test_no_such_layer(
+    tmp_path: Path, write: Callable[[Path], Path], layer: str, message: str
+) -> None:
+    with pytest.raises(ScReaderError, match=message):
+        read(write(tmp_path), layer)
+
+
+def test_raw_is_read_where_x_holds_no_counts(tmp_path: Path) -> None:
+    assert np.array_equal(read(raw(tmp_path))[0], VALUES)
+    assert read(raw(tmp_path), "X")[0].shape == (30, 5)
+    data = anndata.read_h5ad(tmp_path / "x.h5ad")
+    data.X = np.round(np.abs(data.X))
+    data.write_h5ad(tmp_path / "x.h5ad")
+    assert read(tmp_path / "x.h5ad")[0].shape == (30, 5)

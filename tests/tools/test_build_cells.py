@@ -2,25 +2,44 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import anndata
+import h5py
 import numpy as np
+import pandas
 import pytest
+from scipy import sparse
 from small_files import (
     CELLS,
+    call,
     counts,
     expression,
     fail,
     genes,
     succeed,
-    write_cells,
     write_embeddings,
     write_expression,
 )
 
 from screader_lib.exchange import encoding
 from screader_lib.exchange.opening import open_exchange
+
+
+@pytest.fixture(scope="module")
+def embeddings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_embeddings(tmp_path_factory.mktemp("embeddings") / "e.h5ad")
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    return write_expression(tmp_path / "x.h5ad")
+
+
+def built(folder: Path, embeddings: Path, *words: object, name: str = "c.h5ad") -> Path:
+    succeed("build-cells", *words, "-e", embeddings, "-o", folder / name)
+    return folder / name
 
 
 def sequences_of(path: Path) -> dict[str, tuple[list, list]]:
@@ -35,14 +54,23 @@ def sequences_of(path: Path) -> dict[str, tuple[list, list]]:
     }
 
 
+def with_species(path: Path, tax_id: int) -> Path:
+    write_embeddings(path)
+    with h5py.File(path, "a") as file:
+        file["obs/tax_id"] = np.full(len(genes()), tax_id, np.int32)
+        file["obs/tax_id"].attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
+        order = [*file["obs"].attrs["column-order"], "tax_id"]
+        file["obs"].attrs["column-order"] = np.array(order, dtype=object)
+    return path
+
+
 def test_anndata_opens_it(cells: Path) -> None:
     made = anndata.read_h5ad(cells)
     assert made.obs["label"].value_counts().to_dict() == {"alpha": 30, "beta": 30, "delta": 30}
     assert set(made.obs["label_ontology_id"]) == {"CL:0000000", "CL:0000001", "CL:0000002"}
     assert made.obs["donor"].nunique() == 4
     assert made.obsm["gene_index"].shape == (CELLS, 40)
-    values, _ = counts()
-    assert made.obs["total_counts"].tolist() == values.sum(1).tolist()
+    assert made.obs["total_counts"].tolist() == counts()[0].sum(1).tolist()
 
 
 def test_marker_genes_come_first(cells: Path) -> None:
@@ -53,166 +81,312 @@ def test_marker_genes_come_first(cells: Path) -> None:
         assert len(markers & set(ranked)) >= 9
 
 
-def test_like_makes_a_cell_independent_of_the_cells_beside_it(tmp_path: Path, cells: Path) -> None:
-    source = write_expression(tmp_path / "x.h5ad")
-    embeddings = write_embeddings(tmp_path / "e.h5ad")
-    whole = sequences_of(cells)
+def test_like_makes_a_cell_independent_of_the_cells_beside_it(
+    tmp_path: Path, cells: Path, source: Path, embeddings: Path
+) -> None:
     names = ["cell004", "cell050", "cell051"]
-    listed = tmp_path / "list.txt"
-    listed.write_text("\n".join(reversed(names)) + "\n")
-    output = tmp_path / "some.h5ad"
-    words = ["-e", embeddings, "--cells", listed, "--like", cells, "-o", output]
-    succeed("build-cells", source, *words)
-    some = sequences_of(output)
+    (tmp_path / "list.txt").write_text("\n".join(reversed(names)) + "\n")
+    words = [source, "--cells", tmp_path / "list.txt", "--like", cells]
+    whole, some = sequences_of(cells), sequences_of(built(tmp_path, embeddings, *words))
     assert list(some) == names
     assert all(some[name] == whole[name] for name in names)
 
 
-def test_order_of_the_cells_does_not_matter(tmp_path: Path, cells: Path) -> None:
-    source = anndata.read_h5ad(write_expression(tmp_path / "x.h5ad"))
-    source[::-1].copy().write_h5ad(tmp_path / "backwards.h5ad")
-    write_embeddings(tmp_path / "e.h5ad")
-    output = tmp_path / "c.h5ad"
-    succeed("build-cells", tmp_path / "backwards.h5ad", "-e", tmp_path / "e.h5ad", "-o", output)
-    assert sequences_of(output) == sequences_of(cells)
+def test_threads_and_blocks_do_not_change_a_byte(
+    tmp_path: Path, source: Path, embeddings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = built(tmp_path, embeddings, source, "--threads", 1, name="one.h5ad")
+    monkeypatch.setattr("screader_lib.cells.formats.expression.VALUES_PER_BLOCK", 100)
+    four = built(tmp_path, embeddings, source, "--threads", 4, name="four.h5ad")
+    assert one.read_bytes() == four.read_bytes()
 
 
-def test_same_inputs_same_bytes(tmp_path: Path, cells: Path) -> None:
-    assert write_cells(tmp_path).read_bytes() == cells.read_bytes()
-
-
-def test_unknown_labels_are_missing(tmp_path: Path) -> None:
-    values, types = counts()
-    types[:3] = ["unknown", "nan", ""]
-    expression(values, types).write_h5ad(tmp_path / "x.h5ad")
-    write_embeddings(tmp_path / "e.h5ad")
-    output = tmp_path / "c.h5ad"
-    words = ["-e", tmp_path / "e.h5ad", "--label", "cell_type", "-o", output]
-    succeed("build-cells", tmp_path / "x.h5ad", *words)
-    assert anndata.read_h5ad(output).obs["label"].isna().sum() == 3
-
-
-def test_cells_without_genes_are_kept_and_told(tmp_path: Path) -> None:
+def test_empty_cells_and_repeated_names(tmp_path: Path, embeddings: Path) -> None:
     values, types = counts()
     values[5] = 0
-    expression(values, types).write_h5ad(tmp_path / "x.h5ad")
-    write_embeddings(tmp_path / "e.h5ad")
-    output = tmp_path / "c.h5ad"
-    done = succeed("build-cells", tmp_path / "x.h5ad", "-e", tmp_path / "e.h5ad", "-o", output)
-    assert "left unassigned: 1." in done.stderr
-    assert sequences_of(output)["cell005"] == ([], [])
+    data = expression(values, types)
+    data.obs_names = ["cell"] * 3 + ["cell-1"] + [f"c{number}" for number in range(CELLS - 4)]
+    data.write_h5ad(tmp_path / "x.h5ad")
+    words = [tmp_path / "x.h5ad", "-e", embeddings, "-o", tmp_path / "c.h5ad"]
+    message = succeed("build-cells", *words).stderr
+    assert "cells without an embedded gene, to be left unassigned: 1." in message
+    assert "2 repeated cell names get a suffix" in message
+    made = sequences_of(tmp_path / "c.h5ad")
+    assert list(made)[:4] == ["cell", "cell-2", "cell-3", "cell-1"]
+    assert made["c1"] == ([], [])
+
+
+def parts_of(folder: Path, *cuts: int) -> list[Path]:
+    whole = anndata.read_h5ad(write_expression(folder / "whole.h5ad"))
+    bounds = [0, *cuts, CELLS]
+    paths = []
+    for number, start in enumerate(bounds[:-1]):
+        part = whole[start : bounds[number + 1]].copy()
+        part = part[:, np.asarray(part.X.sum(0)).ravel() > 0].copy()  # each its own genes
+        part.write_h5ad(folder / f"part{number}.h5ad")
+        paths.append(folder / f"part{number}.h5ad")
+    return paths
+
+
+def test_parts_are_the_whole(tmp_path: Path, embeddings: Path) -> None:
+    parts = parts_of(tmp_path, 30, 31, 60)
+    together = built(tmp_path, embeddings, *parts, "--label", "cell_type", name="t.h5ad")
+    whole = built(tmp_path, embeddings, tmp_path / "whole.h5ad", "--label", "cell_type")
+    assert sequences_of(together) == sequences_of(whole)
+    obs = anndata.read_h5ad(together).obs
+    assert obs["batch"].tolist()[:: CELLS - 1] == ["part0", "part3"]
+    assert obs["donor"].tolist() == anndata.read_h5ad(whole).obs["donor"].tolist()
+    some = built(tmp_path, embeddings, *parts, "--where", "batch=part3", name="s.h5ad")
+    assert len(sequences_of(some)) == 30
+
+
+def test_columns_that_one_file_lacks_and_names_that_two_have(
+    tmp_path: Path, embeddings: Path
+) -> None:
+    values, types = counts()
+    expression(values, types, age=list(range(CELLS)), batch="mine").write_h5ad(tmp_path / "a.h5ad")
+    expression(values, types, tissue="islet").write_h5ad(tmp_path / "b.h5ad")
+    made = anndata.read_h5ad(built(tmp_path, embeddings, tmp_path / "a.h5ad", tmp_path / "b.h5ad"))
+    assert made.obs_names.is_unique and made.n_obs == 2 * CELLS
+    assert made.obs["age"].isna().sum() == CELLS and made.obs["age"].iloc[5] == 5
+    assert made.obs["tissue"].isna().sum() == CELLS and set(made.obs["tissue"][CELLS:]) == {"islet"}
+    assert made.obs["input"].tolist()[:: 2 * CELLS - 1] == ["a", "b"]
+    assert made.obs["batch"].isna().sum() == CELLS and set(made.obs["batch"][:CELLS]) == {"mine"}
+
+
+def test_genes_and_medians_come_from_a_sample_of_many_cells(
+    tmp_path: Path, embeddings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("screader_lib.cells.cell_builder.MAX_SAMPLED", 50)
+    parts = parts_of(tmp_path, 20)
+    whole = sequences_of(built(tmp_path, embeddings, tmp_path / "whole.h5ad", name="w.h5ad"))
+    assert len(whole) == CELLS
+    assert sequences_of(built(tmp_path, embeddings, *parts[::-1])) == whole
 
 
 @pytest.mark.parametrize(
-    ("cells", "told"),
+    ("words", "left"),
+    [
+        pytest.param(["--where", "donor=donor1"], 23, id="where"),
+        pytest.param(
+            ["--where", "donor!=donor2", "--where", "cell_type=alpha,beta"], 46, id="two-wheres"
+        ),
+        pytest.param(["--drop-labels", "alpha", "--drop-labels", "beta"], 30, id="drop"),
+        pytest.param(["--where", "donor=donor0", "--min-cells-per-label", 8], 16, id="rare"),
+    ],
+)
+def test_selected_cells(
+    tmp_path: Path, source: Path, embeddings: Path, words: list[object], left: int
+) -> None:
+    words = [*words, "--label", "cell_type"]
+    assert len(sequences_of(built(tmp_path, embeddings, source, *words))) == left
+
+
+def test_a_condition_on_truth_values_with_gaps(tmp_path: Path, embeddings: Path) -> None:
+    data = expression(*counts())
+    flags = [[True, False, None][number % 3] for number in range(CELLS)]
+    data.obs["primary"] = pandas.array(flags, dtype="boolean")
+    data.write_h5ad(tmp_path / "x.h5ad")
+    for value, expected in (("primary=true", [0]), ("primary=False", [1]), ("primary!=1", [1, 2])):
+        made = built(tmp_path, embeddings, tmp_path / "x.h5ad", "--where", value)
+        names = [name for n, name in enumerate(data.obs_names) if n % 3 in expected]
+        assert list(sequences_of(made)) == names
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        pytest.param(["--label", "celltype"], "Did you mean: cell_type", id="near-miss"),
+        pytest.param(["--layer", "raw"], "It has: X", id="layer"),
+        pytest.param(["--gene-column", "symbols"], "no column", id="gene-column"),
+        pytest.param(["--cells", "nobody.txt"], "'nobody'", id="listed-cell"),
+        pytest.param(["--cells", "blank.txt"], "lists no cells", id="blank-list"),
+        pytest.param(["--cells", "binary.txt"], "is not a text file", id="binary-list"),
+        pytest.param(["--where", "donor=x"], "no cell matches", id="where"),
+        pytest.param(["--drop-labels", "alpha"], "Give --label", id="drop-without-label"),
+        pytest.param(
+            ["--drop-labels", "gamma", "--label", "cell_type"], "no cell has the label", id="label"
+        ),
+        pytest.param(
+            ["--label", "cell_type", "--min-cells-per-label", 31], "no cells are left", id="rare"
+        ),
+        pytest.param(["--medians", "none.tsv"], "none.tsv", id="medians"),
+        pytest.param(["--medians", "negative.tsv"], "line 2", id="negative-medians"),
+        pytest.param(["--medians", "other.tsv"], "none of the genes", id="other-medians"),
+        pytest.param(["--orthologs", "none.csv"], "none.csv", id="orthologs"),
+        pytest.param(["-e", "other.h5ad"], "0 of 40 genes", id="no-gene-in-common"),
+        pytest.param(["-e", "mouse.h5ad"], "embeddings of another species?", id="case"),
+        pytest.param(["-e", "half.h5ad", "--like", "like.h5ad"], "have no embedding", id="like"),
+    ],
+)
+def test_wrong_options(
+    tmp_path: Path,
+    source: Path,
+    embeddings: Path,
+    cells: Path,
+    words: list[object],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("nobody.txt").write_text("cell001\nnobody\n")
+    Path("blank.txt").write_bytes(b"\n\n")
+    Path("binary.txt").write_bytes(b"\x89HDF\r\n\x1a\n\xff")
+    Path("negative.tsv").write_text("GENE00\t-1\nx\t-1\n")
+    Path("other.tsv").write_text("OTHER\t1\n")
+    Path("like.h5ad").write_bytes(cells.read_bytes())
+    if "-e" in words:
+        write_embeddings(Path("other.h5ad"), ["OTHER1", "OTHER2"])
+        write_embeddings(Path("mouse.h5ad"), [name.lower() for name in genes()])
+        write_embeddings(Path("half.h5ad"), genes()[:20])
+    assert message in fail("build-cells", source, "-e", embeddings, *words, "-o", "c.h5ad")
+    assert not Path("c.h5ad").exists()
+
+
+@pytest.mark.parametrize(
+    ("cells", "message"),
     [
         pytest.param(0, "holds no cells", id="no-cells"),
         pytest.param(9, "all values of the selected cells are 0", id="no-counts"),
     ],
 )
-def test_nothing_to_see(tmp_path: Path, cells: int, told: str) -> None:
+def test_nothing_to_see(tmp_path: Path, embeddings: Path, cells: int, message: str) -> None:
     values, types = counts()
     expression(values[:cells] * 0, types[:cells]).write_h5ad(tmp_path / "x.h5ad")
-    write_embeddings(tmp_path / "e.h5ad")
-    words = ["-e", tmp_path / "e.h5ad", "-o", tmp_path / "c.h5ad"]
-    assert told in fail("build-cells", tmp_path / "x.h5ad", *words)
-    assert not (tmp_path / "c.h5ad").exists()
+    words = ["-e", embeddings, "-o", tmp_path / "c.h5ad"]
+    assert message in fail("build-cells", tmp_path / "x.h5ad", *words)
 
 
-def test_repeated_cell_names_are_told_apart(tmp_path: Path) -> None:
+def test_options_that_like_sets(
+    tmp_path: Path, cells: Path, source: Path, embeddings: Path
+) -> None:
+    words = ["build-cells", source, "-e", embeddings, "--like", cells, "-o", tmp_path / "c"]
+    for option in (["-k", 10], ["--weight", "rank"], ["--medians", "m.tsv"]):
+        result = call(*words, *option)
+        assert result.exit_code == 2 and "cannot be combined with --like" in result.stderr
+    assert "selected genes carry" in succeed(*words).stderr
+
+
+def test_labels_that_say_unknown(tmp_path: Path, embeddings: Path) -> None:
+    values, types = counts()
+    types[:7] = ["unknown", "nan", "", *["unknown"] * 4]
+    data = expression(values, types, cell_type_ontology_term_id="CL:0000001", nobody="nan")
+    data.obs.loc[data.obs["cell_type"] == "unknown", "cell_type_ontology_term_id"] = "unknown"
+    data.write_h5ad(tmp_path / "x.h5ad")
+    words = [tmp_path / "x.h5ad", "--label", "cell_type"]
+    obs = anndata.read_h5ad(built(tmp_path, embeddings, *words)).obs
+    assert obs["label"].isna().sum() == 7 and obs["label_ontology_id"].isna().sum() == 5
+    dropped = anndata.read_h5ad(built(tmp_path, embeddings, *words, "--drop-labels", "unknown"))
+    assert dropped.n_obs == CELLS - 5
+    words = [tmp_path / "x.h5ad", "--label", "nobody", "-e", embeddings, "-o", tmp_path / "d"]
+    assert "no cell has a known label" in succeed("build-cells", *words).stderr
+
+
+def test_ids_of_something_else_are_not_taken_for_the_labels(
+    tmp_path: Path, source: Path, embeddings: Path
+) -> None:
+    made = built(tmp_path, embeddings, source, "--label", "donor")  # the ids are of cell_type
+    assert "label_ontology_id" not in anndata.read_h5ad(made).obs
+
+
+def test_weights_that_are_the_counts_as_stored(tmp_path: Path, embeddings: Path) -> None:
     values, types = counts()
     data = expression(values, types)
-    data.obs_names = ["cell"] * 3 + ["cell-1"] + [f"c{number}" for number in range(CELLS - 4)]
+    data.var_names = [*genes()[:39], "GENE00"]  # two columns that are added up
     data.write_h5ad(tmp_path / "x.h5ad")
-    write_embeddings(tmp_path / "e.h5ad")
-    output = tmp_path / "c.h5ad"
-    succeed("build-cells", tmp_path / "x.h5ad", "-e", tmp_path / "e.h5ad", "-o", output)
-    assert len(sequences_of(output)) == CELLS
+    words = ["--select", "all", "--weight", "expression"]
+    made = built(tmp_path, embeddings, tmp_path / "x.h5ad", *words)
+    values[:, 0] += values[:, 39]
+    for row, (ranked, weights) in zip(values, sequences_of(made).values(), strict=True):
+        expected = {name: count for name, count in zip(genes()[:39], row, strict=False) if count}
+        assert dict(zip(ranked, weights, strict=True)) == expected
+    logs = np.log1p(values / values.sum(1, keepdims=True) * 1e4)
+    expression(logs, types).write_h5ad(tmp_path / "log.h5ad")
+    log = [tmp_path / "log.h5ad", "-e", embeddings, "-o", tmp_path / "d.h5ad"]
+    assert "--layer" in fail("build-cells", *log, "--weight", "expression")
+    assert "needs counts" in fail("build-cells", *log, "--like", made)
 
 
-def test_repeated_genes_are_added_up(tmp_path: Path) -> None:
+@pytest.mark.parametrize("what", ["select", "rank_by", "weight"])
+def test_an_unknown_construction(
+    tmp_path: Path, cells: Path, source: Path, embeddings: Path, what: str
+) -> None:
+    like = tmp_path / "like.h5ad"
+    like.write_bytes(cells.read_bytes())
+    with h5py.File(like, "r+") as file:
+        content = encoding.read_json(file["uns"], "construction") | {what: "new"}
+        del file["uns/construction"]
+        encoding.write_json(file["uns"], "construction", content)
+    words = ["-e", embeddings, "--like", like, "-o", tmp_path / "c.h5ad"]
+    assert f"{what} 'new', wanted" in fail("build-cells", source, *words)
+
+
+def test_coverage_by_input(tmp_path: Path, embeddings: Path) -> None:
     values, types = counts()
-    data = expression(values, types)
-    data.var_names = [*genes()[:39], "GENE00"]
-    data.write_h5ad(tmp_path / "x.h5ad")
-    write_embeddings(tmp_path / "e.h5ad")
-    output = tmp_path / "c.h5ad"
-    words = ["--select", "all", "--weight", "normalised", "-o", output]
-    succeed("build-cells", tmp_path / "x.h5ad", "-e", tmp_path / "e.h5ad", *words)
-    ranked, weights = sequences_of(output)["cell000"]
-    both = (values[0, 0] + values[0, 39]) / values[0].sum() * 1e4
-    assert weights[ranked.index("GENE00")] == pytest.approx(both, rel=1e-5)
+    expression(values, types).write_h5ad(tmp_path / "a.h5ad")
+    values[:, 39] = 9 * values[:, :39].sum(1)  # by far the most, and of no known gene
+    poor = expression(values, types)
+    poor.var_names = [*genes()[:39], "OTHER"]
+    poor.write_h5ad(tmp_path / "b.h5ad")
+    inputs = [tmp_path / "a.h5ad", tmp_path / "b.h5ad"]
+    words = ["-e", embeddings, "--select", "all", "-o", tmp_path / "c.h5ad"]
+    messages = succeed("build-cells", *inputs, *words, "--min-mapped", 0.05).stderr
+    coverage = f"55.0% ({inputs[0]} 100.0%, {inputs[1]} 10.0%)"
+    assert f"embedded genes carry {coverage} of the counts." in messages
+    assert f"the 40 selected genes carry {coverage} of the counts." in messages
+    for path in inputs:
+        assert f"{path}: values are read as raw counts." in messages
+    line = fail("build-cells", *inputs, *words, "--min-mapped", 0.2)
+    assert str(inputs[1]) in line and "only 10.0% of the counts" in line
 
 
-def test_one_gene(tmp_path: Path) -> None:
-    values, types = counts()
-    expression(values[:, :1], types).write_h5ad(tmp_path / "x.h5ad")
-    write_embeddings(tmp_path / "e.h5ad")
-    output = tmp_path / "c.h5ad"
-    words = ["-e", tmp_path / "e.h5ad", "--select", "all", "-o", output]
-    succeed("build-cells", tmp_path / "x.h5ad", *words)
-    assert all(ranked in ([], ["GENE00"]) for ranked, _ in sequences_of(output).values())
+@pytest.mark.parametrize("where", ["obs", "uns", "zarr"])
+def test_cellxgene_conventions(tmp_path: Path, where: str) -> None:
+    """Ensembl ids, feature_name, counts in raw, labels with ids, the species."""
+    data = expression(*counts(), cell_type_ontology_term_id="CL:0000001")
+    data.var["feature_name"] = genes()
+    data.var_names = [f"ENSG{number:011}" for number in range(len(genes()))]
+    data.raw = data.copy()
+    data.X = sparse.csr_matrix(np.log1p(data.X.toarray() / 5))
+    taxon, path = "NCBITaxon:9606", tmp_path / f"x.{where}"
+    if where == "obs":
+        data.obs["organism_ontology_term_id"] = pandas.Categorical([taxon] * CELLS)
+    else:
+        data.uns["organism_ontology_term_id"] = taxon
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        (data.write_zarr if where == "zarr" else data.write_h5ad)(path)
+    words = ["build-cells", path, "--label", "cell_type", "-o", tmp_path / "c"]
+    messages = succeed(*words, "-e", with_species(tmp_path / "human.h5ad", 9606)).stderr
+    assert "40 of 40 genes have an embedding (40 by id of feature_name)" in messages
+    assert "raw is read" in messages and "values are read as raw counts" in messages
+    assert set(anndata.read_h5ad(tmp_path / "c").obs["label_ontology_id"]) == {"CL:0000001"}
+    line = fail(*words, "-e", with_species(tmp_path / "mouse.h5ad", 10090))
+    assert "cells are of NCBITaxon:9606, the gene embeddings of NCBITaxon:10090" in line
 
 
-@pytest.mark.parametrize(
-    ("words", "names", "told"),
-    [
-        pytest.param(["--label", "celltype"], None, "Did you mean: cell_type", id="near miss"),
-        pytest.param(["--layer", "raw"], None, "It has: X", id="no such layer"),
-        pytest.param(["--gene-column", "symbols"], None, "no column", id="no gene column"),
-        pytest.param([], ["OTHER1", "OTHER2"], "0 of 40 genes", id="no gene in common"),
-        pytest.param([], [f"gene{n:02}" for n in range(40)], "species", id="mouse's case"),
-    ],
-)
-def test_wrong_input(tmp_path: Path, words: list[str], names: list[str] | None, told: str) -> None:
-    source = write_expression(tmp_path / "x.h5ad")
-    write_embeddings(tmp_path / "e.h5ad", names)
-    line = fail("build-cells", source, "-e", tmp_path / "e.h5ad", *words, "-o", tmp_path / "c.h5ad")
-    assert told in line
-    assert not (tmp_path / "c.h5ad").exists()
+def test_orthologs(tmp_path: Path, embeddings: Path) -> None:
+    data = expression(*counts())
+    data.var_names = [name.capitalize() for name in genes()]
+    data.write_h5ad(tmp_path / "mouse.h5ad")
+    pairs = [f"{name},{name.capitalize()}" for name in genes()[:35]]
+    (tmp_path / "o.csv").write_text("human,mouse\n" + "\n".join(pairs) + "\n")
+    words = [tmp_path / "mouse.h5ad", "--orthologs", tmp_path / "o.csv", "-e", embeddings]
+    messages = succeed("build-cells", *words, "--select", "all", "-o", tmp_path / "c.h5ad").stderr
+    assert "35 of 40 genes have a one-to-one ortholog" in messages
+    ranked = {gene for row, _ in sequences_of(tmp_path / "c.h5ad").values() for gene in row}
+    assert ranked == set(genes()[:35])
 
 
-def test_listed_cell_that_is_not_there(tmp_path: Path) -> None:
-    source = write_expression(tmp_path / "x.h5ad")
-    write_embeddings(tmp_path / "e.h5ad")
-    (tmp_path / "list.txt").write_text("cell001\nnobody\n")
-    words = ["-e", tmp_path / "e.h5ad", "--cells", tmp_path / "list.txt", "-o", tmp_path / "c.h5ad"]
-    assert "'nobody'" in fail("build-cells", source, *words)
-
-
-@pytest.mark.parametrize(
-    ("content", "told"),
-    [
-        pytest.param(b"\n\n", "lists no cells", id="blank"),
-        pytest.param(b"\x89HDF\r\n\x1a\n\xff", "is not a text file", id="binary"),
-    ],
-)
-def test_list_that_is_none(tmp_path: Path, content: bytes, told: str) -> None:
-    source = write_expression(tmp_path / "x.h5ad")
-    write_embeddings(tmp_path / "e.h5ad")
-    (tmp_path / "list.txt").write_bytes(content)
-    words = ["-e", tmp_path / "e.h5ad", "--cells", tmp_path / "list.txt", "-o", tmp_path / "c.h5ad"]
-    assert told in fail("build-cells", source, *words)
-
-
-def test_like_a_reader_is_like_its_cells(tmp_path: Path, cells: Path) -> None:
-    reader = tmp_path / "r.h5"
-    succeed("train-reader", cells, "--method", "majority", "-o", reader)
-    like_cells = write_cells(tmp_path, "--like", cells, seed=3, name="like-cells.h5ad")
-    like_reader = write_cells(tmp_path, "--like", reader, seed=3, name="like-reader.h5ad")
-    assert sequences_of(like_cells) == sequences_of(like_reader)
-
-
-def test_like_with_genes_that_have_no_embedding(tmp_path: Path, cells: Path) -> None:
-    source = write_expression(tmp_path / "x.h5ad")
-    write_embeddings(tmp_path / "e.h5ad", genes()[:20])
-    words = ["-e", tmp_path / "e.h5ad", "--like", cells, "-o", tmp_path / "c.h5ad"]
-    assert "have no embedding" in fail("build-cells", source, *words)
-
-
-def test_weights_of_all_kinds_keep_the_order(tmp_path: Path, cells: Path) -> None:
-    wanted = {name: ranked for name, (ranked, _) in sequences_of(cells).items()}
-    for weight in ("median-ratio", "normalised", "expression", "rank", "none"):
-        found = sequences_of(write_cells(tmp_path, "--weight", weight, name=f"{weight}.h5ad"))
-        assert {name: ranked for name, (ranked, _) in found.items()} == wanted
-    assert np.allclose(found["cell000"][1], 1)
+def test_medians_of_a_table(tmp_path: Path, source: Path, embeddings: Path) -> None:
+    own = built(tmp_path, embeddings, source, name="own.h5ad")
+    medians = anndata.read_h5ad(own).var["median"]
+    table = tmp_path / "m.tsv"
+    lines = [f"{gene}\t{value!r}" for gene, value in medians.items()]
+    table.write_text("gene\tmedian\n" + "\n".join(lines) + "\n")
+    same = built(tmp_path, embeddings, source, "--medians", table, name="same.h5ad")
+    assert sequences_of(same) == sequences_of(own)
+    table.write_text("GENE00,1e9\nGENE01,0.001\n")
+    other = built(tmp_path, embeddings, source, "--medians", table, name="other.h5ad")
+    ranked = [row for row, _ in sequences_of(other).values() if {"GENE00", "GENE01"} <= set(row)]
+    assert ranked and all((row[0], row[-1]) == ("GENE01", "GENE00") for row in ranked)

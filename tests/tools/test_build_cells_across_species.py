@@ -28,8 +28,7 @@ from screader_lib.exchange.table import Categorical
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from test_build_cells import sequences_of
-from test_build_cells_inputs import with_species
+from test_build_cells import sequences_of, with_species
 
 ORDER = np.random.default_rng(7).permutation(len(genes()))
 NAME = {gene: f"Mus{gene[4:]}" for gene in genes()}  # human → mouse
