@@ -74,9 +74,9 @@ def test_half_the_memory_until_gradients_are_asked_for() -> None:
     eight = Float8Linear(linear())
     values = torch.randn(2, HIDDEN).bfloat16()
     eight(values)
-    assert eight.weight.element_size() == 1 and eight._turned is None
+    assert eight.weight.element_size() == 1 and eight._transposed is None
     eight(values.requires_grad_()).sum().backward()
-    assert torch.equal(eight.turned.t().float(), eight.weight.float())
+    assert torch.equal(eight.transposed.t().float(), eight.weight.float())
 
 
 def test_a_decoder(llama: Path) -> None:

@@ -151,7 +151,7 @@ def test_a_damaged_file_of_the_cache_is_found(place: Place) -> None:
     weights = find_weights(NAME).files[0].resolve()
     weights.write_bytes(weights.read_bytes()[:-1] + b"!")
     line = fail("train-reader", *_again(place))
-    assert "its SHA-256 is not the hub's. Delete it" in line and weights.name in line
+    assert "its SHA-256 differs from the hub's. Delete it" in line and weights.name in line
 
 
 def _again(place: Place) -> tuple[object, ...]:

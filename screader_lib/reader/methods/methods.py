@@ -160,7 +160,7 @@ def _load_llm(
 
         assert machine.processes is not None
         shard_layers(llm.model, machine.processes)
-        llm.pieces = machine.processes.count
+        llm.shards = machine.processes.count
     if machine.compiled:
         from screader_lib.reader.llm.decoder import compile_layers, is_supported
 

@@ -167,7 +167,7 @@ class NeuralReader(TrainedMethod):
             )
             reporter.info(memory.summary(costs.layers))
             llm.checkpointed = memory.checkpointed
-            max_tokens, in_step = self.processes.min(memory.tokens), llm.pieces > 1
+            max_tokens, in_step = self.processes.min(memory.tokens), llm.shards > 1
         self.runner = BatchRunner(max_tokens, self._extra_tokens, self.processes, in_step, reporter)
 
     @property
