@@ -26,7 +26,7 @@ from screader_lib.exchange.opening import open_exchange
 from screader_lib.figures.drawing.type_names import method_title
 from screader_lib.reader.methods import methods
 from screader_lib.reader.prediction import cross_validation
-from screader_lib.reader.prediction.merge_folds import gather
+from screader_lib.reader.prediction.merge_predictions import merge_folds
 from screader_lib.reader.settings import settings_for
 
 METHODS = (
@@ -51,10 +51,10 @@ def run_once(cells: CellSequences, method: str, split: str, seed: int) -> dict[s
         target = Path(folder) / "all.h5ad"
         made = provenance.make("benchmark", {}, {}, [])
         with (
-            cross_validation.opened(files) as parts,
+            cross_validation.open_predictions(files) as parts,
             writing.create("predictions", target, made) as file,
         ):
-            metrics = gather(file, parts)
+            metrics = merge_folds(file, parts)
     return {
         "method": method,
         "split": split,

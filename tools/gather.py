@@ -34,23 +34,26 @@ def main(run: ToolRun, predictions: tuple[str, ...], output: str | None) -> None
     from contextlib import ExitStack
 
     with ExitStack() as stack:
-        from screader_lib.reader.prediction.merge_shards import join, shard_of
+        from screader_lib.reader.prediction.merge_predictions import merge_shards, shard_of
 
         opened = [stack.enter_context(run.open(name, "predictions")) for name in predictions]
         if all(shard_of(file) for file in opened):
             opened.sort(key=lambda file: shard_of(file)["number"])
             inputs = {f"shard-{number + 1}": file for number, file in enumerate(opened)}
             with run.create("predictions", output, inputs) as file:
-                join(file, opened, run.reporter)
+                merge_shards(file, opened, run.reporter)
         else:
             _gather_folds(run, opened, output)
 
 
 def _gather_folds(run: ToolRun, opened: list[ExchangeFile], output: str | None) -> None:
-    from screader_lib.reader.prediction.cross_validation import spoken
-    from screader_lib.reader.prediction.merge_folds import fold_number, gather
+    from screader_lib.reader.prediction.merge_predictions import (
+        fold_number,
+        fold_summary,
+        merge_folds,
+    )
 
     opened.sort(key=fold_number)
     inputs = {f"fold-{number + 1}": file for number, file in enumerate(opened)}
     with run.create("predictions", output, inputs) as file:
-        run.reporter.info(spoken(gather(file, opened)))
+        run.reporter.info(fold_summary(merge_folds(file, opened)))

@@ -157,9 +157,9 @@ def main(
             from screader_lib.reader.llm.machine import prepare
             from screader_lib.reader.methods import methods
             from screader_lib.reader.prediction.prediction_checkpoint import PredictionCheckpoint
-            from screader_lib.reader.prediction.shards import Shard
             from screader_lib.reader.prediction.write_predictions import (
                 PredictionOptions,
+                Shard,
                 write_predictions,
             )
             from screader_lib.reader.reader_file import check_cells, held_out_rows, read_reader
@@ -231,7 +231,7 @@ def _check_options(run: ToolRun, reader: str, method: str, given: dict[str, Any]
 def _take_up(run: ToolRun, unfinished: PredictionCheckpoint) -> None:
     kept = 0 if launch.is_worker() else unfinished.begin()
     if kept:
-        run.reporter.info(f"taking up the calls of {kept:,} blocks from {unfinished.folder}.")
+        run.reporter.info(f"resuming with {kept:,} blocks of predictions from {unfinished.folder}.")
 
 
 def _confidence_for(run: ToolRun, kept: CalibrationSet, precision: float) -> float:

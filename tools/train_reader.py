@@ -140,7 +140,7 @@ def main(
             CellSequences(opened),
             prepare(device, max_memory, checkpoint_activations, compile),
         )
-        with cross_validation.folder(output) as folder:
+        with cross_validation.fold_folder(output) as folder:
 
             def train(task: Any) -> Any:
                 crossing = task.fold and not fold
@@ -186,17 +186,21 @@ def _gathered(
 ) -> Evaluation:
     """The evaluation with the out-of-fold predictions of all cells."""
     from screader_lib.reader.prediction import cross_validation
-    from screader_lib.reader.prediction.merge_folds import gather
+    from screader_lib.reader.prediction.merge_predictions import (
+        fold_summary,
+        merge_folds,
+        out_of_fold_set,
+    )
 
     target = oof_predictions or str(plan.folder / "out-of-fold.h5ad")
     inputs = {"cells": plan.cells.opened}
     with (
-        cross_validation.opened(files) as parts,
+        cross_validation.open_predictions(files) as parts,
         run.create("predictions", target, inputs) as file,
     ):
-        metrics = gather(file, parts)
-        calibration_set = cross_validation.calibration_set_of(file)
-    run.reporter.info(cross_validation.spoken(metrics))
+        metrics = merge_folds(file, parts)
+        calibration_set = out_of_fold_set(file)
+    run.reporter.info(fold_summary(metrics))
     return evaluation.with_cross_validation(calibration_set, metrics)
 
 

@@ -15,7 +15,7 @@ from running import run
 from small_files import CELLS, call, fail, succeed, write_cells, write_expression
 
 from screader_lib.exchange import provenance
-from screader_lib.reader.prediction import predictions, shards
+from screader_lib.reader.prediction import write_predictions
 from screader_lib.reader.prediction.prediction_checkpoint import MARK
 
 BLOCK = 16
@@ -25,7 +25,7 @@ SCREADER = ["--llm-layers", 2, "--epochs", 1, "--warm-start-epochs", 2, "--genes
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shards, "BLOCK", BLOCK)
+    monkeypatch.setattr(write_predictions, "BLOCK", BLOCK)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory, cells: Path, llama: Path) -
 def whole(tmp_path_factory: pytest.TempPathFactory, cells: Path, reader: Path) -> bytes:
     """What a run that nothing disturbs writes."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shards, "BLOCK", BLOCK)
+        patch.setattr(write_predictions, "BLOCK", BLOCK)
         path = tmp_path_factory.mktemp("whole") / "calls.h5ad"
         succeed("predict", cells, "-r", reader, "--explain", 4, "-o", path)
     return path.read_bytes()
@@ -50,7 +50,7 @@ class Counted:
     """Counts the blocks that are called, and kills this process at one of them."""
 
     def __init__(self, fatal: int = 0) -> None:
-        self.calls, self.fatal, self.usual = 0, fatal, predictions.predict_block
+        self.calls, self.fatal, self.usual = 0, fatal, write_predictions.predict_block
 
     def __call__(self, *words: Any) -> Any:
         self.calls += 1
@@ -62,7 +62,7 @@ class Counted:
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counted]:
     counted = Counted()
-    monkeypatch.setattr(predictions, "predict_block", counted)
+    monkeypatch.setattr(write_predictions, "predict_block", counted)
     yield counted
 
 
@@ -71,7 +71,7 @@ def killed_at(block: int, *words: object) -> None:
     child = os.fork()
     if not child:
         try:
-            predictions.predict_block = Counted(block)  # type: ignore[assignment]
+            write_predictions.predict_block = Counted(block)  # type: ignore[assignment]
             call("predict", *words)
         finally:
             os._exit(99)
@@ -89,7 +89,7 @@ def test_a_kill_costs_one_block(
     result = succeed("predict", *words)
     assert counted.calls == BLOCKS - block + 1
     assert output.read_bytes() == whole
-    assert ("taking up the calls of" in result.stderr) == (block > 1)
+    assert ("resuming with" in result.stderr) == (block > 1)
     assert [path.name for path in tmp_path.iterdir()] == ["calls.h5ad"]
 
 
@@ -140,7 +140,7 @@ def test_calls_of_another_prediction_are_not_taken_up(
     if what == "cells":
         cells = write_cells(tmp_path, seed=3)
     result = succeed("predict", cells, "-r", reader, *OTHER.get(what, []), "-o", output)
-    assert "is of another prediction; starting anew" in " ".join(result.stderr.split())
+    assert "is of another prediction; starting afresh" in " ".join(result.stderr.split())
     assert counted.calls == (BLOCKS // 2 if what == "shard" else BLOCKS)
 
 
@@ -175,7 +175,7 @@ def test_a_folder_of_other_things_is_refused_and_stays(
     line = fail(
         "predict", cells, "-r", reader, "--checkpoint", precious.parent, "-o", tmp_path / "p.h5ad"
     )
-    assert "is no folder of an unfinished prediction" in line
+    assert "is not the folder of an unfinished prediction" in line
     assert precious.read_text() == "words" and not (tmp_path / "p.h5ad").exists()
 
 

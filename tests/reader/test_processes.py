@@ -75,7 +75,7 @@ def test_prediction(tmp_path: Path, cells: Path, reader: Path) -> None:
         assert np.array_equal(
             found["obsm/explanation_gene"][()], wanted["obsm/explanation_gene"][()]
         )
-    assert len([line for line in said(run, "predict") if "90 cells called" in line]) == 1
+    assert len([line for line in said(run, "predict") if "90 cells predicted" in line]) == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one.h5ad", "two.h5ad"]
 
 

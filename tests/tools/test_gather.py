@@ -64,10 +64,13 @@ def test_folds_that_are_missing_twice_or_none(
     succeed("predict", cells, "-r", parts[0].with_name("r1.h5"), "-o", usual)
     for files, told in (
         (parts[1:2], "of 3 folds, these are missing: 1, 3"),
-        ([*parts, parts[1]], "is of fold 2, as"),
-        ([parts[0], parts[0], parts[2]], "is of fold 1, as"),
-        ([*parts[:2], usual], "usual.h5ad: holds no fold's held-out cells"),
-        ([gathered(tmp_path, parts, "calls.h5ad")], "calls.h5ad: holds no fold's held-out cells"),
+        ([*parts, parts[1]], "is fold 2, but so is"),
+        ([parts[0], parts[0], parts[2]], "is fold 1, but so is"),
+        ([*parts[:2], usual], "usual.h5ad: does not hold a fold's held-out cells"),
+        (
+            [gathered(tmp_path, parts, "calls.h5ad")],
+            "calls.h5ad: does not hold a fold's held-out cells",
+        ),
         ([*parts[:2], cells], "is a cells file, wanted predictions"),
     ):
         assert told in fail("screader", "gather", *files, "-o", output)

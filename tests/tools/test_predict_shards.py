@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from obo_files import ALPHA, BETA, DELTA, write_obo
 from small_files import call, fail, succeed, write_cells
 
-from screader_lib.reader.prediction import shards
-from screader_lib.reader.prediction.shards import Shard
+from screader_lib.reader.prediction import write_predictions
+from screader_lib.reader.prediction.write_predictions import Shard
 
 BLOCK = 16
 METHODS = {
@@ -27,7 +27,7 @@ EXPLAIN = ["--explain", 4]
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shards, "BLOCK", BLOCK)
+    monkeypatch.setattr(write_predictions, "BLOCK", BLOCK)
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +153,7 @@ def parts(
 ) -> list[Path]:
     """Three shards."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shards, "BLOCK", BLOCK)
+        patch.setattr(write_predictions, "BLOCK", BLOCK)
         folder = tmp_path_factory.mktemp("parts")
         return in_shards(folder, 3, cells, "-r", readers["genept-w"])
 
@@ -163,9 +163,7 @@ def test_shards_that_are_missing_or_twice(tmp_path: Path, parts: list[Path]) -> 
     assert "of 3 shards, these are missing: 1, 3." in fail(
         "screader", "gather", parts[1], "-o", output
     )
-    assert "is of shard 2, as another is" in fail(
-        "screader", "gather", *parts, parts[1], "-o", output
-    )
+    assert "is shard 2, but so is" in fail("screader", "gather", *parts, parts[1], "-o", output)
     assert not output.exists()
 
 
@@ -207,8 +205,8 @@ def test_what_is_no_shard(cells: Path, readers: dict[str, Path], shard: str) -> 
 @given(st.integers(0, 200_000), st.integers(1, 300), st.integers(1, 2000))
 def test_each_cell_is_in_one_shard(cells: int, count: int, block: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shards, "BLOCK", block)
-        parts = [Shard(number, count).part(cells) for number in range(1, count + 1)]
+        patch.setattr(write_predictions, "BLOCK", block)
+        parts = [Shard(number, count).rows(cells) for number in range(1, count + 1)]
     assert parts[0].start == 0 and parts[-1].stop == cells
     assert all(one.stop == other.start for one, other in pairwise(parts))
     assert all(part.start % block == 0 or part.start == cells for part in parts)

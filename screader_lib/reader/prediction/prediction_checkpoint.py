@@ -1,7 +1,7 @@
-"""The blocks of a prediction under way, kept on disk: a run that was killed goes on from them.
+"""Predictions saved block by block, so that a run that was killed can resume.
 
-A folder with an HDF5 file for each block, put in place in one step. It is taken up only by the
-same prediction: same cells, reader, settings, LLM and version of scReader.
+A folder with an HDF5 file for each block, put in place in one step. It is resumed only by the same
+prediction: same cells, reader, settings, LLM and version of scReader.
 """
 
 from __future__ import annotations
@@ -15,17 +15,19 @@ from screader_lib import launch
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import safety
 from screader_lib.exchange.writing import replacing
-from screader_lib.reader.prediction import predictions
+from screader_lib.reader.confidence.explanation import Explained
 from screader_lib.reader.prediction.predictions import PredictionBlock
 from screader_lib.reporting import SILENT, Reporter
 
 MARK = "prediction.txt"
 BLOCKS = "block-*.h5"
-HALF_WRITTEN = ".*.partial"  # what a kill in the midst of writing leaves
+PARTIAL = ".*.partial"  # left behind by a kill in the midst of writing
+ARRAYS = ("probability", "vectors", "energy", "has_known_genes")
+EXPLAINED = ("genes", "parts", "sums")
 
 
 class PredictionCheckpoint:
-    """``folder`` None keeps nothing; ``fingerprint`` says which prediction it is of."""
+    """``folder`` None saves nothing; ``fingerprint`` says which prediction it is of."""
 
     def __init__(
         self, folder: Path | None, fingerprint: str = "", reporter: Reporter = SILENT
@@ -35,21 +37,21 @@ class PredictionCheckpoint:
         self.reporter = reporter
 
     def begin(self) -> int:
-        """Make the folder, or take up what is in it; returns how many blocks are kept.
+        """Make the folder, or resume from it; returns how many blocks it holds.
 
-        ScReaderError where it holds something else: it will not be overwritten.
+        ScReaderError where it holds something else: that will not be overwritten.
         """
         if self.folder is None:
             return 0
         mark = self.folder / MARK
         if self.folder.exists() and not mark.is_file() and not self._is_empty():
             raise ScReaderError(
-                "is no folder of an unfinished prediction.",
+                "is not the folder of an unfinished prediction.",
                 file=self.folder,
                 remedy="Name another with --checkpoint.",
             )
         if mark.is_file() and mark.read_text("utf-8") != self.fingerprint:
-            self.reporter.warning(f"{self.folder} is of another prediction; starting anew.")
+            self.reporter.warning(f"{self.folder} is of another prediction; starting afresh.")
             self.remove()
         if not mark.is_file():
             self._make(mark)
@@ -68,34 +70,46 @@ class PredictionCheckpoint:
             temporary.write_text(self.fingerprint, "utf-8")
 
     def load(self, number: int) -> PredictionBlock | None:
-        """A block that is kept; None where it is not, or is damaged."""
+        """A saved block; None where there is none, or it is damaged."""
         if self.folder is None or not self._file(number).exists():
             return None
         try:
             with safety.open_checked(self._file(number)) as file:
-                return predictions.read(file)
+                arrays = {name: file[name][()] for name in ARRAYS}
+                explained = None
+                if "explained" in file:
+                    group = file["explained"]
+                    explained = Explained(*(group[name][()] for name in EXPLAINED))
+                return PredictionBlock(**arrays, explained=explained)
         except (ScReaderError, OSError, KeyError):
-            self.reporter.warning(f"{self._file(number)} is damaged; calling its cells again.")
+            self.reporter.warning(f"{self._file(number)} is damaged; predicting its cells again.")
             return None
 
     def save(self, number: int, block: PredictionBlock) -> None:
-        """Keep a block."""
+        """Save a block."""
         if self.folder is None or launch.is_worker():
             return
         with (
             replacing(self._file(number)) as temporary,
             h5py.File(temporary, "w", locking=False) as file,
         ):
-            predictions.write(file, block)
+            for name in ARRAYS:
+                file.create_dataset(name, data=getattr(block, name))
+            if block.explained is not None:
+                group = file.create_group("explained")
+                for name in EXPLAINED:  # sums are mostly zero
+                    compression = "gzip" if name == "sums" else None
+                    values = getattr(block.explained, name)
+                    group.create_dataset(name, data=values, compression=compression)
 
     def remove(self) -> None:
-        """Forget all blocks: the prediction is done, or another is begun.
+        """Delete all blocks: the prediction is finished, or another begins.
 
-        What else lies in the folder stays.
+        Anything else in the folder stays.
         """
         if self.folder is None or launch.is_worker():
             return
-        own = (*self.folder.glob(BLOCKS), *self.folder.glob(HALF_WRITTEN), self.folder / MARK)
+        own = (*self.folder.glob(BLOCKS), *self.folder.glob(PARTIAL), self.folder / MARK)
         for file in own:
             file.unlink(missing_ok=True)
         with suppress(OSError):  # it is not empty

@@ -1,9 +1,14 @@
-"""A reader's calls on cells, into a ``predictions`` file, block by block."""
+"""A reader's predictions of cells, into a ``predictions`` file, block by block.
+
+A shard is a run of whole blocks, so that each cell is in the same company as in a run over all
+cells, and its numbers are the same to the last bit.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import h5py
 import numpy as np
@@ -14,19 +19,19 @@ from screader_lib.exchange import encoding
 from screader_lib.exchange.lazy_table import LazyColumn, LazyTable
 from screader_lib.exchange.table import Table, strings
 from screader_lib.reader.confidence.explanation import ExplanationWriter
-from screader_lib.reader.prediction import predictions
 from screader_lib.reader.prediction.prediction_checkpoint import NO_CHECKPOINT, PredictionCheckpoint
 from screader_lib.reader.prediction.predictions import (
     PredictionBlock,
     Predictions,
     known_label_metrics,
-    spoken,
+    metrics_summary,
+    predict_block,
 )
-from screader_lib.reader.prediction.shards import Shard, blocks, of_shard
 from screader_lib.reader.reader_file import StoredReader
 from screader_lib.reader.task import TrainedMethod
 from screader_lib.reporting import SILENT, Reporter
 
+BLOCK = 1024  # cells that are predicted, saved and loaded together
 OWN_COLUMNS = (
     "predicted_label",
     "predicted_ontology_id",
@@ -44,12 +49,32 @@ OWN_COLUMNS = (
 
 
 @dataclass(frozen=True)
-class PredictionOptions:
-    """What is called and what is assigned.
+class Shard:
+    """Shard ``number`` of ``count``, from 1: the cells that one of several runs predicts."""
 
-    ``rows`` int64, rising: only these cells, by the fold that holds them out; None: all. Of them,
-    only those of ``shard``. Cells below ``min_confidence`` or ``min_familiarity`` are unassigned.
-    ``genes_explained`` of each cell are stored.
+    number: int
+    count: int
+
+    def rows(self, cells: int) -> slice:
+        """Which of ``cells`` cells it holds; perhaps none."""
+        total = len(range(0, cells, BLOCK))
+        first, last = (
+            -(-number * total // self.count) for number in (self.number - 1, self.number)
+        )
+        return slice(min(cells, first * BLOCK), min(cells, last * BLOCK))
+
+    def to_json(self, cells: int) -> dict[str, Any]:
+        """For the file: also where it starts, and how many ``cells`` all shards have."""
+        return {**asdict(self), "start": self.rows(cells).start, "cells": cells}
+
+
+@dataclass(frozen=True)
+class PredictionOptions:
+    """Which cells are predicted, and which of them are assigned their label.
+
+    ``rows`` int64, rising: only these cells, which the reader's fold holds out; None: all. Of
+    them, only those of ``shard``. Cells below ``min_confidence`` or ``min_familiarity`` are
+    unassigned. ``genes_explained`` of each cell are stored.
     """
 
     rows: np.ndarray | None = None
@@ -64,139 +89,116 @@ def write_predictions(
     cells: CellSequences,
     stored: StoredReader,
     trained: TrainedMethod,
-    chosen: PredictionOptions = PredictionOptions(),
+    options: PredictionOptions = PredictionOptions(),
     reporter: Reporter = SILENT,
-    unfinished: PredictionCheckpoint = NO_CHECKPOINT,
+    checkpoint: PredictionCheckpoint = NO_CHECKPOINT,
 ) -> np.ndarray:
     """Fill a new ``predictions`` file; cells come in the order of ``cells``.
 
-    Blocks that are ``unfinished`` are taken up, new ones are kept there. Cells without a known
-    gene are unassigned. Returns which have one, bool (called cells,).
+    Blocks are loaded from the ``checkpoint`` where it has them, and new ones are saved there.
+    Cells without a known gene are unassigned. Returns which have one, bool (predicted cells,).
     """
-    every = np.arange(len(cells)) if chosen.rows is None else chosen.rows
-    rows = of_shard(every, chosen.shard)
+    every = np.arange(len(cells)) if options.rows is None else options.rows
+    rows = every if options.shard is None else every[options.shard.rows(len(every))]
     for name in ("obsm", "uns"):
         encoding.write_group(file, name)
-    if chosen.shard is not None:
-        encoding.write_json(file["uns"], "shard", chosen.shard.to_json(len(every)))
-    if chosen.rows is not None:
+    if options.shard is not None:
+        encoding.write_json(file["uns"], "shard", options.shard.to_json(len(every)))
+    if options.rows is not None:
         encoding.write_json(file["uns"], "fold", stored.fold)
-    source = _Source(cells, rows, stored, trained, chosen.genes_explained, unfinished)
-    calls = _call(file, source, reporter)
-    familiarity = stored.calibration_set.familiarity(calls.confidence, calls.energy)
-    calls.assigned[:] = calls.has_known_genes & (calls.confidence >= chosen.min_confidence)
-    calls.assigned &= familiarity >= chosen.min_familiarity
-    own = calls.columns(stored.labels) | {"evidence": calls.energy, "familiarity": familiarity}
-    known = _chosen(cells.lazy_obs, rows, len(cells))
-    labels = known.columns.get("label")
-    obs = LazyTable(known.index, {name: LazyColumn.of(column) for name, column in own.items()})
+    predictor = _Predictor(cells, rows, stored, trained, options.genes_explained, checkpoint)
+    predictions = _write_arrays(file, predictor, reporter)
+    confidence = predictions.confidence
+    familiarity = stored.calibration_set.familiarity(confidence, predictions.energy)
+    predictions.assigned[:] = predictions.has_known_genes & (confidence >= options.min_confidence)
+    predictions.assigned &= familiarity >= options.min_familiarity
+    own = predictions.columns(stored.labels)
+    own |= {"evidence": predictions.energy, "familiarity": familiarity}
+    given = cells.lazy_obs if len(rows) == len(cells) else cells.lazy_obs.take(rows)
+    labels = given.columns.get("label")
+    obs = LazyTable(given.index, {name: LazyColumn.of(column) for name, column in own.items()})
     if labels is not None and labels.categories is not None:
         obs.columns["true_label"] = labels
-    if chosen.rows is not None:
+    if options.rows is not None:
         obs.columns["row"] = LazyColumn.of(rows.astype(np.int64))
-    obs.columns |= _carried(known)
+    obs.columns |= {  # all columns of the cells but the label, which is true_label now
+        f"{name}_input" if name in OWN_COLUMNS else name: column
+        for name, column in given.columns.items()
+        if name != "label"
+    }
     encoding.begin_anndata(file, obs, Table(strings([])))
-    _write_uns(file, labels, stored, calls, reporter)
+    _write_uns(file["uns"], labels, stored, predictions, reporter)
     if not len(rows):
-        reporter.warning("the shard holds no cells: there are fewer blocks of cells than shards.")
-    return calls.has_known_genes
+        reporter.warning("the shard holds no cells: there are more shards than blocks of cells.")
+    return predictions.has_known_genes
 
 
 @dataclass(frozen=True)
-class _Source:
-    """Where blocks of calls come from: kept ones, else the reader."""
+class _Predictor:
+    """Gives blocks of predictions, from the checkpoint where it has them."""
 
     cells: CellSequences
     rows: np.ndarray
     stored: StoredReader
     trained: TrainedMethod
     genes_explained: int
-    unfinished: PredictionCheckpoint
+    checkpoint: PredictionCheckpoint
 
     def blocks(self) -> Iterator[tuple[slice, PredictionBlock]]:
-        for number, places in enumerate(blocks(len(self.rows))):
-            block = self.unfinished.load(number)
+        for number, start in enumerate(range(0, len(self.rows), BLOCK)):
+            part = slice(start, min(len(self.rows), start + BLOCK))
+            block = self.checkpoint.load(number)
             if block is None:
-                block = predictions.predict_block(
+                block = predict_block(
                     self.cells,
-                    self.rows[places],
+                    self.rows[part],
                     self.trained,
                     self.stored.temperature,
                     self.genes_explained,
                 )
-                self.unfinished.save(number, block)
-            yield places, block
+                self.checkpoint.save(number, block)
+            yield part, block
 
 
-def _call(file: h5py.File, source: _Source, reporter: Reporter) -> Predictions:
-    """Write probabilities, vectors and explanations, block by block; returns the calls."""
-    cells, labels = len(source.rows), len(source.stored.labels.names)
-    writer, explanation = _BlockWriter(file["obsm"], cells, labels), None
-    if source.genes_explained:
-        genes = source.cells.genes
-        explanation = ExplanationWriter(file, cells, labels, genes, source.genes_explained)
+def _write_arrays(file: h5py.File, predictor: _Predictor, reporter: Reporter) -> Predictions:
+    """Write probabilities, vectors and explanations, block by block; returns the predictions."""
+    cells, labels = len(predictor.rows), len(predictor.stored.labels.names)
+    obsm, predictions = file["obsm"], Predictions.empty(cells)
+    probability = encoding.create_rows(obsm, "probability", (cells, labels), np.float32, 1024)
+    vectors, explanation = None, None
+    if predictor.genes_explained:
+        genes = predictor.cells.genes
+        explanation = ExplanationWriter(file, cells, labels, genes, predictor.genes_explained)
     with reporter.progress("Predicting", cells, "cells") as advance:
-        for places, block in source.blocks():
+        for part, block in predictor.blocks():
             advance(len(block.energy))
             if launch.is_worker():
                 continue
-            writer.add(places, block)
+            if vectors is None:
+                shape = (cells, block.vectors.shape[1])
+                vectors = encoding.create_rows(obsm, "X_screader", shape, np.float32, 64)
+            probability[part], vectors[part] = block.probability, block.vectors
+            predictions.fill(part, block)
             if explanation is not None and block.explained is not None:
-                explanation.add(places, block.explained)
+                explanation.add(part, block.explained)
     if explanation is not None:
-        counts = np.bincount(writer.calls.best, minlength=labels)
-        explanation.finish(counts)
-    return writer.calls
-
-
-def _chosen(obs: LazyTable, rows: np.ndarray, cells: int) -> LazyTable:
-    if len(rows) == cells:
-        return obs
-    return obs.take(rows)
-
-
-class _BlockWriter:
-    """Writes probabilities and vectors as they come, and keeps the ``calls``."""
-
-    def __init__(self, obsm: h5py.Group, cells: int, labels: int) -> None:
-        self.obsm, self.cells = obsm, cells
-        self.calls = Predictions.empty(cells)
-        self._probability = encoding.create_rows(
-            obsm, "probability", (cells, labels), np.float32, 1024
-        )
-        self._vectors: h5py.Dataset | None = None
-
-    def add(self, places: slice, block: PredictionBlock) -> None:
-        if self._vectors is None:
-            shape = (self.cells, block.vectors.shape[1])
-            self._vectors = encoding.create_rows(self.obsm, "X_screader", shape, np.float32, 64)
-        self._probability[places], self._vectors[places] = block.probability, block.vectors
-        self.calls.fill(places, block)
-
-
-def _carried(obs: LazyTable) -> dict[str, LazyColumn]:
-    """All columns of the cells but the label, which is ``true_label`` now."""
-    return {
-        (f"{name}_input" if name in OWN_COLUMNS else name): column
-        for name, column in obs.columns.items()
-        if name != "label"
-    }
+        explanation.finish(np.bincount(predictions.best, minlength=labels))
+    return predictions
 
 
 def _write_uns(
-    file: h5py.File,
+    uns: h5py.Group,
     labels: LazyColumn | None,
     stored: StoredReader,
-    calls: Predictions,
+    predictions: Predictions,
     reporter: Reporter,
 ) -> None:
-    uns = file["uns"]
     encoding.write_strings(uns, "labels", strings(stored.labels.names))
     encoding.write_strings(uns, "label_ontology_ids", strings(stored.labels.ontology_ids))
     knn = "-knn" if stored.settings.classifier == "knn" else ""
     encoding.write_text(uns, "method", stored.method + knn)
-    reporter.info(calls.spoken())
-    metrics = known_label_metrics(labels, stored.labels.names, calls)
+    reporter.info(predictions.summary())
+    metrics = known_label_metrics(labels, stored.labels.names, predictions)
     if metrics:
         encoding.write_json(uns, "metrics", metrics)
-        reporter.info(spoken(metrics))
+        reporter.info(metrics_summary(metrics))
