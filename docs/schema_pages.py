@@ -14,27 +14,31 @@ def page(schema: Schema) -> str:
 
 def overview() -> str:
     """A table of all kinds in Markdown."""
-    rows = ["| file | what | written by | read by |", "|---|---|---|---|"]
+    rows = ["| file | content | written by | read by |", "|---|---|---|---|"]
     for kind in KINDS:
         schema = load(kind)
-        readers = ", ".join(f"`{name}`" for name in schema.read_by)
         rows.append(
-            f"| [{kind}]({kind}.md) | {schema.summary} | `{schema.written_by}` | {readers} |"
+            f"| [{kind}]({kind}.md) | {schema.summary} | `{schema.written_by}` | "
+            f"{_readers(schema)} |"
         )
     return "\n".join(rows) + "\n"
+
+
+def _readers(schema: Schema) -> str:
+    return ", ".join(f"`{name}`" for name in schema.read_by)
 
 
 def _lines(schema: Schema) -> Iterator[str]:
     yield from (f"# {schema.title} (`{schema.name}`)", "")
     yield from ("<!-- Made by docs/generate.py from the schema. -->", "")
     yield from (schema.summary, "")
-    readers = ", ".join(f"`{name}`" for name in schema.read_by)
     opened = "`anndata.read_h5ad` opens it." if schema.is_anndata else "Plain HDF5."
-    yield from (f"Written by `{schema.written_by}`, read by {readers}. {opened}", "")
+    yield f"Written by `{schema.written_by}`, read by {_readers(schema)}. {opened}"
     yield from (
+        "",
         f"Root attributes: `{ROOT_KIND}` = `{schema.name}`, `{ROOT_VERSION}` = "
-        f"{schema.version}. `uns/screader` holds the tool, its version, its parameters, the "
-        "SHA-256 of its inputs and the steps that made those.",
+        f"{schema.version}. `uns/screader` holds the tool, its version and parameters, the "
+        "SHA-256 of its inputs, and the steps that made those inputs.",
         "",
     )
     yield from ("| dimension | meaning |", "|---|---|")
@@ -46,17 +50,17 @@ def _lines(schema: Schema) -> Iterator[str]:
 def _row(element: Element) -> str:
     shape = " × ".join(element.shape) or "–"
     kind = f"{element.type} of {element.of}" if element.of else element.type
-    notes = [element.description, *_limits(element)]
-    return f"| `{element.path}` | {kind} | {shape} | {' '.join(notes)} |"
+    meaning = " ".join([element.description, *_constraints(element)]).replace("|", "\\|")
+    return f"| `{element.path}` | {kind} | {shape} | {meaning} |"
 
 
-def _limits(element: Element) -> Iterator[str]:
+def _constraints(element: Element) -> Iterator[str]:
     if not element.required:
         yield "Optional."
     if element.values:
         yield f"One of {', '.join(element.values)}."
     if element.unique:
-        yield "No two alike."
+        yield "Unique."
     if element.minimum is not None and element.maximum is not None:
         yield f"From {element.minimum:g} to {element.maximum:g}."
     elif element.minimum is not None:

@@ -1,4 +1,4 @@
-"""The one exception that reaches a user as a single line, and HDF5's word for a full disk."""
+"""The exception that reaches users as a single line, and why HDF5 could not write a file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ WRITE_FAILED = re.compile(r"file write failed.*error message = '([^']*)'", re.DO
 
 
 class ScReaderError(Exception):
-    """Bad input or failed work, said in one line: file, element, what was wanted, what to do.
+    """A foreseeable failure in one line: file, element, what was expected, what to do.
 
     The command line prints ``str(error)`` and exits with status 1.
     """
@@ -22,5 +22,5 @@ class ScReaderError(Exception):
 
 def failed_write(error: BaseException) -> str:
     """Why HDF5 could not write, such as "No space left on device"; empty for other errors."""
-    found = WRITE_FAILED.search(str(error))
-    return found[1] if found else ""
+    match = WRITE_FAILED.search(str(error))
+    return match[1] if match else ""

@@ -1,7 +1,7 @@
-"""GGUF files are read once for all that transformers makes of them.
+"""Read a GGUF file only once for everything that transformers needs of it.
 
-transformers reads the whole file anew for the configuration, the tokenizer and the weights, and
-makes the table of weights' names anew for each module: most of the time that a small model takes.
+transformers reads the whole file for the configuration, for the tokenizer and for the weights, and
+builds the table of tensor names for each module: most of the time that loading a small model takes.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Any
 
 @contextmanager
 def read_once() -> Iterator[None]:
-    """While it lasts, transformers finds what it has read of a GGUF file before.
+    """Within this context, what transformers reads of a GGUF file is cached.
 
-    Nothing is kept afterwards. Files must not change meanwhile.
+    Files must not change meanwhile. Nothing stays cached afterwards.
     """
     import gguf
     import numpy as np
@@ -24,7 +24,7 @@ def read_once() -> Iterator[None]:
     module: Any = gguf
 
     class Reader(gguf.GGUFReader):
-        """Its many small views are plain arrays, quicker than those of a memory map."""
+        """Views of a plain array are quicker to make than those of a memory map."""
 
         def __setattr__(self, name: str, value: Any) -> None:
             if name == "data" and isinstance(value, np.memmap):

@@ -1,28 +1,28 @@
-"""Whether this process is one of several that ``accelerate launch`` (or torchrun) has started.
+"""Processes started by ``accelerate launch`` or ``torchrun``.
 
-All of them run the same command on the same files and share its work; the first one writes and
-speaks for all.
+All of them run the same command on the same files and share its work; only the first one writes
+output and messages.
 """
 
 from __future__ import annotations
 
 import os
 
-NEEDED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
 def process_count() -> int:
-    """How many processes there are; 1 unless a launcher has said more."""
-    if not all(os.environ.get(name) for name in NEEDED):
+    """Number of processes; 1 unless a launcher has started several."""
+    if not all(os.environ.get(name) for name in VARIABLES):
         return 1
     return int(os.environ["WORLD_SIZE"])
 
 
 def process_index() -> int:
-    """This process's number, from 0."""
+    """Index of this process, from 0."""
     return int(os.environ["RANK"]) if process_count() > 1 else 0
 
 
 def is_worker() -> bool:
-    """Whether another process writes and speaks."""
+    """Whether another process writes output and messages."""
     return process_index() > 0

@@ -1,7 +1,7 @@
-"""Whether the user has said that there is no network.
+"""Offline mode: ``SCREADER_OFFLINE=1`` keeps every tool from using the network.
 
-``SCREADER_OFFLINE=1`` keeps every tool from trying one, so that a compute node without a network
-answers at once. Servers on this machine itself are still asked.
+On a compute node without network, tools then fail at once instead of waiting for a time-out.
+Servers on the machine itself are still used.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def is_offline() -> bool:
     return os.environ.get(VARIABLE, "").strip() not in ("", "0")
 
 
-def tell_libraries() -> None:
-    """Pass the word on to Hugging Face's libraries; to be called before they are imported."""
+def set_library_variables() -> None:
+    """Put Hugging Face's libraries offline too; to be called before they are imported."""
     if is_offline():
         os.environ.update(dict.fromkeys(HUGGING_FACE, "1"))

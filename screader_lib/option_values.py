@@ -1,16 +1,14 @@
-"""The values that options of ``build-cells`` may take; imports nothing, for a quick --help.
-
-The values that options of the reader may take; imports nothing, for a quick --help.
-"""
+"""The values that options may take; imports nothing, so that ``--help`` is quick."""
 
 from __future__ import annotations
 
+# build-cells
 RANKINGS = ("expression", "median-ratio")
 WEIGHTS = ("log", "median-ratio", "normalised", "expression", "rank", "none")
 SELECTIONS = ("variable", "all")
 VALUE_KINDS = ("auto", "counts", "log", "log2")
 
-
+# train-reader and predict
 METHODS = (
     "screader",
     "screader-random",

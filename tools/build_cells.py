@@ -190,7 +190,7 @@ def main(
     from screader_lib.cells.sequences import Construction
     from screader_lib.cells.vocabulary import with_medians
 
-    run.destination(output)
+    run.output_path(output)
     if like is not None:
         _check_like(run.context)
     columns = ObsColumns(label, label_ontology, donor)

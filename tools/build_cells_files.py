@@ -50,7 +50,7 @@ class InputFiles:
                 reporter=self.run.reporter,
             )
             sources.append(self.stack.enter_context(opened))
-            self.run.hash_ahead(path)
+            self.run.start_hashing(path)
         return sources
 
     def embeddings(self, name: str) -> Embeddings:

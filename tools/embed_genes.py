@@ -144,7 +144,7 @@ def main(
     if dry_run and precomputed is not None:
         raise click.UsageError("--dry-run: --import sends nothing anyway.", run.context)
     if not dry_run:
-        run.destination(output)
+        run.output_path(output)
     if precomputed is not None:
         _import(run, precomputed, descriptions, output, model, missing)
         return

@@ -160,7 +160,7 @@ def main(
     from screader_lib.genes.organisms import organism_of
     from screader_lib.genes.sources.make_sources import SourceOptions, make_sources
 
-    run.destination(output)
+    run.output_path(output)
     wanted_fields = texts.parse_fields(fields)
     places = SourceOptions(
         gene_info=gene_info,

@@ -148,7 +148,7 @@ def main(
     from screader_lib.preparation.labelling import check_markers, label_clusters
 
     reporter = run.reporter
-    destination = run.destination(output)
+    destination = run.output_path(output)
     with ExitStack() as stack:
         inputs = {
             f"markers_{number}": stack.enter_context(run.path(name))

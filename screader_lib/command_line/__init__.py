@@ -1,9 +1,8 @@
 """What the executables share, so that each of them only reads, calls the library and writes.
 
 - ``tool``      the click command: one-line errors, exit statuses, examples in the help;
-- ``group``     a command of subcommands, imported when used;
+- ``group``     a command made of subcommands, imported when used;
 - ``run``       one run of a tool: inputs, output, provenance;
 - ``options``   options that several tools have;
-- ``progress``  messages and progress bars on standard error;
-- ``pages``     the documentation pages generated from the commands.
+- ``progress``  messages and progress bars on standard error.
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
@@ -10,9 +11,21 @@ import click
 
 from screader_lib import __version__
 
+EXECUTABLES = (
+    "fetch-descriptions",
+    "embed-genes",
+    "build-cells",
+    "prepare-cells",
+    "train-reader",
+    "predict",
+    "plot",
+)
+PREFIX = "screader-"  # of the executables' second names
+_COMMAND = re.compile(rf"(^ *|\| )({'|'.join(EXECUTABLES)})(?= |$)")
+
 
 class Group(click.Group):
-    """``subcommands`` name and one line each; ``module_of`` tells where a name's ``main`` is."""
+    """``subcommands`` maps names to a line each; ``module_of`` names the module of a ``main``."""
 
     def __init__(
         self,
@@ -31,11 +44,11 @@ class Group(click.Group):
         self.examples = tuple(examples)
 
     def list_commands(self, context: click.Context) -> list[str]:
-        """The names, in the order they are told."""
+        """The names, in the order given."""
         return list(self.subcommands)
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
-        """The subcommand, None where there is none of this name."""
+        """The subcommand; None if there is none of this name."""
         if name not in self.subcommands:
             return None
         command: click.Command = import_module(self.module_of(name)).main
@@ -48,25 +61,32 @@ class Group(click.Group):
 
     def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         """The examples, as typed."""
-        write_examples(formatter, self.examples)
+        write_examples(context, formatter, self.examples)
         super().format_epilog(context, formatter)
 
 
-def write_examples(formatter: click.HelpFormatter, examples: Sequence[str]) -> None:
-    """A section of the help with commands as typed; further lines of one are indented."""
+def write_examples(
+    context: click.Context, formatter: click.HelpFormatter, examples: Sequence[str]
+) -> None:
+    """A section of the help with commands as typed; continuation lines are indented.
+
+    Executables have the names by which this one was called, with or without ``PREFIX``.
+    """
     if not examples:
         return
+    has_prefix = (context.find_root().info_name or "").startswith(PREFIX)
     with formatter.section("Examples"):
         for example in examples:
             for number, line in enumerate(example.splitlines()):
-                formatter.write(f"  {'$ ' if number == 0 else '    '}{line}\n")
+                text = _COMMAND.sub(rf"\1{PREFIX}\2", line) if has_prefix else line
+                formatter.write(f"  {'    ' if number else '$ '}{text}\n")
 
 
 def group(name: str, **settings: Any) -> Callable[[Callable], Group]:
     """Make a function, whose docstring is the help, a :class:`Group` with ``--version``."""
 
     def decorate(function: Callable) -> Group:
-        version = click.version_option(__version__, message=f"{name} %(version)s")
+        version = click.version_option(__version__, message="%(prog)s %(version)s")
         return click.group(name, cls=Group, **settings)(version(function))
 
     return decorate

@@ -8,13 +8,13 @@ import click
 
 
 class FilePath(click.ParamType):
-    """A file that is read; ``-`` is standard input. Whether it is there is checked on opening."""
+    """A file to read; ``-`` is standard input. Its existence is checked when it is opened."""
 
     name = "file"
 
 
 class OutputPath(FilePath):
-    """A file that is written; ``-`` is standard output."""
+    """A file to write; ``-`` is standard output."""
 
 
 class ShardOf(click.ParamType):
@@ -29,14 +29,14 @@ class ShardOf(click.ParamType):
             return value
         number, _, count = str(value).partition("/")
         if not (number.isascii() and number.isdigit() and count.isascii() and count.isdigit()):
-            self.fail(f"{value!r} is no shard such as 3/8.", param, ctx)
+            self.fail(f"{value!r} is not a shard such as 3/8.", param, ctx)
         if not 1 <= int(number) <= int(count):
             self.fail(f"there is no shard {number} of {count}.", param, ctx)
         return int(number), int(count)
 
 
 class MemorySize(click.ParamType):
-    """Bytes, as in ``20G``, ``512M`` or ``1.5T``: powers of 1,000; a ``B`` may follow."""
+    """Bytes, as in ``20G``, ``512MB`` or ``1.5T``, in powers of 1,000."""
 
     name = "size"
 
@@ -51,25 +51,25 @@ class MemorySize(click.ParamType):
         except (ValueError, OverflowError):
             size = 0
         if size < 1:
-            self.fail(f"{value!r} is no size such as 20G.", param, ctx)
+            self.fail(f"{value!r} is not a size such as 20G.", param, ctx)
         return size
 
 
 def output_option(what: str) -> Callable:
-    """``-o``, the file written; standard output where it is left out and not a terminal."""
+    """``-o``, the file to write; standard output by default, unless that is a terminal."""
     return click.option(
         "-o",
         "--output",
         type=OutputPath(),
-        help=f"Write {what} here; '-' or none: standard output.",
+        help=f"Write {what} to this file; standard output by default or for '-'.",
     )
 
 
 def input_argument(name: str) -> Callable:
-    """One file to read; standard input where it is left out."""
+    """One file to read; standard input by default."""
     return click.argument(name, type=FilePath(), default="-")
 
 
 seed_option = click.option(
-    "--seed", type=click.IntRange(min=0), default=0, help="Seed of every random choice."
+    "--seed", type=click.IntRange(min=0), default=0, help="Seed for all random numbers."
 )

@@ -10,7 +10,7 @@ from screader_lib.reporting import Reporter
 
 
 class TerminalReporter(Reporter):
-    """Reports on standard error; ``verbosity`` is −1 quiet, 0 usual, 1 verbose."""
+    """Reports on standard error; ``verbosity`` is −1 (quiet), 0 or 1 (verbose)."""
 
     def __init__(self, tool: str, verbosity: int = 0) -> None:
         self.tool = tool

@@ -1,4 +1,4 @@
-"""One run of a tool: its inputs, its output and the provenance that ties them."""
+"""One run of a tool: its inputs, its output and the provenance that links them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import asdict
+from itertools import chain, combinations, product
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -24,12 +26,12 @@ if TYPE_CHECKING:
     from screader_lib.exchange.opening import ExchangeFile
 
 STANDARD = "-"
-WITHOUT_EFFECT = {"threads"}  # on what is written
+NOT_RECORDED = {"threads"}  # options without effect on the output
 Inputs = Mapping[str, "ExchangeFile | Path"]
 
 
 class ToolRun:
-    """What a tool's function is handed first: reporter, inputs, output, provenance."""
+    """The first argument of a tool's function: reporter, inputs, output, provenance."""
 
     def __init__(self, tool: str, context: click.Context, reporter: Reporter) -> None:
         self.tool = tool
@@ -39,65 +41,67 @@ class ToolRun:
         self._check_numbers()
         self._check_files()
 
+    def _options(self) -> Iterator[tuple[click.Parameter, Any]]:
+        for option in self.context.command.params:
+            if option.name in self.context.params:
+                yield option, self.context.params[option.name]
+
     @property
     def parameters(self) -> dict[str, Any]:
-        """The options as given or defaulted, without files; for the provenance."""
+        """Options as given or defaulted, without files; for the provenance."""
         return {
-            option.name: self.context.params[option.name]
-            for option in self.context.command.params
-            if option.name in self.context.params
-            and option.name not in WITHOUT_EFFECT
-            and not isinstance(option.type, FilePath)
+            option.name or "": value
+            for option, value in self._options()
+            if option.name not in NOT_RECORDED and not isinstance(option.type, FilePath)
         }
 
     def _check_numbers(self) -> None:
-        for option in self.context.command.params:
-            value = self.context.params.get(option.name or "")
+        for option, value in self._options():
             if isinstance(value, float) and not isfinite(value):
-                raise click.BadParameter("wanted a finite number.", self.context, option)
+                raise click.BadParameter("expected a finite number.", self.context, option)
 
-    def _files(self, kind: type[FilePath], *, outputs: bool) -> Iterator[tuple[str, str]]:
-        for option in self.context.command.params:
-            value = self.context.params.get(option.name or "")
-            if not isinstance(option.type, kind) or value is None:
-                continue
-            if isinstance(option.type, OutputPath) is not outputs:
-                continue
-            for path in value if isinstance(value, tuple) else (value,):
-                yield option.get_error_hint(self.context), path
+    def _files(self) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+        """Inputs and outputs, each as the option's name in messages and the path."""
+        inputs: list[tuple[str, str]] = []
+        outputs: list[tuple[str, str]] = []
+        for option, value in self._options():
+            if isinstance(option.type, FilePath) and value is not None:
+                files = outputs if isinstance(option.type, OutputPath) else inputs
+                for path in value if isinstance(value, tuple) else (value,):
+                    files.append((option.get_error_hint(self.context), path))
+        return inputs, outputs
 
     def _check_files(self) -> None:
-        inputs = list(self._files(FilePath, outputs=False))
-        if sum(path == STANDARD for _, path in inputs) > 1:
-            hints = " and ".join(hint for hint, path in inputs if path == STANDARD)
-            raise click.UsageError(f"standard input can be read once only: {hints}.", self.context)
-        outputs = list(self._files(OutputPath, outputs=True))
-        to_standard = sum(path == STANDARD for _, path in outputs)
-        if (
-            to_standard + ("output" in self.context.params and not self.context.params["output"])
-            > 1
-        ):
-            raise click.UsageError("standard output can take one output only.", self.context)
-        piped = to_standard or not self.context.params.get("output", STANDARD)
-        if launch.process_count() > 1 and (piped or any(path == STANDARD for _, path in inputs)):
-            raise click.UsageError(
-                "several processes need files, not pipes: name them.", self.context
+        inputs, outputs = self._files()
+        if "output" in self.context.params and not self.context.params["output"]:
+            outputs.append(("'-o' / '--output'", STANDARD))
+        from_standard = [hint for hint, path in inputs if path == STANDARD]
+        to_standard = [hint for hint, path in outputs if path == STANDARD]
+        if len(from_standard) > 1:
+            raise self._wrong(
+                f"standard input can be read only once, not for {' and '.join(from_standard)}."
             )
-        others = inputs
-        for output_hint, output in outputs:
-            for hint, path in others:
-                if _same_file(output, path):
-                    raise click.UsageError(
-                        f"{output_hint} and {hint} are the same file: {output}.", self.context
-                    )
-            others = [*others, (output_hint, output)]
+        if len(to_standard) > 1:
+            raise self._wrong(
+                f"standard output can take only one output, not {' and '.join(to_standard)}."
+            )
+        if launch.process_count() > 1 and (from_standard or to_standard):
+            raise self._wrong("several processes need files, not pipes.")
+        for (hint, path), (other_hint, other) in chain(
+            product(outputs, inputs), combinations(outputs, 2)
+        ):
+            if _same_file(path, other):
+                raise self._wrong(f"{hint} and {other_hint} are the same file: {path}.")
+
+    def _wrong(self, message: str) -> click.UsageError:
+        return click.UsageError(message, self.context)
 
     @contextmanager
     def path(self, name: str) -> Iterator[Path]:
-        """A file to read by seeking; standard input (``-``) and named pipes are spooled."""
+        """A seekable file to read; standard input (``-``) and named pipes are copied to one."""
         if name == STANDARD:
             if sys.stdin is None or sys.stdin.isatty():
-                raise click.UsageError("no input: name a file or pipe one in.", self.context)
+                raise self._wrong("no input: name a file or pipe one in.")
             with _spooled(sys.stdin.buffer, "standard input") as path:
                 yield path
         elif Path(name).is_fifo():
@@ -108,79 +112,70 @@ class ToolRun:
 
     @contextmanager
     def open(self, name: str, *kinds: str) -> Iterator[ExchangeFile]:
-        """Open an exchange file of one of ``kinds``; ScReaderError where it is not."""
+        """Open an exchange file of one of ``kinds``; ScReaderError if it is not one."""
         from screader_lib.exchange.opening import open_exchange
 
-        shown = "standard input" if name == STANDARD else name
-        with self.path(name) as path, open_exchange(path, *kinds, name=shown) as file:
+        display_name = "standard input" if name == STANDARD else name
+        with self.path(name) as path, open_exchange(path, *kinds, name=display_name) as file:
             yield file
 
-    def hash_ahead(self, path: Path) -> None:
-        """Begin to hash an input that :meth:`create` will name, while other work goes on."""
+    def start_hashing(self, path: Path) -> None:
+        """Start to hash an input of :meth:`create` in the background."""
         from screader_lib.exchange import provenance
 
         pool = ThreadPoolExecutor(1)
         self._hashes[path] = pool.submit(provenance.sha256_of, path)
         pool.shutdown(wait=False)
 
-    def _sha256(self, path: Path) -> str:
+    def _input_record(self, source: ExchangeFile | Path) -> dict[str, str]:
         from screader_lib.exchange import provenance
 
-        ahead = self._hashes.get(path)
-        return provenance.sha256_of(path) if ahead is None else ahead.result()
+        if not isinstance(source, Path):
+            return source.input_record
+        future = self._hashes.get(source)
+        sha256 = future.result() if future else provenance.sha256_of(source)
+        return {"schema": "", "sha256": sha256}
 
     @contextmanager
     def create(self, kind: str, output: str | None, inputs: Inputs) -> Iterator[h5py.File]:
-        """The output file of ``kind`` to fill; put in place when the block ends well.
+        """The output file of ``kind`` to fill; moved into place if the block succeeds.
 
-        ``inputs`` names what it is made from, by role; it goes into the provenance.
+        ``inputs``, by role, are what it is made from; they are recorded in its provenance.
         """
         from screader_lib.exchange import provenance, writing
-        from screader_lib.exchange.opening import ExchangeFile
 
-        records, histories = {}, []
-        for role, source in inputs.items():
-            if isinstance(source, ExchangeFile):
-                records[role] = source.input_record
-                histories.append(source.steps)
-            else:
-                records[role] = {"schema": "", "sha256": self._sha256(source)}
+        records = {role: self._input_record(source) for role, source in inputs.items()}
+        histories = [source.steps for source in inputs.values() if not isinstance(source, Path)]
         made = provenance.make(self.tool, self.parameters, records, histories)
-        with writing.create(kind, self.destination(output), made) as file:
+        with writing.create(kind, self.output_path(output), made) as file:
             yield file
 
     def record(self, inputs: Mapping[str, Path]) -> dict[str, Any]:
-        """What makes an output that is no exchange file: tool, version, parameters, inputs."""
-        from dataclasses import asdict
-
+        """Tool, version, parameters and inputs, for an output that is no exchange file."""
         from screader_lib.exchange import provenance
 
-        records = {
-            role: {"schema": "", "sha256": self._sha256(path)} for role, path in inputs.items()
-        }
+        records = {role: self._input_record(path) for role, path in inputs.items()}
         return asdict(provenance.make(self.tool, self.parameters, records, []).record)
 
-    def destination(self, output: str | None) -> str:
-        """Where the output goes: a file, or standard output unless that is a terminal."""
+    def output_path(self, output: str | None) -> str:
+        """The output's path, or ``-`` for standard output, which must not be a terminal."""
         if output not in (None, STANDARD):
             return str(output)
         if sys.stdout is None or sys.stdout.isatty():
-            raise click.UsageError(
-                "no output: name a file with -o, or pipe into the next tool.", self.context
-            )
+            raise self._wrong("no output: name a file with -o, or pipe into the next tool.")
         return STANDARD
 
 
 @contextmanager
-def _spooled(stream: BinaryIO, shown: str) -> Iterator[Path]:
-    """A stream's content in a temporary file; ScReaderError where there is none."""
+def _spooled(stream: BinaryIO, name: str) -> Iterator[Path]:
+    """A stream's content in a temporary file; ScReaderError if it is empty."""
     from screader_lib.exchange.writing import temporary_file
 
     with temporary_file("standard-input") as path:
         with path.open("wb") as spool:
             shutil.copyfileobj(stream, spool, 1 << 20)
         if not path.stat().st_size:
-            raise ScReaderError("is empty.", file=shown, remedy="Did the tool before it fail?")
+            raise ScReaderError("is empty.", file=name, remedy="Did the previous tool fail?")
         yield path
 
 

@@ -27,19 +27,20 @@ class Terminated(BaseException):
     """SIGTERM arrived; raised so that temporary files are removed on the way out."""
 
 
-class Failure(click.ClickException):
-    """One line on standard error and an exit status."""
+class ToolFailure(click.ClickException):
+    """One line on standard error, after the name by which the tool was called."""
 
-    def __init__(self, tool: str, message: str, exit_code: int = 1) -> None:
+    def __init__(self, context: click.Context, message: str, exit_code: int = 1) -> None:
         super().__init__(message)
-        self.tool = tool
+        self.command = context.command_path
         self.exit_code = exit_code  # type: ignore[misc]
 
     def show(self, file: Any = None) -> None:
-        number, count = launch.process_index(), launch.process_count()
-        who = f"{self.tool} (process {number + 1} of {count})" if number else self.tool
+        process = ""
+        if launch.is_worker():
+            process = f" (process {launch.process_index() + 1} of {launch.process_count()})"
         if file or sys.stderr:
-            click.echo(f"{who}: error: {self.message}", file=file or sys.stderr)
+            click.echo(f"{self.command}{process}: error: {self.message}", file=file or sys.stderr)
 
 
 class Tool(click.Command):
@@ -49,48 +50,51 @@ class Tool(click.Command):
         settings.setdefault("context_settings", {"show_default": True, "max_content_width": 100})
         super().__init__(*args, **settings)
         self.examples = tuple(examples)
-        self.params.extend(_standard_options(self.name or ""))
+        self.params.extend(_common_options())
 
     def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         """The examples, as typed."""
-        write_examples(formatter, self.examples)
+        write_examples(context, formatter, self.examples)
         super().format_epilog(context, formatter)
 
     def invoke(self, context: click.Context) -> Any:
         """Run the tool; every foreseeable failure becomes one line."""
-        name = self.name or ""
         debug = context.params.pop("debug")
         verbosity = context.params.pop("verbose") - 2 * context.params.pop("quiet")
-        reporter = Reporter() if launch.is_worker() else TerminalReporter(name, max(-1, verbosity))
-        context.obj = ToolRun(name, context, reporter)
+        reporter = (
+            Reporter()
+            if launch.is_worker()
+            else TerminalReporter(context.command_path, max(-1, verbosity))
+        )
+        context.obj = ToolRun(self.name or "", context, reporter)
         signal.signal(signal.SIGTERM, _terminate)
-        offline.tell_libraries()
+        offline.set_library_variables()
         if not debug:
-            _silence_cleanup()
+            _silence_destructors()
         try:
             return super().invoke(context)
         except (click.ClickException, click.exceptions.Exit):
             raise
         except KeyboardInterrupt:
-            raise Failure(name, "interrupted.", EXIT_INTERRUPTED) from None
+            raise ToolFailure(context, "interrupted.", EXIT_INTERRUPTED) from None
         except Terminated:
-            raise Failure(name, "terminated.", EXIT_TERMINATED) from None
+            raise ToolFailure(context, "terminated.", EXIT_TERMINATED) from None
         except Exception as error:
             if debug:
                 raise
-            why = failed_write(error)
-            if why:
-                _leave_at_once(Failure(name, f"writing failed: {why}."))
-            raise Failure(name, _one_line(error)) from error
+            reason = failed_write(error)
+            if reason:
+                _exit_at_once(ToolFailure(context, f"writing failed: {reason}."))
+            raise ToolFailure(context, _one_line(error)) from error
 
 
-def _silence_cleanup() -> None:
-    """Errors of h5py's destructors after a failed write say nothing that is not said already."""
+def _silence_destructors() -> None:
+    """What h5py's destructors raise after a failed write only repeats the error."""
     sys.excepthook = lambda *_: None
     sys.unraisablehook = lambda _: None
 
 
-def _leave_at_once(failure: Failure) -> NoReturn:
+def _exit_at_once(failure: ToolFailure) -> NoReturn:
     """End the process without HDF5's own cleanup, which crashes after a failed write."""
     failure.show()
     sys.stderr.flush()
@@ -101,20 +105,20 @@ def _one_line(error: Exception) -> str:
     if isinstance(error, ScReaderError):
         return str(error)
     if isinstance(error, BrokenPipeError):
-        _forget_standard_output()
-        return "the reader of standard output has gone."
+        _discard_standard_output()
+        return "standard output was closed by the program reading it."
     if isinstance(error, OSError) and error.strerror:
         file = f"{error.filename}: " if error.filename else ""
         return f"{file}{error.strerror}."
     if isinstance(error, MemoryError):
-        return "not enough memory. Use smaller batches or a machine with more."
+        return "not enough memory. Use smaller batches or a machine with more memory."
     if isinstance(error, ModuleNotFoundError):
         return f"the Python package {error.name!r} is missing. Install it with pip."
-    what = " ".join(str(error).split()) or "no message"
-    return f"unexpected {type(error).__name__}: {what} (--debug shows where)."
+    message = " ".join(str(error).split()) or "no message"
+    return f"unexpected {type(error).__name__}: {message} (--debug shows the traceback)."
 
 
-def _forget_standard_output() -> None:
+def _discard_standard_output() -> None:
     """Keep Python's flush at exit from failing a second time."""
     with suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -124,16 +128,16 @@ def _terminate(number: int, frame: FrameType | None) -> None:
     raise Terminated
 
 
-def _print_version(context: click.Context, option: click.Parameter, asked: bool) -> None:
-    if asked and not context.resilient_parsing:
-        click.echo(f"{context.command.name} {__version__}")
+def _print_version(context: click.Context, option: click.Parameter, is_given: bool) -> None:
+    if is_given and not context.resilient_parsing:
+        click.echo(f"{context.command_path} {__version__}")
         context.exit()
 
 
-def _standard_options(name: str) -> list[click.Option]:
+def _common_options() -> list[click.Option]:
     return [
-        click.Option(["-q", "--quiet"], is_flag=True, help="Say nothing but warnings and errors."),
-        click.Option(["-v", "--verbose"], is_flag=True, help="Say more."),
+        click.Option(["-q", "--quiet"], is_flag=True, help="Print only warnings and errors."),
+        click.Option(["-v", "--verbose"], is_flag=True, help="Print more details."),
         click.Option(["--debug"], is_flag=True, help="Show the traceback of an error."),
         click.Option(
             ["--version"],
@@ -141,13 +145,13 @@ def _standard_options(name: str) -> list[click.Option]:
             is_eager=True,
             expose_value=False,
             callback=_print_version,
-            help="Print the version.",
+            help="Show the version and exit.",
         ),
     ]
 
 
 def tool(name: str, examples: Sequence[str]) -> Callable[[Callable], Tool]:
-    """Make a function a :class:`Tool`; its first argument is the :class:`Run`."""
+    """Make a function a :class:`Tool`; its first argument is the :class:`ToolRun`."""
 
     def decorate(function: Callable) -> Tool:
         return click.command(name, cls=Tool, examples=examples)(click.pass_obj(function))

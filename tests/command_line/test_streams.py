@@ -77,8 +77,8 @@ def test_the_input_is_the_same_wherever_it_comes_from(
     [
         pytest.param('"$@" >&-', BUILD, "no output", id="output closed"),
         pytest.param('"$@" <&-', ["counts-0.h5ad", "-o", "x"], "no input", id="input closed"),
-        pytest.param('"$@"', ["-", "-e", "-", "-o", "x"], "once only", id="two dashes"),
-        pytest.param('"$@"', ["-", "-o", "x"], "once only", id="a dash and none"),
+        pytest.param('"$@"', ["-", "-e", "-", "-o", "x"], "only once", id="two dashes"),
+        pytest.param('"$@"', ["-", "-o", "x"], "only once", id="a dash and none"),
         pytest.param('"$@"', [*BUILD, "-o", "./counts-0.h5ad"], "same file", id="output is input"),
         pytest.param('"$@"', [*BUILD, "-o", "link"], "same file", id="output links to input"),
         pytest.param(
@@ -101,8 +101,8 @@ def test_wrong_usage(folder: Path, script: str, words: list[str], told: str) -> 
     ("words", "told"),
     [
         (["-o", "x", "--unmatched", "./x"], "same file"),
-        (["-o", "-", "--unmatched", "-"], "one output only"),
-        (["--unmatched", "-"], "one output only"),
+        (["-o", "-", "--unmatched", "-"], "only one output"),
+        (["--unmatched", "-"], "only one output"),
     ],
     ids=["one file", "two dashes", "a dash and none"],
 )
@@ -132,7 +132,7 @@ def test_an_empty_stream(folder: Path, name: str) -> None:
     done = shell(folder, f': | "$@" {name} -o x', *command("train-reader"))
     told = done.stderr.decode()
     assert done.returncode == 1 and told.count("\n") == 1
-    assert "is empty. Did the tool before it fail?" in told
+    assert "is empty. Did the previous tool fail?" in told
     assert not (folder / "x").exists()
 
 

@@ -115,5 +115,5 @@ def test_a_failing_tool_fails_the_pipe(folder: Path) -> None:
         check=False,
     )
     assert done.returncode == 1
-    assert "Did the tool before it fail?" in done.stderr
+    assert "Did the previous tool fail?" in done.stderr
     assert not (folder / "r.h5").exists()

@@ -158,7 +158,7 @@ def open_calls(
 
 def target(run: ToolRun, settings: dict[str, Any]) -> tuple[str, str]:
     """Where the picture goes and its format; a usage error before any work is done."""
-    output, form = run.destination(settings["output"]), settings["form"]
+    output, form = run.output_path(settings["output"]), settings["form"]
     refuse_same(output, settings["data"], settings.get("save_coordinates"))
     if form is None:
         form = "png" if output == STANDARD else Path(output).suffix.lower().lstrip(".")

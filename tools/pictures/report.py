@@ -87,7 +87,7 @@ def main(
     from screader_lib.figures.report.report_tables import read_metrics
     from screader_tools.pictures.command_words import spelling
 
-    destination = run.destination(output)
+    destination = run.output_path(output)
     refuse_same(destination, multiqc)
     with ExitStack() as stack:
         compared = None
