@@ -6,7 +6,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple, TypeVar
 
@@ -91,9 +91,13 @@ class CellBuilder:
         rows = self.rows
         statistics = GeneStatistics(len(rows))
         coverage = ExpressionCoverage(self.names)
-        for number, (sums, totals) in self._blocks("Reading genes", self.sample, rows, _sums):
-            statistics.add(sums)
-            coverage.add(number, float(sums.block.data.sum(dtype=np.float64)), totals)
+
+        def sums(block: ExpressionBlock) -> tuple[ExpressionBlock, GeneSums]:
+            return block, sums_of(block.values)
+
+        for number, (block, added) in self._blocks("Reading genes", self.sample, rows, sums):
+            statistics.add(added)
+            coverage.add(number, block.covered, block.totals)
         self.reporter.info(f"embedded genes carry {coverage}.")
         coverage.check(min_mapped)
         selected = np.arange(len(rows))
@@ -145,15 +149,17 @@ class CellBuilder:
         width = min(self.construction.genes_per_cell, genes)
         index_type = np.int16 if genes <= INT16_GENES else np.int32
         weight_type = np.float16 if self.construction.weight == "none" else np.float32
-        coverage, lengths = ExpressionCoverage(self.names), SequenceLengths()
+        totals, lengths = np.empty(cells, np.float32), np.empty(cells, np.int32)
+        coverage = ExpressionCoverage(self.names)
 
         def build(block: ExpressionBlock) -> SequenceBlock:
             index, weight = rank_genes(
                 block.values, vocabulary.medians, self.construction, block.counts
             )
             length = np.minimum(np.diff(block.values.indptr), width)
-            covered = float(block.values.data.sum(dtype=np.float64))
-            return SequenceBlock(index.astype(index_type), weight, block.totals, length, covered)
+            return SequenceBlock(
+                index.astype(index_type), weight, block.totals, length, block.covered
+            )
 
         blocks = self._blocks(
             "Writing cells",
@@ -166,26 +172,38 @@ class CellBuilder:
         with ThreadPoolExecutor(self.threads) as pool:
 
             def writer(name: str, dtype: type, fill: int) -> chunks.RowWriter:
-                dataset = encoding.create_filled(
-                    file["obsm"], name, (cells, width), dtype, fill, CHUNK
-                )
+                shape = (cells, width)
+                dataset = encoding.create_filled(file["obsm"], name, shape, dtype, fill, CHUNK)
                 return chunks.RowWriter(dataset, pool)
 
             index = writer("gene_index", index_type, NO_GENE)
             weight = writer("gene_weight", weight_type, 0)
             for number, block in blocks:
-                stop = start + len(block.totals)
-                file["obs/total_counts"][start:stop] = block.totals
-                file["obs/genes_in_sequence"][start:stop] = block.lengths
-                lengths.add(block.lengths)
-                coverage.add(number, block.covered, block.totals)
                 index.add(block.genes)
                 weight.add(block.weights)
+                stop = start + len(block.totals)
+                totals[start:stop], lengths[start:stop] = block.totals, block.lengths
+                coverage.add(number, block.covered, block.totals)
                 start = stop
             index.finish()
             weight.finish()
+        file["obs/total_counts"][...] = totals
+        file["obs/genes_in_sequence"][...] = lengths
+        self._report(vocabulary, coverage, lengths)
+
+    def _report(
+        self, vocabulary: Vocabulary, coverage: ExpressionCoverage, lengths: np.ndarray
+    ) -> None:
         self.reporter.info(f"{vocabulary.summary} {coverage}.")
-        lengths.report(self.reporter)
+        self.reporter.info(
+            f"{len(lengths):,} cells, {lengths.mean():.0f} genes per cell on average "
+            f"(range {lengths.min()} to {lengths.max()})."
+        )
+        empty = int((lengths == 0).sum())
+        if empty:
+            self.reporter.warning(
+                f"cells without an embedded gene, to be left unassigned: {empty:,}."
+            )
 
     def _blocks(
         self,
@@ -226,10 +244,6 @@ class CellBuilder:
                 advance(cells)
 
 
-def _sums(block: ExpressionBlock) -> tuple[GeneSums, np.ndarray]:
-    return sums_of(block.values), block.totals
-
-
 class SequenceBlock(NamedTuple):
     """Gene indices and weights (cells, width), totals and lengths (cells,) of a block.
 
@@ -241,37 +255,6 @@ class SequenceBlock(NamedTuple):
     totals: np.ndarray
     lengths: np.ndarray
     covered: float
-
-
-@dataclass
-class SequenceLengths:
-    """How many genes the sequences have."""
-
-    cells: int = 0
-    genes: int = 0
-    min: int | None = None
-    max: int = 0
-    empty: int = 0
-
-    def add(self, lengths: np.ndarray) -> None:
-        """Take in the lengths of some cells, (cells,)."""
-        self.cells += len(lengths)
-        self.genes += int(lengths.sum())
-        self.empty += int((lengths == 0).sum())
-        shortest = int(lengths.min())
-        self.min = shortest if self.min is None else min(self.min, shortest)
-        self.max = max(self.max, int(lengths.max()))
-
-    def report(self, reporter: Reporter) -> None:
-        """Report mean and range, and warn of empty sequences."""
-        reporter.info(
-            f"{self.cells:,} cells, {self.genes / self.cells:.0f} genes per cell on average "
-            f"(range {self.min} to {self.max})."
-        )
-        if self.empty:
-            reporter.warning(
-                f"cells without an embedded gene, to be left unassigned: {self.empty:,}."
-            )
 
 
 def default_threads() -> int:

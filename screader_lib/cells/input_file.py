@@ -33,6 +33,11 @@ class ExpressionBlock(NamedTuple):
     totals: np.ndarray
     counts: np.ndarray | None = None
 
+    @property
+    def covered(self) -> float:
+        """Sum of the normalised values."""
+        return float(self.values.data.sum(dtype=np.float64))
+
 
 @dataclass
 class InputFile:

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 NO_GENE = -1
 SIXTEEN_BITS = 0xFFFF
-MAX_PADDING = 4  # times the values
 
 
 @dataclass(frozen=True)
@@ -127,26 +126,17 @@ def rank_genes(
 def _rank_order(score: np.ndarray, genes: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """Order of the values: by cell, then falling ``score``, then rising gene.
 
-    Scores are positive float32, whose bits sort as they do; inverted score and the gene's index in
-    the cell make one number, and numbers are sorted fast: cell by cell in a padded table, or,
-    where a few long cells would blow that up, all at once behind the number of their cell.
+    Scores are positive float32, whose bits sort as they do: the cell's number, the inverted score
+    and the gene's index in the cell make one number, and numbers are sorted fast.
     """
-    longest = int(lengths.max(initial=0))
-    if max(len(lengths), longest) > SIXTEEN_BITS:
-        cells = np.repeat(np.arange(len(lengths)), lengths)
+    cells = np.repeat(np.arange(len(lengths), dtype=np.uint64), lengths)
+    if max(len(lengths), int(lengths.max(initial=0))) > SIXTEEN_BITS:
         return np.lexsort((genes, -score, cells))
     first = np.repeat(np.cumsum(lengths) - lengths, lengths)
     keys = (np.arange(len(score)) - first).astype(np.uint64)
     keys |= (~score.view(np.uint32)).astype(np.uint64) << np.uint64(16)
-    if len(lengths) * longest <= MAX_PADDING * len(score):
-        filled = np.arange(longest) < lengths[:, None]
-        table = np.full(filled.shape, np.iinfo(np.uint64).max, np.uint64)
-        table[filled] = keys
-        table.sort(axis=1)
-        keys = table[filled]
-    else:
-        keys |= np.repeat(np.arange(len(lengths), dtype=np.uint64), lengths) << np.uint64(48)
-        keys.sort()
+    keys |= cells << np.uint64(48)
+    keys.sort()
     return (keys & np.uint64(SIXTEEN_BITS)).astype(np.int64) + first
 
 
