@@ -96,11 +96,11 @@ def _by_size(codes: np.ndarray) -> pandas.Categorical:
 
 def _find_variable_genes(data: anndata.AnnData, settings: ClusteringSettings) -> None:
     import scanpy
+    from sklearn.utils.sparsefuncs import mean_variance_axis
 
     number = min(settings.variable_genes, data.n_vars)
-    mean = np.asarray(data.X.mean(0)).ravel()
-    varies = np.asarray(data.X.multiply(data.X).mean(0)).ravel() - mean**2 > 0
-    if len(np.unique(mean[varies])) < MIN_DISTINCT_MEANS:  # the loess fit would crash
+    mean, variance = mean_variance_axis(data.X, 0)
+    if len(np.unique(mean[variance > 0])) < MIN_DISTINCT_MEANS:  # the loess fit would crash
         raise ScReaderError("its genes vary too little between cells to cluster by.")
     try:
         scanpy.pp.highly_variable_genes(data, flavor="seurat_v3", n_top_genes=number)
@@ -121,11 +121,11 @@ def _reduce(data: anndata.AnnData, settings: ClusteringSettings) -> None:
 
 def _scaled(logs: csr_matrix) -> csr_matrix:
     """Values over their gene's standard deviation, clipped as (x − mean) / deviation would be."""
+    from sklearn.utils.sparsefuncs import mean_variance_axis
+
     logs = logs.astype(np.float64)
-    mean = np.asarray(logs.mean(0)).ravel()
-    square = np.asarray(logs.multiply(logs).mean(0)).ravel()
-    cells = logs.shape[0]
-    deviation = np.sqrt(np.maximum(square - mean**2, 0) * cells / max(1, cells - 1))
+    mean, variance = mean_variance_axis(logs, 0)
+    deviation = np.sqrt(variance * logs.shape[0] / max(1, logs.shape[0] - 1))
     deviation[deviation == 0] = 1
     logs.data = np.minimum(
         logs.data / deviation[logs.indices], (CLIP + mean / deviation)[logs.indices]

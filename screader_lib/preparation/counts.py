@@ -57,11 +57,14 @@ def load_counts(source: Expression, reporter: Reporter = SILENT) -> anndata.AnnD
     if not blocks or not len(source.genes):
         raise ScReaderError("holds no cells or no genes.", file=source.name)
     matrix = csr_matrix(vstack(blocks), dtype=np.float32)
-    cells = _frame(source.obs.load(), "cell", reporter)
-    cells = cells.rename(columns={name: f"{name}_input" for name in RESULT_COLUMNS})
-    return anndata.AnnData(
-        matrix, cells, _frame(_by_symbol(source.genes, reporter), "gene", reporter)
-    )
+    obs = source.obs.load()
+    columns = {
+        f"{name}_input" if name in RESULT_COLUMNS else name: column
+        for name, column in obs.columns.items()
+    }
+    cells = _frame(Table(obs.index, columns), "cell", reporter)
+    genes = _frame(_by_symbol(source.genes, reporter), "gene", reporter)
+    return anndata.AnnData(matrix, cells, genes)
 
 
 def _by_symbol(genes: Table, reporter: Reporter) -> Table:

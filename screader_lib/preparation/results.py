@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import warnings
 from collections.abc import Mapping, Sequence
@@ -23,49 +21,34 @@ if TYPE_CHECKING:
     import anndata
 
 GROUP = "prepare_cells"
-MAX_GENES = 15  # of a cell of the table
-COLUMNS = (
-    "cluster",
-    "label",
-    "ontology_id",
-    "status",
-    "cells",
-    "score",
-    "margin",
-    "p",
-    "evidence",
-    "second",
-    "second_score",
-    "second_evidence",
-    "markers",
-)
+MAX_GENES = 15  # listed per type
 
 
 def evidence_tsv(labels: Sequence[ClusterLabel]) -> str:
     """The labels with their evidence, tab-separated: for a user to confirm or correct."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, delimiter="\t", lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for one in labels:
-        best, second = (*one.scores[:2], None, None)[:2]
-        writer.writerow(
-            (
-                one.cluster,
-                one.label,
-                one.ontology_id,
-                one.status,
-                one.cells,
-                f"{best.score:.3f}" if best else "",
-                f"{one.margin:.3f}",
-                f"{best.p:.2g}" if best else "",
-                f"{best.cell_type.name}: {', '.join(best.genes[:MAX_GENES])}" if best else "",
-                second.cell_type.name if second else "",
-                f"{second.score:.3f}" if second else "",
-                ", ".join(second.genes[:MAX_GENES]) if second else "",
-                ", ".join(marker.gene for marker in one.markers[:MAX_GENES]),
-            )
-        )
-    return stream.getvalue()
+    import pandas
+
+    table = pandas.DataFrame([_evidence(one) for one in labels])
+    return table.to_csv(sep="\t", index=False, lineterminator="\n")
+
+
+def _evidence(one: ClusterLabel) -> dict[str, object]:
+    best, second = (*one.scores[:2], None, None)[:2]
+    return {
+        "cluster": one.cluster,
+        "label": one.label,
+        "ontology_id": one.ontology_id,
+        "status": one.status,
+        "cells": one.cells,
+        "score": f"{best.score:.3f}" if best else "",
+        "margin": f"{one.margin:.3f}",
+        "p": f"{best.p:.2g}" if best else "",
+        "evidence": f"{best.cell_type.name}: {', '.join(best.genes[:MAX_GENES])}" if best else "",
+        "second": second.cell_type.name if second else "",
+        "second_score": f"{second.score:.3f}" if second else "",
+        "second_evidence": ", ".join(second.genes[:MAX_GENES]) if second else "",
+        "markers": ", ".join(marker.gene for marker in one.markers[:MAX_GENES]),
+    }
 
 
 def corrected(labels: Sequence[ClusterLabel], path: Path) -> list[ClusterLabel]:

@@ -163,7 +163,7 @@ def test_refused(
 def as_ensembl(data: anndata.AnnData) -> None:
     data.var["feature_name"] = list(data.var_names)
     data.var_names = [f"ENSG{number:011}" for number in range(data.n_vars)]
-    data.obs["label"] = "theirs"
+    data.obs["label"], data.obs["cluster"], data.obs["cluster_input"] = "theirs", "new", "old"
 
 
 def test_symbols_beside_ensembl_ids_and_columns_of_the_input(folder: Path, tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_symbols_beside_ensembl_ids_and_columns_of_the_input(folder: Path, tmp_p
     assert "by the symbols in column feature_name" in succeed(TOOL, *words).stderr
     made = anndata.read_h5ad(tmp_path / "p.h5ad").obs
     assert set(made["label"]) == set(NAMES)
-    assert set(made["label_input"]) == {"theirs"}
+    assert set(made["label_input"]) == {"theirs"} and set(made["cluster_input"]) == {"old"}
 
 
 def test_markers_are_checked_before_clustering(
