@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from screader_lib.errors import ScReaderError
@@ -119,19 +119,9 @@ def _ask_all(
         )
         cache.put({key: answer.encode()})
 
-    with (
-        ThreadPoolExecutor(model.concurrent) as pool,
-        reporter.progress("Asking the model", len(prompts), "genes") as advance,
-    ):
-        futures = [pool.submit(ask, key, prompt) for key, prompt in prompts.items()]
-        try:
-            for future in as_completed(futures):
-                future.result()
-                advance(1)
-        except BaseException:
-            server.stopped.set()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    with reporter.progress("Asking the model", len(prompts), "genes") as advance:
+        tasks = [partial(ask, key, prompt) for key, prompt in prompts.items()]
+        server.run_all(tasks, model.concurrent, lambda _: advance(1))
 
 
 def parse_answer(body: bytes) -> str:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import base64
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -90,40 +89,22 @@ class OpenAIEmbeddings(Embedder):
         self, texts: Sequence[str], reporter: Reporter, on_batch: OnBatch | None = None
     ) -> np.ndarray:
         batches = list(request_batches(texts, self.limits.concurrent))
-        vectors: list[np.ndarray | None] = [None] * len(batches)
-        failed: BaseException | None = None
+        requests = [
+            partial(self._embed_request, [texts[row] for row in rows], on_batch) for rows in batches
+        ]
         self.truncated.clear()
-        with (
-            ThreadPoolExecutor(self.limits.concurrent) as pool,
-            reporter.progress("Embedding", len(texts), "genes") as advance,
-        ):
-            futures = {
-                pool.submit(self._embed_request, [texts[row] for row in rows], on_batch): number
-                for number, rows in enumerate(batches)
-            }
-            try:
-                for future in as_completed(futures):
-                    if future.cancelled():
-                        continue
-                    if future.exception():  # what is running is finished, the rest not started
-                        failed = failed or future.exception()
-                        for other in futures:
-                            other.cancel()
-                        continue
-                    vectors[futures[future]] = future.result()
-                    advance(len(batches[futures[future]]))
-            except BaseException:
-                self.server.stopped.set()
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-        if self.truncated:
-            texts = counted(len(self.truncated), "text")
-            reporter.info(f"{texts} truncated to the model's maximum length.")
-        if self.tokens_spent:
-            reporter.detail(f"the server counted {self.tokens_spent:,} tokens.")
-        if failed is not None:
-            raise failed
-        return self._concatenated([part for part in vectors if part is not None])
+        try:
+            with reporter.progress("Embedding", len(texts), "genes") as advance:
+                vectors = self.server.run_all(
+                    requests, self.limits.concurrent, lambda number: advance(len(batches[number]))
+                )
+        finally:
+            if self.truncated:
+                number = counted(len(self.truncated), "text")
+                reporter.info(f"{number} truncated to the model's maximum length.")
+            if self.tokens_spent:
+                reporter.detail(f"the server counted {self.tokens_spent:,} tokens.")
+        return self._concatenated(vectors)
 
     def _embed_request(self, texts: list[str], on_batch: OnBatch | None) -> np.ndarray:
         """The vectors of one request, passed to ``on_batch`` before anything else can fail.

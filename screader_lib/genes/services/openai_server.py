@@ -8,7 +8,8 @@ Retry-After beyond a minute and waits in silence.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -96,6 +97,35 @@ class OpenAIServer(Service):
                 break
             self.pause(attempt, problem, headers)
         raise self.error(f"{problem}, {attempt} times.", TRY_LATER)
+
+    def run_all(
+        self, tasks: Sequence[Callable[[], T]], concurrent: int, on_done: Callable[[int], None]
+    ) -> list[T]:
+        """The results of tasks that ``ask``, ``concurrent`` at a time.
+
+        ``on_done`` is called with the number of each finished task. If a task fails, those that
+        are running are finished, the others are not started, and its error is raised.
+        """
+        failed: BaseException | None = None
+        with ThreadPoolExecutor(concurrent) as pool:
+            futures = {pool.submit(task): number for number, task in enumerate(tasks)}
+            try:
+                for future in as_completed(futures):
+                    if future.cancelled():
+                        continue
+                    if error := future.exception():
+                        failed = failed or error
+                        for other in futures:
+                            other.cancel()
+                    else:
+                        on_done(futures[future])
+            except BaseException:
+                self.stopped.set()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        if failed is not None:
+            raise failed
+        return [future.result() for future in futures]
 
     def _passing_status(self, answer: Any) -> str:
         """What may pass, in words; ScReaderError where trying again is of no use."""
