@@ -1,4 +1,4 @@
-"""Measures of predicted against true labels, on numpy alone.
+"""Metrics of predicted against true labels, on numpy alone.
 
 Definitions follow scikit-learn's ``precision_recall_fscore_support`` (zero where undefined);
 macro averages run over the labels that occur among true or predicted ones.
@@ -16,92 +16,84 @@ Labels = Sequence[str] | np.ndarray
 
 
 def confusion_matrix(true: Labels, predicted: Labels, labels: Labels) -> np.ndarray:
-    """Counts int64 (labels, labels): rows true, columns predicted; other labels raise KeyError."""
-    place = {label: number for number, label in enumerate(labels)}
+    """Counts int64 (labels, labels): rows true, columns predicted; KeyError for other labels."""
+    index = {label: number for number, label in enumerate(labels)}
     matrix = np.zeros((len(labels), len(labels)), np.int64)
-    rows = [place[label] for label in true]
-    columns = [place[label] for label in predicted]
-    np.add.at(matrix, (rows, columns), 1)
+    np.add.at(matrix, ([index[label] for label in true], [index[label] for label in predicted]), 1)
     return matrix
 
 
 def occurring(true: Labels, predicted: Labels) -> list[str]:
-    """Labels among true or predicted ones, sorted."""
+    """The labels among true or predicted ones, sorted."""
     return sorted(set(true) | set(predicted))
 
 
-def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
-    return np.divide(above, below, out=np.zeros(len(above)), where=below > 0)
-
-
 def per_label(true: Labels, predicted: Labels) -> dict[str, dict[str, float]]:
-    """Label → precision, recall, f1 and number of true cells."""
+    """Precision, recall, F1 and number of true cells by label."""
     labels = occurring(true, predicted)
-    return _per_label(confusion_matrix(true, predicted, labels), labels)
-
-
-def _per_label(matrix: np.ndarray, labels: Sequence[str]) -> dict[str, dict[str, float]]:
-    hits, called, cells = matrix.diagonal(), matrix.sum(0), matrix.sum(1)
-    precision, recall = _ratio(hits, called), _ratio(hits, cells)
-    f1 = _ratio(2 * precision * recall, precision + recall)
+    rates = _rates(confusion_matrix(true, predicted, labels))
     return {
-        label: {
-            "precision": float(precision[number]),
-            "recall": float(recall[number]),
-            "f1": float(f1[number]),
-            "cells": int(cells[number]),
-        }
+        label: {name: values[number].item() for name, values in rates.items()}
         for number, label in enumerate(labels)
     }
 
 
 def scores(true: Labels, predicted: Labels) -> dict[str, float]:
     """Accuracy, balanced accuracy, and precision, recall, F1 as macro and weighted averages."""
-    labels = occurring(true, predicted)
-    return scores_of_counts(confusion_matrix(true, predicted, labels), labels)
+    return scores_of_counts(confusion_matrix(true, predicted, occurring(true, predicted)))
 
 
-def scores_of_counts(matrix: np.ndarray, labels: Sequence[str]) -> dict[str, float]:
-    """Like :func:`scores`, of a confusion matrix; empty where it counts no cell.
+def scores_of_counts(matrix: np.ndarray) -> dict[str, float]:
+    """Like :func:`scores`, of a confusion matrix int64 (labels, labels); empty if it has no cells.
 
-    ``labels`` name its rows and columns; those that do not occur are left out.
+    Labels that do not occur are left out.
     """
     occurs = (matrix.sum(0) + matrix.sum(1)) > 0
-    matrix, total = matrix[occurs][:, occurs], int(matrix.sum())
-    if not total:
+    matrix = matrix[occurs][:, occurs]
+    if not len(matrix):
         return {}
-    rows = _per_label(matrix, [label for label, found in zip(labels, occurs, strict=True) if found])
-    cells = np.array([row["cells"] for row in rows.values()], float)
-    result = {"accuracy": float(matrix.trace() / total)}
-    recall = np.array([row["recall"] for row in rows.values()])
-    result["balanced_accuracy"] = float(recall[cells > 0].mean())
-    for measure in ("precision", "recall", "f1"):
-        values = np.array([row[measure] for row in rows.values()])
-        result[f"macro_{measure}"] = float(values.mean())
-        result[f"weighted_{measure}"] = float(np.average(values, weights=cells))
+    rates = _rates(matrix)
+    cells = rates.pop("cells")
+    result = {
+        "accuracy": float(matrix.trace() / matrix.sum()),
+        "balanced_accuracy": float(rates["recall"][cells > 0].mean()),
+    }
+    for name, values in rates.items():
+        result[f"macro_{name}"] = float(values.mean())
+        result[f"weighted_{name}"] = float(np.average(values, weights=cells))
     return result
+
+
+def _rates(matrix: np.ndarray) -> dict[str, np.ndarray]:
+    hits, called, cells = matrix.diagonal(), matrix.sum(0), matrix.sum(1)
+    precision, recall = _ratio(hits, called), _ratio(hits, cells)
+    f1 = _ratio(2 * precision * recall, precision + recall)
+    return {"precision": precision, "recall": recall, "f1": f1, "cells": cells}
+
+
+def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    return np.divide(above, below, out=np.zeros(len(above)), where=below > 0)
 
 
 def calibration_curve(
     confidence: np.ndarray, correct: np.ndarray, bins: int = CALIBRATION_BINS
 ) -> list[dict[str, float]]:
-    """Per occupied bin of confidence: its cells, mean confidence and accuracy."""
-    place = np.minimum((np.asarray(confidence) * bins).astype(int), bins - 1)
+    """Number of cells, mean confidence and accuracy of each bin of confidence that has cells."""
+    index = np.minimum((np.asarray(confidence) * bins).astype(int), bins - 1)
     return [
         {
-            "cells": int((place == number).sum()),
-            "confidence": float(confidence[place == number].mean()),
-            "accuracy": float(correct[place == number].mean()),
+            "cells": int(inside.sum()),
+            "confidence": float(confidence[inside].mean()),
+            "accuracy": float(correct[inside].mean()),
         }
-        for number in range(bins)
-        if (place == number).any()
+        for inside in (index == number for number in np.unique(index))
     ]
 
 
 def expected_calibration_error(
     confidence: np.ndarray, correct: np.ndarray, bins: int = CALIBRATION_BINS
 ) -> float:
-    """Mean distance of confidence and accuracy over bins, weighted by cells (Guo et al. 2017)."""
+    """Mean difference of confidence and accuracy over bins, weighted by cells (Guo et al. 2017)."""
     curve = calibration_curve(confidence, correct, bins)
     total = sum(entry["cells"] for entry in curve)
     return sum(e["cells"] * abs(e["confidence"] - e["accuracy"]) for e in curve) / max(1, total)

@@ -39,24 +39,10 @@ class TerminalReporter(Reporter):
             yield lambda done: None
             return
         from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
+        from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn(unit),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=Console(stderr=True), transient=False) as bar:
+        columns = Progress.get_default_columns()
+        extra = (MofNCompleteColumn(), unit, TimeElapsedColumn())
+        with Progress(*columns, *extra, console=Console(stderr=True)) as bar:
             task = bar.add_task(description, total=total)
             yield lambda done: bar.advance(task, done)

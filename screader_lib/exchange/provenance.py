@@ -106,21 +106,19 @@ def write(file: h5py.File, provenance: Provenance) -> None:
     """Store the provenance in ``uns/screader``."""
     uns = file["uns"] if "uns" in file else encoding.write_group(file, "uns")
     group = encoding.write_group(uns, GROUP)
-    encoding.write_text(group, "tool", provenance.record.tool)
-    encoding.write_text(group, "version", provenance.record.version)
-    encoding.write_text(group, "created", provenance.record.created)
-    encoding.write_json(group, "parameters", provenance.record.parameters)
-    encoding.write_json(group, "inputs", provenance.record.inputs)
+    for name, value in asdict(provenance.record).items():
+        write_value = encoding.write_text if isinstance(value, str) else encoding.write_json
+        write_value(group, name, value)
     encoding.write_json(group, "history", [asdict(record) for record in provenance.history])
 
 
 def read(file: h5py.File) -> Provenance:
     """The provenance of an exchange file; raises any exception if it is damaged."""
     group = file["uns"][GROUP]
-    texts = {key: encoding.read_text(group, key) for key in ("tool", "version", "created")}
-    dictionaries = {key: encoding.read_json(group, key) for key in ("parameters", "inputs")}
-    history = [_record(entry) for entry in encoding.read_json(group, "history")]
-    return Provenance(_record({**texts, **dictionaries}), tuple(history))
+    entry = {key: encoding.read_text(group, key) for key in ("tool", "version", "created")}
+    entry |= {key: encoding.read_json(group, key) for key in ("parameters", "inputs")}
+    history = tuple(_record(earlier) for earlier in encoding.read_json(group, "history"))
+    return Provenance(_record(entry), history)
 
 
 def _record(entry: dict[str, Any]) -> Record:

@@ -123,7 +123,7 @@ def known_label_metrics(
     counts = np.bincount(true * len(every) + predicted, minlength=len(every) ** 2)
     correct = true == predicted
     metrics: dict[str, float | int] = {"cells": int(known.sum())}
-    metrics |= label_metrics.scores_of_counts(counts.reshape(len(every), -1), every)
+    metrics |= label_metrics.scores_of_counts(counts.reshape(len(every), -1))
     metrics["calibration_error"] = label_metrics.expected_calibration_error(
         predictions.confidence[known], correct
     )
