@@ -17,17 +17,20 @@ from screader_lib.command_line.tool import tool
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("demo-output"),
-    help="Folder for the files.",
+    help="Output folder.",
 )
 @seed_option
 def main(run: ToolRun, output: Path, seed: int) -> None:
     """Run every executable on real cells and compare the reader with its controls.
 
     Takes 2,142 cells of the human pancreas (Baron et al. 2016), holds out a fifth of each type,
-    trains a reader and six controls on the rest, and measures all on the held-out cells. Needs
+    trains a reader and six controls on the rest, and evaluates all on the held-out cells. Needs
     no network, no key and no GPU, only the three packages of requirements/embedded.txt.
     """
-    from screader_lib.demo import cells, result, steps
+    import json
+
+    from screader_lib.demo import cells, steps
+    from screader_lib.exchange.writing import replacing
     from screader_lib.reader.methods.methods import TITLES
 
     for folder in (output, output / "input", output / "controls"):
@@ -35,9 +38,9 @@ def main(run: ToolRun, output: Path, seed: int) -> None:
     baron = output / "input" / "baron-human.h5ad"
     cells.extract_cells(baron)
     names, labels = cells.read_names_and_labels(baron)
-    held = cells.hold_out(labels, cells.TEST_SHARE, seed)
-    cells.write_list(output / "input" / "cells-train.txt", names[~held])
-    cells.write_list(output / "input" / "cells-test.txt", names[held])
+    held_out = cells.hold_out(labels, cells.TEST_SHARE, seed)
+    cells.write_list(output / "input" / "cells-train.txt", names[~held_out])
+    cells.write_list(output / "input" / "cells-test.txt", names[held_out])
 
     runner = steps.Runner(output, run.reporter.info)
     steps.build(runner, "input/baron-human.h5ad", "input/cells-train.txt", "input/cells-test.txt")
@@ -47,12 +50,13 @@ def main(run: ToolRun, output: Path, seed: int) -> None:
         reader = "reader.h5" if own else f"controls/{method}.h5"
         predictions = "predictions.h5ad" if own else f"controls/{method}-predictions.h5ad"
         seconds = steps.learn(runner, method, reader, predictions, seed)
-        scores = result.measure(output / predictions)
+        scores = steps.read_scores(output / predictions)
         methods[method] = {"title": TITLES[method], **scores, "seconds": round(seconds, 1)}
-    counted = {"train": int((~held).sum()), "test": int(held.sum())}
-    metrics = {"cells": counted, "seed": seed, "methods": methods}
-    result.write_metrics(output / "metrics.json", metrics)
+    counts = {"train": int((~held_out).sum()), "test": int(held_out.sum())}
+    metrics = {"cells": counts, "seed": seed, "methods": methods}
+    with replacing(output / "metrics.json") as temporary:
+        temporary.write_text(json.dumps(metrics, indent=2) + "\n", "utf-8")
     steps.draw(runner)
-    result.print_table(metrics)
-    for what in ("report.html", "confusion.png", "umap.png", "predictions.h5ad", "metrics.json"):
-        click.echo(f"{output / what}")
+    steps.print_table(metrics)
+    for name in ("report.html", "confusion.png", "umap.png", "predictions.h5ad", "metrics.json"):
+        click.echo(f"{output / name}")

@@ -6,10 +6,10 @@ from screader_lib.command_line.group import group
 
 SUBCOMMANDS = {
     "umap": "Cells before and after reading, in two dimensions.",
-    "confusion": "Which types are taken for which.",
+    "confusion": "Which true labels are predicted as which.",
     "metrics": "Accuracy, precision, recall and F1 of one method or several.",
-    "calibration": "How often calls of a given confidence are right.",
-    "genes": "Which genes made the calls of each type.",
+    "calibration": "Accuracy against confidence.",
+    "genes": "The genes behind the predictions of each type.",
     "training": "Loss and validation curves of a reader.",
     "embeddings": "Genes in two dimensions, by the embedding of their texts.",
     "report": "Everything as one HTML file.",
@@ -31,9 +31,9 @@ EXAMPLES = (
     examples=EXAMPLES,
 )
 def main() -> None:
-    """Draw what a reader did, as PNG, SVG or PDF, or write a report as HTML.
+    """Draw predictions, cells and readers as PNG, SVG or PDF, or write a report as HTML.
 
-    Each picture takes exchange files; 'plot PICTURE --help' explains one. All pictures take
-    --size, --dpi, --title, --palette and --format, and write their numbers with --data. The
-    same input gives the same bytes.
+    'plot PICTURE --help' explains each picture. All pictures take --size, --dpi, --title,
+    --palette and --format, and write their data with --data. The same input gives the same
+    bytes.
     """

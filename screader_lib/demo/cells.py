@@ -53,20 +53,20 @@ def read_names_and_labels(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def hold_out(labels: np.ndarray, share: float, seed: int) -> np.ndarray:
-    """Boolean (cells,): cells held out for testing, ``share`` of each label, rounded.
+    """Which cells are held out for testing, bool (cells,): ``share`` of each label, rounded.
 
-    At least one cell of a label stays for training.
+    At least one cell of each label is left for training.
     """
     random = np.random.default_rng(seed)
-    held = np.zeros(len(labels), bool)
+    held_out = np.zeros(len(labels), bool)
     for label in sorted(set(labels)):
         members = np.flatnonzero(labels == label)
-        number = min(round(share * len(members)), len(members) - 1)
-        held[random.permutation(members)[:number]] = True
-    return held
+        count = min(round(share * len(members)), len(members) - 1)
+        held_out[random.permutation(members)[:count]] = True
+    return held_out
 
 
 def write_list(target: Path, names: np.ndarray) -> None:
-    """A name a line."""
+    """One name per line."""
     with replacing(target) as temporary:
         temporary.write_text("".join(f"{name}\n" for name in names), "utf-8")

@@ -1,4 +1,4 @@
-"""The demonstration's commands, each run as a process of its own."""
+"""The demonstration's commands, each run as its own process, and the table of their results."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from screader_lib import offline
 from screader_lib.demo.cells import LABEL
 from screader_lib.errors import ScReaderError
+from screader_lib.exchange import encoding
+from screader_lib.exchange.opening import open_exchange
 
 READER_OPTIONS = ("--llm-layers", "2")
 CONTROLS = ("majority", "genept", "genept-w", "logistic", "pooled", "screader-random")
@@ -21,13 +24,13 @@ CONTROLS = ("majority", "genept", "genept-w", "logistic", "pooled", "screader-ra
 
 @dataclass
 class Runner:
-    """Runs executables in ``folder``, telling ``say`` what it runs; no network is tried."""
+    """Runs executables in ``folder`` without network access; ``say`` prints each command."""
 
     folder: Path
     say: Callable[[str], None]
 
     def run(self, *command: str) -> float:
-        """Run one command to its end; returns its seconds. ScReaderError where it fails."""
+        """Run one command and return its seconds; ScReaderError where it fails."""
         self.say(f"$ {shlex.join(command)}")
         executable = Path(sysconfig.get_path("scripts")) / command[0]
         environment = {**os.environ, offline.VARIABLE: "1"}
@@ -36,12 +39,12 @@ class Runner:
             [str(executable), *command[1:]], cwd=self.folder, env=environment, check=False
         )
         if done.returncode:
-            raise ScReaderError(f"{command[0]} ended with exit status {done.returncode}.")
+            raise ScReaderError(f"{command[0]} failed with exit status {done.returncode}.")
         return time.monotonic() - start
 
 
 def build(runner: Runner, cells: str, training: str, held_out: str) -> None:
-    """Descriptions, embeddings, and the cells to learn from and to test on."""
+    """Descriptions, embeddings, and the training and held-out cells."""
     runner.run(
         "fetch-descriptions", "--genes", cells, "--source", "packaged", "-o", "descriptions.h5ad"
     )
@@ -52,7 +55,7 @@ def build(runner: Runner, cells: str, training: str, held_out: str) -> None:
 
 
 def learn(runner: Runner, method: str, reader: str, predictions: str, seed: int) -> float:
-    """Train one method and let it call the held-out cells; returns the seconds of both."""
+    """Train one method and predict the held-out cells; returns the seconds of both."""
     options = READER_OPTIONS if method in ("screader", "screader-random") else ()
     return runner.run(
         "train-reader", "cells-train.h5ad", "--method", method, *options,
@@ -70,3 +73,31 @@ def draw(runner: Runner) -> None:
         "plot", "report", "predictions.h5ad", "--reader", "reader.h5", "--cells",
         "cells-test.h5ad", "--metrics", "metrics.json", "-o", "report.html",
     )  # fmt: skip
+
+
+def read_scores(predictions: Path) -> dict[str, float]:
+    """Accuracy and macro F1 that ``predict`` stored; ScReaderError where there are none."""
+    with open_exchange(predictions, "predictions") as opened:
+        if "metrics" not in opened.file["uns"]:
+            raise ScReaderError("has no true label to compare with.", file=predictions)
+        metrics = encoding.read_json(opened.file["uns"], "metrics")
+    return {name: metrics[name] for name in ("accuracy", "macro_f1")}
+
+
+def print_table(results: dict[str, Any]) -> None:
+    """The methods as a table on the terminal, the most accurate first.
+
+    ``results`` is the content of metrics.json.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    test, train = results["cells"]["test"], results["cells"]["train"]
+    table = Table(title=f"Baron human pancreas: {test:,} held-out cells, {train:,} training cells")
+    table.add_column("method")
+    for column in ("accuracy", "macro F1", "seconds"):
+        table.add_column(column, justify="right")
+    for name, row in sorted(results["methods"].items(), key=lambda item: -item[1]["accuracy"]):
+        numbers = f"{row['accuracy']:.3f}", f"{row['macro_f1']:.3f}", f"{row['seconds']:.0f}"
+        table.add_row(row["title"], *numbers, style="bold" if name == "screader" else "")
+    Console().print(table)

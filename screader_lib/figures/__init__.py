@@ -1,18 +1,23 @@
-"""Pictures and the report.
+"""Pictures and the HTML report. Each picture has a figure, a data table and alternative text.
 
-- ``extras``       imports of the plotting packages, which are an optional extra;
-- ``canvas``       a picture: figure, numbers and alternative text; written as PNG, SVG or PDF;
-- ``palettes``     colours of types, safe for colour-blind readers;
-- ``names``        type names as they are printed;
-- ``calls``        a predictions file as the pictures see it;
-- ``confusion``, ``training``, ``calibration``, ``methods``  one picture each;
-- ``vectors``      the cells' vectors: before reading (mean gene embedding) and after;
-- ``projection``   vectors to two dimensions (UMAP);
-- ``separation``   silhouette and nearest-neighbour purity;
-- ``umap_panels``, ``umap_picture``, ``numbering``  the UMAP panels: what they show, how;
-- ``coordinates``  coordinates kept in a file so that the same picture comes again;
-- ``gene_map``     the genes' panel;
-- ``history``      what was done with what, and the commands to repeat it, from the provenance;
-- ``report``, ``report_tables``, ``templates/``  the HTML report;
-- ``multiqc``      its measures for MultiQC.
+``drawing``, what all pictures share:
+- ``canvas``        the picture itself, its style, and writing it as PNG, SVG or PDF;
+- ``palettes``      colours of cell types that colour-blind readers can tell apart;
+- ``type_names``    names of cell types and methods as they are printed;
+- ``point_labels``  labels in a scatter plot that do not overlap.
+
+``data``, what they are drawn from:
+- ``prediction_data``  a predictions file;
+- ``cell_vectors``     the cells' vectors before and after reading, read in blocks;
+- ``projection``       PCA and UMAP; silhouette and nearest-neighbour purity;
+- ``panels``           a scatter plot's points, and files of UMAP coordinates.
+
+``plots``, one picture each: ``calibration_plot``, ``confusion_matrix``, ``gene_bars``,
+``gene_map``, ``method_comparison``, ``training_curves``, ``umap_plot``.
+
+``report``, the HTML report (its page is ``templates/``):
+- ``report``         puts the page together;
+- ``report_tables``  its tables;
+- ``history``        the steps that made the files, and the commands to repeat them;
+- ``multiqc``        the metrics as MultiQC custom content.
 """

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import pytest
 
 from screader_lib.exchange.provenance import Record
-from screader_lib.figures.report.history import History, plain_spelling
+from screader_lib.figures.report.history import History, default_words
 
 
 @dataclass
 class File:
-    """What an exchange file tells of itself."""
+    """The provenance of an exchange file."""
 
     sha256: str
     steps: tuple[Record, ...]
@@ -49,14 +49,14 @@ def test_steps_come_in_an_order_that_can_be_repeated() -> None:
 def test_each_input_was_made_by_a_step_before_it() -> None:
     files = [File("calls", ALL), File("cells-b", (DESCRIBE, EMBED, NEW_CELLS))]
     steps = History(files).steps  # type: ignore[arg-type]
-    there: set[str] = set()
+    made: set[str] = set()
     for step in steps:
-        assert {source.name for source in step.inputs if source.schema} <= there
-        there.add(step.output)
-    assert len(there) == len(steps)
+        assert {source.name for source in step.inputs if source.schema} <= made
+        made.add(step.output)
+    assert len(made) == len(steps)
 
 
-def test_outputs_are_told_apart_by_the_file_at_hand() -> None:
+def test_outputs_are_identified_by_the_file_at_hand() -> None:
     files = [File("calls", ALL), File("cells-b", (DESCRIBE, EMBED, NEW_CELLS))]
     steps = {step.command: step for step in History(files).steps}  # type: ignore[arg-type]
     predict = next(step for step in steps.values() if step.tool == "predict")
@@ -71,7 +71,7 @@ def test_outputs_are_told_apart_by_the_file_at_hand() -> None:
     assert train.inputs[0].name == old.output
 
 
-def test_cells_built_like_the_reader_are_told_apart_without_their_file() -> None:
+def test_cells_built_like_the_reader_are_identified_without_their_file() -> None:
     like = record("build-cells", {"like": ("reader", "reader-a")}, new=True)
     chain = (TRAIN_CELLS, TRAIN, like, PREDICT)
     steps = History([File("calls", chain)]).steps  # type: ignore[list-item]
@@ -85,7 +85,7 @@ def test_cells_built_like_the_reader_are_told_apart_without_their_file() -> None
     assert steps[3].inputs[0].name == steps[2].output
 
 
-def test_readers_of_several_methods_are_told_apart_and_the_last_command_names_them() -> None:
+def test_readers_of_several_methods_are_identified_and_the_last_command_names_them() -> None:
     def chain(method: str) -> tuple[Record, ...]:
         train = record("train-reader", {"cells": ("cells", "cells-a")}, method=method)
         taken = {"cells": ("cells", "cells-b"), "reader": ("reader", f"reader-{method}")}
@@ -130,7 +130,7 @@ def test_a_users_own_file_is_named_by_role_and_content() -> None:
     ids=str,
 )
 def test_parameters_as_options(value: object, words: list[str]) -> None:
-    assert plain_spelling("x", {"some_name": value}, {"in": "file"}) == ["file", *words]
+    assert default_words("x", {"some_name": value}, {"in": "file"}) == ["file", *words]
 
 
 def test_words_of_a_hostile_value_are_quoted() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Iterator
@@ -12,16 +13,23 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from figure_files import PANCREAS, Case, write_cells, write_predictions, write_reader
+from figure_files import (
+    PANCREAS,
+    Case,
+    predictions,
+    write_cells,
+    write_labels,
+    write_predictions,
+    write_reader,
+)
 
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.opening import open_exchange
-from screader_lib.figures.data.prediction_data import PredictionData
 from screader_lib.figures.data.projection import principal_components
-from screader_lib.figures.plots import umap_panels
+from screader_lib.figures.plots import umap_plot
 from screader_lib.figures.report import multiqc, report_tables
 from screader_lib.figures.report.report import Inputs, build
-from screader_lib.figures.report.report_tables import Control, controls, verdict
+from screader_lib.figures.report.report_tables import MethodScore, given_scores, verdict
 
 HOSTILE = "<script>alert('x')</script>\"><img src=http://bad.example/x>"
 VOID = {"meta", "img", "br", "link", "hr"}
@@ -60,22 +68,23 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
 
-@pytest.fixture(autouse=True)
-def no_umap(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, scope="module")
+def no_umap() -> Iterator[None]:
     """Two principal components stand in for UMAP, which takes seconds to start."""
-    monkeypatch.setattr(
-        umap_panels, "project", lambda vectors, *_: principal_components(vectors, 2)
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(umap_plot, "project", lambda vectors, *_: principal_components(vectors, 2))
+        yield
 
 
-@pytest.fixture
-def files(tmp_path: Path) -> Iterator[dict[str, Path]]:
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("report")
     types = (HOSTILE, *PANCREAS[1:])
     case = Case(types=types, cells=80)
-    yield {
-        "predictions": write_predictions(tmp_path / "p.h5ad", case),
-        "cells": write_cells(tmp_path / "c.h5ad", case),
-        "reader": write_reader(tmp_path / "r.h5", types=types),
+    return {
+        "predictions": write_predictions(folder / "p.h5ad", case),
+        "cells": write_cells(folder / "c.h5ad", case),
+        "reader": write_reader(folder / "r.h5", types=types),
     }
 
 
@@ -86,26 +95,29 @@ def made(
     **settings: str,
 ) -> str:
     with ExitStack() as stack:
-        opened = {
-            kind: stack.enter_context(open_exchange(path, kind)) for kind, path in files.items()
-        }
-        others = [
-            PredictionData(stack.enter_context(open_exchange(path, "predictions")))
-            for path in beside
+        one, *others = [
+            stack.enter_context(predictions(path)) for path in (files["predictions"], *beside)
         ]
-        calls = PredictionData(opened["predictions"])
-        inputs = Inputs(calls, opened.get("reader"), opened.get("cells"), metrics, others)
-        return build(inputs, **settings)
+        opened = [
+            stack.enter_context(open_exchange(files[kind], kind)) if kind in files else None
+            for kind in ("reader", "cells")
+        ]
+        return build(Inputs(one, *opened, metrics, others), **settings)
 
 
-@pytest.fixture
-def page(files: dict[str, Path]) -> Page:
-    found = Page(made(files))
-    assert not found.open
-    return found
+@pytest.fixture(scope="module")
+def html(files: dict[str, Path]) -> str:
+    return made(files)
 
 
-def test_it_asks_nothing_of_anywhere(page: Page) -> None:
+@pytest.fixture(scope="module")
+def page(html: str) -> Page:
+    result = Page(html)
+    assert not result.open
+    return result
+
+
+def test_page_loads_nothing_from_the_network(page: Page) -> None:
     assert not page.all("script") and not page.all("link") and not page.all("iframe")
     assert all(image["src"].startswith("data:image/") for image in page.all("img"))
     assert all(link["href"].startswith("#") for link in page.all("a"))
@@ -126,13 +138,12 @@ def test_links_lead_to_headings_and_ids_are_unique(page: Page) -> None:
     assert {part["aria-labelledby"] for part in page.all("section")} <= set(ids)
 
 
-def test_it_reads_well_without_eyes(page: Page) -> None:
+def test_page_is_accessible(page: Page) -> None:
     assert page.all("html") == [{"lang": "en"}]
     assert len(page.all("h1")) == len(page.all("title")) == len(page.all("main")) == 1
     assert all(len(image["alt"]) > 40 for image in page.all("img"))
     headings = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
-    steps = np.diff(headings)
-    assert steps.max() <= 1
+    assert np.diff(headings).max() <= 1
     assert len(page.all("caption")) == len(page.all("table"))
     assert all(cell.get("scope") in ("col", "row") for cell in page.all("th"))
 
@@ -145,18 +156,18 @@ def _luminance(colour: str) -> float:
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-@pytest.mark.parametrize("paper", ["#fff", "--tint", "#e8f1fa"])
-@pytest.mark.parametrize("ink", ["--ink", "--soft", "--link"])
-def test_text_stands_out_from_its_background(ink: str, paper: str, page: Page) -> None:
+def test_text_stands_out_from_its_background(page: Page) -> None:
     colours = dict(re.findall(r"(--\w+): (#[0-9a-f]{3,6})", "".join(page.text)))
-    bright, dark = (_luminance(colours.get(colour, colour)) for colour in (paper, ink))
-    assert (bright + 0.05) / (dark + 0.05) >= 4.5
+    for paper, ink in itertools.product(
+        ("#fff", "--tint", "#e8f1fa"), ("--ink", "--soft", "--link")
+    ):
+        bright, dark = (_luminance(colours.get(colour, colour)) for colour in (paper, ink))
+        assert (bright + 0.05) / (dark + 0.05) >= 4.5
 
 
-def test_the_same_bytes_again_and_small(files: dict[str, Path]) -> None:
-    first = made(files)
-    assert made(files) == first
-    assert len(first.encode()) < 1_000_000
+def test_same_bytes_again_and_small(files: dict[str, Path], html: str) -> None:
+    assert made(files) == html
+    assert len(html.encode()) < 1_000_000
 
 
 def test_all_methods_are_shown_the_best_first(page: Page) -> None:
@@ -178,14 +189,14 @@ def test_all_methods_are_shown_the_best_first(page: Page) -> None:
     ids=["best", "tie", "worst", "absent", "unmeasured"],
 )
 def test_verdict(accuracies: dict[str, float | None], expected: str) -> None:
-    rows = controls({"methods": {n: {"accuracy": a} for n, a in accuracies.items()}}, "me")
+    rows = given_scores({"methods": {n: {"accuracy": a} for n, a in accuracies.items()}}, "me")
     assert verdict(rows).startswith(expected)
     assert bool(verdict(rows)) == bool(expected)
 
 
 def test_values_that_are_no_numbers_are_left_out() -> None:
-    rows = controls({"methods": {"x": {"accuracy": "high", "macro_f1": float("nan")}}}, "me")
-    assert rows == [Control("x", None, None, None, False)]
+    rows = given_scores({"methods": {"x": {"accuracy": "high", "macro_f1": float("nan")}}}, "me")
+    assert rows == [MethodScore("x", None, None, None, False)]
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"methods": []}', '{"methods": {"a": 1}}', "\xff"])
@@ -214,42 +225,46 @@ def test_a_good_metrics_file_is_read(tmp_path: Path) -> None:
     ids=["no_labels", "all_unassigned", "one_type", "one_cell", "61_long_names"],
 )
 def test_unusual_cells_give_a_sound_page(tmp_path: Path, case: Case) -> None:
-    page = Page(made({"predictions": write_predictions(tmp_path / "p.h5ad", case)}))
+    page = Page(made({"predictions": write_predictions(tmp_path / "p.h5ad", case)}, metrics=None))
     assert not page.open
-    assert ("Calibration" in page.text) == case.labelled
+    assert ("Calibration" in page.text) == ("Results" in page.text) == case.labelled
+    assert ("#results" in str(page.all("a"))) == case.labelled
 
 
-def test_without_true_labels_there_are_no_results(tmp_path: Path) -> None:
-    files = {"predictions": write_predictions(tmp_path / "p.h5ad", Case(labelled=False))}
-    page = Page(made(files, metrics=None))
-    assert "Results" not in page.text and "#results" not in str(page.all("a"))
+def test_unknown_true_labels_and_metrics_of_types(tmp_path: Path) -> None:
+    path = write_labels(tmp_path / "p.h5ad", [("new", "a", True), ("a", "a", True)], ["a"])
+    with predictions(path) as one:
+        summary = report_tables.data_summary(one, None, None)
+        rows = {row["type"]: row for row in report_tables.types_table(one, None)}
+    assert summary["true labels unknown to the reader"] == "new"
+    a, new = rows["a"], rows["new"]
+    assert (a["precision"], a["recall"], a["predicted cells"]) == (0.5, 1.0, 2)
+    assert (new["true cells"], new["predicted cells"], new["F1"]) == (1, 0, 0)
 
 
-def test_types_that_the_reader_never_saw_are_named(tmp_path: Path) -> None:
-    from figure_files import write_calls
-
-    path = write_calls(tmp_path / "p.h5ad", [("new", "a", True), ("a", "a", True)], ["a"])
-    with open_exchange(path, "predictions") as opened:
-        calls = PredictionData(opened)
-        assert ("types that the reader never saw", "new") in report_tables.data_summary(
-            calls, None, None
-        )
-        rows = {row["type"]: row for row in report_tables.types_table(calls, None)}
-    assert (rows["a"]["precision"], rows["a"]["recall"], rows["a"]["called"]) == (0.5, 1.0, 2)
-    assert (rows["new"]["cells"], rows["new"]["called"], rows["new"]["f1"]) == (1, 0, 0)
-
-
-def test_the_least_sure_cells_come_first(tmp_path: Path) -> None:
-    path = write_predictions(tmp_path / "p.h5ad", Case(cells=50))
-    with open_exchange(path, "predictions") as opened:
-        calls = PredictionData(opened)
-        rows = report_tables.low_confidence(calls, 5)
-        assert [row["confidence"] for row in rows] == sorted(calls.confidence.tolist())[:5]
+def test_backed_off_and_unassigned_cells_are_counted_and_listed(tmp_path: Path) -> None:
+    rows = [("a", "a", True), ("a", "b", "term"), ("b", "b", False), ("b", "b", True)]
+    with predictions(write_labels(tmp_path / "p.h5ad", rows, ["a", "b"])) as one:
+        summary = report_tables.data_summary(one, None, None)
+        status = [row["status"] for row in report_tables.low_confidence(one)]
+        assert "<td>backed off to term</td>" in build(Inputs(one))
+        table = json.loads(multiqc.content(["p"], [one]))
+    assert summary["unassigned cells"] == "1 (25.0%)"
+    assert summary["cells backed off to an ancestor term"] == "1 (25.0%)"
+    assert status == ["assigned", "backed off to term", "unassigned", "assigned"]
+    assert table["data"]["p"]["unassigned"] == table["data"]["p"]["backed_off"] == 25.0
+    assert set(table["headers"]) == set(table["data"]["p"])
 
 
-def test_other_methods_stand_beside_and_are_measured(tmp_path: Path) -> None:
+def test_lowest_confidence_comes_first(tmp_path: Path) -> None:
+    with predictions(write_predictions(tmp_path / "p.h5ad", Case(cells=50))) as one:
+        rows = report_tables.low_confidence(one, 5)
+        assert [row["confidence"] for row in rows] == sorted(one.confidence.tolist())[:5]
+
+
+def test_other_methods_are_measured_and_compared(tmp_path: Path) -> None:
     files = {"predictions": write_predictions(tmp_path / "p.h5ad", Case(cells=90))}
-    worse = Case(cells=90, method="genept", share_right=0.3)
+    worse = Case(cells=90, method="genept", accuracy=0.3)
     other = write_predictions(tmp_path / "q.h5ad", worse)
     page = Page(made(files, (other,), None))
     text = " ".join(" ".join(page.text).split())
@@ -258,9 +273,12 @@ def test_other_methods_stand_beside_and_are_measured(tmp_path: Path) -> None:
     assert "seconds" not in text
     alternatives = " ".join(image["alt"] for image in page.all("img"))
     assert "after GenePT" in alternatives and "GenePT: accuracy" in alternatives
+    more = write_predictions(tmp_path / "more.h5ad", Case(cells=91))
+    with pytest.raises(ScReaderError, match=r"more\.h5ad: has other cells than .*p\.h5ad"):
+        made(files, (more,))
 
 
-def test_gathered_calls_of_several_readers_get_all_but_the_map(tmp_path: Path) -> None:
+def test_predictions_of_several_readers_get_all_but_the_umap(tmp_path: Path) -> None:
     path = write_predictions(tmp_path / "p.h5ad", Case(cells=60))
     with h5py.File(path, "r+") as file:
         del file["obsm/X_screader"]
@@ -268,28 +286,16 @@ def test_gathered_calls_of_several_readers_get_all_but_the_map(tmp_path: Path) -
     assert not page.open
     assert "Calibration" in page.text
     alternatives = " ".join(image["alt"] for image in page.all("img"))
-    assert "accuracy" in alternatives and "two dimensions" not in alternatives
-    assert "no vectors of their own" in " ".join(" ".join(page.text).split())
-
-
-def test_calls_of_other_cells_are_not_set_beside(tmp_path: Path) -> None:
-    files = {"predictions": write_predictions(tmp_path / "p.h5ad", Case(cells=12))}
-    other = write_predictions(tmp_path / "q.h5ad", Case(cells=13))
-    with pytest.raises(ScReaderError, match=r"q\.h5ad: holds other cells than .*p\.h5ad"):
-        made(files, (other,))
+    assert "accuracy" in alternatives and "UMAP of" not in alternatives
+    assert "no common vectors" in " ".join(" ".join(page.text).split())
 
 
 def test_multiqc_gets_a_row_per_sample(tmp_path: Path) -> None:
-    from figure_files import write_calls
-
     rows = [("a", "a", True), ("b", "a", False), ("b", "b", True), ("b", "b", True)]
-    known = write_calls(tmp_path / "p.h5ad", rows, ["a", "b"])
+    known = write_labels(tmp_path / "p.h5ad", rows, ["a", "b"])
     unknown = write_predictions(tmp_path / "q.h5ad", Case(cells=5, labelled=False, unassigned=0))
-    with (
-        open_exchange(known, "predictions") as one,
-        open_exchange(unknown, "predictions") as two,
-    ):
-        table = json.loads(multiqc.content(["p", "q"], [PredictionData(one), PredictionData(two)]))
+    with predictions(known) as one, predictions(unknown) as two:
+        table = json.loads(multiqc.content(["p", "q"], [one, two]))
     assert table["plot_type"] == "table"
     assert table["data"]["p"] == {
         "method": "scReader",

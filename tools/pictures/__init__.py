@@ -1,1 +1,1 @@
-"""The pictures of ``plot``: one file each, with what they share."""
+"""The pictures of ``plot``, one module each, and their common options (``picture_options``)."""

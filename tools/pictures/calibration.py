@@ -1,4 +1,4 @@
-"""``plot calibration``: how often calls of a given confidence are right."""
+"""``plot calibration``: how often predictions of a given confidence are correct."""
 
 from __future__ import annotations
 
@@ -8,16 +8,7 @@ import click
 
 from screader_lib.command_line.run import ToolRun
 from screader_lib.command_line.tool import tool
-from screader_tools.pictures.picture_options import (
-    TYPE_PALETTE,
-    looks,
-    name_option,
-    open_calls,
-    picture_options,
-    predictions_argument,
-    target,
-    write,
-)
+from screader_tools.pictures import picture_options as options
 
 
 @tool(
@@ -27,12 +18,12 @@ from screader_tools.pictures.picture_options import (
         "plot calibration genept.h5ad screader.h5ad --bins 10 -o calibration.svg",
     ],
 )
-@predictions_argument
-@name_option
+@options.predictions_argument
+@options.name_option
 @click.option(
-    "--bins", type=click.IntRange(2, 100), default=15, help="Bins of confidence, equally wide."
+    "--bins", type=click.IntRange(2, 100), default=15, help="Number of equally wide bins."
 )
-@picture_options(TYPE_PALETTE.replace("types", "methods"))
+@options.picture_options(options.TYPE_PALETTE.replace("types", "methods"))
 def main(
     run: ToolRun,
     predictions: tuple[str, ...],
@@ -40,15 +31,14 @@ def main(
     bins: int,
     **settings: Any,
 ) -> None:
-    """Draw how often calls of PREDICTIONS are right, against their confidence.
+    """Draw the accuracy of PREDICTIONS against their confidence.
 
-    Points lie on the diagonal where confidence can be taken at its word; their area tells the
-    number of cells, upright lines the 95 % interval of their share. ECE is the expected
-    calibration error.
+    Points lie on the diagonal where confidence equals accuracy; their area shows the number of
+    cells, vertical lines the 95% interval of the accuracy. ECE is the expected calibration error.
     """
     from screader_lib.figures.plots import calibration_plot
 
-    where = target(run, settings)
-    with open_calls(run, predictions, names) as calls:
-        found = calibration_plot.measure(calls, bins)
-    write(run, calibration_plot.picture(found, looks(settings), bins), where, settings)
+    output = options.PictureOutput(run, settings)
+    with options.open_predictions(run, predictions, names) as opened:
+        methods = calibration_plot.measure(opened, bins)
+    output.write(calibration_plot.picture(methods, output.style, bins))

@@ -1,4 +1,4 @@
-"""A recorded step as the words of its command, spelt as the tool's own options are."""
+"""A recorded step as the words of its command, with the options of the tool itself."""
 
 from __future__ import annotations
 
@@ -8,28 +8,34 @@ from typing import Any
 
 import click
 
-from screader_lib.figures.report.history import plain_spelling
+from screader_lib.figures.report.history import default_words
 from screader_tools.screader import SUBCOMMANDS
 
 
-def spelling(tool: str, parameters: Mapping[str, Any], inputs: Mapping[str, Any]) -> list[str]:
-    """Arguments, and the options that are not at their defaults.
+def command_words(tool: str, parameters: Mapping[str, Any], inputs: Mapping[str, Any]) -> list[str]:
+    """Arguments, and the options that differ from their defaults.
 
-    Inputs that the tool brings with it have no option and are left out. A tool that is not of
-    this suite is spelt by the names of its parameters.
+    Inputs for which the tool has no option are left out. A tool that is not of this suite gets
+    options with the names of its parameters.
     """
     command = _command(tool)
     if command is None:
-        return plain_spelling(tool, parameters, inputs)
+        return default_words(tool, parameters, inputs)
     arguments: list[str] = []
     options: list[str] = []
-    for part in command.params:
-        name = part.name or ""
+    for param in command.params:
+        name = param.name or ""
         value = inputs.get(name, parameters.get(name))
-        if isinstance(part, click.Argument):
-            arguments += _words(value)
-        elif isinstance(part, click.Option):
-            options += _option(part, value)
+        values = value if isinstance(value, list | tuple) else [value]
+        if value is None or (isinstance(param, click.Option) and value == param.default):
+            continue
+        if isinstance(param, click.Argument):
+            arguments += map(str, values)
+        elif isinstance(param, click.Option) and param.is_flag:
+            names = param.opts if value else param.secondary_opts
+            options += [max(names, key=len)] if names else []
+        else:
+            options += [word for one in values for word in (max(param.opts, key=len), str(one))]
     return [*arguments, *options]
 
 
@@ -38,26 +44,7 @@ def _command(tool: str) -> click.Command | None:
         return None
     module = tool.replace("plot ", "pictures.").replace("-", "_")
     try:
-        found = import_module(f"screader_tools.{module}").main
+        command = import_module(f"screader_tools.{module}").main
     except ModuleNotFoundError:
         return None
-    return found if isinstance(found, click.Command) else None
-
-
-def _words(value: Any) -> list[str]:
-    if value is None:
-        return []
-    return [str(one) for one in value] if isinstance(value, list | tuple) else [str(value)]
-
-
-def _option(option: click.Option, value: Any) -> list[str]:
-    if value is None or value == option.default:
-        return []
-    if option.is_flag:
-        names = option.opts if value else option.secondary_opts
-        return [_long(names)] if names else []
-    return [word for one in _words(value) for word in (_long(option.opts), one)]
-
-
-def _long(names: list[str]) -> str:
-    return max(names, key=len)
+    return command if isinstance(command, click.Command) else None

@@ -1,4 +1,4 @@
-"""``plot confusion``: which types are taken for which."""
+"""``plot confusion``: which true labels are predicted as which."""
 
 from __future__ import annotations
 
@@ -8,15 +8,7 @@ import click
 
 from screader_lib.command_line.run import ToolRun
 from screader_lib.command_line.tool import tool
-from screader_tools.pictures.picture_options import (
-    looks,
-    name_option,
-    open_calls,
-    picture_options,
-    predictions_argument,
-    target,
-    write,
-)
+from screader_tools.pictures import picture_options as options
 
 
 @tool(
@@ -26,23 +18,23 @@ from screader_tools.pictures.picture_options import (
         "plot confusion genept.h5ad screader.h5ad --counts -o both.pdf --data both.tsv",
     ],
 )
-@predictions_argument
-@name_option
+@options.predictions_argument
+@options.name_option
 @click.option(
     "--order",
     type=click.Choice(("similarity", "name", "size")),
     default="similarity",
-    help="Order of the types; similarity puts types beside those they are taken for.",
+    help="Order of the types; similarity puts types next to those they are confused with.",
 )
 @click.option(
     "--unassigned",
     type=click.Choice(("column", "call", "omit")),
     default="column",
-    help="Unassigned and backed-off cells: columns of their own, their most probable label, or "
-    "left out.",
+    help="Unassigned and backed-off cells: in columns of their own, by their most probable label, "
+    "or left out.",
 )
-@click.option("--counts", is_flag=True, help="Print numbers of cells instead of shares.")
-@picture_options("Colour map of the shares (matplotlib). [default: Blues]")
+@click.option("--counts", is_flag=True, help="Print numbers of cells instead of fractions.")
+@options.picture_options("Colour map of the fractions (matplotlib). [default: Blues]")
 def main(
     run: ToolRun,
     predictions: tuple[str, ...],
@@ -54,12 +46,12 @@ def main(
 ) -> None:
     """Draw the confusion matrix of PREDICTIONS, several files side by side.
 
-    Rows are true types with their numbers of cells, columns predicted ones, colours shares of
-    the row. Cells without a true label are left out.
+    Rows are true labels with their numbers of cells, columns predicted labels, colours fractions
+    of the row. Cells without a true label are left out.
     """
     from screader_lib.figures.plots import confusion_matrix
 
-    where = target(run, settings)
-    with open_calls(run, predictions, names) as calls:
-        matrices = confusion_matrix.tabulate(calls, unassigned=unassigned, order=order)
-    write(run, confusion_matrix.picture(matrices, looks(settings), counts=counts), where, settings)
+    output = options.PictureOutput(run, settings)
+    with options.open_predictions(run, predictions, names) as opened:
+        matrices = confusion_matrix.tabulate(opened, unassigned=unassigned, order=order)
+    output.write(confusion_matrix.picture(matrices, output.style, counts=counts))

@@ -10,16 +10,7 @@ import click
 from screader_lib.command_line.options import FilePath, input_argument, seed_option
 from screader_lib.command_line.run import ToolRun
 from screader_lib.command_line.tool import tool
-from screader_tools.pictures.picture_options import (
-    TYPE_PALETTE,
-    coordinate_options,
-    given_coordinates,
-    looks,
-    neighbours_option,
-    picture_options,
-    target,
-    write,
-)
+from screader_tools.pictures import picture_options as options
 
 
 @tool(
@@ -31,17 +22,17 @@ from screader_tools.pictures.picture_options import (
     ],
 )
 @input_argument("embeddings")
-@click.option("--descriptions", type=FilePath(), help="Descriptions: columns to colour by.")
+@click.option("--descriptions", type=FilePath(), help="Descriptions: more columns to colour by.")
 @click.option(
     "--color",
     metavar="COLUMN",
     help="Column that colours the genes. [default: gene_type of the descriptions, else source]",
 )
-@click.option("--gene", "genes", metavar="NAME", multiple=True, help="Name this gene; repeatable.")
-@neighbours_option
-@coordinate_options
+@click.option("--gene", "genes", metavar="NAME", multiple=True, help="Label this gene; repeatable.")
+@options.neighbours_option
+@options.coordinates_options
 @seed_option
-@picture_options(TYPE_PALETTE)
+@options.picture_options(options.TYPE_PALETTE)
 def main(
     run: ToolRun,
     embeddings: str,
@@ -53,20 +44,19 @@ def main(
     seed: int,
     **settings: Any,
 ) -> None:
-    """Draw the genes of EMBEDDINGS so that genes with like texts lie together.
+    """Draw the UMAP of EMBEDDINGS: genes with similar texts lie close together.
 
-    Genes are coloured by where their text came from or, with --descriptions, by their type.
+    Genes are coloured by the source of their text or, with --descriptions, by gene type.
     """
-    from screader_lib.figures.plots import gene_map
-    from screader_lib.figures.plots.umap_plot import picture
+    from screader_lib.figures.plots import gene_map, umap_plot
 
-    where = target(run, settings)
-    given = given_coordinates(run, coordinates)
+    output = options.PictureOutput(run, settings)
+    saved = options.read_coordinates(run, coordinates)
     described = run.open(descriptions, "descriptions") if descriptions else nullcontext()
     with run.open(embeddings, "gene-embeddings") as opened, described as texts:
         panel, column = gene_map.panel(
-            opened, descriptions=texts, color=color, given=given, seed=seed, neighbours=neighbors
+            opened, descriptions=texts, color=color, saved=saved, seed=seed, neighbours=neighbors
         )
         panel = gene_map.with_names(panel, opened, genes)
-    made = picture([panel], looks(settings), what=column, points="gene", seed=seed)
-    write(run, made, where, settings, [panel])
+    picture = umap_plot.picture([panel], output.style, column=column, unit="gene", seed=seed)
+    output.write(picture, [panel])

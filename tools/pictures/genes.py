@@ -1,4 +1,4 @@
-"""``plot genes``: which genes made the calls of each type."""
+"""``plot genes``: the genes behind the predictions of each type."""
 
 from __future__ import annotations
 
@@ -9,14 +9,7 @@ import click
 from screader_lib.command_line.options import input_argument
 from screader_lib.command_line.run import ToolRun
 from screader_lib.command_line.tool import tool
-from screader_tools.pictures.picture_options import (
-    TYPE_PALETTE,
-    looks,
-    open_calls,
-    picture_options,
-    target,
-    write,
-)
+from screader_tools.pictures import picture_options as options
 
 
 @tool(
@@ -29,25 +22,23 @@ from screader_tools.pictures.picture_options import (
 )
 @input_argument("predictions")
 @click.option(
-    "--genes",
-    type=click.IntRange(1, 50),
-    default=8,
-    help="Genes a type, those that spoke most for its calls.",
+    "--genes", type=click.IntRange(1, 50), default=8, help="Number of genes per type, at most."
 )
 @click.option("--type", "types", metavar="NAME", multiple=True, help="Only this type. Repeatable.")
-@picture_options(TYPE_PALETTE)
+@options.picture_options(options.TYPE_PALETTE)
 def main(
     run: ToolRun, predictions: str, genes: int, types: tuple[str, ...], **settings: Any
 ) -> None:
-    """Draw which genes made the calls of PREDICTIONS, a panel for each type.
+    """Draw the genes behind PREDICTIONS, a panel for each predicted type.
 
-    The predictions have to be made with --explain. Bars are what a gene added to the log-odds
-    of the call, on average over the cells called so; --data adds the genes' descriptions.
+    The predictions have to be made with --explain. Bars are the contributions of genes to the
+    log-odds of the prediction, averaged over the cells predicted as the type; --data adds the
+    genes' descriptions.
     """
     from screader_lib.figures.plots import gene_bars
 
-    where = target(run, settings)
-    with open_calls(run, (predictions,), ()) as calls:
-        found = gene_bars.read(calls[0], genes, types)
-        made = gene_bars.picture(found, looks(settings), types=calls[0].all_labels)
-    write(run, made, where, settings)
+    output = options.PictureOutput(run, settings)
+    with options.open_predictions(run, (predictions,)) as [opened]:
+        found = gene_bars.read(opened, genes, types)
+        picture = gene_bars.picture(found, output.style, all_types=opened.all_labels)
+    output.write(picture)

@@ -1,4 +1,4 @@
-"""``plot metrics``: measures of methods, and of each type."""
+"""``plot metrics``: metrics of methods, and F1 of each type."""
 
 from __future__ import annotations
 
@@ -6,16 +6,7 @@ from typing import Any
 
 from screader_lib.command_line.run import ToolRun
 from screader_lib.command_line.tool import tool
-from screader_tools.pictures.picture_options import (
-    TYPE_PALETTE,
-    looks,
-    name_option,
-    open_calls,
-    picture_options,
-    predictions_argument,
-    target,
-    write,
-)
+from screader_tools.pictures import picture_options as options
 
 
 @tool(
@@ -26,22 +17,21 @@ from screader_tools.pictures.picture_options import (
         "plot metrics logistic-out-of-fold.h5ad screader-out-of-fold.h5ad -o folds.png",
     ],
 )
-@predictions_argument
-@name_option
-@picture_options(TYPE_PALETTE.replace("types", "methods"))
+@options.predictions_argument
+@options.name_option
+@options.picture_options(options.TYPE_PALETTE.replace("types", "methods"))
 def main(
     run: ToolRun, predictions: tuple[str, ...], names: tuple[str, ...], **settings: Any
 ) -> None:
     """Draw accuracy, precision, recall and F1 of PREDICTIONS, and F1 against type size.
 
-    Files of one method (or one --name) are its folds, and so are the folds that a file of
-    train-reader --oof-predictions tells of: bars are means, dots folds, lines one standard
-    deviation. Unassigned cells count with their most probable label; cells without a true label
-    are left out.
+    Files of one method (or one --name) are its folds, and so are the folds within a file of
+    train-reader --oof-predictions: bars are means, dots folds, lines one standard deviation.
+    Unassigned cells count by their most probable label; cells without a true label are left out.
     """
     from screader_lib.figures.plots import method_comparison
 
-    where = target(run, settings)
-    with open_calls(run, predictions, names) as calls:
-        measured = method_comparison.measure(calls)
-    write(run, method_comparison.picture(measured, looks(settings)), where, settings)
+    output = options.PictureOutput(run, settings)
+    with options.open_predictions(run, predictions, names) as opened:
+        methods = method_comparison.measure(opened)
+    output.write(method_comparison.picture(methods, output.style))

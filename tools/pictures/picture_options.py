@@ -1,8 +1,8 @@
-"""Options that all pictures have, and how a picture is written."""
+"""Options that all pictures have, and writing a picture."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,16 +13,17 @@ from screader_lib.command_line.options import FilePath, OutputPath, output_optio
 from screader_lib.command_line.run import STANDARD, ToolRun
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from screader_lib.figures.data.coordinates import Given
+    from screader_lib.figures.data.panels import Panel, SavedCoordinates
     from screader_lib.figures.data.prediction_data import PredictionData
     from screader_lib.figures.drawing.canvas import Picture, Style
-    from screader_lib.figures.plots.umap_plot import Panel
 
 FORMATS = ("png", "svg", "pdf")
 UNITS = {"in": 1.0, "cm": 1 / 2.54, "mm": 1 / 25.4, "": 1.0}
-LARGEST = 200.0  # inches
+MAX_INCHES = 200.0
+TYPE_PALETTE = (
+    "Colours of the types: safe (for colour-blind readers), a matplotlib colour map, or a file "
+    "with a label, a tab and a colour per line. [default: safe]"
+)
 
 
 class Size(click.ParamType):
@@ -37,36 +38,57 @@ class Size(click.ParamType):
         if isinstance(value, tuple):
             return value
         text = str(value).strip().lower()
-        unit = next((unit for unit in ("in", "cm", "mm") if text.endswith(unit)), "")
+        unit = next(unit for unit in UNITS if text.endswith(unit))
         parts = text.removesuffix(unit).replace("×", "x").split("x")
         try:
             width, height = (float(part) * UNITS[unit] for part in parts)
         except ValueError:
             self.fail(f"{value!r} is not like 7x5, 18x12cm or 180x120mm.", param, context)
-        if not (0.5 <= width <= LARGEST and 0.5 <= height <= LARGEST):
-            self.fail(f"{value!r}: a side is 0.5 to {LARGEST:.0f} inches.", param, context)
+        if not (0.5 <= width <= MAX_INCHES and 0.5 <= height <= MAX_INCHES):
+            self.fail(f"{value!r}: a side is 0.5 to {MAX_INCHES:.0f} inches.", param, context)
         return width, height
 
 
-def predictions_argument(command: Callable) -> Callable:
-    """One predictions file or several; standard input where none is named."""
-    return click.argument("predictions", type=FilePath(), nargs=-1)(command)
+def _all_of(*decorators: Callable) -> Callable:
+    def decorate(command: Callable) -> Callable:
+        for decorator in reversed(decorators):
+            command = decorator(command)
+        return command
+
+    return decorate
 
 
-def name_option(command: Callable) -> Callable:
-    """Names of the methods, in the order of their files."""
-    return click.option(
-        "--name",
-        "names",
-        metavar="NAME",
-        multiple=True,
-        help="What to call a file's method; once per file, in their order.",
-    )(command)
+predictions_argument = click.argument("predictions", type=FilePath(), nargs=-1)
+
+name_option = click.option(
+    "--name",
+    "names",
+    metavar="NAME",
+    multiple=True,
+    help="Name of a file's method; once per file, in their order.",
+)
+
+neighbours_option = click.option(
+    "--neighbors", type=click.IntRange(2, 500), default=15, help="Number of neighbours for UMAP."
+)
+
+coordinates_options = _all_of(
+    click.option(
+        "--coordinates",
+        type=FilePath(),
+        help="Take the coordinates from this file (TSV or npz) instead of computing them.",
+    ),
+    click.option(
+        "--save-coordinates",
+        type=OutputPath(),
+        help="Write the coordinates here (.tsv or .npz), for --coordinates.",
+    ),
+)
 
 
 def picture_options(palette: str) -> Callable:
-    """Output, format and looks; ``palette`` says what the colours are unless chosen."""
-    options = (
+    """Output, format and style; ``palette`` is the help of that option."""
+    return _all_of(
         output_option("the picture (.png, .svg or .pdf)"),
         click.option(
             "--format",
@@ -78,68 +100,22 @@ def picture_options(palette: str) -> Callable:
         click.option("--dpi", type=click.IntRange(20, 2400), default=200, help="Dots per inch."),
         click.option("--title", default="", show_default=False, help="Title above the picture."),
         click.option("--palette", default="", show_default=False, metavar="NAME", help=palette),
-        click.option("--data", type=OutputPath(), help="Write the picture's numbers here (TSV)."),
+        click.option("--data", type=OutputPath(), help="Write the picture's data here (TSV)."),
     )
 
-    def decorate(command: Callable) -> Callable:
-        for option in reversed(options):
-            command = option(command)
-        return command
 
-    return decorate
-
-
-def coordinate_options(command: Callable) -> Callable:
-    """Coordinates taken from a file, or kept in one."""
-    options = (
-        click.option(
-            "--coordinates",
-            type=FilePath(),
-            help="Take the coordinates from this file (TSV or npz) instead of computing them.",
-        ),
-        click.option(
-            "--save-coordinates",
-            type=OutputPath(),
-            help="Write the coordinates here (.tsv or .npz), for --coordinates.",
-        ),
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
-
-
-def given_coordinates(run: ToolRun, name: str | None) -> Given | None:
-    """The coordinates that a user brings, if any."""
-    from screader_lib.figures.data import coordinates
+def read_coordinates(run: ToolRun, name: str | None) -> SavedCoordinates | None:
+    """The coordinates of ``--coordinates``, if given."""
+    from screader_lib.figures.data import panels
 
     if name is None:
         return None
     with run.path(name) as path:
-        return coordinates.read(path, "standard input" if name == STANDARD else name)
-
-
-neighbours_option = click.option(
-    "--neighbors",
-    type=click.IntRange(2, 500),
-    default=15,
-    help="Neighbours that UMAP looks at.",
-)
-
-TYPE_PALETTE = (
-    "Colours of the types: safe (for colour-blind readers), a matplotlib colour map, or a file "
-    "with a label, a tab and a colour a line. [default: safe]"
-)
-
-
-def looks(settings: dict[str, Any]) -> Style:
-    """The style that the options ask for."""
-    from screader_lib.figures.drawing.canvas import Style
-
-    return Style(settings["size"], settings["dpi"], settings["title"], settings["palette"])
+        return panels.read_coordinates(path, "standard input" if name == STANDARD else name)
 
 
 @contextmanager
-def open_calls(
+def open_predictions(
     run: ToolRun, files: Sequence[str], names: Sequence[str] = ()
 ) -> Iterator[list[PredictionData]]:
     """The predictions files, standard input where none is named."""
@@ -156,57 +132,49 @@ def open_calls(
         yield [PredictionData(file, title) for file, title in zip(opened, titles, strict=True)]
 
 
-def target(run: ToolRun, settings: dict[str, Any]) -> tuple[str, str]:
-    """Where the picture goes and its format; a usage error before any work is done."""
-    output, form = run.output_path(settings["output"]), settings["form"]
-    refuse_same(output, settings["data"], settings.get("save_coordinates"))
-    if form is None:
-        form = "png" if output == STANDARD else Path(output).suffix.lower().lstrip(".")
-    if form not in FORMATS:
-        raise click.UsageError(
-            f"{output}: the name ends in none of .png, .svg, .pdf; choose one with --format."
-        )
-    return output, form
+class PictureOutput:
+    """Where a picture goes, its format and style, from the values of ``picture_options``.
 
-
-def refuse_same(*outputs: str | None) -> None:
-    """A usage error where two outputs are one file."""
-    seen: set[str] = set()
-    for name in filter(None, outputs):
-        shown = STANDARD if name == STANDARD else str(Path(name).resolve())
-        if shown in seen:
-            what = "standard output" if name == STANDARD else name
-            raise click.UsageError(f"two outputs cannot both go to {what}.")
-        seen.add(shown)
-
-
-def write(
-    run: ToolRun,
-    picture: Picture,
-    where: tuple[str, str],
-    settings: dict[str, Any],
-    panels: Sequence[Panel] = (),
-) -> None:
-    """Write the picture and, where asked for, its numbers and coordinates; all or none.
-
-    Warns of letters that could not be drawn.
+    A usage error, before any work is done, where the format is unknown.
     """
-    from screader_lib.exchange.writing import replacing
-    from screader_lib.figures.data import coordinates
 
-    output, form = where
-    kept = settings.get("save_coordinates")
-    with ExitStack() as stack:
-        if kept:
-            path = stack.enter_context(replacing(kept))
-            coordinates.write(panels, path, "npz" if kept.lower().endswith(".npz") else "tsv")
-        if settings["data"]:
-            numbers = stack.enter_context(replacing(settings["data"]))
-            picture.numbers.write(numbers)
-        path = stack.enter_context(replacing(output))
-        missing = picture.write(path, form, settings["dpi"])
-    if missing:
-        run.reporter.warning(
-            f"no font here has the letters {missing}: they are drawn as boxes. "
-            "Install a font that has them, such as Noto Sans CJK."
-        )
+    def __init__(self, run: ToolRun, settings: dict[str, Any]) -> None:
+        self.reporter = run.reporter
+        self.settings = settings
+        self.path = run.output_path(settings["output"])
+        name_end = "png" if self.path == STANDARD else Path(self.path).suffix.lower().lstrip(".")
+        self.form = settings["form"] or name_end
+        if self.form not in FORMATS:
+            raise click.UsageError(
+                f"{self.path}: the name does not end in .png, .svg or .pdf; give --format."
+            )
+
+    @property
+    def style(self) -> Style:
+        """The style that the options ask for."""
+        from screader_lib.figures.drawing.canvas import Style
+
+        return Style(*(self.settings[name] for name in ("size", "dpi", "title", "palette")))
+
+    def write(self, picture: Picture, panels: Sequence[Panel] = ()) -> None:
+        """Write the picture and, where asked for, its data and coordinates; all or none.
+
+        Warns of characters that no installed font has.
+        """
+        from screader_lib.exchange.writing import replacing
+        from screader_lib.figures.data.panels import write_coordinates
+
+        coordinates = self.settings.get("save_coordinates")
+        with ExitStack() as stack:
+            if coordinates:
+                form = "npz" if coordinates.lower().endswith(".npz") else "tsv"
+                write_coordinates(panels, stack.enter_context(replacing(coordinates)), form)
+            if self.settings["data"]:
+                picture.data.write(stack.enter_context(replacing(self.settings["data"])))
+            path = stack.enter_context(replacing(self.path))
+            missing = picture.write(path, self.form, self.settings["dpi"])
+        if missing:
+            self.reporter.warning(
+                f"no installed font has the characters {missing}: they are drawn as boxes. "
+                "Install a font that has them, such as Noto Sans CJK."
+            )

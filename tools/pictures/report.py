@@ -16,7 +16,7 @@ from screader_lib.command_line.options import (
 )
 from screader_lib.command_line.run import ToolRun
 from screader_lib.command_line.tool import tool
-from screader_tools.pictures.picture_options import TYPE_PALETTE, given_coordinates, refuse_same
+from screader_tools.pictures.picture_options import TYPE_PALETTE, read_coordinates
 
 
 @tool(
@@ -29,17 +29,15 @@ from screader_tools.pictures.picture_options import TYPE_PALETTE, given_coordina
     ],
 )
 @input_argument("predictions")
-@click.option("--reader", type=FilePath(), help="The reader: adds its training.")
-@click.option("--cells", type=FilePath(), help="The cells: adds how they lay before reading.")
-@click.option(
-    "--metrics", type=FilePath(), help="Measures of other methods to compare with (JSON)."
-)
+@click.option("--reader", type=FilePath(), help="The reader: adds its training curves.")
+@click.option("--cells", type=FilePath(), help="The cells: adds their UMAP before reading.")
+@click.option("--metrics", type=FilePath(), help="Metrics of other methods to compare with (JSON).")
 @click.option(
     "--beside",
     type=FilePath(),
     multiple=True,
     help="Another method's predictions of the same cells; repeatable. The first is in all "
-    "pictures, further ones are in the measures.",
+    "pictures, further ones only in the metrics.",
 )
 @click.option(
     "--coordinates",
@@ -50,12 +48,12 @@ from screader_tools.pictures.picture_options import TYPE_PALETTE, given_coordina
 @click.option(
     "--multiqc",
     type=OutputPath(),
-    help="Write the measures here for MultiQC, which looks for names ending in _mqc.json.",
+    help="Write the metrics here for MultiQC, which looks for names ending in _mqc.json.",
 )
 @click.option(
     "--sample",
     metavar="NAME",
-    help="What MultiQC calls the sample. [default: the predictions' file name without its end]",
+    help="Name of the sample in MultiQC. [default: the predictions' file name without suffix]",
 )
 @click.option("--title", default="", show_default=False, help="Title of the report.")
 @click.option("--palette", default="", show_default=False, metavar="NAME", help=TYPE_PALETTE)
@@ -75,44 +73,39 @@ def main(
     palette: str,
     seed: int,
 ) -> None:
-    """Write a report on PREDICTIONS as one HTML file that needs nothing but itself.
+    """Write a report on PREDICTIONS as one self-contained HTML file.
 
-    It tells what was done with what, shows all pictures and tables, lists the least sure calls,
-    and ends with the commands that repeat it. It asks nothing of the network and prints well.
+    It has all pictures and tables, the least confident predictions, the steps that made the
+    files, and the commands to repeat them. It loads nothing from the network and prints well.
     """
     from screader_lib.exchange.writing import replacing
     from screader_lib.figures.data.prediction_data import PredictionData
     from screader_lib.figures.report.multiqc import content
     from screader_lib.figures.report.report import Inputs, build
     from screader_lib.figures.report.report_tables import read_metrics
-    from screader_tools.pictures.command_words import spelling
+    from screader_tools.pictures.command_words import command_words
 
     destination = run.output_path(output)
-    refuse_same(destination, multiqc)
     with ExitStack() as stack:
-        compared = None
+        scores = None
         if metrics is not None:
-            shown = "standard input" if metrics == "-" else metrics
-            compared = read_metrics(stack.enter_context(run.path(metrics)), shown)
+            name = "standard input" if metrics == "-" else metrics
+            scores = read_metrics(stack.enter_context(run.path(metrics)), name)
         inputs = Inputs(
             PredictionData(stack.enter_context(run.open(predictions, "predictions"))),
             stack.enter_context(run.open(reader, "reader")) if reader else None,
             stack.enter_context(run.open(cells, "cells")) if cells else None,
-            compared,
+            scores,
             [PredictionData(stack.enter_context(run.open(name, "predictions"))) for name in beside],
-            given_coordinates(run, coordinates),
+            read_coordinates(run, coordinates),
         )
         page = build(
-            inputs,
-            title=title,
-            palette=palette,
-            seed=seed,
-            spelling=spelling,
+            inputs, title=title, palette=palette, seed=seed, words=command_words,
             reporter=run.reporter,
-        )
+        )  # fmt: skip
         if multiqc is not None:
             name = sample or ("predictions" if predictions == "-" else Path(predictions).stem)
             path = stack.enter_context(replacing(multiqc))
-            path.write_text(content([name], [inputs.calls]), "utf-8")
+            path.write_text(content([name], [inputs.predictions]), "utf-8")
         path = stack.enter_context(replacing(destination))
         path.write_text(page, "utf-8")

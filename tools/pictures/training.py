@@ -7,7 +7,7 @@ from typing import Any
 from screader_lib.command_line.options import input_argument
 from screader_lib.command_line.run import ToolRun
 from screader_lib.command_line.tool import tool
-from screader_tools.pictures.picture_options import looks, picture_options, target, write
+from screader_tools.pictures import picture_options as options
 
 
 @tool(
@@ -18,15 +18,15 @@ from screader_tools.pictures.picture_options import looks, picture_options, targ
     ],
 )
 @input_argument("reader")
-@picture_options("Colours of the curves: safe or a matplotlib colour map. [default: safe]")
+@options.picture_options("Colours of the curves: safe or a matplotlib colour map. [default: safe]")
 def main(run: ToolRun, reader: str, **settings: Any) -> None:
-    """Draw the training of READER: loss by epoch, and measures on the validation cells.
+    """Draw the training of READER: loss by epoch, and metrics on the validation cells.
 
-    Dashed lines part the stages of training.
+    Dashed lines separate the stages of training.
     """
     from screader_lib.figures.plots import training_curves
 
-    where = target(run, settings)
+    output = options.PictureOutput(run, settings)
     with run.open(reader, "reader") as opened:
         history = training_curves.read(opened)
-    write(run, training_curves.picture(history, looks(settings)), where, settings)
+    output.write(training_curves.picture(history, output.style))

@@ -10,19 +10,7 @@ import click
 from screader_lib.command_line.options import FilePath, seed_option
 from screader_lib.command_line.run import ToolRun
 from screader_lib.command_line.tool import tool
-from screader_tools.pictures.picture_options import (
-    TYPE_PALETTE,
-    coordinate_options,
-    given_coordinates,
-    looks,
-    name_option,
-    neighbours_option,
-    open_calls,
-    picture_options,
-    predictions_argument,
-    target,
-    write,
-)
+from screader_tools.pictures import picture_options as options
 
 
 @tool(
@@ -35,18 +23,20 @@ from screader_tools.pictures.picture_options import (
         "plot umap predictions.h5ad --coordinates umap.npz --color donor -o donors.png",
     ],
 )
-@predictions_argument
-@name_option
-@click.option("--cells", type=FilePath(), help="Cells of the first file: draw them unread too.")
+@options.predictions_argument
+@options.name_option
+@click.option(
+    "--cells", type=FilePath(), help="Cells of the first file: adds a panel of them before reading."
+)
 @click.option(
     "--color",
     metavar="COLUMN",
     help="Column that colours the cells. [default: true_label, else predicted_label]",
 )
-@neighbours_option
-@coordinate_options
+@options.neighbours_option
+@options.coordinates_options
 @seed_option
-@picture_options(TYPE_PALETTE)
+@options.picture_options(options.TYPE_PALETTE)
 def main(
     run: ToolRun,
     predictions: tuple[str, ...],
@@ -58,25 +48,25 @@ def main(
     seed: int,
     **settings: Any,
 ) -> None:
-    """Draw the cells of PREDICTIONS by the vectors that the reader made of them.
+    """Draw the UMAP of the cell vectors in PREDICTIONS, a panel per file.
 
-    A panel per file; with --cells one more, of the weighted mean of each cell's gene
-    embeddings, before reading. Under each panel: silhouette (-1 to 1) and the share of a cell's
-    10 nearest neighbours that are of its type, both in the vectors, not in the picture, and
-    from at most 5,000 cells.
+    With --cells there is one more panel, of the weighted mean of each cell's gene embeddings,
+    before reading. Under each panel: silhouette (-1 to 1), and nearest-neighbour purity, the
+    mean fraction of a cell's 10 nearest neighbours that have its label. Both are measured in the
+    vectors, not in the picture, on at most 5,000 cells.
     """
-    from screader_lib.figures.plots.umap_panels import colouring, panels
-    from screader_lib.figures.plots.umap_plot import picture
+    from screader_lib.figures.plots import umap_plot
 
-    where = target(run, settings)
-    given = given_coordinates(run, coordinates)
-    unread = run.open(cells, "cells") if cells is not None else nullcontext()
-    with open_calls(run, predictions, names) as calls, unread as opened:
-        chosen = colouring(calls, color)
-        drawn = panels(
-            calls, chosen, cells=opened, seed=seed, neighbours=neighbors, given=given,
+    output = options.PictureOutput(run, settings)
+    saved = options.read_coordinates(run, coordinates)
+    cells_file = run.open(cells, "cells") if cells is not None else nullcontext()
+    with options.open_predictions(run, predictions, names) as opened, cells_file as unread:
+        colours = umap_plot.colouring(opened, color)
+        panels = umap_plot.panels(
+            opened, colours, cells=unread, seed=seed, neighbours=neighbors, saved=saved,
             reporter=run.reporter,
         )  # fmt: skip
-    style = looks(settings)
-    made = picture(drawn, style, what=chosen.column, types=chosen.types, seed=seed)
-    write(run, made, where, settings, drawn)
+    picture = umap_plot.picture(
+        panels, output.style, column=colours.column, types=colours.types, seed=seed
+    )
+    output.write(picture, panels)

@@ -1,1 +1,1 @@
-"""TODO."""
+"""What pictures are drawn from: predictions, cell vectors, projections, scatter panels."""

@@ -1,4 +1,4 @@
-"""The cells' vectors, read in blocks: after reading, and before it."""
+"""The cells' vectors after reading and before it, read in blocks."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from screader_lib.exchange import encoding
 from screader_lib.exchange.opening import ExchangeFile
 
 BLOCK_BYTES = 64 << 20
-RUN = 8  # cells read together where single ones would be slow
-MANY = 200_000
+RUN = 8  # neighbouring rows sampled together where single ones would be slow to read
+RUNS_FROM = 200_000  # rows
 
 
 class Vectors(ABC):
@@ -34,30 +34,26 @@ class Vectors(ABC):
         for start in range(0, self.rows, step):
             yield self.read(start, min(self.rows, start + step))
 
-    def sample(self, most: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """Row numbers int64, ascending, and their vectors; all rows where there are few.
+    def sample(self, max_rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Sorted row indices, int64, and their vectors; all rows where there are few.
 
-        With very many rows, runs of neighbouring rows are taken.
+        From very many rows, runs of neighbouring rows are sampled.
         """
-        if self.rows <= most:
-            return np.arange(self.rows), np.concatenate([*self._empty(), *self.blocks()])
-        run = RUN if self.rows > MANY else 1
-        random = np.random.default_rng(seed)
-        starts = np.sort(random.choice(self.rows // run, most // run, replace=False)) * run
-        numbers = (starts[:, None] + np.arange(run)).ravel()
-        if run > 1:
-            return numbers, np.concatenate([self.read(s, s + run) for s in starts.tolist()])
-        return numbers, np.concatenate([*self._empty(), *self._picked(numbers)])
-
-    def _picked(self, numbers: np.ndarray) -> Iterator[np.ndarray]:
-        start = 0
+        if self.rows <= max_rows:
+            indices = np.arange(self.rows)
+        else:
+            run = RUN if self.rows > RUNS_FROM else 1
+            random = np.random.default_rng(seed)
+            starts = np.sort(random.choice(self.rows // run, max_rows // run, replace=False)) * run
+            indices = (starts[:, None] + np.arange(run)).ravel()
+            if run > 1:
+                return indices, np.concatenate([self.read(s, s + run) for s in starts.tolist()])
+        sampled, start = [np.zeros((0, self.width), np.float32)], 0
         for block in self.blocks():
-            here = numbers[(numbers >= start) & (numbers < start + len(block))]
-            yield block[here - start]
+            first, last = np.searchsorted(indices, (start, start + len(block)))
+            sampled.append(block[indices[first:last] - start])
             start += len(block)
-
-    def _empty(self) -> list[np.ndarray]:
-        return [np.zeros((0, self.width), np.float32)]
+        return indices, np.concatenate(sampled)
 
 
 class StoredVectors(Vectors):
@@ -73,49 +69,55 @@ class StoredVectors(Vectors):
 
 
 class MeanGeneEmbeddings(Vectors):
-    """Cells before reading: the mean of their genes' text embeddings, by weight.
+    """Cells before reading: the mean of their genes' text embeddings, by absolute weight.
 
-    ``places`` are the rows of ``sequences``, int64 (rows,). A cell without genes is the zero
+    ``cell_indices`` are rows of ``sequences``, int64 (rows,). A cell without genes is the zero
     vector.
     """
 
-    def __init__(self, sequences: CellSequences, places: np.ndarray) -> None:
+    def __init__(self, sequences: CellSequences, cell_indices: np.ndarray) -> None:
         self.sequences = sequences
-        self.places = places
-        self.rows, self.width = len(places), sequences.embedding.shape[1]
+        self.cell_indices = cell_indices
+        self.rows, self.width = len(cell_indices), sequences.embedding.shape[1]
 
     def read(self, start: int, stop: int) -> np.ndarray:
-        """Weighted means; weights count by their size."""
+        """Weighted means."""
         from scipy.sparse import csr_array
 
-        index, weight = self.sequences.rows(self.places[start:stop])
-        used = index >= 0
+        genes, weight = self.sequences.rows(self.cell_indices[start:stop])
+        used = genes >= 0
         weight = np.where(used, np.abs(weight), 0)
         total = weight.sum(axis=1, keepdims=True)
         weight = np.divide(weight, total, out=np.zeros_like(weight), where=total > 0)
         ends = np.concatenate([[0], np.cumsum(used.sum(axis=1))])
-        shape = (len(index), len(self.sequences.embedding))
-        mixing = csr_array((weight[used], index[used], ends), shape=shape)
-        return np.asarray(mixing @ self.sequences.embedding, np.float32)
+        shape = (len(genes), len(self.sequences.embedding))
+        mean = csr_array((weight[used], genes[used], ends), shape=shape)
+        return np.asarray(mean @ self.sequences.embedding, np.float32)
 
 
 def before_reading(cells: ExchangeFile, ids: np.ndarray, name: str) -> MeanGeneEmbeddings:
-    """The vectors before reading of the cells ``ids`` of the predictions file ``name``.
+    """Mean gene embeddings of the cells ``ids`` of the predictions file ``name``.
 
     ScReaderError where the ``cells`` file lacks one of them.
     """
-    have = encoding.read_strings(cells.file["obs/id"])
-    if np.array_equal(have, ids):
-        places = np.arange(len(ids))
-    else:
-        place = {cell: number for number, cell in enumerate(have)}
-        missing = [cell for cell in ids if cell not in place]
-        if missing:
-            raise ScReaderError(
-                f"lacks {len(missing):,} of the {len(ids):,} cells of {name}, "
-                f"such as {missing[0]!r}.",
-                file=cells.name,
-                remedy="Give the cells that the predictions were made from.",
-            )
-        places = np.array([place[cell] for cell in ids], np.int64)
-    return MeanGeneEmbeddings(CellSequences(cells), places)
+    available = encoding.read_strings(cells.file["obs/id"])
+    remedy = "Give the cells that the predictions were made from."
+    indices = indices_of(ids, available, file=cells.name, what=f"cells of {name}", remedy=remedy)
+    return MeanGeneEmbeddings(CellSequences(cells), indices)
+
+
+def indices_of(
+    ids: np.ndarray, available: np.ndarray, *, file: str, what: str, remedy: str = ""
+) -> np.ndarray:
+    """Where ``ids`` are in ``available``, int64 (ids,).
+
+    ScReaderError where ``file`` lacks some of ``what``, naming one of them.
+    """
+    if np.array_equal(available, ids):
+        return np.arange(len(ids))
+    index = {name: number for number, name in enumerate(available)}
+    missing = [name for name in ids if name not in index]
+    if missing:
+        message = f"lacks {len(missing):,} of the {len(ids):,} {what}, such as {missing[0]!r}."
+        raise ScReaderError(message, file=file, remedy=remedy)
+    return np.array([index[name] for name in ids], np.int64)

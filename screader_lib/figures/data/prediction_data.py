@@ -19,85 +19,44 @@ NOT_A_LABEL = ("", "nan", "NaN", "NA", "None")
 
 
 class PredictionData:
-    """The calls in an open ``predictions`` file; everything is read when it is first used.
+    """The cells' columns and labels of an open ``predictions`` file.
 
-    ``title`` is what pictures call the method.
+    ``title``       what pictures call the method;
+    ``labels``      labels that the reader knows, in the order of the probabilities' columns;
+    ``predicted``, ``second``  most and second most probable label, objects (cells,);
+    ``confidence``  probability of the predicted label, float32 (cells,);
+    ``status``      assigned, unassigned or backed-off (to an ancestor term), objects (cells,);
+                    ``assigned``, ``unassigned``, ``backed_off`` bool (cells,);
+    ``final_label`` the label that a cell ends up with, objects (cells,); empty where none;
+    ``true``        true label, objects (cells,), empty where unknown; ``known`` bool (cells,).
     """
 
     def __init__(self, opened: ExchangeFile, title: str = "") -> None:
-        self.opened = opened
-        self.name = opened.name
+        self.opened, self.name = opened, opened.name
         self._file: h5py.File = opened.file
         self.method = encoding.read_text(self._file["uns"], "method")
         self.title = title or method_title(self.method)
+        self.labels = [str(label) for label in encoding.read_strings(self._file["uns/labels"])]
+        obs = self._obs = encoding.read_table(self._file["obs"])
+        self.ids: np.ndarray = obs.index
+        self.columns = list(obs.columns)
+        self.predicted, self.second = obs.strings("predicted_label"), obs.strings("second_label")
+        self.confidence = np.asarray(obs.columns["confidence"])
+        self.status = obs.strings("status")
+        self.assigned = self.status == ASSIGNED
+        self.unassigned = self.status == UNASSIGNED
+        self.backed_off = self.status == BACKED_OFF
+        self.final_label = np.where(self.assigned, self.predicted, "")
+        if "assigned_label" in self.columns:
+            self.final_label = obs.strings("assigned_label")
+        self.true = np.full(len(obs), "", object)
+        if "true_label" in self.columns:
+            true = obs.strings("true_label")
+            self.true = np.where(np.isin(true, NOT_A_LABEL), "", true)
+        self.known = self.true != ""
 
     def __len__(self) -> int:
-        return int(self._file["obsm/probability"].shape[0])
-
-    @cached_property
-    def ids(self) -> np.ndarray:
-        """Cell names, objects (cells,)."""
-        return encoding.read_strings(self._file["obs/id"])
-
-    @cached_property
-    def labels(self) -> list[str]:
-        """The labels that the reader knows, in the order of the probabilities' columns."""
-        return [str(label) for label in encoding.read_strings(self._file["uns/labels"])]
-
-    @cached_property
-    def predicted(self) -> np.ndarray:
-        """Most probable label, objects (cells,)."""
-        return self._strings("predicted_label")
-
-    @cached_property
-    def second(self) -> np.ndarray:
-        """Second most probable label, objects (cells,)."""
-        return self._strings("second_label")
-
-    @cached_property
-    def confidence(self) -> np.ndarray:
-        """Probability of the predicted label, float32 (cells,)."""
-        return self._file["obs/confidence"][()]
-
-    @cached_property
-    def status(self) -> np.ndarray:
-        """What became of the call, objects (cells,): assigned, unassigned or backed-off."""
-        return self._strings("status")
-
-    @cached_property
-    def assigned(self) -> np.ndarray:
-        """Whether the predicted label counts as the call, bool (cells,)."""
-        return self.status == ASSIGNED
-
-    @cached_property
-    def unassigned(self) -> np.ndarray:
-        """Whether the cell is called nothing at all, bool (cells,)."""
-        return self.status == UNASSIGNED
-
-    @cached_property
-    def backed_off(self) -> np.ndarray:
-        """Whether the cell is called by a term above its predicted label, bool (cells,)."""
-        return self.status == BACKED_OFF
-
-    @cached_property
-    def at_last(self) -> np.ndarray:
-        """What the cell is called at last, objects (cells,); empty where nothing."""
-        if "assigned_label" in self._file["obs"]:
-            return self._strings("assigned_label")
-        return np.where(self.assigned, self.predicted, "")
-
-    @cached_property
-    def true(self) -> np.ndarray:
-        """True label, objects (cells,); empty where unknown."""
-        if "true_label" not in self._file["obs"]:
-            return np.full(len(self), "", object)
-        found = self._strings("true_label")
-        return np.where(np.isin(found, NOT_A_LABEL), "", found)
-
-    @cached_property
-    def known(self) -> np.ndarray:
-        """Whether the true label is known, bool (cells,)."""
-        return self.true != ""
+        return len(self.ids)
 
     @cached_property
     def probability(self) -> np.ndarray:
@@ -106,7 +65,7 @@ class PredictionData:
 
     @property
     def has_vectors(self) -> bool:
-        """Whether the cells have vectors; gathered calls of several readers have none."""
+        """Whether the cells have vectors; predictions gathered from several readers have none."""
         return "X_screader" in self._file["obsm"]
 
     @property
@@ -114,7 +73,7 @@ class PredictionData:
         """The cell vectors, float32 (cells, hidden), still on disk; ScReaderError without any."""
         if not self.has_vectors:
             raise ScReaderError(
-                "has no cell vectors: its calls are of several readers.",
+                "has no cell vectors: its predictions come from several readers.",
                 file=self.name,
                 remedy="Give the predictions of one reader.",
             )
@@ -122,25 +81,32 @@ class PredictionData:
 
     @cached_property
     def all_labels(self) -> list[str]:
-        """Labels that the reader knows or that cells truly have, sorted."""
+        """Labels that the reader knows or that are true labels of cells, sorted."""
         return sorted({*self.labels, *self.true[self.known]})
 
-    @property
-    def columns(self) -> list[str]:
-        """Names of the cells' columns."""
-        return [str(name) for name in np.atleast_1d(self._file["obs"].attrs["column-order"])]
+    def true_and_predicted(self) -> tuple[list[str], list[str]]:
+        """True and predicted labels of the cells whose true label is known."""
+        return self.true[self.known].tolist(), self.predicted[self.known].tolist()
 
-    def column(self, name: str) -> Column:
-        """A column of the cells; ScReaderError naming those there are where it is missing."""
+    def confidence_and_correct(self) -> tuple[np.ndarray, np.ndarray]:
+        """Confidence, float64, and whether the label is correct, bool, of the same cells."""
+        correct = (self.predicted == self.true)[self.known]
+        return self.confidence[self.known].astype(np.float64), correct
+
+    def column(self, name: str) -> np.ndarray:
+        """A column of the cells: objects of str, or float64 for numbers.
+
+        ScReaderError listing the columns where it is missing.
+        """
         if name not in self.columns:
             raise ScReaderError(
                 f"has no column {name!r} for its cells.",
                 file=self.name,
                 remedy=f"It has: {', '.join(self.columns)}.",
             )
-        return encoding.read_column(self._file["obs"][name])
+        return self.true if name == "true_label" else column_values(self._obs.columns[name])
 
-    def need_true(self) -> None:
+    def require_true_labels(self) -> None:
         """ScReaderError where no cell's true label is known."""
         if not self.known.any():
             raise ScReaderError(
@@ -149,17 +115,20 @@ class PredictionData:
                 remedy="Give build-cells the column of the labels with --label.",
             )
 
-    def _strings(self, name: str) -> np.ndarray:
-        column = encoding.read_column(self._file["obs"][name])
-        if isinstance(column, Categorical):
-            return column.strings()
-        return column.astype(str).astype(object)
+
+def column_values(column: Column) -> np.ndarray:
+    """A column to colour by: objects of str for labels, float64 for numbers."""
+    if isinstance(column, Categorical):
+        return column.strings()
+    if column.dtype.kind in "iuf":
+        return column.astype(np.float64)
+    return column.astype(str).astype(object)
 
 
-def distinct_titles(calls: Sequence[PredictionData]) -> list[str]:
-    """Titles of several files, numbered where two would be the same."""
-    titles = [one.title for one in calls]
+def distinct_titles(predictions: Sequence[PredictionData]) -> list[str]:
+    """Titles of several files, numbered where two are the same."""
+    titles = [one.title for one in predictions]
     return [
-        f"{title} ({titles[:number].count(title) + 1})" if titles.count(title) > 1 else title
-        for number, title in enumerate(titles)
+        f"{title} ({titles[:index].count(title) + 1})" if titles.count(title) > 1 else title
+        for index, title in enumerate(titles)
     ]

@@ -1,62 +1,126 @@
-"""Vectors to two dimensions: principal components, then UMAP."""
+"""Vectors in two dimensions (PCA, then UMAP), and how well types are separated in the vectors.
+
+Separation is measured in the vectors themselves, not in the picture, which distorts distances.
+"""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from screader_lib.figures.data.cell_vectors import Vectors
-from screader_lib.figures.drawing.plotting_packages import umap
+from screader_lib.figures.drawing.canvas import require
 
 COMPONENTS = 50
-BASIS_CELLS = 50_000  # principal axes are found from at most so many cells
-NEIGHBOURS = 15
-LEAST_DISTANCE = 0.3
-FEW = 10  # cells; UMAP needs more than its handful of neighbours
-
-
-def principal_components(vectors: Vectors, count: int = COMPONENTS, seed: int = 0) -> np.ndarray:
-    """Coordinates on the first principal axes, float32 (rows, at most ``count``).
-
-    Each axis points so that its largest loading is positive, so that signs repeat.
-    """
-    _, sample = vectors.sample(BASIS_CELLS, seed)
-    mean = sample.mean(axis=0, dtype=np.float64)
-    centred = sample - mean.astype(np.float32)
-    covariance = (centred.T @ centred).astype(np.float64)
-    values, axes = np.linalg.eigh(covariance)
-    count = min(count, max(2, len(sample) - 1))
-    axes = axes[:, np.argsort(values)[::-1][:count]]
-    largest = np.abs(axes).argmax(axis=0)
-    axes = axes * np.sign(axes[largest, np.arange(axes.shape[1])])
-    basis = axes.astype(np.float32)
-    shift = mean.astype(np.float32)
-    blocks = [(block - shift) @ basis for block in vectors.blocks()]
-    result = np.concatenate(blocks) if blocks else np.zeros((0, basis.shape[1]), np.float32)
-    if result.shape[1] < 2:
-        return np.column_stack([result, np.zeros(len(result), np.float32)])
-    return result
+PCA_CELLS = 50_000  # the principal axes are computed from at most so many cells
+NEIGHBOURS = 15  # of UMAP
+MIN_DISTANCE = 0.3
+MIN_UMAP_CELLS = 10  # UMAP needs more than its handful of neighbours
+PURITY_NEIGHBOURS = 10
+SEPARATION_CELLS = 5_000
 
 
 def project(vectors: Vectors, seed: int = 0, neighbours: int = NEIGHBOURS) -> np.ndarray:
     """UMAP coordinates, float32 (rows, 2); the same for the same vectors and seed.
 
-    With fewer than ``FEW`` cells, the first two principal components.
+    With fewer than ``MIN_UMAP_CELLS`` cells, the first two principal components.
     """
     components = principal_components(vectors, seed=seed)
     start = components[:, :2]
     extent = float(np.abs(start).max()) if start.size else 0.0
-    if len(components) < FEW or extent == 0:
+    if len(components) < MIN_UMAP_CELLS or extent == 0:
         return start
-    module = umap()
+    umap = import_umap()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # on one thread because of the seed, and the like
-        reducer = module.UMAP(
+        reducer = umap.UMAP(
             n_neighbors=min(neighbours, len(components) - 1),
-            min_dist=LEAST_DISTANCE,
+            min_dist=MIN_DISTANCE,
             init=start * np.float32(10 / extent),
             random_state=seed,
             n_jobs=1,
         )
         return np.asarray(reducer.fit_transform(components), np.float32)
+
+
+def principal_components(vectors: Vectors, count: int = COMPONENTS, seed: int = 0) -> np.ndarray:
+    """Coordinates on the first principal axes, float32 (rows, at most ``count``), at least two.
+
+    Each axis points so that its largest loading is positive, which makes signs reproducible.
+    """
+    _, sample = vectors.sample(PCA_CELLS, seed)
+    mean = sample.mean(axis=0, dtype=np.float64).astype(np.float32)
+    centred = sample - mean
+    eigenvalues, axes = np.linalg.eigh((centred.T @ centred).astype(np.float64))
+    axes = axes[:, np.argsort(eigenvalues)[::-1][: min(count, max(2, len(sample) - 1))]]
+    largest = np.abs(axes).argmax(axis=0)
+    axes = (axes * np.sign(axes[largest, np.arange(axes.shape[1])])).astype(np.float32)
+    empty = np.zeros((0, axes.shape[1]), np.float32)
+    result = np.concatenate([empty, *((block - mean) @ axes for block in vectors.blocks())])
+    return np.pad(result, ((0, 0), (0, max(0, 2 - result.shape[1]))))
+
+
+def import_umap() -> Any:
+    """umap-learn, its compiled functions cached between runs; ScReaderError where it is missing.
+
+    By itself it compiles them anew in every process, which takes longer than most pictures. The
+    cache is numba's (``NUMBA_CACHE_DIR``, else beside the sources or in the user's cache folder).
+    """
+    numba = require("numba")
+    njit = numba.njit
+
+    def cached_njit(*arguments: Any, **options: Any) -> Callable[..., Any]:
+        return njit(*arguments, **{"cache": True, **options})
+
+    numba.njit = cached_njit
+    try:
+        return require("umap")
+    finally:
+        numba.njit = njit
+
+
+@dataclass(frozen=True)
+class Separation:
+    """``silhouette`` (−1 to 1) and ``purity`` (0 to 1); None where they are undefined."""
+
+    silhouette: float | None
+    purity: float | None
+    cells: int
+
+    def __str__(self) -> str:
+        silhouette, purity = (
+            "–" if value is None else f"{value:.2f}".replace("-", "−")
+            for value in (self.silhouette, self.purity)
+        )
+        return f"silhouette {silhouette}, {PURITY_NEIGHBOURS}-NN purity {purity}"
+
+
+def separation(vectors: Vectors, labels: np.ndarray, seed: int = 0) -> Separation:
+    """Separation of ``labels`` (objects (rows,), empty = unknown) in ``vectors``.
+
+    Measured on a sample of at most ``SEPARATION_CELLS`` cells; cells without a label are left out.
+    """
+    rows, values = vectors.sample(SEPARATION_CELLS, seed)
+    labelled = labels[rows] != ""
+    names, codes = np.unique(labels[rows][labelled].astype(str), return_inverse=True)
+    values = np.asarray(values[labelled], np.float64)
+    silhouette = purity = None
+    if 2 <= len(names) < len(codes):
+        silhouette = float(require("sklearn.metrics").silhouette_score(values, codes))
+    if len(names) >= 2:
+        purity = neighbour_purity(values, codes)
+    return Separation(silhouette, purity, len(codes))
+
+
+def neighbour_purity(values: np.ndarray, codes: np.ndarray, k: int = PURITY_NEIGHBOURS) -> float:
+    """Mean fraction of a cell's ``k`` nearest neighbours (Euclidean) that have its code.
+
+    ``values`` float (n, width), ``codes`` int (n,); n of at least 2.
+    """
+    search = require("sklearn.neighbors").NearestNeighbors(n_neighbors=min(k, len(values) - 1))
+    nearest = search.fit(values).kneighbors(return_distance=False)
+    return float((codes[nearest] == codes[:, None]).mean())

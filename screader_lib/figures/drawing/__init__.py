@@ -1,1 +1,1 @@
-"""TODO."""
+"""What all pictures share: canvas, colours, names and labels."""

@@ -1,4 +1,4 @@
-"""A picture: its figure, its numbers and its alternative text; the same bytes every time."""
+"""A picture: figure, data table and alternative text; the same input gives the same bytes."""
 
 from __future__ import annotations
 
@@ -8,66 +8,46 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module, resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from screader_lib.errors import ScReaderError
-from screader_lib.figures.drawing.plotting_packages import need
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FORMATS = ("png", "svg", "pdf")
-MOST_PIXELS = 25_000  # a side; matplotlib's raster canvas ends at 65,536
-GLYPH_MISSING = r"Glyph (\d+) .*missing"  # what matplotlib warns of
+MAX_PIXELS = 25_000  # a side; matplotlib's raster canvas ends at 65,536
+MISSING_GLYPH = r"Glyph (\d+) .*missing"  # matplotlib's warning
 INK = "#222222"
 GRID = "#d9d9d9"
+MARKERS = "osD^vPX*"  # of methods, in their order
 
-# Used for letters that DejaVu Sans lacks, where the machine has one of them.
-MORE_FONTS = (
-    "Noto Sans CJK JP",
-    "Noto Sans",
-    "Noto Emoji",
-    "Source Han Sans",
-    "WenQuanYi Zen Hei",
-    "Arial",
-)
+# Used where installed, for characters that DejaVu Sans lacks.
+FALLBACK_FONTS = (
+    "Noto Sans CJK JP", "Noto Sans", "Noto Emoji", "Source Han Sans", "WenQuanYi Zen Hei", "Arial",
+)  # fmt: skip
 
-SETTINGS: dict[str, Any] = {
-    "axes.axisbelow": True,
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
-    "axes.labelsize": 9,
-    "axes.linewidth": 0.8,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.titlelocation": "left",
-    "axes.titlesize": 10,
-    "figure.titlesize": 12,
-    "font.size": 9,
-    "grid.color": GRID,
-    "grid.linewidth": 0.6,
-    "legend.fontsize": 8,
-    "legend.frameon": False,
-    "pdf.fonttype": 42,
-    "pdf.use14corefonts": False,
-    "savefig.facecolor": "white",
-    "svg.fonttype": "path",
-    "svg.hashsalt": "screader",
-    "text.color": INK,
-    # Type names are text, not formulas: "$" is a letter in them.
-    "text.parse_math": False,
-    "text.usetex": False,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 8,
-}
+
+def require(module: str) -> Any:
+    """Import ``module`` of an optional package.
+
+    ScReaderError with the command that installs it where it is missing.
+    """
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        package = str(error.name or module).partition(".")[0]
+        raise ScReaderError(
+            f"this picture needs the Python package {package!r}.",
+            remedy="Install it with: pip install 'screader-suite[plots]'",
+        ) from error
 
 
 @dataclass(frozen=True)
 class Style:
-    """How a picture should look; None or empty leaves the choice to the picture.
+    """How a picture looks; what is None or empty is left to the picture.
 
     ``size`` is width and height in inches.
     """
@@ -78,73 +58,75 @@ class Style:
     palette: str = ""
 
 
-@dataclass(frozen=True)
-class Numbers:
-    """What a picture shows, as rows: str, int, float or None (unknown).
+DEFAULT_STYLE = Style()
 
-    ``rows`` is gone through whenever the numbers are written, so that a million of them need
-    not be kept.
+
+@dataclass(frozen=True)
+class DataTable:
+    """The data of a picture as rows of str, int, float or None (unknown).
+
+    ``rows`` is iterated over each time, so that a million rows need not be held in memory.
     """
 
     columns: tuple[str, ...]
     rows: Iterable[tuple[Any, ...]]
 
     def write(self, path: Path) -> None:
-        """Write as tab-separated text with a header line; floats with six digits."""
+        """Write as tab-separated text with a header line; floats with six significant digits."""
         with path.open("w", encoding="utf-8", newline="\n") as stream:
             for row in (self.columns, *self.rows):
-                stream.write("\t".join(_cell(value) for value in row) + "\n")
+                stream.write("\t".join(_field(value) for value in row) + "\n")
 
 
-def _cell(value: Any) -> str:
+def _field(value: Any) -> str:
     if value is None:
         return ""
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    return " ".join(str(value).split())
+    return f"{value:.6g}" if isinstance(value, float) else " ".join(str(value).split())
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A drawn figure, the numbers it shows and a sentence for those who cannot see it."""
+    """A drawn figure, its data, and an alternative text for readers who cannot see it."""
 
     figure: Figure
-    numbers: Numbers
+    data: DataTable
     alt: str
 
     def write(self, path: Path, form: str, dpi: int) -> str:
-        """Write to ``path`` as one of ``FORMATS``; OSError where it cannot be written.
+        """Write to ``path`` as one of ``FORMATS``; OSError where that fails.
 
-        Gives the letters that no font of this machine has: they are drawn as boxes.
+        Returns the characters that no installed font has; they are drawn as boxes.
         """
-        found: set[str] = set()
-        path.write_bytes(self.render(form, dpi, found))
-        return "".join(sorted(found))
+        content, missing = self._render(form, dpi)
+        path.write_bytes(content)
+        return missing
 
-    def render(self, form: str, dpi: int, missing: set[str] | None = None) -> bytes:
-        """The picture's file as one of ``FORMATS``; the same bytes for the same picture.
+    def render(self, form: str, dpi: int) -> bytes:
+        """The content of the picture's file, in one of ``FORMATS``.
 
-        Letters that no font has are added to ``missing``.
+        ScReaderError where it would have more than ``MAX_PIXELS`` a side.
         """
-        width, height = self.figure.get_size_inches()
-        if max(width, height) * dpi > MOST_PIXELS:
+        return self._render(form, dpi)[0]
+
+    def _render(self, form: str, dpi: int) -> tuple[bytes, str]:
+        width, height = self.figure.get_size_inches() * dpi
+        if max(width, height) > MAX_PIXELS:
             raise ScReaderError(
-                f"the picture would be {width * dpi:,.0f} × {height * dpi:,.0f} pixels, "
-                f"wanted at most {MOST_PIXELS:,} a side.",
+                f"the picture would be {width:,.0f} × {height:,.0f} pixels, "
+                f"the maximum is {MAX_PIXELS:,} a side.",
                 remedy="Lower --dpi or --size.",
             )
         stream = io.BytesIO()
         with drawing(), warnings.catch_warnings(record=True) as caught:
-            warnings.filterwarnings("always", message=GLYPH_MISSING)
+            warnings.filterwarnings("always", message=MISSING_GLYPH)
             self.figure.savefig(stream, format=form, dpi=dpi, metadata=_metadata(form, self.alt))
-        numbers = (re.match(GLYPH_MISSING, str(one.message)) for one in caught)
-        if missing is not None:
-            missing.update(chr(int(found[1])) for found in numbers if found)
-        return stream.getvalue()
+        glyphs = (re.match(MISSING_GLYPH, str(warning.message)) for warning in caught)
+        missing = {chr(int(glyph[1])) for glyph in glyphs if glyph}
+        return stream.getvalue(), "".join(sorted(missing))
 
 
 def _metadata(form: str, alt: str) -> dict[str, str | None]:
-    """Alternative text, but no dates and no program versions."""
+    """The alternative text, but no dates and no program versions."""
     if form == "png":
         return {"Software": None, "Description": alt}
     if form == "svg":
@@ -154,51 +136,48 @@ def _metadata(form: str, alt: str) -> dict[str, str | None]:
 
 @contextmanager
 def drawing() -> Iterator[None]:
-    """The settings under which every figure is drawn and written, whatever the user's own are."""
-    matplotlib = need("matplotlib")
-    with matplotlib.rc_context(), warnings.catch_warnings():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(SETTINGS)
-        matplotlib.rcParams["font.family"] = _fonts()
-        warnings.filterwarnings("ignore", message=GLYPH_MISSING)
+    """The style sheet of the pictures, whatever the user's own settings of matplotlib are."""
+    matplotlib = require("matplotlib")
+    sheet = resources.files("screader_lib.figures") / "templates" / "pictures.mplstyle"
+    with resources.as_file(sheet) as path:
+        settings = matplotlib.rc_params_from_file(path)
+    installed = {font.name for font in require("matplotlib.font_manager").fontManager.ttflist}
+    fonts = ["DejaVu Sans", *(name for name in FALLBACK_FONTS if name in installed)]
+    with matplotlib.rc_context({**settings, "font.family": fonts}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=MISSING_GLYPH)
         yield
 
 
-def _fonts() -> list[str]:
-    known = {font.name for font in need("matplotlib.font_manager").fontManager.ttflist}
-    return ["DejaVu Sans", *(name for name in MORE_FONTS if name in known)]
-
-
 def new_figure(style: Style, default: tuple[float, float], layout: str = "constrained") -> Figure:
-    """An empty figure of ``style.size`` or the default (inches), laid out without overlaps.
+    """An empty figure of ``style.size`` or else the default (inches), laid out without overlaps.
 
     ``layout`` is ``compressed`` for panels of fixed aspect.
     """
-    figure = need("matplotlib.figure").Figure(figsize=style.size or default, layout=layout)
+    figure = require("matplotlib.figure").Figure(figsize=style.size or default, layout=layout)
     if style.title:
         figure.suptitle(style.title, x=0.01, ha="left", fontweight="bold")
     return figure
 
 
 def colour_map(name: str) -> Any:
-    """A matplotlib colour map by name; ScReaderError where there is none of that name."""
-    maps = need("matplotlib").colormaps
-    if name not in maps:
+    """The matplotlib colour map ``name``; ScReaderError where there is none."""
+    colour_maps = require("matplotlib").colormaps
+    if name not in colour_maps:
         raise ScReaderError(
             f"--palette: there is no colour map {name!r}.",
             remedy="Try viridis, cividis, Blues or magma.",
         )
-    return maps[name]
+    return colour_maps[name]
 
 
 def count_axis(axis: Any) -> None:
     """A logarithmic axis of counts, written out: 1, 2, 5, 10, 20, …"""
-    ticker = need("matplotlib.ticker")
+    ticker = require("matplotlib.ticker")
     axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
     axis.set_major_formatter(ticker.StrMethodFormatter("{x:,.0f}"))
     axis.set_minor_locator(ticker.NullLocator())
 
 
-def joined(parts: Sequence[str]) -> str:
-    """Sentences of an alternative text, joined."""
+def sentences(parts: Sequence[str]) -> str:
+    """The parts of an alternative text as sentences."""
     return " ".join(part.rstrip(".") + "." for part in parts if part)

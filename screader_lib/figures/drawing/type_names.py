@@ -1,11 +1,11 @@
-"""Names of types as they are printed in a picture."""
+"""Names of cell types and methods as they are printed in a picture."""
 
 from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
 
-MOST_LETTERS = 40
+MAX_LENGTH = 40
 LEFT_TO_RIGHT = "\u200e"
 DIRECTIONS = "\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
@@ -26,13 +26,13 @@ METHODS = {
 
 def method_title(method: str) -> str:
     """The printed name of a method."""
-    return METHODS.get(method, cleaned(method) or "reader")
+    return METHODS.get(method, one_line(method) or "reader")
 
 
-def cleaned(name: str) -> str:
-    """One line without control characters, which neither SVG nor PDF can hold.
+def one_line(name: str) -> str:
+    """``name`` without control characters, which neither SVG nor PDF can hold.
 
-    Nor with those that turn the direction of the text around a name.
+    Characters that change the direction of the text around them are removed as well.
     """
     visible = "".join(
         " " if unicodedata.category(letter) in ("Cc", "Cs", "Co", "Cn") else letter
@@ -50,24 +50,20 @@ def with_number(name: str, number: str, *, before: bool = False) -> str:
     return "  ".join(parts)
 
 
-def _shortened(name: str, most: int) -> str:
-    if len(name) <= most:
-        return name
-    head = (most - 1) * 2 // 3
-    return f"{name[:head].rstrip()}…{name[len(name) - (most - 1 - head) :].lstrip()}"
-
-
-def printed(names: Sequence[str], most: int = MOST_LETTERS) -> dict[str, str]:
-    """Each name → how it is printed: one line, at most about ``most`` letters, all distinct."""
+def display_names(names: Sequence[str], max_length: int = MAX_LENGTH) -> dict[str, str]:
+    """Each name → how it is printed: one line of about ``max_length`` at most, all distinct."""
     result: dict[str, str] = {}
-    taken: set[str] = set()
     for name in names:
-        short = _shortened(cleaned(name), most) or "(no name)"
-        number = 2
-        unique = short
-        while unique in taken:
-            unique = f"{short} [{number}]"
-            number += 1
-        taken.add(unique)
+        short = _shortened(one_line(name), max_length) or "(no name)"
+        unique, number = short, 2
+        while unique in result.values():
+            unique, number = f"{short} [{number}]", number + 1
         result[name] = unique
     return result
+
+
+def _shortened(name: str, max_length: int) -> str:
+    if len(name) <= max_length:
+        return name
+    head = (max_length - 1) * 2 // 3
+    return f"{name[:head].rstrip()}…{name[len(name) - (max_length - 1 - head) :].lstrip()}"

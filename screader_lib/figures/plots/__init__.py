@@ -1,1 +1,1 @@
-"""TODO."""
+"""The pictures, one module each."""

@@ -1,4 +1,4 @@
-"""Which genes made the calls of each type: a panel of bars per type."""
+"""Genes behind the predictions: a bar chart for each type."""
 
 from __future__ import annotations
 
@@ -12,120 +12,114 @@ import numpy as np
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import encoding
 from screader_lib.figures.data.prediction_data import PredictionData
-from screader_lib.figures.drawing.canvas import (
-    INK,
-    Numbers,
-    Picture,
-    Style,
-    drawing,
-    joined,
-    new_figure,
-)
+from screader_lib.figures.drawing import canvas
 from screader_lib.figures.drawing.palettes import colours_of
-from screader_lib.figures.drawing.type_names import printed
+from screader_lib.figures.drawing.type_names import display_names
 
 COLUMNS = 4
-NAME_LENGTH = 14
-TYPE_LENGTH = 24
+MAX_GENE_LENGTH = 14
+MAX_TYPE_LENGTH = 24
 
 
 @dataclass(frozen=True)
 class Gene:
-    """A gene with its mean part in the log-odds of a type's calls."""
+    """A gene and its mean contribution to the log-odds of a type's predictions."""
 
     id: str
     symbol: str
     text: str
-    part: float
+    contribution: float
 
 
 @dataclass(frozen=True)
 class TypeGenes:
-    """A type, the cells called it, and the genes that spoke most for those calls, most first."""
+    """A type, the number of cells predicted as it, and its genes, the largest first."""
 
     type: str
     cells: int
     genes: tuple[Gene, ...]
 
 
-def read(calls: PredictionData, most: int, types: Sequence[str] = ()) -> list[TypeGenes]:
-    """The ``most`` genes of each type that was called, or of the given ``types``.
+def has_explanation(predictions: PredictionData) -> bool:
+    """Whether the file holds the genes' contributions."""
+    return "part" in predictions.opened.file["uns"].get("explanation", {})
 
-    ScReaderError where the predictions hold no explanation, or nothing was called so.
+
+def read(predictions: PredictionData, max_genes: int, types: Sequence[str] = ()) -> list[TypeGenes]:
+    """Up to ``max_genes`` genes of each predicted type, or of the given ``types``.
+
+    Only genes with a positive contribution. ScReaderError where the file has no contributions, or
+    no cell is predicted as one of ``types``.
     """
-    if not has_explanation(calls):
+    if not has_explanation(predictions):
         raise ScReaderError(
-            "does not tell which genes made its calls.",
-            file=calls.name,
+            "does not hold the genes' contributions.",
+            file=predictions.name,
             remedy="Make it with predict --explain 20.",
         )
-    group = calls.opened.file["uns/explanation"]
+    group = predictions.opened.file["uns/explanation"]
     ids, symbols, texts = (encoding.read_strings(group[name]) for name in ("id", "symbol", "text"))
-    counts = {label: int((calls.predicted == label).sum()) for label in calls.labels}
+    counts = {label: int((predictions.predicted == label).sum()) for label in predictions.labels}
     for label in types:
         if not counts.get(label):
-            raise ScReaderError(f"calls no cell {label!r}.", file=calls.name)
-    found = []
-    for number, label in enumerate(calls.labels):
+            raise ScReaderError(f"predicts no cell as {label!r}.", file=predictions.name)
+    result = []
+    for row, label in enumerate(predictions.labels):
         if not counts[label] or (types and label not in types):
             continue
-        part = group["part"][number]
-        best = [place for place in np.argsort(-part, kind="stable")[:most] if part[place] > 0]
+        part = group["part"][row]
         genes = tuple(
-            Gene(str(ids[one]), str(symbols[one] or ids[one]), str(texts[one]), float(part[one]))
-            for one in best
+            Gene(str(ids[i]), str(symbols[i] or ids[i]), str(texts[i]), float(part[i]))
+            for i in np.argsort(-part, kind="stable")[:max_genes]
+            if part[i] > 0
         )
-        found.append(TypeGenes(label, counts[label], genes))
-    return found
-
-
-def has_explanation(calls: PredictionData) -> bool:
-    """Whether the predictions tell which genes made the calls."""
-    return "part" in calls.opened.file["uns"].get("explanation", {})
+        result.append(TypeGenes(label, counts[label], genes))
+    return result
 
 
 def picture(
-    found: Sequence[TypeGenes], style: Style | None = None, *, types: Sequence[str] = ()
-) -> Picture:
+    types: Sequence[TypeGenes],
+    style: canvas.Style = canvas.DEFAULT_STYLE,
+    *,
+    all_types: Sequence[str] = (),
+) -> canvas.Picture:
     """A panel of bars for each type.
 
-    ``types`` are all labels that get a colour, so that a type has the colour that it has in the
-    other pictures of the same file.
+    ``all_types`` are all labels that get a colour, so that a type has the same colour in all
+    pictures of a file.
     """
-    style = style or Style()
-    columns = min(COLUMNS, len(found))
-    rows = math.ceil(len(found) / columns)
-    most = max(1, *(len(one.genes) for one in found))
-    with drawing():
-        figure = new_figure(style, (2.6 * columns + 0.4, (0.19 * most + 0.75) * rows + 0.4))
-        axes = figure.subplots(rows, columns, squeeze=False)
-        shown = [one.type for one in found]
-        colours = colours_of({*types, *shown}, style.palette)
-        titles = printed(shown, TYPE_LENGTH)
-        for axis, one in zip(axes.flat, found, strict=False):
-            _panel(axis, one, titles[one.type], colours[one.type], most)
-        for axis in axes.flat[len(found) :]:
+    columns = min(COLUMNS, len(types))
+    rows = math.ceil(len(types) / columns)
+    bars = max(1, *(len(one.genes) for one in types))
+    with canvas.drawing():
+        size = (2.6 * columns + 0.4, (0.19 * bars + 0.75) * rows + 0.4)
+        figure = canvas.new_figure(style, size)
+        axes = figure.subplots(rows, columns, squeeze=False).ravel()
+        names = [one.type for one in types]
+        colours = colours_of({*all_types, *names}, style.palette)
+        titles = display_names(names, MAX_TYPE_LENGTH)
+        for axis, one in zip(axes, types, strict=False):
+            _panel(axis, one, f"{titles[one.type]} ({one.cells:,})", colours[one.type], bars)
+        for axis in axes[len(types) :]:
             axis.set_visible(False)
-        figure.supxlabel("mean part in the log-odds of the call", fontsize=9)
-    lines = [
-        (one.type, one.cells, g.id, g.symbol, g.part, g.text) for one in found for g in one.genes
+        figure.supxlabel("mean contribution to the log-odds of the prediction", fontsize=9)
+    data = [
+        (one.type, one.cells, g.id, g.symbol, g.contribution, g.text)
+        for one in types
+        for g in one.genes
     ]
-    numbers = Numbers(("type", "cells", "gene", "symbol", "part", "text"), lines)
-    return Picture(figure, numbers, _alt(found))
+    table = canvas.DataTable(("type", "cells", "gene", "symbol", "part", "text"), data)
+    parts = [f"{one.type}: {', '.join(gene.symbol for gene in one.genes[:3])}" for one in types]
+    alt = canvas.sentences(["Bars of the genes that contribute most to each type", *parts])
+    return canvas.Picture(figure, table, alt)
 
 
-def _panel(axis: Any, one: TypeGenes, title: str, colour: str, most: int) -> None:
-    places = np.arange(len(one.genes))
-    symbols = printed([gene.symbol for gene in one.genes], NAME_LENGTH)
-    axis.barh(places, [gene.part for gene in one.genes], color=colour, height=0.75)
-    axis.set_yticks(places, [symbols[gene.symbol] for gene in one.genes])
-    axis.set_ylim(most - 0.4, -0.6)
+def _panel(axis: Any, one: TypeGenes, title: str, colour: str, bars: int) -> None:
+    positions = np.arange(len(one.genes))
+    symbols = display_names([gene.symbol for gene in one.genes], MAX_GENE_LENGTH)
+    axis.barh(positions, [gene.contribution for gene in one.genes], color=colour, height=0.75)
+    axis.set_yticks(positions, [symbols[gene.symbol] for gene in one.genes])
+    axis.set_ylim(bars - 0.4, -0.6)
     axis.tick_params(axis="y", length=0)
     axis.grid(axis="x")
-    shown = f"{title} ({one.cells:,})"
-    axis.set_title(shown, color=INK, fontsize=8, x=-0.25, ha="left")  # else the last is cut off
-
-
-def _alt(found: Sequence[TypeGenes]) -> str:
-    parts = [f"{one.type}: {', '.join(gene.symbol for gene in one.genes[:3])}" for one in found]
-    return joined(["Bars of the genes that spoke most for the calls of each type", *parts])
+    axis.set_title(title, color=canvas.INK, fontsize=8, x=-0.25, ha="left")  # else it is cut off

@@ -3,145 +3,200 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
-from screader_lib.exchange.table import Categorical, Column
-from screader_lib.figures.data.separation import Separation
-from screader_lib.figures.drawing.canvas import (
-    Numbers,
-    Picture,
-    Style,
-    colour_map,
-    drawing,
-    joined,
-    new_figure,
-)
-from screader_lib.figures.drawing.palettes import NOBODY, colours_of
+from screader_lib.errors import ScReaderError
+from screader_lib.exchange.opening import ExchangeFile
+from screader_lib.figures.data.cell_vectors import StoredVectors, Vectors, before_reading
+from screader_lib.figures.data.panels import Panel, PanelRows, SavedCoordinates
+from screader_lib.figures.data.prediction_data import PredictionData, distinct_titles
+from screader_lib.figures.data.projection import NEIGHBOURS, project, separation
+from screader_lib.figures.drawing import canvas
+from screader_lib.figures.drawing.palettes import UNLABELLED, colours_of
 from screader_lib.figures.drawing.point_labels import name_points, number_types
-from screader_lib.figures.drawing.type_names import cleaned, printed, with_number
+from screader_lib.figures.drawing.type_names import display_names, one_line, with_number
+from screader_lib.reporting import SILENT, Reporter
 
-Place = Literal["outside right upper", "outside lower left"]
-NUMBERED_FROM = 9  # types; with fewer, colours alone are told apart
-MANY = 25  # types; beyond, panels are larger
+LegendPosition = Literal["outside right upper", "outside lower left"]
+NUMBERED_FROM = 9  # types; with fewer, colours alone can be told apart
+MANY_TYPES = 25  # beyond, panels are larger
+MAX_TYPES = 300
+BEFORE = "before reading (mean gene embedding)"
 
 
 @dataclass(frozen=True)
-class Panel:
-    """One projection: ``ids`` objects (cells,), ``coordinates`` float32 (cells, 2), ``values``.
+class Colouring:
+    """The column that colours the cells, and all its labels, sorted; none for numbers."""
 
-    ``values`` colours the cells: objects (cells,) of labels, empty = none, or floats (cells,).
-    ``named`` are rows to be named in the picture.
+    column: str
+    types: list[str]
+
+
+def colouring(predictions: Sequence[PredictionData], column: str | None) -> Colouring:
+    """By ``column``; by default the true labels where all files have some, else the predicted.
+
+    ScReaderError where a file lacks the column, or it has numbers in one file and labels in
+    another.
     """
+    if column is None:
+        known = all(one.known.any() for one in predictions)
+        column = "true_label" if known else "predicted_label"
+    columns = [one.column(column) for one in predictions]
+    if len({values.dtype.kind for values in columns}) > 1:
+        raise ScReaderError(f"column {column!r} has labels in one file and numbers in another.")
+    values = np.concatenate(columns)
+    check_number_of_colours(values, column)
+    if values.dtype.kind == "f":
+        return Colouring(column, [])
+    types = {str(value) for value in values} - {""}
+    if column in ("true_label", "predicted_label"):
+        types.update(label for one in predictions for label in one.all_labels)
+    return Colouring(column, sorted(types))
 
-    title: str
-    ids: np.ndarray
-    coordinates: np.ndarray
-    values: np.ndarray
-    separation: Separation | None = None
-    named: Mapping[str, int] = field(default_factory=dict)
+
+def check_number_of_colours(values: np.ndarray, column: str) -> None:
+    """ScReaderError where a column has more different labels than a picture can show."""
+    if values.dtype.kind != "f" and (count := len(set(values.tolist()))) > MAX_TYPES:
+        raise ScReaderError(
+            f"column {column!r} has {count:,} different values, at most {MAX_TYPES} can be "
+            "coloured.",
+            remedy="Choose a column of groups or of numbers.",
+        )
 
 
-def colour_values(column: Column) -> np.ndarray:
-    """A column as colours see it: objects of str for labels, float64 for numbers."""
-    if isinstance(column, Categorical):
-        return column.strings()
-    if column.dtype.kind in "iuf":
-        return column.astype(np.float64)
-    return column.astype(str).astype(object)
+def panels(
+    predictions: Sequence[PredictionData],
+    colours: Colouring,
+    *,
+    cells: ExchangeFile | None = None,
+    seed: int = 0,
+    neighbours: int = NEIGHBOURS,
+    saved: SavedCoordinates | None = None,
+    reporter: Reporter = SILENT,
+) -> list[Panel]:
+    """One panel per file; with ``cells``, first one of the first file's cells before reading.
+
+    ``saved`` coordinates are used instead of computing them. Separation is measured by the
+    colours where they are labels, else by the types.
+    """
+    spaces: list[tuple[str, PredictionData, Vectors]] = []
+    if cells is not None:
+        first = predictions[0]
+        spaces.append((BEFORE, first, before_reading(cells, first.ids, first.name)))
+    for one, title in zip(predictions, distinct_titles(predictions), strict=True):
+        spaces.append((f"after {title}", one, StoredVectors(one.vectors)))
+    result = []
+    with reporter.progress("UMAP", len(spaces), "panels") as advance:
+        for title, one, vectors in spaces:
+            values = labels = one.column(colours.column)
+            if values.dtype.kind == "f":
+                labels = one.true if one.known.any() else one.predicted
+            if saved is None:
+                coordinates = project(vectors, seed, neighbours)
+            else:
+                coordinates = saved.of_panel(title, one.ids, single=len(spaces) == 1)
+            separated = separation(vectors, labels, seed)
+            result.append(Panel(title, one.ids, coordinates, values, separated))
+            advance(1)
+    return result
 
 
 def picture(
     panels: Sequence[Panel],
-    style: Style | None = None,
+    style: canvas.Style = canvas.DEFAULT_STYLE,
     *,
-    what: str = "type",
+    column: str = "type",
     types: Sequence[str] = (),
-    points: str = "cell",
+    unit: str = "cell",
     seed: int = 0,
-) -> Picture:
-    """Draw panels side by side; ``what`` names the colouring column, ``points`` what they are.
+) -> canvas.Picture:
+    """Draw panels side by side, coloured by ``column``; a point is a ``unit``: cell or gene.
 
     ``types`` are all labels that get a colour, so that a type has the same colour in pictures
     of files that lack some; those that no panel shows are left out of the legend.
     """
-    style = style or Style()
     numeric = all(panel.values.dtype.kind == "f" for panel in panels)
-    with drawing():
+    with canvas.drawing():
         if numeric:
-            figure = _numeric(panels, style, what, seed)
+            figure = _by_number(panels, style, column, seed)
         else:
-            figure = _by_type(panels, style, what, types, seed)
+            figure = _by_type(panels, style, column, types, seed)
         for axis, panel in zip(figure.axes, panels, strict=False):
             rows = list(panel.named.values())
             name_points(figure, axis, panel.coordinates[rows], list(panel.named))
-    numbers = Numbers(("panel", points, "umap_1", "umap_2", what), _Rows(panels))
-    return Picture(figure, numbers, _alt(panels, what, points, numeric))
+    table = canvas.DataTable(("panel", unit, "umap_1", "umap_2", column), PanelRows(panels))
+    groups = "" if numeric else f" ({len(_types_in(panels))} values)"
+    parts = [f"UMAP of {max(len(panel.ids) for panel in panels):,} {unit}s, coloured by {column}"]
+    parts[0] += groups
+    parts += [f"{panel.title}: {panel.separation}" for panel in panels if panel.separation]
+    return canvas.Picture(figure, table, canvas.sentences(parts))
+
+
+def _types_in(panels: Sequence[Panel]) -> list[str]:
+    return sorted({str(value) for panel in panels for value in panel.values} - {""})
 
 
 def _by_type(
-    panels: Sequence[Panel], style: Style, what: str, types: Sequence[str], seed: int
+    panels: Sequence[Panel], style: canvas.Style, column: str, types: Sequence[str], seed: int
 ) -> Any:
-    shown = sorted({str(value) for panel in panels for value in panel.values} - {""})
-    colours = colours_of({*types, *shown}, style.palette)
-    nobody = any((panel.values == "").any() for panel in panels)
-    names = printed(shown)
-    size, place, columns = _room(list(names.values()), len(panels))
-    figure = new_figure(style, size, "compressed")
-    axes = _axes(figure, panels)
+    drawn = _types_in(panels)
+    colours = colours_of({*types, *drawn}, style.palette)
+    names = display_names(drawn)
+    numbered = len(drawn) >= NUMBERED_FROM
+    entries = [
+        (with_number(names[name], f"{n}", before=True) if numbered else names[name], colours[name])
+        for n, name in enumerate(drawn, 1)
+    ]
+    if any((panel.values == "").any() for panel in panels):
+        entries.append(("(none)", UNLABELLED))
+    size, position, legend_columns = _layout(list(names.values()), len(panels))
+    figure = canvas.new_figure(style, size, "compressed")
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for axis, panel in zip(axes, panels, strict=True):
-        _scatter(axis, panel, _paint(panel.values, colours), seed)
-    handles = _handles(shown, names, colours, nobody)
-    if handles:
+        _scatter(axis, panel, _cell_colours(panel.values, colours), seed)
+    if entries:
         figure.legend(
-            handles=handles, loc=place, ncols=columns, handletextpad=0.2, columnspacing=0.8,
-            labelspacing=0.3, title=cleaned(what.replace("_", " ")), title_fontsize=8,
-            alignment="left",
+            handles=_legend_handles(entries), loc=position, ncols=legend_columns,
+            handletextpad=0.2, columnspacing=0.8, labelspacing=0.3,
+            title=one_line(column.replace("_", " ")), title_fontsize=8, alignment="left",
         )  # fmt: skip
-    if len(shown) >= NUMBERED_FROM:
+    if numbered:
         for axis, panel in zip(axes, panels, strict=True):
-            number_types(figure, axis, panel.coordinates, panel.values, shown)
+            number_types(figure, axis, panel.coordinates, panel.values, drawn)
     return figure
 
 
-def _numeric(panels: Sequence[Panel], style: Style, what: str, seed: int) -> Any:
+def _by_number(panels: Sequence[Panel], style: canvas.Style, column: str, seed: int) -> Any:
     from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Normalize
+    from matplotlib.colors import Normalize, to_rgba
 
     values = np.concatenate([panel.values for panel in panels])
     finite = values[np.isfinite(values)]
     low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
-    chosen = "" if style.palette == "safe" else style.palette
-    scale = ScalarMappable(Normalize(low, high), colour_map(chosen or "viridis"))
-    figure = new_figure(style, (3.5 * len(panels) + 0.8, 4.1), "compressed")
-    axes = _axes(figure, panels)
+    palette = style.palette if style.palette not in ("", "safe") else "viridis"
+    scale = ScalarMappable(Normalize(low, high), canvas.colour_map(palette))
+    figure = canvas.new_figure(style, (3.5 * len(panels) + 0.8, 4.1), "compressed")
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for axis, panel in zip(axes, panels, strict=True):
         colours = scale.to_rgba(panel.values)
-        colours[~np.isfinite(panel.values)] = _rgba(NOBODY)
+        colours[~np.isfinite(panel.values)] = to_rgba(UNLABELLED)
         _scatter(axis, panel, colours, seed)
     bar = figure.colorbar(scale, ax=list(axes), shrink=0.7)
-    bar.set_label(cleaned(what))
+    bar.set_label(one_line(column))
     bar.outline.set_visible(False)
     return figure
 
 
-def _axes(figure: Any, panels: Sequence[Panel]) -> np.ndarray:
-    return figure.subplots(1, len(panels), squeeze=False)[0]
-
-
-def _rgba(colour: str) -> tuple[float, float, float, float]:
-    from matplotlib.colors import to_rgba
-
-    return to_rgba(colour)
-
-
-def _paint(values: np.ndarray, colours: Mapping[str, str]) -> np.ndarray:
+def _cell_colours(values: np.ndarray, colours: Mapping[str, str]) -> np.ndarray:
     """One colour per cell, float (cells, 4)."""
+    from matplotlib.colors import to_rgba_array
+
     names, codes = np.unique(values.astype(str), return_inverse=True)
-    table = np.array([_rgba(colours.get(str(name), NOBODY)) for name in names])
+    table = to_rgba_array([colours.get(str(name), UNLABELLED) for name in names])
     return table[codes] if len(codes) else np.zeros((0, 4))
 
 
@@ -151,7 +206,7 @@ def point_area(cells: int) -> float:
 
 
 def _scatter(axis: Any, panel: Panel, colours: np.ndarray, seed: int) -> None:
-    """Points in random order, so that no type hides another; cells without a type below."""
+    """Points in random order, so that no type hides another; cells without a type at the back."""
     order = np.random.default_rng(seed).permutation(len(colours))
     if panel.values.dtype.kind != "f":
         order = order[np.argsort(panel.values[order] != "", kind="stable")]
@@ -160,22 +215,21 @@ def _scatter(axis: Any, panel: Panel, colours: np.ndarray, seed: int) -> None:
         x, y, s=point_area(len(x)), c=colours[order], linewidths=0, rasterized=True,
         marker="o" if len(x) < 50_000 else "s",
     )  # fmt: skip
-    axis.set(xticks=[], yticks=[], xlabel="UMAP 1", ylabel="UMAP 2")
-    axis.set_title(cleaned(panel.title))
+    xlabel = "UMAP 1" if panel.separation is None else f"UMAP 1\n{panel.separation}"
+    axis.set(xticks=[], yticks=[], xlabel=xlabel, ylabel="UMAP 2")
+    axis.set_title(one_line(panel.title))
     axis.margins(0.04)
     axis.set_box_aspect(1)
-    if panel.separation is not None:
-        axis.set_xlabel(f"UMAP 1\n{panel.separation}")
 
 
-def _room(names: Sequence[str], panels: int) -> tuple[tuple[float, float], Place, int]:
-    """Size of the figure in inches, where the legend goes, and its columns.
+def _layout(names: Sequence[str], panels: int) -> tuple[tuple[float, float], LegendPosition, int]:
+    """Size of the figure in inches, where the legend goes, and its number of columns.
 
     Many types beside several panels would make the picture too wide for a page.
     """
-    side = 3.5 if len(names) <= MANY else 5.2 if panels <= 2 else 4.0
+    side = 3.5 if len(names) <= MANY_TYPES else 5.2 if panels <= 2 else 4.0
     column = 0.5 + 0.062 * (max(map(len, names), default=0) + 3)
-    if len(names) <= MANY or panels == 1:
+    if len(names) <= MANY_TYPES or panels == 1:
         columns = max(1, math.ceil((len(names) + 1) * 0.16 / side))
         size = (side * panels + columns * column, side + 0.6)
         return size, "outside right upper", columns
@@ -184,46 +238,11 @@ def _room(names: Sequence[str], panels: int) -> tuple[tuple[float, float], Place
     return size, "outside lower left", columns
 
 
-def _handles(
-    shown: Sequence[str], names: Mapping[str, str], colours: Mapping[str, str], nobody: bool
-) -> list[Any]:
+def _legend_handles(entries: Sequence[tuple[str, str]]) -> list[Any]:
     from matplotlib.lines import Line2D
 
-    numbered = len(shown) >= NUMBERED_FROM
-    entries = [
-        (with_number(names[name], f"{n}", before=True) if numbered else names[name], colours[name])
-        for n, name in enumerate(shown, 1)
-    ]
-    if nobody:
-        entries.append(("(none)", NOBODY))
     return [
         Line2D([], [], linestyle="", marker="o", markersize=5.5, color=colour,
                markeredgewidth=0, label=label)
         for label, colour in entries
     ]  # fmt: skip
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """A row per cell and panel, made when it is asked for."""
-
-    panels: Sequence[Panel]
-
-    def __iter__(self) -> Iterator[tuple[Any, ...]]:
-        for panel in self.panels:
-            for cell, (x, y), value in zip(
-                panel.ids, panel.coordinates.tolist(), panel.values.tolist(), strict=True
-            ):
-                # Nine digits give the same float32 again.
-                yield (panel.title, cell, f"{x:.9g}", f"{y:.9g}", value)
-
-
-def _alt(panels: Sequence[Panel], what: str, points: str, numeric: bool) -> str:
-    cells = max(len(panel.ids) for panel in panels)
-    groups = len({str(value) for panel in panels for value in panel.values} - {""})
-    colouring = f"coloured by {what}" + ("" if numeric else f" ({groups} values)")
-    parts = [f"UMAP of {cells:,} {points}s, {colouring}"]
-    for panel in panels:
-        if panel.separation is not None:
-            parts.append(f"{panel.title}: {panel.separation}")
-    return joined(parts)

@@ -1,10 +1,12 @@
-"""What was done with what, and the commands to repeat it, from the provenance of files."""
+"""The steps that made files, and the commands to repeat them, from the files' provenance."""
 
 from __future__ import annotations
 
 import shlex
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from screader_lib.exchange.opening import ExchangeFile
@@ -12,12 +14,12 @@ from screader_lib.exchange.provenance import Record
 from screader_lib.exchange.schema import KINDS, load
 
 # Turns a step's tool, parameters and inputs (role → file name) into words of a command line.
-Spelling = Callable[[str, Mapping[str, Any], Mapping[str, Any]], Sequence[str]]
+CommandWords = Callable[[str, Mapping[str, Any], Mapping[str, Any]], Sequence[str]]
 
 
 @dataclass(frozen=True)
-class RecordedInput:
-    """A file that a step took: its role, kind (empty for a user's own) and SHA-256."""
+class StepInput:
+    """A file that a step read: its role, kind (empty for a user's own), SHA-256, and name."""
 
     role: str
     schema: str
@@ -27,183 +29,17 @@ class RecordedInput:
 
 @dataclass(frozen=True)
 class Step:
-    """One step: what ran, from what, into which file, and as which command."""
+    """One step: what ran, on what, what it wrote, and its command."""
 
     tool: str
     version: str
     created: str
     output: str
-    inputs: tuple[RecordedInput, ...]
+    inputs: tuple[StepInput, ...]
     command: str
 
 
-class History:
-    """The steps that made ``files``, each once, in an order in which they can be repeated."""
-
-    def __init__(self, files: Sequence[ExchangeFile], spelling: Spelling | None = None) -> None:
-        records = _in_order(list(dict.fromkeys(_frozen(files))), files)
-        made = _outputs(records, files)
-        self._spelling = spelling or plain_spelling
-        self._names = _names(records, made, files)
-        self.steps = [_step(one, made, self._names, self._spelling) for one in records]
-
-    def command(
-        self,
-        tool: str,
-        parameters: Mapping[str, Any],
-        inputs: Mapping[str, Sequence[ExchangeFile]],
-        output: str,
-    ) -> str:
-        """A further command that takes ``inputs`` of the files, by role, as the steps name them."""
-        named = {role: [self._names[file.sha256] for file in some] for role, some in inputs.items()}
-        words = self._spelling(tool, parameters, named)
-        return shlex.join([*tool.split(), *words, "-o", output])
-
-
-class _Key:
-    """A record that can be a dictionary's key."""
-
-    def __init__(self, record: Record) -> None:
-        self.record = record
-        self._repr = repr(record)
-
-    def __hash__(self) -> int:
-        return hash(self._repr)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Key) and self._repr == other._repr
-
-    @property
-    def inputs(self) -> list[str]:
-        return [entry["sha256"] for entry in self.record.inputs.values()]
-
-
-def _frozen(files: Sequence[ExchangeFile]) -> list[_Key]:
-    return [_Key(record) for file in files for record in file.steps]
-
-
-def _kind(key: _Key) -> str:
-    """The kind of file that the step's tool writes, empty where unknown."""
-    for kind in KINDS:
-        if load(kind).written_by == key.record.tool:
-            return kind
-    return ""
-
-
-def _in_order(keys: list[_Key], files: Sequence[ExchangeFile]) -> list[_Key]:
-    """Steps by the tools' order, then as found; a step that another one needs comes first."""
-    order = {kind: number for number, kind in enumerate(KINDS)}
-    made = _outputs(keys, files)
-    waiting = sorted(keys, key=lambda key: order.get(_kind(key), -1))
-    done: list[_Key] = []
-    while waiting:
-        ready = [key for key in waiting if not _needs(key, made) & set(waiting)] or waiting
-        done.append(ready[0])
-        waiting.remove(ready[0])
-    return done
-
-
-def _needs(key: _Key, made: Mapping[_Key, str]) -> set[_Key]:
-    return {other for other, sha in made.items() if sha in key.inputs and other != key}
-
-
-def _outputs(keys: Sequence[_Key], files: Sequence[ExchangeFile]) -> dict[_Key, str]:
-    """Step → SHA-256 of its output, which no step records of itself.
-
-    Known for the files at hand; of the others, by elimination, first among the steps of each file.
-    """
-    made = {_Key(file.steps[-1]): file.sha256 for file in files}
-    for file in files:
-        made = _eliminated([_Key(record) for record in file.steps], made)
-    return _eliminated(keys, made)
-
-
-def _eliminated(keys: Sequence[_Key], known: Mapping[_Key, str]) -> dict[_Key, str]:
-    """``known`` and what follows for ``keys``.
-
-    A step's output is of its kind, and nothing that the step is made from is made from it.
-    """
-    made = dict(known)
-    taken = {
-        entry["sha256"]: entry["schema"] for key in keys for entry in key.record.inputs.values()
-    }
-    for _ in keys:
-        for key in keys:
-            free = [
-                sha
-                for sha, kind in taken.items()
-                if kind == _kind(key) and sha not in made.values() and sha not in _above(key, made)
-            ]
-            rivals = [other for other in keys if other not in made and _kind(other) == _kind(key)]
-            if key not in made and free and (len(free) == 1 or len(rivals) == 1):
-                made[key] = free[0]
-    return made
-
-
-def _above(key: _Key, made: Mapping[_Key, str]) -> set[str]:
-    """SHA-256 of everything that the step was made from, as far as known."""
-    found: set[str] = set()
-    waiting = list(key.inputs)
-    while waiting:
-        sha = waiting.pop()
-        if sha in found:
-            continue
-        found.add(sha)
-        for other, output in made.items():
-            if output == sha:
-                waiting.extend(other.inputs)
-    return found
-
-
-def _names(
-    keys: Sequence[_Key], made: Mapping[_Key, str], files: Sequence[ExchangeFile]
-) -> dict[str, str]:
-    """SHA-256 → a file name: the kind's, with a number where there are several."""
-    hashes: dict[str, str] = {}
-    for key in keys:
-        for role, entry in key.record.inputs.items():
-            known = hashes.get(entry["sha256"], "~")
-            hashes[entry["sha256"]] = min(known, entry["schema"] or f"{role}?")
-        if key in made:
-            hashes.setdefault(made[key], _kind(key))
-    for file in files:  # two of the same step have but one of their hashes above
-        hashes.setdefault(file.sha256, _kind(_Key(file.steps[-1])))
-    names: dict[str, str] = {}
-    for sha, kind in hashes.items():
-        if kind.endswith("?"):
-            names[sha] = f"{kind[:-1]}-{sha[:8]}"
-            continue
-        same = [other for other, its in hashes.items() if its == kind]
-        number = "" if len(same) == 1 else f"-{same.index(sha) + 1}"
-        names[sha] = f"{kind}{number}{'.h5' if kind == 'reader' else '.h5ad'}"
-    return names
-
-
-def _step(
-    key: _Key, made: Mapping[_Key, str], names: Mapping[str, str], spelling: Spelling
-) -> Step:
-    record = key.record
-    sources = tuple(
-        RecordedInput(role, entry["schema"], entry["sha256"], names[entry["sha256"]])
-        for role, entry in record.inputs.items()
-    )
-    fallback = f"{_kind(key) or 'output'}-{abs(hash_of(record)) % 10000:04}.h5ad"
-    output = names.get(made.get(key, ""), fallback)
-    words = spelling(record.tool, record.parameters, {one.role: one.name for one in sources})
-    command = shlex.join([record.tool, *words, "-o", output])
-    return Step(record.tool, record.version, record.created, output, sources, command)
-
-
-def hash_of(record: Record) -> int:
-    """A number from a record's content, the same in every process."""
-    import zlib
-
-    return zlib.crc32(repr(record).encode())
-
-
-def plain_spelling(
-    tool: str, parameters: Mapping[str, Any], inputs: Mapping[str, Any]
-) -> list[str]:
+def default_words(tool: str, parameters: Mapping[str, Any], inputs: Mapping[str, Any]) -> list[str]:
     """Inputs as arguments and every parameter as the option of its name."""
     words = [name for one in inputs.values() for name in ([one] if isinstance(one, str) else one)]
     for name, value in parameters.items():
@@ -216,3 +52,144 @@ def plain_spelling(
         for one in value if isinstance(value, list | tuple) else [value]:
             words += [option, str(one)]
     return words
+
+
+class History:
+    """The steps that made ``files``, each once, in an order in which they can be repeated."""
+
+    def __init__(self, files: Sequence[ExchangeFile], words: CommandWords = default_words) -> None:
+        runs: dict[str, _Run] = {}
+        by_file = [[_run(record, runs) for record in file.steps] for file in files]
+        hashes = [file.sha256 for file in files]
+        # Steps do not record the hash of their own output. It is known for the files at hand;
+        # the others follow by elimination, first among the steps of each file.
+        outputs = {chain[-1]: sha256 for chain, sha256 in zip(by_file, hashes, strict=True)}
+        for chain in [*by_file, list(runs.values())]:
+            _eliminate(chain, outputs)
+        ordered = _in_order(list(runs.values()), outputs)
+        kinds = {sha256: chain[-1].kind for chain, sha256 in zip(by_file, hashes, strict=True)}
+        self._words = words
+        self._names = _file_names(ordered, outputs, kinds)
+        self.steps = [self._step(run, outputs) for run in ordered]
+
+    def command(
+        self,
+        tool: str,
+        parameters: Mapping[str, Any],
+        inputs: Mapping[str, Sequence[ExchangeFile]],
+        output: str,
+    ) -> str:
+        """A further command on ``inputs``, files at hand by role, with their names in the steps."""
+        named = {role: [self._names[file.sha256] for file in some] for role, some in inputs.items()}
+        return shlex.join([*tool.split(), *self._words(tool, parameters, named), "-o", output])
+
+    def _step(self, run: _Run, outputs: Mapping[_Run, str]) -> Step:
+        record = run.record
+        inputs = tuple(
+            StepInput(role, entry["schema"], entry["sha256"], self._names[entry["sha256"]])
+            for role, entry in record.inputs.items()
+        )
+        number = zlib.crc32(repr(record).encode()) % 10000
+        output = self._names.get(outputs.get(run, ""), f"{run.kind or 'output'}-{number:04}.h5ad")
+        named = {one.role: one.name for one in inputs}
+        words = self._words(record.tool, record.parameters, named)
+        command = shlex.join([record.tool, *words, "-o", output])
+        return Step(record.tool, record.version, record.created, output, inputs, command)
+
+
+@dataclass(eq=False)
+class _Run:
+    """A recorded step; ``kind`` is that of the file it writes, empty where unknown."""
+
+    record: Record
+    kind: str
+    inputs: set[str]
+
+
+def _run(record: Record, runs: dict[str, _Run]) -> _Run:
+    inputs = {entry["sha256"] for entry in record.inputs.values()}
+    kind = _kinds_by_tool().get(record.tool, "")
+    return runs.setdefault(repr(record), _Run(record, kind, inputs))
+
+
+@cache
+def _kinds_by_tool() -> dict[str, str]:
+    return {load(kind).written_by: kind for kind in KINDS}
+
+
+def _in_order(runs: list[_Run], outputs: Mapping[_Run, str]) -> list[_Run]:
+    """By the order of the tools, then as recorded; a step that another one needs comes first."""
+    rank = {kind: number for number, kind in enumerate(KINDS)}
+    waiting = sorted(runs, key=lambda run: rank.get(run.kind, -1))
+    done: list[_Run] = []
+    while waiting:
+        made = {run: outputs[run] for run in waiting if run in outputs}
+        ready = (
+            run
+            for run in waiting
+            if not any(sha256 in run.inputs for other, sha256 in made.items() if other is not run)
+        )
+        done.append(next(ready, waiting[0]))
+        waiting.remove(done[-1])
+    return done
+
+
+def _eliminate(runs: Sequence[_Run], outputs: dict[_Run, str]) -> None:
+    """Add to ``outputs`` what follows for ``runs``.
+
+    A step's output is of its kind, and nothing that the step is made from is made from it.
+    """
+    kinds = {
+        entry["sha256"]: entry["schema"] for run in runs for entry in run.record.inputs.values()
+    }
+    for _ in runs:
+        for run in runs:
+            if run in outputs:
+                continue
+            taken = {*outputs.values(), *_ancestors(run, outputs)}
+            free = [sha for sha, kind in kinds.items() if kind == run.kind and sha not in taken]
+            rivals = sum(other not in outputs and other.kind == run.kind for other in runs)
+            if free and (len(free) == 1 or rivals == 1):
+                outputs[run] = free[0]
+
+
+def _ancestors(run: _Run, outputs: Mapping[_Run, str]) -> set[str]:
+    """SHA-256 of everything that the step was made from, as far as known."""
+    result: set[str] = set()
+    waiting = list(run.inputs)
+    while waiting:
+        sha256 = waiting.pop()
+        if sha256 not in result:
+            result.add(sha256)
+            makers = [other for other, output in outputs.items() if output == sha256]
+            waiting += [one for maker in makers for one in maker.inputs]
+    return result
+
+
+def _file_names(
+    runs: Sequence[_Run], outputs: Mapping[_Run, str], at_hand: Mapping[str, str]
+) -> dict[str, str]:
+    """SHA-256 → a file name: of the kind, numbered where there are several.
+
+    Users' own files are named by their role and the beginning of their SHA-256. ``at_hand`` is
+    SHA-256 → kind of the files at hand.
+    """
+    kinds: dict[str, str] = {}
+    roles: dict[str, str] = {}
+    for run in runs:
+        for role, entry in run.record.inputs.items():
+            kinds[entry["sha256"]] = kinds.get(entry["sha256"]) or entry["schema"]
+            roles[entry["sha256"]] = min(role, roles.get(entry["sha256"], role))
+        if run in outputs:
+            kinds.setdefault(outputs[run], run.kind)
+    for sha256, kind in at_hand.items():  # two files of one step: it has one of their hashes
+        kinds.setdefault(sha256, kind)
+    names = {}
+    for sha256, kind in kinds.items():
+        if not kind and sha256 in roles:
+            names[sha256] = f"{roles[sha256]}-{sha256[:8]}"
+            continue
+        same = [other for other, its in kinds.items() if its == kind]
+        number = "" if len(same) == 1 else f"-{same.index(sha256) + 1}"
+        names[sha256] = f"{kind or 'output'}{number}{'.h5' if kind == 'reader' else '.h5ad'}"
+    return names

@@ -1,9 +1,9 @@
-"""The report's numbers as MultiQC custom content, so that runs stand in one table."""
+"""The report's metrics as MultiQC custom content, so that runs stand in one table."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,72 +11,58 @@ import numpy as np
 from screader_lib.figures.data.prediction_data import PredictionData
 from screader_lib.label_metrics import expected_calibration_error, scores
 
-HEADERS: dict[str, dict[str, Any]] = {
-    "method": {"title": "Method", "description": "Method that made the calls"},
-    "cells": {"title": "Cells", "description": "Cells called", "format": "{:,.0f}"},
-    "unassigned": {
-        "title": "Unassigned", "description": "Share of cells left unassigned",
-        "min": 0, "max": 100, "suffix": "%", "scale": "OrRd", "format": "{:,.1f}",
-    },
-    "backed_off": {
-        "title": "Backed off", "description": "Share of cells called by a term above a type",
-        "min": 0, "max": 100, "suffix": "%", "scale": "Oranges", "format": "{:,.1f}",
-    },
-    "confidence": {
-        "title": "Confidence", "description": "Median confidence of the calls",
-        "min": 0, "max": 1, "format": "{:,.3f}",
-    },
-    "accuracy": {
-        "title": "Accuracy", "description": "Share of cells with a true label called right",
-        "min": 0, "max": 1, "scale": "Blues", "format": "{:,.3f}",
-    },
-    "macro_f1": {
-        "title": "Macro F1", "description": "Mean F1 of the types",
-        "min": 0, "max": 1, "scale": "Blues", "format": "{:,.3f}",
-    },
-    "calibration_error": {
-        "title": "ECE", "description": "Expected calibration error",
-        "min": 0, "scale": "OrRd", "format": "{:,.3f}",
-    },
+_PERCENT = {"min": 0, "max": 100, "suffix": "%", "format": "{:,.1f}"}
+_FRACTION = {"min": 0, "max": 1, "format": "{:,.3f}"}
+_COLUMNS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "method": ("Method", "Method that made the predictions", {}),
+    "cells": ("Cells", "Cells with a prediction", {"format": "{:,.0f}"}),
+    "unassigned": ("Unassigned", "Cells left unassigned", {**_PERCENT, "scale": "OrRd"}),
+    "backed_off": (
+        "Backed off", "Cells backed off to an ancestor term", {**_PERCENT, "scale": "Oranges"},
+    ),
+    "confidence": ("Confidence", "Median confidence of the predictions", _FRACTION),
+    "accuracy": (
+        "Accuracy", "Accuracy over the cells with a true label", {**_FRACTION, "scale": "Blues"},
+    ),
+    "macro_f1": ("Macro F1", "Mean F1 over the types", {**_FRACTION, "scale": "Blues"}),
+    "calibration_error": (
+        "ECE", "Expected calibration error", {"min": 0, "scale": "OrRd", "format": "{:,.3f}"},
+    ),
 }  # fmt: skip
+HEADERS = {
+    name: {"title": title, "description": description, **form}
+    for name, (title, description, form) in _COLUMNS.items()
+}
 
 
-def row(calls: PredictionData) -> dict[str, Any]:
-    """The measures of one file; those that need true labels only where there are some."""
-    count = len(calls)
-    found: dict[str, Any] = {"method": calls.title, "cells": count}
-    if count:
-        found["unassigned"] = round(100 * float(calls.unassigned.mean()), 4)
-        if calls.backed_off.any():
-            found["backed_off"] = round(100 * float(calls.backed_off.mean()), 4)
-        found["confidence"] = round(float(np.median(calls.confidence)), 6)
-    known = calls.known
-    if known.any():
-        true, predicted = calls.true[known], calls.predicted[known]
-        measured = scores(true.tolist(), predicted.tolist())
-        error = expected_calibration_error(
-            calls.confidence[known].astype(np.float64), predicted == true
-        )
-        found["accuracy"] = round(measured["accuracy"], 6)
-        found["macro_f1"] = round(measured["macro_f1"], 6)
-        found["calibration_error"] = round(error, 6)
-    return found
+def row(predictions: PredictionData) -> dict[str, Any]:
+    """The metrics of one file; those that need true labels only where there are some."""
+    result: dict[str, Any] = {"method": predictions.title, "cells": len(predictions)}
+    if len(predictions):
+        result["unassigned"] = round(100 * float(predictions.unassigned.mean()), 4)
+        if predictions.backed_off.any():
+            result["backed_off"] = round(100 * float(predictions.backed_off.mean()), 4)
+        result["confidence"] = round(float(np.median(predictions.confidence)), 6)
+    if predictions.known.any():
+        metrics = scores(*predictions.true_and_predicted())
+        error = expected_calibration_error(*predictions.confidence_and_correct())
+        result["accuracy"] = round(metrics["accuracy"], 6)
+        result["macro_f1"] = round(metrics["macro_f1"], 6)
+        result["calibration_error"] = round(error, 6)
+    return result
 
 
-def content(samples: Sequence[str], calls: Sequence[PredictionData]) -> str:
+def content(samples: Sequence[str], predictions: Sequence[PredictionData]) -> str:
     """MultiQC's custom content as JSON: one row per sample."""
-    data = {sample: row(one) for sample, one in zip(samples, calls, strict=True)}
-    return json.dumps(_table(data), indent=1, ensure_ascii=False) + "\n"
-
-
-def _table(data: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    data = {sample: row(one) for sample, one in zip(samples, predictions, strict=True)}
     used = {name for entry in data.values() for name in entry}
-    return {
+    table = {
         "id": "screader",
         "section_name": "scReader",
         "description": "cell types that a frozen large language model read from single cells.",
         "plot_type": "table",
-        "pconfig": {"id": "screader_calls", "title": "scReader: calls"},
+        "pconfig": {"id": "screader_calls", "title": "scReader: predictions"},
         "headers": {name: header for name, header in HEADERS.items() if name in used},
         "data": data,
     }
+    return json.dumps(table, indent=1, ensure_ascii=False) + "\n"

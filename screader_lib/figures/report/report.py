@@ -1,4 +1,4 @@
-"""The report: one HTML file that needs nothing but itself."""
+"""The report: one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -10,49 +10,55 @@ from typing import Any
 
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.opening import ExchangeFile
-from screader_lib.figures.data.coordinates import Given
+from screader_lib.figures.data.panels import SavedCoordinates
 from screader_lib.figures.data.prediction_data import PredictionData
-from screader_lib.figures.drawing.canvas import Picture, Style
-from screader_lib.figures.drawing.plotting_packages import need
-from screader_lib.figures.drawing.type_names import cleaned
+from screader_lib.figures.drawing.canvas import Picture, Style, require
+from screader_lib.figures.drawing.type_names import one_line
 from screader_lib.figures.plots import (
     calibration_plot,
     confusion_matrix,
     gene_bars,
     method_comparison,
     training_curves,
+    umap_plot,
 )
-from screader_lib.figures.plots.umap_panels import colouring, panels
-from screader_lib.figures.plots.umap_plot import picture as umap_picture
 from screader_lib.figures.report import report_tables
-from screader_lib.figures.report.history import History, Spelling
+from screader_lib.figures.report.history import CommandWords, History, default_words
 from screader_lib.label_metrics import scores
 from screader_lib.reporting import SILENT, Reporter
 
-DPI = 160
-GENES_DRAWN, GENES_SHOWN = 8, 3  # a type, in the picture and with their descriptions
+SVG_DPI = 160  # of the points in a scatter plot
 SCREEN_DPI = 96
+GENES_DRAWN, GENES_LISTED = 8, 3  # per type, in the picture and with their descriptions
+METRICS = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_precision": "macro precision",
+    "macro_recall": "macro recall",
+    "macro_f1": "macro F1",
+    "weighted_f1": "weighted F1",
+}
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a report is made of; all but the calls may be missing.
+    """What a report is made of; all but the predictions may be missing.
 
-    ``metrics`` is the content of the demo's metrics file. ``beside`` are the calls of other
-    methods on the same cells, ``coordinates`` those of the UMAP panels.
+    ``metrics`` is the content of a metrics file, ``beside`` the predictions of other methods on
+    the same cells, ``coordinates`` those of the UMAP panels.
     """
 
-    calls: PredictionData
+    predictions: PredictionData
     reader: ExchangeFile | None = None
     cells: ExchangeFile | None = None
     metrics: Mapping[str, Any] | None = None
     beside: Sequence[PredictionData] = ()
-    coordinates: Given | None = None
+    coordinates: SavedCoordinates | None = None
 
     def by_option(self) -> dict[str, list[ExchangeFile]]:
         """The exchange files by the option or argument of ``plot report`` that takes them."""
         return {
-            "predictions": [self.calls.opened],
+            "predictions": [self.predictions.opened],
             "reader": [self.reader] if self.reader else [],
             "cells": [self.cells] if self.cells else [],
             "beside": [other.opened for other in self.beside],
@@ -60,8 +66,8 @@ class Inputs:
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A picture as the template places it; sizes in pixels of the screen."""
+class EmbeddedPicture:
+    """A picture in the page; sizes in pixels of the screen."""
 
     source: str
     alt: str
@@ -76,77 +82,74 @@ def build(
     title: str = "",
     palette: str = "",
     seed: int = 0,
-    spelling: Spelling | None = None,
+    words: CommandWords = default_words,
     reporter: Reporter = SILENT,
 ) -> str:
     """The report as HTML; the same for the same inputs and seed.
 
-    ``spelling`` turns a step of the provenance into the words of its command.
+    ``words`` turns a step of the provenance into the words of its command. ScReaderError where
+    ``inputs.beside`` are of other cells.
     """
-    calls = inputs.calls
-    _check_same_cells(inputs)
-    taken = inputs.by_option()
-    history = History([file for some in taken.values() for file in some], spelling)
-    chosen = {"title": title, "palette": palette, "seed": seed}
-    known = calls.known
-    matrix = confusion_matrix.tabulate([calls])[0] if known.any() else None
-    rows = _controls(inputs)
-    content = {
-        "title": cleaned(title) or f"{calls.title}: {len(calls):,} cells",
-        "calls": calls,
-        "has_reader": inputs.reader is not None,
-        "measures": scores(calls.true[known].tolist(), calls.predicted[known].tolist()),
-        "measure_names": report_tables.MEASURES,
-        "controls": rows,
-        "timed": any(row.seconds is not None for row in rows),
-        "verdict": report_tables.verdict(rows),
-        "disagreement": _disagreement(inputs, rows),
-        "summary": report_tables.data_summary(calls, inputs.cells, inputs.reader),
-        "types": report_tables.types_table(calls, inputs.reader),
-        "genes": gene_bars.read(calls, GENES_SHOWN) if gene_bars.has_explanation(calls) else [],
-        "pairs": confusion_matrix.most_confused(matrix) if matrix else [],
-        "low": report_tables.low_confidence(calls),
-        "steps": history.steps,
-        "last_command": history.command("plot report", chosen, taken, "report.html"),
-        "more_given": inputs.metrics is not None or inputs.coordinates is not None,
-        "versions": report_tables.versions(),
-        "pictures": _pictures(inputs, matrix, palette, seed, reporter),
-    }
-    return _render(content)
-
-
-def _check_same_cells(inputs: Inputs) -> None:
-    """ScReaderError where a file beside the calls is of other cells."""
-    cells = set(inputs.calls.ids.tolist())
+    predictions = inputs.predictions
+    cells = set(predictions.ids.tolist())
     for other in inputs.beside:
         if set(other.ids.tolist()) != cells:
-            raise ScReaderError(
-                f"holds other cells than {inputs.calls.name}, so they cannot stand side by side.",
-                file=other.name,
-            )
+            message = f"has other cells than {predictions.name}, so they cannot be compared."
+            raise ScReaderError(message, file=other.name)
+    files = inputs.by_option()
+    history = History([file for some in files.values() for file in some], words)
+    options = {"title": title, "palette": palette, "seed": seed}
+    matrix = confusion_matrix.tabulate([predictions])[0] if predictions.known.any() else None
+    explained = gene_bars.has_explanation(predictions)
+    genes = gene_bars.read(predictions, GENES_LISTED) if explained else []
+    methods = _methods(inputs)
+    return _render({
+        "title": one_line(title) or f"{predictions.title}: {len(predictions):,} cells",
+        "method": predictions.title,
+        "cells": len(predictions),
+        "labelled": int(predictions.known.sum()),
+        "metrics": scores(*predictions.true_and_predicted()),
+        "metric_names": METRICS,
+        "methods": report_tables.comparison(methods),
+        "this_method": [method.is_this for method in methods],
+        "verdict": report_tables.verdict(methods),
+        "disagreement": _disagreement(predictions, methods),
+        "summary": report_tables.data_summary(predictions, inputs.cells, inputs.reader),
+        "types": report_tables.types_table(predictions, inputs.reader),
+        "genes": report_tables.genes_table(genes),
+        "pairs": report_tables.confused_pairs(matrix) if matrix else [],
+        "low_confidence": report_tables.low_confidence(predictions),
+        "steps": report_tables.steps_table(history.steps),
+        "commands": [
+            *(step.command for step in history.steps),
+            history.command("plot report", options, files, "report.html"),
+        ],
+        "other_files": inputs.metrics is not None or inputs.coordinates is not None,
+        "versions": report_tables.versions(),
+        "pictures": _pictures(inputs, matrix, palette, seed, reporter),
+    })  # fmt: skip
 
 
-def _controls(inputs: Inputs) -> list[report_tables.Control]:
-    """The methods to compare with: of the metrics file, else of the files beside."""
+def _methods(inputs: Inputs) -> list[report_tables.MethodScore]:
+    """The methods of the metrics file, else those of ``inputs.beside``, with this one."""
     if inputs.metrics:
-        return report_tables.controls(inputs.metrics, inputs.calls.method)
-    if not inputs.beside or not inputs.calls.known.any():
+        return report_tables.given_scores(inputs.metrics, inputs.predictions.method)
+    if not inputs.beside or not inputs.predictions.known.any():
         return []
-    return report_tables.measured_controls([inputs.calls, *inputs.beside])
+    return report_tables.measured_scores([inputs.predictions, *inputs.beside])
 
 
-def _disagreement(inputs: Inputs, rows: list[report_tables.Control]) -> str:
-    """A warning where the metrics file tells of other calls than the predictions file holds."""
-    calls = inputs.calls
-    this = next((row for row in rows if row.is_this), None)
-    if this is None or this.accuracy is None or not calls.known.any():
+def _disagreement(predictions: PredictionData, methods: Sequence[report_tables.MethodScore]) -> str:
+    """A warning where the metrics file gives this method another accuracy than it has here."""
+    this = next((method for method in methods if method.is_this), None)
+    if this is None or this.accuracy is None or not predictions.known.any():
         return ""
-    measured = float((calls.predicted == calls.true)[calls.known].mean())
-    if abs(measured - this.accuracy) < 0.0005:
+    _, correct = predictions.confidence_and_correct()
+    if abs(correct.mean() - this.accuracy) < 0.0005:
         return ""
     return (
         f"The comparison gives {this.title} an accuracy of {this.accuracy:.3f}, but the "
-        f"predictions of this report have {measured:.3f}: they are not of the same cells."
+        f"predictions in this report have {correct.mean():.3f}: they are not of the same cells."
     )
 
 
@@ -156,65 +159,72 @@ def _pictures(
     palette: str,
     seed: int,
     reporter: Reporter,
-) -> dict[str, Shown]:
-    calls = inputs.calls
+) -> dict[str, EmbeddedPicture]:
+    predictions = inputs.predictions
     style = Style(palette=palette)
-    both = [*inputs.beside[:1], calls]
-    chosen = colouring(both, None)
-    found = {}
+    both = [*inputs.beside[:1], predictions]
+    colours = umap_plot.colouring(both, None)
+    result = {}
     if all(one.has_vectors for one in both):
-        drawn = panels(
-            both, chosen, cells=inputs.cells, seed=seed, given=inputs.coordinates, reporter=reporter
-        )
-        found["umap"] = _shown(
-            umap_picture(drawn, style, what=chosen.column, types=chosen.types, seed=seed),
-            f"Cells in two dimensions (UMAP), coloured by {chosen.column.replace('_', ' ')}. "
-            "Silhouette and purity of the nearest neighbours are taken in the vectors, not in "
-            "the picture.",
-        )
+        panels = umap_plot.panels(
+            both, colours, cells=inputs.cells, seed=seed, saved=inputs.coordinates,
+            reporter=reporter,
+        )  # fmt: skip
+        result["umap"] = _embedded(
+            umap_plot.picture(
+                panels, style, column=colours.column, types=colours.types, seed=seed
+            ),
+            f"UMAP of the cells, coloured by {colours.column.replace('_', ' ')}. Silhouette and "
+            "nearest-neighbour purity are measured in the vectors, not in the picture.",
+        )  # fmt: skip
     if matrix is not None:
         # Two large matrices side by side could not be read on a page.
-        few = len(matrix.types) <= confusion_matrix.READABLE
-        found["confusion"] = _shown(
-            confusion_matrix.picture(confusion_matrix.tabulate(both) if few else [matrix]),
-            "Rows are true types with their numbers of cells, colours shares of the row. "
-            "Neighbouring types are alike to the reader."
-            + ("" if calls.assigned.all() else " Cells called by no type count as not right here."),
+        small = len(matrix.types) <= confusion_matrix.READABLE_TYPES
+        result["confusion"] = _embedded(
+            confusion_matrix.picture(confusion_matrix.tabulate(both) if small else [matrix]),
+            "Rows are true labels with their numbers of cells; colours are fractions of the row. "
+            "Types that the reader finds similar are next to each other."
+            + (
+                "" if predictions.assigned.all() else " Cells without a label count as errors here."
+            ),
         )
-        found["metrics"] = _shown(
-            method_comparison.picture(method_comparison.measure([calls, *inputs.beside])),
-            "Measures over all cells with a true label, and F1 of each type against its size.",
+        result["metrics"] = _embedded(
+            method_comparison.picture(method_comparison.measure([predictions, *inputs.beside])),
+            "Metrics over all cells with a true label, and F1 of each type against its size.",
         )
-        found["calibration"] = _shown(
-            calibration_plot.picture(calibration_plot.measure([calls, *inputs.beside[:1]])),
-            "Points on the dashed line: confidence can be taken at its word. Their area tells "
-            "the number of cells, upright lines the 95 % interval of their share; ECE is the "
-            "expected calibration error.",
-        )
-    if gene_bars.has_explanation(calls):
-        found["genes"] = _shown(
-            gene_bars.picture(gene_bars.read(calls, GENES_DRAWN), style, types=chosen.types),
-            "What each gene added to the log-odds of the calls, on average over the cells called "
-            "so; in brackets their number.",
+        result["calibration"] = _embedded(
+            calibration_plot.picture(
+                calibration_plot.measure([predictions, *inputs.beside[:1]])
+            ),
+            "On the dashed line, confidence equals accuracy. The area of a point shows its number "
+            "of cells, vertical lines the 95% interval of the accuracy; ECE is the expected "
+            "calibration error.",
+        )  # fmt: skip
+    if gene_bars.has_explanation(predictions):
+        result["genes"] = _embedded(
+            gene_bars.picture(
+                gene_bars.read(predictions, GENES_DRAWN), style, all_types=colours.types
+            ),
+            "Mean contribution of each gene to the log-odds of the prediction, over the cells "
+            "predicted as the type (their number in brackets).",
         )
     if inputs.reader is not None and len(inputs.reader.file["history/epoch"]):
-        found["training"] = _shown(
+        result["training"] = _embedded(
             training_curves.picture(training_curves.read(inputs.reader)),
-            "Training loss and measures on the validation cells, by epoch.",
+            "Training loss, and metrics on the validation cells, by epoch.",
         )
-    return found
+    return result
 
 
-def _shown(picture: Picture, caption: str) -> Shown:
-    encoded = base64.b64encode(picture.render("svg", DPI)).decode("ascii")
-    width, height = picture.figure.get_size_inches()
+def _embedded(picture: Picture, caption: str) -> EmbeddedPicture:
+    encoded = base64.b64encode(picture.render("svg", SVG_DPI)).decode("ascii")
+    width, height = (round(side * SCREEN_DPI) for side in picture.figure.get_size_inches())
     source = f"data:image/svg+xml;base64,{encoded}"
-    sizes = (round(width * SCREEN_DPI), round(height * SCREEN_DPI))
-    return Shown(source, picture.alt, caption, *sizes)
+    return EmbeddedPicture(source, picture.alt, caption, width, height)
 
 
 def _render(content: Mapping[str, Any]) -> str:
-    jinja2 = need("jinja2")
+    jinja2 = require("jinja2")
     folder = resources.files("screader_lib.figures") / "templates"
     environment = jinja2.Environment(
         autoescape=True,
@@ -224,12 +234,18 @@ def _render(content: Mapping[str, Any]) -> str:
         keep_trailing_newline=True,
         loader=jinja2.FunctionLoader(lambda name: (folder / name).read_text("utf-8")),
     )
-    environment.filters["share"] = lambda value: "–" if value is None else f"{value:.3f}"
-    environment.filters["line"] = lambda value: cleaned(str(value))
-    style = (folder / "report.css").read_text("utf-8")
+    environment.filters["cell"] = _cell
+    style = require("markupsafe").Markup((folder / "report.css").read_text("utf-8"))
     try:
-        return environment.get_template("report.html").render(
-            content, style=need("markupsafe").Markup(style)
-        )
+        return environment.get_template("report.html").render(content, style=style)
     except jinja2.TemplateError as error:
         raise ScReaderError(f"the report's template is broken: {error}.") from error
+
+
+def _cell(value: Any) -> str:
+    """A value as a table shows it."""
+    if isinstance(value, float):
+        return f"{value:.3f}" if abs(value) < 10 else f"{value:,.1f}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return one_line(str(value or "")) or "–"
