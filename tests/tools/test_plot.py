@@ -141,7 +141,7 @@ def test_wrong_usage_is_exit_2(
 
 
 FAILURES = {
-    "kind": (["metrics", "c.h5ad"], "is a cells file, wanted predictions"),
+    "kind": (["metrics", "c.h5ad"], "is a cells file, expected predictions"),
     "missing": (["metrics", "nothing.h5ad"], "no such file"),
     "text": (["metrics", "umap.tsv"], "is not an HDF5 file"),
     "folder": (["metrics", "p.h5ad", "-o", "no/where/x.png"], "no such folder"),
@@ -153,7 +153,7 @@ FAILURES = {
     "pixels": (["metrics", "p.h5ad", "--size", "100x100", "--dpi", "2400"], "pixels"),
     "report": (["report", "p.h5ad", "--metrics", "umap.tsv"], "is not JSON"),
     "no_report": (["report", "p.h5ad", "--metrics", "no.json"], "no.json: "),
-    "reader": (["training", "p.h5ad"], "wanted reader"),
+    "reader": (["training", "p.h5ad"], "expected reader"),
 }
 
 
