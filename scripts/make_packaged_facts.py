@@ -15,7 +15,16 @@ from screader_lib.genes.gene_lists import read_genes
 from screader_lib.genes.organisms import organism_of
 from screader_lib.genes.records import ENSEMBL, Gene
 from screader_lib.genes.sources.bulk import BulkFiles
-from screader_lib.genes.sources.tables import PACKAGED_COLUMNS
+
+COLUMNS = (
+    "gene_id",
+    "symbol",
+    "full_name",
+    "gene_type",
+    "aliases",
+    "ensembl_id",
+    "official",
+)
 
 
 def kept_genes(catalog: Catalog, names: Iterable[str]) -> list[Gene]:
@@ -48,7 +57,7 @@ def _line(gene: Gene) -> str:
         "official": "1" if gene.official else "0",
     }
     return "\t".join(
-        values[name] if name in values else str(getattr(gene, name)) for name in PACKAGED_COLUMNS
+        values[name] if name in values else str(getattr(gene, name)) for name in COLUMNS
     )
 
 
@@ -62,7 +71,7 @@ def main(gene_info: str, genes: str, folder: str) -> None:
     human = organism_of("human")
     catalog = BulkFiles(human, [Path(gene_info)]).catalog((), ())
     kept = kept_genes(catalog, read_genes(Path(genes), genes).names)
-    head = "\t".join(PACKAGED_COLUMNS)
+    head = "\t".join(COLUMNS)
     _write(Path(folder) / f"{human.tax_id}.genes.tsv.gz", (head, *map(_line, kept)))
     shared = shared_names(catalog, kept)
     _write(Path(folder) / f"{human.tax_id}.shared_names.txt.gz", shared)

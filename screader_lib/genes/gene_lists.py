@@ -18,6 +18,7 @@ from screader_lib.genes.text_files import first_bytes, read_table, read_text
 
 LOOM_NAMES = ("Gene", "var_names", "gene", "gene_name", "Accession")
 TENX_NAMES = ("name", "gene_names")
+KNOWN_FORMATS = "Give a gene list, h5ad, 10x h5 or loom."
 OBS_IS_GENES = ("descriptions", "gene-embeddings")
 
 
@@ -43,7 +44,7 @@ def read_genes(path: Path, name: str, column: str | None = None) -> GeneList:
         with safety.open_checked(path, name=name, strict=False) as file:
             values = _from_hdf5(file, name, column)
     else:
-        values = _from_text(read_text(path, name), name, column)
+        values = _from_text(read_text(path, name, KNOWN_FORMATS), name, column)
     return _once(values, name)
 
 
@@ -120,7 +121,7 @@ def _tenx_features(file: h5py.File, name: str) -> h5py.Group:
         raise ScReaderError(
             f"is {what_is_it(file)}, no gene list is in it.",
             file=name,
-            remedy="Give a gene list, h5ad, 10x h5 or loom.",
+            remedy=KNOWN_FORMATS,
         )
     return groups[0].get("features", groups[0])
 

@@ -6,6 +6,7 @@ import csv
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from typing import Any
 
 from screader_lib.errors import ScReaderError
 
@@ -24,6 +25,11 @@ class Organism:
     common: str = ""
     gene_info: str = ""
     lineage: str = ""
+
+    @property
+    def gene_fields(self) -> dict[str, Any]:
+        """What a gene's record says of its species."""
+        return {"organism": self.name, "tax_id": self.tax_id, "lineage": self.lineage}
 
 
 @cache

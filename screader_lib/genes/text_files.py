@@ -14,26 +14,26 @@ from typing import TextIO
 from screader_lib.errors import ScReaderError
 
 GZIP = b"\x1f\x8b"
-MAX_SIZE = 1 << 28  # bytes of a text read whole; a list of all genes of all species is smaller
+MAX_SIZE = 1 << 28  # characters of a text read whole; a list of all genes of all species is smaller
 
 
 @contextmanager
-def opened_text(path: Path, remedy: str = "") -> Iterator[TextIO]:
-    """A stream of a UTF-8 text, gzipped or not by its content.
+def opened_text(path: Path, remedy: str = "", name: str = "") -> Iterator[TextIO]:
+    """A stream of a UTF-8 text, gzipped or not by its content; ``name`` is for messages.
 
     ScReaderError where the file is missing, empty or damaged; also where damage shows later.
     """
-    head = first_bytes(path, str(path), len(GZIP))
+    name = name or str(path)
+    head = first_bytes(path, name, len(GZIP))
     if not head:
-        raise ScReaderError("is empty.", file=path)
+        raise ScReaderError("is empty.", file=name)
     opener = gzip.open if head == GZIP else open
     try:
-        with opener(path, "rt", encoding="utf-8", newline="\n") as stream:
+        with opener(path, "rt", encoding="utf-8-sig", newline="\n") as stream:
             yield stream
     except (EOFError, gzip.BadGzipFile, zlib.error, UnicodeDecodeError) as error:
-        raise ScReaderError(
-            "is not text, or damaged or cut off.", file=path, remedy=remedy
-        ) from error
+        problem = "is not text, or it is damaged or cut off."
+        raise ScReaderError(problem, file=name, remedy=remedy) from error
 
 
 def first_bytes(path: Path, name: str, number: int) -> bytes:
@@ -46,26 +46,14 @@ def first_bytes(path: Path, name: str, number: int) -> bytes:
         raise ScReaderError(problem, file=name, remedy="Check the name and the folder.") from None
 
 
-def read_text(path: Path, name: str) -> str:
+def read_text(path: Path, name: str, remedy: str = "") -> str:
     """A whole UTF-8 text, gzipped or not; ScReaderError, under ``name``, where it is none."""
-    with path.open("rb") as plain:
-        content = plain.read(MAX_SIZE + 1)
-    if content.startswith(GZIP):
-        try:
-            with gzip.open(path) as stream:
-                content = stream.read(MAX_SIZE + 1)
-        except (OSError, EOFError, zlib.error) as error:
-            raise ScReaderError("is damaged: gzip cannot read it.", file=name) from error
-    if len(content) > MAX_SIZE:
-        raise ScReaderError("is too large for a gene list.", file=name)
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = "\0"
+    with opened_text(path, remedy, name) as stream:
+        text = stream.read(MAX_SIZE + 1)
+    if len(text) > MAX_SIZE:
+        raise ScReaderError("is too large to be a list or table of genes.", file=name)
     if "\0" in text:
-        raise ScReaderError(
-            "is neither text nor HDF5.", file=name, remedy="Give a gene list, h5ad, 10x h5 or loom."
-        )
+        raise ScReaderError("is not text.", file=name, remedy=remedy)
     return text
 
 

@@ -108,11 +108,11 @@ def test_loom(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        pytest.param(b"", "contains no gene names", id="empty"),
+        pytest.param(b"", "is empty", id="empty"),
         pytest.param(b"\n# x\n", "contains no gene names", id="only-comments"),
-        pytest.param(b"\x89PNG\x00\xff", "neither text nor HDF5", id="binary"),
-        pytest.param(b"\x1f\x8b\x08garbage", "damaged", id="bad-gzip"),
-        pytest.param(b"\x89HDF\r\n\x1a\ncut", "damaged or cut off", id="cut-hdf5"),
+        pytest.param(b"\x89PNG\x00\xff", "is not text", id="binary"),
+        pytest.param(b"\x1f\x8b\x08garbage", "damaged or cut off", id="bad-gzip"),
+        pytest.param(b"\x89HDF\r\n\x1a\ncut", "damaged or truncated", id="cut-hdf5"),
     ],
 )
 def test_wrong_files(tmp_path: Path, content: bytes, message: str) -> None:

@@ -92,7 +92,7 @@ def test_formats(tmp_path: Path, write: Any) -> None:
         pytest.param(b"gene,d0\n", "holds no vectors", id="only-header"),
         pytest.param(b"INS\nGCG\n", "line 1 has no numbers, only 'INS'", id="one-column"),
         pytest.param(b"gene\nINS\n", "line 2 has no numbers, only 'INS'", id="header-and-column"),
-        pytest.param(b"\x00\x01\x02\xff", "no known format of embeddings", id="binary"),
+        pytest.param(b"\x00\x01\x02\xff", "is not text", id="binary"),
         pytest.param(b"gene,a\nINS," + b"1" * 200_000, "cannot be read", id="long-field"),
         pytest.param(b"\x80\x04K\x01.", "a int instead of a dict", id="number"),
         pytest.param(pickle.dumps({}), "holds no genes", id="empty-dict"),

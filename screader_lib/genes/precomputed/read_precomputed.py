@@ -35,6 +35,7 @@ NAME_KEYS = (
     "ensembl_id",
     "feature_name",
 )
+KNOWN_FORMATS = "Give npz, csv, parquet, h5ad, or a pickled dict from gene to list of numbers."
 VECTOR_KEYS = ("vectors", "embeddings", "embedding", "X")
 UNREADABLE = (
     ValueError,
@@ -211,16 +212,7 @@ def _from_parquet(path: Path, name: str) -> Precomputed:
 
 def _from_text(path: Path, name: str) -> Precomputed:
     """Comma- or tab-separated: a name, then numbers; with or without a header."""
-    try:
-        text = read_text(path, name)
-    except ScReaderError as error:
-        if "neither text nor HDF5" not in str(error):
-            raise
-        raise ScReaderError(
-            "is in no known format of embeddings.",
-            file=name,
-            remedy="Give npz, csv, parquet, h5ad, or a pickled dict from gene to list of numbers.",
-        ) from None
+    text = read_text(path, name, KNOWN_FORMATS)
     delimiter = "\t" if "\t" in text.split("\n", 1)[0] else ","
     names, vectors = [], []
     for line, row in enumerate(csv.reader(io.StringIO(text), delimiter=delimiter), start=1):

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from typing import Any, Protocol
+from typing import Any
 
 from screader_lib.errors import ScReaderError
 from screader_lib.genes.services.connections import checked_url
@@ -30,22 +30,14 @@ class BadAnswer(Exception):
     """An answer that is cut off, malformed or of another kind than was asked for."""
 
 
-class Clock(Protocol):
-    """What Pace needs of the module ``time``, in seconds."""
-
-    def monotonic(self) -> float: ...
-
-    def sleep(self, seconds: float, /) -> None: ...
-
-
 class Pace:
-    """At most ``per_second`` requests started a second, over all threads.
+    """At most ``per_second`` requests started a second, over all threads, by the module ``time``.
 
     The gap is counted from when a request was started, not from when it was due: threads that
     woke late on a busy machine do not start together.
     """
 
-    def __init__(self, per_second: float, clock: Clock = time) -> None:
+    def __init__(self, per_second: float, clock: Any = time) -> None:
         self.gap = RATE_MARGIN / per_second
         self.next = 0.0
         self.clock = clock

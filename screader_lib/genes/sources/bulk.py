@@ -6,7 +6,7 @@ Layouts: ftp.ncbi.nlm.nih.gov/gene/DATA/README; columns are found by their names
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from screader_lib.errors import ScReaderError
@@ -36,6 +36,7 @@ DOWNLOAD_AGAIN = "Download the file again."
 FindHistory = Callable[[Sequence[str]], Sequence[Path]]
 
 
+@dataclass
 class BulkFiles(GeneSource):
     """All genes of one species from NCBI's bulk files; summaries and history are optional.
 
@@ -46,19 +47,11 @@ class BulkFiles(GeneSource):
     name = "ncbi-files"
     provides = FACTS_OF_FILES
 
-    def __init__(
-        self,
-        organism: Organism,
-        gene_info: Sequence[Path],
-        gene_summary: Sequence[Path] = (),
-        gene_history: Sequence[Path] = (),
-        find_history: FindHistory | None = None,
-    ) -> None:
-        self.organism = organism
-        self.gene_info = gene_info
-        self.gene_summary = gene_summary
-        self.gene_history = gene_history
-        self.find_history = find_history
+    organism: Organism
+    gene_info: Sequence[Path]
+    gene_summary: Sequence[Path] = ()
+    gene_history: Sequence[Path] = ()
+    find_history: FindHistory | None = None
 
     @property
     def files(self) -> Mapping[str, Path]:
@@ -101,9 +94,7 @@ class BulkFiles(GeneSource):
                 other_ids=other_ids,
                 full_name=_filled(row["description"]),
                 gene_type=_filled(row["type_of_gene"]),
-                organism=self.organism.name,
-                tax_id=self.organism.tax_id,
-                lineage=self.organism.lineage,
+                **self.organism.gene_fields,
                 aliases=tuple(filter(_filled, row["Synonyms"].split("|"))),
                 official=row["Nomenclature_status"] == "O",
             )

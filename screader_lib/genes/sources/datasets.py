@@ -13,12 +13,9 @@ from typing import Any
 from screader_lib.genes.catalog import Catalog
 from screader_lib.genes.organisms import Organism
 from screader_lib.genes.records import FACTS_OF_FILES, Gene, ids_of
-from screader_lib.genes.services.cache import Answers, DiskCache, GeneCache
-from screader_lib.genes.services.connections import NCBI_KEY, secret_of
-from screader_lib.genes.services.service import BadAnswer, Pace, checking_schema, parse_json
-from screader_lib.genes.services.web_client import WebClient
-from screader_lib.genes.sources.gene_source import GeneSource, by_kind, variants
-from screader_lib.reporting import SILENT, Reporter
+from screader_lib.genes.services.cache import Answers
+from screader_lib.genes.services.service import BadAnswer, checking_schema, parse_json
+from screader_lib.genes.sources.gene_source import NcbiService, by_kind, variants
 
 URL = "https://api.ncbi.nlm.nih.gov/datasets/v2"
 PATH = "gene/dataset_report"
@@ -32,7 +29,7 @@ TYPES = {
 Reports = list[tuple[Gene, list[str]]]
 
 
-class Datasets(GeneSource):
+class Datasets(NcbiService):
     """Reports by symbol or GeneID; every answer is kept in the cache.
 
     The service cannot be asked for Ensembl ids, though its reports have them: another source has
@@ -41,25 +38,9 @@ class Datasets(GeneSource):
 
     name = "datasets"
     provides = FACTS_OF_FILES
-
-    def __init__(
-        self,
-        organism: Organism,
-        cache: DiskCache,
-        url: str = URL,
-        refresh: bool = False,
-        reporter: Reporter = SILENT,
-        **settings: Any,
-    ) -> None:
-        key = secret_of(NCBI_KEY)
-        self.organism = organism
-        self.reporter = reporter
-        headers = {"api-key": key} if key else {}
-        pace = Pace(10 if key else 5)
-        self.client = WebClient(
-            "NCBI Datasets", url, pace, key, reporter, headers=headers, **settings
-        )
-        self.cache = GeneCache(cache, f"datasets/{self.client.url}/{organism.tax_id}", refresh)
+    service = "NCBI Datasets"
+    rates = (5, 10)
+    key_header = "api-key"
 
     def catalog(self, names: Sequence[str], gene_ids: Sequence[str]) -> Catalog:
         symbols, numbers, database_ids = by_kind(names)
@@ -81,7 +62,7 @@ class Datasets(GeneSource):
         return Catalog({gene.gene_id: gene for gene in genes}.values(), replaced=replaced)
 
     def _ask(self, questions: Iterable[str]) -> Answers:
-        return self.cache.complete(
+        return self.caches[""].complete(
             questions, self._answers, NAMES_PER_REQUEST, self.reporter, "Asking NCBI Datasets"
         )
 

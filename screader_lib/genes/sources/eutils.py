@@ -8,18 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from screader_lib.genes.catalog import Catalog
-from screader_lib.genes.organisms import Organism
 from screader_lib.genes.records import FACTS, Gene, without_version
-from screader_lib.genes.services.cache import Answers, DiskCache, GeneCache
-from screader_lib.genes.services.connections import NCBI_EMAIL, NCBI_KEY, secret_of
-from screader_lib.genes.services.service import BadAnswer, Pace, checking_schema, parse_json
-from screader_lib.genes.services.web_client import WebClient
+from screader_lib.genes.services.cache import Answers
+from screader_lib.genes.services.connections import NCBI_EMAIL, secret_of
+from screader_lib.genes.services.service import BadAnswer, checking_schema, parse_json
 from screader_lib.genes.sources.entrezgene import Records, parse_records, parse_summaries
-from screader_lib.genes.sources.gene_source import GeneSource, by_kind, variants
-from screader_lib.reporting import SILENT, Reporter
+from screader_lib.genes.sources.gene_source import NcbiService, by_kind, variants
 
 T = TypeVar("T")
 URL = "https://eutils.ncbi.nlm.nih.gov/entrez/eutils"
@@ -29,30 +26,14 @@ RECORDS_PER_REQUEST = 20  # a record is about 1.2 MB
 MAX_RESULTS = 10_000  # ids that esearch lists
 
 
-class Eutils(GeneSource):
+class Eutils(NcbiService):
     """All fields of the paper, gene by gene; every answer is kept in the cache."""
 
     name = "eutils"
     provides = FACTS
-
-    def __init__(
-        self,
-        organism: Organism,
-        cache: DiskCache,
-        url: str = URL,
-        refresh: bool = False,
-        reporter: Reporter = SILENT,
-        **settings: Any,
-    ) -> None:
-        key = secret_of(NCBI_KEY)
-        self.organism = organism
-        self.reporter = reporter
-        pace = Pace(10 if key else 3)
-        self.client = WebClient("E-utilities", url, pace, key, reporter, **settings)
-        prefix = f"eutils/{self.client.url}/{organism.tax_id}"
-        self.searches = GeneCache(cache, f"{prefix}/search", refresh)
-        self.records = GeneCache(cache, f"{prefix}/record", refresh)
-        self.withdrawn = GeneCache(cache, f"{prefix}/withdrawn", refresh)
+    service = "E-utilities"
+    rates = (3, 10)
+    kinds = ("search", "record", "withdrawn")
 
     def catalog(self, names: Sequence[str], gene_ids: Sequence[str]) -> Catalog:
         symbols, numbers, database_ids = by_kind(names)
@@ -68,7 +49,7 @@ class Eutils(GeneSource):
         return Catalog(genes, replaced=replaced)
 
     def _search(self, names: Iterable[str], ask: Callable[[Sequence[str]], Answers]) -> list[Gene]:
-        answers = self.searches.complete(
+        answers = self.caches["search"].complete(
             names, ask, NAMES_PER_SEARCH, self.reporter, "Searching NCBI"
         )
         return list({gene.gene_id: gene for genes in answers.values() for gene in genes}.values())
@@ -117,18 +98,18 @@ class Eutils(GeneSource):
     def _fetch(self, ids: Iterable[str]) -> tuple[list[Gene], dict[str, str]]:
         """Records of live genes, and the current GeneIDs of the others."""
         ids = list(ids)
-        withdrawn = self.withdrawn.known(ids)
+        withdrawn = self.caches["withdrawn"].known(ids)
 
         def ask(some: Sequence[str]) -> Answers:
             parse = partial(_records, ids=some)
             records = self._post("efetch", parse, id=",".join(some), retmode="xml")
             new = {old: [Gene(old, gene_id=now)] for old, now in records.replaced.items()}
-            self.withdrawn.keep(new)
+            self.caches["withdrawn"].keep(new)
             withdrawn.update(new)
             # What is missing may be there tomorrow, so only what was found is kept.
             return {gene.gene_id: [gene] for gene in records.genes}
 
-        live = self.records.complete(
+        live = self.caches["record"].complete(
             (one for one in ids if one not in withdrawn),
             ask, RECORDS_PER_REQUEST, self.reporter, "Fetching records",
         )  # fmt: skip

@@ -1,14 +1,20 @@
-"""What every source of gene facts offers, and names as NCBI's services are asked for them."""
+"""What every source of gene facts offers, and what NCBI's two services have in common."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from screader_lib.genes.catalog import GENE_ID, SUFFIX, Catalog
+from screader_lib.genes.organisms import Organism
 from screader_lib.genes.records import DATABASE_ID, ENSEMBL
+from screader_lib.genes.services.cache import DiskCache, GeneCache
+from screader_lib.genes.services.connections import NCBI_KEY, secret_of
+from screader_lib.genes.services.service import Pace
+from screader_lib.genes.services.web_client import WebClient
+from screader_lib.reporting import SILENT, Reporter
 
 
 class GeneSource(ABC):
@@ -38,6 +44,40 @@ class GeneSource(ABC):
 def numbered_roles(role: str, paths: Iterable[Path]) -> dict[str, Path]:
     """Several files of one role: ``genes``, ``genes_1``, ``genes_2`` and so on."""
     return {f"{role}_{number}" if number else role: path for number, path in enumerate(paths)}
+
+
+class NcbiService(GeneSource):
+    """A service that is asked for each name; every answer is kept in the cache.
+
+    ``service`` is what messages call it, ``rates`` are the requests a second that it allows
+    without and with a key, ``kinds`` what the cache keeps apart, ``key_header`` where the key goes.
+    """
+
+    service: str
+    rates: tuple[int, int]
+    kinds: tuple[str, ...] = ("",)
+    key_header = ""
+
+    def __init__(
+        self,
+        organism: Organism,
+        cache: DiskCache,
+        url: str,
+        refresh: bool = False,
+        reporter: Reporter = SILENT,
+        **settings: Any,
+    ) -> None:
+        self.organism = organism
+        self.reporter = reporter
+        key = secret_of(NCBI_KEY)
+        if key and self.key_header:
+            settings["headers"] = {self.key_header: key}
+        pace = Pace(self.rates[bool(key)])
+        self.client = WebClient(self.service, url, pace, key, reporter, **settings)
+        prefix = f"{self.name}/{self.client.url}/{organism.tax_id}"
+        self.caches = {
+            kind: GeneCache(cache, f"{prefix}/{kind}".rstrip("/"), refresh) for kind in self.kinds
+        }
 
 
 class NamesByKind(NamedTuple):

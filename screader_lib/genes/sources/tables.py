@@ -6,6 +6,7 @@ import csv
 import gzip
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -17,19 +18,11 @@ from screader_lib.genes.records import FACTS, Gene
 from screader_lib.genes.sources.gene_source import GeneSource
 from screader_lib.genes.text_files import read_table, read_text
 
-PACKAGED_COLUMNS = (
-    "gene_id",
-    "symbol",
-    "full_name",
-    "gene_type",
-    "aliases",
-    "ensembl_id",
-    "official",
-)
 NAME_COLUMNS = ("symbol", "gene", "id", "name")
 TEXT_COLUMNS = ("text", "description")
 
 
+@dataclass
 class PackagedFacts(GeneSource):
     """Symbol, GeneID, full name, type, aliases and Ensembl id (NCBI Gene); no summaries.
 
@@ -40,14 +33,15 @@ class PackagedFacts(GeneSource):
     name = "packaged"
     provides = ("symbol", "gene_id", "ensembl_id", "full_name", "gene_type", "organism", "lineage")
 
-    def __init__(self, organism: Organism) -> None:
-        self.organism = organism
-        if not has_facts(organism):
+    organism: Organism
+
+    def __post_init__(self) -> None:
+        if not has_facts(self.organism):
             raise ScReaderError(
-                f"no packaged facts for genes of {organism.name or organism.tax_id}.",
+                f"no packaged facts for genes of {self.organism.name or self.organism.tax_id}.",
                 remedy="Use another --source: ncbi-files, eutils, datasets or table.",
             )
-        self.facts = _facts_file(organism, "genes.tsv.gz")
+        self.facts = _facts_file(self.organism, "genes.tsv.gz")
 
     @property
     def files(self) -> Mapping[str, Path]:
@@ -60,17 +54,7 @@ class PackagedFacts(GeneSource):
     def _genes(self) -> Iterator[Gene]:
         with gzip.open(self.facts, "rt", encoding="utf-8") as stream:
             for row in csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE):
-                ensembl_id, *others = row.pop("ensembl_id").split("|")
-                yield Gene(
-                    official=row.pop("official") == "1",
-                    ensembl_id=ensembl_id,
-                    other_ids=tuple(others),
-                    aliases=tuple(filter(None, row.pop("aliases").split("|"))),
-                    organism=self.organism.name,
-                    tax_id=self.organism.tax_id,
-                    lineage=self.organism.lineage,
-                    **row,
-                )
+                yield _gene(row, self.organism, official=row["official"] == "1")
 
 
 def has_facts(organism: Organism) -> bool:
@@ -85,6 +69,7 @@ def _facts_file(organism: Organism, what: str) -> Path:
         return stack.enter_context(resources.as_file(entry))
 
 
+@dataclass
 class UserTable(GeneSource):
     """Columns: ``symbol`` (or gene, id, name), any facts, ``aliases``, ``text``.
 
@@ -95,9 +80,8 @@ class UserTable(GeneSource):
     name = "table"
     provides = (*FACTS, "text")
 
-    def __init__(self, organism: Organism, table: Path) -> None:
-        self.organism = organism
-        self.table = table
+    organism: Organism
+    table: Path
 
     @property
     def files(self) -> Mapping[str, Path]:
@@ -125,19 +109,19 @@ class UserTable(GeneSource):
         return Catalog([self._gene(row, key, text) for row in rows if (row[key] or "").strip()])
 
     def _gene(self, row: Mapping[str, str | None], key: str, text: str) -> Gene:
-        columns = (*FACTS, "aliases", key, text)
-        values = {column: (row.get(column) or "").strip() for column in columns}
-        ensembl_id, *others = values["ensembl_id"].split("|")
-        facts: dict[str, Any] = {name: values[name] for name in FACTS} | {
-            "symbol": values["symbol"] or values[key],
-            "ensembl_id": ensembl_id,
-            "organism": values["organism"] or self.organism.name,
-        }
-        return Gene(
-            **facts,
-            other_ids=tuple(filter(None, map(str.strip, others))),
-            tax_id=self.organism.tax_id,
-            aliases=tuple(filter(None, values["aliases"].split("|"))),
-            text=values[text],
-            source="user",
-        )
+        values = {column: (value or "").strip() for column, value in row.items()}
+        values["symbol"] = values.get("symbol") or values[key]
+        fields = {"text": values.get(text, ""), "lineage": values.get("lineage", "")}
+        return _gene(values, self.organism, source="user", **fields)
+
+
+def _gene(values: Mapping[str, str], organism: Organism, **fields: Any) -> Gene:
+    """A gene from columns of a table, where ``|`` separates aliases and Ensembl ids."""
+    facts = {name: values[name] for name in FACTS if values.get(name)}
+    ensembl_id, *others = values.get("ensembl_id", "").split("|")
+    facts["ensembl_id"] = ensembl_id.strip()
+    return Gene(
+        other_ids=tuple(filter(None, map(str.strip, others))),
+        aliases=tuple(filter(None, values.get("aliases", "").split("|"))),
+        **organism.gene_fields | facts | fields,
+    )
