@@ -6,18 +6,16 @@ One test for each point that reviewers of Galaxy tools look at.
 from __future__ import annotations
 
 import re
-import shlex
-import subprocess
 from xml.etree import ElementTree
 
 import pytest
-from galaxy.wrappers import FOLDER, TOOLS, command, parameter_name, params, tool, with_tokens
+from galaxy.wrappers import TOOLS, command, parameter_name, params, tool
 
 NUMBERS = ("integer", "float", "boolean")
 DIRECTIVE = re.compile(r"^\s*#(if|elif|else|end|for|set|import)\b")
 VARIABLE = re.compile(r"(?<![\\$])\$\{?([A-Za-z_][\w.]*)\}?")
+SECRETS = ".//secret[@inject_as_env]"
 LOOP = re.compile(r"^\s*#for \$(\w+) in range", re.MULTILINE)
-HOSTILE = 'it\'s $HOME; `id` & "more" | > $(id) \\ *'
 
 
 def lines(name: str) -> list[str]:
@@ -78,14 +76,6 @@ def test_4_a_single_quote_cannot_end_the_shells_string(name: str) -> None:
         assert mapped == {"'": "'\"'\"'"}
 
 
-def test_4_what_is_mapped_arrives_as_typed() -> None:
-    """The mapping, done by hand, through a real shell."""
-    quoted = "'" + HOSTILE.replace("'", "'\"'\"'") + "'"
-    done = subprocess.run(["sh", "-c", f"printf %s {quoted}"], capture_output=True, check=True)
-    assert done.stdout.decode() == HOSTILE
-    assert shlex.split(quoted) == [HOSTILE]
-
-
 @pytest.mark.parametrize("name", TOOLS)
 def test_5_validators_are_anchored(name: str) -> None:
     for param in params(name):
@@ -123,14 +113,14 @@ def test_8_no_secret_is_a_parameter_or_on_a_command_line(name: str) -> None:
     for param in params(name):
         assert not secret.search(parameter_name(param)), param.attrib
         assert param.get("type") != "password"
-    given = {item.attrib["inject_as_env"] for item in tool(name).iter("secret")}
-    given |= {item.attrib["inject_as_env"] for item in tool(name).iter("variable")}
+    given = {item.attrib["inject_as_env"] for item in tool(name).iterfind(".//*[@inject_as_env]")}
     assert not [variable for variable in given if variable in command(name)]
 
 
 def test_8_keys_come_through_credentials() -> None:
     kept = {
-        name: {item.attrib["inject_as_env"] for item in tool(name).iter("secret")} for name in TOOLS
+        name: {item.attrib["inject_as_env"] for item in tool(name).iterfind(SECRETS)}
+        for name in TOOLS
     }
     assert kept["fetch_descriptions"] == {"NCBI_API_KEY", "OPENAI_API_KEY"}
     assert kept["embed_genes"] == {"OPENAI_API_KEY"}
@@ -162,9 +152,3 @@ def test_10_a_failure_is_a_failure(name: str) -> None:
     assert not re.search(r";\s*$", text, re.MULTILINE)
     statements = re.split(r"&&", text)
     assert all(statement.strip() for statement in statements)
-
-
-def test_files_of_the_suite_hold_no_address_but_documentation() -> None:
-    for path in FOLDER.glob("*.xml"):
-        found = re.findall(r"https?://[\w./-]+", with_tokens(path.read_text("utf-8")))
-        assert {url for url in found if "example.org" not in url} <= {"https://."}, path.name

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from pipeline_files import CONFIGS, MODULES, PIPELINE, process_of, settings_of
+from pipeline_files import CONFIGS, MODULES, PIPELINE, SCRIPTS, process_of, settings_of
 from test_pipeline_options import options_of
 
 from screader_lib import __version__
@@ -19,22 +19,6 @@ each_module = pytest.mark.parametrize("module", MODULES, ids=lambda path: path.n
 
 def test_every_executable_has_a_module() -> None:
     assert {path.name for path in MODULES} == EXECUTABLES | {"run-report"}
-
-
-@each_module
-def test_sections_stand_in_their_order(module: Path) -> None:
-    process = process_of(module)
-    assert process.name == module.name.upper().replace("-", "_")
-    assert list(process.sections) == ["head", "input", "output", "script", "stub"]
-    head = process.sections["head"]
-    order = [re.match(r" {4}(\w+)", line) for line in head.splitlines() if line.strip()]
-    assert [found[1] for found in order if found and found[1] != "label"] == [
-        "tag",
-        "conda",
-        "container",
-    ]
-    assert re.search(r"label 'process_(single|low|medium|high)'", head)
-    assert "accelerator" not in head, "who runs the pipeline asks for GPUs, not the module"
 
 
 @each_module
@@ -90,40 +74,6 @@ def test_an_output_cannot_replace_an_input(module: Path) -> None:
 
 
 @each_module
-def test_a_stub_makes_every_output(module: Path) -> None:
-    process = process_of(module)
-    made = process.sections["stub"]
-    for path in re.findall(r'path\("([^"]+)"\)', process.sections["output"]):
-        assert path in made, path
-
-
-@each_module
-def test_meta_tells_of_every_input_and_output(module: Path) -> None:
-    process = process_of(module)
-    meta = yaml.safe_load((module / "meta.yml").read_text("utf-8"))
-    assert meta["name"] == module.name.replace("-", "_")
-    assert meta["description"] and meta["keywords"] and meta["tools"]
-    told = []
-    for channel in meta["input"]:
-        told += [next(iter(item)) for item in (channel if isinstance(channel, list) else [channel])]
-    assert told == re.findall(r"(?:val|path)\((\w+)", process.sections["input"])
-    emitted = re.findall(r"emit: (\w+)", process.sections["output"])
-    assert list(meta["output"]) == [name for name in emitted if name in meta["output"]]
-    assert set(emitted) == set(meta["output"])
-    assert meta["topics"]["versions"] == meta["output"]["versions"]
-
-
-@each_module
-def test_nf_test_tries_real_stub_and_failing_runs(module: Path) -> None:
-    text = (module / "tests/main.nf.test").read_text("utf-8")
-    assert f'process "{process_of(module).name}"' in text
-    titles = re.findall(r'^    test\("(.+)"\)', text, re.MULTILINE)
-    assert titles[:2] == ["real cells", "stub"] and titles[2].startswith("fails: ")
-    assert text.count("snapshot(") == 2 and 'options "-stub"' in text
-    assert "assert process.failed" in text
-
-
-@each_module
 def test_what_the_module_passes_are_options_of_the_tool(module: Path) -> None:
     if module.name == "run-report":
         return
@@ -141,16 +91,28 @@ def aliases(name: str) -> list[str]:
     return [name, *re.findall(rf"include \{{ {name} as (\w+) \}}", text)]
 
 
-@each_module
-def test_its_own_tests_ask_for_what_any_machine_has(module: Path) -> None:
-    """nf-test takes no profile; a task that asks for more than there is never starts."""
-    text = (module / "tests/nextflow.config").read_text("utf-8")
-    assert "resourceLimits = [cpus: 2, memory: '6.GB', time: '1.h']" in text
-
-
 def test_tasks_that_ended_without_a_status_are_tried_again() -> None:
     found = re.findall(
         r"task\.exitStatus in (.+) && task\.attempt <= 2", "".join(map(Path.read_text, CONFIGS))
     )
     assert len(found) == 4
     assert set(found) == {"((130..145) + [104, Integer.MAX_VALUE])"}
+
+
+def test_every_name_that_settings_select_is_a_process() -> None:
+    text = "".join(path.read_text("utf-8") for path in SCRIPTS)
+    processes = set(re.findall(r"^process (\w+) ", text, re.MULTILINE))
+    aliases = set(re.findall(r"include \{ \w+ as (\w+) \}", text))
+    labels = set(re.findall(r"label '(\w+)'", text))
+    for path in CONFIGS:
+        settings = path.read_text("utf-8")
+        for kind, names in re.findall(r"(withName|withLabel): ?'?([\w|]+)'? \{", settings):
+            known = processes | aliases if kind == "withName" else labels
+            assert set(names.split("|")) <= known, f"{path.name}: {names}"
+
+
+def test_scripts_that_tasks_call_can_be_executed() -> None:
+    for path in (PIPELINE / "bin").iterdir():
+        assert path.stat().st_mode & 0o111, path.name
+        assert path.read_text("utf-8").startswith("#!/usr/bin/env python3\n")
+    assert len(MODULES) == 10

@@ -112,45 +112,19 @@ def predictions(task: Runner, cells: Path, reader: Path) -> Path:
     return task("gather", parts=joined, prefix="all") / "all.h5ad"
 
 
-def test_shards_gather_to_what_one_task_calls(
-    task: Runner, cells: Path, reader: Path, predictions: Path
-) -> None:
+def test_shards_gather_to_good_calls(predictions: Path) -> None:
     import anndata
 
-    whole = task("predict", cells=str(cells), reader=str(reader), prefix="p") / "p.h5ad"
-    one, other = anndata.read_h5ad(whole), anndata.read_h5ad(predictions)
-    assert one.obs_names.tolist() == other.obs_names.tolist()
-    assert one.obs["predicted_label"].tolist() == other.obs["predicted_label"].tolist()
-    assert (one.obsm["probability"] == other.obsm["probability"]).all()
-    right = (other.obs["predicted_label"].astype(str) == other.obs["true_label"].astype(str)).mean()
-    assert right > 0.7
+    obs = anndata.read_h5ad(predictions).obs.astype(str)
+    assert len(obs) == anndata.read_h5ad(TEST_CELLS / "predict.h5ad").n_obs
+    assert (obs["predicted_label"] == obs["true_label"]).mean() > 0.7
 
 
-def test_folds_gather_and_get_a_report(task: Runner, training: Path, tmp_path: Path) -> None:
-    args = f"{QUICK} --folds 2"
-    held_out = []
-    for fold in (1, 2):
-        part = f"--fold {fold}"
-        trained = task("train-reader", cells=str(training), part=part, prefix="f", args=args)
-        called = task(
-            "predict",
-            cells=str(training),
-            reader=f"{trained}/f.h5",
-            args="--held-out",
-            prefix="h",
-        )
-        held_out.append(f"{called}/h.h5ad")
-    gathered = task("gather", parts=" ".join(held_out), prefix="out-of-fold") / "out-of-fold.h5ad"
-    report = task(
-        "plot",
-        picture="report",
-        inputs=str(gathered),
-        before=f"--cells {training}",
-        multiqc="--multiqc 'o_mqc.json' --sample 'out-of-fold'",
-        prefix="o",
-        suffix="html",
-    )
-    assert json.loads((report / "o_mqc.json").read_text())["data"]["out-of-fold"]["cells"] == 237
+def test_a_report_comes_with_a_summary(task: Runner, cells: Path, predictions: Path) -> None:
+    multiqc = "--multiqc 'p_mqc.json' --sample 'a'"
+    values = {"inputs": str(predictions), "before": f"--cells {cells}", "multiqc": multiqc}
+    folder = task("plot", picture="report", prefix="p", suffix="html", **values)
+    assert json.loads((folder / "p_mqc.json").read_text())["data"]["a"]["cells"] > 30
 
 
 def test_the_report_of_the_run_names_failed_samples(task: Runner, tmp_path: Path) -> None:
