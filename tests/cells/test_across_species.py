@@ -50,8 +50,8 @@ def known(
         pytest.param(MOUSE, 10116, (9606, 10090), True, id="neither-of-two"),
         pytest.param(MOUSE, 10090, (9606, 10090), True, id="one-of-two-by-other-ids"),
         pytest.param(HUMAN, 9606, (9606, 10090), False, id="one-of-two-by-the-same-ids"),
-        pytest.param(HUMAN, 0, (9606,), False, id="not-told-same-ids"),
-        pytest.param(MOUSE, 0, (9606,), True, id="not-told-other-ids"),
+        pytest.param(HUMAN, 0, (9606,), False, id="unnamed-same-ids"),
+        pytest.param(MOUSE, 0, (9606,), True, id="unnamed-other-ids"),
         pytest.param(MOUSE, 10090, (), True, id="history-mute-other-ids"),
         pytest.param([*HUMAN[:1], *MOUSE[1:]], 0, (), True, id="a-twentieth-in-common"),
         pytest.param([*HUMAN[:2], *MOUSE[2:]], 0, (), False, id="a-tenth-in-common"),
@@ -98,12 +98,16 @@ def test_medians_are_mixed_by_the_shares() -> None:
     learnt = around(X, -X, Y, Y, Z, -Z, -Y, -Y)
     ids = [f"G{number}" for number in range(8)]
     half = embedded(["x", "y", "z", "nothing"], around(X, Y, Z, np.eye(6)[5]))
-    found = vocabulary_by_texts(known(ids, learnt, [4, 7, 1, 3, 0, 9, 9, 9]), half, np.arange(4))
-    assert found.rows.tolist() == [0, 1, 2]
-    assert found.medians == pytest.approx([4, 2, 0], abs=1e-4)
-    assert found.medians.dtype == np.float32
-    found = vocabulary_by_texts(known(ids, learnt, [4, 7, 0, 3, 0, 9, 9, 9]), half, np.arange(4))
-    assert found.medians == pytest.approx([4, 3, 0], abs=1e-4)
+    vocabulary = vocabulary_by_texts(
+        known(ids, learnt, [4, 7, 1, 3, 0, 9, 9, 9]), half, np.arange(4)
+    )
+    assert vocabulary.rows.tolist() == [0, 1, 2]
+    assert vocabulary.medians == pytest.approx([4, 2, 0], abs=1e-4)
+    assert vocabulary.medians.dtype == np.float32
+    vocabulary = vocabulary_by_texts(
+        known(ids, learnt, [4, 7, 0, 3, 0, 9, 9, 9]), half, np.arange(4)
+    )
+    assert vocabulary.medians == pytest.approx([4, 3, 0], abs=1e-4)
 
 
 def test_only_genes_of_the_input_and_with_a_vector_of_their_own() -> None:
@@ -111,25 +115,27 @@ def test_only_genes_of_the_input_and_with_a_vector_of_their_own() -> None:
     table = embedded(["a", "b", "c", "d"], around(X, -X, Y, -Y))
     table.genes.columns["source"] = strings(["ncbi", "ncbi", "none", "llm"])
     human = known(HUMAN[:4], learnt, [1, 2, 3, 4])
-    found = vocabulary_by_texts(human, table, np.array([1, 2, 3]))
-    assert found.rows.tolist() == [1, 3]
-    assert "2 genes of e.h5ad match 2 of the 4 genes of r.h5 by text and carry" in found.summary
+    vocabulary = vocabulary_by_texts(human, table, np.array([1, 2, 3]))
+    assert vocabulary.rows.tolist() == [1, 3]
+    assert (
+        "2 genes of e.h5ad match 2 of the 4 genes of r.h5 by text and carry" in vocabulary.summary
+    )
 
 
 @pytest.mark.parametrize(
-    ("rows", "least", "told"),
+    ("rows", "min_mapped", "message"),
     [
         pytest.param([0], 0.5, "only 1 of the 4 genes of r.h5", id="too-few"),
         pytest.param([2], 0.0, "only 0 of the 4 genes of r.h5", id="none-is-near"),
         pytest.param([], 0.0, "only 0 of the 4 genes of r.h5", id="no-gene"),
     ],
 )
-def test_refused(rows: list[int], least: float, told: str) -> None:
+def test_refused(rows: list[int], min_mapped: float, message: str) -> None:
     human = known(HUMAN[:4], around(X, -X, Y, -Y), [1, 2, 3, 4])
     mouse = embedded(["a", "b", "c"], around(X, Y, np.eye(6)[5]))
     with pytest.raises(ScReaderError) as caught:
-        vocabulary_by_texts(human, mouse, np.array(rows, np.int32), least)
-    assert told in str(caught.value) and "--fields" in str(caught.value)
+        vocabulary_by_texts(human, mouse, np.array(rows, np.int32), min_mapped)
+    assert message in str(caught.value) and "--fields" in str(caught.value)
     vocabulary_by_texts(human, mouse, np.array([0], np.int32), 0.25)
 
 
@@ -156,8 +162,8 @@ def test_blocks_bound_the_memory_and_leave_no_trace(monkeypatch: pytest.MonkeyPa
 
 def test_neighbours_are_the_nearest_and_the_first_of_equals() -> None:
     learnt = around(X, Y, Y, -X, -Y, -Y)
-    found = gene_matcher.GeneMatcher(strings("abcdef"), learnt).match(strings("yx"), around(Y, X))
-    assert found.neighbours[0, :2].tolist() == [1, 2] and found.neighbours[1, 0] == 0
-    assert found.shares[0, :2] == pytest.approx([0.5, 0.5], abs=1e-4)
-    assert found.shares[1, 0] == pytest.approx(1, abs=1e-4)
-    assert all(sorted(row) == list(range(6)) for row in found.neighbours.tolist())
+    mapping = gene_matcher.GeneMatcher(strings("abcdef"), learnt).match(strings("yx"), around(Y, X))
+    assert mapping.neighbours[0, :2].tolist() == [1, 2] and mapping.neighbours[1, 0] == 0
+    assert mapping.shares[0, :2] == pytest.approx([0.5, 0.5], abs=1e-4)
+    assert mapping.shares[1, 0] == pytest.approx(1, abs=1e-4)
+    assert all(sorted(row) == list(range(6)) for row in mapping.neighbours.tolist())

@@ -92,11 +92,11 @@ def test_chosen_cells_are_read_as_if_they_were_all(
 ) -> None:
     values[-1] = np.arange(GENES)
     table = np.log1p(values / np.maximum(values.sum(1), 1)[:, None] * 1e4) if log else values
-    chosen = np.array(data.draw(st.lists(st.booleans(), min_size=len(values),
+    mask = np.array(data.draw(st.lists(st.booleans(), min_size=len(values),
                                          max_size=len(values))))  # fmt: skip
-    chosen[-1] = True
+    mask[-1] = True
     construction = Construction(select="all")
-    numbers = np.flatnonzero(chosen)
+    numbers = np.flatnonzero(mask)
     expected = built(InMemory(table, numbers, len(numbers)), construction)
     everyone = InMemory(table, np.arange(len(values)), 1)
-    assert built(everyone, construction, mask=chosen) == expected
+    assert built(everyone, construction, mask=mask) == expected

@@ -1,9 +1,8 @@
-"""Cells as the reader sees them: any rows, and nothing that contradicts itself."""
+"""A cells file as readers see it: any rows, and nothing that contradicts itself."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -13,51 +12,40 @@ import pytest
 from screader_lib.cells import cells_file
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.errors import ScReaderError
+from screader_lib.exchange import validation
 from screader_lib.exchange.opening import open_exchange
 
 
-@pytest.mark.parametrize("kept", [0, 1 << 20], ids=["from disk", "from memory"])
-def test_rows_in_any_order_and_repeated(
-    cells: Path, kept: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(cells_file, "MAX_IN_MEMORY", kept)
+@pytest.fixture(params=[0, 1 << 20], ids=["from-disk", "from-memory"], autouse=True)
+def _memory(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cells_file, "MAX_IN_MEMORY", request.param)
+    monkeypatch.setattr(validation, "BYTES_AT_ONCE", 1)  # as with a large file, values are not read
+
+
+def test_rows_in_any_order_and_repeated(cells: Path) -> None:
     with h5py.File(cells) as file:
         index, weight = file["obsm/gene_index"][()], file["obsm/gene_weight"][()]
     numbers = np.array([70, 3, 3, 0, 89])
     with open_exchange(cells, "cells") as opened:
-        found_index, found_weight = CellSequences(opened, width=9).rows(numbers)
-    assert np.array_equal(found_index, index[numbers, :9])
-    assert np.array_equal(found_weight, weight[numbers, :9])
-
-
-def gap(file: h5py.File) -> None:
-    file["obsm/gene_index"][4, 1] = -1
-
-
-def too_few_counted(file: h5py.File) -> None:
-    file["obs/genes_in_sequence"][7] -= 2
-
-
-def too_many_counted(file: h5py.File) -> None:
-    file["obs/genes_in_sequence"][7] += 1
+        rows = CellSequences(opened, width=9).rows(numbers)
+    assert np.array_equal(rows[0], index[numbers, :9])
+    assert np.array_equal(rows[1], weight[numbers, :9])
 
 
 @pytest.mark.parametrize(
-    ("spoil", "told"),
-    [(gap, "gap"), (too_few_counted, "does not match"), (too_many_counted, "does not match")],
+    ("element", "at", "change", "message"),
+    [
+        pytest.param("obsm/gene_index", (4, 1), 1000, r"an entry outside", id="outside"),
+        pytest.param("obsm/gene_index", (4, 1), None, "has a gap", id="gap"),
+        pytest.param("obs/genes_in_sequence", 7, -2, "does not match", id="too-few-counted"),
+        pytest.param("obs/genes_in_sequence", 7, 1, "does not match", id="too-many-counted"),
+    ],
 )
-@pytest.mark.parametrize("kept", [0, 1 << 20], ids=["from disk", "from memory"])
 def test_contradictions_are_refused(
-    tmp_path: Path,
-    cells: Path,
-    spoil: Callable[[h5py.File], None],
-    told: str,
-    kept: int,
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, cells: Path, element: str, at: object, change: int | None, message: str
 ) -> None:
-    monkeypatch.setattr(cells_file, "MAX_IN_MEMORY", kept)
     path = shutil.copy(cells, tmp_path / "c.h5ad")
     with h5py.File(path, "a") as file:
-        spoil(file)
-    with open_exchange(path, "cells") as opened, pytest.raises(ScReaderError, match=told):
+        file[element][at] = -1 if change is None else file[element][at] + change
+    with open_exchange(path, "cells") as opened, pytest.raises(ScReaderError, match=message):
         CellSequences(opened).rows(np.arange(10))

@@ -282,16 +282,16 @@ HEAD = "%%MatrixMarket matrix coordinate integer general\n"
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (changed(h5ad, indices=lambda found: found + 0.5), "damaged"),
-        (changed(h5ad, indices=lambda found: found - 1), "an index is outside"),
-        (changed(h5ad, indices=lambda found: np.where(found == 3, 10_000, found)), "is outside"),
-        (changed(by_columns, indices=lambda found: found + 900), "an index is outside"),
+        (changed(h5ad, indices=lambda old: old + 0.5), "damaged"),
+        (changed(h5ad, indices=lambda old: old - 1), "an index is outside"),
+        (changed(h5ad, indices=lambda old: np.where(old == 3, 10_000, old)), "is outside"),
+        (changed(by_columns, indices=lambda old: old + 900), "an index is outside"),
         (
-            changed(h5ad, indptr=lambda found: found + 5 * (np.arange(31) == 2) * found[-1]),
+            changed(h5ad, indptr=lambda old: old + 5 * (np.arange(31) == 2) * old[-1]),
             "indptr",
         ),
         (changed(h5ad, indptr=3), "not a sparse matrix"),
-        (changed(h5ad, data=lambda found: found[:-4]), "damaged"),
+        (changed(h5ad, data=lambda old: old[:-4]), "damaged"),
         (changed(h5ad, data=None), "not a sparse matrix"),
         (no_shape, "has no shape"),
         (text_as_matrix, "does not hold numbers"),

@@ -1,4 +1,4 @@
-"""Counts or logarithms: found from the values, and held to."""
+"""Counts or logarithms: detected from the values, and checked in all cells."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ EMPTY, COUNTS, LOGS, LARGE = block(0, 0), block(3, 1), block(1.5, 0.7), block(25
 
 
 @pytest.mark.parametrize(
-    ("asked", "blocks", "kind"),
+    ("requested", "blocks", "kind"),
     [
         pytest.param("auto", [COUNTS, EMPTY, COUNTS], "counts", id="counts"),
         pytest.param("auto", [LOGS, EMPTY, LOGS], "log", id="logarithms"),
@@ -38,19 +38,19 @@ EMPTY, COUNTS, LOGS, LARGE = block(0, 0), block(3, 1), block(1.5, 0.7), block(25
         pytest.param("log", [COUNTS, LOGS], "log", id="logarithms by order"),
     ],
 )
-def test_kind(asked: str, blocks: list[sparse.csr_matrix], kind: str) -> None:
-    assert held_to(asked, blocks) == kind
+def test_kind(requested: str, blocks: list[sparse.csr_matrix], kind: str) -> None:
+    assert kind_of(requested, blocks) == kind
 
 
-def held_to(asked: str, blocks: list[sparse.csr_matrix]) -> str:
-    kind = detect_kind(blocks, asked, "file")
+def kind_of(requested: str, blocks: list[sparse.csr_matrix]) -> str:
+    kind = detect_kind(blocks, requested, "file")
     for entry in blocks:
-        check_kind(entry.data, kind, asked, "file")
+        check_kind(entry.data, kind, requested, "file")
     return kind
 
 
 @pytest.mark.parametrize(
-    ("asked", "blocks", "told"),
+    ("requested", "blocks", "message"),
     [
         pytest.param("auto", [LARGE], "neither", id="neither"),
         pytest.param("auto", [COUNTS, LOGS], "others fractions", id="counts, then fractions"),
@@ -61,22 +61,22 @@ def held_to(asked: str, blocks: list[sparse.csr_matrix]) -> str:
         pytest.param("log", [block(np.inf)], "infinite", id="infinite"),
     ],
 )
-def test_refused(asked: str, blocks: list[sparse.csr_matrix], told: str) -> None:
-    with pytest.raises(ScReaderError, match=told):
-        held_to(asked, blocks)
+def test_refused(requested: str, blocks: list[sparse.csr_matrix], message: str) -> None:
+    with pytest.raises(ScReaderError, match=message):
+        kind_of(requested, blocks)
 
 
 def test_values_that_were_normalised_without_logs() -> None:
     counts = np.random.default_rng(0).poisson(2.0, (30, 12)) + 0.0
     shares = counts / counts.sum(1, keepdims=True)
     logs = np.log1p(shares * 1e4)
-    assert held_to("auto", [sparse.csr_matrix(logs)]) == "log"
-    assert held_to("auto", [sparse.csr_matrix(logs[:, :1] * 0 + 9.21034)]) == "log"  # one gene
-    assert held_to("auto", [sparse.csr_matrix(logs / np.log(2))]) == "log2"
-    assert held_to("auto", [sparse.csr_matrix(logs[:, 1:] / np.log(2))]) == "log"  # no sign of it
+    assert kind_of("auto", [sparse.csr_matrix(logs)]) == "log"
+    assert kind_of("auto", [sparse.csr_matrix(logs[:, :1] * 0 + 9.21034)]) == "log"  # one gene
+    assert kind_of("auto", [sparse.csr_matrix(logs / np.log(2))]) == "log2"
+    assert kind_of("auto", [sparse.csr_matrix(logs[:, 1:] / np.log(2))]) == "log"  # no sign of it
     with pytest.raises(ScReaderError, match="not log-transformed"):
-        held_to("auto", [EMPTY, sparse.csr_matrix(shares)])
-    assert held_to("counts", [sparse.csr_matrix(shares)]) == "counts"
+        kind_of("auto", [EMPTY, sparse.csr_matrix(shares)])
+    assert kind_of("counts", [sparse.csr_matrix(shares)]) == "counts"
 
 
 def test_whole_numbers_need_no_look_at_each() -> None:

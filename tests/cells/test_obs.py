@@ -38,7 +38,7 @@ def peak(work: Callable[[], object], warm_up: bool = True) -> float:
 
 
 @pytest.mark.parametrize(
-    ("work", "most"),
+    ("work", "max_bytes"),
     [
         pytest.param(lambda: hashes_of(LazyColumn.of(NAMES)), 12, id="hashes"),
         pytest.param(
@@ -48,10 +48,10 @@ def peak(work: Callable[[], object], warm_up: bool = True) -> float:
     ],
 )
 def test_bytes_a_cell(
-    work: Callable[[], object], most: float, monkeypatch: pytest.MonkeyPatch
+    work: Callable[[], object], max_bytes: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lazy_table, "ROWS_AT_ONCE", 400)
-    assert peak(work) < most
+    assert peak(work) < max_bytes
 
 
 def test_a_table_goes_from_file_to_file_without_being_held(

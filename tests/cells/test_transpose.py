@@ -105,7 +105,7 @@ def test_no_entries(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         pytest.param(b"", "not a valid Matrix Market file", id="empty"),
         pytest.param(b"gene,cell\n", "not a valid Matrix Market file", id="csv"),
@@ -128,8 +128,8 @@ def test_no_entries(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_wrong_files(tmp_path: Path, content: bytes, told: str) -> None:
-    with pytest.raises(ScReaderError, match=told):
+def test_wrong_files(tmp_path: Path, content: bytes, message: str) -> None:
+    with pytest.raises(ScReaderError, match=message):
         whole(market(tmp_path, content))
 
 
