@@ -34,7 +34,7 @@ SETTINGS = ("precision", "quantize", "micro_batch_tokens")
     examples=[
         "predict cells.h5ad --reader reader.h5 -o predictions.h5ad",
         "build-cells new.h5ad -e genes.h5ad --like reader.h5 | predict -r reader.h5 > calls.h5ad",
-        "predict cells.h5ad -r reader.h5 --ontology cl.obo --min-confidence 0.9 -o calls.h5ad",
+        "predict cells.h5ad -r reader.h5 --ontology packaged --min-confidence 0.9 -o calls.h5ad",
         "predict cells.h5ad -r reader.h5 --target-precision 0.99 --explain 20 -o calls.h5ad",
         "predict cells.h5ad -r reader.h5 --shard 3/8 -o part-3.h5ad",
         "predict cells.h5ad -r reader.h5 --min-confidence 0.9 --llm /models/llama -o calls.h5ad",
@@ -97,8 +97,9 @@ SETTINGS = ("precision", "quantize", "micro_batch_tokens")
     "--ontology",
     type=FilePath(),
     metavar="OBO",
-    help="Back cells below --min-confidence off to the most specific common ancestor of labels, "
-    "of this ontology (cl.obo), whose probability reaches it.",
+    help="Back cells below --min-confidence off to the most specific common ancestor of labels "
+    "whose probability reaches it. An OBO file (cl.obo), or 'packaged': the Cell Ontology, if "
+    "screader-suite[ontology] is installed.",
 )
 @click.option(
     "--explain",
@@ -141,10 +142,12 @@ def main(
         )
     if checkpoint is None and output not in (None, "-"):
         checkpoint = f"{output}.unfinished"
+    from screader_lib.reader.confidence.ontology import locate_ontology, read_ontology
+
     with (
         run.open(reader, "reader") as known,
         run.open(cells, "cells") as opened,
-        run.path(ontology) if ontology else nullcontext() as obo,
+        run.path(locate_ontology(ontology)) if ontology else nullcontext() as obo,
     ):
         inputs: Inputs = {"cells": opened, "reader": known}
         if obo is not None:
@@ -153,7 +156,6 @@ def main(
             from screader_lib.cells.cells_file import CellSequences
             from screader_lib.exchange.provenance import fingerprint
             from screader_lib.reader.confidence import ontology_backoff
-            from screader_lib.reader.confidence.ontology import read_ontology
             from screader_lib.reader.llm.machine import prepare
             from screader_lib.reader.methods import methods
             from screader_lib.reader.prediction.prediction_checkpoint import PredictionCheckpoint

@@ -33,8 +33,8 @@ from small_files import (
 
 from screader_lib.exchange import encoding
 from screader_lib.exchange.provenance import sha256_of
-from screader_lib.reader.confidence.ontology import Ontology, read_ontology
-from screader_lib.reader.confidence.ontology_backoff import Lattice
+from screader_lib.reader.confidence.ontology import Ontology, locate_ontology, read_ontology
+from screader_lib.reader.confidence.ontology_backoff import BackoffTerms
 
 IDS = [ALPHA, BETA, ACINAR, ENDOTHELIAL]
 
@@ -44,10 +44,10 @@ def known(tmp_path: Path) -> Ontology:
     return read_ontology(write_obo(tmp_path / "cl.obo"))
 
 
-def backed_off(lattice: Lattice, row: list[float], least: float) -> str | None:
+def backed_off(backoff: BackoffTerms, row: list[float], least: float) -> str | None:
     probability = np.array([row], np.float32)
-    [number] = lattice.back_off(probability, probability.argmax(1), least)
-    return None if number < 0 else lattice.open[number]
+    [number] = backoff.back_off(probability, probability.argmax(1), least)
+    return None if number < 0 else backoff.candidates[number]
 
 
 @pytest.mark.parametrize(
@@ -62,33 +62,31 @@ def backed_off(lattice: Lattice, row: list[float], least: float) -> str | None:
     ],
 )
 def test_known_answers(known: Ontology, row: list[float], least: float, term: str | None) -> None:
-    assert backed_off(Lattice.of(known, IDS), row, least) == term
+    assert backed_off(BackoffTerms.of(known, IDS), row, least) == term
 
 
 def test_what_is_open(known: Ontology) -> None:
     """Endocrine cell stands above the same labels as pancreatic endocrine cell, less specific."""
-    assert Lattice.of(known, IDS).open == (PANCREATIC, ENDOCRINE, EPITHELIAL)
-    assert not Lattice.of(known, [ALPHA, BETA, DELTA]).open
-    assert not Lattice.of(known, ["", "nothing", ALPHA]).open
+    assert BackoffTerms.of(known, IDS).candidates == (PANCREATIC, ENDOCRINE, EPITHELIAL)
+    assert not BackoffTerms.of(known, [ALPHA, BETA, DELTA]).candidates
+    assert not BackoffTerms.of(known, ["", "nothing", ALPHA]).candidates
 
 
 def test_a_label_may_itself_be_a_term_above(known: Ontology) -> None:
-    lattice = Lattice.of(known, [PANCREATIC, BETA, ENDOTHELIAL])
-    assert backed_off(lattice, [0.3, 0.5, 0.2], 0.75) == PANCREATIC
+    backoff = BackoffTerms.of(known, [PANCREATIC, BETA, ENDOTHELIAL])
+    assert backed_off(backoff, [0.3, 0.5, 0.2], 0.75) == PANCREATIC
 
 
 def test_labels_without_a_term_cannot_back_off(known: Ontology) -> None:
-    lattice = Lattice.of(known, [ALPHA, BETA, "", ENDOTHELIAL])
-    assert backed_off(lattice, [0.5, 0.3, 0.2, 0.0], 0.75) == PANCREATIC
-    assert backed_off(lattice, [0.3, 0.3, 0.4, 0.0], 0.5) is None
+    backoff = BackoffTerms.of(known, [ALPHA, BETA, "", ENDOTHELIAL])
+    assert backed_off(backoff, [0.5, 0.3, 0.2, 0.0], 0.75) == PANCREATIC
+    assert backed_off(backoff, [0.3, 0.3, 0.4, 0.0], 0.5) is None
 
 
 def test_the_order_of_terms_and_labels_decides_nothing(known: Ontology) -> None:
-    turned = Ontology(
-        dict(reversed(known.names.items())), dict(reversed(known.parents.items())), known.others
-    )
-    one, other = Lattice.of(known, IDS), Lattice.of(turned, IDS[::-1])
-    assert one.open == other.open
+    turned = [dict(reversed(part.items())) for part in (known.names, known.parents)]
+    one, other = BackoffTerms.of(known, IDS), BackoffTerms.of(Ontology(*turned), IDS[::-1])
+    assert one.candidates == other.candidates
     assert np.array_equal(one.covers, other.covers[:, ::-1])
 
 
@@ -257,13 +255,25 @@ def test_a_circle_leaves_no_output(tmp_path: Path, trained: tuple[Path, Path]) -
     assert "none.obo" in fail("predict", cells, "-r", reader, "--ontology", missing, "-o", output)
 
 
-def test_same_bytes_twice(tmp_path: Path, trained: tuple[Path, Path]) -> None:
+def test_the_packaged_ontology_and_the_same_bytes_twice(
+    tmp_path: Path, trained: tuple[Path, Path]
+) -> None:
     cells, reader = trained
-    obo = write_obo(tmp_path / "cl.obo")
     outputs = []
     for number in range(2):
         output = tmp_path / f"{number}.h5ad"
-        options = ("--ontology", obo, "--min-confidence", 0.6, "-o", output)
+        options = ("--ontology", "packaged", "--min-confidence", 0.6, "-o", output)
         succeed("predict", cells, "-r", reader, *options)
         outputs.append(output.read_bytes())
     assert outputs[0] == outputs[1]
+    obs = table(output).obs
+    off = obs["status"] == "backed-off"
+    packaged = Path(locate_ontology("packaged"))
+    names = read_ontology(packaged).names
+    assert off.any()
+    assert [names[term] for term in obs["assigned_ontology_id"][off]] == (
+        obs["assigned_label"][off].tolist()
+    )
+    with h5py.File(output) as file:
+        inputs = encoding.read_json(file["uns/screader"], "inputs")
+    assert inputs["ontology"]["sha256"] == sha256_of(packaged)

@@ -6,7 +6,6 @@ from collections import Counter
 from itertools import combinations
 from pathlib import Path
 
-import large_ontology
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -26,8 +25,13 @@ from obo_files import (
 
 from screader_lib.errors import ScReaderError
 from screader_lib.reader.confidence import ontology
-from screader_lib.reader.confidence.ontology import count_below, read_ontology
-from screader_lib.reader.confidence.ontology_backoff import Lattice
+from screader_lib.reader.confidence.ontology import (
+    Ontology,
+    count_descendants,
+    locate_ontology,
+    read_ontology,
+)
+from screader_lib.reader.confidence.ontology_backoff import BackoffTerms
 
 
 def test_terms_and_what_they_are_kinds_of(tmp_path: Path) -> None:
@@ -35,8 +39,8 @@ def test_terms_and_what_they_are_kinds_of(tmp_path: Path) -> None:
     assert found.names == NAMES
     lineage = {BETA, INSULIN, PANCREATIC, ENDOCRINE, EPITHELIAL, EUKARYOTIC, CELL}
     assert found.lineage(BETA) == lineage
-    assert count_below(PANCREATIC, found.kinds()) == 5
-    assert count_below(CELL, found.kinds()) == len(NAMES)
+    assert count_descendants(PANCREATIC, found.children()) == 5
+    assert count_descendants(CELL, found.children()) == len(NAMES)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +95,7 @@ def test_hostile_terms(tmp_path: Path, more: str, told: str) -> None:
 def test_no_ontology(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, told: str
 ) -> None:
-    monkeypatch.setattr(ontology, "LONGEST_LINE", 2000)
+    monkeypatch.setattr(ontology, "MAX_LINE", 2000)
     (tmp_path / "x.obo").write_bytes(content)
     with pytest.raises(ScReaderError, match=told):
         read_ontology(tmp_path / "x.obo")
@@ -102,40 +106,76 @@ def test_a_parent_that_is_not_there_is_passed_over(tmp_path: Path) -> None:
     assert found.lineage("A:1") == {"A:1"} and found.names["A:1"] == "A:1"
 
 
+@pytest.fixture(scope="module")
+def packaged() -> Ontology:
+    return read_ontology(Path(locate_ontology("packaged")))
+
+
+def test_the_packaged_cell_ontology(packaged: Ontology) -> None:
+    assert len(packaged.names) > 3_000 and packaged.names[CELL] == "cell"
+    assert packaged.find("CL:0000003") == CELL  # replaced
+    assert packaged.find("CL:0000002") is None  # obsolete
+    assert {BETA, INSULIN, PANCREATIC, ENDOCRINE, EPITHELIAL, CELL} <= packaged.lineage(BETA)
+    assert all(CELL in packaged.lineage(term) for term in packaged.names)
+
+
+def test_a_package_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ontology, "PACKAGE", "no-such-package")
+    with pytest.raises(ScReaderError, match=r"screader-suite\[ontology\]"):
+        locate_ontology("packaged")
+    assert locate_ontology("cl.obo") == "cl.obo"
+
+
+def escaped(text: str) -> str:
+    for letter in "\\!{}:,":
+        text = text.replace(letter, "\\" + letter)
+    return text
+
+
+def write_with_quirks(path: Path, known: Ontology, newline: str) -> Path:
+    """An ontology as OBO, with what real files have: comments, modifiers, escapes, other tags."""
+    old = {new: gone for gone, new in known.replacements.items()}
+    stanzas = ["format-version: 1.4\nidspace: dce http://purl.org/dc/elements/1.1/\nontology: cl\n"]
+    for term in sorted(known.names, reverse=True):
+        lines = ["[Term]", f"id: {term} ! x"]
+        lines += [f'name: {escaped(known.names[term])} {{by="z", at="x ! y"}} ! a comment']
+        lines += ['def: "Said to be\\nis_a: CL:0000100 ! no." [PMID:1, "x \\] y"]']
+        lines += ["! is_a: CL:0000101", 'synonym: "is_a: CL:0000102" EXACT []']
+        lines += [f"alt_id: {old[term]}"] if term in old else []
+        for parent in known.parents[term]:
+            lines.append(f'is_a: {parent} {{source="PMID:1", is_inferred="true"}} ! it is')
+        lines += ["relationship: part_of CL:0000103", "is_obsolete: false ! not yet", ""]
+        stanzas.append("\n".join(lines))
+    stanzas.append("[Typedef]\nid: part_of\nname: part of\nis_a: overlaps\nalt_id: CL:0000010\n")
+    stanzas.append("[Instance]\nid: CL:0000011\nname: no term\ninstance_of: CL:0000000\n")
+    path.write_bytes("\n".join(stanzas).replace("\n", newline).encode())
+    return path
+
+
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
-def test_an_ontology_of_the_real_size(tmp_path: Path, newline: str) -> None:
-    large = large_ontology.invented()
-    found = read_ontology(large_ontology.write(tmp_path / "cl.obo", large, newline))
-    assert found.names == large.names
-    assert {term: set(above) for term, above in found.parents.items()} == {
-        term: set(above) for term, above in large.parents.items()
-    }
-    terms = list(large.names)[5:3_000:61]
-    assert all(found.lineage(term) == large.lineage(term) for term in terms)
-    assert max(len(found.lineage(term)) for term in terms) > 10
-    assert {old: found.find(old) for old in large.others} == large.others
-    gone = [term for term in large.obsolete if term not in large.others]
-    assert gone and not any(map(found.find, gone))
+def test_the_cell_ontology_as_obo(tmp_path: Path, packaged: Ontology, newline: str) -> None:
+    found = read_ontology(write_with_quirks(tmp_path / "cl.obo", packaged, newline))
+    assert found.names == packaged.names and found.parents == packaged.parents
+    assert found.replacements and all(
+        found.find(gone) == packaged.find(gone) for gone in found.replacements
+    )
 
 
-def test_common_ancestors_in_an_ontology_of_the_real_size(tmp_path: Path) -> None:
+def test_common_ancestors_in_the_cell_ontology(packaged: Ontology) -> None:
     """The most specific common ancestor of two labels, found by going through all terms."""
-    large = large_ontology.invented()
-    found = read_ontology(large_ontology.write(tmp_path / "cl.obo", large))
-    labels = [large_ontology.cell(number) for number in range(400, 3_000, 173)]
-    lattice = Lattice.of(found, labels)
-    lineages = [large.lineage(label) for label in labels]
-    cells = [term for term in large.names if term.startswith("CL:")]
-    below = Counter(above for term in cells for above in large.lineage(term))
+    labels = sorted(packaged.names)[400:3_000:173]
+    backoff = BackoffTerms.of(packaged, labels)
+    lineages = [packaged.lineage(label) for label in labels]
+    below = Counter(above for term in packaged.names for above in packaged.lineage(term))
     for first, second in combinations(range(0, len(labels), 3), 2):
         common = lineages[first] & lineages[second]
         covered = {term: sum(term in lineage for lineage in lineages) for term in common}
-        open_to = [t for t in common if covered[t] < len(labels) and large.parents[t]]
-        wanted = min(open_to, key=lambda t: (covered[t], below[t], t), default=None)
+        candidates = [t for t in common if covered[t] < len(labels) and packaged.parents[t]]
+        wanted = min(candidates, key=lambda t: (covered[t], below[t], t), default=None)
         probability = np.zeros((1, len(labels)), np.float32)
         probability[0, [first, second]] = 0.6, 0.4
-        [number] = lattice.back_off(probability, np.array([first]), 0.9)
-        assert (None if number < 0 else lattice.open[number]) == wanted
+        [number] = backoff.back_off(probability, np.array([first]), 0.9)
+        assert (None if number < 0 else backoff.candidates[number]) == wanted
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
-"""Calls that are too unsure backed off to a term of the ontology that says less.
+"""Predictions with too little confidence backed off to a less specific term of the ontology.
 
-A cell whose best label is less probable than wanted gets the most specific term above that label
-under which the labels' probabilities add up to what is wanted. A term is open to that where it
-stands above two labels at least, and not above all: that would be said of any cell.
+A cell whose best label is less probable than the threshold gets the most specific term above that
+label under which the labels' probabilities add up to the threshold. Candidates are terms above at
+least two of the labels, but not above all: those would fit any cell.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 from screader_lib.exchange import encoding
 from screader_lib.exchange.table import Categorical, Column
-from screader_lib.reader.confidence.ontology import Ontology, count_below
+from screader_lib.reader.confidence.ontology import Ontology, count_descendants
 from screader_lib.reader.task import row_blocks
 from screader_lib.reporting import SILENT, Reporter
 
@@ -24,22 +24,22 @@ ASSIGNED, UNASSIGNED, BACKED_OFF = range(3)
 COLUMNS = ("assigned_label", "assigned_ontology_id")
 NONE = -1
 ROUNDING = 1e-6  # of a sum of probabilities in float32
-MOST_NAMED = 5
+MAX_LISTED = 5
 
 
 @dataclass(frozen=True)
-class Lattice:
-    """Labels' ``terms`` (None: unknown) and the ``open`` terms above them, most specific first.
+class BackoffTerms:
+    """Labels' ``terms`` (None: unknown) and the ``candidates`` above them, most specific first.
 
-    ``covers`` bool (open terms, labels) says which labels are of a kind of each.
+    ``covers`` bool (candidates, labels) says which labels are kinds of each.
     """
 
     terms: tuple[str | None, ...]
-    open: tuple[str, ...]
+    candidates: tuple[str, ...]
     covers: np.ndarray
 
     @classmethod
-    def of(cls, ontology: Ontology, ids: Sequence[str]) -> Lattice:
+    def of(cls, ontology: Ontology, ids: Sequence[str]) -> BackoffTerms:
         """For labels with the Cell Ontology ``ids`` ("" unknown).
 
         More specific is a term above fewer labels, then with fewer terms below it; then the id
@@ -48,25 +48,25 @@ class Lattice:
         terms = tuple(ontology.find(one) if one else None for one in ids)
         lineages = [ontology.lineage(term) if term else set[str]() for term in terms]
         known = sum(term is not None for term in terms)
-        kinds = ontology.kinds()
+        children = ontology.children()
         ranked = []
         for term in set[str]().union(*lineages):
             covers = [term in lineage for lineage in lineages]
             if 2 <= sum(covers) < known and ontology.parents[term]:
-                ranked.append((sum(covers), count_below(term, kinds), term, covers))
+                ranked.append((sum(covers), count_descendants(term, children), term, covers))
         ranked.sort()
         table = np.array([one[3] for one in ranked], bool).reshape(len(ranked), len(terms))
         return cls(terms, tuple(one[2] for one in ranked), table)
 
-    def back_off(self, probability: np.ndarray, best: np.ndarray, least: float) -> np.ndarray:
-        """Numbers of open terms int64 (cells,), −1 where no term reaches ``least``.
+    def back_off(self, probability: np.ndarray, best: np.ndarray, threshold: float) -> np.ndarray:
+        """Candidates' numbers int64 (cells,), −1 where no term reaches the ``threshold``.
 
         ``probability`` float32 (cells, labels), ``best`` label numbers (cells,).
         """
-        if not self.open:
+        if not self.candidates:
             return np.full(len(best), NONE)
         sums = probability.astype(np.float64) @ self.covers.T
-        fits = self.covers[:, best].T & (sums >= least - ROUNDING)
+        fits = self.covers[:, best].T & (sums >= threshold - ROUNDING)
         return np.where(fits.any(1), fits.argmax(1), NONE)
 
 
@@ -81,49 +81,46 @@ def write_assigned(
 ) -> None:
     """Add ``assigned_label`` and ``assigned_ontology_id`` to predictions that are being written.
 
-    Their status becomes ``backed-off`` where the term is none of the reader's labels' own calls.
-    Cells that are not ``readable``, bool (cells,), for want of a gene that the reader knows, and
-    those less familiar than ``min_familiarity``, stay unassigned.
+    The status of cells that get a term above their label becomes ``backed-off``. Cells without a
+    gene that the reader knows (``has_known_genes`` bool (cells,)), and those less familiar than
+    ``min_familiarity``, stay unassigned.
     """
     obs, uns = file["obs"], file["uns"]
     names = tuple(encoding.read_strings(uns["labels"]))
     ids = tuple(encoding.read_strings(uns["label_ontology_ids"]))
-    lattice = Lattice.of(ontology, ids)
-    _tell_unknown(names, lattice, reporter)
+    backoff = BackoffTerms.of(ontology, ids)
+    _report_unknown(names, backoff, reporter)
     best = obs["predicted_label/codes"][()].astype(np.int64)
     status = _codes(encoding.read_column(obs["status"]))
     unsure = (status == UNASSIGNED) & has_known_genes
-    unsure &= _may_back_off(obs, min_confidence, min_familiarity)
+    unsure &= _low_confidence(obs, min_confidence, min_familiarity)
     term = np.full(len(best), NONE)
     for rows in row_blocks(np.arange(len(best))):
         if unsure[rows].any():
             probability = file["obsm/probability"][rows[0] : rows[-1] + 1]
-            term[rows] = lattice.back_off(probability, best[rows], min_confidence)
+            term[rows] = backoff.back_off(probability, best[rows], min_confidence)
     term[~unsure] = NONE
     status[term != NONE] = BACKED_OFF
-    open_names = tuple(ontology.names[one] for one in lattice.open)
+    candidate_names = tuple(ontology.names[one] for one in backoff.candidates)
     _replace(obs, "status", Categorical(status, STATUSES))
-    _replace(obs, COLUMNS[0], _assigned(status, best, term, names, open_names))
-    _replace(obs, COLUMNS[1], _assigned(status, best, term, ids, lattice.open))
+    _replace(obs, COLUMNS[0], _assigned(status, best, term, names, candidate_names))
+    _replace(obs, COLUMNS[1], _assigned(status, best, term, ids, backoff.candidates))
     off = int((status == BACKED_OFF).sum())
-    reporter.info(f"{off:,} cells backed off to a term above, {_count(status)} stay unassigned.")
+    left = int((status == UNASSIGNED).sum())
+    reporter.info(f"{off:,} cells backed off to a more general term, {left:,} left unassigned.")
     if "metrics" in uns:
-        found = hierarchical_metrics(obs, ontology, lattice, names, best, status, term)
-        _add_metrics(uns, found, reporter)
+        hierarchical = hierarchical_metrics(obs, ontology, backoff, names, best, status, term)
+        _add_metrics(uns, hierarchical, reporter)
 
 
-def _add_metrics(uns: h5py.Group, found: dict[str, float], reporter: Reporter) -> None:
-    metrics = encoding.read_json(uns, "metrics") | found
+def _add_metrics(uns: h5py.Group, hierarchical: dict[str, float], reporter: Reporter) -> None:
+    metrics = encoding.read_json(uns, "metrics") | hierarchical
     del uns["metrics"]
     encoding.write_json(uns, "metrics", metrics)
     reporter.info(
-        "accuracy with terms above the true one counted as right: "
+        "accuracy with terms above the true one counted as correct: "
         f"{metrics['hierarchical_accuracy']:.3f}."
     )
-
-
-def _count(status: np.ndarray) -> str:
-    return f"{int((status == UNASSIGNED).sum()):,}"
 
 
 def _codes(column: Column) -> np.ndarray:
@@ -131,12 +128,12 @@ def _codes(column: Column) -> np.ndarray:
     return np.where(column.strings() == STATUSES[ASSIGNED], ASSIGNED, UNASSIGNED).astype(np.int32)
 
 
-def _may_back_off(obs: h5py.Group, confidence: float, familiarity: float) -> np.ndarray:
-    """Bool (cells,): unsure by their confidence alone."""
-    open_to = obs["confidence"][()] < confidence
+def _low_confidence(obs: h5py.Group, confidence: float, familiarity: float) -> np.ndarray:
+    """Bool (cells,): unassigned for their confidence alone."""
+    low = obs["confidence"][()] < confidence
     if "familiarity" in obs:
-        open_to &= obs["familiarity"][()] >= familiarity
-    return open_to
+        low &= obs["familiarity"][()] >= familiarity
+    return low
 
 
 def _assigned(
@@ -146,14 +143,14 @@ def _assigned(
     of_labels: Sequence[str],
     of_terms: Sequence[str],
 ) -> Categorical:
-    """What each cell is called at last; "" where nothing."""
+    """The label or term that each cell is assigned; "" for none."""
     values = np.array([*of_labels, *of_terms, ""], dtype=object)
-    place = np.where(status == BACKED_OFF, len(of_labels) + term, best)
-    return Categorical.of(values[np.where(status == UNASSIGNED, len(values) - 1, place)])
+    index = np.where(status == BACKED_OFF, len(of_labels) + term, best)
+    return Categorical.of(values[np.where(status == UNASSIGNED, len(values) - 1, index)])
 
 
 def _replace(obs: h5py.Group, name: str, column: Categorical) -> None:
-    """Put a column of the cells in the place of one of that name, or after the status."""
+    """Replace a column of the cells, or insert it after the status."""
     order = [str(one) for one in obs.attrs["column-order"]]
     if name in obs:
         del obs[name]
@@ -163,20 +160,20 @@ def _replace(obs: h5py.Group, name: str, column: Categorical) -> None:
     encoding.write_column(obs, name, column)
 
 
-def _tell_unknown(names: Sequence[str], lattice: Lattice, reporter: Reporter) -> None:
-    unknown = [name for name, term in zip(names, lattice.terms, strict=True) if term is None]
+def _report_unknown(names: Sequence[str], backoff: BackoffTerms, reporter: Reporter) -> None:
+    unknown = [name for name, term in zip(names, backoff.terms, strict=True) if term is None]
     if unknown:
-        more = len(unknown) - MOST_NAMED
+        more = f" and {len(unknown) - MAX_LISTED} more" if len(unknown) > MAX_LISTED else ""
         reporter.info(
-            f"{len(unknown)} of {len(names)} labels have no term in the ontology and cannot back "
-            f"off: {', '.join(unknown[:MOST_NAMED])}{f' and {more} more' if more > 0 else ''}."
+            f"{len(unknown)} of {len(names)} labels have no term in the ontology, so cells cannot "
+            f"back off from them: {', '.join(unknown[:MAX_LISTED])}{more}."
         )
 
 
 def hierarchical_metrics(
     obs: h5py.Group,
     ontology: Ontology,
-    lattice: Lattice,
+    backoff: BackoffTerms,
     names: Sequence[str],
     best: np.ndarray,
     status: np.ndarray,
@@ -184,46 +181,45 @@ def hierarchical_metrics(
 ) -> dict[str, float]:
     """Shares over the cells whose label is known.
 
-    ``backed_off``; ``hierarchical_accuracy``: called by the true label, or by the truth's term or
+    ``backed_off``; ``hierarchical_accuracy``: assigned the true label, or the true label's term or
     one above it (unassigned cells count as wrong); ``hierarchical_accuracy_of_assigned``: the
-    same over the cells that were called anything.
+    same over the cells that are not unassigned.
     """
     labels = encoding.read_column(obs["true_label"])
     assert isinstance(labels, Categorical)
     known = labels.codes >= 0
-    truth = _true_terms(obs, ontology, lattice, names, labels)
+    truth = _true_terms(obs, ontology, backoff, names, labels)
     lineages = {one: ontology.lineage(one) for one in set(truth[known]) if one}
-    own = np.array([*lattice.terms, None], dtype=object)
-    above = np.array([*lattice.open, None], dtype=object)
-    called = np.where(status == BACKED_OFF, above[term], own[best])
-    true = labels.strings()
-    right = np.array(names, dtype=object)[best] == true
-    right = np.where(status == ASSIGNED, right, False)
-    for row in np.flatnonzero(known & ~right & (status != UNASSIGNED)):
-        right[row] = called[row] is not None and called[row] in lineages.get(truth[row], ())
+    own = np.array([*backoff.terms, None], dtype=object)
+    above = np.array([*backoff.candidates, None], dtype=object)
+    assigned = np.where(status == BACKED_OFF, above[term], own[best])
+    correct = np.array(names, dtype=object)[best] == labels.strings()
+    correct = np.where(status == ASSIGNED, correct, False)
+    for row in np.flatnonzero(known & ~correct & (status != UNASSIGNED)):
+        correct[row] = assigned[row] is not None and assigned[row] in lineages.get(truth[row], ())
     result = {
         "backed_off": float((status[known] == BACKED_OFF).mean()),
-        "hierarchical_accuracy": float(right[known].mean()),
+        "hierarchical_accuracy": float(correct[known].mean()),
     }
-    some = known & (status != UNASSIGNED)
-    if some.any():
-        result["hierarchical_accuracy_of_assigned"] = float(right[some].mean())
+    not_unassigned = known & (status != UNASSIGNED)
+    if not_unassigned.any():
+        result["hierarchical_accuracy_of_assigned"] = float(correct[not_unassigned].mean())
     return result
 
 
 def _true_terms(
     obs: h5py.Group,
     ontology: Ontology,
-    lattice: Lattice,
+    backoff: BackoffTerms,
     names: Sequence[str],
     labels: Categorical,
 ) -> np.ndarray:
     """Each cell's true term, "" where unknown: by its own id, else by its label's."""
-    by_label = dict(zip(names, lattice.terms, strict=True))
+    by_label = dict(zip(names, backoff.terms, strict=True))
     terms = np.array([*(by_label.get(name) or "" for name in labels.categories), ""], object)
-    found = terms[labels.codes]
+    true = terms[labels.codes]
     column = encoding.read_column(obs["label_ontology_id"]) if "label_ontology_id" in obs else None
     if isinstance(column, Categorical):
         own = np.array([*(ontology.find(one) or "" for one in column.categories), ""], object)
-        found = np.where(own[column.codes] != "", own[column.codes], found)
-    return found
+        true = np.where(own[column.codes] != "", own[column.codes], true)
+    return true
