@@ -56,14 +56,6 @@ def test_clusters_are_the_types_from_the_largest(clustered: anndata.AnnData) -> 
     assert table.columns.tolist() == ["1", "2", "3"]
 
 
-def test_same_seed_same_clusters(clustered: anndata.AnnData) -> None:
-    again = counts()
-    cluster(again, ClusteringSettings(variable_genes=100))
-    assert again.obs["cluster"].tolist() == clustered.obs["cluster"].tolist()
-    assert np.array_equal(again.obsm["X_umap"], clustered.obsm["X_umap"])
-    assert np.array_equal(again.obsm["X_pca"], clustered.obsm["X_pca"])
-
-
 def test_counts_stay_counts(clustered: anndata.AnnData) -> None:
     assert (clustered.X != counts().X).nnz == 0
     logs = clustered.layers[LOG].toarray()

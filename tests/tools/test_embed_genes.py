@@ -166,16 +166,6 @@ def test_wrong_use_is_one_line(
     assert not (tmp_path / "e").exists()
 
 
-def test_other_inputs_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "text").write_text("INS\n")
-    for name, message in (
-        (tmp_path / "text", "is not an HDF5 file"),
-        (tmp_path / "nothing", "no such file"),
-        (tmp_path, "is a folder"),
-    ):
-        assert message in fail(TOOL, name, "-o", tmp_path / "e")
-
-
 def test_import_for_descriptions_and_on_its_own(tmp_path: Path, descriptions: Path) -> None:
     vectors = tmp_path / "theirs.csv"
     vectors.write_text("gene,a,b\nINS,1,2\nGCG,3,4\nOTHER,5,6\n")
