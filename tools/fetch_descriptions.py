@@ -33,51 +33,51 @@ DATASETS_URL = "https://api.ncbi.nlm.nih.gov/datasets/v2"
     type=FilePath(),
     multiple=True,
     default=["-"],
-    help="One gene a line, or an h5ad, 10x h5, 10x folder or loom whose genes are wanted; "
-    "'-': standard input. Repeat it for the genes of several files, each once.",
+    help="Genes to describe: a text file with one gene per line, or an h5ad, 10x h5, 10x folder or "
+    "loom; '-': standard input. Repeatable: genes in several files are described once.",
 )
 @click.option(
     "--column",
     metavar="NAME",
-    help="Column that names the genes.",
-    show_default="the gene index; a text's first column",
+    help="Column with the gene names.",
+    show_default="the gene index; of a text, the first column",
 )
 @output_option("the descriptions")
 @click.option(
     "--organism",
     default="human",
     metavar="NAME|TAXID",
-    help="human, mouse, rat, zebrafish, pig and others, by common or scientific name; or any NCBI "
-    "taxonomy id.",
+    help="Species: human, mouse, rat, zebrafish, pig and others, by common or scientific name, or "
+    "any NCBI taxonomy id.",
 )
 @click.option(
     "--source",
     "sources",
     type=click.Choice(SOURCES),
     multiple=True,
-    show_default="table or ncbi-files where their files are given, else ncbi-files; "
-    "human genes without a network: packaged",
-    help="Where texts come from. Repeat it: the first that knows a gene decides which gene it is, "
-    "later ones fill what is still empty.",
+    show_default="table or ncbi-files if their files are given, else ncbi-files; "
+    "for human genes without a network: packaged",
+    help="Source of texts. Repeatable: the first source that knows a name decides which gene it "
+    "means; later ones fill in missing fields.",
 )
 @click.option(
     "--gene-info",
     type=FilePath(),
     multiple=True,
-    help="Local copy of NCBI's gene_info; repeat it for several species.",
+    help="Local copy of NCBI's gene_info. Repeatable, for several species.",
 )
 @click.option(
     "--gene-summary",
     type=FilePath(),
     multiple=True,
-    help="Local copy of NCBI's gene_summary; repeat it for several species.",
+    help="Local copy of NCBI's gene_summary. Repeatable, for several species.",
 )
 @click.option(
     "--gene-history",
     type=FilePath(),
     multiple=True,
-    show_default="downloaded only where GeneIDs are unknown, and gene_info is no local copy",
-    help="Local copy of NCBI's gene_history, for withdrawn symbols and GeneIDs; repeat it for "
+    show_default="downloaded if GeneIDs are unknown and gene_info is not a local copy",
+    help="Local copy of NCBI's gene_history, for withdrawn symbols and GeneIDs. Repeatable, for "
     "several species.",
 )
 @click.option(
@@ -85,41 +85,43 @@ DATASETS_URL = "https://api.ncbi.nlm.nih.gov/datasets/v2"
     type=FilePath(),
     metavar="FOLDER",
     show_default="$SCREADER_CACHE, or screader in the user's cache folder",
-    help="Keep downloads and answers here.",
+    help="Folder for downloads and cached answers.",
 )
-@click.option("--refresh", is_flag=True, help="Ask again for what the cache has.")
-@click.option("--files-url", default=FILES_URL, help="Where NCBI's bulk files lie.")
-@click.option("--eutils-url", default=EUTILS_URL, help="Where E-utilities answer.")
-@click.option("--datasets-url", default=DATASETS_URL, help="Where NCBI Datasets v2 answers.")
-@click.option("--table", type=FilePath(), help="Your table: symbol and text, or single facts.")
+@click.option("--refresh", is_flag=True, help="Ignore what is cached and ask again.")
+@click.option("--files-url", default=FILES_URL, help="URL of NCBI's bulk files.")
+@click.option("--eutils-url", default=EUTILS_URL, help="URL of NCBI E-utilities.")
+@click.option("--datasets-url", default=DATASETS_URL, help="URL of NCBI Datasets v2.")
+@click.option("--table", type=FilePath(), help="Your own table: symbol and text, or other facts.")
 @click.option(
     "--fields",
     default="symbol,full_name,gene_type,expression,summary",
     metavar="NAME,...",
-    help="Fields of the text, in this order; also aliases, organism, lineage.",
+    help="Fields that make up the text, in this order; also aliases, organism, lineage.",
 )
 @click.option(
     "--fill",
     "ways",
     type=click.Choice(["ortholog", "llm"]),
     multiple=True,
-    help="Texts for genes without a summary: the human ortholog's, or a chat model's. Repeatable.",
+    help="Source of texts for genes without a summary: the human ortholog, or a chat model. "
+    "Repeatable.",
 )
 @click.option(
     "--orthologs",
     type=FilePath(),
     show_default="NCBI's gene_orthologs, downloaded once",
-    help="Table of orthologs: its first two columns name the genes of the two species.",
+    help="Table of orthologs whose first two columns are the genes of the two species.",
 )
-@click.option("--llm-model", metavar="NAME", help="Chat model that --fill llm asks.")
-@click.option("--llm-url", default=LLM_URL, help="Server that answers as OpenAI's does.")
+@click.option("--llm-model", metavar="NAME", help="Chat model for --fill llm.")
+@click.option("--llm-url", default=LLM_URL, help="URL of an OpenAI-compatible server.")
 @click.option(
     "--llm-prompt",
     type=FilePath(),
-    help="Text with {symbol} or {gene} (symbol and name) and {organism}.  [default: built in]",
+    help="Prompt file with {symbol} or {gene} (symbol and name) and {organism}.  "
+    "[default: built in]",
 )
 @click.option(
-    "--unmatched", type=OutputPath(), help="Write the names without a gene here, with the reason."
+    "--unmatched", type=OutputPath(), help="Table of the unmatched names, with the reason for each."
 )
 def main(
     run: ToolRun,
@@ -145,24 +147,25 @@ def main(
     llm_prompt: str | None,
     unmatched: str | None,
 ) -> None:
-    """Find the genes that an input names and write one text for each.
+    """Find the genes named by an input and write a text for each.
 
-    Names may be symbols, aliases, NCBI GeneIDs, Ensembl ids and those of other databases
-    (HGNC:6081, FBgn0000490), mixed. A name that means several genes is reported and gets none. A
-    name that is repeated is kept once, at its first place.
+    Names may be symbols, aliases, NCBI GeneIDs, Ensembl ids or ids of other databases (HGNC:6081,
+    FBgn0000490), also mixed. Ambiguous names are reported and left unmatched. Of duplicate names,
+    only the first is kept.
 
-    From the environment: NCBI_API_KEY (10 instead of 3 requests a second), NCBI_EMAIL (sent to
+    Environment variables: NCBI_API_KEY (10 instead of 3 requests per second), NCBI_EMAIL (sent to
     E-utilities, as NCBI asks), OPENAI_API_KEY (for --fill llm).
     """
     from screader_lib.exchange.writing import replacing
     from screader_lib.genes import describe, description_table, gene_lists, texts
     from screader_lib.genes.missing_texts.fill import FillOptions, fill
     from screader_lib.genes.organisms import organism_of
+    from screader_lib.genes.sources.gene_source import numbered_roles
     from screader_lib.genes.sources.make_sources import SourceOptions, make_sources
 
     run.output_path(output)
-    wanted_fields = texts.parse_fields(fields)
-    places = SourceOptions(
+    text_fields = texts.parse_fields(fields)
+    options = SourceOptions(
         gene_info=gene_info,
         gene_summary=gene_summary,
         gene_history=gene_history,
@@ -177,18 +180,19 @@ def main(
     filling = FillOptions(ways, orthologs, llm_model, llm_url, llm_prompt)
     with ExitStack() as opened:
         paths = [opened.enter_context(run.path(name)) for name in genes]
-        listed = gene_lists.read_all(paths, genes, column)
-        chosen = make_sources(sources, species, places, run.reporter)
-        found = describe.describe(listed.names, chosen, wanted_fields, run.reporter)
-        filled = fill(found, filling, species, places, sources, wanted_fields, run.reporter)
-        files = {role: file for source in chosen for role, file in source.files.items()}
-        lists_read = {f"genes_{n}" if n else "genes": path for n, path in enumerate(paths)}
-        inputs = {**lists_read, **files, **filled.files}
+        gene_list = gene_lists.read_all(paths, genes, column)
+        gene_sources = make_sources(sources, species, options, run.reporter)
+        described = describe.describe(gene_list.names, gene_sources, text_fields, run.reporter)
+        filled = fill(described, filling, species, options, sources, text_fields, run.reporter)
+        inputs = numbered_roles("genes", paths)
+        for source in gene_sources:
+            inputs |= source.files
+        inputs |= filled.files
         with ExitStack() as outputs:
             if unmatched is not None:
                 table_path = outputs.enter_context(replacing(unmatched))
                 table_path.write_text(description_table.unmatched_tsv(filled.descriptions), "utf-8")
             file = outputs.enter_context(run.create("descriptions", output, inputs))
             description_table.fill(file, filled.descriptions, filled.generation)
-    for line in describe.summary_lines(filled.descriptions, listed.repeated):
+    for line in describe.summary_lines(filled.descriptions, gene_list.repeated):
         run.reporter.info(line)
