@@ -1,4 +1,4 @@
-"""Folds: which cells are held out, so that every cell is called by a reader that never saw it."""
+"""Folds: which cells are held out, so that a reader that never saw a cell predicts it."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class Fold:
         return asdict(self)
 
 
-def assign(
+def assign_folds(
     cells: CellSequences, rows: np.ndarray, truth: np.ndarray, count: int, group_by: str, seed: int
 ) -> np.ndarray:
     """The fold, 1 … ``count``, of each of ``rows`` int64 with label numbers ``truth``.
 
-    Cells of each label are dealt out at random, so folds have the same labels but for one cell;
-    or, with ``group_by``, whole groups of that column. ScReaderError where there are too few.
+    Stratified by label: of each label, folds have the same number of cells but for one; or, with
+    ``group_by``, whole groups of that column. ScReaderError where there are too few.
     """
     if group_by:
         return _by_group(cells, rows, count, group_by)
@@ -61,12 +61,12 @@ def groups_of(cells: CellSequences, rows: np.ndarray, group_by: str) -> np.ndarr
         )
     column = cells.obs.columns[group_by]
     groups = np.asarray(cells.obs.strings(group_by))[rows].astype(str)
-    none = groups == ""
+    missing = groups == ""
     if not isinstance(column, Categorical) and column.dtype.kind == "f":
-        none = np.isnan(column[rows])
-    if none.any():
+        missing = np.isnan(column[rows])
+    if missing.any():
         raise ScReaderError(
-            f"{int(none.sum()):,} cells have no {group_by}.",
+            f"{int(missing.sum()):,} cells have no {group_by}.",
             file=cells.opened.name,
             remedy="Leave them out, or give them one.",
         )
@@ -75,7 +75,7 @@ def groups_of(cells: CellSequences, rows: np.ndarray, group_by: str) -> np.ndarr
 
 def _by_group(cells: CellSequences, rows: np.ndarray, count: int, group_by: str) -> np.ndarray:
     groups = groups_of(cells, rows, group_by)
-    names, place, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    names, index, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     if len(names) < max(2, count):
         raise ScReaderError(
             f"column {group_by!r} has {len(names)} group{'s' * (len(names) != 1)}, too few for "
@@ -87,4 +87,4 @@ def _by_group(cells: CellSequences, rows: np.ndarray, count: int, group_by: str)
         smallest = int(totals.argmin())
         fold_of[group] = smallest + 1
         totals[smallest] += sizes[group]
-    return fold_of[place]
+    return fold_of[index]

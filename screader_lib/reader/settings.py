@@ -17,7 +17,7 @@ RENAMED = {"weigh": "weight_on", "initial": "init", "read_out": "pooling"}
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """What a training is told; stored in the reader. Defaults are the recipe that learns best.
+    """Every setting of a training; stored in the reader. Defaults are the recipe that learns best.
 
     ``pooling`` lists what the head reads, joined: the LLM's output at ``cls``, the ``mean`` of
     its outputs over the genes, and the ``pool``, the weighted mean of the projected genes that

@@ -1,4 +1,4 @@
-"""What a method is given to learn from, and what it gives back."""
+"""The cells that a method learns from, and the interface of a trained method."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.errors import ScReaderError
 from screader_lib.reader.confidence.calibration import log_sum_exp
-from screader_lib.reader.folds import Fold, assign
+from screader_lib.reader.folds import Fold, assign_folds
 from screader_lib.reader.llm.machine import ON_CPU, Machine
 from screader_lib.reader.settings import TrainingSettings
 from screader_lib.reporting import SILENT, Reporter
@@ -182,7 +182,7 @@ def make_task(
     labels, rows, truth = labels_of(cells)
     labelled = len(rows)
     if fold is not None:
-        held = assign(cells, rows, truth, fold.count, fold.group_by, fold.seed) == fold.number
+        held = assign_folds(cells, rows, truth, fold.count, fold.group_by, fold.seed) == fold.number
         held_out = rows[held]
         labels, rows, truth = labels_of(cells, without=held_out)
     training, validation = split_validation(rows, truth, settings.validation, settings.seed)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.table import Categorical, Column, Table, strings
-from screader_lib.reader.folds import Fold, assign, groups_of
+from screader_lib.reader.folds import Fold, assign_folds, groups_of
 
 
 @dataclass
@@ -29,7 +29,7 @@ def cells(count: int, **columns: Column) -> Cells:
 
 def dealt(truth: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
     rows = np.arange(len(truth)) * 2
-    return assign(cells(2 * len(truth)), rows, truth, count, "", seed)
+    return assign_folds(cells(2 * len(truth)), rows, truth, count, "", seed)
 
 
 labels = st.lists(st.integers(0, 4), min_size=6, max_size=80).map(np.array)
@@ -63,7 +63,7 @@ def test_other_columns_do_not_count() -> None:
     donor, age = Categorical.of(["x", "y", "z"] * 10), np.arange(30)
     one, two = cells(30, donor=donor, age=age), cells(30, age=age[::-1], donor=donor)
     for group_by in ("", "donor"):
-        found = [assign(some, rows, truth, 3, group_by, 7) for some in (one, two)]
+        found = [assign_folds(some, rows, truth, 3, group_by, 7) for some in (one, two)]
         assert (found[0] == found[1]).all()
 
 
@@ -77,7 +77,7 @@ def test_other_columns_do_not_count() -> None:
 def test_groups_are_never_split(groups: list[str], count: int) -> None:
     rows = np.arange(len(groups))
     some = cells(len(groups), donor=Categorical.of(groups))
-    fold = assign(some, rows, rows % 2, count, "donor", 0)
+    fold = assign_folds(some, rows, rows % 2, count, "donor", 0)
     assert set(fold) == set(range(1, count + 1))
     for name in set(groups):
         assert len(set(fold[np.array(groups) == name])) == 1
@@ -90,7 +90,7 @@ def test_groups_known_answer() -> None:
     """The largest group comes first, each into the smallest fold."""
     groups = ["a"] * 5 + ["b"] * 4 + ["c"] * 3 + ["d"] * 2
     some, rows = cells(14, donor=Categorical.of(groups)), np.arange(14)
-    fold = assign(some, rows, rows % 2, 2, "donor", 0)
+    fold = assign_folds(some, rows, rows % 2, 2, "donor", 0)
     assert fold.tolist() == [1] * 5 + [2] * 4 + [2] * 3 + [1] * 2
 
 
@@ -100,7 +100,7 @@ def test_only_the_given_rows_count() -> None:
     rows = np.array([0, 1, 2, 3])
     assert groups_of(some, rows, "donor").tolist() == ["a", "a", "b", "b"]
     with pytest.raises(ScReaderError, match="has 2 groups, too few for 3 folds"):
-        assign(some, rows, rows % 2, 3, "donor", 0)
+        assign_folds(some, rows, rows % 2, 3, "donor", 0)
 
 
 NUMBERS = np.array([1.0, 1.0, 2.0, 2.0])
@@ -109,7 +109,7 @@ MISSING = np.array([1.0, np.nan, 2.0, np.nan])
 
 def test_numbers_may_group() -> None:
     some, rows = cells(4, batch=NUMBERS), np.arange(4)
-    fold = assign(some, rows, rows % 2, 2, "batch", 0)
+    fold = assign_folds(some, rows, rows % 2, 2, "batch", 0)
     assert fold.tolist() == [1, 1, 2, 2]
 
 
@@ -131,7 +131,7 @@ def test_numbers_may_group() -> None:
 def test_cells_that_cannot_be_dealt(column: Column, count: int, group_by: str, told: str) -> None:
     some, rows = cells(4, x=column), np.arange(4)
     with pytest.raises(ScReaderError, match=told) as caught:
-        assign(some, rows, rows % 2, count, group_by, 0)
+        assign_folds(some, rows, rows % 2, count, group_by, 0)
     assert str(caught.value).startswith("c.h5ad") and "\n" not in str(caught.value)
 
 

@@ -22,7 +22,7 @@ def test_neighbours_and_votes_equal_scikit_learn() -> None:
     assert np.array_equal(near, model.kneighbors(values, return_distance=False))
     shares = np.exp(vote_logits(truth[near], 4))
     smoothed = (model.predict_proba(values) * 9 + 1 / 4) / 10
-    assert np.abs(shares - smoothed).max() < 2 * nearest_neighbours.NEARER / 10
+    assert np.abs(shares - smoothed).max() < 2 * nearest_neighbours.TIE_BREAK / 10
     assert shares.sum(1) == pytest.approx(np.ones(60), abs=1e-6) and shares.min() > 0
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from screader_lib.label_metrics import expected_calibration_error
 
 TEMPERATURES = np.geomspace(0.05, 20.0, 400)
-FEWEST_CELLS = 20
+MIN_CELLS = 20
 
 
 def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
@@ -28,13 +28,13 @@ def log_sum_exp(logits: np.ndarray) -> np.ndarray:
 
 
 def fit_temperature(logits: np.ndarray, truth: np.ndarray) -> dict[str, float | int]:
-    """The temperature of least cross-entropy on held-out cells, with errors before and after.
+    """The temperature of lowest cross-entropy on validation cells, with errors before and after.
 
-    ``truth`` label numbers (cells,). It stays 1 with fewer than ``FEWEST_CELLS`` cells, and
-    where all are called right: any confidence would then look too low.
+    ``truth`` label numbers (cells,). It stays 1 with fewer than ``MIN_CELLS`` cells, and
+    where all predictions are correct: any confidence would then look too low.
     """
     result: dict[str, float | int] = {"temperature": 1.0, "cells": len(truth)}
-    if len(truth) < FEWEST_CELLS or (logits.argmax(1) == truth).all():
+    if len(truth) < MIN_CELLS or (logits.argmax(1) == truth).all():
         return result
     losses = [_cross_entropy(logits, truth, temperature) for temperature in TEMPERATURES]
     result["temperature"] = float(TEMPERATURES[int(np.argmin(losses))])
@@ -46,12 +46,12 @@ def fit_temperature(logits: np.ndarray, truth: np.ndarray) -> dict[str, float | 
 
 
 def calibrated_loss(logits: np.ndarray, truth: np.ndarray) -> float:
-    """Mean cross-entropy at the temperature that makes it least."""
+    """Mean cross-entropy at the temperature that minimises it."""
     return min(_cross_entropy(logits, truth, temperature) for temperature in TEMPERATURES[::10])
 
 
 def _cross_entropy(logits: np.ndarray, truth: np.ndarray, temperature: float) -> float:
     values = logits.astype(np.float64) / temperature
     values -= values.max(1, keepdims=True)
-    chosen = values[np.arange(len(truth)), truth]
-    return float(np.mean(np.log(np.exp(values).sum(1)) - chosen))
+    true = values[np.arange(len(truth)), truth]
+    return float(np.mean(np.log(np.exp(values).sum(1)) - true))

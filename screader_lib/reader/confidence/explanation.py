@@ -1,4 +1,4 @@
-"""Which genes made a call: each gene's part in it, per cell and on average per label."""
+"""Which genes contributed to a prediction, per cell and on average per label."""
 
 from __future__ import annotations
 
@@ -17,8 +17,12 @@ CELLS_AT_ONCE = 256
 
 @dataclass(frozen=True)
 class Explained:
-    """The ``genes`` int32 (cells, most), −1 for none, that spoke most for each cell's call, their
-    ``parts`` float32, and ``sums`` float64 (labels, genes): all parts, by the label called."""
+    """Contributions of genes to the predicted labels' log-odds.
+
+    ``genes`` int32 (cells, count), −1 for none, are those of the largest contribution in each
+    cell, ``parts`` float32 their contributions; ``sums`` float64 (labels, genes) are of all
+    contributions, by the predicted label.
+    """
 
     genes: np.ndarray
     parts: np.ndarray
@@ -31,17 +35,17 @@ def explain(
     trained: TrainedMethod,
     calls: np.ndarray,
     labels: int,
-    most: int,
+    count: int,
 ) -> Explained:
-    """Which genes made the ``calls``, numbers int64 (rows,) of ``labels`` labels."""
+    """Explain the ``calls``: the predicted numbers int64 (rows,) of ``labels`` labels."""
     sums = np.zeros((labels, len(cells.embedding)))
     blocks = []
     for start in range(0, len(rows), CELLS_AT_ONCE):
-        place = slice(start, start + CELLS_AT_ONCE)
-        found, values = trained.explain(cells, rows[place], calls[place])
-        spoken = np.where(found >= 0, values, 0)
-        np.add.at(sums, (calls[place][:, None], np.maximum(found, 0)), spoken)
-        blocks.append(top(found, values, most))
+        block = slice(start, start + CELLS_AT_ONCE)
+        genes, values = trained.explain(cells, rows[block], calls[block])
+        known = np.where(genes >= 0, values, 0)
+        np.add.at(sums, (calls[block][:, None], np.maximum(genes, 0)), known)
+        blocks.append(top(genes, values, count))
     genes, parts = (np.concatenate(part) for part in zip(*blocks, strict=True))
     return Explained(genes, parts, sums)
 
@@ -49,24 +53,24 @@ def explain(
 class ExplanationWriter:
     """Fills ``obsm`` and ``uns`` of a new predictions file of ``cells`` cells."""
 
-    def __init__(self, file: h5py.File, cells: int, labels: int, genes: Table, most: int) -> None:
+    def __init__(self, file: h5py.File, cells: int, labels: int, genes: Table, count: int) -> None:
         self.file = file
         self.genes = genes
         self._genes = encoding.create_rows(
-            file["obsm"], "explanation_gene", (cells, most), np.int32, 1024
+            file["obsm"], "explanation_gene", (cells, count), np.int32, 1024
         )
         self._parts = encoding.create_rows(
-            file["obsm"], "explanation_part", (cells, most), np.float32, 1024
+            file["obsm"], "explanation_part", (cells, count), np.float32, 1024
         )
         self._sums = np.zeros((labels, len(genes)))
 
-    def add(self, places: slice, explained: Explained) -> None:
-        """What made the calls of the cells at ``places``."""
-        self._genes[places], self._parts[places] = explained.genes, explained.parts
+    def add(self, rows: slice, explained: Explained) -> None:
+        """Write the explanations of some of the cells."""
+        self._genes[rows], self._parts[rows] = explained.genes, explained.parts
         self._sums += explained.sums
 
     def finish(self, counts: np.ndarray) -> None:
-        """Write the mean part of each gene per label, called ``counts`` times."""
+        """Write the mean contribution of each gene per label, predicted ``counts`` times."""
         genes = self.genes
         names = {"id": genes.index, "symbol": genes.strings("symbol")}
         empty = strings([""] * len(genes))
@@ -77,7 +81,7 @@ class ExplanationWriter:
 def write_mean_parts(
     file: h5py.File, sums: np.ndarray, counts: np.ndarray, names: dict[str, np.ndarray]
 ) -> None:
-    """Write ``uns/explanation``: ``names`` of the genes, and the mean of the summed parts."""
+    """Write ``uns/explanation``: ``names`` of the genes, and their mean contributions."""
     uns = encoding.write_group(file["uns"], "explanation")
     encoding.write_array(uns, "part", (sums / np.maximum(counts, 1)[:, None]).astype(np.float32))
     for name, values in names.items():
@@ -86,14 +90,14 @@ def write_mean_parts(
         encoding.write_array(uns, "sum", sums)
 
 
-def top(genes: np.ndarray, values: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """The ``most`` genes of largest value, int32 and float32 (cells, most); −1 and 0 fill up."""
-    worth = np.where(genes >= 0, values, -np.inf)
-    order = np.argsort(-worth, axis=1, kind="stable")[:, :most]
+def top(genes: np.ndarray, values: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The ``count`` genes of largest value, int32 and float32 (cells, count); padded with −1, 0."""
+    known = np.where(genes >= 0, values, -np.inf)
+    order = np.argsort(-known, axis=1, kind="stable")[:, :count]
     best = np.take_along_axis(genes, order, 1)
     part = np.where(best >= 0, np.take_along_axis(values, order, 1), 0)
-    missing = ((0, 0), (0, most - order.shape[1]))
+    padding = ((0, 0), (0, count - order.shape[1]))
     return (
-        np.pad(best, missing, constant_values=-1).astype(np.int32),
-        np.pad(part, missing).astype(np.float32),
+        np.pad(best, padding, constant_values=-1).astype(np.int32),
+        np.pad(part, padding).astype(np.float32),
     )

@@ -11,7 +11,7 @@ import numpy as np
 
 SIMILARITIES_AT_ONCE = 1 << 24
 ROUNDING = 1e-4  # of a similarity in float32, with a wide margin
-NEARER = 0.01  # votes; less than one vote, so that it decides between equal numbers alone
+TIE_BREAK = 0.01  # votes; less than one vote, so that it decides between equal numbers alone
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
@@ -20,34 +20,32 @@ def unit(vectors: np.ndarray) -> np.ndarray:
     return (vectors / np.maximum(lengths, 1e-12)).astype(np.float32)
 
 
-def nearest(values: np.ndarray, known: np.ndarray, most: int) -> np.ndarray:
-    """The rows of ``known`` most similar to each of ``values``, the most similar first.
+def nearest(values: np.ndarray, reference: np.ndarray, k: int) -> np.ndarray:
+    """The rows of ``reference`` most similar to each of ``values``, the most similar first.
 
-    Both float32 (cells, dim) of unit length. int64 (cells, min(most, known)); equal similarity
+    Both float32 (cells, dim) of unit length. int64 (cells, min(k, references)); equal similarity
     goes to the earlier row.
     """
-    count = min(most, len(known))
-    found = np.zeros((len(values), count), np.int64)
-    at_once = max(1, SIMILARITIES_AT_ONCE // max(1, len(known)))
+    count = min(k, len(reference))
+    neighbours = np.zeros((len(values), count), np.int64)
+    at_once = max(1, SIMILARITIES_AT_ONCE // max(1, len(reference)))
     for start in range(0, len(values), at_once):
         block = values[start : start + at_once]
-        estimated = block @ known.T
-        least = np.partition(estimated, len(known) - count, axis=1)[:, len(known) - count]
+        estimated = block @ reference.T
+        kth = np.partition(estimated, len(reference) - count, axis=1)[:, len(reference) - count]
         for row, value in enumerate(block):
-            near = np.flatnonzero(estimated[row] >= least[row] - ROUNDING)
-            exact = _similarities(value, known, near)
-            found[start + row] = near[np.argsort(-exact, kind="stable")[:count]]
-    return found
+            near = np.flatnonzero(estimated[row] >= kth[row] - ROUNDING)
+            exact = _similarities(value, reference, near)
+            neighbours[start + row] = near[np.argsort(-exact, kind="stable")[:count]]
+    return neighbours
 
 
-def _similarities(value: np.ndarray, known: np.ndarray, near: np.ndarray) -> np.ndarray:
+def _similarities(value: np.ndarray, reference: np.ndarray, near: np.ndarray) -> np.ndarray:
     """Cosines float64 (near,) of one cell with the rows ``near``, in pieces."""
-    piece = max(1, SIMILARITIES_AT_ONCE // max(1, known.shape[1]))
+    piece = max(1, SIMILARITIES_AT_ONCE // max(1, reference.shape[1]))
     wide = value.astype(np.float64)
-    parts = [
-        (known[near[start : start + piece]] * wide).sum(1) for start in range(0, len(near), piece)
-    ]
-    return np.concatenate(parts)
+    starts = range(0, len(near), piece)
+    return np.concatenate([(reference[near[i : i + piece]] * wide).sum(1) for i in starts])
 
 
 def vote_logits(neighbour_labels: np.ndarray, labels: int) -> np.ndarray:
@@ -57,13 +55,13 @@ def vote_logits(neighbour_labels: np.ndarray, labels: int) -> np.ndarray:
     label the share of one more vote, so that none is impossible. Of labels with equal votes the
     one of the nearer neighbour comes first.
     """
-    cells, most = neighbour_labels.shape
+    cells, k = neighbour_labels.shape
     votes = np.zeros((cells, labels))
     nearness = np.zeros((cells, labels))
     row = np.arange(cells)
-    for rank in range(most):
+    for rank in range(k):
         label = neighbour_labels[:, rank]
         votes[row, label] += 1
-        nearness[row, label] = np.maximum(nearness[row, label], (most - rank) / most)
-    shares = votes + NEARER * nearness + 1 / labels
+        nearness[row, label] = np.maximum(nearness[row, label], (k - rank) / k)
+    shares = votes + TIE_BREAK * nearness + 1 / labels
     return np.log(shares / shares.sum(1, keepdims=True)).astype(np.float32)

@@ -1,0 +1,81 @@
+"""Seconds of logistic regression, and how far its probabilities are from the optimum.
+
+    python benchmarks/logistic_regression.py CELLS
+
+CELLS is what build-cells makes of Baron human (the demonstration's `input/cells.h5ad` and
+`gene-embeddings.h5ad`) with `--label cell_type1`. Three sets of features are fitted: the genes'
+expression (method logistic), the cells' mean embeddings (genept-w), and expression beside texts
+(the genes' own scores of scReader). The reference is scikit-learn's Newton-CG in float64 at a
+tolerance of 1e-10. Seconds are of one process's CPU.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from sklearn.linear_model import LogisticRegression
+
+from screader_lib.cells.cells_file import CellSequences
+from screader_lib.exchange.opening import open_exchange
+from screader_lib.reader.confidence.calibration import softmax
+from screader_lib.reader.methods import logistic_regression
+from screader_lib.reader.methods.logistic_regression import fit_logistic, weight_matrix
+from screader_lib.reader.methods.nearest_neighbours import unit
+from screader_lib.reader.model.gene_scores import GENE_SCALE
+from screader_lib.reader.model.scaling import fit_scaling, scaled
+from screader_lib.reader.settings import TrainingSettings
+from screader_lib.reader.task import Task, make_task
+
+ROWS_AT_ONCE = 4096
+
+
+def feature_sets(task: Task) -> dict[str, Any]:
+    """Features float32 (cells, features) by what they are of."""
+    embedding = task.cells.embedding
+    weights = weight_matrix(*task.cells.rows(task.rows), len(embedding))
+    means = unit(weights @ embedding)
+    means = (means - means.mean(0)) / np.maximum(means.std(0), 1e-6)
+    relative = weights / weights.data.mean()
+    texts = scaled(embedding, fit_scaling(embedding, "whiten"))
+    texts = texts / np.float32(np.sqrt(texts.shape[1]))
+    beside = [GENE_SCALE * relative, sparse.csr_matrix(relative @ texts)]
+    return {
+        "expression": weights,
+        "mean embeddings": means,
+        "expression beside texts": sparse.hstack(beside, "csr").astype(np.float32),
+    }
+
+
+def fitted(features: Any, truth: np.ndarray, labels: int, max_bytes: int) -> tuple[float, Any]:
+    """Seconds and probabilities of fit_logistic."""
+    logistic_regression.MAX_BYTES = max_bytes
+    starts = range(0, len(truth), ROWS_AT_ONCE)
+    cuts = [slice(start, start + ROWS_AT_ONCE) for start in starts]
+    begin = time.process_time()
+    weights, biases = fit_logistic(lambda: ((features[cut], truth[cut]) for cut in cuts), labels)
+    return time.process_time() - begin, softmax(features @ weights + biases)
+
+
+def main(path: Path) -> None:
+    """Print a Markdown table."""
+    with open_exchange(path, "cells") as opened:
+        task = make_task(CellSequences(opened), TrainingSettings(method="logistic"))
+        print("| features | in memory | streaming |\n|---|---|---|")
+        for name, features in feature_sets(task).items():
+            model = LogisticRegression(C=1.0, solver="newton-cg", tol=1e-10, max_iter=10_000)
+            known = model.fit(features.astype(np.float64), task.truth).predict_proba(features)
+            shown = []
+            for max_bytes in (1 << 40, 0):
+                labels = len(task.labels.names)
+                seconds, found = fitted(features, task.truth, labels, max_bytes)
+                shown.append(f"{seconds:.1f} s, {np.abs(found - known).max():.0e}")
+            print(f"| {name}, {features.shape[1]:,} | {' | '.join(shown)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
