@@ -74,7 +74,7 @@ def check_markers(
     types: Sequence[CellType], genes: Sequence[str], reporter: Reporter = SILENT
 ) -> None:
     """Report how many marker genes the ``genes`` of the data have; ScReaderError where none."""
-    markers = {gene for one in types for gene in one.genes}
+    markers = {gene for cell_type in types for gene in cell_type.genes}
     present = len(markers & {gene.upper() for gene in genes})
     if not present:
         raise ScReaderError(
@@ -97,23 +97,23 @@ def label_clusters(
     if types:
         check_markers(types, genes)
     present = {gene.upper() for gene in genes}
-    counts = Counter(gene for one in types for gene in one.genes & present)
+    counts = Counter(gene for cell_type in types for gene in cell_type.genes & present)
     of_gene = {gene: 1 / np.sqrt(count) for gene, count in counts.items()}
-    squares = [sum(of_gene[gene] ** 2 for gene in one.genes & present) for one in types]
+    squares = [sum(of_gene[gene] ** 2 for gene in cell_type.genes & present) for cell_type in types]
     median = float(np.median([square for square in squares if square] or [0.0]))
     weights = GeneWeights(of_gene, median, len(present))
     return [
-        _label(ClusterLabel(cluster, sizes[cluster], markers=tuple(found)), types, weights)
-        for cluster, found in markers.items()
+        _label(ClusterLabel(cluster, sizes[cluster], markers=tuple(own)), types, weights)
+        for cluster, own in markers.items()
     ]
 
 
 def _label(
     unlabelled: ClusterLabel, types: Sequence[CellType], weights: GeneWeights
 ) -> ClusterLabel:
-    scores = [_score(unlabelled.markers, one, weights) for one in types]
-    scores = [one for one in scores if one.p < MAX_P and len(one.genes) >= MIN_GENES]
-    scores.sort(key=lambda one: (-one.score, one.cell_type.name))
+    scores = [_score(unlabelled.markers, cell_type, weights) for cell_type in types]
+    scores = [score for score in scores if score.p < MAX_P and len(score.genes) >= MIN_GENES]
+    scores.sort(key=lambda score: (-score.score, score.cell_type.name))
     scored = replace(unlabelled, scores=tuple(scores))
     if not scores:
         return scored

@@ -8,7 +8,13 @@ from pathlib import Path
 
 from screader_lib.errors import ScReaderError
 from screader_lib.genes.describe import Description
-from screader_lib.genes.missing_texts import from_chat_model, from_orthologs
+from screader_lib.genes.missing_texts.from_chat_model import (
+    PROMPT,
+    URL,
+    ChatModel,
+    fill_from_model,
+)
+from screader_lib.genes.missing_texts.from_orthologs import fill_from_orthologs, read_pairs
 from screader_lib.genes.organisms import Organism, organism_of
 from screader_lib.genes.services.cache import DiskCache
 from screader_lib.genes.sources.make_sources import SourceOptions, make_sources
@@ -16,6 +22,7 @@ from screader_lib.reporting import SILENT, Reporter
 
 ANSWERS = "llm-answers.sqlite"
 BULK_ORTHOLOGS = "gene_orthologs.gz"
+HUMAN = organism_of("human")
 
 
 @dataclass(frozen=True)
@@ -25,7 +32,7 @@ class FillOptions:
     ways: tuple[str, ...] = ()
     orthologs: str | None = None
     llm_model: str | None = None
-    llm_url: str = from_chat_model.URL
+    llm_url: str = URL
     llm_prompt: str | None = None
 
 
@@ -47,9 +54,10 @@ def fill(
     fields: Sequence[str],
     reporter: Reporter = SILENT,
 ) -> FilledDescriptions:
-    """Give genes without a summary one, way by way; human sources are made from the options.
+    """Give genes without a summary one, way by way.
 
-    ScReaderError where a way lacks what it needs.
+    ``source_names`` and ``source_options`` say where human texts come from. ScReaderError where a
+    way lacks what it needs.
     """
     filled = FilledDescriptions(list(descriptions))
     for way in dict.fromkeys(options.ways):
@@ -57,64 +65,46 @@ def fill(
             # A table of the user's own is about the requested species.
             names = [name for name in source_names if name != "table"]
             human_options = replace(source_options, table=None)
-            _from_orthologs(filled, options, organism, human_options, names, fields, reporter)
+            pairs = _ortholog_pairs(filled, options.orthologs, organism, human_options, reporter)
+            sources = make_sources(names, HUMAN, human_options, reporter)
+            filled.descriptions = fill_from_orthologs(
+                filled.descriptions, pairs, sources, fields, reporter
+            )
+            for source in sources:
+                filled.files |= {f"human_{role}": path for role, path in source.files.items()}
         else:
-            _from_chat_model(filled, options, organism, source_options, fields, reporter)
+            model = _chat_model(filled, options)
+            cache = DiskCache(source_options.cache_folder / ANSWERS)
+            filled.descriptions = fill_from_model(
+                filled.descriptions, model, organism, cache, fields, reporter,
+                refresh=source_options.refresh,
+            )  # fmt: skip
+            filled.generation = {"model": model.name, "prompt": model.prompt}
     return filled
 
 
-def _from_orthologs(
+def _ortholog_pairs(
     filled: FilledDescriptions,
-    options: FillOptions,
+    table: str | None,
     organism: Organism,
-    human_options: SourceOptions,
-    source_names: Sequence[str],
-    fields: Sequence[str],
+    options: SourceOptions,
     reporter: Reporter,
-) -> None:
-    human = organism_of("human")
-    if organism == human:
+) -> dict[str, str]:
+    if organism == HUMAN:
         raise ScReaderError(
             "--fill ortholog brings human texts to other species.", remedy="Name --organism."
         )
-    if options.orthologs is None:
-        table = human_options.local_copy(BULK_ORTHOLOGS, reporter)
-    else:
-        table = Path(options.orthologs)
-    symbols = [one.gene.symbol for one in filled.descriptions]
-    pairs = from_orthologs.read_pairs(table, organism, human, symbols)
-    sources = make_sources(source_names, human, human_options, reporter)
-    filled.descriptions = from_orthologs.fill_from_orthologs(
-        filled.descriptions, pairs, sources, fields, reporter
-    )
-    filled.files["orthologs"] = table
-    for source in sources:
-        filled.files |= {f"human_{role}": path for role, path in source.files.items()}
+    path = options.local_copy(BULK_ORTHOLOGS, reporter) if table is None else Path(table)
+    filled.files["orthologs"] = path
+    symbols = [description.gene.symbol for description in filled.descriptions]
+    return read_pairs(path, organism, HUMAN, symbols)
 
 
-def _from_chat_model(
-    filled: FilledDescriptions,
-    options: FillOptions,
-    organism: Organism,
-    source_options: SourceOptions,
-    fields: Sequence[str],
-    reporter: Reporter,
-) -> None:
+def _chat_model(filled: FilledDescriptions, options: FillOptions) -> ChatModel:
     if options.llm_model is None:
         raise ScReaderError("--fill llm needs a model.", remedy="Name it with --llm-model.")
-    prompt = from_chat_model.PROMPT
+    prompt = PROMPT
     if options.llm_prompt is not None:
         filled.files["llm_prompt"] = Path(options.llm_prompt)
         prompt = filled.files["llm_prompt"].read_text("utf-8").strip()
-    model = from_chat_model.ChatModel(options.llm_model, prompt, options.llm_url)
-    cache = DiskCache(source_options.cache_folder / ANSWERS)
-    filled.descriptions = from_chat_model.fill_from_model(
-        filled.descriptions,
-        model,
-        organism,
-        cache,
-        fields,
-        reporter,
-        refresh=source_options.refresh,
-    )
-    filled.generation = {"model": model.name, "prompt": model.prompt}
+    return ChatModel(options.llm_model, prompt, options.llm_url)

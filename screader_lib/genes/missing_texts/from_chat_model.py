@@ -74,9 +74,11 @@ def fill_from_model(
     without a key.
     """
     prompts = {
-        one.name: model.prompt_for(one, organism)
-        for one in descriptions
-        if not one.gene.summary and not one.gene.text and one.match.how != "ambiguous"
+        description.name: model.prompt_for(description, organism)
+        for description in descriptions
+        if not description.gene.summary
+        and not description.gene.text
+        and description.match.how != "ambiguous"
     }
     keys = {name: _key(model, prompt) for name, prompt in prompts.items()}
     cached = {} if refresh else cache.get(keys.values())
@@ -86,10 +88,12 @@ def fill_from_model(
         _ask_all(model, new, cache, reporter, settings)
     answers = cache.get(keys.values())
     filled = [
-        _with_text(one, answers[keys[one.name]].decode(), organism) if one.name in keys else one
-        for one in descriptions
+        _with_text(description, answers[keys[description.name]].decode(), organism)
+        if description.name in keys
+        else description
+        for description in descriptions
     ]
-    number = sum(one.gene.source == SOURCE for one in filled)
+    number = sum(description.gene.source == SOURCE for description in filled)
     reporter.info(f"{counted(number, 'gene')} described by {model.name}.")
     return with_texts(filled, fields)
 

@@ -94,17 +94,22 @@ def fill_from_orthologs(
 ) -> list[Description]:
     """Give genes without a summary that of their human ortholog, marked ``ortholog``."""
     orthologs = {
-        one.name: ortholog
-        for one in descriptions
-        if one.match.gene is not None and not one.gene.summary and not one.gene.text
-        if (ortholog := _ortholog(one, pairs))
+        description.name: ortholog
+        for description in descriptions
+        if description.match.gene is not None
+        and not description.gene.summary
+        and not description.gene.text
+        and (ortholog := _ortholog(description, pairs))
     }
     names = list(dict.fromkeys(orthologs.values()))
-    human = {one.name: one.gene.summary for one in describe(names, human_sources, fields, reporter)}
+    summaries = {
+        human.name: human.gene.summary for human in describe(names, human_sources, fields, reporter)
+    }
     filled = [
-        _with_summary(one, human.get(orthologs.get(one.name, ""), "")) for one in descriptions
+        _with_summary(description, summaries.get(orthologs.get(description.name, ""), ""))
+        for description in descriptions
     ]
-    number = sum(one.gene.source == SOURCE for one in filled)
+    number = sum(description.gene.source == SOURCE for description in filled)
     reporter.info(f"{counted(number, 'gene')} given the summary of the human ortholog.")
     return with_texts(filled, fields)
 

@@ -43,7 +43,7 @@ class Encoder:
     def __init__(self, model: str, settings: EncoderSettings) -> None:
         self.settings = settings
         self.device = _device(settings.device)
-        self.tokenizer, self.model = load(model, _dtype(settings.precision, self.device))
+        self.tokenizer, self.model = load_encoder(model, _dtype(settings.precision, self.device))
         self.model.to(self.device).eval().requires_grad_(False)
         self.max_tokens = _max_tokens(self.tokenizer, self.model.config, settings.max_tokens)
         self.truncated = 0
@@ -148,7 +148,7 @@ def batches(lengths: Sequence[int], budget: int) -> Iterator[np.ndarray]:
         start = stop
 
 
-def load(model: str, dtype: Any) -> tuple[Any, Any]:
+def load_encoder(model: str, dtype: Any) -> tuple[Any, Any]:
     """Tokenizer and model; ScReaderError in one line where they cannot be loaded."""
     from transformers import AutoModel, AutoTokenizer, logging
 
