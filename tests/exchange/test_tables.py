@@ -1,4 +1,4 @@
-"""Tables: what is written comes back, from here and from anndata."""
+"""Tables: what is written comes back, from here and from anndata, whole and in blocks."""
 
 from __future__ import annotations
 
@@ -13,8 +13,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from screader_lib.exchange import encoding
-from screader_lib.exchange.table import Categorical, Table, strings
+from screader_lib.exchange import encoding, lazy_table
+from screader_lib.exchange.lazy_table import (
+    LazyColumn,
+    LazyTable,
+    concatenated_columns,
+    constant_column,
+    stored_table,
+)
+from screader_lib.exchange.table import Categorical, Column, Table, as_strings, strings
 
 FEW = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=9)
@@ -32,7 +39,7 @@ NUMBERS = {
 
 
 @st.composite
-def columns(draw: st.DrawFn, rows: int) -> Any:
+def columns(draw: st.DrawFn, rows: int) -> Column:
     kind = draw(st.sampled_from([*NUMBERS, "text", "category"]))
     if kind == "text":
         return strings(draw(st.lists(TEXT, min_size=rows, max_size=rows)))
@@ -46,13 +53,13 @@ def columns(draw: st.DrawFn, rows: int) -> Any:
 
 @st.composite
 def tables(draw: st.DrawFn) -> Table:
-    rows = draw(st.integers(0, 5))
+    rows = draw(st.integers(0, 9))
     index = draw(st.lists(TEXT, min_size=rows, max_size=rows))
     names = draw(st.lists(NAMES.filter(lambda name: name != "id"), unique=True, max_size=4))
     return Table(strings(index), {name: draw(columns(rows)) for name in names})
 
 
-def same(one: Any, other: Any) -> None:
+def assert_same(one: Any, other: Any) -> None:
     if isinstance(one, Categorical):
         assert isinstance(other, Categorical) and one.categories == other.categories
         np.testing.assert_array_equal(one.codes, other.codes)
@@ -61,23 +68,19 @@ def same(one: Any, other: Any) -> None:
         np.testing.assert_array_equal(one, other)
 
 
-@FEW
-@given(tables())
-def test_a_table_comes_back(table: Table) -> None:
-    with h5py.File(BytesIO(), "w") as file:
-        encoding.write_table(file, "obs", table)
-        back = encoding.read_table(file["obs"])
-    assert back.index.tolist() == table.index.tolist()
-    assert list(back.columns) == list(table.columns)
-    for name, column in table.columns.items():
-        same(column, back.columns[name])
+def assert_same_table(one: Table, other: Table) -> None:
+    assert one.index.tolist() == other.index.tolist()
+    assert list(one.columns) == list(other.columns)
+    for name, column in one.columns.items():
+        assert_same(column, other.columns[name])
 
 
 @FEW
 @given(tables())
-def test_anndata_reads_the_same(table: Table) -> None:
+def test_a_table_comes_back_from_here_and_from_anndata(table: Table) -> None:
     with h5py.File(BytesIO(), "w") as file:
         encoding.write_table(file, "obs", table)
+        assert_same_table(table, encoding.read_table(file["obs"]))
         frame = anndata.io.read_elem(file["obs"])
     assert list(frame.columns) == list(table.columns)
     assert frame.index.tolist() == table.index.tolist()
@@ -89,20 +92,45 @@ def test_anndata_reads_the_same(table: Table) -> None:
             np.testing.assert_array_equal(frame[name].to_numpy(), column)
 
 
+@FEW
+@given(tables(), st.data())
+def test_lazy_tables_in_blocks_are_as_those_in_memory(table: Table, data: st.DataObject) -> None:
+    rows = np.array(sorted(data.draw(st.sets(st.integers(0, max(0, len(table) - 1))))), np.int64)
+    rows = rows[rows < len(table)]
+    with pytest.MonkeyPatch.context() as patch, h5py.File(BytesIO(), "w") as file:
+        patch.setattr(lazy_table, "ROWS_AT_ONCE", 3)
+        encoding.write_table(file, "obs", LazyTable.of(table))
+        stored = stored_table(file["obs"])
+        assert_same_table(table, stored.load())
+        assert_same_table(table.take(rows), stored.take(rows).load())
+        blocks = list(stored.blocks(table.columns))
+        assert [len(block) for block in blocks[:-1]] == [3] * (len(blocks) - 1)
+        for name, column in table.columns.items():
+            lazy = stored.columns[name]
+            twice = concatenated_columns([lazy, lazy.take(rows), LazyColumn.of(column)])
+            every = np.concatenate([np.arange(len(table)), rows, np.arange(len(table))])
+            assert_same(column.take(every), twice.load())
+            texts = [text for block in twice.string_blocks() for text in block]
+            assert texts == as_strings(column).take(every).tolist()
+            mapped = lazy.map(as_strings, object)
+            assert_same(as_strings(column).take(rows), mapped.take(rows).load())
+    assert constant_column("x", object, 7).load().tolist() == ["x"] * 7
+
+
 @pytest.mark.parametrize("size", [1, 127, 128, 129, 32768, 32769])
 def test_codes_reach_every_category(size: int) -> None:
     column = Categorical(np.arange(-1, size, dtype=np.int32), tuple(map(str, range(size))))
     with h5py.File(BytesIO(), "w") as file:
         encoding.write_column(file, "x", column)
-        same(column, encoding.read_column(file["x"]))
+        assert_same(column, encoding.read_column(file["x"]))
 
 
 FRAME = {
-    "whole": (pandas.array([1, None, 3], dtype="Int64"), [1.0, np.nan, 3.0]),
-    "flag": (pandas.array([True, None, False], dtype="boolean"), [True, False, False]),
-    "kind": (pandas.Categorical(["x", None, "y"]), ["x", "", "y"]),
-    "ordered": (pandas.Categorical(["x", "y", "x"], ["y", "x"], True), ["x", "y", "x"]),
-    "text": (["a", "", "ü"], ["a", "", "ü"]),
+    "nullable integer": (pandas.array([1, None, 3], dtype="Int64"), [1.0, np.nan, 3.0]),
+    "nullable boolean": (pandas.array([True, None, False], dtype="boolean"), [True, False, False]),
+    "nullable string": (pandas.array(["a", None, "ü"], dtype="string"), ["a", "", "ü"]),
+    "category": (pandas.Categorical(["x", None, "y"]), ["x", "", "y"]),
+    "ordered category": (pandas.Categorical(["x", "y", "x"], ["y", "x"], True), ["x", "y", "x"]),
     "float": (np.array([1.5, np.nan, 2]), [1.5, np.nan, 2.0]),
     "unsigned": (np.array([1, 2, 3], np.uint64), [1, 2, 3]),
 }
@@ -110,23 +138,16 @@ FRAME = {
 
 @pytest.mark.parametrize("name", FRAME)
 def test_columns_of_anndata_are_read(name: str) -> None:
-    values, wanted = FRAME[name]
+    values, expected = FRAME[name]
     frame = pandas.DataFrame({name: values}, index=["a", "b", "c"])
-    with h5py.File(BytesIO(), "w") as file:
-        anndata.io.write_elem(file, "obs", frame)
-        column = encoding.read_table(file["obs"]).columns[name]
-    found = column.strings() if isinstance(column, Categorical) else column
-    np.testing.assert_array_equal(found, np.array(wanted, found.dtype))
-
-
-def test_strings_with_gaps_of_anndata_are_read() -> None:
-    texts = pandas.array(["a", None], dtype="string")
     with (
         h5py.File(BytesIO(), "w") as file,
         anndata.settings.override(allow_write_nullable_strings=True),
     ):
-        anndata.io.write_elem(file, "x", texts)
-        assert encoding.read_column(file["x"]).tolist() == ["a", ""]
+        anndata.io.write_elem(file, "obs", frame)
+        column = encoding.read_table(file["obs"]).columns[name]
+    found = as_strings(column) if isinstance(column, Categorical) else column
+    np.testing.assert_array_equal(found, np.array(expected, found.dtype))
 
 
 @given(st.lists(TEXT, max_size=6), st.data())
@@ -134,6 +155,6 @@ def test_rows_are_taken_in_order(values: list[str], data: st.DataObject) -> None
     rows = data.draw(st.permutations(range(len(values))))
     table = Table(strings(values), {"c": Categorical.of(values), "t": strings(values)})
     taken = table.take(np.array(rows, int))
-    wanted = [values[row] for row in rows]
-    assert taken.strings("c").tolist() == taken.strings("t").tolist() == wanted
-    assert taken.strings("id").tolist() == wanted
+    expected = [values[row] for row in rows]
+    for name in ("c", "t", "id"):
+        assert taken.strings(name).tolist() == expected
