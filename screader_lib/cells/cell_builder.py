@@ -19,7 +19,6 @@ from screader_lib.cells.gene_statistics import (
     MAX_SAMPLED,
     ExpressionCoverage,
     GeneStatistics,
-    GeneSums,
     sampled_cells,
     sums_of,
 )
@@ -92,11 +91,11 @@ class CellBuilder:
         statistics = GeneStatistics(len(rows))
         coverage = ExpressionCoverage(self.names)
 
-        def sums(block: ExpressionBlock) -> tuple[ExpressionBlock, GeneSums]:
-            return block, sums_of(block.values)
+        def sums(block: ExpressionBlock) -> tuple[ExpressionBlock, np.ndarray, np.ndarray]:
+            return block, *sums_of(block.values)
 
-        for number, (block, added) in self._blocks("Reading genes", self.sample, rows, sums):
-            statistics.add(added)
+        for number, (block, *terms) in self._blocks("Reading genes", self.sample, rows, sums):
+            statistics.add(block.values, *terms)
             coverage.add(number, block.covered, block.totals)
         self.reporter.info(f"embedded genes carry {coverage}.")
         coverage.check(min_mapped)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from itertools import chain
 
 import numpy as np
 
@@ -38,7 +39,9 @@ def duplicate_names(names: LazyColumn, hashes: np.ndarray) -> dict[int, str]:
         index = np.searchsorted(ordered, number)
         return name in given or bool(index < len(ordered) and ordered[index] == number)
 
-    for row, name in _names_at(np.flatnonzero(np.isin(hashes, repeated)), names):
+    rows = np.flatnonzero(np.isin(hashes, repeated))
+    repeats = chain.from_iterable(names.take(rows).string_blocks())
+    for row, name in zip(rows.tolist(), repeats, strict=True):
         new = name
         while seen[name] and is_taken(new):
             new = f"{name}-{seen[name]}"
@@ -48,15 +51,6 @@ def duplicate_names(names: LazyColumn, hashes: np.ndarray) -> dict[int, str]:
             given.add(new)
             new_names[row] = new
     return new_names
-
-
-def _names_at(rows: np.ndarray, names: LazyColumn) -> Iterator[tuple[int, str]]:
-    """The names at ``rows``, ascending."""
-    start = 0
-    for piece in names.string_blocks():
-        low, high = np.searchsorted(rows, [start, start + len(piece)])
-        yield from ((int(row), piece[row - start]) for row in rows[low:high])
-        start += len(piece)
 
 
 def renamed_cells(names: LazyColumn, new_names: Mapping[int, str]) -> LazyColumn:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -38,24 +38,18 @@ def sampled_cells(hashes: np.ndarray, max_cells: int) -> np.ndarray:
     return sampled
 
 
-class GeneSums(NamedTuple):
-    """Of a ``block``, each gene's sum of logs and of their squares, in ``UNIT``, (genes,)."""
+def sums_of(block: csr_matrix) -> tuple[np.ndarray, np.ndarray]:
+    """Of normalised values (cells, genes), each gene's sums of log1p and of its square, (genes,).
 
-    block: csr_matrix
-    logs: np.ndarray
-    squares: np.ndarray
-
-
-def sums_of(block: csr_matrix) -> GeneSums:
-    """The sums of log1p of positive normalised values, float32 (cells, genes)."""
-    genes = block.shape[1]
+    They are in ``UNIT``, and apart from :meth:`GeneStatistics.add` for several threads.
+    """
     logs = np.log1p(block.data.astype(np.float64))
-    units, squares = np.round(logs / UNIT), np.round(logs**2 / UNIT)
-    return GeneSums(
-        block.astype(np.float32, copy=False),
-        np.bincount(block.indices, weights=units, minlength=genes),
-        np.bincount(block.indices, weights=squares, minlength=genes),
-    )
+
+    def summed(terms: np.ndarray) -> np.ndarray:
+        units = np.round(terms / UNIT)
+        return np.bincount(block.indices, weights=units, minlength=block.shape[1])
+
+    return summed(logs), summed(logs**2)
 
 
 class GeneStatistics:
@@ -67,12 +61,12 @@ class GeneStatistics:
         self._sum_of_squares = np.zeros(genes)
         self._values = ValuesByGene(genes)
 
-    def add(self, sums: GeneSums) -> None:
-        """Take in a block."""
-        self.cells += sums.block.shape[0]
-        self._sum += sums.logs
-        self._sum_of_squares += sums.squares
-        self._values.add(sums.block)
+    def add(self, block: csr_matrix, logs: np.ndarray, squares: np.ndarray) -> None:
+        """Take in positive normalised values, float32 (cells, genes), and their :func:`sums_of`."""
+        self.cells += block.shape[0]
+        self._sum += logs
+        self._sum_of_squares += squares
+        self._values.add(block)
 
     @property
     def detected(self) -> np.ndarray:

@@ -64,7 +64,8 @@ def test_medians_equal_those_of_the_whole_table(
 def statistics_of(*blocks: np.ndarray) -> GeneStatistics:
     statistics = GeneStatistics(blocks[0].shape[1])
     for block in blocks:
-        statistics.add(sums_of(sparse.csr_matrix(block.astype(np.float32))))
+        values = sparse.csr_matrix(block.astype(np.float32))
+        statistics.add(values, *sums_of(values))
     return statistics
 
 

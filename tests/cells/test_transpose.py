@@ -17,7 +17,6 @@ from scipy.io import mmwrite
 
 from screader_lib.cells.formats import expression, transpose
 from screader_lib.cells.formats.transpose import (
-    Entries,
     MatrixMarket,
     TransposedColumns,
     TransposedEntries,
@@ -34,12 +33,12 @@ class Listed(TransposedEntries):
     def __init__(self, table: np.ndarray, order: list[int], size: int) -> None:
         super().__init__(*table.shape, np.dtype(np.int32))
         cells, genes = np.nonzero(table)
-        self.entries = Entries(cells[order], genes[order], table[cells, genes][order])
+        self.all = self.entries(cells, genes, table[cells, genes])[order]
         self.size = size
 
-    def pieces(self) -> Iterator[Entries]:
-        for start in range(0, len(self.entries.cells), self.size):
-            yield Entries(*(part[start : start + self.size] for part in self.entries))
+    def pieces(self) -> Iterator[np.ndarray]:
+        for start in range(0, len(self.all), self.size):
+            yield self.all[start : start + self.size]
 
 
 def whole(rows: TransposedEntries) -> np.ndarray:

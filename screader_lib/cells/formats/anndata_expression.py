@@ -20,7 +20,6 @@ from screader_lib.cells.formats.expression import (
     Expression,
     Span,
     as_scipy_type,
-    check_compressed,
     even_spans,
 )
 from screader_lib.cells.formats.transpose import TransposedColumns
@@ -57,14 +56,11 @@ class AnnDataExpression(Expression):
                 f"have {len(self.obs):,} and {len(self.genes):,} rows.",
                 file=name,
             )
-        cells, genes = self.shape
         self.rows: CompressedRows | TransposedColumns | None = None  # of a dense matrix
         if layout == "csr_matrix":
-            check_compressed(self.matrix, cells, genes, name)
-            self.rows = CompressedRows(self.matrix, genes, name)
+            self.rows = CompressedRows(self.matrix, *self.shape, name)
         elif layout == "csc_matrix":
-            check_compressed(self.matrix, genes, cells, name)
-            self.rows = TransposedColumns(self.matrix, cells, genes, name)
+            self.rows = TransposedColumns(self.matrix, *self.shape, name)
 
     def spans(self) -> Sequence[Span]:
         return even_spans(*self.shape) if self.rows is None else self.rows.spans()

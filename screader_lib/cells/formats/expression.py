@@ -45,46 +45,43 @@ class Expression(ABC):
 
 
 class CompressedRows:
-    """Rows of a CSR matrix, an HDF5 or zarr group that ``check_compressed`` has checked."""
+    """Rows of a CSR matrix of ``rows`` × ``genes``, an HDF5 or zarr group.
 
-    def __init__(self, group: Any, genes: int, name: str) -> None:
+    ScReaderError where the group is no such matrix.
+    """
+
+    def __init__(self, group: Any, rows: int, genes: int, name: str) -> None:
         self.group = group
         self.genes = genes
         self.name = name
-        self.row_ends = ChunkReader(group["indptr"])
-        self._spans = row_spans(self.row_ends)
+        self.indptr = checked_indptr(group, rows, genes, name)
         self.data = ChunkReader(group["data"])
         self.indices = ChunkReader(group["indices"])
 
     def spans(self) -> list[Span]:
         """Bounds of the blocks."""
-        return self._spans
+        return row_spans(self.indptr)
 
     def read(self, start: int, stop: int) -> csr_matrix:
         """A block; ScReaderError where an index is not below ``genes``."""
         from scipy.sparse import csr_matrix
 
-        ends = self.row_ends.read(start, stop + 1).astype(np.int64)
-        first, last = int(ends[0]), int(ends[-1])
+        first, last = int(self.indptr[start]), int(self.indptr[stop])
         indices = self.indices.read(first, last)
         check_indices(indices, self.genes, self.group, self.name)
         values = as_scipy_type(self.data.read(first, last))
-        return csr_matrix((values, indices, ends - first), shape=(stop - start, self.genes))
+        ends = self.indptr[start : stop + 1] - first
+        return csr_matrix((values, indices, ends), shape=(stop - start, self.genes))
 
 
-def row_spans(row_ends: np.ndarray | ChunkReader) -> list[Span]:
-    """Spans with about ``VALUES_PER_BLOCK`` values; ``row_ends`` is an indptr, or reads one."""
-    indptr = ChunkReader(row_ends) if isinstance(row_ends, np.ndarray) else row_ends
-    cells, start = len(indptr) - 1, 0
+def row_spans(indptr: np.ndarray) -> list[Span]:
+    """Spans with about ``VALUES_PER_BLOCK`` values, at most ``CELLS_PER_BLOCK`` cells."""
     spans: list[Span] = []
-    offset, piece = 0, indptr.read(0, 0)  # the indptr from ``offset`` on
-    while start < cells:
-        max_stop = min(cells, start + CELLS_PER_BLOCK)
-        if max_stop - offset >= len(piece):
-            offset, piece = start, indptr.read(start, min(cells, start + 4 * CELLS_PER_BLOCK) + 1)
-        limit = int(piece[start - offset]) + VALUES_PER_BLOCK
-        stop = offset + int(np.searchsorted(piece, limit, side="right")) - 1
-        spans.append((start, min(max_stop, max(start + 1, stop))))
+    start = 0
+    while start < len(indptr) - 1:
+        limit = int(indptr[start]) + VALUES_PER_BLOCK
+        stop = int(np.searchsorted(indptr, limit, side="right")) - 1
+        spans.append((start, min(start + CELLS_PER_BLOCK, max(start + 1, stop))))
         start = spans[-1][1]
     return spans
 
@@ -108,8 +105,12 @@ def check_indices(indices: np.ndarray, size: int, group: Any, name: str) -> None
         )
 
 
-def check_compressed(group: Any, rows: int, columns: int, name: str) -> None:
-    """ScReaderError where data, indices and indptr do not make a ``rows`` × ``columns`` matrix."""
+def checked_indptr(group: Any, rows: int, columns: int, name: str) -> np.ndarray:
+    """The indptr of a ``rows`` × ``columns`` sparse matrix, int64 (rows + 1,).
+
+    ScReaderError where data, indices and indptr do not make such a matrix; the indices themselves
+    are left to :func:`check_indices`.
+    """
     parts: list[Any] = [group.get(part) for part in ("indptr", "indices", "data")]
     if not all(getattr(part, "ndim", 0) == 1 for part in parts):
         raise ScReaderError(f"{group.name} is not a sparse matrix.", file=name)
@@ -120,22 +121,12 @@ def check_compressed(group: Any, rows: int, columns: int, name: str) -> None:
         and values.dtype.kind in "biuf"
         and indptr.shape[0] == rows + 1
         and values.shape[0] == indices.shape[0]
-        and _is_indptr(indptr, int(values.shape[0]))
     )
-    if not valid:
+    ends = indptr[()].astype(np.int64) if valid else np.empty(0, np.int64)
+    if not valid or ends[0] or ends[-1] != values.shape[0] or (ends[1:] < ends[:-1]).any():
         raise ScReaderError(
             f"{group.name} is damaged: its indptr, indices and data do not make "
             f"{rows:,} × {columns:,} values.",
             file=name,
         )
-
-
-def _is_indptr(indptr: Any, values: int) -> bool:
-    """Whether an indptr begins with 0, never falls and ends with the number of ``values``."""
-    last = 0
-    for start in range(0, indptr.shape[0], CELLS_PER_BLOCK):
-        piece = indptr[start : start + CELLS_PER_BLOCK]
-        if (not start and piece[0]) or piece[0] < last or (piece[1:] < piece[:-1]).any():
-            return False
-        last = int(piece[-1])
-    return last == values
+    return ends

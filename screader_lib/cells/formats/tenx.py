@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import h5py
 import numpy as np
 
-from screader_lib.cells.formats.expression import CompressedRows, Expression, Span, check_compressed
+from screader_lib.cells.formats.expression import CompressedRows, Expression, Span
 from screader_lib.cells.formats.transpose import MatrixMarket
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.encoding import read_strings
@@ -63,8 +63,7 @@ class TenxH5Expression(_TenxExpression):
             raise ScReaderError(f"{features.name} has no {names} or no {ids}.", file=name)
         table = Table(read_strings(features[names]), {"gene_ids": read_strings(features[ids])})
         self.obs = LazyTable(stored_column(group["barcodes"]))
-        check_compressed(group, len(self.obs), len(table), name)
-        self.rows = CompressedRows(group, len(table), name)
+        self.rows = CompressedRows(group, len(self.obs), len(table), name)
         is_gene = np.ones(len(table), bool)
         if "feature_type" in features:
             is_gene = read_strings(features["feature_type"]) == GENE_EXPRESSION

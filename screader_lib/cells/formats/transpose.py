@@ -14,11 +14,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from screader_lib.cells.formats.expression import Span, as_scipy_type, check_indices, row_spans
+from screader_lib.cells.formats.expression import (
+    Span,
+    as_scipy_type,
+    check_indices,
+    checked_indptr,
+    row_spans,
+)
 from screader_lib.cells.formats.scratch_file import ScratchFile
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.chunks import ChunkReader
@@ -30,16 +36,11 @@ ENTRIES_PER_PIECE = 4_000_000
 UNREADABLE = (ValueError, OverflowError, OSError, EOFError, zlib.error)
 
 
-class Entries(NamedTuple):
-    """Some entries of a matrix: ``cells`` and ``genes`` (int), ``values``, each (entries,)."""
-
-    cells: np.ndarray
-    genes: np.ndarray
-    values: np.ndarray
-
-
 class TransposedEntries(ABC):
-    """Rows of a ``cells`` × ``genes`` matrix from its entries in any order."""
+    """Rows of a ``cells`` × ``genes`` matrix from its entries in any order.
+
+    Entries are arrays of ``entry``, a dtype of the fields cell, gene and value.
+    """
 
     def __init__(self, cells: int, genes: int, dtype: np.dtype) -> None:
         self.cells = cells
@@ -49,15 +50,21 @@ class TransposedEntries(ABC):
         self._lock = threading.Lock()
 
     @abstractmethod
-    def pieces(self) -> Iterator[Entries]:
+    def pieces(self) -> Iterator[np.ndarray]:
         """All entries, piece by piece; read twice."""
+
+    def entries(self, cells: np.ndarray, genes: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """A piece."""
+        entries = np.empty(len(cells), self.entry)
+        entries["cell"], entries["gene"], entries["value"] = cells, genes, values
+        return entries
 
     @cached_property
     def row_ends(self) -> np.ndarray:
         """The indptr of the rows, int64 (cells + 1,)."""
         counts = np.zeros(self.cells, np.int64)
         for piece in self.pieces():
-            counts += np.bincount(piece.cells, minlength=self.cells)
+            counts += np.bincount(piece["cell"], minlength=self.cells)
         return np.concatenate([[0], np.cumsum(counts)])
 
     def spans(self) -> Sequence[Span]:
@@ -89,9 +96,8 @@ class TransposedEntries(ABC):
         ends = self.row_ends[starts].copy()  # of what is written of each bucket
         file = ScratchFile()
         for piece in self.pieces():
-            buckets = np.take(bucket_of, piece.cells)
-            order = np.argsort(buckets, kind="stable")
-            entries = self._packed(Entries(*(part[order] for part in piece)))
+            buckets = np.take(bucket_of, piece["cell"])
+            entries = piece[np.argsort(buckets, kind="stable")]
             counts = np.bincount(buckets, minlength=len(starts))
             stops = np.cumsum(counts)
             for bucket in np.flatnonzero(counts):
@@ -100,22 +106,21 @@ class TransposedEntries(ABC):
                 ends[bucket] += counts[bucket]
         return file
 
-    def _packed(self, piece: Entries) -> np.ndarray:
-        entries = np.empty(len(piece.cells), self.entry)
-        entries["cell"], entries["gene"], entries["value"] = piece
-        return entries
-
 
 class TransposedColumns(TransposedEntries):
-    """Rows of a CSC matrix, an HDF5 or zarr group that ``check_compressed`` has checked."""
+    """Rows of a CSC matrix of ``cells`` × ``genes``, an HDF5 or zarr group.
+
+    ScReaderError where the group is no such matrix.
+    """
 
     def __init__(self, group: Any, cells: int, genes: int, name: str) -> None:
+        self.indptr = checked_indptr(group, genes, cells, name)
         super().__init__(cells, genes, group["data"].dtype)
         self.group = group
         self.name = name
 
-    def pieces(self) -> Iterator[Entries]:
-        ends = self.group["indptr"][()].astype(np.int64)
+    def pieces(self) -> Iterator[np.ndarray]:
+        ends = self.indptr
         indices, data = ChunkReader(self.group["indices"]), ChunkReader(self.group["data"])
         for first in range(0, int(ends[-1]), ENTRIES_PER_PIECE):
             last = min(int(ends[-1]), first + ENTRIES_PER_PIECE)
@@ -123,7 +128,7 @@ class TransposedColumns(TransposedEntries):
             check_indices(cells, self.cells, self.group, self.name)
             sizes = np.diff(np.clip(ends, first, last))
             genes = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
-            yield Entries(cells, genes, data.read(first, last))
+            yield self.entries(cells, genes, data.read(first, last))
 
 
 class MatrixMarket(TransposedEntries):
@@ -160,21 +165,20 @@ class MatrixMarket(TransposedEntries):
     def _damaged(self, reason: object) -> ScReaderError:
         return ScReaderError(f"is not a valid Matrix Market file ({reason}).", file=self.path)
 
-    def pieces(self) -> Iterator[Entries]:
+    def pieces(self) -> Iterator[np.ndarray]:
         """From the text the first time, and then from its numbers on disk."""
         if self._parsed is None:
             parsed = ScratchFile()
             for piece in self._parse():
-                parsed.write(self._packed(piece).tobytes())
+                parsed.write(piece.tobytes())
                 yield piece
             self._parsed = parsed
             return
         step = ENTRIES_PER_PIECE * self.entry.itemsize
         for offset in range(0, self._parsed.size, step):
-            entries = np.frombuffer(self._parsed.read(step, offset), self.entry)
-            yield Entries(entries["cell"], entries["gene"], entries["value"])
+            yield np.frombuffer(self._parsed.read(step, offset), self.entry)
 
-    def _parse(self) -> Iterator[Entries]:
+    def _parse(self) -> Iterator[np.ndarray]:
         import pandas
 
         count = 0
@@ -191,13 +195,13 @@ class MatrixMarket(TransposedEntries):
                 )
                 for table in tables:
                     count += len(table)
-                    yield self._entries(table.to_numpy(np.float64))
+                    yield self._checked_entries(table.to_numpy(np.float64))
         except UNREADABLE as error:
             raise self._damaged(error) from error
         if count != self.size:
             raise self._damaged(f"it holds {count:,} of {self.size:,} entries")
 
-    def _entries(self, numbers: np.ndarray) -> Entries:
+    def _checked_entries(self, numbers: np.ndarray) -> np.ndarray:
         """Of (entries, 2 or 3); an entry of a pattern, which has no value, counts one."""
         if numbers.shape[1] not in (2, 3) or np.isnan(numbers[:, :2]).any():
             raise self._damaged("a line holds something other than gene, cell and value")
@@ -206,4 +210,4 @@ class MatrixMarket(TransposedEntries):
             if indices.min() < 0 or indices.max() >= size:
                 raise self._damaged(f"an entry's {what} is outside 1 … {size:,}")
         values = numbers[:, 2] if numbers.shape[1] == 3 else np.ones(len(numbers))
-        return Entries(cells.astype(np.int32), genes.astype(np.int32), values)
+        return self.entries(cells, genes, values)
