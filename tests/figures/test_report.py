@@ -29,7 +29,7 @@ from screader_lib.figures.data.projection import principal_components
 from screader_lib.figures.plots import umap_plot
 from screader_lib.figures.report import multiqc, report_tables
 from screader_lib.figures.report.report import Inputs, build
-from screader_lib.figures.report.report_tables import MethodScore, given_scores, verdict
+from screader_lib.figures.report.report_tables import compare_given
 
 HOSTILE = "<script>alert('x')</script>\"><img src=http://bad.example/x>"
 VOID = {"meta", "img", "br", "link", "hr"}
@@ -189,14 +189,16 @@ def test_all_methods_are_shown_the_best_first(page: Page) -> None:
     ids=["best", "tie", "worst", "absent", "unmeasured"],
 )
 def test_verdict(accuracies: dict[str, float | None], expected: str) -> None:
-    rows = given_scores({"methods": {n: {"accuracy": a} for n, a in accuracies.items()}}, "me")
-    assert verdict(rows).startswith(expected)
-    assert bool(verdict(rows)) == bool(expected)
+    methods = {name: {"accuracy": accuracy} for name, accuracy in accuracies.items()}
+    verdict = compare_given({"methods": methods}, "me").verdict()
+    assert verdict.startswith(expected)
+    assert bool(verdict) == bool(expected)
 
 
 def test_values_that_are_no_numbers_are_left_out() -> None:
-    rows = given_scores({"methods": {"x": {"accuracy": "high", "macro_f1": float("nan")}}}, "me")
-    assert rows == [MethodScore("x", None, None, None, False)]
+    methods = {"x": {"accuracy": "high", "macro_f1": float("nan"), "seconds": True}}
+    [row] = compare_given({"methods": methods}, "me").rows
+    assert row == {"method": "x", "accuracy": None, "macro F1": None, "seconds": None}
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"methods": []}', '{"methods": {"a": 1}}', "\xff"])

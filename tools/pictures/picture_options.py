@@ -154,7 +154,7 @@ class PictureOutput:
         """The style that the options ask for."""
         from screader_lib.figures.drawing.canvas import Style
 
-        return Style(*(self.settings[name] for name in ("size", "dpi", "title", "palette")))
+        return Style(*(self.settings[name] for name in ("size", "title", "palette")))
 
     def write(self, picture: Picture, panels: Sequence[Panel] = ()) -> None:
         """Write the picture and, where asked for, its data and coordinates; all or none.

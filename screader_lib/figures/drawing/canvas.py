@@ -53,7 +53,6 @@ class Style:
     """
 
     size: tuple[float, float] | None = None
-    dpi: int = 200
     title: str = ""
     palette: str = ""
 

@@ -1,16 +1,15 @@
-"""Colours of cell types that colour-blind readers can tell apart, for up to many types.
+"""Colours of cell types and methods.
 
-The first six are those of Okabe and Ito (2008). Each further colour is the one farthest from all
-before it, as perceived by the worst off of four readers: trichromat, protanope, deuteranope and
-tritanope (simulation: Machado, Oliveira and Fernandes 2009, severity 1). A colour depends only
-on its index, not on how many follow. Beyond some fifteen types no set of colours suffices, so
-pictures with many types number them as well.
+The safe palette (``templates/safe_colours.txt``) can be told apart by colour-blind readers. Its
+colours depend only on the index, not on how many follow. Beyond some fifteen types no set of
+colours suffices, so pictures with many types number them as well.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cache
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -18,23 +17,7 @@ import numpy as np
 from screader_lib.errors import ScReaderError
 from screader_lib.figures.drawing.canvas import require
 
-OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 UNLABELLED = "#B8B8B8"  # unassigned or unknown
-LIGHTNESS = (28.0, 78.0)  # CIE L*: neither ink nor paper
-MIN_CHROMA = 18.0  # greys are for cells without a type
-GRID_STEPS = 18
-
-MACHADO = {
-    "protanope": ((0.152286, 1.052583, -0.204868), (0.114503, 0.786281, 0.099216),
-                  (-0.003882, -0.048116, 1.051998)),
-    "deuteranope": ((0.367322, 0.860646, -0.227968), (0.280085, 0.672501, 0.047413),
-                    (-0.011820, 0.042940, 0.968881)),
-    "tritanope": ((1.255528, -0.076749, -0.178779), (-0.078411, 0.930809, 0.147602),
-                  (0.004733, 0.691367, 0.303900)),
-}  # fmt: skip
-TO_XYZ = ((0.4124564, 0.3575761, 0.1804375), (0.2126729, 0.7151522, 0.0721750),
-          (0.0193339, 0.1191920, 0.9503041))  # fmt: skip
-WHITE = (0.95047, 1.0, 1.08883)
 
 
 def colours_of(labels: Iterable[str], palette: str = "") -> dict[str, str]:
@@ -61,58 +44,19 @@ def method_colours(count: int, palette: str) -> list[str]:
     return list(colours_of([f"{index:03}" for index in range(count)], palette).values())
 
 
-@cache
-def safe_colours(count: int) -> tuple[str, ...]:
-    """``count`` colours as #rrggbb; a longer list begins with the shorter one."""
-    result = list(OKABE_ITO[:count])
-    if count <= len(result):
-        return tuple(result)
-    colours, perceived = _candidates()
-    known = _perceived(_rgb([*OKABE_ITO, UNLABELLED]))
-    nearest = np.min([_distance(perceived, known[:, i]) for i in range(known.shape[1])], axis=0)
-    while len(result) < count:
-        best = int(nearest.argmax())
-        result.append("#" + "".join(f"{round(part * 255):02X}" for part in colours[best]))
-        nearest = np.minimum(nearest, _distance(perceived, perceived[:, best]))
-    return tuple(result)
+def safe_colours(count: int) -> list[str]:
+    """``count`` colours as #rrggbb; a longer list begins with the shorter one.
 
-
-def min_distance(one: str, other: str) -> float:
-    """Distance (CIE 1976) of two colours for the reader who tells them apart worst."""
-    perceived = _perceived(_rgb([one, other]))
-    return float(_distance(perceived[:, :1], perceived[:, 1])[0])
-
-
-def _distance(perceived: np.ndarray, colour: np.ndarray) -> np.ndarray:
-    return np.linalg.norm(perceived - colour[:, None], axis=2).min(axis=0)
+    Colours repeat after 300.
+    """
+    colours = _safe_palette()
+    return [colours[index % len(colours)] for index in range(count)]
 
 
 @cache
-def _candidates() -> tuple[np.ndarray, np.ndarray]:
-    steps = np.linspace(0, 1, GRID_STEPS)
-    colours = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), -1).reshape(-1, 3)
-    perceived = _perceived(colours)
-    light, chroma = perceived[0, :, 0], np.hypot(perceived[0, :, 1], perceived[0, :, 2])
-    usable = (light >= LIGHTNESS[0]) & (light <= LIGHTNESS[1]) & (chroma >= MIN_CHROMA)
-    return colours[usable], perceived[:, usable]
-
-
-def _rgb(colours: Sequence[str]) -> np.ndarray:
-    return np.array([[int(c[i : i + 2], 16) / 255 for i in (1, 3, 5)] for c in colours])
-
-
-def _perceived(colours: np.ndarray) -> np.ndarray:
-    """L*a*b* of RGB colours (n, 3) as each of the four readers sees them, (4, n, 3)."""
-    linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
-    return np.stack([_lab(linear), *(_lab(linear @ np.array(m).T) for m in MACHADO.values())])
-
-
-def _lab(linear: np.ndarray) -> np.ndarray:
-    """CIE L*a*b* (n, 3) of linear RGB (n, 3)."""
-    ratio = np.clip(linear, 0, 1) @ np.array(TO_XYZ).T / np.array(WHITE)
-    root = np.where(ratio > 216 / 24389, np.cbrt(ratio), (24389 / 27 * ratio + 16) / 116)
-    x, y, z = root.T
-    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=1)
+def _safe_palette() -> list[str]:
+    file = resources.files("screader_lib.figures") / "templates" / "safe_colours.txt"
+    return [line for line in file.read_text("utf-8").splitlines() if not line.startswith("# ")]
 
 
 def _from_colour_map(name: str, count: int) -> list[str]:

@@ -102,7 +102,7 @@ def build(
     matrix = confusion_matrix.tabulate([predictions])[0] if predictions.known.any() else None
     explained = gene_bars.has_explanation(predictions)
     genes = gene_bars.read(predictions, GENES_LISTED) if explained else []
-    methods = _methods(inputs)
+    comparison = _compare(inputs)
     return _render({
         "title": one_line(title) or f"{predictions.title}: {len(predictions):,} cells",
         "method": predictions.title,
@@ -110,10 +110,10 @@ def build(
         "labelled": int(predictions.known.sum()),
         "metrics": scores(*predictions.true_and_predicted()),
         "metric_names": METRICS,
-        "methods": report_tables.comparison(methods),
-        "this_method": [method.is_this for method in methods],
-        "verdict": report_tables.verdict(methods),
-        "disagreement": _disagreement(predictions, methods),
+        "methods": comparison.rows,
+        "this_method": comparison.this,
+        "verdict": comparison.verdict(),
+        "disagreement": comparison.disagreement(predictions),
         "summary": report_tables.data_summary(predictions, inputs.cells, inputs.reader),
         "types": report_tables.types_table(predictions, inputs.reader),
         "genes": report_tables.genes_table(genes),
@@ -130,27 +130,13 @@ def build(
     })  # fmt: skip
 
 
-def _methods(inputs: Inputs) -> list[report_tables.MethodScore]:
-    """The methods of the metrics file, else those of ``inputs.beside``, with this one."""
+def _compare(inputs: Inputs) -> report_tables.Comparison:
+    """This method and those of the metrics file, else those of ``inputs.beside``."""
     if inputs.metrics:
-        return report_tables.given_scores(inputs.metrics, inputs.predictions.method)
+        return report_tables.compare_given(inputs.metrics, inputs.predictions.method)
     if not inputs.beside or not inputs.predictions.known.any():
-        return []
-    return report_tables.measured_scores([inputs.predictions, *inputs.beside])
-
-
-def _disagreement(predictions: PredictionData, methods: Sequence[report_tables.MethodScore]) -> str:
-    """A warning where the metrics file gives this method another accuracy than it has here."""
-    this = next((method for method in methods if method.is_this), None)
-    if this is None or this.accuracy is None or not predictions.known.any():
-        return ""
-    _, correct = predictions.confidence_and_correct()
-    if abs(correct.mean() - this.accuracy) < 0.0005:
-        return ""
-    return (
-        f"The comparison gives {this.title} an accuracy of {this.accuracy:.3f}, but the "
-        f"predictions in this report have {correct.mean():.3f}: they are not of the same cells."
-    )
+        return report_tables.Comparison([], None)
+    return report_tables.compare_measured([inputs.predictions, *inputs.beside])
 
 
 def _pictures(

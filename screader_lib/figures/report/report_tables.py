@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -30,17 +30,6 @@ PACKAGES = ("numpy", "h5py", "matplotlib", "scikit-learn", "umap-learn", "jinja2
 Row = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class MethodScore:
-    """One method of the comparison; None where a metric is unknown."""
-
-    title: str
-    accuracy: float | None
-    macro_f1: float | None
-    seconds: float | None
-    is_this: bool
-
-
 def read_metrics(path: Path, name: str) -> dict[str, Any]:
     """The methods' metrics as ``screader demo`` writes them; ScReaderError for anything else."""
     try:
@@ -55,18 +44,63 @@ def read_metrics(path: Path, name: str) -> dict[str, Any]:
     return content
 
 
-def given_scores(metrics: Mapping[str, Any], method: str) -> list[MethodScore]:
-    """The methods of a metrics file, the most accurate first; ``method`` is this one."""
-    return _ranked(
-        MethodScore(
-            str(entry.get("title") or name),
-            _number(entry.get("accuracy")),
-            _number(entry.get("macro_f1")),
-            _number(entry.get("seconds")),
-            name == method,
+@dataclass(frozen=True)
+class Comparison:
+    """Methods, the most accurate first: rows of method, accuracy, macro F1 and perhaps seconds.
+
+    ``this`` is the row of the method that the report is about, None where it is not there.
+    """
+
+    rows: list[Row]
+    this: Row | None
+
+    def verdict(self) -> str:
+        """One sentence on how this method ranks; empty where that is unknown."""
+        ranked = [row for row in self.rows if row["accuracy"] is not None]
+        if self.this is None or self.this not in ranked or len(ranked) < 2:
+            return ""
+        name, accuracy = self.this["method"], self.this["accuracy"]
+        better = [row for row in ranked if row["accuracy"] > accuracy]
+        if not better:
+            equal = [r for r in ranked if r["accuracy"] == accuracy and r is not self.this]
+            shared = f", as accurate as {equal[0]['method']}" if equal else ""
+            return f"Of {len(ranked)} methods, {name} is the most accurate{shared}."
+        verb = "are" if len(better) > 1 else "is"
+        return (
+            f"{len(better)} of the other {len(ranked) - 1} methods {verb} more accurate than "
+            f"{name}; the most accurate is {better[0]['method']} ({better[0]['accuracy']:.3f})."
         )
-        for name, entry in metrics["methods"].items()
-    )
+
+    def disagreement(self, predictions: PredictionData) -> str:
+        """A warning where this method's accuracy is not that of ``predictions``."""
+        if self.this is None or self.this["accuracy"] is None or not predictions.known.any():
+            return ""
+        accuracy = predictions.confidence_and_correct()[1].mean()
+        if abs(accuracy - self.this["accuracy"]) < 0.0005:
+            return ""
+        return (
+            f"The comparison gives {self.this['method']} an accuracy of "
+            f"{self.this['accuracy']:.3f}, but the predictions in this report have "
+            f"{accuracy:.3f}: they are not of the same cells."
+        )
+
+
+def _comparison(rows: Sequence[Row], this: Row | None) -> Comparison:
+    rows = sorted(rows, key=lambda r: -1 if r["accuracy"] is None else r["accuracy"], reverse=True)
+    return Comparison(rows, this)
+
+
+def compare_given(metrics: Mapping[str, Any], method: str) -> Comparison:
+    """The methods of a metrics file; ``method`` is this one."""
+    entries = metrics["methods"]
+    rows: dict[str, Row] = {}
+    for name, entry in entries.items():
+        rows[name] = {"method": str(entry.get("title") or name)}
+        columns = {"accuracy": "accuracy", "macro_f1": "macro F1", "seconds": "seconds"}
+        for key, column in columns.items():
+            if key != "seconds" or any("seconds" in other for other in entries.values()):
+                rows[name][column] = _number(entry.get(key))
+    return _comparison(list(rows.values()), rows.get(method))
 
 
 def _number(value: Any) -> float | None:
@@ -74,51 +108,14 @@ def _number(value: Any) -> float | None:
     return float(value) if usable and np.isfinite(value) else None
 
 
-def measured_scores(predictions: Sequence[PredictionData]) -> list[MethodScore]:
-    """The methods as their own predictions score, the most accurate first; the first is this."""
+def compare_measured(predictions: Sequence[PredictionData]) -> Comparison:
+    """The methods as their own predictions score; the first is this one."""
     rows = []
     for one, title in zip(predictions, distinct_titles(predictions), strict=True):
         one.require_true_labels()
         found = scores(*one.true_and_predicted())
-        this = one is predictions[0]
-        rows.append(MethodScore(title, found["accuracy"], found["macro_f1"], None, this))
-    return _ranked(rows)
-
-
-def _ranked(rows: Iterable[MethodScore]) -> list[MethodScore]:
-    return sorted(rows, key=lambda row: -1 if row.accuracy is None else row.accuracy, reverse=True)
-
-
-def comparison(methods: Sequence[MethodScore]) -> list[Row]:
-    """The methods as rows; seconds only where some are known."""
-    timed = any(method.seconds is not None for method in methods)
-    return [
-        {
-            "method": method.title + (" (this report)" if method.is_this else ""),
-            "accuracy": method.accuracy,
-            "macro F1": method.macro_f1,
-            **({"seconds": method.seconds} if timed else {}),
-        }
-        for method in methods
-    ]
-
-
-def verdict(rows: Sequence[MethodScore]) -> str:
-    """One sentence on how this reader ranks among the methods; empty where it is not there."""
-    ranked = [row for row in rows if row.accuracy is not None]
-    this = next((row for row in ranked if row.is_this), None)
-    if this is None or len(ranked) < 2:
-        return ""
-    better = [row for row in ranked if (row.accuracy or 0) > (this.accuracy or 0)]
-    if not better:
-        equal = [row for row in ranked if row.accuracy == this.accuracy and row is not this]
-        shared = f", as accurate as {equal[0].title}" if equal else ""
-        return f"Of {len(ranked)} methods, {this.title} is the most accurate{shared}."
-    verb = "methods are" if len(better) > 1 else "methods is"
-    return (
-        f"{len(better)} of the other {len(ranked) - 1} {verb} more accurate than {this.title}; "
-        f"the most accurate is {better[0].title} ({better[0].accuracy:.3f})."
-    )
+        rows.append({"method": title, "accuracy": found["accuracy"], "macro F1": found["macro_f1"]})
+    return _comparison(rows, rows[0])
 
 
 def data_summary(
