@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,9 @@ def test_ortholog_tables(tmp_path: Path, table: str) -> None:
     assert done[0].text == "Ins2. insulin II. This gene encodes insulin."
     assert [one.source for one in done] == ["ortholog", "ncbi", "none"]
     assert done[1].gene.summary == "Own summary."
+    own = describe(["Ins2"], [ReferenceGenes(replace(INS2, text="Mine.", source="user"))])
+    (unchanged,) = fill_from_orthologs(own, pairs, [ReferenceGenes(INS)])
+    assert (unchanged.text, unchanged.source) == ("Mine.", "user")
 
 
 @pytest.mark.parametrize(
@@ -218,13 +222,3 @@ def test_what_filling_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
             fill(MICE, fill_options, organism, options, (), DEFAULT_FIELDS)
     with pytest.raises(ScReaderError, match="names no gene"):
         ChatModel("m", "Tell me something")
-
-
-def test_a_text_of_the_users_own_stays_theirs(tmp_path: Path) -> None:
-    own = Gene("Ins2", "16334", text="Mine.", source="user", tax_id=10090)
-    (tmp_path / "t").write_text("mouse,human\nIns2,INS\n")
-    pairs = read_pairs(tmp_path / "t", MOUSE, HUMAN, ["Ins2"])
-    (done,) = fill_from_orthologs(
-        describe(["Ins2"], [ReferenceGenes(own)]), pairs, [ReferenceGenes(INS)]
-    )
-    assert (done.text, done.source) == ("Mine.", "user")

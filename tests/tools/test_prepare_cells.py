@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import anndata
 import numpy as np
 import pytest
+from scipy import sparse
 from small_files import fail, succeed, write_embeddings
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "preparation"))
@@ -101,74 +103,50 @@ def test_real_cells_blind_to_their_labels(tmp_path: Path) -> None:
         assert np.mean(labels == label) > 0.8
 
 
-def changed(folder: Path, change: Callable[[anndata.AnnData], None]) -> Path:
-    data = counts()
-    change(data)
-    data.write_h5ad(folder / "x.h5ad")
-    return folder / "x.h5ad"
+def with_last(last: float) -> Callable[[sparse.csr_matrix], sparse.csr_matrix]:
+    """Counts whose last value, which is in a late block, is another one."""
 
+    def change(values: sparse.csr_matrix) -> sparse.csr_matrix:
+        values.data[-1] = last
+        return values
 
-def unchanged(data: anndata.AnnData) -> None:
-    pass
-
-
-def log_normalised(data: anndata.AnnData) -> None:
-    data.X = data.X.log1p()
-
-
-def scaled(data: anndata.AnnData) -> None:
-    data.X = data.X.toarray() - 1
-
-
-def constant(data: anndata.AnnData) -> None:
-    data.X = np.ones(data.shape, np.float32)
-
-
-def late_fraction(data: anndata.AnnData) -> None:
-    data.X.data[-1] += 0.5
-
-
-def late_nan(data: anndata.AnnData) -> None:
-    data.X.data[-1] = np.nan
+    return change
 
 
 @pytest.mark.parametrize(
     ("change", "words", "message"),
     [
-        pytest.param(log_normalised, [], "log-normalised; wanted counts", id="log"),
-        pytest.param(scaled, [], "negative values", id="scaled"),
-        pytest.param(constant, [], "vary too little", id="constant"),
-        pytest.param(late_fraction, [], "others fractions", id="late-fraction"),
-        pytest.param(late_nan, [], "NaN or infinite", id="late-nan"),
-        pytest.param(unchanged, ["--components", 999], "too few to cluster", id="few-genes"),
-        pytest.param(unchanged, ["--min-genes", 9999], "passes quality control", id="none-left"),
-        pytest.param(unchanged, ["--markers", "none.csv"], "none.csv", id="no-markers"),
-        pytest.param(unchanged, ["--labels", "none.csv"], "none.csv", id="no-labels"),
-        pytest.param(unchanged, ["--layer", "counts"], "no matrix layers/counts", id="no-layer"),
+        pytest.param(lambda x: x.log1p(), [], "log-normalised; wanted counts", id="log"),
+        pytest.param(lambda x: x.toarray() - 1, [], "negative values", id="scaled"),
+        pytest.param(lambda x: np.ones(x.shape, np.float32), [], "vary too little", id="constant"),
+        pytest.param(with_last(1.5), [], "others fractions", id="late-fraction"),
+        pytest.param(with_last(np.nan), [], "NaN or infinite", id="late-nan"),
+        pytest.param(None, ["--components", 999], "too few to cluster", id="few-genes"),
+        pytest.param(None, ["--min-genes", 9999], "passes quality control", id="none-left"),
+        pytest.param(None, ["--markers", "none.csv"], "none.csv", id="no-markers"),
+        pytest.param(None, ["--labels", "none.csv"], "none.csv", id="no-labels"),
+        pytest.param(None, ["--layer", "counts"], "no matrix layers/counts", id="no-layer"),
     ],
 )
 def test_refused(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    change: Callable[[anndata.AnnData], None],
-    words: list[object],
-    message: str,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Any, words: list, message: str
 ) -> None:
     monkeypatch.setattr("screader_lib.cells.formats.expression.VALUES_PER_BLOCK", 5_000)
-    path, output, evidence = changed(tmp_path, change), tmp_path / "p.h5ad", tmp_path / "e.tsv"
-    assert message in fail(TOOL, path, *SMALL, *words, "-o", output, "--evidence", evidence)
+    data, output, evidence = counts(), tmp_path / "p.h5ad", tmp_path / "e.tsv"
+    data.X = data.X if change is None else change(data.X)
+    data.write_h5ad(tmp_path / "x.h5ad")
+    words = [tmp_path / "x.h5ad", *SMALL, *words, "-o", output, "--evidence", evidence]
+    assert message in fail(TOOL, *words)
     assert not output.exists() and not evidence.exists()
 
 
-def as_ensembl(data: anndata.AnnData) -> None:
+def test_symbols_beside_ensembl_ids_and_columns_of_the_input(folder: Path, tmp_path: Path) -> None:
+    data = counts()
     data.var["feature_name"] = list(data.var_names)
     data.var_names = [f"ENSG{number:011}" for number in range(data.n_vars)]
     data.obs["label"], data.obs["cluster"], data.obs["cluster_input"] = "theirs", "new", "old"
-
-
-def test_symbols_beside_ensembl_ids_and_columns_of_the_input(folder: Path, tmp_path: Path) -> None:
-    path = changed(tmp_path, as_ensembl)
-    words = [path, "--markers", folder / "m.csv", *SMALL, "-o", tmp_path / "p.h5ad"]
+    data.write_h5ad(tmp_path / "x.h5ad")
+    words = [tmp_path / "x.h5ad", "--markers", folder / "m.csv", *SMALL, "-o", tmp_path / "p.h5ad"]
     assert "by the symbols in column feature_name" in succeed(TOOL, *words).stderr
     made = anndata.read_h5ad(tmp_path / "p.h5ad").obs
     assert set(made["label"]) == set(NAMES)
