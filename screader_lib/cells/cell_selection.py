@@ -37,6 +37,7 @@ OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
+EQUALITIES = ("=", "==", "!=")
 COMPARISON = re.compile(r"\s*(==|!=|<=|>=|=|<|>)\s*(.*)", re.DOTALL)
 MAX_LISTED = 12  # values or labels that a message lists
 
@@ -157,15 +158,15 @@ def _with_labels(
 def cells_where(condition: str, obs: LazyTable) -> np.ndarray:
     """A boolean mask (cells,): where ``condition``, such as ``n_genes>500``, holds.
 
-    Texts know ``=`` and ``!=``; ``=a,b`` means one of these, unless some cell has ``a,b`` itself.
-    Of missing texts and NaN only ``!=`` holds. ScReaderError for a condition that cannot be read,
+    Texts allow ``=`` and ``!=``; ``=a,b`` means one of these, unless some cell has ``a,b`` itself.
+    For missing texts and NaN only ``!=`` holds. ScReaderError for a condition that cannot be read,
     an unknown column, text compared with a number, or no cell for which it holds.
     """
     name, comparison, value = _parsed(condition, obs)
     column = obs.column(name)
     if column.is_string:
-        if comparison not in ("=", "==", "!="):
-            raise _wrong(condition, f"{name} holds text, which only = and != compare")
+        if comparison not in EQUALITIES:
+            raise _wrong(condition, f"{name} holds text, which allows only = and !=")
         mask = _text_equals(column, value)
         mask = ~mask if comparison == "!=" else mask
     else:
@@ -186,13 +187,11 @@ def _parsed(condition: str, obs: LazyTable) -> tuple[str, str, str]:
         found = COMPARISON.fullmatch(text[len(name) :]) if text.startswith(name) else None
         if found:
             if not found[2]:
-                raise _wrong(condition, "no value is given", "Wanted: COLUMN=VALUE.")
+                raise _wrong(condition, "the value is missing", "Expected COLUMN=VALUE.")
             return name, found[1], found[2]
     name = re.split(r"\s*[=!<>]", text, maxsplit=1)[0]
     if name == text or not name:
-        raise _wrong(
-            condition, "this is no condition", "Wanted: COLUMN=VALUE, or !=, <, <=, > or >=."
-        )
+        raise _wrong(condition, "not a condition", "Expected COLUMN=VALUE, or !=, <, <=, > or >=.")
     raise unknown_column(f"--where {condition!r}", name, obs)
 
 
@@ -208,11 +207,9 @@ def _number_compares(column: LazyColumn, comparison: str, value: str, condition:
     try:
         numbers = [_number(part.strip()) for part in value.split(",")]
     except ValueError:
-        raise _wrong(
-            condition, f"its column holds numbers, and {value!r} is not a number"
-        ) from None
-    if len(numbers) > 1 and comparison not in ("=", "==", "!="):
-        raise _wrong(condition, f"{comparison} compares with one number")
+        raise _wrong(condition, f"the column is numeric, but {value!r} is not a number") from None
+    if len(numbers) > 1 and comparison not in EQUALITIES:
+        raise _wrong(condition, f"{comparison} takes a single number")
     combine = np.logical_and if comparison == "!=" else np.logical_or
     compare = OPERATORS[comparison]
     return np.concatenate(
