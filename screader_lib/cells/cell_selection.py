@@ -26,6 +26,7 @@ from screader_lib.cells.obs_columns import (
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.lazy_table import LazyColumn, LazyTable
 from screader_lib.exchange.table import Categorical
+from screader_lib.genes.text_files import read_text
 from screader_lib.reporting import SILENT, Reporter
 
 OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
@@ -90,12 +91,7 @@ def select_cells(
 
 def read_names(path: Path, name: str) -> list[str]:
     """Cell names in a text file, one per line; ScReaderError, calling it ``name``, for no text."""
-    try:
-        lines = path.read_text("utf-8-sig").split("\n")
-    except UnicodeDecodeError:
-        raise ScReaderError(
-            "is not a text file.", file=name, remedy="Give one cell name per line."
-        ) from None
+    lines = read_text(path, name, "Give one cell name per line.").split("\n")
     return [line.rstrip("\r") for line in lines if line.strip()]
 
 
