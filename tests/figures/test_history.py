@@ -38,17 +38,22 @@ PREDICT = record("predict", {"cells": ("cells", "cells-b"), "reader": ("reader",
 ALL = (NEW_CELLS, DESCRIBE, EMBED, TRAIN_CELLS, TRAIN, PREDICT)
 
 
+CELLS_B = File("cells-b", (DESCRIBE, EMBED, NEW_CELLS))
+
+
+def history(*files: File) -> History:
+    return History(files)  # type: ignore[arg-type]
+
+
 def test_steps_come_in_an_order_that_can_be_repeated() -> None:
-    steps = History([File("calls", ALL)]).steps  # type: ignore[list-item]
-    tools = [step.tool for step in steps]
+    tools = [step.tool for step in history(File("calls", ALL)).steps]
     assert tools[:2] == ["fetch-descriptions", "embed-genes"]
     assert tools[-2:] == ["train-reader", "predict"]
     assert tools.count("build-cells") == 2
 
 
 def test_each_input_was_made_by_a_step_before_it() -> None:
-    files = [File("calls", ALL), File("cells-b", (DESCRIBE, EMBED, NEW_CELLS))]
-    steps = History(files).steps  # type: ignore[arg-type]
+    steps = history(File("calls", ALL), CELLS_B).steps
     made: set[str] = set()
     for step in steps:
         assert {source.name for source in step.inputs if source.schema} <= made
@@ -57,30 +62,19 @@ def test_each_input_was_made_by_a_step_before_it() -> None:
 
 
 def test_outputs_are_identified_by_the_file_at_hand() -> None:
-    files = [File("calls", ALL), File("cells-b", (DESCRIBE, EMBED, NEW_CELLS))]
-    steps = {step.command: step for step in History(files).steps}  # type: ignore[arg-type]
-    predict = next(step for step in steps.values() if step.tool == "predict")
-    train = next(step for step in steps.values() if step.tool == "train-reader")
-    new = next(step for step in steps.values() if "--genes-per-cell 64" in step.command)
-    old = next(
-        step
-        for step in steps.values()
-        if step.tool == "build-cells" and "--genes-per-cell" not in step.command
-    )
+    steps = history(File("calls", ALL), CELLS_B).steps
+    built = [step for step in steps if step.tool == "build-cells"]
+    train, predict = steps[-2:]
+    new, old = sorted(built, key=lambda step: "--genes-per-cell 64" not in step.command)
     assert predict.inputs[0].name == new.output
     assert train.inputs[0].name == old.output
 
 
 def test_cells_built_like_the_reader_are_identified_without_their_file() -> None:
     like = record("build-cells", {"like": ("reader", "reader-a")}, new=True)
-    chain = (TRAIN_CELLS, TRAIN, like, PREDICT)
-    steps = History([File("calls", chain)]).steps  # type: ignore[list-item]
-    assert [step.tool for step in steps] == [
-        "build-cells",
-        "train-reader",
-        "build-cells",
-        "predict",
-    ]
+    steps = history(File("calls", (TRAIN_CELLS, TRAIN, like, PREDICT))).steps
+    tools = ["build-cells", "train-reader", "build-cells", "predict"]
+    assert [step.tool for step in steps] == tools
     assert steps[1].inputs[0].name == steps[0].output
     assert steps[3].inputs[0].name == steps[2].output
 
@@ -88,34 +82,42 @@ def test_cells_built_like_the_reader_are_identified_without_their_file() -> None
 def test_readers_of_several_methods_are_identified_and_the_last_command_names_them() -> None:
     def chain(method: str) -> tuple[Record, ...]:
         train = record("train-reader", {"cells": ("cells", "cells-a")}, method=method)
-        taken = {"cells": ("cells", "cells-b"), "reader": ("reader", f"reader-{method}")}
-        return (EMBED, TRAIN_CELLS, NEW_CELLS, train, record("predict", taken))
+        inputs = {"cells": ("cells", "cells-b"), "reader": ("reader", f"reader-{method}")}
+        return (EMBED, TRAIN_CELLS, NEW_CELLS, train, record("predict", inputs))
 
     methods = ["one", "two", "three"]
     calls = [File(f"calls-{method}", chain(method)) for method in methods]
     cells = File("cells-b", (EMBED, NEW_CELLS))
-    history = History([*calls, cells])  # type: ignore[list-item]
-    steps = history.steps
-    readers = {}
-    for step in steps:
+    found = history(*calls, cells)
+    readers, predicted = {}, []
+    for step in found.steps:
         words = step.command.split()
         if step.tool == "train-reader":
             readers[words[words.index("--method") + 1]] = step.output
-    assert set(readers) == set(methods)
-    predicted = [step.output for step in steps if step.tool == "predict"]
-    for step in steps:
         if step.tool == "predict":
+            predicted.append(step.output)
             source = next(one for one in step.inputs if one.schema == "reader")
             assert readers[source.sha256.removeprefix("reader-")] == source.name
-    taken = {"predictions": calls[:1], "cells": [cells], "beside": calls[1:]}
-    words = history.command("plot report", {"seed": 0}, taken, "r.html").split()  # type: ignore[arg-type]
+    assert set(readers) == set(methods)
+    inputs = {"predictions": calls[:1], "cells": [cells], "beside": calls[1:]}
+    command = found.command("plot report", {"seed": 0}, inputs, "r.html")  # type: ignore[arg-type]
+    words = command.split()
     assert words[:2] == ["plot", "report"] and words[-2:] == ["-o", "r.html"]
     assert {word for word in words if word.startswith("predictions")} == set(predicted)
 
 
-def test_a_users_own_file_is_named_by_role_and_content() -> None:
-    [step] = History([File("texts", (DESCRIBE,))]).steps  # type: ignore[list-item]
+def test_users_own_files_are_named_by_role_and_content_and_values_are_quoted() -> None:
+    [step] = history(File("texts", (DESCRIBE,))).steps
     assert step.command == "fetch-descriptions genes-counts -o descriptions.h5ad"
+    [step] = history(File("x", (record("predict", {}, label="a; rm -rf ~"),))).steps
+    assert step.command == "predict --label 'a; rm -rf ~' -o predictions.h5ad"
+
+
+def test_two_files_of_one_step_have_names() -> None:
+    one, two = (File(sha256, (DESCRIBE,)) for sha256 in ("texts", "other"))
+    found = history(one, two)
+    command = found.command("x", {}, {"a": [one], "b": [two]}, "o")  # type: ignore[list-item]
+    assert sorted(command.split()[1:3]) == ["descriptions-1.h5ad", "descriptions-2.h5ad"]
 
 
 @pytest.mark.parametrize(
@@ -131,8 +133,3 @@ def test_a_users_own_file_is_named_by_role_and_content() -> None:
 )
 def test_parameters_as_options(value: object, words: list[str]) -> None:
     assert default_words("x", {"some_name": value}, {"in": "file"}) == ["file", *words]
-
-
-def test_words_of_a_hostile_value_are_quoted() -> None:
-    [step] = History([File("x", (record("predict", {}, label="a; rm -rf ~"),))]).steps  # type: ignore[list-item]
-    assert step.command == "predict --label 'a; rm -rf ~' -o predictions.h5ad"
