@@ -24,7 +24,7 @@ OBS_IS_GENES = ("descriptions", "gene-embeddings")
 
 @dataclass(frozen=True)
 class GeneList:
-    """Names in the input's order, each once; ``repeated`` counts those left out as doubles."""
+    """Names in the input's order, each once; ``repeated`` counts dropped duplicates."""
 
     names: tuple[str, ...]
     repeated: int = 0
@@ -36,7 +36,7 @@ def read_genes(path: Path, name: str, column: str | None = None) -> GeneList:
     An HDF5 file (h5ad, 10x h5, loom, scReader's own) gives its gene index or ``column``; a 10x
     folder its genes' names, or ``id``; a text one gene per line (of a table the first column), or
     ``column`` of a tab- or comma-separated table with a header. Gzipped text is read too.
-    ScReaderError where there is no gene in it.
+    ScReaderError where it names no gene.
     """
     if path.is_dir():
         return _once(_from_folder(path, name, column), name)
@@ -52,7 +52,7 @@ def read_all(paths: Sequence[Path], names: Sequence[str], column: str | None = N
     """The genes of several files, each once, at its first place; as :func:`read_genes`.
 
     ``names`` are the files' names as the user gave them, ``-`` for standard input. What several
-    files name is no repetition; ``repeated`` counts those within each file.
+    files name is not counted in ``repeated``, only what one file names twice.
     """
     display_names = ["standard input" if name == "-" else name for name in names]
     lists = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 DATABASE_ID = re.compile(
     r"(?:FBgn\d{7}|WBGene\d{8}|ZDB-[A-Z]+-\d{6}-\d+|(?:HGNC|MGI|RGD|VGNC|Xenbase):\S+)$"
@@ -27,7 +28,7 @@ FACTS_OF_FILES = tuple(name for name in FACTS if name != "expression")  # NCBI G
 
 @dataclass(frozen=True)
 class Gene:
-    """Facts and texts of one gene; a field that is not known is empty (``tax_id`` 0).
+    """Facts and texts of one gene; an unknown field is empty (``tax_id`` 0).
 
     ``official`` says that the symbol is a nomenclature committee's; ``text`` is a text that is
     embedded as it is; ``source`` is where the facts, or the summary where there is one, came from.
@@ -77,19 +78,19 @@ def merged(first: Gene, second: Gene) -> Gene:
 
 def without_version(name: str) -> str:
     """An Ensembl id without its version and GENCODE's ``_PAR_Y``; other names as they are."""
-    found = ENSEMBL.match(name)
-    return found[1] if found else name
+    ensembl = ENSEMBL.match(name)
+    return ensembl[1] if ensembl else name
 
 
-def ids_of(references: Iterable[tuple[str, str]]) -> tuple[str, tuple[str, ...]]:
-    """The first Ensembl id, and the other ids, of references (database, id) of a gene record.
+def ids_of(references: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """``ensembl_id`` (the first) and ``other_ids`` of a gene, from references (database, id).
 
     An id that is a number is given the database's name: ``MIM:176730``.
     """
-    found = {
+    ids = {
         f"{database}:{one}" if one.isdigit() else without_version(one): database == "Ensembl"
         for database, one in references
         if one and database not in NO_IDS
     }
-    ensembl = next((one for one, is_ensembl in found.items() if is_ensembl), "")
-    return ensembl, tuple(one for one in found if one != ensembl)
+    ensembl = next((one for one, is_ensembl in ids.items() if is_ensembl), "")
+    return {"ensembl_id": ensembl, "other_ids": tuple(one for one in ids if one != ensembl)}

@@ -45,6 +45,6 @@ def find_file(folder: Path, display_name: str, *files: str) -> Path:
 
 
 def read_rows(path: Path) -> list[list[str]]:
-    """The tab-separated values of each line; ScReaderError where the file is no text."""
+    """The tab-separated values of each line; ScReaderError where the file is not text."""
     with opened_text(path) as stream:
         return [line.rstrip("\r\n").split("\t") for line in stream]

@@ -50,11 +50,11 @@ def parse_fields(listed: str) -> tuple[str, ...]:
     for field in fields:
         if field not in FIELDS:
             raise ScReaderError(
-                f"--fields: {field!r} is no field of the text.",
+                f"--fields: {field!r} is not a field of the text.",
                 remedy=f"Fields: {', '.join(FIELDS)}.",
             )
     if not fields or len(set(fields)) != len(fields):
-        raise ScReaderError("--fields: wanted each field once, and one at least.")
+        raise ScReaderError("--fields: list each field once, and at least one.")
     return fields
 
 

@@ -114,10 +114,17 @@ ASKED = [(Eutils, FakeEutils), (Datasets, FakeDatasets)]
         pytest.param(Reply(b"", status=500), "status 500", ASKED[:1], id="500"),
         pytest.param(json_reply({}, delay=1.0), "no answer in time", ASKED[:1], id="timeout"),
         pytest.param(Reply(b"x" * 999, cut=True), "cut", ASKED[:1], id="cut-body"),
+        pytest.param(
+            Reply(b"no gzip", headers={"Content-Encoding": "gzip"}), "cut", ASKED[:1], id="bad-gzip"
+        ),
+        pytest.param(json_reply({"reports": [1]}), "its schema", ASKED[1:], id="no-reports"),
         pytest.param(Reply(b'{"esearchresult": '), "instead of JSON", ASKED, id="malformed-json"),
         pytest.param(HTML, "HTML page", ASKED, id="html-with-status-200"),
         pytest.param(
-            json_reply({"new": 1}), "schema has changed|no page|not asked", ASKED, id="new-schema"
+            json_reply({"new": 1}),
+            "schema has changed|a page|not asked",
+            ASKED,
+            id="new-schema",
         ),
     ],
 )

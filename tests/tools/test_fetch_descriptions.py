@@ -94,7 +94,7 @@ def test_user_table_before_the_packaged_facts(tmp_path: Path) -> None:
             "no packaged facts for genes of Mus musculus",
             id="organism",
         ),
-        pytest.param(["--fields", "x"], b"INS\n", "'x' is no field", id="field"),
+        pytest.param(["--fields", "x"], b"INS\n", "'x' is not a field", id="field"),
         pytest.param(["--source", "table"], b"INS\n", "Give --table FILE", id="no-table"),
         pytest.param(["--gene-info", "nowhere"], b"INS\n", "nowhere: no such file", id="no-info"),
         pytest.param(

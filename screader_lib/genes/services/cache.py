@@ -20,7 +20,6 @@ from screader_lib.errors import ScReaderError
 from screader_lib.genes.records import Gene
 from screader_lib.reporting import Reporter
 
-KEYS_PER_QUERY = 500
 LOCK_TIMEOUT = 60.0  # seconds
 
 Answers = dict[str, list[Gene]]
@@ -59,20 +58,14 @@ class DiskCache:
 
     def get(self, keys: Iterable[str]) -> dict[str, bytes]:
         """The values of those ``keys`` that are in the cache."""
-        listed = list(dict.fromkeys(keys))
-        values: dict[str, bytes] = {}
+        query = "SELECT key, value FROM answers WHERE key IN (SELECT value FROM json_each(?))"
         try:
-            for start in range(0, len(listed), KEYS_PER_QUERY):
-                some = listed[start : start + KEYS_PER_QUERY]
-                marks = ",".join("?" * len(some))
-                query = f"SELECT key, value FROM answers WHERE key IN ({marks})"
-                with self.lock:
-                    values.update(self.connection.execute(query, some))
+            with self.lock:
+                return dict(self.connection.execute(query, [json.dumps(list(keys))]))
         except sqlite3.Error as error:
             raise ScReaderError(
                 f"is damaged ({error}).", file=self.path, remedy="Remove it and run again."
             ) from error
-        return values
 
     def put(self, entries: Mapping[str, bytes]) -> None:
         """Keep ``entries``, all or none."""
@@ -108,7 +101,7 @@ class GeneCache:
             return {keys[key]: _genes(value) for key, value in self.cache.get(keys).items()}
         except (ValueError, TypeError, AttributeError) as error:
             raise ScReaderError(
-                "holds an answer that cannot be read.",
+                "contains an answer that cannot be read.",
                 file=self.cache.path,
                 remedy="Remove it and run again.",
             ) from error

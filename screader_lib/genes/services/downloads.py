@@ -100,7 +100,7 @@ def _download(server: Service, temporary: Path) -> str:
                 try:
                     return _save(answer, server, temporary)
                 except exceptions.HTTPError as error:
-                    retries = next_attempt(answer, error)
+                    retries = next_attempt(answer.retries, error)
     except exceptions.MaxRetryError as error:
         if isinstance(error.reason, NO_CONNECTION):
             raise Unreachable(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Self, TypeVar
 
 import urllib3
 from urllib3 import exceptions
@@ -44,11 +44,11 @@ class Retries(urllib3.Retry):
         self.service.pace.wait()
 
 
-def next_attempt(answer: urllib3.BaseHTTPResponse, error: Exception) -> urllib3.Retry:
-    """Pause after an ``answer`` that proved bad; the retries left, MaxRetryError for none."""
-    retries = cast(Retries, answer.retries).increment("POST", error=error)
-    retries.sleep()
-    return retries
+def next_attempt(retries: urllib3.Retry | None, error: Exception) -> urllib3.Retry:
+    """Pause after an answer that proved bad; what is left of ``retries``, or MaxRetryError."""
+    left = (retries or urllib3.Retry(0)).increment("POST", error=error)
+    left.sleep()
+    return left
 
 
 @dataclass
@@ -78,17 +78,18 @@ class WebClient(Service):
         self.pace.wait()
         try:
             while True:
-                answer = self._pool.request(
-                    "POST", f"{self.url}/{path}", redirect=False, retries=retries, **content
-                )
-                if answer.status in RETRIED:
-                    raise self._no_answer(f"HTTP status {answer.status}")
-                if answer.status != 200:
-                    raise self.refused(answer.status, answer.data)
+                answer = None
                 try:
+                    answer = self._pool.request(
+                        "POST", f"{self.url}/{path}", redirect=False, retries=retries, **content
+                    )
+                    if answer.status in RETRIED:
+                        raise self._no_answer(f"HTTP status {answer.status}")
+                    if answer.status != 200:
+                        raise self.refused(answer.status, answer.data)
                     return parse(answer.data)
-                except BadAnswer as bad:
-                    retries = next_attempt(answer, bad)
+                except (BadAnswer, exceptions.DecodeError) as error:
+                    retries = next_attempt(answer.retries if answer else retries, error)
         except exceptions.HTTPError as error:
             raise self._no_answer(in_words(error)) from error
 

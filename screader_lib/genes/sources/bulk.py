@@ -86,17 +86,15 @@ class BulkFiles(GeneSource):
             if row["Symbol"] == NO_SYMBOL_YET:
                 continue
             references = (entry.partition(":") for entry in row["dbXrefs"].split("|"))
-            ensembl_id, other_ids = ids_of((database, key) for database, _, key in references)
             yield Gene(
                 symbol=row["Symbol"],
                 gene_id=row["GeneID"],
-                ensembl_id=ensembl_id,
-                other_ids=other_ids,
                 full_name=_filled(row["description"]),
                 gene_type=_filled(row["type_of_gene"]),
-                **self.organism.gene_fields,
                 aliases=tuple(filter(_filled, row["Synonyms"].split("|"))),
                 official=row["Nomenclature_status"] == "O",
+                **ids_of((database, key) for database, _, key in references),
+                **self.organism.gene_fields,
             )
 
     def _summaries(self) -> dict[str, str]:

@@ -103,24 +103,24 @@ def parse_page(answer: Any, asked: Collection[str], organism: Organism) -> tuple
     BadAnswer for another form, and for a gene that was not ``asked`` for.
     """
     if not isinstance(answer, Mapping) or "error" in answer:
-        raise BadAnswer("JSON that is no page of reports")
+        raise BadAnswer("JSON that is not a page of reports")
     if answer.get("reports") is None:
         if answer.get("total_count") or not PAGE_PARTS.issuperset(answer):
             raise BadAnswer("a page without reports: its schema has changed")
         return [], ""
     reports: Reports = []
-    for report in answer["reports"]:
-        if "gene" not in report and (report.get("errors") or report.get("warnings")):
-            continue
-        with checking_schema("a report"):
+    with checking_schema("a report"):
+        for report in answer["reports"]:
+            if "gene" not in report and (report.get("errors") or report.get("warnings")):
+                continue
             gene = _gene(report["gene"], organism)
             queries = [str(query).lower() for query in report.get("query") or (gene.gene_id,)]
             queries += _withdrawn_ids(report)
-        answered = [query for query in queries if query in asked]
-        if not answered:
-            raise BadAnswer(f"a report of gene {gene.gene_id}, which was not asked for")
-        if gene.tax_id == organism.tax_id:
-            reports.append((gene, answered))
+            answered = [query for query in queries if query in asked]
+            if not answered:
+                raise BadAnswer(f"a report of gene {gene.gene_id}, which was not asked for")
+            if gene.tax_id == organism.tax_id:
+                reports.append((gene, answered))
     return reports, str(answer.get("next_page_token") or "")
 
 
@@ -136,12 +136,9 @@ def _gene(facts: Mapping[str, Any], organism: Organism) -> Gene:
     references = [("Ensembl", str(one)) for one in facts.get("ensembl_gene_ids", ())]
     references += [("MIM", str(one)) for one in facts.get("omim_ids", ())]
     authority = facts.get("nomenclature_authority", {}).get("identifier", "")
-    ensembl_id, other_ids = ids_of([*references, ("authority", str(authority))])
     return Gene(
         symbol=facts["symbol"],
         gene_id=str(facts["gene_id"]),
-        ensembl_id=ensembl_id,
-        other_ids=other_ids,
         full_name=facts.get("description", ""),
         gene_type=TYPES.get(facts["type"], facts["type"].lower().replace("_", "-")),
         organism=facts["taxname"],
@@ -150,6 +147,7 @@ def _gene(facts: Mapping[str, Any], organism: Organism) -> Gene:
         aliases=tuple(facts.get("synonyms", ())),
         summary=_summary(facts.get("summary", ())),
         official="nomenclature_authority" in facts,
+        **ids_of([*references, ("authority", str(authority))]),
     )
 
 

@@ -78,7 +78,6 @@ def _add(record: Element, records: Records) -> None:
 
 def _gene(record: Element) -> Gene:
     _check_parts(record)
-    ensembl_id, other_ids = ids_of(_references(record, f"{REFERENCE}/Gene-ref_db"))
     tax_id = dict(_references(record, f"{ORGANISM}/Org-ref_db")).get("taxon", "")
     if not tax_id.isdigit():
         raise _lacking("a taxonomy id")
@@ -90,8 +89,6 @@ def _gene(record: Element) -> Gene:
         # genes of some species have a locus tag only
         symbol=_required(record, f"{REFERENCE}/Gene-ref_locus", f"{REFERENCE}/Gene-ref_locus-tag"),
         gene_id=_required(record, GENE_ID),
-        ensembl_id=ensembl_id,
-        other_ids=other_ids,
         full_name=_text(record, f"{REFERENCE}/Gene-ref_desc"),
         gene_type=gene_type,
         organism=_required(record, f"{ORGANISM}/Org-ref_taxname"),
@@ -104,6 +101,7 @@ def _gene(record: Element) -> Gene:
         expression=_expression(record),
         summary=_text(record, "Entrezgene_summary"),
         official=record.find(f"{REFERENCE}/Gene-ref_formal-name") is not None,
+        **ids_of(_references(record, f"{REFERENCE}/Gene-ref_db")),
     )
 
 

@@ -1,4 +1,4 @@
-"""NCBI E-utilities: esearch finds genes by name, esummary tells which is meant, efetch has all.
+"""NCBI E-utilities: esearch finds genes by name, esummary says which is meant, efetch has all.
 
 Limits and parameters: NCBI, "A General Introduction to the E-utilities": 3 requests a second,
 10 with a key; ``tool`` and ``email`` sent; POST for long lists.
