@@ -144,6 +144,6 @@ def _read_medians(path: Path, name: str) -> tuple[list[str], list[float]]:
             raise ScReaderError(
                 f"line {number} is not a gene and its median.",
                 file=name,
-                remedy="Wanted are two columns: gene, and a number that is not negative.",
+                remedy="Expected two columns: a gene and a non-negative number.",
             )
     return genes, medians

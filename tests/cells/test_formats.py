@@ -240,22 +240,10 @@ def loom_of_one_dimension(folder: Path) -> Path:
     return folder / "x.loom"
 
 
-def mtx_with(text: str) -> Callable[[Path], Path]:
-    def make(folder: Path) -> Path:
-        mtx(folder)
-        (folder / "matrix.mtx").write_text(text)
-        return folder
-
-    return make
-
-
-def gzipped_mtx_with(name: str, damage: Callable[[bytes], bytes]) -> Callable[[Path], Path]:
-    def make(folder: Path) -> Path:
-        path = gzipped_mtx(folder) / name
-        path.write_bytes(damage(path.read_bytes()))
-        return folder
-
-    return make
+def cut_barcodes(folder: Path) -> Path:
+    path = gzipped_mtx(folder) / "barcodes.tsv.gz"
+    path.write_bytes(path.read_bytes()[:-9])
+    return folder
 
 
 def mtx_without_barcodes(folder: Path) -> Path:
@@ -274,9 +262,6 @@ def something_else(folder: Path) -> Path:
     with h5py.File(folder / "x.h5", "w") as file:
         file["x"] = 1
     return folder / "x.h5"
-
-
-HEAD = "%%MatrixMarket matrix coordinate integer general\n"
 
 
 @pytest.mark.parametrize(
@@ -298,13 +283,7 @@ HEAD = "%%MatrixMarket matrix coordinate integer general\n"
         (tenx_without_names, "gene_names"),
         (two_genomes, "2 genomes"),
         (loom_of_one_dimension, "not a matrix"),
-        (mtx_with(HEAD + "2000000000 2000000000 1\n1 1 1\n"), "2,000,000,000 genes"),
-        (mtx_with("hello\n"), "not a valid Matrix Market file"),
-        (gzipped_mtx_with("barcodes.tsv.gz", lambda content: content[:-9]), "damaged"),
-        (
-            gzipped_mtx_with("matrix.mtx.gz", lambda old: old[:40] + bytes(40) + old[80:]),
-            "not a valid Matrix Market file",
-        ),
+        (cut_barcodes, "damaged"),
         (mtx_without_barcodes, "barcodes.tsv"),
         (damaged_zarr, "x.zarr"),
         (something_else, "neither an h5ad nor a 10x h5 nor a loom"),

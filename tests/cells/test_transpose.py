@@ -89,41 +89,46 @@ def test_written_by_scipy_and_gzipped(tmp_path: Path) -> None:
         assert np.array_equal(whole(MatrixMarket(path, 30, 20)), table)
 
 
-def test_entries_given_twice_are_added_and_comments_skipped(tmp_path: Path) -> None:
-    body = b"% a remark\n3 2 3\n1 2 4\n3 1 1\n1 2 5\n"
-    assert whole(market(tmp_path, HEAD + body)).tolist() == [[0, 0, 1], [9, 0, 0]]
+@pytest.mark.parametrize(
+    ("content", "rows"),
+    [
+        pytest.param(
+            HEAD + b"% a remark\n3 2 3\n1 2 4\n3 1 1\n1 2 5\n",
+            [[0, 0, 1], [9, 0, 0]],
+            id="entries-given-twice-and-comments",
+        ),
+        pytest.param(
+            HEAD.replace(b"integer", b"pattern") + b"3 2 2\n1 2\n3 1\n",
+            [[0, 0, 1], [1, 0, 0]],
+            id="a-pattern-counts-one",
+        ),
+        pytest.param(HEAD + b"3 2 0\n", [[0, 0, 0], [0, 0, 0]], id="no-entries"),
+    ],
+)
+def test_matrix_market(tmp_path: Path, content: bytes, rows: list[list[int]]) -> None:
+    assert whole(market(tmp_path, content)).tolist() == rows
 
 
-def test_patterns_count_one(tmp_path: Path) -> None:
-    head = b"%%MatrixMarket matrix coordinate pattern general\n"
-    assert whole(market(tmp_path, head + b"3 2 2\n1 2\n3 1\n")).tolist() == [[0, 0, 1], [1, 0, 0]]
-
-
-def test_no_entries(tmp_path: Path) -> None:
-    assert whole(market(tmp_path, HEAD + b"3 2 0\n")).tolist() == [[0, 0, 0], [0, 0, 0]]
+INVALID = "not a valid Matrix Market file"
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        pytest.param(b"", "not a valid Matrix Market file", id="empty"),
-        pytest.param(b"gene,cell\n", "not a valid Matrix Market file", id="csv"),
-        pytest.param(HEAD + b"5 2 1\n1 1 1\n", "has 5 genes and 2 cells", id="other-size"),
+        pytest.param(b"", INVALID, id="empty"),
+        pytest.param(b"gene,cell\n", INVALID, id="csv"),
+        pytest.param(HEAD + b"2000000000 2000000000 1\n1 1 1\n", "has 2,000,000,000", id="giant"),
         pytest.param(HEAD + b"3 2 3\n1 2 4\n", "holds 1 of 3 entries", id="cut"),
         pytest.param(HEAD + b"3 2 1\n4 1 1\n", "gene is outside", id="gene-outside"),
         pytest.param(HEAD + b"3 2 1\n1 3 1\n", "cell is outside", id="cell-outside"),
         pytest.param(HEAD + b"3 2 1\n0 1 1\n", "gene is outside", id="zero"),
-        pytest.param(HEAD + b"3 2 1\na b c\n", "not a valid Matrix Market file", id="words"),
+        pytest.param(HEAD + b"3 2 1\na b c\n", INVALID, id="words"),
         pytest.param(HEAD + b"3 2 2\n1 1 1\n2\n", "something other than", id="short-line"),
         pytest.param(
-            b"%%MatrixMarket matrix array integer general\n3 2\n" + b"1\n" * 6,
-            "wanted coordinate",
-            id="dense",
+            HEAD.replace(b"coordinate", b"array") + b"3 2\n" + b"1\n" * 6, "expected", id="dense"
         ),
         pytest.param(
-            b"%%MatrixMarket matrix coordinate complex general\n3 2 1\n1 1 1 1\n",
-            "wanted coordinate",
-            id="complex",
+            HEAD.replace(b"integer", b"complex") + b"3 2 1\n1 1 1 1\n", "expected", id="complex"
         ),
     ],
 )
@@ -132,9 +137,11 @@ def test_wrong_files(tmp_path: Path, content: bytes, message: str) -> None:
         whole(market(tmp_path, content))
 
 
-def test_cut_gzip(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stop", [-30, 40], ids=["cut", "garbled"])
+def test_damaged_gzip(tmp_path: Path, stop: int) -> None:
     path = tmp_path / "m.mtx.gz"
     lines = b"".join(b"%d 1 1\n" % (1 + number % 3) for number in range(5000))
-    path.write_bytes(gzip.compress(HEAD + b"3 2 5000\n" + lines)[:-30])
-    with pytest.raises(ScReaderError, match="not a valid Matrix Market file"):
+    content = gzip.compress(HEAD + b"3 2 5000\n" + lines)
+    path.write_bytes(content[:stop] + (b"" if stop < 0 else bytes(40) + content[stop + 40 :]))
+    with pytest.raises(ScReaderError, match=INVALID):
         whole(MatrixMarket(path, 2, 3))

@@ -133,7 +133,7 @@ def _layout(matrix: Any, name: str) -> str:
     kind = matrix.attrs.get("encoding-type") or f"{matrix.attrs.get('h5sparse_format', '')}_matrix"
     if kind not in ("csr_matrix", "csc_matrix"):
         raise ScReaderError(
-            f"{matrix.name} has encoding {kind!r}, wanted a csr, csc or dense matrix.", file=name
+            f"{matrix.name} has encoding {kind!r}; expected a csr, csc or dense matrix.", file=name
         )
     return str(kind)
 

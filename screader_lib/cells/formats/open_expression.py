@@ -73,7 +73,7 @@ def _from_hdf5(file: h5py.File, name: str, layer: str | None, reporter: Reporter
         )
     if opening.kind_of(file) is not None:
         raise ScReaderError(
-            f"is a {opening.kind_of(file)} file of scReader, wanted expression.", file=name
+            f"is a {opening.kind_of(file)} file of scReader; expected expression.", file=name
         )
     return _counts_first(partial(AnnDataExpression, file, name), layer, reporter)
 

@@ -53,7 +53,7 @@ class TenxH5Expression(_TenxExpression):
         groups = [group for group in groups if "barcodes" in group]
         if len(groups) != 1:
             raise ScReaderError(
-                f"holds {len(groups)} genomes, wanted one.", file=name, remedy="Split it."
+                f"holds {len(groups)} genomes; expected one.", file=name, remedy="Split it."
             )
         group = groups[0]
         features = group.get("features", group)

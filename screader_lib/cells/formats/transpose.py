@@ -150,7 +150,7 @@ class MatrixMarket(TransposedEntries):
             raise self._damaged(error) from error
         if (form, symmetry) != ("coordinate", "general") or field == "complex":
             raise ScReaderError(
-                f"is a Matrix Market file of {form} {field} {symmetry} values, wanted "
+                f"is a Matrix Market file of {form} {field} {symmetry} values; expected "
                 "coordinate integer or real general.",
                 file=self.path,
             )
