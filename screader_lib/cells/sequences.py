@@ -56,7 +56,8 @@ class Construction:
             value = getattr(result, name)
             if value not in values:
                 raise ScReaderError(
-                    f"its construction has {name} {value!r}; expected {', '.join(values)}.", file=file
+                    f"its construction has {name} {value!r}; expected {', '.join(values)}.",
+                    file=file,
                 )
         return result
 
