@@ -26,7 +26,7 @@ from screader_lib.reader.task import TrainedMethod, make_task
 
 QUICK = {"precision": "float32", "warm_start_epochs": 4, "epochs": 1, "batch_size": 16,
          "genes_per_cell": 12, "instruction": "Genes"}  # fmt: skip
-EXPLAINED = ["screader", "screader-random", "pooled", "genept", "genept-w", "logistic"]
+EXPLAINED = ["screader", "genept", "genept-w", "logistic"]
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import h5py
@@ -92,13 +92,16 @@ def test_trains_and_predicts(
     assert metrics["accuracy"] > 0.9 and metrics["cells"] == CELLS
 
 
-def test_a_second_run_embeds_nothing_and_gives_the_same_bytes(
-    tmp_path: Path, cells: Path, words: WordVectors
+def test_a_second_run_embeds_nothing_and_a_cache_is_not_necessary(
+    tmp_path: Path, cells: Path, words: WordVectors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = train(tmp_path, cells).read_bytes()
     assert len(words.sent) == len(set(words.sent)) > CELLS // 2
     words.sent.clear()
     assert train(tmp_path, cells).read_bytes() == first and not words.sent
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("SCREADER_CACHE", str(tmp_path / "file"))
+    assert train(tmp_path, cells).read_bytes() == first and words.sent
 
 
 def test_another_text_model_is_refused(
@@ -110,14 +113,6 @@ def test_another_text_model_is_refused(
     options = ("-r", reader, "--embedder", "packaged", "-o", tmp_path / "p.h5ad")
     assert "not the one that the reader was trained with" in fail("predict", cells, *options)
     assert not (tmp_path / "p.h5ad").exists()
-
-
-def test_a_cache_that_cannot_be_written_is_done_without(
-    tmp_path: Path, cells: Path, words: WordVectors, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "file").write_text("no folder")
-    monkeypatch.setenv("SCREADER_CACHE", str(tmp_path / "file"))
-    assert train(tmp_path, cells).exists()
 
 
 @pytest.mark.parametrize(
@@ -202,35 +197,3 @@ def test_options_of_other_methods_are_wrong_usage(
     tmp_path: Path, cells: Path, options: list[str]
 ) -> None:
     assert call("train-reader", cells, *options, "-o", tmp_path / "r.h5").exit_code == 2
-
-
-def cut_labels(file: h5py.File) -> None:
-    values = file["tensors/neighbours.labels"][()]
-    file["tensors/neighbours.labels"][...] = np.where(values == 0, 9, values)
-
-
-def no_vectors(file: h5py.File) -> None:
-    del file["tensors/neighbours.vectors"]
-
-
-def other_classifier(file: h5py.File) -> None:
-    settings = encoding.read_json(file, "configuration")
-    del file["configuration"]
-    encoding.write_json(file, "configuration", {**settings, "classifier": "guess"})
-
-
-@pytest.mark.parametrize(
-    ("change", "told"),
-    [(cut_labels, "labels"), (no_vectors, "neighbours.vectors"), (other_classifier, "'guess'")],
-)
-def test_damaged_neighbours(
-    tmp_path: Path, cells: Path, change: Callable[[h5py.File], None], told: str
-) -> None:
-    reader = tmp_path / "r.h5"
-    options = ("--method", "genept-w", "--classifier", "knn", "-o", reader)
-    succeed("train-reader", cells, *options)
-    succeed("predict", cells, "-r", reader, "-o", tmp_path / "p.h5ad")
-    with h5py.File(reader, "a") as file:
-        change(file)
-    line = fail("predict", cells, "-r", reader, "-o", tmp_path / "q.h5ad")
-    assert told in line and "unexpected" not in line

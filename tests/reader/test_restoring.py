@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import json
 import shutil
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import h5py
@@ -95,32 +97,69 @@ def other_text(name: str, text: str) -> Callable[[h5py.File], None]:
     return change
 
 
+def no_label(file: h5py.File) -> None:
+    values = file["tensors/neighbours.labels"][()]
+    file["tensors/neighbours.labels"][...] = np.where(values == 0, 9, values)
+
+
+def other_classifier(file: h5py.File) -> None:
+    settings = encoding.read_json(file, "configuration")
+    other_text("configuration", json.dumps({**settings, "classifier": "guess"}))(file)
+
+
+@pytest.fixture(scope="module")
+def readers(
+    tmp_path_factory: pytest.TempPathFactory, cells: Path
+) -> Callable[[tuple[str, ...]], Path]:
+    """Gives the reader that some options of train-reader make, trained once."""
+    folder = tmp_path_factory.mktemp("readers")
+
+    @cache
+    def reader(options: tuple[str, ...]) -> Path:
+        path = folder / f"{'-'.join(options)}.h5"
+        succeed("train-reader", cells, "--method", *options, "-o", path)
+        return path
+
+    return reader
+
+
+KNN = "genept-w", "--classifier", "knn"
+
+
 @pytest.mark.parametrize(
     ("method", "change", "told"),
     [
-        pytest.param("majority", without("log_share"), "log_share", id="no tensor"),
-        pytest.param("majority", cut("log_share"), "log_share", id="too few labels"),
-        pytest.param("logistic", cut("weights"), "weights", id="weights of too few labels"),
-        pytest.param("genept-w", cut("mean"), "mean", id="means of too few dimensions"),
-        pytest.param("pooled", without("scaling.map"), "scaling.map", id="no scaling"),
-        pytest.param("pooled", cut("head.weight"), "do not fit", id="head too narrow"),
-        pytest.param("pooled", without("head.weight"), "do not fit", id="no head"),
-        pytest.param("majority", other_text("method", "guess"), "'guess'", id="unknown method"),
+        pytest.param(["majority"], without("log_share"), "log_share", id="no tensor"),
+        pytest.param(["majority"], cut("log_share"), "log_share", id="too few labels"),
+        pytest.param(["logistic"], cut("weights"), "weights", id="weights of too few labels"),
+        pytest.param(["genept-w"], cut("mean"), "mean", id="means of too few dimensions"),
+        pytest.param(KNN, no_label, "neighbours.labels", id="label that is none"),
+        pytest.param(KNN, without("neighbours.vectors"), "neighbours.vectors", id="no neighbours"),
+        pytest.param(KNN, other_classifier, "'guess'", id="unknown classifier"),
+        pytest.param(["pooled"], without("scaling.map"), "scaling.map", id="no scaling"),
+        pytest.param(["pooled"], cut("head.weight"), "do not fit", id="head too narrow"),
+        pytest.param(["pooled"], without("head.weight"), "do not fit", id="no head"),
+        pytest.param(["majority"], other_text("method", "guess"), "'guess'", id="unknown method"),
         pytest.param(
-            "majority", other_text("configuration", "{}"), "configuration", id="no settings"
+            ["majority"], other_text("configuration", "{}"), "configuration", id="no settings"
         ),
         pytest.param(
-            "majority", other_text("calibration", '{"temperature": 0}'), "positive", id="no heat"
+            ["majority"], other_text("calibration", '{"temperature": 0}'), "positive", id="cold"
         ),
     ],
 )
 def test_damaged(
-    tmp_path: Path, cells: Path, method: str, change: Callable[[h5py.File], None], told: str
+    tmp_path: Path,
+    cells: Path,
+    readers: Callable[[tuple[str, ...]], Path],
+    method: list[str],
+    change: Callable[[h5py.File], None],
+    told: str,
 ) -> None:
-    succeed("train-reader", cells, "--method", method, "-o", tmp_path / "r.h5")
-    with h5py.File(tmp_path / "r.h5", "a") as file:
+    reader = shutil.copy(readers(tuple(method)), tmp_path / "r.h5")
+    with h5py.File(reader, "a") as file:
         change(file)
-    line = fail("predict", cells, "-r", tmp_path / "r.h5", "-o", tmp_path / "p.h5ad")
+    line = fail("predict", cells, "-r", reader, "-o", tmp_path / "p.h5ad")
     assert told in line and "unexpected" not in line
     assert not (tmp_path / "p.h5ad").exists()
 
@@ -129,11 +168,10 @@ def test_damaged(
     "words", [["--weight", "rank"], ["--rank-by", "expression"]], ids=["weight", "rank"]
 )
 def test_cells_built_in_another_way_are_refused(
-    tmp_path: Path, cells: Path, words: list[str]
+    tmp_path: Path, readers: Callable[[tuple[str, ...]], Path], words: list[str]
 ) -> None:
-    succeed("train-reader", cells, "--method", "majority", "-o", tmp_path / "r.h5")
     others = write_cells(tmp_path, *words)
-    line = fail("predict", others, "-r", tmp_path / "r.h5", "-o", tmp_path / "p.h5ad")
+    line = fail("predict", others, "-r", readers(("majority",)), "-o", tmp_path / "p.h5ad")
     assert words[0] in line and "--like" in line
 
 

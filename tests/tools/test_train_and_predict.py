@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import anndata
-import h5py
 import numpy as np
 import pytest
-from small_files import CELLS, counts, expression, fail, succeed, write_cells, write_embeddings
+from small_files import (
+    CELLS,
+    counts,
+    expression,
+    fail,
+    succeed,
+    write_cells,
+    write_embeddings,
+    write_llama,
+)
 
 from screader_lib import label_metrics
-from screader_lib.exchange import encoding
 from screader_lib.option_values import METHODS
 
 QUICK = ["--warm-start-epochs", "8", "--epochs", "1", "--precision", "float32"]
@@ -23,6 +34,20 @@ ABLE = {"screader": QUICK, "screader-random": QUICK, "pooled": [], "genept-w": [
 def held_out(tmp_path_factory: pytest.TempPathFactory, cells: Path) -> Path:
     """Ninety other cells of the same types, built like the training cells."""
     return write_cells(tmp_path_factory.mktemp("test"), "--like", cells, seed=1)
+
+
+@pytest.fixture(scope="module")
+def readers(
+    tmp_path_factory: pytest.TempPathFactory, cells: Path, llama: Path
+) -> Callable[[str], Path]:
+    """Gives a method's reader, trained once."""
+    folder = tmp_path_factory.mktemp("readers")
+
+    @cache
+    def reader(method: str) -> Path:
+        return trained(folder, cells, llama, method)
+
+    return reader
 
 
 def trained(folder: Path, cells: Path, llama: Path, method: str, *words: object) -> Path:
@@ -41,9 +66,10 @@ def predicted(folder: Path, cells: Path, reader: Path, *words: object) -> anndat
 
 
 @pytest.mark.parametrize("method", [name for name in METHODS if name not in TEXT_MODEL_METHODS])
-def test_method(tmp_path: Path, cells: Path, held_out: Path, llama: Path, method: str) -> None:
-    reader = trained(tmp_path, cells, llama, method)
-    made = predicted(tmp_path, held_out, reader)
+def test_method(
+    tmp_path: Path, held_out: Path, readers: Callable[[str], Path], method: str
+) -> None:
+    made = predicted(tmp_path, held_out, readers(method))
     right = (made.obs["true_label"].astype(str) == made.obs["predicted_label"].astype(str)).mean()
     if method in ABLE:
         assert right >= 0.95
@@ -54,30 +80,13 @@ def test_method(tmp_path: Path, cells: Path, held_out: Path, llama: Path, method
     best = made.obsm["probability"].max(1)
     assert made.obs["confidence"].to_numpy() == pytest.approx(best)
     assert set(made.obs["status"]) == {"assigned"}
-    assert (made.obs["second_label"].astype(str) != made.obs["predicted_label"].astype(str)).all()
-
-
-def test_metrics_are_those_of_the_columns(
-    tmp_path: Path, cells: Path, held_out: Path, llama: Path
-) -> None:
-    output = tmp_path / "p.h5ad"
-    reader = trained(tmp_path, cells, llama, "genept")
-    succeed("predict", held_out, "-r", reader, "-o", output)
-    with h5py.File(output) as file:
-        obs = encoding.read_table(file["obs"])
-        metrics = encoding.read_json(file["uns"], "metrics")
-    wanted = label_metrics.scores(obs.strings("true_label"), obs.strings("predicted_label"))
-    assert {name: metrics[name] for name in wanted} == wanted
-    assert metrics["cells"] == CELLS
-
-
-def test_ontology_ids_follow_the_labels(
-    tmp_path: Path, cells: Path, held_out: Path, llama: Path
-) -> None:
-    made = predicted(tmp_path, held_out, trained(tmp_path, cells, llama, "logistic"))
+    called = made.obs["predicted_label"].astype(str)
+    assert (made.obs["second_label"].astype(str) != called).all()
     ids = {"alpha": "CL:0000000", "beta": "CL:0000001", "delta": "CL:0000002"}
-    wanted = [ids[label] for label in made.obs["predicted_label"]]
-    assert made.obs["predicted_ontology_id"].tolist() == wanted
+    assert made.obs["predicted_ontology_id"].tolist() == [ids[label] for label in called]
+    metrics = json.loads(made.uns["metrics"])
+    scores = label_metrics.scores(made.obs["true_label"].to_numpy(), called.to_numpy())
+    assert {name: metrics[name] for name in scores} == scores and metrics["cells"] == CELLS
 
 
 def test_same_bytes_twice(tmp_path: Path, cells: Path, held_out: Path, llama: Path) -> None:
@@ -93,7 +102,7 @@ def test_same_bytes_twice(tmp_path: Path, cells: Path, held_out: Path, llama: Pa
 
 
 def test_low_confidence_and_empty_cells_are_unassigned(
-    tmp_path: Path, cells: Path, llama: Path
+    tmp_path: Path, cells: Path, readers: Callable[[str], Path]
 ) -> None:
     values, types = counts(seed=1)
     values[7] = 0
@@ -102,7 +111,7 @@ def test_low_confidence_and_empty_cells_are_unassigned(
     built = tmp_path / "c.h5ad"
     words = ["-e", tmp_path / "e.h5ad", "--like", cells, "-o", built]
     succeed("build-cells", tmp_path / "x.h5ad", *words)
-    reader = trained(tmp_path, cells, llama, "screader")
+    reader = readers("screader")
     usual = predicted(tmp_path, built, reader)
     assert usual.obs["status"].eq("unassigned").to_numpy().nonzero()[0].tolist() == [7]
     threshold = float(np.median(usual.obs["confidence"]))
@@ -113,13 +122,9 @@ def test_low_confidence_and_empty_cells_are_unassigned(
 
 
 def test_the_llm_may_have_moved_but_not_changed(
-    tmp_path: Path, cells: Path, held_out: Path, llama: Path
+    tmp_path: Path, held_out: Path, llama: Path, readers: Callable[[str], Path]
 ) -> None:
-    import shutil
-
-    from small_files import write_llama
-
-    reader = trained(tmp_path, cells, llama, "screader")
+    reader = readers("screader")
     moved = shutil.copytree(llama, tmp_path / "moved")
     predicted(tmp_path, held_out, reader, "--llm", moved)
     other = write_llama(tmp_path / "other", seed=9)
@@ -127,11 +132,10 @@ def test_the_llm_may_have_moved_but_not_changed(
     assert "not the one that the reader was trained with" in line
 
 
-def test_another_embedding_is_refused(tmp_path: Path, cells: Path, llama: Path) -> None:
-    reader = trained(tmp_path, cells, llama, "pooled")
+def test_another_embedding_is_refused(tmp_path: Path, readers: Callable[[str], Path]) -> None:
     write_embeddings(tmp_path / "embeddings.h5ad", model="another")
     others = write_cells(tmp_path)
-    line = fail("predict", others, "-r", reader, "-o", tmp_path / "p.h5ad")
+    line = fail("predict", others, "-r", readers("pooled"), "-o", tmp_path / "p.h5ad")
     assert "embedded by another" in line
 
 
