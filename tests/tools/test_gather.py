@@ -70,7 +70,7 @@ def test_folds_that_are_missing_twice_or_none(
             [gathered(tmp_path, parts, "calls.h5ad")],
             "calls.h5ad: does not hold a fold's held-out cells",
         ),
-        ([*parts[:2], cells], "is a cells file, wanted predictions"),
+        ([*parts[:2], cells], "is a cells file, expected predictions"),
     ):
         assert told in fail("screader", "gather", *files, "-o", output)
         assert not output.exists()
