@@ -42,7 +42,7 @@ def parameters_page() -> str:
     for group in schema["$defs"].values():
         lines += [f"## {group['title']}\n"]
         lines += [f"{group['description']}\n"] if group.get("description") else []
-        lines += ["| parameter | what | values | default |", "|---|---|---|---|"]
+        lines += ["| parameter | meaning | values | default |", "|---|---|---|---|"]
         for name, spec in group["properties"].items():
             default = json.dumps(spec["default"]).strip('"') if "default" in spec else "–"
             what = spec["description"].replace("|", "\\|")

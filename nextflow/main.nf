@@ -8,7 +8,7 @@ include { SCREADER } from './workflows/screader'
 // Says at the end of a run how many tasks it went on without.
 def tellIgnored(run) {
     if (run.success && run.stats.ignoredCount > 0) {
-        log.warn("${run.stats.ignoredCount} tasks failed and were passed over; the run report names the samples without calls.")
+        log.warn("${run.stats.ignoredCount} tasks failed and were ignored; the run report names the samples without predictions.")
     }
 }
 

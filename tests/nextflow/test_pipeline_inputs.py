@@ -33,7 +33,7 @@ SHEETS = {
     ),
     "twice": (
         ["sample,path,role", "a,T,train", "", "a,T,predict"],
-        "lines 2, 4: sample 'a' stands",
+        "lines 2, 4: sample 'a' occurs",
     ),
     "empty": (["sample,path,role"], "there is no sample below the header"),
     "nothing to learn": (["sample,path,role", "a,T,predict"], "no sample has the role 'train'"),
@@ -48,7 +48,7 @@ PARAMETERS = {
     "--foldz=3": "--foldz is no parameter of this pipeline. Did you mean '--folds'?",
     "--continue_on_error=true": "Did you mean '--continue-on-error'?",
     "--folds=many": "--folds is a whole number, not 'many'",
-    "--folds=1": "--folds is 0 (no cross-validation) or 2 and more",
+    "--folds=1": "--folds must be 0 (no cross-validation) or at least 2",
     "--min-confidence=2": "--min-confidence is 2, more than 1",
     "--min-confidence=1e-x": "--min-confidence is a number, not '1e-x'",
     "--publish-mode=move": "--publish-mode is 'move', not one of copy",

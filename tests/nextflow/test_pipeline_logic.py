@@ -114,9 +114,9 @@ def test_annotation_takes_a_reader_and_each_organism_its_genes(
 @pytest.mark.parametrize(
     ("mode", "reader", "left", "counts"),
     [
-        ("evaluate", False, "cross-validates: donor-2, donor-4", (2, 0)),
-        ("evaluate", True, "a reader that is there: donors-1-and-3", (0, 4)),
-        ("annotate", True, "a reader that is there: donors-1-and-3", (0, 4)),
+        ("evaluate", False, "without --reader: donor-2, donor-4", (2, 0)),
+        ("evaluate", True, "with --reader: donors-1-and-3", (0, 4)),
+        ("annotate", True, "with --reader: donors-1-and-3", (0, 4)),
     ],
     ids=["cross-validation", "evaluation of a reader", "annotation"],
 )
@@ -128,7 +128,7 @@ def test_a_sheet_for_training_serves_the_other_entry_points(
     assert done.returncode == 0, done.stderr
     found = tasks(tmp_path)
     assert (found["TRAIN_FOLD"], found["PREDICT"]) == counts
-    assert f"WARN: Left aside, as --mode {mode}" in done.stdout and left in done.stdout
+    assert f"WARN: Ignored by --mode {mode}" in done.stdout and left in done.stdout
 
 
 def test_a_given_reader_is_validated_or_not(run: PipelineRuns, tmp_path: Path) -> None:
@@ -208,7 +208,7 @@ def test_a_sample_that_fails_is_passed_over_and_named(run: PipelineRuns, tmp_pat
     assert stopped.returncode == 1 and "BUILD_CELLS (c)" in stopped.stderr
     done = run(*given, "--continue-on-error=true", mode="run", work=str(tmp_path / "again"))
     assert done.returncode == 0, done.stderr
-    assert "1 ignored" in done.stdout and "tasks failed and were passed over" in done.stdout
+    assert "1 ignored" in done.stdout and "tasks failed and were ignored" in done.stdout
     table = next((tmp_path / "again").glob("*-RUN_REPORT/run-report.tsv")).read_text()
     status = dict(line.split("\t")[:2] for line in table.splitlines())
     assert status == {"sample": "status", "b": "called", "c": "failed", "out-of-fold": "called"}

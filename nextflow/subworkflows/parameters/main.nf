@@ -92,10 +92,10 @@ def contradictions(given) {
         wrong << '--mode annotate needs --reader, a reader from train-reader'
     }
     if (given.mode == 'train' && given.reader != null) {
-        wrong << '--mode train makes a reader and takes no --reader; use --mode annotate or evaluate'
+        wrong << '--mode train trains a reader and does not accept --reader; use --mode annotate or evaluate'
     }
     if (given.folds == 1) {
-        wrong << '--folds is 0 (no cross-validation) or 2 and more'
+        wrong << '--folds must be 0 (no cross-validation) or at least 2'
     }
     if (given.mode == 'evaluate' && !trained && given.folds < 2) {
         wrong << '--mode evaluate needs --reader, or --folds to cross-validate'
@@ -110,7 +110,7 @@ def contradictions(given) {
         wrong << '--min-confidence and --target-precision are mutually exclusive'
     }
     if ('genes' in pictures && !given.explain && !(given.predictOptions ?: '').contains('--explain')) {
-        wrong << '--plots genes needs --explain, how many genes of each call are named'
+        wrong << '--plots genes needs --explain, the number of genes to store for each call'
     }
     return wrong
 }

@@ -54,7 +54,7 @@ def problemsOfSheet(samples, settings) {
             .collect { sample -> "sample '${sample.meta.id}': calls are measured against labels; name their column in 'label' or with --label" }
     }
     if (settings.reader && !samples) {
-        wrong << "no sample has the role 'predict', and --reader says that none is to be trained"
+        wrong << "no sample has the role 'predict', and with --reader none is trained"
     }
     if (!settings.reader && !training) {
         wrong << "no sample has the role 'train'"
@@ -64,7 +64,7 @@ def problemsOfSheet(samples, settings) {
     ['organism', 'label', 'donor'].each { name ->
         def values = training.collect { sample -> sample.meta[name] }.unique()
         if (values.size() > 1) {
-            wrong << "samples with the role 'train' are read as one: ${name} differs (${values.join(', ')})"
+            wrong << "samples with the role 'train' are merged, but their ${name} differs (${values.join(', ')})"
         }
     }
     return wrong
@@ -79,7 +79,7 @@ def wantedOf(samples, settings) {
     def wanted = samples.findAll { sample -> sample.meta.role == role }
     if (wanted && wanted.size() < samples.size()) {
         def others = (samples - wanted).collect { sample -> sample.meta.id }
-        log.warn("Left aside, as --mode ${settings.mode} ${settings.reader ? 'calls with a reader that is there' : 'cross-validates'}: ${others.join(', ')}")
+        log.warn("Ignored by --mode ${settings.mode} ${settings.reader ? 'with' : 'without'} --reader: ${others.join(', ')}")
     }
     return wanted
 }
@@ -91,7 +91,7 @@ def problemsOfHeader(header, specs, required) {
     wrong += required.findAll { name -> !(name in header) }
         .collect { name -> "line 1: the column '${name}' is missing" }
     wrong += header.findAll { name -> header.count(name) > 1 }.unique()
-        .collect { name -> "line 1: the column '${name}' stands there twice" }
+        .collect { name -> "line 1: the column '${name}' is repeated" }
     return wrong
 }
 
@@ -114,7 +114,7 @@ def repeatedNames(entries) {
     return entries.findAll { entry -> entry.row.sample }
         .groupBy { entry -> entry.row.sample }
         .findAll { _name, same -> same.size() > 1 }
-        .collect { name, same -> "lines ${same.collect { entry -> entry.number }.join(', ')}: sample '${name}' stands there ${same.size()} times" }
+        .collect { name, same -> "lines ${same.collect { entry -> entry.number }.join(', ')}: sample '${name}' occurs ${same.size()} times" }
 }
 
 // The samples of the sheet: a list of maps with meta and path. Ends the run, naming every bad row.
