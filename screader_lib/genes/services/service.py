@@ -132,7 +132,7 @@ def checking_schema(what: str) -> Iterator[None]:
     except KeyError as error:
         raise BadAnswer(f"{what} without {error}: its schema has changed") from None
     except (IndexError, TypeError, ValueError, AttributeError) as error:
-        raise BadAnswer(f"{what} of another schema ({error}): it has changed") from None
+        raise BadAnswer(f"{what} of another form ({error}): its schema has changed") from None
 
 
 def kind_of_body(body: bytes) -> str:
