@@ -1,4 +1,4 @@
-"""A hub for the tests of this folder."""
+"""Cells, a loaded LLM and a hub for the tests of this folder."""
 
 from __future__ import annotations
 
@@ -10,13 +10,26 @@ import pytest
 from small_files import write_llama
 
 from screader_lib import offline
+from screader_lib.cells.cells_file import CellSequences
+from screader_lib.exchange.opening import open_exchange
+from screader_lib.reader.llm.frozen_llm import FrozenLLM, load_llm
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "genes"))
 
-from fake_hub import FakeHub
-from hub_place import Place
+from fake_hub import FakeHub, Hub
 from loopback import serving
+
+
+@pytest.fixture(scope="session")
+def sequences(cells: Path) -> Iterator[CellSequences]:
+    with open_exchange(cells, "cells") as opened:
+        yield CellSequences(opened)
+
+
+@pytest.fixture(scope="module")
+def llm(llama: Path) -> FrozenLLM:
+    return load_llm(str(llama), instruction="Genes of one cell", precision="float32")
 
 
 @pytest.fixture(scope="session")
@@ -29,20 +42,23 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def place(
+def hub(
     models: Path, cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Place]:
+) -> Iterator[Hub]:
     """A hub that this process's Hugging Face library asks, with a network and an empty cache."""
     from huggingface_hub import constants
 
-    hub = FakeHub({"main": models / "first", "v2": models / "second"})
-    with serving(hub) as server:
-        hub.port = int(server.url.rsplit(":", 1)[1])
-        monkeypatch.setattr(constants, "ENDPOINT", server.url)
-        template = server.url + "/{repo_id}/resolve/{revision}/{filename}"
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no-token"))
+    fake = FakeHub({"main": models / "first", "v2": models / "second"})
+    with serving(fake) as server:
+        fake.port = int(server.url.rsplit(":", 1)[1])
+        settings = {
+            "ENDPOINT": server.url,
+            "HUGGINGFACE_CO_URL_TEMPLATE": server.url + "/{repo_id}/resolve/{revision}/{filename}",
+            "HF_HUB_CACHE": str(tmp_path / "cache"),
+            "HF_HUB_OFFLINE": False,
+            "HF_TOKEN_PATH": str(tmp_path / "no-token"),
+        }
+        for name, value in settings.items():
+            monkeypatch.setattr(constants, name, value)
         monkeypatch.setenv(offline.VARIABLE, "0")
-        yield Place(hub, server, tmp_path, cells)
+        yield Hub(fake, server, tmp_path, cells)

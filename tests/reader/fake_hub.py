@@ -1,17 +1,24 @@
-"""A Hugging Face hub of one model: what ``snapshot_download`` asks, and how it is refused."""
+"""A Hugging Face hub of one model, and the trainings that ask it."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from loopback import Reply, Request, json_reply
+import h5py
+from loopback import Loopback, Reply, Request, json_reply
+from running import leaks
+from small_files import fail, succeed
+
+from screader_lib.reader.methods.methods import _load_llm
 
 NAME = "someone/tiny-llama"
 TOKEN = "hf_" + "fakeTokenOfTheTests"
+QUICK = ("--pooling", "cls", "--epochs", 1, "--batch-size", 81)
 LARGE = (".safetensors", ".bin")  # kept by the hub as large files, on another host
 
 
@@ -59,21 +66,21 @@ class FakeHub:
         if not asks_model and not path.startswith(f"{NAME}/resolve/"):
             return refused(404 if token else 401, "RepoNotFound")
         if token != self.accepted and (self.access == "private" or token):
-            return self._stranger(token)
+            return self._refuse_token(token)
         if asks_model:
-            return self._described(path.removeprefix(f"api/models/{NAME}").strip("/"))
+            return self._describe(path.removeprefix(f"api/models/{NAME}").strip("/"))
         if self.access == "gated" and token != self.accepted:
             return refused(401, "GatedRepo", "Access to this model is restricted.")
         return self._file(path.removeprefix(f"{NAME}/resolve/"))
 
-    def _stranger(self, token: str) -> Reply:
+    def _refuse_token(self, token: str) -> Reply:
         if self.access == "private":
             return refused(404 if token else 401, "RepoNotFound")
         if self.access == "gated":
             return refused(403, "GatedRepo", "You are not in the authorized list.")
         return refused(401, "", "Invalid credentials in Authorization header")
 
-    def _described(self, asked: str) -> Reply:
+    def _describe(self, asked: str) -> Reply:
         kind, _, revision = asked.partition("/")
         folder = self._folder(revision or "main")
         if folder is None:
@@ -97,9 +104,9 @@ class FakeHub:
             return Reply(body, headers=headers)
         sha256 = hashlib.sha256(body).hexdigest()
         self.names[sha256] = str(folder / name)
-        place = f"http://localhost:{self.port}/cdn/{sha256}"
+        url = f"http://localhost:{self.port}/cdn/{sha256}"
         large = {"X-Linked-Size": str(len(body)), "X-Linked-Etag": f'"{sha256}"'}
-        return Reply(b"", 302, headers={**headers, **large, "Location": place})
+        return Reply(b"", 302, headers={**headers, **large, "Location": url})
 
 
 def _blob(body: bytes) -> str:
@@ -113,3 +120,44 @@ def _entry(file: Path) -> dict:
         sha256 = hashlib.sha256(body).hexdigest()
         entry["lfs"] = {"oid": sha256, "size": len(body), "pointerSize": 134}
     return entry
+
+
+@dataclass
+class Hub:
+    """A running hub, its cache and where readers go."""
+
+    fake: FakeHub
+    server: Loopback
+    folder: Path
+    cells: Path
+
+    @property
+    def requests(self) -> list[str]:
+        return [request.path for request in self.server.requests]
+
+    @property
+    def cache(self) -> Path:
+        return self.folder / "cache"
+
+    def train(self, name: str = "r.h5", *words: object) -> Path:
+        _load_llm.cache_clear()
+        output = self.folder / name
+        succeed("train-reader", self.cells, "--llm", NAME, *QUICK, *words, "-o", output)
+        return output
+
+    def refuse(self, *words: object, llm: str = NAME) -> str:
+        """The one line of a training that fails; nothing is written, no token shown."""
+        _load_llm.cache_clear()
+        output = self.folder / "refused.h5"
+        line = fail("train-reader", self.cells, "--llm", llm, *QUICK, *words, "-o", output)
+        assert f"LLM {llm}: " in line and len(line) < 400
+        assert not list(self.folder.glob("*refused*"))
+        assert not leaks(TOKEN, self.folder, line.encode())
+        return line
+
+
+def recorded(reader: Path) -> dict:
+    """What a reader's file says of its LLM."""
+    with h5py.File(reader) as file:
+        identity: dict = json.loads(file["llm"][()])
+    return identity

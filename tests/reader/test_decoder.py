@@ -1,19 +1,27 @@
-"""The LLM called layer by layer gives what the library's own call gives."""
+"""The token sequence, and the LLM called layer by layer: the same as the library's own call."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import transformers
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
+from screader_lib.option_values import ORDERS
 from screader_lib.reader.llm import token_sequence
-from screader_lib.reader.llm.decoder import Decoder, compile_layers, is_supported
-from screader_lib.reader.llm.frozen_llm import FrozenLLM, load_llm
+from screader_lib.reader.llm.decoder import (
+    Decoder,
+    compile_layers,
+    gated_unit,
+    is_supported,
+    rms_norm,
+)
+from screader_lib.reader.llm.frozen_llm import FrozenLLM
 
 CELLS, TOKENS, HIDDEN = 5, 7, 32
 SIZES = {
@@ -35,54 +43,54 @@ KINDS = {
 }  # fmt: skip
 
 
+def make_model(name: str) -> Any:
+    kind, config, further = KINDS[name]
+    torch.manual_seed(0)
+    model: Any = kind(config(**SIZES, **further)).eval().requires_grad_(False)
+    for parameter in model.parameters():
+        parameter.data.normal_(0, 0.3)
+    return model
+
+
 @pytest.fixture(params=list(KINDS))
 def model(request: pytest.FixtureRequest) -> Any:
-    kind, config, further = KINDS[request.param]
-    torch.manual_seed(0)
-    made = kind(config(**SIZES, **further)).eval().requires_grad_(False)
-    for parameter in made.parameters():
-        parameter.data.normal_(0, 0.3)
-    return made
+    return make_model(request.param)
 
 
-def values(tokens: int = TOKENS, cells: int = CELLS) -> Tensor:
+def inputs(tokens: int = TOKENS, cells: int = CELLS) -> Tensor:
     return torch.randn(cells, tokens, HIDDEN, generator=torch.Generator().manual_seed(tokens))
 
 
-def library(model: Any, inputs: Tensor) -> Tensor:
-    return model(inputs_embeds=inputs, use_cache=False).last_hidden_state
+def library(model: Any, values: Tensor) -> Tensor:
+    return model(inputs_embeds=values, use_cache=False).last_hidden_state
 
 
-def assert_same(found: Tensor, wanted: Tensor) -> None:
-    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+def assert_same(actual: Tensor, expected: Tensor) -> None:
+    torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_all_outputs(model: Any) -> None:
+def test_outputs_and_gradients_are_the_librarys(model: Any) -> None:
     assert is_supported(model)
-    assert_same(Decoder(model)(values(), []), library(model, values()))
-
-
-def test_shared_tokens_come_before_each_cell(model: Any) -> None:
-    first = values(4, 1)
-    whole = torch.cat([first.expand(CELLS, -1, -1), values()], 1)
-    decoder = Decoder(model)
-    assert_same(decoder(values(), decoder.prefix(first[0])), library(model, whole)[:, 4:])
-
-
-@pytest.mark.parametrize("first", [0, 4])
-def test_outputs_at_the_places_that_are_read(model: Any, first: int) -> None:
-    decoder, places = Decoder(model), torch.tensor([0, 6, 3, 3, 5])
-    before = decoder.prefix(values(first, 1)[0]) if first else []
-    wanted = decoder(values(), before)[torch.arange(CELLS), places]
-    assert_same(decoder(values(), before, places)[:, 0], wanted)
-
-
-def test_gradients(model: Any) -> None:
-    ours, theirs = values().requires_grad_(), values().requires_grad_()
-    (Decoder(model)(ours, []) ** 2).sum().backward()
-    (library(model, theirs) ** 2).sum().backward()
+    ours, theirs = inputs().requires_grad_(), inputs().requires_grad_()
+    outputs = Decoder(model)(ours, []), library(model, theirs)
+    assert_same(*outputs)
+    for each in outputs:
+        (each**2).sum().backward()
     assert ours.grad is not None and theirs.grad is not None
     torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("prefix_length", [0, 4])
+def test_a_prefix_comes_before_each_cell_and_positions_are_picked(
+    model: Any, prefix_length: int
+) -> None:
+    first = inputs(prefix_length, 1)
+    whole = library(model, torch.cat([first.expand(CELLS, -1, -1), inputs()], 1))[:, prefix_length:]
+    decoder, positions = Decoder(model), torch.tensor([0, 6, 3, 3, 5])
+    prefix = decoder.prefix(first[0]) if prefix_length else []
+    assert_same(decoder(inputs(), prefix), whole)
+    picked = decoder(inputs(), prefix, positions)[:, 0]
+    assert_same(picked, whole[torch.arange(CELLS), positions])
 
 
 @pytest.mark.parametrize(
@@ -92,54 +100,121 @@ def test_gradients(model: Any) -> None:
         pytest.param("llama", {"rope_scaling": {"rope_type": "dynamic", "factor": 2.0}}, id="rope"),
     ],
 )
-def test_what_this_module_does_not_compute_is_left_to_the_library(kind: str, further: dict) -> None:
-    made, config, _ = KINDS[kind]
-    assert not is_supported(made(config(**SIZES, **further)))
+def test_what_is_not_supported_is_left_to_the_library(kind: str, further: dict) -> None:
+    model, config, _ = KINDS[kind]
+    assert not is_supported(model(config(**SIZES, **further)))
 
 
-@pytest.fixture
-def small(llama: Path) -> FrozenLLM:
-    return load_llm(str(llama), instruction="Genes of one cell", precision="float32")
+@pytest.mark.parametrize("kind", ["llama", "qwen3"])
+def test_compiled_layers(kind: str) -> None:
+    """Traced as for a compiler; what it makes of it is torch's own."""
+    model, values = make_model(kind), inputs().requires_grad_()
+    prefix, positions = Decoder(model).prefix(inputs(4, 1)[0]), torch.tensor([0, 6, 3, 3, 5])
+
+    def outputs() -> list[Tensor]:
+        every, some = Decoder(model, 1)(values, prefix), Decoder(model)(values, prefix, positions)
+        return [every, some, *torch.autograd.grad(every.square().sum(), values)]
+
+    expected = outputs()
+    compile_layers(model, backend="eager")
+    for actual, wanted in zip(outputs(), expected, strict=True):
+        assert_same(actual, wanted)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=["float64", "bfloat16"])
+@pytest.mark.parametrize("step", ["norm", "gated unit"])
+def test_frozen_steps_are_the_librarys(dtype: torch.dtype, step: str) -> None:
+    layer = make_model("llama").to(dtype).layers[0]
+    values = inputs().to(dtype).requires_grad_()
+    if step == "norm":
+        layer.input_layernorm.weight.data.uniform_(0.5, 2)
+        pair = rms_norm(layer.input_layernorm, values), layer.input_layernorm(values)
+    else:
+        pair = gated_unit(layer.mlp, values), layer.mlp(values)
+    assert torch.equal(*pair)
+    upstream = torch.randn_like(values)
+    ours, theirs = (torch.autograd.grad(each, values, upstream)[0] for each in pair)
+    rtol, atol = (2e-2, 2e-2) if dtype == torch.bfloat16 else (1e-5, 1e-6)
+    torch.testing.assert_close(ours, theirs, rtol=rtol, atol=atol)
+
+
+def test_a_gated_unit_with_another_activation_is_the_librarys() -> None:
+    mlp = make_model("llama").layers[0].mlp
+    mlp.act_fn = torch.nn.GELU()
+    assert torch.equal(gated_unit(mlp, inputs()), mlp(inputs()))
+
+
+def words(length: int, width: int, instruction: int, order: str) -> list[str]:
+    """One cell's tokens in words, padded."""
+    genes = [f"gene {number}" for number in range(length)]
+    first = [f"word {number}" for number in range(instruction)]
+    whole = first + genes if order.startswith("instruction") else genes + first
+    return [*whole, "cls", *["nothing"] * (width - length)]
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@given(lengths=st.lists(st.integers(0, 6), min_size=1, max_size=5), instruction=st.integers(0, 4))
+def test_layout_equals_reference(order: str, lengths: list[int], instruction: int) -> None:
+    width = max(1, *lengths)
+    names = [f"gene {n}" for n in range(width)] + [f"word {n}" for n in range(instruction)]
+    names += ["cls", "nothing"]
+    source, first = token_sequence.layout(torch.tensor(lengths), width, instruction, order)
+    for length, row in zip(lengths, source.tolist(), strict=True):
+        assert [names[index] for index in row] == words(length, width, instruction, order)
+    assert first == (instruction if order.startswith("instruction") else 0)
 
 
 def read(llm: FrozenLLM, tokens: Tensor, lengths: Tensor, order: str, **more: Any) -> dict:
     return token_sequence.read(llm, tokens, lengths, torch.ones(HIDDEN), order, **more)
 
 
-@pytest.mark.parametrize("order", ["instruction-cell-cls", "cell-instruction-cls"])
-def test_read_outs_are_those_of_the_library(
-    small: FrozenLLM, order: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("order", ORDERS)
+def test_poolings_are_those_of_the_library(
+    llm: FrozenLLM, order: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lengths = torch.tensor([7, 0, 3, 1, 6])
-    ours = read(small, values(), lengths, order)
-    alone = read(small, values(), lengths, order, poolings=("cls",))
+    ours = read(llm, inputs(), lengths, order)
+    alone = read(llm, inputs(), lengths, order, poolings=("cls",))
     monkeypatch.setattr(token_sequence, "is_supported", lambda model: False)
-    theirs = read(replace(small, prefix=None), values(), lengths, order)
+    theirs = read(replace(llm, prefix=None), inputs(), lengths, order)
     assert set(ours) == set(theirs) == {"cls", "mean"} and set(alone) == {"cls"}
-    for name, found in ours.items():
-        assert_same(found, theirs[name])
+    for name, values in ours.items():
+        assert_same(values, theirs[name])
     assert_same(alone["cls"], ours["cls"])
 
 
-def test_an_instruction_first_read_without_gradients_serves_training_too(small: FrozenLLM) -> None:
+def test_an_instruction_first_read_without_gradients_serves_training_too(llm: FrozenLLM) -> None:
     lengths = torch.full((CELLS,), TOKENS)
     with torch.inference_mode():
-        read(small, values(), lengths, "instruction-cell-cls")
-    tokens = values().requires_grad_()
-    read(small, tokens, lengths, "instruction-cell-cls")["mean"].sum().backward()
+        read(llm, inputs(), lengths, ORDERS[0])
+    tokens = inputs().requires_grad_()
+    read(llm, tokens, lengths, ORDERS[0])["mean"].sum().backward()
     assert tokens.grad is not None and tokens.grad.abs().sum() > 0
 
 
-def test_compiled_layers(model: Any) -> None:
-    """Traced as for a compiler; what it makes of it is torch's own."""
-    before, places = Decoder(model).prefix(values(4, 1)[0]), torch.tensor([0, 6, 3, 3, 5])
-    inputs = values().requires_grad_()
+@pytest.mark.parametrize("order", ORDERS)
+@settings(max_examples=10, deadline=None)
+@given(data=st.data())
+def test_a_cell_stands_for_itself(llm: FrozenLLM, order: str, data: st.DataObject) -> None:
+    lengths = data.draw(st.lists(st.integers(1, 9), min_size=2, max_size=4))
+    padding = data.draw(st.integers(0, 5))
+    tokens = inputs(max(lengths) + padding, len(lengths))
+    with torch.inference_mode():
+        together = read(llm, tokens, torch.tensor(lengths), order)
+        for cell, length in enumerate(lengths):
+            own = tokens[cell : cell + 1, :length]
+            alone = read(llm, own, torch.tensor([length]), order)
+            for name, values in together.items():
+                assert torch.allclose(alone[name][0], values[cell], atol=1e-5)
 
-    def found() -> list[Tensor]:
-        every, some = Decoder(model, 1)(inputs, before), Decoder(model)(inputs, before, places)
-        return [every, some, *torch.autograd.grad(every.square().sum(), inputs)]
 
-    wanted = found()
-    compile_layers(model, backend="eager")
-    for one, other in zip(found(), wanted, strict=True):
-        assert_same(one, other)
+def test_order_and_content_matter(llm: FrozenLLM) -> None:
+    tokens, length = inputs(5, 1), torch.tensor([5])
+    with torch.inference_mode():
+        usual = read(llm, tokens, length, ORDERS[0])["cls"]
+        for other in (
+            read(llm, tokens.flip(1), length, ORDERS[0])["cls"],
+            read(llm, tokens, length, ORDERS[1])["cls"],
+            token_sequence.read(llm, tokens, length, -torch.ones(HIDDEN), ORDERS[0])["cls"],
+        ):
+            assert not torch.allclose(usual, other, atol=1e-3)

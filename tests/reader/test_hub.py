@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fake_hub import NAME, TOKEN, FakeHub, commit_of, refused, wants_weights
-from hub_place import QUICK, Place, recorded
+from fake_hub import NAME, QUICK, TOKEN, FakeHub, Hub, commit_of, recorded, refused, wants_weights
 from loopback import Reply, Request, serving
 from running import leaks, run_process
 from small_files import fail, succeed
@@ -24,139 +24,136 @@ from screader_lib.reader.methods.methods import _load_llm
 NETWORK = {"SCREADER_OFFLINE": "0", "HF_HUB_OFFLINE": "0", "TRANSFORMERS_OFFLINE": "0"}
 
 
-def test_two_runs_and_a_third_without_a_network(models: Path, cells: Path, tmp_path: Path) -> None:
-    """Processes of their own: trained from the hub, called while its main branch moves, offline."""
-    hub = FakeHub({"main": models / "first"}, access="gated")
+def set_constant(monkeypatch: pytest.MonkeyPatch, name: str, value: object) -> None:
+    """Of the Hugging Face library."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, name, value)
+
+
+def test_two_runs_and_the_second_without_a_network(
+    models: Path, cells: Path, tmp_path: Path
+) -> None:
+    """Processes of their own: trained from the hub, then predicting while its main branch moves."""
+    fake = FakeHub({"main": models / "first"}, access="gated")
     reader, calls = tmp_path / "r.h5", tmp_path / "p.h5ad"
-    with serving(hub) as server:
-        hub.port = int(server.url.rsplit(":", 1)[1])
+    with serving(fake) as server:
+        fake.port = int(server.url.rsplit(":", 1)[1])
         more = {**NETWORK, "HF_ENDPOINT": server.url, "HF_TOKEN": TOKEN}
         words = ("train-reader", cells, "--llm", NAME, *QUICK, "-o", reader, "-v")
         trained = run_process(*words, home=tmp_path, **more)
         assert trained.returncode == 0, trained.stderr
         assert recorded(reader)["revision"] == commit_of("first")
-        hub.commits["main"] = models / "second"
-        hub.commits["old"] = models / "first"
+        fake.commits = {"main": models / "second", "old": models / "first"}
         asked = len(server.requests)
         without = {"HF_ENDPOINT": server.url, offline.VARIABLE: "1", "HF_HUB_OFFLINE": "0"}
         called = run_process("predict", cells, "-r", reader, "-o", calls, home=tmp_path, **without)
         assert called.returncode == 0, called.stderr
         assert len(server.requests) == asked
-    assert b"Fetching" not in trained.stderr
+    assert b"Fetching" not in trained.stderr and b"%|" not in trained.stderr  # no progress bars
     assert not leaks(TOKEN, tmp_path, trained.stdout, trained.stderr, called.stderr)
 
 
-def test_the_reader_records_the_commit_and_reads_as_from_a_folder(
-    place: Place, models: Path
-) -> None:
-    identity = recorded(place.train())
+def test_the_reader_records_the_commit_and_reads_as_from_a_folder(hub: Hub, models: Path) -> None:
+    identity = recorded(hub.train())
     folder = load_llm(str(models / "first"), instruction="").identity
     assert identity["name"] == NAME and identity["kind"] == "hub"
     assert identity["revision"] == commit_of("first")
     assert identity["weights"] == folder.weights and identity["layers"] == folder.layers
-    assert all("Authorization" not in request.headers for request in place.server.requests)
+    assert all("Authorization" not in request.headers for request in hub.server.requests)
+    fetched = sum(map(wants_weights, hub.server.requests))
+    hub.train("again.h5")
+    assert fetched and sum(map(wants_weights, hub.server.requests)) == fetched
 
 
 @pytest.mark.parametrize("revision", ["v2", commit_of("second")], ids=["tag", "commit"])
-def test_a_revision_is_pinned(place: Place, revision: str) -> None:
-    reader = place.train("pinned.h5", "--llm-revision", revision)
+def test_a_revision_is_pinned(hub: Hub, revision: str) -> None:
+    reader = hub.train("pinned.h5", "--llm-revision", revision)
     assert recorded(reader)["revision"] == commit_of("second")
     assert recorded(reader)["weights"] != find_weights(NAME).digest()
 
 
 @pytest.mark.parametrize("named", [(), ("--llm", NAME)], ids=["as in training", "named again"])
-def test_a_reader_is_called_with_the_commit_it_was_trained_with(
-    place: Place, models: Path, named: tuple[str, ...]
+def test_predict_uses_the_commit_of_the_training(
+    hub: Hub, models: Path, monkeypatch: pytest.MonkeyPatch, named: tuple[str, ...]
 ) -> None:
-    reader = place.train()
-    place.hub.commits = {"main": models / "second", "old": models / "first"}
+    reader, calls = hub.train(), hub.folder / "p.h5ad"
+    hub.fake.commits = {"main": models / "second", "old": models / "first"}
     _load_llm.cache_clear()
-    succeed("predict", place.cells, "-r", reader, *named, "-o", place.folder / "p.h5ad")
+    succeed("predict", hub.cells, "-r", reader, *named, "-o", calls)
     assert find_weights(NAME).revision == commit_of("second")
+    calls.unlink()
+    shutil.rmtree(hub.cache)
+    hub.fake.commits = {"main": models / "second"}
+    _load_llm.cache_clear()
+    line = fail("predict", hub.cells, "-r", reader, *named, "-o", calls)
+    assert f"LLM {NAME}: has no revision {commit_of('first')}" in line
+    set_constant(monkeypatch, "HF_HUB_OFFLINE", True)
+    line = fail("predict", hub.cells, "-r", reader, *named, "-o", calls)
+    assert f"LLM {NAME}: is not in the cache at revision {commit_of('first')}" in line
+    assert not calls.exists()
 
 
-def test_a_second_time_nothing_is_fetched(place: Place) -> None:
-    place.train()
-    fetched = sum(map(wants_weights, place.server.requests))
-    place.train("again.h5")
-    assert fetched and sum(map(wants_weights, place.server.requests)) == fetched
-
-
-@pytest.mark.parametrize("status", [500, 429, 0], ids=["error", "too many", "unreachable"])
-def test_a_hub_that_fails_is_done_without_where_the_cache_has_it(
-    place: Place, monkeypatch: pytest.MonkeyPatch, status: int
+@pytest.mark.parametrize("status", [500, 0], ids=["error", "unreachable"])
+def test_the_cache_serves_where_the_hub_fails(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
-    from huggingface_hub import constants
-
-    first = recorded(place.train())
-    place.hub.fault = lambda request: refused(status, "")
+    first = recorded(hub.train())
+    hub.fake.fault = lambda request: refused(status, "")
     if not status:
-        monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-    assert recorded(place.train("again.h5")) == first
+        set_constant(monkeypatch, "ENDPOINT", "http://127.0.0.1:9")
+    assert recorded(hub.train("again.h5")) == first
 
 
-@pytest.fixture
-def pickled(models: Path, tmp_path: Path) -> Path:
-    """A model whose weights are only in pickles."""
+def test_pickled_weights_are_not_fetched(hub: Hub, models: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(models / "first", tmp_path / "hub" / "pickled")
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    return folder
-
-
-def test_pickled_weights_are_not_fetched(place: Place, pickled: Path) -> None:
-    place.hub.commits["main"] = pickled
-    line = place.refuse()
+    hub.fake.commits["main"] = folder
+    line = hub.refuse()
     assert "no safetensors" in line and "--llm-revision" in line
-    assert not any(".bin" in path or "/cdn/" in path for path in place.asked)
-    assert not list(place.cache.rglob("*.bin"))
+    assert not any(".bin" in path or "/cdn/" in path for path in hub.requests)
+    assert not list(hub.cache.rglob("*.bin"))
 
 
-def test_only_one_form_of_the_weights_is_fetched(
-    place: Place, models: Path, tmp_path: Path
-) -> None:
+def test_only_one_form_of_the_weights_is_fetched(hub: Hub, models: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(models / "first", tmp_path / "hub" / "several")
-    for name in ("pytorch_model.bin", "consolidated.safetensors", "tf_model.h5"):
+    others = ("pytorch_model.bin", "consolidated.safetensors", "tf_model.h5")
+    for name in others:
         (folder / name).write_bytes(b"0" * 100)
-    place.hub.commits["main"] = folder
-    place.train()
-    assert {path.name for path in place.cache.rglob("*.*s*")} >= {"model.safetensors"}
-    names = ("pytorch_model", "consolidated", "tf_model")
-    assert not any(name in path for path in place.asked for name in names)
+    hub.fake.commits["main"] = folder
+    hub.train()
+    assert "model.safetensors" in {path.name for path in hub.cache.rglob("*.*s*")}
+    assert not any(name in path for path in hub.requests for name in others)
 
 
-def cut(request: Request, hub: FakeHub) -> Reply | None:
-    """Half of the weights, though their length is told."""
-    if not wants_weights(request):
-        return None
-    return replace(replace(hub, fault=lambda _: None)(request), cut=True)
+def test_a_cut_download_leaves_no_half_model(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    def cut(request: Request) -> Reply | None:
+        """Half of the weights, though their length is told."""
+        if not wants_weights(request):
+            return None
+        return replace(replace(hub.fake, fault=lambda _: None)(request), cut=True)
 
-
-def test_a_cut_download_leaves_no_half_model(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.sleep", lambda seconds: None)  # between its trials
-    place.hub.fault = lambda request: cut(request, place.hub)
-    assert "its download was interrupted. Run it again" in place.refuse()
-    assert not [path for path in place.cache.rglob("*") if path.stat().st_size > 20_000]
+    hub.fake.fault = cut
+    assert "its download was interrupted. Run it again" in hub.refuse()
+    assert not [path for path in hub.cache.rglob("*") if path.stat().st_size > 20_000]
     with monkeypatch.context() as without:
-        from huggingface_hub import constants
-
-        without.setattr(constants, "HF_HUB_OFFLINE", True)
-        assert "is incomplete in the cache" in place.refuse()
+        set_constant(without, "HF_HUB_OFFLINE", True)
+        assert "is incomplete in the cache" in hub.refuse()
     tries = iter([True])
-    place.hub.fault = lambda request: next(tries, None) and cut(request, place.hub)
-    assert recorded(place.train())["weights"] == find_weights(NAME).digest()
+    hub.fake.fault = lambda request: next(tries, None) and cut(request)
+    weights = find_weights(NAME)
+    assert recorded(hub.train())["weights"] == weights.digest()
+    file = weights.files[0].resolve()
+    file.write_bytes(file.read_bytes()[:-1] + b"!")
+    line = fail_again(hub)
+    assert "its SHA-256 differs from the hub's. Delete it" in line and file.name in line
 
 
-def test_a_damaged_file_of_the_cache_is_found(place: Place) -> None:
-    place.train()
-    weights = find_weights(NAME).files[0].resolve()
-    weights.write_bytes(weights.read_bytes()[:-1] + b"!")
-    line = fail("train-reader", *_again(place))
-    assert "its SHA-256 differs from the hub's. Delete it" in line and weights.name in line
-
-
-def _again(place: Place) -> tuple[object, ...]:
+def fail_again(hub: Hub) -> str:
     _load_llm.cache_clear()
-    return place.cells, "--llm", NAME, *QUICK, "-o", place.folder / "again.h5"
+    words = ("--llm", NAME, *QUICK, "-o", hub.folder / "again.h5")
+    return fail("train-reader", hub.cells, *words)
 
 
 def test_shards_that_the_index_names(models: Path, tmp_path: Path) -> None:
@@ -176,7 +173,7 @@ def test_shards_that_the_index_names(models: Path, tmp_path: Path) -> None:
         find_weights(str(folder))
 
 
-def test_the_wanted_files_are_those_of_a_tokenizer_and_its_weights() -> None:
+def test_the_files_that_are_wanted() -> None:
     from huggingface_hub.utils import filter_repo_objects
 
     names = [
@@ -185,9 +182,113 @@ def test_the_wanted_files_are_those_of_a_tokenizer_and_its_weights() -> None:
         "original/consolidated.00.pth", "original/params.json", "consolidated.safetensors",
         "pytorch_model.bin", "onnx/model.onnx", "adapter_model.safetensors", "model.gguf",
     ]  # fmt: skip
-    kept = list(
-        filter_repo_objects(
-            names, allow_patterns=fetching.WANTED, ignore_patterns=fetching.UNWANTED
-        )
-    )
-    assert kept == names[:7]
+    patterns = {"allow_patterns": fetching.WANTED, "ignore_patterns": fetching.UNWANTED}
+    assert list(filter_repo_objects(names, **patterns)) == names[:7]
+
+
+def test_a_gated_model_takes_a_token(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub.fake.access = "gated"
+    line = hub.refuse()
+    assert "is gated" in line and f"{hub.server.url}/{NAME}" in line and "HF_TOKEN" in line
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    hub.server.requests.clear()
+    assert recorded(hub.train())["revision"] == commit_of("first")
+    sent = [(wants_weights(one), "Authorization" in one.headers) for one in hub.server.requests]
+    assert set(sent) == {(False, True), (True, False)}  # not to where the weights are stored
+    assert not leaks(TOKEN, hub.folder)
+
+
+def test_a_private_model_takes_a_token(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub.fake.access = "private"
+    assert "private there. Check the name, or set HF_TOKEN" in hub.refuse()
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    hub.train()
+
+
+@pytest.mark.parametrize(
+    ("access", "message"),
+    [
+        ("open", "the hub rejects the token. Set HF_TOKEN"),
+        ("gated", "your token's account has no access. Request access at http://127"),
+        ("private", "nor a model that your token may read. Check the name and HF_TOKEN"),
+    ],
+)
+def test_a_token_that_the_hub_does_not_take(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, access: str, message: str
+) -> None:
+    hub.fake.access, hub.fake.accepted = access, "hf_another"
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    assert message in hub.refuse()
+
+
+@pytest.mark.parametrize("token", [TOKEN + "\N{LATIN SMALL LETTER U WITH DIAERESIS}", f"a {TOKEN}"])
+def test_a_token_that_is_none(hub: Hub, monkeypatch: pytest.MonkeyPatch, token: str) -> None:
+    monkeypatch.setenv("HF_TOKEN", token)
+    assert "a character that no token can have" in hub.refuse()
+    assert not hub.requests
+
+
+def test_what_is_not_there(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "neither a folder nor on the hub" in hub.refuse(llm="someone/else")
+    line = hub.refuse("--llm-revision", "v3")
+    assert "has no revision v3. --llm-revision takes a branch" in line
+    assert "neither a folder nor an id" in hub.refuse(llm="one/of/them")
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    assert "nor a model that your token may read" in hub.refuse(llm="someone/else")
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        pytest.param(refused(503, ""), "answered with status 503. Try again later", id="503"),
+        pytest.param(refused(429, ""), "rate-limiting requests (status 429). Try", id="429"),
+        pytest.param(
+            refused(403, "", "Access to this resource is disabled."), "is disabled", id="disabled"
+        ),
+        pytest.param(
+            Reply(b"<html>log in to our network</html>", kind="text/html"), "cannot be", id="HTML"
+        ),
+        pytest.param(Reply(b"{}", delay=1.5), "does not answer in time", id="timeout"),
+        pytest.param(Reply(b"{", headers={"Location": "/x"}, cut=True), "interrupted", id="cut"),
+    ],
+)
+def test_a_hub_that_fails(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, fault: Reply, message: str
+) -> None:
+    set_constant(monkeypatch, "HF_HUB_ETAG_TIMEOUT", 0.5 if fault.delay else 20)
+    hub.fake.fault = lambda request: fault
+    assert message in hub.refuse()
+
+
+def test_a_hub_that_cannot_be_reached(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_constant(monkeypatch, "ENDPOINT", "http://127.0.0.1:9")
+    line = hub.refuse("--llm-revision", "v2")
+    assert "is not in the cache at revision v2, and the hub cannot be reached" in line
+    assert "HF_HOME" in line and "folder" in line
+
+
+def test_the_offline_switch_asks_nobody(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_constant(monkeypatch, "HF_HUB_OFFLINE", True)
+    assert "is not in the cache, and HF_HUB_OFFLINE is set" in hub.refuse()
+    monkeypatch.setenv(offline.VARIABLE, "1")
+    line = hub.refuse("--llm-revision", "v2")
+    assert f"not in the cache at revision v2, and {offline.VARIABLE} is set. Fetch it" in line
+    assert not hub.requests
+
+
+def test_a_cache_that_cannot_be_written(hub: Hub) -> None:
+    hub.cache.write_text("no folder")
+    line = hub.refuse()
+    assert "cannot be stored" in line and "HF_HOME" in line
+
+
+def test_nothing_of_the_server_is_repeated(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A server that echoes the token: in its headers, its body and its warnings."""
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    echo = {"X-Error-Message": TOKEN, "X-HF-Warning": f"token; {TOKEN}", "X-Request-Id": TOKEN}
+    hub.fake.fault = lambda request: Reply(TOKEN.encode(), 500, headers=echo)
+    with caplog.at_level(logging.INFO):
+        line = hub.refuse()
+    assert "status 500" in line and TOKEN not in caplog.text

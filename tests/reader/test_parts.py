@@ -4,36 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from screader_lib.reader.confidence.calibration import fit_temperature, softmax
-from screader_lib.reader.model.batches import split_by_length
-from screader_lib.reader.model.scaling import fit_scaling, scaled
 from screader_lib.reader.settings import settings_for
 from screader_lib.reader.task import split_validation
-
-
-def test_whitening_gives_unit_covariance_and_drops_dead_directions() -> None:
-    random = np.random.default_rng(0)
-    vectors = random.standard_normal((500, 6)) @ random.standard_normal((6, 6)) + 30
-    vectors = np.hstack([vectors, np.full((500, 2), 7.0)]).astype(np.float32)
-    features = scaled(vectors, fit_scaling(vectors, "whiten"))
-    assert features.shape == (500, 6)
-    assert np.allclose(np.cov(features.T, bias=True), np.eye(6), atol=1e-2)
-    assert np.allclose(features.mean(0), 0, atol=1e-3)
-
-
-def test_standardising_keeps_dead_dimensions_at_zero() -> None:
-    vectors = np.random.default_rng(0).normal(5, 3, (100, 3)).astype(np.float32)
-    vectors[:, 1] = 4
-    features = scaled(vectors, fit_scaling(vectors, "standardise"))
-    assert features.std(0) == pytest.approx([1, 0, 1], abs=1e-4)
-
-
-def test_no_scaling_changes_nothing() -> None:
-    vectors = np.random.default_rng(0).normal(5, 3, (10, 3)).astype(np.float32)
-    assert np.array_equal(scaled(vectors, fit_scaling(vectors, "none")), vectors)
 
 
 @pytest.mark.parametrize("temperature", [0.4, 1.0, 3.0])
@@ -62,15 +36,6 @@ def test_validation_is_stratified_and_spares_rare_labels() -> None:
     assert (training ^ validation).all()
     assert np.bincount(truth[validation], minlength=3).tolist() == [10, 4, 0]
     assert not np.array_equal(validation, split_validation(np.arange(145), truth, 0.1, 4)[1])
-
-
-@given(st.lists(st.integers(0, 50), min_size=1, max_size=30), st.integers(1, 100))
-def test_batches_hold_every_cell_once_within_the_budget(lengths: list[int], most: int) -> None:
-    groups = list(split_by_length(np.array(lengths), most, 2))
-    assert sorted(np.concatenate(groups).tolist()) == list(range(len(lengths)))
-    for group in groups:
-        tokens = len(group) * (max(lengths[row] for row in group) + 2)
-        assert tokens <= most or len(group) == 1
 
 
 def test_recipe_and_given_options() -> None:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from recording_reporter import RecordingReporter
 
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.cells.gene_matcher import GeneMatcher
-from screader_lib.exchange.opening import open_exchange
-from screader_lib.reader.llm.frozen_llm import FrozenLLM, load_llm
+from screader_lib.errors import ScReaderError
+from screader_lib.reader.llm.frozen_llm import FrozenLLM
 from screader_lib.reader.model import training
 from screader_lib.reader.model.neural_reader import NeuralReader
 from screader_lib.reader.model.scaling import scale_tokens
@@ -21,25 +21,8 @@ from screader_lib.reader.model.training_checkpoint import TrainingCheckpoint
 from screader_lib.reader.settings import TrainingSettings, settings_for
 from screader_lib.reader.task import Task, make_task
 
-QUICK = {
-    "precision": "float32",
-    "warm_start_epochs": 2,
-    "epochs": 1,
-    "batch_size": 16,
-    "genes_per_cell": 12,
-    "instruction": "Genes of one cell",
-}
-
-
-@pytest.fixture(scope="module")
-def sequences(cells: Path) -> Iterator[CellSequences]:
-    with open_exchange(cells, "cells") as opened:
-        yield CellSequences(opened)
-
-
-@pytest.fixture(scope="module")
-def llm(llama: Path) -> FrozenLLM:
-    return load_llm(str(llama), instruction="Genes of one cell", precision="float32")
+QUICK = {"precision": "float32", "warm_start_epochs": 2, "epochs": 1, "batch_size": 16,
+         "genes_per_cell": 12, "instruction": "Genes of one cell"}  # fmt: skip
 
 
 def task_of(sequences: CellSequences, **given: object) -> Task:
@@ -52,11 +35,12 @@ def fingerprint(tensors: dict[str, np.ndarray]) -> str:
 
 
 def llm_state(llm: FrozenLLM) -> str:
-    state = {name: value.numpy() for name, value in llm.model.state_dict().items()}
-    return fingerprint(state)
+    return fingerprint({name: value.numpy() for name, value in llm.model.state_dict().items()})
 
 
-def test_only_projector_cls_and_head_change(sequences: CellSequences, llm: FrozenLLM) -> None:
+def test_only_projector_cls_head_and_offsets_change(
+    sequences: CellSequences, llm: FrozenLLM
+) -> None:
     before = llm_state(llm)
     reader = training.train_neural(task_of(sequences, gene_offsets=1.0), llm)
     assert llm_state(llm) == before
@@ -69,8 +53,7 @@ def test_only_projector_cls_and_head_change(sequences: CellSequences, llm: Froze
     }  # fmt: skip
     for name, value in reader.model.named_parameters():
         assert not torch.equal(value, dict(fresh.named_parameters())[name]), name
-    sizes = sum(value.size for value in reader.tensors.values())
-    assert sizes < 15_000
+    assert sum(value.size for value in reader.tensors.values()) < 15_000
 
 
 def test_same_seed_same_reader(sequences: CellSequences, llm: FrozenLLM) -> None:
@@ -81,31 +64,12 @@ def test_same_seed_same_reader(sequences: CellSequences, llm: FrozenLLM) -> None
     assert one == same != other
 
 
-@pytest.mark.parametrize("method_settings", [{}, {"pooling": ("cls",), "position": "rank"},
-    {"weight_on": "embedding", "projector_layers": 3}, {"order": "cell-instruction-cls"}],
-    ids=["default", "cls with ranks", "weighted embeddings", "cell first"])  # fmt: skip
-def test_calls_do_not_depend_on_the_batch(
-    sequences: CellSequences, llm: FrozenLLM, method_settings: dict
+def test_a_loss_that_is_not_finite_ends_the_training(
+    sequences: CellSequences, llm: FrozenLLM
 ) -> None:
-    reader = training.train_neural(task_of(sequences, **method_settings), llm)
-    rows = np.arange(len(sequences))
-    whole, vectors = reader.outputs(sequences, rows)
-    shuffled = np.random.default_rng(0).permutation(rows)
-    mixed, _ = reader.outputs(sequences, shuffled)
-    assert np.abs(mixed - whole[shuffled]).max() < 1e-4
-    for row in (3, 40):
-        alone, vector = reader.outputs(sequences, np.array([row]))
-        assert np.abs(alone[0] - whole[row]).max() < 1e-4
-        assert np.abs(vector[0] - vectors[row]).max() < 1e-4
-    budgets = [
-        settings_for(
-            "screader", "default", {**QUICK, **method_settings, "micro_batch_tokens": most}
-        )
-        for most in (20, 100_000)
-    ]
-    for settings in budgets:
-        copy = NeuralReader.restore(reader.tensors, settings, reader.vocabulary, 3, llm, "cpu")
-        assert np.abs(copy.outputs(sequences, rows)[0] - whole).max() < 1e-4
+    task = task_of(sequences, warm_start_learning_rate=1e38)
+    with pytest.raises(ScReaderError, match="the training diverged"):
+        training.train_neural(task, llm)
 
 
 def untrained(sequences: CellSequences, task: Task, llm: FrozenLLM) -> NeuralReader:
@@ -117,21 +81,18 @@ def untrained(sequences: CellSequences, task: Task, llm: FrozenLLM) -> NeuralRea
     return NeuralReader(model, scaling, vocabulary)
 
 
-def gradients(sequences: CellSequences, llm: FrozenLLM, most: int) -> torch.Tensor:
-    task = task_of(sequences, gene_dropout=0.3, dropout=0.3, micro_batch_tokens=most)
+def gradients(sequences: CellSequences, llm: FrozenLLM, max_tokens: int) -> torch.Tensor:
+    task = task_of(sequences, gene_dropout=0.3, dropout=0.3, micro_batch_tokens=max_tokens)
     reader = untrained(sequences, task, llm)
     model = reader.model
     torch.nn.init.normal_(model.head.weight)
     trainer = training.Trainer(reader, task)
     trainer.compute_gradients(task.rows[:16], task.settings.pooling, np.random.default_rng(0))
     assert model.cls.grad is not None and model.cls.grad.norm() > 0
-    weights = [parameter.grad.flatten() for parameter in model.parameters()]
-    return torch.cat(weights)
+    return torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
 
 
-def test_micro_batches_give_the_gradient_of_the_batch(
-    sequences: CellSequences, llm: FrozenLLM
-) -> None:
+def test_batches_give_the_gradient_of_all_cells(sequences: CellSequences, llm: FrozenLLM) -> None:
     whole, parts = gradients(sequences, llm, 100_000), gradients(sequences, llm, 40)
     assert torch.allclose(whole, parts, atol=1e-5, rtol=1e-3)
 
@@ -143,13 +104,13 @@ def test_genes_have_the_length_of_the_llms_own_tokens(
     reader = untrained(sequences, task, llm)
     model = reader.model
     shapes = []
-    usual = model.gene_tokens
+    original = model.gene_tokens
 
-    def watched(table: object, read: object) -> torch.Tensor:
-        shapes.append(read.genes.shape)  # type: ignore[attr-defined]
-        return usual(table, read)  # type: ignore[arg-type]
+    def recorded(table: object, batch: object) -> torch.Tensor:
+        shapes.append(batch.genes.shape)  # type: ignore[attr-defined]
+        return original(table, batch)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(model, "gene_tokens", watched)
+    monkeypatch.setattr(model, "gene_tokens", recorded)
     scale_tokens(reader, sequences, task.rows)
     extra = len(llm.instruction) + 1
     assert len(shapes) > 1
@@ -157,10 +118,9 @@ def test_genes_have_the_length_of_the_llms_own_tokens(
     genes, weights = sequences.rows(task.rows)
     batch = reader.to_device(genes[:, :12], weights[:, :12])
     with torch.inference_mode():
-        tokens = usual(reader.table, batch).norm(dim=2)
-    assert float(tokens[torch.from_numpy(genes[:, :12]) >= 0].mean()) == pytest.approx(
-        llm.token_norm, rel=1e-4
-    )
+        tokens = original(reader.table, batch).norm(dim=2)
+    mean = float(tokens[torch.from_numpy(genes[:, :12]) >= 0].mean())
+    assert mean == pytest.approx(llm.token_norm, rel=1e-4)
 
 
 class Killed(Exception):
@@ -176,31 +136,32 @@ def test_a_killed_training_goes_on_as_if_it_had_not_been(
     after: int,
 ) -> None:
     task = task_of(sequences)
-    wanted = training.train_neural(task, llm)
+    expected = training.train_neural(task, llm)
     checkpoint = TrainingCheckpoint(tmp_path / "state", "same", minutes=0)
     steps = iter(range(after))
-    usual = training.Trainer.compute_gradients
+    original = training.Trainer.compute_gradients
 
-    def limited(self: object, *arguments: object) -> float:
+    def limited(self: training.Trainer, *arguments: object) -> float:
         if next(steps, None) is None:
             raise Killed
-        return usual(self, *arguments)  # type: ignore[arg-type]
+        return original(self, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(training.Trainer, "compute_gradients", limited)
-    with pytest.raises(Killed):
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(training.Trainer, "compute_gradients", limited)
         training.train_neural(task, llm, checkpoint)
-    monkeypatch.setattr(training.Trainer, "compute_gradients", usual)
     resumed = training.train_neural(task, llm, checkpoint)
-    assert fingerprint(resumed.tensors) == fingerprint(wanted.tensors)
-    assert str(resumed.history) == str(wanted.history)
+    assert fingerprint(resumed.tensors) == fingerprint(expected.tensors)
+    assert str(resumed.history) == str(expected.history)
 
 
 def test_a_checkpoint_of_another_training_is_not_used(
     sequences: CellSequences, llm: FrozenLLM, tmp_path: Path
 ) -> None:
-    training.train_neural(task_of(sequences), llm, TrainingCheckpoint(tmp_path / "state", "one", 0))
-    assert TrainingCheckpoint(tmp_path / "state", "one").load() is not None
-    assert TrainingCheckpoint(tmp_path / "state", "other").load() is None
+    path, reporter = tmp_path / "state", RecordingReporter()
+    training.train_neural(task_of(sequences), llm, TrainingCheckpoint(path, "one", 0))
+    assert TrainingCheckpoint(path, "one").load() is not None
+    assert TrainingCheckpoint(path, "other", reporter=reporter).load() is None
+    assert "belongs to another training" in reporter.warnings[0]
 
 
 def test_settings_survive_the_file() -> None:
