@@ -51,8 +51,8 @@ class World:
     text_model: Path
     trained: dict[str, list[TrainedMethod]]
 
-    def places(self, method: str) -> list[object]:
-        """Options that say where the method's models are."""
+    def models(self, method: str) -> list[object]:
+        """Options for the method's models."""
         if method in LLM_METHODS:
             return ["--llm", self.llm]
         return ["--embedder", self.text_model] if method == "genept-s" else []
@@ -62,7 +62,7 @@ class World:
         path = self.folder / f"{case}.h5"
         if not path.exists():
             method, options = CASES[case]
-            words = ["--method", method, *options, *self.places(method)]
+            words = ["--method", method, *options, *self.models(method)]
             succeed("train-reader", self.cells, *words, "-o", path)
         return path
 
@@ -72,15 +72,15 @@ class World:
             with open_exchange(self.reader(case), "reader") as opened:
                 known = read_reader(opened)
             budgets = BUDGETS if known.method in ITERATIVE_METHODS else BUDGETS[:1]
-            given = [known.settings.changed({"micro_batch_tokens": most}) for most in budgets]
             embedder = str(self.text_model) if known.method == "genept-s" else None
-            self.trained[case] = [
-                methods.restore(replace(known, settings=one), embedder=embedder) for one in given
-            ]
-            for one in self.trained[case]:
-                if isinstance(one, GenePTs):
-                    assert isinstance(one.text_model.embedder, CachedEmbedder)
-                    one.text_model.embedder = one.text_model.embedder.embedder
+            self.trained[case] = []
+            for tokens in budgets:
+                changed = known.settings.changed({"micro_batch_tokens": tokens})
+                trained = methods.restore(replace(known, settings=changed), embedder=embedder)
+                if isinstance(trained, GenePTs):
+                    assert isinstance(trained.text_model.embedder, CachedEmbedder)
+                    trained.text_model.embedder = trained.text_model.embedder.embedder
+                self.trained[case].append(trained)
         return self.trained[case]
 
 
@@ -150,7 +150,7 @@ def predicted(path: Path) -> dict[str, np.ndarray]:
 def test_shards(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str) -> None:
     """Short cells apart from long ones, turned round, in blocks of seven, with less padding."""
     reader = world.reader(case)
-    words = ["-r", reader, *world.places(CASES[case][0])]
+    words = ["-r", reader, *world.models(CASES[case][0])]
     succeed("predict", world.cells, *words, "-o", tmp_path / "p.h5ad")
     wanted = predicted(tmp_path / "p.h5ad")
     with open_exchange(world.cells, "cells") as opened:
