@@ -169,11 +169,11 @@ def main(
             sequences, stored = CellSequences(opened, sequential=True), read_reader(known)
             _check_options(run, known.name, stored.method, given)
             check_cells(sequences, stored, known.name)
-            terms = None if obo is None else read_ontology(obo, _shown(ontology))
+            terms = None if obo is None else read_ontology(obo, _display_name(ontology))
             stored.settings = stored.settings.changed({key: given[key] for key in SETTINGS})
             machine = prepare(*(given[name] for name in MACHINE))
-            places = given["llm"], given["embedder"]
-            trained = methods.restore(stored, machine, *places, run.reporter)
+            models = given["llm"], given["embedder"]
+            trained = methods.restore(stored, machine, *models, run.reporter)
             trained.check_genes(sequences, run.reporter)
             trained.plan_memory(sequences, machine, bool(given["explain"]), run.reporter)
             if target_precision is not None:
@@ -183,7 +183,7 @@ def main(
             if given["held_out"]:
                 rows = held_out_rows(sequences, stored, known.name)
             shard, explained = given["shard"], given["explain"] or 0
-            unfinished = PredictionCheckpoint(
+            saved = PredictionCheckpoint(
                 Path(checkpoint) if checkpoint else None,
                 fingerprint(
                     cells=opened.sha256, reader=known.sha256, device=machine.device,
@@ -193,13 +193,13 @@ def main(
                 ),
                 run.reporter,
             )  # fmt: skip
-            chosen = PredictionOptions(
+            options = PredictionOptions(
                 rows, min_confidence, given["min_familiarity"], shard and Shard(*shard), explained
             )
-            _take_up(run, unfinished)
+            _resume(run, saved)
             machine.wait()
             has_known_genes = write_predictions(
-                file, sequences, stored, trained, chosen, run.reporter, unfinished
+                file, sequences, stored, trained, options, run.reporter, saved
             )
             if terms is not None:
                 ontology_backoff.write_assigned(
@@ -211,7 +211,7 @@ def main(
                     reporter=run.reporter,
                 )
     machine.wait()
-    unfinished.remove()
+    saved.remove()
 
 
 def _check_options(run: ToolRun, reader: str, method: str, given: dict[str, Any]) -> None:
@@ -230,27 +230,29 @@ def _check_options(run: ToolRun, reader: str, method: str, given: dict[str, Any]
             )
 
 
-def _take_up(run: ToolRun, unfinished: PredictionCheckpoint) -> None:
-    kept = 0 if launch.is_worker() else unfinished.begin()
-    if kept:
-        run.reporter.info(f"resuming with {kept:,} blocks of predictions from {unfinished.folder}.")
+def _resume(run: ToolRun, saved: PredictionCheckpoint) -> None:
+    blocks = 0 if launch.is_worker() else saved.begin()
+    if blocks:
+        run.reporter.info(f"resuming with {blocks:,} finished blocks of cells from {saved.folder}.")
 
 
-def _confidence_for(run: ToolRun, kept: CalibrationSet, precision: float) -> float:
-    found = kept.threshold(precision)
-    run.reporter.info(f"a confidence of {found:.3f} assures a precision of {precision:g}.")
-    return found
+def _confidence_for(run: ToolRun, calibration_set: CalibrationSet, precision: float) -> float:
+    threshold = calibration_set.threshold(precision)
+    run.reporter.info(
+        f"a minimum confidence of {threshold:.3f} guarantees a precision of {precision:g}."
+    )
+    return threshold
 
 
-def _check_familiarity(run: ToolRun, least: float, kept: int) -> None:
+def _check_familiarity(run: ToolRun, min_familiarity: float, calibration_cells: int) -> None:
     from screader_lib.reader.confidence.familiarity import MIN_CALIBRATION_CELLS
 
-    if least and kept < MIN_CALIBRATION_CELLS:
+    if min_familiarity and calibration_cells < MIN_CALIBRATION_CELLS:
         run.reporter.warning(
-            f"the reader kept {kept} cells from its training, too few to tell what is familiar: "
-            "--min-familiarity does nothing."
+            f"the reader has only {calibration_cells} calibration cells, too few to measure "
+            "familiarity: --min-familiarity has no effect."
         )
 
 
-def _shown(name: str | None) -> str | None:
+def _display_name(name: str | None) -> str | None:
     return "standard input" if name == "-" else name

@@ -136,29 +136,34 @@ def main(
         from screader_lib.reader.reader_file import write_reader
         from screader_lib.reader.task import make_task
 
-        sequences, place = (
-            CellSequences(opened),
-            prepare(device, max_memory, checkpoint_activations, compile),
-        )
+        sequences = CellSequences(opened)
+        machine = prepare(device, max_memory, checkpoint_activations, compile)
         with cross_validation.fold_folder(output) as folder:
 
             def train(task: Any) -> Any:
-                crossing = task.fold and not fold
-                file = folder / f"fold-{task.fold.number}.checkpoint" if crossing else state
+                cross_validating = task.fold and not fold
+                file = folder / f"fold-{task.fold.number}.checkpoint" if cross_validating else state
                 return methods.train(task, state and file, checkpoint_minutes, embedder)
 
-            plan = cross_validation.CrossValidation(
-                sequences, settings, folds or 0, group_by or "", folder, train, place, run.reporter
+            validation = cross_validation.CrossValidation(
+                sequences,
+                settings,
+                folds or 0,
+                group_by or "",
+                folder,
+                train,
+                machine,
+                run.reporter,
             )
-            held_out = plan.fold(fold) if fold else None
-            crossed = plan.run() if (folds or group_by) and not fold else []
-            task = make_task(sequences, settings, place, run.reporter, held_out)
+            held_out = validation.fold(fold) if fold else None
+            files = validation.run() if (folds or group_by) and not fold else []
+            task = make_task(sequences, settings, machine, run.reporter, held_out)
             trained = train(task)
             evaluation = evaluate(trained, task)
-            if crossed:
-                evaluation = _gathered(run, plan, crossed, evaluation, oof_predictions)
+            if files:
+                evaluation = _with_folds(run, validation, files, evaluation, oof_predictions)
             write_reader(file, task, trained, evaluation)
-            place.wait()
+            machine.wait()
     if state is not None and not launch.is_worker():
         state.unlink(missing_ok=True)
 
@@ -177,9 +182,9 @@ def _check_classifier(
         raise click.UsageError("--embedder only applies to --method genept-s.", run.context)
 
 
-def _gathered(
+def _with_folds(
     run: ToolRun,
-    plan: CrossValidation,
+    validation: CrossValidation,
     files: list[Path],
     evaluation: Evaluation,
     oof_predictions: str | None,
@@ -192,8 +197,8 @@ def _gathered(
         out_of_fold_set,
     )
 
-    target = oof_predictions or str(plan.folder / "out-of-fold.h5ad")
-    inputs = {"cells": plan.cells.opened}
+    target = oof_predictions or str(validation.folder / "out-of-fold.h5ad")
+    inputs = {"cells": validation.cells.opened}
     with (
         cross_validation.open_predictions(files) as parts,
         run.create("predictions", target, inputs) as file,
