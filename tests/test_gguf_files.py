@@ -57,45 +57,36 @@ def loaded(path: Path) -> tuple[dict[str, Any], list[int]]:
     """Weights by name, and the numbers of a word's tokens."""
     from transformers import AutoModel, AutoTokenizer
 
-    place = {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
-    weights = AutoModel.from_pretrained(**place).state_dict()
-    return weights, AutoTokenizer.from_pretrained(**place)("ab").input_ids
+    file = {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
+    weights = AutoModel.from_pretrained(**file).state_dict()
+    return weights, AutoTokenizer.from_pretrained(**file)("ab").input_ids
 
 
-@pytest.fixture
-def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Every file that a reader of GGUF opens."""
-    found: list[str] = []
-    whole = gguf.GGUFReader.__init__
+def test_a_file_is_read_once_and_gives_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    init = gguf.GGUFReader.__init__
 
-    def init(self: Any, path: Any, *more: Any) -> None:
-        found.append(str(path))
-        whole(self, path, *more)
+    def recorded(self: Any, path: Any, *more: Any) -> None:
+        opened.append(str(path))
+        init(self, path, *more)
 
-    monkeypatch.setattr(gguf.GGUFReader, "__init__", init)
-    return found
-
-
-def test_once_and_the_same(tmp_path: Path, opened: list[str]) -> None:
+    monkeypatch.setattr(gguf.GGUFReader, "__init__", recorded)
+    before = gguf.GGUFReader, gguf.get_tensor_name_map
     path = write_gguf(tmp_path / "tiny.gguf")
-    plain, words = loaded(path)
+    expected, tokens = loaded(path)
     assert len(opened) > 1
     opened.clear()
     with read_once():
-        found, again = loaded(path)
+        weights, same_tokens = loaded(path)
     assert opened == [str(path)]
-    assert again == words and found.keys() == plain.keys()
-    assert all(bool((found[name] == plain[name]).all()) for name in plain)
-
-
-def test_nothing_is_kept(tmp_path: Path, opened: list[str]) -> None:
-    before = gguf.GGUFReader, gguf.get_tensor_name_map
-    for seed in (0, 1):
-        with read_once():
-            weights, _ = loaded(write_gguf(tmp_path / "tiny.gguf", seed))
-        wanted = np.random.default_rng(seed).normal(size=(len(WORDS), HIDDEN))
-        assert np.allclose(weights["embed_tokens.weight"], wanted, atol=1e-6)
-    assert len(opened) == 2
+    assert same_tokens == tokens and weights.keys() == expected.keys()
+    assert all(bool((weights[name] == expected[name]).all()) for name in expected)
+    with read_once():  # nothing is cached from before
+        weights, _ = loaded(write_gguf(path, seed=1))
+    drawn = np.random.default_rng(1).normal(size=(len(WORDS), HIDDEN))
+    assert np.allclose(weights["embed_tokens.weight"], drawn, atol=1e-6)
     with pytest.raises(ZeroDivisionError), read_once():
         _ = 1 / 0
     assert (gguf.GGUFReader, gguf.get_tensor_name_map) == before
