@@ -1,7 +1,7 @@
-"""Make the generated pages of this folder, or check that they are up to date.
+"""Generate the pages of this folder, or check that they are up to date.
 
 python docs/generate.py           write them
-python docs/generate.py --check   exit status 1 where one is stale
+python docs/generate.py --check   exit with status 1 if one is stale
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ HERE = Path(__file__).parent
 
 
 def recipes() -> str:
-    """The recipes' values as a table."""
+    """The settings of each recipe as a table."""
     by_recipe = {name: settings_for("screader", name, {}).to_json() for name in RECIPES}
     lines = ["## Recipes", "", f"| setting | {' | '.join(RECIPES)} |", "|---|" + "---|" * 2]
     for key in by_recipe["default"]:
         if key in ("method", "seed"):
             continue
-        values = " | ".join(_shown(by_recipe[name][key]) for name in RECIPES)
+        values = " | ".join(_formatted(by_recipe[name][key]) for name in RECIPES)
         lines.append(f"| `--{key.replace('_', '-')}` | {values} |")
     return "\n".join(lines)
 
 
-def _shown(value: object) -> str:
+def _formatted(value: object) -> str:
     if value is None:
         return "–"
     return ",".join(value) if isinstance(value, tuple) else str(value)
@@ -47,14 +47,14 @@ def generated() -> dict[Path, str]:
         command = import_module(f"screader_tools.{name.replace('-', '_')}").main
         own = name in ("validate", "info", "demo")
         extra = recipes() if name == "train-reader" else ""
-        shown = f"screader {name}" if own else name
-        result[HERE / "tools" / f"{name}.md"] = command_pages.page(command, shown, extra)
+        path = f"screader {name}" if own else name
+        result[HERE / "tools" / f"{name}.md"] = command_pages.page(command, path, extra)
     for kind in KINDS:
         result[HERE / "files" / f"{kind}.md"] = schema_pages.page(load(kind))
     result[HERE / "files" / "README.md"] = (
         "# Exchange files\n\n<!-- Made by docs/generate.py from the schemas. -->\n\n"
-        "HDF5 files that the executables hand to each other. `screader validate FILE` checks "
-        "one, `screader info FILE` says what it holds.\n\n" + schema_pages.overview()
+        "HDF5 files that the executables pass to each other. `screader validate FILE` checks "
+        "one, `screader info FILE` describes it.\n\n" + schema_pages.overview()
     )
     result[HERE / "nextflow" / "parameters.md"] = nextflow_pages.parameters_page()
     result[HERE / "nextflow" / "options.md"] = nextflow_pages.options_page()

@@ -116,11 +116,11 @@ def open_exchange(path: Path, *kinds: str, name: str | None = None) -> Iterator[
     with file:
         with safety.checking(name):
             schema = schema_of(file, name, kinds or KINDS)
-            found = validation.problems(file, schema, values_up_to=validation.BYTES_AT_ONCE)
-        if found:
-            more = f" ({len(found) - 1} more)" if len(found) > 1 else ""
+            problems = validation.problems(file, schema, values_up_to=validation.BYTES_AT_ONCE)
+        if problems:
+            more = f" ({len(problems) - 1} more)" if len(problems) > 1 else ""
             raise ScReaderError(
-                f"{found[0]}{more}.", file=name, remedy="'screader validate' lists all problems."
+                f"{problems[0]}{more}.", file=name, remedy="'screader validate' lists all problems."
             )
         with safety.reading(name):
             yield ExchangeFile(name, path, file, schema)

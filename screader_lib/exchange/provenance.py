@@ -47,10 +47,10 @@ class Provenance:
 def sha256_of(path: Path) -> str:
     """Hexadecimal SHA-256 of a file, or of the names and contents of all files in a folder."""
     if path.is_dir():
-        whole = hashlib.sha256()
+        digest = hashlib.sha256()
         for inner in sorted(entry for entry in path.rglob("*") if entry.is_file()):
-            whole.update(f"{inner.relative_to(path)}\0{sha256_of(inner)}\n".encode())
-        return whole.hexdigest()
+            digest.update(f"{inner.relative_to(path)}\0{sha256_of(inner)}\n".encode())
+        return digest.hexdigest()
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

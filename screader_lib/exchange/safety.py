@@ -160,8 +160,8 @@ class _Walk:
             self._refuse(path, "has a second hard link, which scReader never writes")
         for number in range(h5py.h5a.get_num_attrs(element.id)):
             attribute = h5py.h5a.open(element.id, index=number)
-            shown = f"{path}@{attribute.name.decode('utf-8', 'replace')}"
-            self._type(attribute.get_type(), shown)
+            name = attribute.name.decode("utf-8", "replace")
+            self._type(attribute.get_type(), f"{path}@{name}")
 
     def _type(self, kind: h5py.h5t.TypeID, path: str) -> None:
         """Some damaged types crash HDF5 when read; numbers, booleans and strings do not."""
@@ -173,16 +173,16 @@ class _Walk:
     def _dataset(self, dataset: h5py.Dataset, path: str) -> None:
         self._header(dataset, path)
         self._type(dataset.id.get_type(), path)
-        settings = dataset.id.get_create_plist()
-        if settings.get_layout() == h5py.h5d.VIRTUAL:
+        properties = dataset.id.get_create_plist()
+        if properties.get_layout() == h5py.h5d.VIRTUAL:
             self._refuse(path, "is a virtual dataset, which reads other files")
-        if settings.get_layout() != h5py.h5d.CHUNKED and settings.get_external_count():
+        if properties.get_layout() != h5py.h5d.CHUNKED and properties.get_external_count():
             self._refuse(path, "keeps its data in another file")
         self._size(dataset, path)
         if h5py.check_string_dtype(dataset.dtype) and dataset.dtype.kind == "O":
-            self._strings(dataset, settings, path)
+            self._strings(dataset, properties, path)
         if self.strict:
-            self._plain(dataset, settings, path)
+            self._plain(dataset, properties, path)
 
     def _size(self, dataset: h5py.Dataset, path: str) -> None:
         if dataset.shape is None:
@@ -195,16 +195,16 @@ class _Walk:
             shape = " × ".join(f"{size:,}" for size in dataset.shape)
             self._refuse(path, f"declares {shape} values but stores only {stored:,} bytes")
 
-    def _plain(self, dataset: h5py.Dataset, settings: h5py.h5p.PropDCID, path: str) -> None:
+    def _plain(self, dataset: h5py.Dataset, properties: h5py.h5p.PropDCID, path: str) -> None:
         if dataset.dtype.kind not in "Obiuf":
             self._refuse(path, f"has type {dataset.dtype}, expected numbers, booleans or strings")
-        for number in range(settings.get_nfilters()):
-            if settings.get_filter(number)[0] not in EXCHANGE_FILTERS:
+        for number in range(properties.get_nfilters()):
+            if properties.get_filter(number)[0] not in EXCHANGE_FILTERS:
                 self._refuse(path, "is compressed with a filter that scReader never uses")
 
-    def _strings(self, dataset: h5py.Dataset, settings: h5py.h5p.PropDCID, path: str) -> None:
+    def _strings(self, dataset: h5py.Dataset, properties: h5py.h5p.PropDCID, path: str) -> None:
         """Many entries may point to one long string: add up what they would take in memory."""
-        if settings.get_layout() != h5py.h5d.CONTIGUOUS and self.strict:
+        if properties.get_layout() != h5py.h5d.CONTIGUOUS and self.strict:
             self._refuse(path, "holds strings in chunks, which scReader never writes")
         start = dataset.id.get_offset() if dataset.size else None
         if start is None:  # nothing is stored, or in chunks

@@ -39,18 +39,18 @@ class _Check:
         yield from provenance.problems(self.file)
         if self.schema.is_anndata:
             yield from self._frames()
-        sound: list[Element] = []
+        valid: list[Element] = []
         for element in self.schema.elements:
             item = self.file.get(element.path)
             if item is None:
                 if element.required:
                     yield f"{element.path}: missing, expected {_expected(element)}"
                 continue
-            found = list(self._structure(element, item))
-            yield from found
-            if not found:
-                sound.append(element)
-        for element in sound:
+            violations = list(self._structure(element, item))
+            yield from violations
+            if not violations:
+                valid.append(element)
+        for element in valid:
             yield from self._values(element, self.file[element.path])
 
     def _frames(self) -> Iterator[str]:
@@ -81,9 +81,9 @@ class _Check:
         self, column: h5py.Group | h5py.Dataset, path: str, dimension: str
     ) -> Iterator[str]:
         """A data frame's column in any of AnnData's encodings."""
-        found = list(_column_problems(column, path))
-        yield from found
-        if found:
+        violations = list(_column_problems(column, path))
+        yield from violations
+        if violations:
             return
         values = column
         if isinstance(column, h5py.Group):
@@ -198,7 +198,7 @@ def _group_problems(element: Element, group: h5py.Group | h5py.Dataset) -> Itera
 def _has_type(element: Element, dataset: h5py.Dataset) -> bool:
     if element.type in ("string", "text", "json"):
         return is_string(dataset)
-    return any(dataset.dtype.newbyteorder("=") == np.dtype(one) for one in element.types)
+    return any(dataset.dtype.newbyteorder("=") == np.dtype(name) for name in element.types)
 
 
 def _expected(element: Element) -> str:

@@ -143,9 +143,9 @@ def create(kind: str, destination: str | Path, provenance: Provenance) -> Iterat
             file.attrs[ROOT_VERSION] = schema.version
             yield file
             provenance_module.write(file, provenance)
-            found = validation.problems(file, schema)
-            if found:
-                raise ScReaderError(f"the new {kind} file violates its schema: {found[0]}.")
+            problems = validation.problems(file, schema)
+            if problems:
+                raise ScReaderError(f"the new {kind} file violates its schema: {problems[0]}.")
         _check_reopens(temporary, kind)
 
 
