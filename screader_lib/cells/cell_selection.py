@@ -171,7 +171,7 @@ def cells_where(condition: str, obs: LazyTable) -> np.ndarray:
         categories = by_category(column).categories if column.is_string else None
         known = [value for value in categories or () if value]
         raise _wrong(
-            condition, "no cell matches", f"Values of {name}: {_listed(known)}." if known else ""
+            condition, "no cells match", f"Values of {name}: {_listed(known)}." if known else ""
         )
     return mask
 

@@ -84,8 +84,8 @@ def test_conditions(condition: str, expected: list[int], monkeypatch: pytest.Mon
         ("n_genes=1,b", "'1,b' is not a number"),
         ("n_genes!=nan", "'nan' is not a number"),
         ("n_genes>1,2", "> takes a single number"),
-        ("n_genes>5000", "no cell matches"),
-        ("donor=1", "no cell matches. Values of donor: d1, d2."),
+        ("n_genes>5000", "no cells match"),
+        ("donor=1", "no cells match. Values of donor: d1, d2."),
     ],
 )
 def test_refused(condition: str, message: str) -> None:

@@ -194,7 +194,7 @@ def test_a_condition_on_truth_values_with_gaps(tmp_path: Path, embeddings: Path)
         pytest.param(["--cells", "nobody.txt"], "'nobody'", id="listed-cell"),
         pytest.param(["--cells", "blank.txt"], "lists no cells", id="blank-list"),
         pytest.param(["--cells", "binary.txt"], "is not text", id="binary-list"),
-        pytest.param(["--where", "donor=x"], "no cell matches", id="where"),
+        pytest.param(["--where", "donor=x"], "no cells match", id="where"),
         pytest.param(["--drop-labels", "alpha"], "Give --label", id="drop-without-label"),
         pytest.param(
             ["--drop-labels", "gamma", "--label", "cell_type"], "no cell has the label", id="label"
