@@ -27,26 +27,26 @@ COLUMNS = (
 )
 
 
-def kept_genes(catalog: Catalog, names: Iterable[str]) -> list[Gene]:
+def selected_genes(catalog: Catalog, names: Iterable[str]) -> list[Gene]:
     """The genes that ``names`` mean or could mean, in the catalog's order."""
-    kept: set[str] = set()
+    selected: set[str] = set()
     for name in names:
         match = catalog.match(name)
         if match.gene is not None:
-            kept.add(match.gene.gene_id)
-        kept.update(candidate.rpartition("(")[2].rstrip(")") for candidate in match.candidates)
-    return [gene for gene in catalog.genes if gene.gene_id in kept]
+            selected.add(match.gene.gene_id)
+        selected.update(candidate.rpartition("(")[2].rstrip(")") for candidate in match.candidates)
+    return [gene for gene in catalog.genes if gene.gene_id in selected]
 
 
-def shared_names(catalog: Catalog, kept: Iterable[Gene]) -> list[str]:
-    """Aliases, in lower case, of kept genes that also mean a gene that is left out."""
-    kept = list(kept)
-    ids = {gene.gene_id for gene in kept}
+def shared_names(catalog: Catalog, selected: Iterable[Gene]) -> list[str]:
+    """Aliases, in lower case, of selected genes that also mean another gene."""
+    selected = list(selected)
+    ids = {gene.gene_id for gene in selected}
     others = (
         gene for gene in catalog.genes if gene.gene_id not in ids and gene.gene_type != REGION
     )
     elsewhere = {name.lower() for gene in others for name in (gene.symbol, *gene.aliases)}
-    return sorted({alias.lower() for gene in kept for alias in gene.aliases} & elsewhere)
+    return sorted({alias.lower() for gene in selected for alias in gene.aliases} & elsewhere)
 
 
 def _line(gene: Gene) -> str:
@@ -70,12 +70,12 @@ def main(gene_info: str, genes: str, folder: str) -> None:
     """Write both files of the human facts into ``folder``."""
     human = organism_of("human")
     catalog = BulkFiles(human, [Path(gene_info)]).catalog((), ())
-    kept = kept_genes(catalog, read_genes(Path(genes), genes).names)
+    selected = selected_genes(catalog, read_genes(Path(genes), genes).names)
     head = "\t".join(COLUMNS)
-    _write(Path(folder) / f"{human.tax_id}.genes.tsv.gz", (head, *map(_line, kept)))
-    shared = shared_names(catalog, kept)
+    _write(Path(folder) / f"{human.tax_id}.genes.tsv.gz", (head, *map(_line, selected)))
+    shared = shared_names(catalog, selected)
     _write(Path(folder) / f"{human.tax_id}.shared_names.txt.gz", shared)
-    print(f"{len(kept):,} genes, {len(shared):,} shared names")
+    print(f"{len(selected):,} genes, {len(shared):,} shared names")
 
 
 if __name__ == "__main__":

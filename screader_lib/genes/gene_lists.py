@@ -31,7 +31,7 @@ class GeneList:
 
 
 def read_genes(path: Path, name: str, column: str | None = None) -> GeneList:
-    """The genes named by a file, told apart by content.
+    """The genes named by a file, whose format is recognised by its content.
 
     An HDF5 file (h5ad, 10x h5, loom, scReader's own) gives its gene index or ``column``; a 10x
     folder its genes' names, or ``id``; a text one gene per line (of a table the first column), or

@@ -129,8 +129,8 @@ class FakeEutils:
             genes = [self.genes[one] for one in form["id"].split(",")]
             result = {gene.gene_id: to_summary(gene) for gene in genes}
             return json_reply({"result": {"uids": list(result), **result}})
-        wanted = form["id"].split(",")
-        withdrawn = [one for one in wanted if one in self.moved]
+        queries = form["id"].split(",")
+        withdrawn = [one for one in queries if one in self.moved]
         more = "".join(
             to_xml(
                 replace(INS, gene_id=one),
@@ -139,7 +139,7 @@ class FakeEutils:
             )
             for one in withdrawn
         )
-        return records([self.genes[one] for one in wanted if one in self.genes], more)
+        return records([self.genes[one] for one in queries if one in self.genes], more)
 
     def _search(self, term: str, listed: int) -> Reply:
         names = {name.lower() for name in re.findall(r'"([^"]+)"\[', term)}
@@ -188,14 +188,14 @@ class FakeDatasets:
     def __call__(self, request: Request) -> Reply:
         asked = request.json
         if "gene_ids" in asked:
-            wanted = {str(one): str(one) for one in asked["gene_ids"]}
+            queries = {str(one): str(one) for one in asked["gene_ids"]}
         else:
-            wanted = {one.lower(): one for one in asked["symbols_for_taxon"]["symbols"]}
+            queries = {one.lower(): one for one in asked["symbols_for_taxon"]["symbols"]}
         reports = [
-            to_report(gene, wanted[name.lower()])
+            to_report(gene, queries[name.lower()])
             for gene in self.genes
             for name in (gene.symbol, gene.gene_id, *gene.aliases)
-            if name.lower() in wanted
+            if name.lower() in queries
         ]
         start = int(asked.get("page_token", 0))
         content: dict[str, Any] = {"total_count": len(reports)}

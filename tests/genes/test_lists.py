@@ -1,4 +1,4 @@
-"""The genes that an input names, told apart by content."""
+"""The genes that an input names, whatever the format."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_text_keeps_order_and_each_name_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "wanted"),
+    ("content", "expected"),
     [
         pytest.param("INS,1\nGCG,2\n", ("INS", "GCG"), id="csv"),
         pytest.param('"INS","insulin, a hormone"\n"GCG",x\n', ("INS", "GCG"), id="quoted-csv"),
@@ -38,10 +38,10 @@ def test_text_keeps_order_and_each_name_once(tmp_path: Path) -> None:
         pytest.param("INS\nodd,name\n", ("INS", "odd,name"), id="a-comma-in-a-name"),
     ],
 )
-def test_first_column_of_a_table(tmp_path: Path, content: str, wanted: tuple[str, ...]) -> None:
+def test_first_column_of_a_table(tmp_path: Path, content: str, expected: tuple[str, ...]) -> None:
     path = tmp_path / "g.txt"
     path.write_text(content)
-    assert names(path) == wanted
+    assert names(path) == expected
 
 
 def test_gzipped_table_by_column(tmp_path: Path) -> None:

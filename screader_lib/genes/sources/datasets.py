@@ -53,11 +53,11 @@ class Datasets(NcbiService):
         ids = dict.fromkeys((*gene_ids, *numbers))
         by_symbol = self._ask(f"symbol:{term}" for term in terms)
         by_id = self._ask(f"id:{number}" for number in ids)
-        genes = [gene for found in (*by_symbol.values(), *by_id.values()) for gene in found]
+        genes = [gene for one in (*by_symbol.values(), *by_id.values()) for gene in one]
         replaced = {
-            number: found[0].gene_id
-            for number, found in zip(ids, by_id.values(), strict=True)
-            if len(found) == 1 and found[0].gene_id != number
+            number: answer[0].gene_id
+            for number, answer in zip(ids, by_id.values(), strict=True)
+            if len(answer) == 1 and answer[0].gene_id != number
         }
         return Catalog({gene.gene_id: gene for gene in genes}.values(), replaced=replaced)
 

@@ -113,7 +113,7 @@ class Eutils(NcbiService):
             (one for one in ids if one not in withdrawn),
             ask, RECORDS_PER_REQUEST, self.reporter, "Fetching records",
         )  # fmt: skip
-        genes = [gene for found in live.values() for gene in found]
+        genes = [gene for answer in live.values() for gene in answer]
         genes = [gene for gene in genes if gene.tax_id == self.organism.tax_id]
         return genes, {one: withdrawn[one][0].gene_id for one in ids if one in withdrawn}
 
