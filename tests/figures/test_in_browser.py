@@ -13,7 +13,7 @@ from figure_files import PANCREAS, Case, predictions, write_predictions
 
 from screader_lib.figures.data.projection import principal_components
 from screader_lib.figures.plots import umap_plot
-from screader_lib.figures.report.report import Inputs, build
+from screader_lib.figures.report.report import ReportInputs, build
 
 CHROMIUM = shutil.which("chromium")
 HOSTILE = "<script>document.title = 'taken'</script>"
@@ -38,7 +38,7 @@ def test_report_with_a_hostile_type_name(tmp_path: Path, monkeypatch: pytest.Mon
     path = write_predictions(tmp_path / "p.h5ad", Case(types=(HOSTILE, *PANCREAS[1:]), cells=80))
     monkeypatch.setattr(umap_plot, "project", lambda vectors, *_: principal_components(vectors, 2))
     with predictions(path) as one:
-        page = build(Inputs(one), title="a report")
+        page = build(ReportInputs(one), title="a report")
     file = tmp_path / "report.html"
     file.write_text(page, "utf-8")
     document, messages = rendered(file, tmp_path / "profile")

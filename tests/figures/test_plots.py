@@ -27,9 +27,10 @@ from screader_lib.figures.plots import (
     gene_bars,
     method_comparison,
     training_curves,
+    umap_plot,
 )
 from screader_lib.figures.plots.confusion_matrix import most_confused, tabulate
-from screader_lib.figures.report.report import Inputs, build
+from screader_lib.figures.report.report import ReportInputs, build
 from screader_tools.plot import main
 
 ROWS: list[tuple[str, str, bool | str]] = [  # true, predicted, assigned
@@ -333,8 +334,11 @@ def test_only_the_types_that_were_asked_for(explained: PredictionData) -> None:
         gene_bars.read(explained, 5, ["neuron"])
 
 
-def test_report_has_the_genes_and_escapes_their_texts(explained: PredictionData) -> None:
-    page = build(Inputs(explained))
+def test_report_has_the_genes_and_escapes_their_texts(
+    explained: PredictionData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(umap_plot, "project", lambda vectors, *_: np.zeros((vectors.rows, 2)))
+    page = build(ReportInputs(explained))
     assert '<h2 id="genes">' in page and "<b>INS" not in page
     assert "&lt;b&gt;INS&lt;/b&gt; &amp; co" in page
 

@@ -30,7 +30,7 @@ from screader_lib.exchange.opening import open_exchange
 from screader_lib.figures.data.projection import principal_components
 from screader_lib.figures.plots import umap_plot
 from screader_lib.figures.report import multiqc, report_tables
-from screader_lib.figures.report.report import Inputs, build
+from screader_lib.figures.report.report import ReportInputs, build
 from screader_lib.figures.report.report_tables import compare_given
 
 HOSTILE = "<script>alert('x')</script>\"><img src=http://bad.example/x>"
@@ -104,7 +104,7 @@ def made(
             stack.enter_context(open_exchange(files[kind], kind)) if kind in files else None
             for kind in ("reader", "cells")
         ]
-        return build(Inputs(one, *opened, metrics, others), **settings)
+        return build(ReportInputs(one, *opened, metrics, others), **settings)
 
 
 @pytest.fixture(scope="module")
@@ -223,7 +223,7 @@ def test_a_good_metrics_file_is_read(tmp_path: Path) -> None:
         Case(cells=30, unassigned=1),
         Case(types=["only"], cells=12),
         Case(cells=1),
-        Case(types=[f"{'long ' * 30}{n} γδ" for n in range(61)], cells=200),
+        Case(types=[f"{'long ' * 30}{n} γδ" for n in range(61)], cells=80),
     ],
     ids=["no_labels", "all_unassigned", "one_type", "one_cell", "61_long_names"],
 )
@@ -250,7 +250,7 @@ def test_backed_off_and_unassigned_cells_are_counted_and_listed(tmp_path: Path) 
     with predictions(write_labels(tmp_path / "p.h5ad", rows, ["a", "b"])) as one:
         summary = report_tables.data_summary(one, None, None)
         status = [row["status"] for row in report_tables.low_confidence(one)]
-        assert "<td>backed off to term</td>" in build(Inputs(one))
+        assert "<td>backed off to term</td>" in build(ReportInputs(one))
         table = json.loads(multiqc.content(["p"], [one]))
     assert summary["unassigned cells"] == "1 (25.0%)"
     assert summary["cells backed off to an ancestor term"] == "1 (25.0%)"

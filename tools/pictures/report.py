@@ -81,7 +81,7 @@ def main(
     from screader_lib.exchange.writing import replacing
     from screader_lib.figures.data.prediction_data import PredictionData
     from screader_lib.figures.report.multiqc import content
-    from screader_lib.figures.report.report import Inputs, build
+    from screader_lib.figures.report.report import ReportInputs, build
     from screader_lib.figures.report.report_tables import read_metrics
     from screader_tools.pictures.command_words import command_words
 
@@ -91,7 +91,7 @@ def main(
         if metrics is not None:
             name = "standard input" if metrics == "-" else metrics
             scores = read_metrics(stack.enter_context(run.path(metrics)), name)
-        inputs = Inputs(
+        inputs = ReportInputs(
             PredictionData(stack.enter_context(run.open(predictions, "predictions"))),
             stack.enter_context(run.open(reader, "reader")) if reader else None,
             stack.enter_context(run.open(cells, "cells")) if cells else None,

@@ -11,7 +11,7 @@ import numpy as np
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import encoding
 from screader_lib.exchange.opening import ExchangeFile
-from screader_lib.exchange.table import Categorical, Column
+from screader_lib.exchange.table import Categorical, Column, as_strings
 from screader_lib.figures.drawing.type_names import method_title
 
 ASSIGNED, UNASSIGNED, BACKED_OFF = "assigned", "unassigned", "backed-off"
@@ -37,23 +37,26 @@ class PredictionData:
         self.method = encoding.read_text(self._file["uns"], "method")
         self.title = title or method_title(self.method)
         self.labels = [str(label) for label in encoding.read_strings(self._file["uns/labels"])]
-        obs = self._obs = encoding.read_table(self._file["obs"])
-        self.ids: np.ndarray = obs.index
-        self.columns = list(obs.columns)
-        self.predicted, self.second = obs.strings("predicted_label"), obs.strings("second_label")
-        self.confidence = np.asarray(obs.columns["confidence"])
-        self.status = obs.strings("status")
+        self._obs: h5py.Group = self._file["obs"]
+        self.columns = [str(name) for name in np.atleast_1d(self._obs.attrs["column-order"])]
+        self.ids = encoding.read_strings(self._obs["id"])
+        self.predicted, self.second = self._texts("predicted_label"), self._texts("second_label")
+        self.confidence: np.ndarray = self._obs["confidence"][()]
+        self.status = self._texts("status")
         self.assigned = self.status == ASSIGNED
         self.unassigned = self.status == UNASSIGNED
         self.backed_off = self.status == BACKED_OFF
         self.final_label = np.where(self.assigned, self.predicted, "")
-        if "assigned_label" in self.columns:
-            self.final_label = obs.strings("assigned_label")
-        self.true = np.full(len(obs), "", object)
-        if "true_label" in self.columns:
-            true = obs.strings("true_label")
+        if "assigned_label" in self._obs:
+            self.final_label = self._texts("assigned_label")
+        self.true = np.full(len(self.ids), "", object)
+        if "true_label" in self._obs:
+            true = self._texts("true_label")
             self.true = np.where(np.isin(true, NOT_A_LABEL), "", true)
         self.known = self.true != ""
+
+    def _texts(self, name: str) -> np.ndarray:
+        return as_strings(encoding.read_column(self._obs[name]))
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -104,7 +107,9 @@ class PredictionData:
                 file=self.name,
                 remedy=f"It has: {', '.join(self.columns)}.",
             )
-        return self.true if name == "true_label" else column_values(self._obs.columns[name])
+        if name == "true_label":
+            return self.true
+        return column_values(encoding.read_column(self._obs[name]))
 
     def require_true_labels(self) -> None:
         """ScReaderError where no cell's true label is known."""
@@ -118,11 +123,9 @@ class PredictionData:
 
 def column_values(column: Column) -> np.ndarray:
     """A column to colour by: objects of str for labels, float64 for numbers."""
-    if isinstance(column, Categorical):
-        return column.strings()
-    if column.dtype.kind in "iuf":
+    if not isinstance(column, Categorical) and column.dtype.kind in "iuf":
         return column.astype(np.float64)
-    return column.astype(str).astype(object)
+    return as_strings(column)
 
 
 def distinct_titles(predictions: Sequence[PredictionData]) -> list[str]:

@@ -22,7 +22,7 @@ MAX_TYPE_LENGTH = 24
 
 
 @dataclass(frozen=True)
-class Gene:
+class GeneContribution:
     """A gene and its mean contribution to the log-odds of a type's predictions."""
 
     id: str
@@ -37,7 +37,7 @@ class TypeGenes:
 
     type: str
     cells: int
-    genes: tuple[Gene, ...]
+    genes: tuple[GeneContribution, ...]
 
 
 def has_explanation(predictions: PredictionData) -> bool:
@@ -69,7 +69,7 @@ def read(predictions: PredictionData, max_genes: int, types: Sequence[str] = ())
             continue
         part = group["part"][row]
         genes = tuple(
-            Gene(str(ids[i]), str(symbols[i] or ids[i]), str(texts[i]), float(part[i]))
+            GeneContribution(str(ids[i]), str(symbols[i] or ids[i]), str(texts[i]), float(part[i]))
             for i in np.argsort(-part, kind="stable")[:max_genes]
             if part[i] > 0
         )

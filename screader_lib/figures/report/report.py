@@ -41,7 +41,7 @@ METRICS = {
 
 
 @dataclass(frozen=True)
-class Inputs:
+class ReportInputs:
     """What a report is made of; all but the predictions may be missing.
 
     ``metrics`` is the content of a metrics file, ``beside`` the predictions of other methods on
@@ -77,7 +77,7 @@ class EmbeddedPicture:
 
 
 def build(
-    inputs: Inputs,
+    inputs: ReportInputs,
     *,
     title: str = "",
     palette: str = "",
@@ -130,7 +130,7 @@ def build(
     })  # fmt: skip
 
 
-def _compare(inputs: Inputs) -> report_tables.Comparison:
+def _compare(inputs: ReportInputs) -> report_tables.Comparison:
     """This method and those of the metrics file, else those of ``inputs.beside``."""
     if inputs.metrics:
         return report_tables.compare_given(inputs.metrics, inputs.predictions.method)
@@ -140,7 +140,7 @@ def _compare(inputs: Inputs) -> report_tables.Comparison:
 
 
 def _pictures(
-    inputs: Inputs,
+    inputs: ReportInputs,
     matrix: confusion_matrix.Confusion | None,
     palette: str,
     seed: int,
