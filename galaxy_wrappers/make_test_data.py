@@ -49,13 +49,13 @@ QUICK = ("--projector-layers", "1", "--warm-start-epochs", "6", "--genes-per-cel
 
 def run(*words: object) -> None:
     """One executable in the target folder, without network, always at the same time of day."""
-    told = {"SCREADER_OFFLINE": "1", "SOURCE_DATE_EPOCH": "0", "OMP_NUM_THREADS": "1"}
+    environment = {"SCREADER_OFFLINE": "1", "SOURCE_DATE_EPOCH": "0", "OMP_NUM_THREADS": "1"}
     executable = Path(sysconfig.get_path("scripts")) / str(words[0])
     command = [str(executable), *map(str, words[1:]), "--quiet"]
-    subprocess.run(command, cwd=TARGET, env=os.environ | told, check=True)
+    subprocess.run(command, cwd=TARGET, env=os.environ | environment, check=True)
 
 
-def choose() -> tuple[anndata.AnnData, anndata.AnnData]:
+def select() -> tuple[anndata.AnnData, anndata.AnnData]:
     """Cells to learn from, and cells of which one donor is new."""
     with tempfile.TemporaryDirectory() as folder:
         extract_cells(Path(folder) / "all.h5ad")
@@ -76,14 +76,15 @@ def choose() -> tuple[anndata.AnnData, anndata.AnnData]:
 
 
 def part(cells: anndata.AnnData, rows: list[int], columns: np.ndarray) -> anndata.AnnData:
-    """The chosen cells with a few columns."""
-    chosen = cells[rows, columns]
-    obs = pandas.DataFrame(index=chosen.obs_names)
-    obs["cell_type"] = pandas.Categorical(chosen.obs[LABEL].astype(str))
-    obs["cell_ontology_id"] = pandas.Categorical(chosen.obs["cell_ontology_id"].astype(str))
-    obs["donor"] = pandas.Categorical(chosen.obs["donor"].astype(str))
-    values = sparse.csr_matrix(chosen.X).astype(np.float32)
-    return anndata.AnnData(values, obs, pandas.DataFrame(index=chosen.var_names))
+    """The selected cells and genes, with a few columns of obs."""
+    cells = cells[rows, columns]
+    names = {"cell_type": LABEL, "cell_ontology_id": "cell_ontology_id", "donor": "donor"}
+    obs = pandas.DataFrame(
+        {new: pandas.Categorical(cells.obs[old].astype(str)) for new, old in names.items()},
+        index=cells.obs_names,
+    )
+    values = sparse.csr_matrix(cells.X).astype(np.float32)
+    return anndata.AnnData(values, obs, pandas.DataFrame(index=cells.var_names))
 
 
 def write_tenx(cells: anndata.AnnData) -> None:
@@ -191,15 +192,10 @@ def write_llama() -> None:
 
     torch.manual_seed(0)
     config = LlamaConfig(
-        vocab_size=32,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        initializer_range=0.2,
+        vocab_size=32, hidden_size=32, intermediate_size=64, num_hidden_layers=2,
+        num_attention_heads=4, num_key_value_heads=2, initializer_range=0.2,
         max_position_embeddings=256,
-    )
+    )  # fmt: skip
     folder = TARGET / "tiny-llama"
     LlamaModel(config).save_pretrained(folder)
     words = {word: number for number, word in enumerate(["?", "genes", "cell", "type"])}
@@ -238,7 +234,7 @@ def main() -> None:
     """Write everything anew, then check the sizes."""
     shutil.rmtree(TARGET, ignore_errors=True)
     TARGET.mkdir()
-    training, new = choose()
+    training, new = select()
     training.write_h5ad(TARGET / "counts.h5ad", compression="gzip")
     new.write_h5ad(TARGET / "new.h5ad", compression="gzip")
     write_tenx(new)

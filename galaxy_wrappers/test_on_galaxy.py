@@ -36,6 +36,7 @@ GALAXY, PLANEMO, UV = "26.1.1", "0.75.47", "0.13.9"
 BUILT_IN = ("data_source/upload.xml", "expression_tools/parse_values_from_file.xml")
 USER = "admin@example.org"
 PATIENCE = 600  # seconds until the server has to answer
+HELD_OUT = "Calls of cells held out"
 ONE_THREAD = {"SCREADER_OFFLINE": "1", "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
 # The commands that the workflows' steps stand for, and the outputs by label that they make.
 SHELL = {
@@ -52,11 +53,7 @@ SHELL = {
         done
         screader gather fold-1.h5ad fold-2.h5ad -o gathered.h5ad
         """,
-        {
-            "Gene embeddings": ["e.h5ad"],
-            "Reader": ["reader.h5"],
-            "Calls of cells held out": ["gathered.h5ad"],
-        },
+        {"Gene embeddings": ["e.h5ad"], "Reader": ["reader.h5"], HELD_OUT: ["gathered.h5ad"]},
     ),
     "annotate-cells": (
         """
@@ -72,12 +69,13 @@ SHELL = {
 }
 
 
+Results = dict[str, bool]  # name of a test → whether it passed
+START = time.monotonic()
+
+
 def report(what: str) -> None:
     """A line with the time since the start of this process."""
     print(f"== {time.monotonic() - START:4.0f} s  {what}", flush=True)
-
-
-START = time.monotonic()
 
 
 def install(folder: Path) -> bool:
@@ -246,54 +244,44 @@ def tool_files() -> list[Path]:
     return [p for p in sorted(HERE.glob("*.xml")) if "<tool " in p.read_text("utf-8")[:200]]
 
 
-class Results:
-    """What passed and what failed, by name."""
-
-    def __init__(self) -> None:
-        self.passed: list[str] = []
-        self.failed: list[str] = []
-
-    def add(self, name: str, passed: bool) -> None:
-        """One more test."""
-        (self.passed if passed else self.failed).append(name)
-
-    def read(self, path: Path) -> None:
-        """The tests of a report of planemo or galaxy-tool-test; no report is a failure."""
-        tests = json.loads(path.read_text("utf-8"))["tests"] if path.exists() else []
-        for test in tests:
-            data = test["data"]
-            self.add(test["id"], data.get("status") == "success")
-            if data.get("status") != "success":
-                reasons = {**(data.get("job") or {}), **data}
-                keys = ("execution_problem", "output_problems", "command_line", "tool_stderr")
-                print(f"FAILED {test['id']}", *(str(reasons.get(key))[-1500:] for key in keys))
-        if not tests:
-            self.add(path.name, False)
+def read(path: Path) -> Results:
+    """The tests of a report of planemo or galaxy-tool-test; no report is a failure."""
+    tests = json.loads(path.read_text("utf-8"))["tests"] if path.exists() else []
+    for test in tests:
+        data = test["data"]
+        if data.get("status") != "success":
+            reasons = {**(data.get("job") or {}), **data}
+            keys = ("execution_problem", "output_problems", "command_line", "tool_stderr")
+            print(f"FAILED {test['id']}", *(str(reasons.get(key))[-1500:] for key in keys))
+    results = {test["id"]: test["data"].get("status") == "success" for test in tests}
+    return results or {path.name: False}
 
 
-def lint(server: Server, results: Results) -> None:
+def lint(server: Server) -> Results:
     """The wrappers, and both formats of the workflows."""
     words = ["planemo", "--directory", server.folder / "planemo-home"]
-    passed = not server.planemo(*words, "lint", "--fail_level", "warn", HERE)
-    results.add("lint of tools", passed)
+    results = {"lint of tools": not server.planemo(*words, "lint", "--fail_level", "warn", HERE)}
     for path in sorted([*WORKFLOWS, *(HERE / "workflows").glob("*.gxwf.yml")]):
-        passed = not server.planemo(*words, "workflow_lint", "--fail_level", "warn", path)
-        results.add(f"lint of {path.name}", passed)
+        status = server.planemo(*words, "workflow_lint", "--fail_level", "warn", path)
+        results[f"lint of {path.name}"] = not status
+    return results
 
 
-def run_tool_tests(server: Server, names: list[str], results: Results) -> None:
+def run_tool_tests(server: Server, names: list[str]) -> Results:
     """All tests of the tools, four at a time."""
     words = [
         "galaxy-tool-test", "-u", server.url, "-k", server.key, "-a", server.admin_key,
         "--parallel-tests", 4, "--history-per-suite", "--with-reference-data", "--test-data", DATA,
     ]  # fmt: skip
+    results: Results = {}
     for name in names:
         path = server.run / f"{name}.json"
         server.planemo(*words, "-j", path, "-t", f"screader_{name}", log="tools.log")
-        results.read(path)
+        results |= read(path)
+    return results
 
 
-def run_workflow_test(server: Server, workflow: Path, results: Results) -> None:
+def run_workflow_test(server: Server, workflow: Path) -> Results:
     """The tests beside a workflow, and whether its outputs are the command line's."""
     path = server.run / f"{workflow.stem}.json"
     server.planemo(
@@ -302,9 +290,8 @@ def run_workflow_test(server: Server, workflow: Path, results: Results) -> None:
         "--galaxy_admin_key", server.admin_key, "--galaxy_user_key", server.key,
         "--test_output", server.run / "workflows.html", "--test_output_json", path, workflow,
     )  # fmt: skip
-    results.read(path)
     different = list(differences(server, workflow.stem))
-    results.add(f"{workflow.stem} is as in the shell: {different}", not different)
+    return read(path) | {f"{workflow.stem} is as in the shell: {different}": not different}
 
 
 def differences(server: Server, name: str) -> Iterator[str]:
@@ -359,7 +346,7 @@ def elements(file: h5py.File) -> dict[str, np.ndarray]:
 def main() -> int:
     """0 where all passed, or nothing could be installed."""
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else HERE.parent / ".galaxy").resolve()
-    results, server = Results(), Server(folder)
+    server, results = Server(folder), Results()
     report("installing")
     if not install(folder):
         print("No package index can be reached: Galaxy is not installed, nothing was tested.")
@@ -369,18 +356,18 @@ def main() -> int:
     report("starting the server")
     with server.running():
         report("testing the tools")
-        run_tool_tests(server, only or [path.stem for path in tool_files()], results)
+        results |= run_tool_tests(server, only or [path.stem for path in tool_files()])
         for workflow in [] if only else WORKFLOWS:
             report(f"testing the workflow {workflow.stem}")
-            run_workflow_test(server, workflow, results)
+            results |= run_workflow_test(server, workflow)
     if not only:
         report("linting")
-        lint(server, results)
+        results |= lint(server)
     report("done")
-    for name in results.failed:
-        print(f"failed: {name}")
-    print(f"{len(results.passed)} passed, {len(results.failed)} failed")
-    return int(bool(results.failed) or not results.passed)
+    failed = [name for name, passed in results.items() if not passed]
+    print(*(f"failed: {name}" for name in failed), sep="\n")
+    print(f"{len(results) - len(failed)} passed, {len(failed)} failed")
+    return int(bool(failed) or not results)
 
 
 if __name__ == "__main__":

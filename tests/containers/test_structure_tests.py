@@ -29,23 +29,11 @@ def test_image_has_the_structure_written_down(image: str, shared: Path) -> None:
     inspected = subprocess.run(["podman", "inspect", image], capture_output=True, check=True)
     metadata = shared / "metadata.json"
     metadata.write_text(json.dumps({"config": json.loads(inspected.stdout)[0]["Config"]}), "utf-8")
-    mounts = {
-        metadata: "/dev/shm/image.json",
-        program: "/dev/shm/test",
-        config: "/dev/shm/test.yaml",
-    }
-    words = [
-        "test",
-        "--driver",
-        "host",
-        "--force",
-        "--metadata",
-        "/dev/shm/image.json",
-        "--config",
-        "/dev/shm/test.yaml",
-    ]
-    told = in_image(image, "/dev/shm/test", *words, mounts=mounts)
-    assert told.rstrip().endswith("PASS")
+    folder = "/dev/shm"
+    mounts = {metadata: f"{folder}/a.json", program: f"{folder}/test", config: f"{folder}/t.yaml"}
+    words = f"test --driver host --force --metadata {folder}/a.json --config {folder}/t.yaml"
+    report = in_image(image, f"{folder}/test", *words.split(), mounts=mounts)
+    assert report.rstrip().endswith("PASS")
 
 
 def real_program(name: str) -> Path:

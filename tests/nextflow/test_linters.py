@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -46,33 +44,6 @@ def test_nextflows_strict_parser_finds_nothing(emulator: list[str]) -> None:
     said = strict_parser(PIPELINE, emulator)
     assert said["files"] == len(SCRIPTS) + len(CONFIGS) + len(MODULES)  # of nf-test, one each
     assert not said["found"]
-
-
-MISTAKES = {
-    "undefined variable": (
-        "workflows/screader.nf",
-        "workflow X {\n    y = gone\n}",
-        "`gone` is not",
-    ),
-    "loop": ("main.nf", "def x() {\n    for (a in [1]) { log.info(a) }\n}", "`for` loops"),
-    "include": ("main.nf", "include { NONE } from './workflows/screader'", "'NONE' is not defined"),
-    "old factory": ("main.nf", "workflow X {\n    y = Channel.of(1)\n}", "deprecated"),
-    "unknown setting": ("conf/gpu.config", "docker.enabld = true", "'docker.enabld'"),
-    "variable in settings": ("conf/base.config", "def x = 1", "cannot be mixed"),
-}
-
-
-@needs_java
-@pytest.mark.parametrize("name", MISTAKES)
-def test_nextflows_strict_parser_finds_mistakes(
-    name: str, emulator: list[str], tmp_path: Path
-) -> None:
-    place, line, wanted_words = MISTAKES[name]
-    shutil.copytree(PIPELINE, tmp_path / "pipeline")
-    path = tmp_path / "pipeline" / place
-    path.write_text(path.read_text("utf-8") + f"\n{line}\n", "utf-8")
-    said = strict_parser(tmp_path / "pipeline", emulator)["found"]
-    assert any(text.startswith(place) and wanted_words in text for text in said), said
 
 
 def test_reftrace_finds_no_error(tmp_path: Path) -> None:
@@ -126,9 +97,3 @@ def test_nf_core_finds_the_schema_sound(tmp_path: Path) -> None:
     words = [python, "-c", SCHEMA_CHECK, schema, json.dumps(given)]
     done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 0 and "sound" in done.stdout, done.stdout + done.stderr
-
-
-def test_python_of_the_pipeline_needs_nothing_else() -> None:
-    for path in (PIPELINE / "bin").iterdir():
-        words = [sys.executable, "-I", "-S", path, "--help"]
-        assert subprocess.run(words, capture_output=True, check=False).returncode == 0

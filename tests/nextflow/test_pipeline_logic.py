@@ -68,12 +68,6 @@ def test_values_mean_the_same_under_both_parsers(
     )
 
 
-def test_parameters_may_have_both_of_their_names(run: PipelineRuns, tmp_path: Path) -> None:
-    done = run("--continue-on-error=true", "--shards=1", names="both")
-    assert done.returncode == 0, done.stderr
-    assert tasks(tmp_path)["PREDICT"] == 2
-
-
 def test_the_name_of_the_command_line_wins(run: PipelineRuns) -> None:
     done = run("--max-cpus=0", names="apart")
     assert done.returncode == 1 and "--max-cpus" in done.stderr, done.stderr
@@ -86,14 +80,6 @@ def test_the_name_of_the_command_line_wins(run: PipelineRuns) -> None:
 def test_profiles_go_together(run: PipelineRuns, profile: str) -> None:
     done = run(profile=profile)
     assert done.returncode == 0, done.stderr
-
-
-def test_cross_validation_alone_makes_no_reader(run: PipelineRuns, tmp_path: Path) -> None:
-    cells = TEST_CELLS / "train.h5ad"
-    done = run("--mode=evaluate", sheet(tmp_path, "sample,path", f"a,{cells}"))
-    assert done.returncode == 0, done.stderr
-    found = tasks(tmp_path)
-    assert (found["TRAIN_READER"], found["TRAIN_FOLD"], found["PREDICT"]) == (0, 2, 0)
 
 
 def test_annotation_takes_a_reader_and_each_organism_its_genes(
@@ -180,17 +166,6 @@ def test_help_lists_the_parameters(run: PipelineRuns, tmp_path: Path) -> None:
     assert not (tmp_path / "work").exists()
 
 
-def test_stubs_run(run: PipelineRuns, tmp_path: Path) -> None:
-    if not all_checks():
-        pytest.skip("a version for each task takes its time: make test-nextflow")
-    done = run(mode="stub")
-    assert done.returncode == 0, done.stderr
-    from screader_lib import __version__
-
-    versions = (tmp_path / "out/pipeline_info/versions.yml").read_text()
-    assert f"GATHER:\n    screader: {__version__}" in versions
-
-
 def test_a_sample_that_fails_is_passed_over_and_named(run: PipelineRuns, tmp_path: Path) -> None:
     if not all_checks():
         pytest.skip("runs the tools on real cells: make test-nextflow")
@@ -212,17 +187,3 @@ def test_a_sample_that_fails_is_passed_over_and_named(run: PipelineRuns, tmp_pat
     table = next((tmp_path / "again").glob("*-RUN_REPORT/run-report.tsv")).read_text()
     status = dict(line.split("\t")[:2] for line in table.splitlines())
     assert status == {"sample": "status", "b": "called", "c": "failed", "out-of-fold": "called"}
-
-
-def test_a_thousand_samples_are_planned(run: PipelineRuns, tmp_path: Path) -> None:
-    if not all_checks():
-        pytest.skip("takes its time: make test-nextflow")
-    rows = []
-    for number in range(1000):
-        path = tmp_path / f"{number}.h5ad"
-        path.symlink_to(TEST_CELLS / "predict.h5ad")
-        rows.append(f"sample-{number},{path},{'train' if number < 500 else 'predict'}")
-    done = run(sheet(tmp_path, "sample,path,role", *rows))
-    assert done.returncode == 0, done.stderr
-    longest = int(done.stdout.split("longest script ")[1].split()[0])
-    assert longest < 131_072  # what Linux allows as one argument; the whole line may have 2 MB

@@ -50,42 +50,12 @@ def test_nothing_is_done_again_in_whatever_order_tasks_end(
     assert published(tmp_path / "out") == before
 
 
-@pytest.mark.parametrize("prepare", ["false", "true"])
-def test_training_on_many_samples_waits_for_no_order(
-    run: PipelineRuns, tmp_path: Path, prepare: str
-) -> None:
-    copies = [tmp_path / f"{number}.h5ad" for number in range(12)]
-    for copy in copies:
-        copy.symlink_to(CELLS / "train.h5ad")
-    rows = [f"s{number},{copy},train" for number, copy in enumerate(copies)]
-    given = [sheet(tmp_path, *rows, ONE_MORE), "--shards=12", "--folds=11", f"--prepare={prepare}"]
-    assert again(run, *given, order="0")["PREDICT_HELD_OUT"] == 11
-    assert again(run, *given, order="1") == {}
-
-
 @pytest.mark.parametrize("option", ["--genes", "--embeddings"])
 def test_a_sample_more_costs_its_own_tasks(run: PipelineRuns, tmp_path: Path, option: str) -> None:
     given = f"{option}={CELLS / 'train.h5ad'}"
     assert again(run, given, sheet(tmp_path, *SAMPLES))["TRAIN_READER"] == 1
     wanted = OF_ONE_SAMPLE | {"RUN_REPORT": 1}
     assert again(run, given, sheet(tmp_path, *SAMPLES, ONE_MORE)) == wanted
-
-
-def test_where_samples_name_the_genes_one_more_costs_all(run: PipelineRuns, tmp_path: Path) -> None:
-    """As docs/nextflow/usage.md says."""
-    again(run, sheet(tmp_path, *SAMPLES))
-    assert again(run, sheet(tmp_path, *SAMPLES, ONE_MORE)).keys() >= {"EMBED_GENES", "TRAIN_READER"}
-
-
-def test_annotation_goes_on_with_the_samples_that_came_since(
-    run: PipelineRuns, tmp_path: Path
-) -> None:
-    reader = tmp_path / "reader.h5"
-    reader.write_text("a reader")
-    given = ["--mode=annotate", f"--reader={reader}", f"--embeddings={reader}"]
-    again(run, *given, sheet(tmp_path, *SAMPLES))
-    wanted = OF_ONE_SAMPLE | {"RUN_REPORT": 1}
-    assert again(run, *given, sheet(tmp_path, *SAMPLES, ONE_MORE)) == wanted
 
 
 def test_a_sample_that_has_changed_costs_its_own_tasks(run: PipelineRuns, tmp_path: Path) -> None:
@@ -115,17 +85,11 @@ def test_a_setting_costs_what_reads_it(run: PipelineRuns, tmp_path: Path) -> Non
     ("given", "first"),
     [
         ("--fetch-options=--fields symbol", "FETCH_DESCRIPTIONS"),
-        ("--source=ncbi-files", "FETCH_DESCRIPTIONS"),
         ("--embed-options=--seed 1", "EMBED_GENES"),
         ("--build-options=-k 8", "BUILD_TRAINING_CELLS"),
         ("--seed=1", "TRAIN_READER"),
-        ("--method=pooled", "TRAIN_READER"),
-        ("--llm=other/model", "TRAIN_READER"),
-        ("--train-options=-k 8", "TRAIN_READER"),
         ("--folds=3", "TRAIN_FOLD"),
-        ("--group-by=donor", "TRAIN_FOLD"),
         ("--explain=5", "PREDICT_HELD_OUT"),
-        ("--predict-options=--no-vectors", "PREDICT_HELD_OUT"),
         ("--target-precision=0.9", "PREDICT"),
         ("--plot-options=--dpi 80", "PLOT"),
     ],
@@ -138,14 +102,6 @@ def test_steps_before_the_first_that_reads_a_setting_stay(
     steps += ["TRAIN_FOLD", "PREDICT_HELD_OUT", "PREDICT", "PLOT"]
     assert next(step for step in steps if step in done) == first
     assert done["TRAIN_FOLD"] in (0, 3 if given == "--folds=3" else 2)
-
-
-def test_what_was_published_before_is_replaced(run: PipelineRuns, tmp_path: Path) -> None:
-    again(run, bytes="10")
-    again(run, "--min-confidence=0.5", bytes="20")
-    calls = (tmp_path / "out/predictions/donor-2.predictions.h5ad").stat().st_size
-    reader = (tmp_path / "out/readers/reader.h5").stat().st_size
-    assert (calls, reader) == (20, 10)
 
 
 def test_what_is_published_is_what_the_page_of_outputs_names(
