@@ -106,42 +106,40 @@ def concatenated(tables: Sequence[tuple[str, LazyTable]]) -> LazyTable:
     if len(tables) == 1:
         return tables[0][1]
     columns = {name: None for _, table in tables for name in table.columns}
-    indices = [table.index for _, table in tables]
-    result = LazyTable(concatenated_columns(indices))
+    lengths = [len(table) for _, table in tables]
+    result = LazyTable(concatenated_columns([table.index for _, table in tables]))
     for name in columns:
         parts = [table.columns.get(name) for _, table in tables]
-        result.columns[name] = _concatenated(parts, indices)
+        result.columns[name] = _concatenated(parts, lengths)
     inputs = unique_names(strings(Path(name).name.partition(".")[0] for name, _ in tables))
-    batches = [constant_column(name, object, len(index))
-               for name, index in zip(inputs, indices, strict=True)]  # fmt: skip
+    batches = [constant_column(name, object, length)
+               for name, length in zip(inputs, lengths, strict=True)]  # fmt: skip
     batch = by_category(concatenated_columns(batches))
     result.columns["input" if "batch" in columns else "batch"] = batch
     return result
 
 
-def _concatenated(parts: Sequence[LazyColumn | None], indices: Sequence[LazyColumn]) -> LazyColumn:
-    """One column of several; None where an input has none, whose cells are in ``indices``."""
+def _concatenated(parts: Sequence[LazyColumn | None], lengths: Sequence[int]) -> LazyColumn:
+    """One column of several; None for an input that has none, of ``lengths`` cells."""
     present = [part for part in parts if part is not None]
+    gaps = len(present) < len(parts)
+    is_text = any(part.is_string or (gaps and part.dtype.kind == "b") for part in present)
+    dtype = np.result_type(*(part.dtype for part in present), *[np.float64] * gaps)
+    dtype = np.dtype(object) if is_text else dtype
 
-    def filled(value: object, dtype: type, whole: Callable[[LazyColumn], LazyColumn]) -> LazyColumn:
-        return concatenated_columns(
-            [constant_column(value, dtype, len(index)) if part is None else whole(part)
-             for part, index in zip(parts, indices, strict=True)]
-        )  # fmt: skip
+    def convert(block: Column) -> Column:
+        return as_strings(block) if is_text else np.asarray(block).astype(dtype)
 
-    kinds = {part.dtype.kind for part in present if not part.is_string}
-    if any(part.is_string for part in present) or ("b" in kinds and len(present) < len(parts)):
-        texts = filled("", object, lambda part: part.map(as_strings, object))
-        repeated = all(part.categories is not None for part in present)
-        return by_category(texts, bool) if repeated else texts
-    common = np.result_type(*(part.dtype for part in present))
-    if len(present) < len(parts):
-        common = np.result_type(common, np.float64)
-
-    def numbers(part: LazyColumn) -> LazyColumn:
-        return part.map(lambda piece: np.asarray(piece).astype(common), common)
-
-    return filled(np.nan, common.type, numbers)
+    column = concatenated_columns(
+        [
+            constant_column("" if is_text else np.nan, dtype, length)
+            if part is None
+            else part.map(convert, dtype)
+            for part, length in zip(parts, lengths, strict=True)
+        ]
+    )
+    categorical = is_text and all(part.categories is not None for part in present)
+    return by_category(column, bool) if categorical else column
 
 
 def is_known(label: str) -> bool:
