@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
-import numpy as np
 
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import encoding, safety
@@ -92,10 +91,8 @@ def _is_csv(lines: Sequence[str]) -> bool:
 def _from_folder(path: Path, name: str, column: str | None) -> list[str]:
     if column not in (None, "id", "name"):
         raise ScReaderError(f"has no column {column!r}.", file=name, remedy="Columns: id, name.")
-    features = read_features(path, name)
-    return [
-        feature.id if column == "id" else feature.name for feature in features if feature.is_gene
-    ]
+    genes = [feature for feature in read_features(path, name) if feature.is_gene]
+    return [gene.id if column == "id" else gene.name for gene in genes]
 
 
 def _from_hdf5(file: h5py.File, name: str, column: str | None) -> list[str]:
@@ -134,14 +131,11 @@ def _from_frame(frame: h5py.Group, name: str, column: str | None) -> list[str]:
         raise ScReaderError(
             f"{frame.name} has no column {key!r}.", file=name, remedy=f"Columns: {known}."
         )
-    values = encoding.read_column(frame[key])
     legacy = frame.get("__categories")
     if legacy is not None and key in legacy:
         categories = encoding.read_strings(legacy[key])
         return [str(categories[code]) if code >= 0 else "" for code in frame[key][()]]
-    if not isinstance(values, np.ndarray):
-        return [str(value) for value in values.strings()]
-    return [str(value) for value in values]
+    return list(encoding.read_strings(frame[key]))
 
 
 def _from_columns(
@@ -154,11 +148,8 @@ def _from_columns(
         raise ScReaderError(
             f"{group.name} has no {' or '.join(keys)}.", file=name, remedy=f"It has: {known}."
         )
-    values = group[key]
-    text = h5py.check_string_dtype(values.dtype) is not None
-    names = [str(value) for value in (encoding.read_strings(values) if text else values[()])]
+    names = encoding.read_strings(group[key])
     kinds = group.get("feature_type")
-    if kinds is None:
-        return names
-    genes = encoding.read_strings(kinds) == GENE_EXPRESSION
-    return [value for value, is_gene in zip(names, genes, strict=True) if is_gene]
+    if kinds is not None:
+        names = names[encoding.read_strings(kinds) == GENE_EXPRESSION]
+    return list(names)
