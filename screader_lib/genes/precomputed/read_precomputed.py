@@ -7,7 +7,7 @@ import io
 import zipfile
 from array import array
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -150,36 +150,35 @@ def _from_npz(path: Path, name: str) -> Precomputed:
     vectors = next((arrays[key] for key in VECTOR_KEYS if key in arrays), None)
     if names is not None and vectors is not None:
         return Precomputed(tuple(names.astype(str).tolist()), vectors)
-    return _from_mapping(arrays, name)
+    return _from_pairs(arrays.items(), name)
 
 
 def _from_pickle(path: Path, name: str) -> Precomputed:
-    return _from_mapping(read_plain(path, name), name)
+    return _from_pairs(read_plain(path, name).items(), name)
 
 
-def _from_mapping(content: Mapping[Any, Any], file: str) -> Precomputed:
-    """From gene → list or array of numbers."""
-    if not content:
-        raise ScReaderError("holds no genes; wanted one vector for each.", file=file)
-    vectors = []
-    for name, values in content.items():
+def _from_pairs(pairs: Iterable[tuple[Any, Any]], file: str) -> Precomputed:
+    """From genes, each with its list or array of numbers."""
+    names, vectors = [], []
+    for name, values in pairs:
         try:  # array() takes real numbers only and, unlike numpy, looks into no nested lists
             vector = values if isinstance(values, np.ndarray) else array("f", values)
-            vectors.append(np.asarray(vector, np.float32))
+            row = np.asarray(vector, np.float32)
         except (TypeError, ValueError):
-            vectors.append(np.zeros((0, 0), np.float32))
-        if not isinstance(name, str) or vectors[-1].ndim != 1:
+            row = np.zeros((0, 0), np.float32)
+        if not isinstance(name, str) or row.ndim != 1:
             raise ScReaderError(
                 f"entry {repr(name)[:50]} is not a list of numbers.",
                 file=file,
                 remedy="Give one vector for each gene.",
             )
+        names.append(name)
+        vectors.append(row)
     lengths = {len(vector) for vector in vectors}
-    if len(lengths) > 1:
-        raise ScReaderError(
-            f"holds vectors of {len(lengths)} different lengths; wanted one.", file=file
-        )
-    return Precomputed(tuple(content), np.stack(vectors))
+    if len(lengths) != 1:
+        problem = f"vectors of {len(lengths)} different lengths" if lengths else "no genes"
+        raise ScReaderError(f"holds {problem}; wanted one vector for each gene.", file=file)
+    return Precomputed(tuple(names), np.stack(vectors))
 
 
 def _from_parquet(path: Path, name: str) -> Precomputed:
@@ -204,7 +203,7 @@ def _from_parquet(path: Path, name: str) -> Precomputed:
     names = table[next((column for column in texts if column in NAME_KEYS), texts[0])].to_pylist()
     lists = columns(types.is_list)
     if lists:
-        return _from_mapping(dict(zip(names, table[lists[0]].to_pylist(), strict=True)), name)
+        return _from_pairs(zip(names, table[lists[0]].to_pylist(), strict=True), name)
     dimensions = columns(types.is_floating, types.is_integer)
     vectors = [table[column].to_numpy() for column in dimensions]
     return Precomputed(tuple(names), np.stack(vectors, 1) if vectors else np.zeros((len(names), 0)))
