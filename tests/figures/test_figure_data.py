@@ -16,7 +16,7 @@ from screader_lib.errors import ScReaderError
 from screader_lib.exchange.opening import ExchangeFile, open_exchange
 from screader_lib.exchange.table import strings
 from screader_lib.figures.data import cell_vectors, panels
-from screader_lib.figures.data.cell_vectors import StoredVectors, Vectors, before_reading
+from screader_lib.figures.data.cell_vectors import Vectors, mean_gene_embeddings, stored_vectors
 from screader_lib.figures.data.projection import (
     MIN_UMAP_CELLS,
     Separation,
@@ -30,15 +30,9 @@ from screader_lib.figures.plots import umap_plot
 CASE = Case(cells=60)
 
 
-class InMemory(Vectors):
-    """An array in memory."""
-
-    def __init__(self, values: np.ndarray) -> None:
-        self.values = values.astype(np.float32)
-        self.rows, self.width = values.shape
-
-    def read(self, start: int, stop: int) -> np.ndarray:
-        return self.values[start:stop]
+def in_memory(values: np.ndarray) -> Vectors:
+    values = values.astype(np.float32)
+    return Vectors(*values.shape, lambda start, stop: values[start:stop])
 
 
 @pytest.fixture(scope="module")
@@ -56,15 +50,15 @@ def cells(folder: Path) -> Iterator[ExchangeFile]:
 
 
 @pytest.fixture
-def stored(folder: Path) -> Iterator[StoredVectors]:
+def stored(folder: Path) -> Iterator[Vectors]:
     with predictions(folder / "p.h5ad") as one:
-        yield StoredVectors(one.vectors)
+        yield stored_vectors(one.vectors)
 
 
 def test_before_reading_is_the_weighted_mean_of_the_genes(
     cells: ExchangeFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    unread = before_reading(cells, CASE.ids, "p")
+    unread = mean_gene_embeddings(cells, CASE.ids, "p")
     whole = unread.read(0, 60)
     names = list(cells.file["obs/id"].asstr()[()])
     embedding = cells.file["varm/embedding"][()].astype(float)
@@ -82,39 +76,39 @@ def test_before_reading_is_the_weighted_mean_of_the_genes(
 def test_missing_cell_is_named(cells: ExchangeFile) -> None:
     ids = np.array(["cell-0", "stranger"], dtype=object)
     with pytest.raises(ScReaderError, match=r"lacks 1 of the 2 cells of p\.h5ad.*'stranger'"):
-        before_reading(cells, ids, "p.h5ad")
+        mean_gene_embeddings(cells, ids, "p.h5ad")
 
 
 @pytest.mark.parametrize("runs_from", [10**6, 50], ids=["single_rows", "runs_of_rows"])
 def test_sample_holds_the_rows_it_names(
-    stored: StoredVectors, monkeypatch: pytest.MonkeyPatch, runs_from: int
+    stored: Vectors, monkeypatch: pytest.MonkeyPatch, runs_from: int
 ) -> None:
     monkeypatch.setattr(cell_vectors, "RUNS_FROM", runs_from)
     monkeypatch.setattr(cell_vectors, "BLOCK_BYTES", 7 * 4 * stored.width)
     rows, values = stored.sample(24, seed=3)
     assert len(set(rows)) == len(rows) == len(values) == 24
-    np.testing.assert_array_equal(values, stored.dataset[()][rows])
+    np.testing.assert_array_equal(values, stored.read(0, 60)[rows])
 
 
 def test_first_principal_component_finds_a_line_far_from_the_origin() -> None:
     positions = np.linspace(-3, 3, 40)
-    found = principal_components(InMemory(100 + positions[:, None] * np.full(12, 1 / np.sqrt(12))))
+    found = principal_components(in_memory(100 + positions[:, None] * np.full(12, 1 / np.sqrt(12))))
     np.testing.assert_allclose(found[:, 0], positions, atol=1e-3)
     np.testing.assert_allclose(found[:, 1:], 0, atol=1e-3)
 
 
 @pytest.mark.parametrize("rows", [1, 2, MIN_UMAP_CELLS - 1])
 def test_few_cells_are_placed_without_umap(rows: int) -> None:
-    found = project(InMemory(np.random.default_rng(0).normal(size=(rows, 12))))
+    found = project(in_memory(np.random.default_rng(0).normal(size=(rows, 12))))
     assert found.shape == (rows, 2)
     assert np.isfinite(found).all()
 
 
 def test_identical_cells_are_placed_in_one_point() -> None:
-    assert not project(InMemory(np.ones((30, 12)))).any()
+    assert not project(in_memory(np.ones((30, 12)))).any()
 
 
-def test_umap_is_reproducible(stored: StoredVectors) -> None:
+def test_umap_is_reproducible(stored: Vectors) -> None:
     first = project(stored, seed=1)
     assert first.shape == (60, 2)
     np.testing.assert_array_equal(project(stored, seed=1), first)
@@ -162,7 +156,7 @@ def test_purity_against_a_plain_count_wherever_the_cells_lie() -> None:
 def test_separated_types_are_pure_and_unlabelled_cells_do_not_count() -> None:
     random = np.random.default_rng(0)
     values = np.concatenate([random.normal(mean, 0.1, (30, 3)) for mean in (0, 50, 25)])
-    found = separation(InMemory(values), strings(["a"] * 30 + ["b"] * 30 + [""] * 30))
+    found = separation(in_memory(values), strings(["a"] * 30 + ["b"] * 30 + [""] * 30))
     assert (found.cells, found.purity) == (60, 1)
     assert found.silhouette is not None and found.silhouette > 0.98
     assert str(found) == "silhouette 1.00, 10-NN purity 1.00"
@@ -170,13 +164,13 @@ def test_separated_types_are_pure_and_unlabelled_cells_do_not_count() -> None:
 
 @pytest.mark.parametrize("labels", [["a"] * 5, [""] * 5, ["a", *[""] * 4]], ids=str)
 def test_separation_of_less_than_two_types_is_undefined(labels: list[str]) -> None:
-    found = separation(InMemory(np.eye(5)), strings(labels))
+    found = separation(in_memory(np.eye(5)), strings(labels))
     assert (found.silhouette, found.purity) == (None, None)
     assert str(found) == "silhouette –, 10-NN purity –"
 
 
 def test_silhouette_of_single_cells_is_undefined_and_negative_values_have_a_minus_sign() -> None:
-    assert separation(InMemory(np.eye(4)), strings("abcd")).silhouette is None
+    assert separation(in_memory(np.eye(4)), strings("abcd")).silhouette is None
     assert str(Separation(-0.25, 0.5, 9)) == "silhouette −0.25, 10-NN purity 0.50"
 
 

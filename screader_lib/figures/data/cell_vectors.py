@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import h5py
 import numpy as np
@@ -18,15 +18,16 @@ RUN = 8  # neighbouring rows sampled together where single ones would be slow to
 RUNS_FROM = 200_000  # rows
 
 
-class Vectors(ABC):
-    """One vector per cell, float32 (rows, width), never all in memory at once."""
+@dataclass(frozen=True)
+class Vectors:
+    """One vector per cell, float32 (rows, width), never all in memory at once.
+
+    ``read`` gives the rows from a first to before a last one.
+    """
 
     rows: int
     width: int
-
-    @abstractmethod
-    def read(self, start: int, stop: int) -> np.ndarray:
-        """Rows from ``start`` to before ``stop``, float32 (stop − start, width)."""
+    read: Callable[[int, int], np.ndarray]
 
     def blocks(self) -> Iterator[np.ndarray]:
         """All rows, in order."""
@@ -56,54 +57,37 @@ class Vectors(ABC):
         return indices, np.concatenate(sampled)
 
 
-class StoredVectors(Vectors):
+def stored_vectors(dataset: h5py.Dataset) -> Vectors:
     """An array on disk."""
-
-    def __init__(self, dataset: h5py.Dataset) -> None:
-        self.dataset = dataset
-        self.rows, self.width = dataset.shape
-
-    def read(self, start: int, stop: int) -> np.ndarray:
-        """Rows as they are stored."""
-        return self.dataset[start:stop]
+    rows, width = dataset.shape
+    return Vectors(rows, width, lambda start, stop: dataset[start:stop])
 
 
-class MeanGeneEmbeddings(Vectors):
-    """Cells before reading: the mean of their genes' text embeddings, by absolute weight.
+def mean_gene_embeddings(cells: ExchangeFile, ids: np.ndarray, name: str) -> Vectors:
+    """The cells ``ids`` of the predictions file ``name`` before reading.
 
-    ``cell_indices`` are rows of ``sequences``, int64 (rows,). A cell without genes is the zero
-    vector.
+    A cell is the mean of its genes' text embeddings, by absolute weight; the zero vector where it
+    has no genes. ScReaderError where the ``cells`` file lacks one of them.
     """
+    from scipy.sparse import csr_array
 
-    def __init__(self, sequences: CellSequences, cell_indices: np.ndarray) -> None:
-        self.sequences = sequences
-        self.cell_indices = cell_indices
-        self.rows, self.width = len(cell_indices), sequences.embedding.shape[1]
+    available = encoding.read_strings(cells.file["obs/id"])
+    remedy = "Give the cells that the predictions were made from."
+    indices = indices_of(ids, available, file=cells.name, what=f"cells of {name}", remedy=remedy)
+    sequences = CellSequences(cells)
+    genes, width = sequences.embedding.shape
 
-    def read(self, start: int, stop: int) -> np.ndarray:
-        """Weighted means."""
-        from scipy.sparse import csr_array
-
-        genes, weight = self.sequences.rows(self.cell_indices[start:stop])
-        used = genes >= 0
+    def read(start: int, stop: int) -> np.ndarray:
+        gene, weight = sequences.rows(indices[start:stop])
+        used = gene >= 0
         weight = np.where(used, np.abs(weight), 0)
         total = weight.sum(axis=1, keepdims=True)
         weight = np.divide(weight, total, out=np.zeros_like(weight), where=total > 0)
         ends = np.concatenate([[0], np.cumsum(used.sum(axis=1))])
-        shape = (len(genes), len(self.sequences.embedding))
-        mean = csr_array((weight[used], genes[used], ends), shape=shape)
-        return np.asarray(mean @ self.sequences.embedding, np.float32)
+        mean = csr_array((weight[used], gene[used], ends), shape=(len(gene), genes))
+        return np.asarray(mean @ sequences.embedding, np.float32)
 
-
-def before_reading(cells: ExchangeFile, ids: np.ndarray, name: str) -> MeanGeneEmbeddings:
-    """Mean gene embeddings of the cells ``ids`` of the predictions file ``name``.
-
-    ScReaderError where the ``cells`` file lacks one of them.
-    """
-    available = encoding.read_strings(cells.file["obs/id"])
-    remedy = "Give the cells that the predictions were made from."
-    indices = indices_of(ids, available, file=cells.name, what=f"cells of {name}", remedy=remedy)
-    return MeanGeneEmbeddings(CellSequences(cells), indices)
+    return Vectors(len(indices), width, read)
 
 
 def indices_of(

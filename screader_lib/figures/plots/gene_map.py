@@ -8,7 +8,7 @@ from dataclasses import replace
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import encoding
 from screader_lib.exchange.opening import ExchangeFile
-from screader_lib.figures.data.cell_vectors import StoredVectors, indices_of
+from screader_lib.figures.data.cell_vectors import indices_of, stored_vectors
 from screader_lib.figures.data.panels import Panel, SavedCoordinates
 from screader_lib.figures.data.prediction_data import column_values
 from screader_lib.figures.data.projection import NEIGHBOURS, project
@@ -48,7 +48,7 @@ def panel(
     values = column_values(table.take(rows).columns[column])
     check_number_of_colours(values, column)
     if saved is None:
-        coordinates = project(StoredVectors(embeddings.file["X"]), seed, neighbours)
+        coordinates = project(stored_vectors(embeddings.file["X"]), seed, neighbours)
     else:
         coordinates = saved.of_panel(TITLE, genes.index, single=True)
     return Panel(TITLE, genes.index, coordinates, values), column

@@ -11,7 +11,7 @@ import numpy as np
 
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.opening import ExchangeFile
-from screader_lib.figures.data.cell_vectors import StoredVectors, Vectors, before_reading
+from screader_lib.figures.data.cell_vectors import Vectors, mean_gene_embeddings, stored_vectors
 from screader_lib.figures.data.panels import Panel, PanelRows, SavedCoordinates
 from screader_lib.figures.data.prediction_data import PredictionData, distinct_titles
 from screader_lib.figures.data.projection import NEIGHBOURS, project, separation
@@ -86,9 +86,9 @@ def panels(
     spaces: list[tuple[str, PredictionData, Vectors]] = []
     if cells is not None:
         first = predictions[0]
-        spaces.append((BEFORE, first, before_reading(cells, first.ids, first.name)))
+        spaces.append((BEFORE, first, mean_gene_embeddings(cells, first.ids, first.name)))
     for one, title in zip(predictions, distinct_titles(predictions), strict=True):
-        spaces.append((f"after {title}", one, StoredVectors(one.vectors)))
+        spaces.append((f"after {title}", one, stored_vectors(one.vectors)))
     result = []
     with reporter.progress("UMAP", len(spaces), "panels") as advance:
         for title, one, vectors in spaces:
