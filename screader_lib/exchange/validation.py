@@ -80,17 +80,18 @@ class _Check:
     def _column(
         self, column: h5py.Group | h5py.Dataset, path: str, dimension: str
     ) -> Iterator[str]:
-        """A data frame's column in any of AnnData's encodings."""
-        violations = list(_column_problems(column, path))
-        yield from violations
-        if violations:
+        """A data frame's column, its size and, of a categorical, its codes."""
+        values = _row_values(column)
+        if values is None:
+            yield f"{path}: is not a one-dimensional array, a categorical or nullable values"
             return
-        values = column
-        if isinstance(column, h5py.Group):
-            values = column["codes" if "codes" in column else "values"]
-        yield from self._size(dimension, values.shape[0], path)
-        if values.name.endswith("/codes") and self._is_within_limit(values):
-            yield from _code_problems(values[()], column["categories"].asstr()[()], path)
+        yield from self._size(dimension, len(values), path)
+        if isinstance(column, h5py.Group) and "codes" in column and self._is_within_limit(values):
+            codes, categories = values[()], column["categories"].asstr()[()]
+            if len(codes) and (codes.min() < -1 or codes.max() >= len(categories)):
+                yield f"{path}: a code has no category"
+            if len(set(categories)) < len(categories):
+                yield f"{path}: categories are not unique"
 
     def _structure(self, element: Element, item: h5py.Group | h5py.Dataset) -> Iterator[str]:
         path = element.path
@@ -152,38 +153,20 @@ class _Check:
                     return
 
 
-def _column_problems(column: h5py.Group | h5py.Dataset, path: str) -> Iterator[str]:
-    """What keeps a column from being read: AnnData knows arrays, categoricals and nullables."""
-    values = column
-    if isinstance(column, h5py.Group):
-        values = column.get("codes", column.get("values"))
-    if not isinstance(values, h5py.Dataset):
-        yield f"{path}: neither an array nor a categorical"
-    elif values.ndim != 1:
-        yield f"{path}: has {values.ndim} dimensions, expected 1"
-    elif isinstance(column, h5py.Dataset):
-        if values.dtype.kind not in "biuf" and not is_string(values):
-            yield f"{path}: has type {values.dtype}, expected numbers, booleans or strings"
-    elif "codes" in column:
-        categories = column.get("categories")
-        if values.dtype.kind != "i":
-            yield f"{path}: has codes of type {values.dtype}, expected signed integers"
-        if not isinstance(categories, h5py.Dataset) or not is_string(categories):
-            yield f"{path}: has no categories that are strings"
-        elif categories.ndim != 1:
-            yield f"{path}: has categories of {categories.ndim} dimensions, expected 1"
+def _row_values(column: h5py.Group | h5py.Dataset) -> h5py.Dataset | None:
+    """The array with an entry per row of a column that can be read; None for any other column."""
+    if isinstance(column, h5py.Dataset):
+        is_known = column.dtype.kind in "biuf" or is_string(column)
+        return column if column.ndim == 1 and is_known else None
+    key, other_key = ("codes", "categories") if "codes" in column else ("values", "mask")
+    values, other = column.get(key), column.get(other_key)
+    if not all(isinstance(part, h5py.Dataset) and part.ndim == 1 for part in (values, other)):
+        return None
+    if key == "codes":
+        is_known = values.dtype.kind == "i" and is_string(other)
     else:
-        mask = column.get("mask")
-        is_mask = isinstance(mask, h5py.Dataset) and mask.dtype.kind == "b"
-        if not is_mask or mask.shape != values.shape:
-            yield f"{path}: has no mask of missing values"
-
-
-def _code_problems(codes: np.ndarray, categories: np.ndarray, path: str) -> Iterator[str]:
-    if len(codes) and (codes.min() < -1 or codes.max() >= len(categories)):
-        yield f"{path}: a code has no category"
-    if len(set(categories)) < len(categories):
-        yield f"{path}: categories are not unique"
+        is_known = other.dtype.kind == "b" and other.shape == values.shape
+    return values if is_known else None
 
 
 def _group_problems(element: Element, group: h5py.Group | h5py.Dataset) -> Iterator[str]:
