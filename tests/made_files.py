@@ -1,4 +1,4 @@
-"""The smallest sound file of every kind, made from its schema."""
+"""The smallest valid file of every kind, made from its schema."""
 
 from __future__ import annotations
 
@@ -26,14 +26,8 @@ def shape_of(element: Element) -> tuple[int, ...]:
 
 
 def value_of(element: Element) -> Any:
-    """What a made file holds there."""
+    """The value of an array, string or categorical in a made file."""
     shape = shape_of(element)
-    if element.type == "text":
-        return "x"
-    if element.type == "json":
-        return {}
-    if element.type == "group":
-        return {"a": np.ones(2, element.of)}
     if element.type == "string":
         return strings(f"n{number}" for number in range(shape[0]))
     if element.type == "category":
@@ -44,38 +38,37 @@ def value_of(element: Element) -> Any:
 
 def _table(schema: Schema, frame: str) -> Table:
     table = Table(strings(f"n{number}" for number in range(SIZES[schema.axes[frame]])))
-    for element in schema.elements:
-        room, _, column = element.path.partition("/")
-        if room == frame and column != table.index_name:
-            table.columns[column] = value_of(element)
+    table.columns |= {
+        element.column: value_of(element)
+        for element in schema.elements
+        if element.frame == frame and element.column != table.index_name
+    }
     return table
 
 
-def _write(parent: h5py.Group, name: str, element: Element) -> None:
-    value = value_of(element)
+def _write(parent: h5py.Group, element: Element) -> None:
+    name = element.column
     if element.type == "text":
-        encoding.write_text(parent, name, value)
+        encoding.write_text(parent, name, "x")
     elif element.type == "json":
-        encoding.write_json(parent, name, value)
+        encoding.write_json(parent, name, {})
     elif element.type == "string":
-        encoding.write_strings(parent, name, value)
+        encoding.write_strings(parent, name, value_of(element))
     elif element.type == "group":
-        for key, array in value.items():
-            encoding.write_array(parent.require_group(name), key, array)
+        encoding.write_array(parent.require_group(name), "a", np.ones(2, element.of))
     else:
-        encoding.write_array(parent, name, value)
+        encoding.write_array(parent, name, value_of(element))
 
 
 def write(kind: str, path: Path, made: provenance.Provenance = PROVENANCE) -> Path:
-    """A sound file of the kind with all its elements, optional ones too."""
+    """A valid file of the kind with all its elements, optional ones too."""
     schema = load(kind)
     with create(kind, path, made) as file:
         if schema.is_anndata:
             encoding.begin_anndata(file, _table(schema, "obs"), _table(schema, "var"))
         for element in schema.elements:
-            room, _, name = element.path.rpartition("/")
-            if room not in ("obs", "var"):
-                if schema.is_anndata and room and room not in file:
-                    encoding.write_group(file, room)
-                _write(file.require_group(room or "/"), name, element)
+            if element.frame not in ("obs", "var"):
+                if schema.is_anndata and element.frame and element.frame not in file:
+                    encoding.write_group(file, element.frame)
+                _write(file.require_group(element.frame or "/"), element)
     return path

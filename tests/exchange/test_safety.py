@@ -174,7 +174,7 @@ def read_changed(cells: Path, changes: dict[int, int]) -> None:
         assert "\n" not in str(error)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.dictionaries(st.integers(0, 2**31), st.integers(0, 255), min_size=1, max_size=32))
 def test_flipped_bytes_are_refused_or_read(cells: Path, flips: dict[int, int]) -> None:
     read_changed(cells, flips)
