@@ -31,10 +31,10 @@ def set_constant(monkeypatch: pytest.MonkeyPatch, name: str, value: object) -> N
     monkeypatch.setattr(constants, name, value)
 
 
-def test_two_runs_and_the_second_without_a_network(
-    models: Path, cells: Path, tmp_path: Path
+def test_a_process_of_its_own_and_a_prediction_without_a_network(
+    models: Path, cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Processes of their own: trained from the hub, then predicting while its main branch moves."""
+    """Trained with what the environment says, then predicted while the hub's main branch moves."""
     fake = FakeHub({"main": models / "first"}, access="gated")
     reader, calls = tmp_path / "r.h5", tmp_path / "p.h5ad"
     with serving(fake) as server:
@@ -46,12 +46,14 @@ def test_two_runs_and_the_second_without_a_network(
         assert recorded(reader)["revision"] == commit_of("first")
         fake.commits = {"main": models / "second", "old": models / "first"}
         asked = len(server.requests)
-        without = {"HF_ENDPOINT": server.url, offline.VARIABLE: "1", "HF_HUB_OFFLINE": "0"}
-        called = run_process("predict", cells, "-r", reader, "-o", calls, home=tmp_path, **without)
-        assert called.returncode == 0, called.stderr
+        set_constant(monkeypatch, "ENDPOINT", server.url)
+        set_constant(monkeypatch, "HF_HUB_CACHE", str(tmp_path / "cache" / "huggingface" / "hub"))
+        monkeypatch.setenv(offline.VARIABLE, "1")
+        _load_llm.cache_clear()
+        called = succeed("predict", cells, "-r", reader, "-o", calls)
         assert len(server.requests) == asked
     assert b"Fetching" not in trained.stderr and b"%|" not in trained.stderr  # no progress bars
-    assert not leaks(TOKEN, tmp_path, trained.stdout, trained.stderr, called.stderr)
+    assert not leaks(TOKEN, tmp_path, trained.stdout, trained.stderr, called.stderr.encode())
 
 
 def test_the_reader_records_the_commit_and_reads_as_from_a_folder(hub: Hub, models: Path) -> None:
