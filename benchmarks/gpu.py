@@ -33,9 +33,8 @@ from screader_lib.reader.llm.float8 import to_float8
 from screader_lib.reader.llm.frozen_llm import FrozenLLM, LLMIdentity
 from screader_lib.reader.llm.machine import Machine
 from screader_lib.reader.llm.memory import Costs, MemoryPlan, plan
-from screader_lib.reader.llm.processes import ALONE
 from screader_lib.reader.model.reader_model import Batch, GeneTable, ReaderModel
-from screader_lib.reader.model.training import GradientSums, gradients_of
+from screader_lib.reader.model.training import add_gradients, gradients_of
 from screader_lib.reader.settings import TrainingSettings
 
 FULL = {"hidden_size": 5120, "intermediate_size": 13824, "num_hidden_layers": 40,
@@ -199,10 +198,9 @@ def step(
 
     def train() -> None:
         parameters = tuple(reader.parameters())
-        sums = GradientSums(parameters)
+        reader.zero_grad()
         loss = nn.functional.cross_entropy(reader(table, batch)[0], truth)
-        sums.add(*gradients_of(loss, parameters))
-        sums.store(ALONE)
+        add_gradients(parameters, gradients_of(loss, parameters)[0])
         optimiser.step()
 
     return train

@@ -48,7 +48,7 @@ def planned(model: FrozenLLM, card: int, quantize: str, work: str) -> MemoryPlan
     weights = sum(2 * each.numel() for each in model.model.parameters())
     share = TURNED if quantize == "fp8" and training else BYTES[quantize]
     fixed = costs.fixed - int((1 - share) * weights)
-    costs = Costs(costs.layers, fixed, costs.passing, costs.kept, costs.input, costs.outside)
+    costs = Costs(costs.layers, fixed, costs.running, costs.saved, costs.input, costs.outside)
     limit = int(0.94 * card * 1e9)
     try:
         return plan(costs, Machine("cuda", limit), MOST_TOKENS, GENES + INSTRUCTION + 1, training)

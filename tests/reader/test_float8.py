@@ -18,7 +18,7 @@ from screader_lib.reader.llm import float8
 from screader_lib.reader.llm.decoder import Decoder
 from screader_lib.reader.llm.float8 import Float8Linear, to_float8
 from screader_lib.reader.llm.frozen_llm import FrozenLLM, LLMIdentity
-from screader_lib.reader.llm.memory import BYTES_OF_TRAINED, Costs
+from screader_lib.reader.llm.memory import BYTES_PER_TRAINED, Costs
 
 HIDDEN, INNER, LAYERS = 64, 128, 3
 
@@ -98,7 +98,7 @@ def test_a_decoder_and_the_memory_that_is_counted() -> None:
 
     weights = LAYERS * (4 * HIDDEN**2 + 3 * HIDDEN * INNER)
     assert fixed(usual, 0) - fixed(eight, 0) == pytest.approx(weights, abs=300)
-    assert fixed(eight, 1) - fixed(eight, 0) == weights + BYTES_OF_TRAINED
+    assert fixed(eight, 1) - fixed(eight, 0) == weights + BYTES_PER_TRAINED
 
 
 def test_a_gpu_without_such_floats(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,7 +64,7 @@ def test_a_layer_keeps_what_is_counted_and_the_librarys_own_more(dtype: torch.dt
     llm = llama_of(dtype)
     costs = Costs.of(llm, 0, 0, on_gpu=False)
     ours = saved_bytes(llm, lambda values: Decoder(llm.model)(values, []))
-    assert ours / (CELLS * TOKENS * LAYERS) == pytest.approx(costs.kept, rel=0.1)
+    assert ours / (CELLS * TOKENS * LAYERS) == pytest.approx(costs.saved, rel=0.1)
     theirs = saved_bytes(
         llm, lambda values: llm.model(inputs_embeds=values, use_cache=False).last_hidden_state
     )
@@ -76,7 +76,7 @@ def test_checkpointed_layers_keep_their_input_alone(checkpointed: int) -> None:
     llm = llama_of(torch.bfloat16)
     costs = Costs.of(llm, 0, 0, on_gpu=False)
     saved = saved_bytes(llm, lambda values: Decoder(llm.model, checkpointed)(values, []))
-    expected = (checkpointed + 1) * costs.input + (LAYERS - checkpointed) * costs.kept
+    expected = (checkpointed + 1) * costs.input + (LAYERS - checkpointed) * costs.saved
     assert saved / (CELLS * TOKENS) == pytest.approx(expected, rel=0.15)
 
 
@@ -95,7 +95,7 @@ def test_checkpointing_changes_no_gradient(checkpointed: int, positions: Tensor 
 
 
 COSTS = Costs(
-    layers=40, fixed=26 * 10**9, passing=150_000, kept=117_000, input=10_240, outside=110_000
+    layers=40, fixed=26 * 10**9, running=150_000, saved=117_000, input=10_240, outside=110_000
 )
 
 

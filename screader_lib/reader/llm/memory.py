@@ -19,19 +19,19 @@ from screader_lib.reader.llm.frozen_llm import FrozenLLM
 from screader_lib.reader.llm.machine import Machine
 
 CUDA_CONTEXT = 800 << 20
-BYTES_OF_TRAINED = 16  # float32 value, gradient and two moments
+BYTES_PER_TRAINED = 16  # float32 value, gradient and two moments
 LIBRARY_FACTOR = 2  # the library's own layers keep about twice as much
 
 
 @dataclass(frozen=True)
 class Costs:
-    """Bytes: ``fixed``, and of each token: ``passing`` while one layer runs, ``kept`` by each
-    layer for the backward pass, ``input`` of a layer, and ``outside`` the layers."""
+    """Bytes: ``fixed``, and per token: ``running`` while one layer runs, ``saved`` by each layer
+    for the backward pass, ``input`` of a layer, and ``outside`` the layers."""
 
     layers: int
     fixed: int
-    passing: int
-    kept: int
+    running: int
+    saved: int
     input: int
     outside: int
 
@@ -43,7 +43,7 @@ class Costs:
         hidden, inner = config.hidden_size, config.intermediate_size
         heads = config.num_attention_heads
         queries = heads * (getattr(config, "head_dim", None) or hidden // heads)
-        known = 1 if is_supported(llm.model) else LIBRARY_FACTOR
+        factor = 1 if is_supported(llm.model) else LIBRARY_FACTOR
         tensors = [*llm.model.parameters(), *llm.model.buffers()]
         weights = sum(each.numel() * each.element_size() for each in tensors)
         if trained:  # for the backward pass, those of fp8 lie there a second time
@@ -53,9 +53,9 @@ class Costs:
             weights = weights // llm.shards + 2 * weights // llm.identity.layers
         return cls(
             layers=llm.identity.layers,
-            fixed=weights + others + trained * BYTES_OF_TRAINED + CUDA_CONTEXT * on_gpu,
-            passing=known * (2 * hidden + 4 * queries + 3 * inner) * element + 8 * hidden,
-            kept=known * (2 * hidden + 4 * queries + 2 * inner) * element,
+            fixed=weights + others + trained * BYTES_PER_TRAINED + CUDA_CONTEXT * on_gpu,
+            running=factor * (2 * hidden + 4 * queries + 3 * inner) * element + 8 * hidden,
+            saved=factor * (2 * hidden + 4 * queries + 2 * inner) * element,
             input=hidden * element,
             outside=16 * hidden + 3 * hidden * element,
         )
@@ -63,10 +63,10 @@ class Costs:
     def per_token(self, checkpointed: int | None) -> int:
         """With ``checkpointed`` layers; None: forward only."""
         if checkpointed is None:
-            return self.passing + self.outside
-        kept = self.layers - checkpointed
-        passing = 2 * self.passing + (self.kept if checkpointed else 0)
-        return passing + 2 * self.outside + kept * self.kept + checkpointed * self.input
+            return self.running + self.outside
+        usual = self.layers - checkpointed
+        running = 2 * self.running + (self.saved if checkpointed else 0)
+        return running + 2 * self.outside + usual * self.saved + checkpointed * self.input
 
 
 @dataclass(frozen=True)
@@ -100,18 +100,18 @@ def plan(
     """
     limit = machine.memory_limit
     for checkpointed in _checkpointings(machine, costs.layers, backward):
-        each = costs.per_token(checkpointed)
-        fits = max_tokens if limit is None else (limit - costs.fixed) // each
+        per_token = costs.per_token(checkpointed)
+        fits = max_tokens if limit is None else (limit - costs.fixed) // per_token
         if fits >= longest:
             break
     if fits < longest and machine.max_memory is not None:
+        required = human_size(costs.fixed + per_token * longest)
         raise ScReaderError(
-            f"one cell of {longest:,} tokens needs {human_size(costs.fixed + each * longest)} of "
-            "memory, more than --max-memory.",
+            f"one cell of {longest:,} tokens needs {required} of memory, more than --max-memory.",
             remedy="Allow more memory, or use --quantize 8bit or fewer --genes-per-cell.",
         )
     tokens = max(1, min(max_tokens, fits))
-    needed = costs.fixed + each * max(tokens, longest)
+    needed = costs.fixed + per_token * max(tokens, longest)
     return MemoryPlan(tokens, checkpointed or 0, needed, costs.fixed, limit)
 
 

@@ -7,7 +7,6 @@ killed goes on from a checkpoint as if it had not been.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -17,7 +16,6 @@ from screader_lib.cells.gene_matcher import GeneMatcher
 from screader_lib.errors import ScReaderError
 from screader_lib.reader.evaluation import ValidationScores, validation_scores
 from screader_lib.reader.llm.frozen_llm import FrozenLLM
-from screader_lib.reader.llm.processes import Processes
 from screader_lib.reader.model.batches import drop_genes, read_sequences
 from screader_lib.reader.model.gene_scores import fit_gene_scores
 from screader_lib.reader.model.neural_reader import NeuralReader
@@ -179,13 +177,31 @@ class Trainer:
             )
             return gradients_of(losses / len(rows), parameters)
 
-        sums = GradientSums(parameters)
+        total = 0.0
+        self.model.zero_grad()
         if set(poolings) != {"pool"}:
-            for _, gradients_and_loss in self.reader.map_batches(self.task.cells, rows, compute):
-                sums.add(*gradients_and_loss)
+            batches = self.reader.map_batches(self.task.cells, rows, compute)
+            for _, (gradients, loss) in batches:
+                add_gradients(parameters, gradients)
+                total += loss
         elif self.reader.processes.index == 0:  # too quick to be shared among the processes
-            sums.add(*compute(np.arange(len(rows))))
-        return sums.store(self.reader.processes)
+            gradients, total = compute(np.arange(len(rows)))
+            add_gradients(parameters, gradients)
+        return self._sum_gradients(parameters, total)
+
+    def _sum_gradients(self, parameters: tuple[nn.Parameter, ...], loss: float) -> float:
+        """Sum gradients and loss over all processes, some of which may have had no cell.
+
+        A parameter that has no gradient in any of them gets none.
+        """
+        processes, total = self.reader.processes, np.array([loss])
+        has_gradient = np.array([float(each.grad is not None) for each in parameters])
+        processes.sum_arrays(total, has_gradient)
+        for parameter, anywhere in zip(parameters, has_gradient, strict=True):
+            if anywhere:
+                own = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+                parameter.grad = processes.sum_tensor(own)
+        return float(total[0])
 
     def _draw_genes(self, cells: int, random: np.random.Generator) -> np.ndarray | None:
         """Which ranks of each cell are read, boolean (cells, width); None: all."""
@@ -268,35 +284,8 @@ def gradients_of(
     return torch.autograd.grad(loss, parameters, allow_unused=True), float(loss.detach())
 
 
-class GradientSums:
-    """Gradients and losses, summed over batches and processes."""
-
-    def __init__(self, parameters: tuple[nn.Parameter, ...]) -> None:
-        self.parameters = parameters
-        self.sums: list[Gradient] = [None] * len(parameters)
-        self.loss = 0.0
-
-    def add(self, gradients: Iterable[Gradient], loss: float) -> None:
-        """Add those of a batch; see :func:`gradients_of`."""
-        for index, gradient in enumerate(gradients):
-            total = self.sums[index]
-            if gradient is not None:
-                self.sums[index] = gradient if total is None else total + gradient
-        self.loss += loss
-
-    def store(self, processes: Processes) -> float:
-        """Give the parameters the sums over all processes; returns the sum of the losses.
-
-        A process may have had no cell; a parameter that none has a gradient of gets none.
-        """
-        loss = np.array([self.loss])
-        has_gradient = np.array([float(gradient is not None) for gradient in self.sums])
-        processes.sum_arrays(loss, has_gradient)
-        for parameter, gradient, anywhere in zip(
-            self.parameters, self.sums, has_gradient, strict=True
-        ):
-            parameter.grad = None
-            if anywhere:
-                own = torch.zeros_like(parameter) if gradient is None else gradient
-                parameter.grad = processes.sum_tensor(own)
-        return float(loss[0])
+def add_gradients(parameters: tuple[nn.Parameter, ...], gradients: tuple[Gradient, ...]) -> None:
+    """Add the gradients of a batch, see :func:`gradients_of`, to those that parameters have."""
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        if gradient is not None:
+            parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
