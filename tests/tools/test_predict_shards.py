@@ -99,8 +99,7 @@ def test_gathered_shards_are_the_unsharded_run(
 
 
 def test_with_an_ontology(tmp_path: Path, readers: dict[str, Path]) -> None:
-    ids = ["--label-ontology", "cell_ontology_id"]
-    cells = write_cells(tmp_path, *ids, seed=0, name="with-ids.h5ad")
+    cells = write_cells(tmp_path)
     with h5py.File(cells, "a") as file:
         names = np.array([ALPHA, BETA, DELTA], dtype=object)
         file["obs/label_ontology_id/categories"][...] = names

@@ -2,7 +2,7 @@
 
 Both minimise, in float64, the summed cross-entropy plus half the squared weights over C. The
 biases are not penalised. The optimum is unique (but for a constant in all biases), so it does not
-depend on which of the two found it, nor on the number of threads beyond rounding.
+depend on which of the two is used, nor on the number of threads beyond rounding.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ def fit_logistic(
     count by their ``label_weights`` float32 (labels,). Returns weights float32 (features, labels)
     and biases float32 (labels,).
     """
-    cell_weights = np.ones(labels) if label_weights is None else label_weights.astype(np.float64)
-    held = _in_memory(blocks())
-    if held is None:
-        found = _fit_streaming(blocks, labels, cell_weights)
+    weights = np.ones(labels) if label_weights is None else label_weights.astype(np.float64)
+    data = _in_memory(blocks())
+    if data is None:
+        parameters = _fit_streaming(blocks, labels, weights)
     else:
-        found = _fit_in_memory(*held, labels, cell_weights)
-    return found[:-1].astype(np.float32), found[-1].astype(np.float32)
+        parameters = _fit_in_memory(*data, labels, weights)
+    return parameters[:-1].astype(np.float32), parameters[-1].astype(np.float32)
 
 
 def _in_memory(
@@ -68,8 +68,8 @@ def _fit_in_memory(
         C=penalty, solver="newton-cg", tol=TOLERANCE, max_iter=MAX_ITERATIONS
     )
     model.fit(features, truth, sample_weight=label_weights[truth])
-    found = np.vstack([model.coef_.T, model.intercept_])
-    return found if labels > 2 else np.hstack([-found, found]) / 2
+    parameters = np.vstack([model.coef_.T, model.intercept_])
+    return parameters if labels > 2 else np.hstack([-parameters, parameters]) / 2
 
 
 def _fit_streaming(blocks: Blocks, labels: int, label_weights: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Majority: every cell is called the most frequent label. Any reader has to beat it."""
+"""Majority: every cell gets the most frequent label. Any reader has to beat it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from screader_lib.reader.task import Epoch, Task, TrainedMethod
 
 
 class Majority(TrainedMethod):
-    """Calls every cell the most frequent label, with the labels' shares as probabilities."""
+    """Predicts the most frequent label for every cell, with the labels' shares as probabilities."""
 
     def __init__(self, tensors: dict[str, np.ndarray]) -> None:
         self.tensors = tensors

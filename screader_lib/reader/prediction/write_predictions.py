@@ -6,7 +6,7 @@ cells, and its numbers are the same to the last bit.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -106,8 +106,11 @@ def write_predictions(
         encoding.write_json(file["uns"], "shard", options.shard.to_json(len(every)))
     if options.rows is not None:
         encoding.write_json(file["uns"], "fold", stored.fold)
-    predictor = _Predictor(cells, rows, stored, trained, options.genes_explained, checkpoint)
-    predictions = _write_arrays(file, predictor, reporter)
+    labels, genes_explained, explanation = len(stored.labels.names), options.genes_explained, None
+    blocks = _predicted_blocks(cells, rows, stored, trained, genes_explained, checkpoint)
+    if genes_explained:
+        explanation = ExplanationWriter(file, len(rows), labels, cells.genes, genes_explained)
+    predictions = _write_arrays(file, blocks, len(rows), labels, explanation, reporter)
     confidence = predictions.confidence
     familiarity = stored.calibration_set.familiarity(confidence, predictions.energy)
     predictions.assigned[:] = predictions.has_known_genes & (confidence >= options.min_confidence)
@@ -115,10 +118,10 @@ def write_predictions(
     own = predictions.columns(stored.labels)
     own |= {"evidence": predictions.energy, "familiarity": familiarity}
     given = cells.lazy_obs if len(rows) == len(cells) else cells.lazy_obs.take(rows)
-    labels = given.columns.get("label")
+    truth = given.columns.get("label")
     obs = LazyTable(given.index, {name: LazyColumn.of(column) for name, column in own.items()})
-    if labels is not None and labels.categories is not None:
-        obs.columns["true_label"] = labels
+    if truth is not None and truth.categories is not None:
+        obs.columns["true_label"] = truth
     if options.rows is not None:
         obs.columns["row"] = LazyColumn.of(rows.astype(np.int64))
     obs.columns |= {  # all columns of the cells but the label, which is true_label now
@@ -127,50 +130,44 @@ def write_predictions(
         if name != "label"
     }
     encoding.begin_anndata(file, obs, Table(strings([])))
-    _write_uns(file["uns"], labels, stored, predictions, reporter)
+    _write_uns(file["uns"], truth, stored, predictions, reporter)
     if not len(rows):
         reporter.warning("the shard holds no cells: there are more shards than blocks of cells.")
     return predictions.has_known_genes
 
 
-@dataclass(frozen=True)
-class _Predictor:
-    """Gives blocks of predictions, from the checkpoint where it has them."""
-
-    cells: CellSequences
-    rows: np.ndarray
-    stored: StoredReader
-    trained: TrainedMethod
-    genes_explained: int
-    checkpoint: PredictionCheckpoint
-
-    def blocks(self) -> Iterator[tuple[slice, PredictionBlock]]:
-        for number, start in enumerate(range(0, len(self.rows), BLOCK)):
-            part = slice(start, min(len(self.rows), start + BLOCK))
-            block = self.checkpoint.load(number)
-            if block is None:
-                block = predict_block(
-                    self.cells,
-                    self.rows[part],
-                    self.trained,
-                    self.stored.temperature,
-                    self.genes_explained,
-                )
-                self.checkpoint.save(number, block)
-            yield part, block
+def _predicted_blocks(
+    cells: CellSequences,
+    rows: np.ndarray,
+    stored: StoredReader,
+    trained: TrainedMethod,
+    genes_explained: int,
+    checkpoint: PredictionCheckpoint,
+) -> Iterator[tuple[slice, PredictionBlock]]:
+    """Blocks of predictions with their rows, from the checkpoint where it has them."""
+    for number, start in enumerate(range(0, len(rows), BLOCK)):
+        part = slice(start, min(len(rows), start + BLOCK))
+        block = checkpoint.load(number)
+        if block is None:
+            temperature = stored.temperature
+            block = predict_block(cells, rows[part], trained, temperature, genes_explained)
+            checkpoint.save(number, block)
+        yield part, block
 
 
-def _write_arrays(file: h5py.File, predictor: _Predictor, reporter: Reporter) -> Predictions:
+def _write_arrays(
+    file: h5py.File,
+    blocks: Iterable[tuple[slice, PredictionBlock]],
+    cells: int,
+    labels: int,
+    explanation: ExplanationWriter | None,
+    reporter: Reporter,
+) -> Predictions:
     """Write probabilities, vectors and explanations, block by block; returns the predictions."""
-    cells, labels = len(predictor.rows), len(predictor.stored.labels.names)
-    obsm, predictions = file["obsm"], Predictions.empty(cells)
+    obsm, predictions, vectors = file["obsm"], Predictions.empty(cells), None
     probability = encoding.create_rows(obsm, "probability", (cells, labels), np.float32, 1024)
-    vectors, explanation = None, None
-    if predictor.genes_explained:
-        genes = predictor.cells.genes
-        explanation = ExplanationWriter(file, cells, labels, genes, predictor.genes_explained)
     with reporter.progress("Predicting", cells, "cells") as advance:
-        for part, block in predictor.blocks():
+        for part, block in blocks:
             advance(len(block.energy))
             if launch.is_worker():
                 continue
@@ -188,7 +185,7 @@ def _write_arrays(file: h5py.File, predictor: _Predictor, reporter: Reporter) ->
 
 def _write_uns(
     uns: h5py.Group,
-    labels: LazyColumn | None,
+    truth: LazyColumn | None,
     stored: StoredReader,
     predictions: Predictions,
     reporter: Reporter,
@@ -198,7 +195,7 @@ def _write_uns(
     knn = "-knn" if stored.settings.classifier == "knn" else ""
     encoding.write_text(uns, "method", stored.method + knn)
     reporter.info(predictions.summary())
-    metrics = known_label_metrics(labels, stored.labels.names, predictions)
+    metrics = known_label_metrics(truth, stored.labels.names, predictions)
     if metrics:
         encoding.write_json(uns, "metrics", metrics)
         reporter.info(metrics_summary(metrics))
