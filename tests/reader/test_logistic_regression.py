@@ -9,6 +9,7 @@ import pytest
 from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 
+from screader_lib.errors import ScReaderError
 from screader_lib.reader.confidence.calibration import softmax
 from screader_lib.reader.methods import logistic_regression
 from screader_lib.reader.methods.logistic_regression import fit_logistic, weight_matrix
@@ -101,6 +102,14 @@ def test_neither_the_order_of_cells_nor_a_constant_feature_matters() -> None:
     turned = probabilities(values[::-1], truth[::-1])[::-1]
     constant = probabilities(np.hstack([values, np.full((CELLS, 1), 3, np.float32)]), truth)
     assert np.abs(turned - found).max() < CLOSE and np.abs(constant - found).max() < CLOSE
+
+
+@pytest.mark.parametrize("kind", [list, sparse.csr_matrix], ids=["dense", "sparse"])
+def test_features_that_are_not_finite(kind: Callable) -> None:
+    values, truth = made(3)
+    values[3, 2] = np.nan
+    with pytest.raises(ScReaderError, match="not all finite"):
+        probabilities(values, truth, kind=kind)
 
 
 def test_weights_of_sequences_known_answer() -> None:

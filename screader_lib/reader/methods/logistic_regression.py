@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from screader_lib.errors import ScReaderError
+
 Features = Any  # np.ndarray or sparse.csr_matrix (cells, features)
 Blocks = Callable[[], Iterable[tuple[Features, np.ndarray]]]
 
@@ -44,9 +46,14 @@ def fit_logistic(
 def _in_memory(
     blocks: Iterable[tuple[Features, np.ndarray]],
 ) -> tuple[Features, np.ndarray] | None:
-    """All features in float64 and their labels; None where they take more than ``MAX_BYTES``."""
+    """All features in float64 and their labels; None where they take more than ``MAX_BYTES``.
+
+    ScReaderError where a feature is not finite.
+    """
     features, truth, size = [], [], 0
     for values, labels in blocks:
+        if not np.isfinite(values.data if sparse.issparse(values) else values).all():
+            raise ScReaderError("the cells' weights or gene embeddings are not all finite.")
         size += values.size * (12 if sparse.issparse(values) else 8)
         if size > MAX_BYTES:
             return None
