@@ -52,7 +52,6 @@ def find_markers(data: anndata.AnnData, thresholds: MarkerThresholds) -> dict[st
     tested = [name for name, size in sizes.items() if size > 1]
     if len(sizes) < 2 or not tested:
         return markers
-    changes, inside, outside = _differences(data, sizes.to_numpy()[:, None])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         scanpy.tl.rank_genes_groups(
@@ -62,45 +61,36 @@ def find_markers(data: anndata.AnnData, thresholds: MarkerThresholds) -> dict[st
             method="wilcoxon",
             layer=LOG,
             use_raw=False,
+            pts=True,
             key_added="_markers",
         )
-    for row, cluster in enumerate(sizes.index):
-        if cluster not in tested:
-            continue
+    changes = _fold_changes(data, sizes.to_numpy()[:, None])
+    for cluster in tested:
         table = scanpy.get.rank_genes_groups_df(data, cluster, key="_markers")
-        p = table.set_index("names")["pvals_adj"][data.var_names].to_numpy()
-        passing = np.flatnonzero(
-            (changes[row] > thresholds.fold_change)
-            & (inside[row] >= thresholds.share)
-            & (p < MAX_P)
-        )
+        table = table.set_index("names").loc[data.var_names]
+        table["change"] = changes[sizes.index.get_loc(cluster)]
+        passing = table[
+            (table["change"] > thresholds.fold_change)
+            & (table["pct_nz_group"] >= thresholds.share)
+            & (table["pvals_adj"] < MAX_P)
+        ].sort_values("change", ascending=False, kind="stable")
+        values = passing[["change", "pct_nz_group", "pct_nz_reference", "pvals_adj"]].to_numpy()
         markers[cluster] = [
-            Marker(
-                str(data.var_names[gene]),
-                float(changes[row, gene]),
-                float(inside[row, gene]),
-                float(outside[row, gene]),
-                float(p[gene]),
-            )
-            for gene in passing[np.argsort(-changes[row, passing], kind="stable")]
+            Marker(str(gene), *row)
+            for gene, row in zip(passing.index, values.tolist(), strict=True)
         ]
     del data.uns["_markers"]
     return markers
 
 
-def _differences(
-    data: anndata.AnnData, sizes: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """log2 fold changes and fractions inside and outside, float64 (clusters, genes)."""
+def _fold_changes(data: anndata.AnnData, sizes: np.ndarray) -> np.ndarray:
+    """log2 fold changes, float64 (clusters, genes); ``sizes`` (clusters, 1)."""
     import anndata
     import scanpy
 
     linear = data.layers[LOG].astype(np.float64)
     linear.data = np.expm1(linear.data)
-    sums = scanpy.get.aggregate(
-        anndata.AnnData(linear, obs=data.obs[["cluster"]]), "cluster", ["sum", "count_nonzero"]
-    )
-    total, detected = sums.layers["sum"], sums.layers["count_nonzero"]
-    others = len(data) - sizes
-    changes = np.log2(total / sizes + 1) - np.log2((total.sum(0) - total) / others + 1)
-    return changes, detected / sizes, (detected.sum(0) - detected) / others
+    cells = anndata.AnnData(linear, obs=data.obs[["cluster"]])
+    sums = scanpy.get.aggregate(cells, "cluster", "sum").layers["sum"]
+    means, others = sums / sizes, (sums.sum(0) - sums) / (len(data) - sizes)
+    return np.log2(means + 1) - np.log2(others + 1)
