@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from typing import Any
 
 from screader_lib.errors import ScReaderError
@@ -71,7 +70,6 @@ class EmbeddedPicture:
 
     source: str
     alt: str
-    caption: str
     width: int
     height: int
 
@@ -108,6 +106,7 @@ def build(
         "method": predictions.title,
         "cells": len(predictions),
         "labelled": int(predictions.known.sum()),
+        "all_assigned": bool(predictions.assigned.all()),
         "metrics": scores(*predictions.true_and_predicted()),
         "metric_names": METRICS,
         "methods": comparison.rows,
@@ -150,82 +149,50 @@ def _pictures(
     style = Style(palette=palette)
     both = [*inputs.beside[:1], predictions]
     colours = umap_plot.colouring(both, None)
-    result = {}
+    pictures = {}
     if all(one.has_vectors for one in both):
         panels = umap_plot.panels(
             both, colours, cells=inputs.cells, seed=seed, saved=inputs.coordinates,
             reporter=reporter,
         )  # fmt: skip
-        result["umap"] = _embedded(
-            umap_plot.picture(
-                panels, style, column=colours.column, types=colours.types, seed=seed
-            ),
-            f"UMAP of the cells, coloured by {colours.column.replace('_', ' ')}. Silhouette and "
-            "nearest-neighbour purity are measured in the vectors, not in the picture.",
-        )  # fmt: skip
+        pictures["umap"] = umap_plot.picture(
+            panels, style, column=colours.column, types=colours.types, seed=seed
+        )
     if matrix is not None:
         # Two large matrices side by side could not be read on a page.
         small = len(matrix.types) <= confusion_matrix.READABLE_TYPES
-        result["confusion"] = _embedded(
-            confusion_matrix.picture(confusion_matrix.tabulate(both) if small else [matrix]),
-            "Rows are true labels with their numbers of cells; colours are fractions of the row. "
-            "Types that the reader finds similar are next to each other."
-            + (
-                "" if predictions.assigned.all() else " Cells without a label count as errors here."
-            ),
-        )
-        result["metrics"] = _embedded(
-            method_comparison.picture(method_comparison.measure([predictions, *inputs.beside])),
-            "Metrics over all cells with a true label, and F1 of each type against its size.",
-        )
-        result["calibration"] = _embedded(
-            calibration_plot.picture(
-                calibration_plot.measure([predictions, *inputs.beside[:1]])
-            ),
-            "On the dashed line, confidence equals accuracy. The area of a point shows its number "
-            "of cells, vertical lines the 95% interval of the accuracy; ECE is the expected "
-            "calibration error.",
-        )  # fmt: skip
+        matrices = confusion_matrix.tabulate(both) if small else [matrix]
+        pictures["confusion"] = confusion_matrix.picture(matrices)
+        methods = method_comparison.measure([predictions, *inputs.beside])
+        pictures["metrics"] = method_comparison.picture(methods)
+        curves = calibration_plot.measure([predictions, *inputs.beside[:1]])
+        pictures["calibration"] = calibration_plot.picture(curves)
     if gene_bars.has_explanation(predictions):
-        result["genes"] = _embedded(
-            gene_bars.picture(
-                gene_bars.read(predictions, GENES_DRAWN), style, all_types=colours.types
-            ),
-            "Mean contribution of each gene to the log-odds of the prediction, over the cells "
-            "predicted as the type (their number in brackets).",
-        )
+        genes = gene_bars.read(predictions, GENES_DRAWN)
+        pictures["genes"] = gene_bars.picture(genes, style, all_types=colours.types)
     if inputs.reader is not None and len(inputs.reader.file["history/epoch"]):
-        result["training"] = _embedded(
-            training_curves.picture(training_curves.read(inputs.reader)),
-            "Training loss, and metrics on the validation cells, by epoch.",
-        )
-    return result
+        pictures["training"] = training_curves.picture(training_curves.read(inputs.reader))
+    return {name: _embedded(picture) for name, picture in pictures.items()}
 
 
-def _embedded(picture: Picture, caption: str) -> EmbeddedPicture:
+def _embedded(picture: Picture) -> EmbeddedPicture:
     encoded = base64.b64encode(picture.render("svg", SVG_DPI)).decode("ascii")
     width, height = (round(side * SCREEN_DPI) for side in picture.figure.get_size_inches())
-    source = f"data:image/svg+xml;base64,{encoded}"
-    return EmbeddedPicture(source, picture.alt, caption, width, height)
+    return EmbeddedPicture(f"data:image/svg+xml;base64,{encoded}", picture.alt, width, height)
 
 
 def _render(content: Mapping[str, Any]) -> str:
     jinja2 = require("jinja2")
-    folder = resources.files("screader_lib.figures") / "templates"
     environment = jinja2.Environment(
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        loader=jinja2.FunctionLoader(lambda name: (folder / name).read_text("utf-8")),
+        loader=jinja2.PackageLoader("screader_lib.figures"),
     )
     environment.filters["cell"] = _cell
-    style = require("markupsafe").Markup((folder / "report.css").read_text("utf-8"))
-    try:
-        return environment.get_template("report.html").render(content, style=style)
-    except jinja2.TemplateError as error:
-        raise ScReaderError(f"the report's template is broken: {error}.") from error
+    return environment.get_template("report.html").render(content)
 
 
 def _cell(value: Any) -> str:
