@@ -185,14 +185,6 @@ def test_other_statuses_end_at_once_and_hide_the_key(
     assert KEY not in server.requests[0].path
 
 
-def test_long_retry_after_is_told_instead_of_waited_for(tmp_path: Path) -> None:
-    with (
-        serving(lambda _: Reply(b"", status=429, headers={"Retry-After": "4000"})) as server,
-        pytest.raises(ScReaderError, match="come back in 4,000 seconds"),
-    ):
-        describe(["INS"], [source(Eutils, server, tmp_path)])
-
-
 @pytest.mark.parametrize(("key", "limit"), [("", 3), (KEY, 10)])
 def test_rate_stays_below_the_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, limit: int
@@ -223,27 +215,6 @@ def test_second_run_asks_for_what_is_missing(tmp_path: Path) -> None:
         assert not server.requests
         describe(names[:2], [source(Eutils, server, tmp_path, refresh=True)])
         assert fetched_ids(server.requests) == [gene.gene_id for gene in genes[:2]]
-
-
-def test_interrupted_run_keeps_what_it_got(tmp_path: Path) -> None:
-    genes = many_genes(60)
-    names = [gene.symbol for gene in genes]
-    fake = FakeEutils(genes)
-    fetches: list[str] = []
-
-    def answer(request: Any) -> Reply:
-        if request.path.endswith("efetch.fcgi"):
-            fetches.append(request.form["id"])
-            if len(fetches) == 3:
-                return Reply(b"closed", status=418)
-        return fake(request)
-
-    with serving(answer) as server:
-        with pytest.raises(ScReaderError, match="status 418"):
-            describe(names, [source(Eutils, server, tmp_path)])
-        server.requests.clear()
-        describe(names, [source(Eutils, server, tmp_path)])
-        assert fetched_ids(server.requests) == [gene.gene_id for gene in genes[40:]]
 
 
 def test_damaged_cache_is_one_line(tmp_path: Path) -> None:

@@ -40,7 +40,4 @@ def test_known_species_are_told_apart_and_complete() -> None:
         assert organism.lineage.startswith("Eukaryota; Metazoa; ")
         assert organism.name.split()[0] in organism.lineage
         assert info_path(organism).endswith(".gene_info.gz")
-
-
-def test_other_species_are_in_the_file_of_all() -> None:
     assert info_path(organism_of("4932")) == "GENE_INFO/All_Data.gene_info.gz"
