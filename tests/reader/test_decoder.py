@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -190,22 +190,6 @@ def test_an_instruction_first_read_without_gradients_serves_training_too(llm: Fr
     tokens = inputs().requires_grad_()
     read(llm, tokens, lengths, ORDERS[0])["mean"].sum().backward()
     assert tokens.grad is not None and tokens.grad.abs().sum() > 0
-
-
-@pytest.mark.parametrize("order", ORDERS)
-@settings(max_examples=10, deadline=None)
-@given(data=st.data())
-def test_a_cell_stands_for_itself(llm: FrozenLLM, order: str, data: st.DataObject) -> None:
-    lengths = data.draw(st.lists(st.integers(1, 9), min_size=2, max_size=4))
-    padding = data.draw(st.integers(0, 5))
-    tokens = inputs(max(lengths) + padding, len(lengths))
-    with torch.inference_mode():
-        together = read(llm, tokens, torch.tensor(lengths), order)
-        for cell, length in enumerate(lengths):
-            own = tokens[cell : cell + 1, :length]
-            alone = read(llm, own, torch.tensor([length]), order)
-            for name, values in together.items():
-                assert torch.allclose(alone[name][0], values[cell], atol=1e-5)
 
 
 def test_order_and_content_matter(llm: FrozenLLM) -> None:

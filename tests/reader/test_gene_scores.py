@@ -76,14 +76,6 @@ def test_as_scikit_learn(task: Task, features: np.ndarray, label_weights: np.nda
     assert centred(found.scores) == pytest.approx(centred(own), abs=1e-3)
 
 
-def test_label_weights_matter(task: Task, features: np.ndarray) -> None:
-    alike = gene_scores.fit_gene_scores(task, features, SCALE, EQUAL)
-    rare = np.array([1, 1, 8], np.float32)
-    weighted = gene_scores.fit_gene_scores(task, features, SCALE, rare)
-    called = [logits(task, features, found).argmax(1) for found in (alike, weighted)]
-    assert (called[1] == 2).sum() > (called[0] == 2).sum()
-
-
 def test_a_weight_is_so_many_copies_of_the_cells(task: Task, features: np.ndarray) -> None:
     again = np.append(np.arange(len(task.rows)), np.flatnonzero(task.truth == 2))
     copied = replace(task, rows=task.rows[again], truth=task.truth[again])

@@ -117,17 +117,6 @@ def test_pickled_weights_are_not_fetched(hub: Hub, models: Path, tmp_path: Path)
     assert not list(hub.cache.rglob("*.bin"))
 
 
-def test_only_one_form_of_the_weights_is_fetched(hub: Hub, models: Path, tmp_path: Path) -> None:
-    folder = shutil.copytree(models / "first", tmp_path / "hub" / "several")
-    others = ("pytorch_model.bin", "consolidated.safetensors", "tf_model.h5")
-    for name in others:
-        (folder / name).write_bytes(b"0" * 100)
-    hub.fake.commits["main"] = folder
-    hub.train()
-    assert "model.safetensors" in {path.name for path in hub.cache.rglob("*.*s*")}
-    assert not any(name in path for path in hub.requests for name in others)
-
-
 def test_a_cut_download_leaves_no_half_model(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     def cut(request: Request) -> Reply | None:
         """Half of the weights, though their length is told."""
@@ -188,23 +177,24 @@ def test_the_files_that_are_wanted() -> None:
     assert list(filter_repo_objects(names, **patterns)) == names[:7]
 
 
-def test_a_gated_model_takes_a_token(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    hub.fake.access = "gated"
-    line = hub.refuse()
-    assert "is gated" in line and f"{hub.server.url}/{NAME}" in line and "HF_TOKEN" in line
+@pytest.mark.parametrize(
+    ("access", "message"),
+    [
+        ("gated", "is gated. Accept its licence at http://127"),
+        ("private", "private there. Check the name, or set HF_TOKEN"),
+    ],
+)
+def test_a_model_that_takes_a_token(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, access: str, message: str
+) -> None:
+    hub.fake.access = access
+    assert message in hub.refuse()
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     hub.server.requests.clear()
     assert recorded(hub.train())["revision"] == commit_of("first")
     sent = [(wants_weights(one), "Authorization" in one.headers) for one in hub.server.requests]
     assert set(sent) == {(False, True), (True, False)}  # not to where the weights are stored
     assert not leaks(TOKEN, hub.folder)
-
-
-def test_a_private_model_takes_a_token(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    hub.fake.access = "private"
-    assert "private there. Check the name, or set HF_TOKEN" in hub.refuse()
-    monkeypatch.setenv("HF_TOKEN", TOKEN)
-    hub.train()
 
 
 @pytest.mark.parametrize(

@@ -192,17 +192,6 @@ def test_a_failure_in_the_backward_pass_leaves_nothing_half_added(
     assert len(reporter.warnings) == 3
 
 
-def test_a_cell_that_fails_alone_ends_in_one_line(
-    tmp_path: Path, cells: Path, llama: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Decoder, "__call__", limited(3, []))
-    line = fail(
-        "train-reader", cells, "--llm", llama, "--warm-start-epochs", 1, "-o", tmp_path / "r.h5"
-    )
-    assert "out of memory with a single cell" in line
-    assert not (tmp_path / "r.h5").exists()
-
-
 def test_max_memory_from_the_command_line(tmp_path: Path, cells: Path, llama: Path) -> None:
     reader, calls = tmp_path / "r.h5", tmp_path / "p.h5ad"
     words = ["--llm", llama, "--warm-start-epochs", 1, "--genes-per-cell", 12]
