@@ -80,9 +80,7 @@ def _create_locked(folder: Path, stem: str) -> tuple[int, Path]:
         try:
             handle, name = tempfile.mkstemp(".partial", f".{stem}.", folder)
         except OSError as error:
-            raise ScReaderError(
-                f"cannot create a file in it: {error.strerror}.", file=folder
-            ) from None
+            raise ScReaderError(f"cannot be written to: {error.strerror}.", file=folder) from None
         with suppress(OSError):
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if Path(name).exists():  # another run may have removed it before it was locked

@@ -114,7 +114,7 @@ def without_privileges(line: list[str]) -> list[str]:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        pytest.param(["bad", "-o", "out"], "bad: may not be read", id="input"),
+        pytest.param(["bad", "-o", "out"], "bad: cannot be read", id="input"),
         pytest.param(["cells.h5ad", "-o", "closed/out"], "closed: cannot be written", id="folder"),
     ],
 )
@@ -152,4 +152,4 @@ def test_output(tmp_path: Path, output: str, told: str) -> None:
 def test_wrong_kinds_are_named(tmp_path: Path) -> None:
     built = write_cells(tmp_path)
     line = fail("embed-genes", built, "-o", tmp_path / "out")
-    assert "is a cells file, wanted descriptions (from fetch-descriptions)" in line
+    assert "is a cells file, expected descriptions (from fetch-descriptions)" in line
