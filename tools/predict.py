@@ -97,9 +97,9 @@ SETTINGS = ("precision", "quantize", "micro_batch_tokens")
     "--ontology",
     type=FilePath(),
     metavar="OBO",
-    help="Back cells below --min-confidence off to the most specific common ancestor of labels "
-    "whose probability reaches it. An OBO file (cl.obo), or 'packaged': the Cell Ontology, if "
-    "screader-suite[ontology] is installed.",
+    help="Label cells below --min-confidence with the most specific broader term whose "
+    "probability reaches it. An OBO file (cl.obo), or 'packaged': the Cell Ontology (requires "
+    "screader-suite[ontology]).",
 )
 @click.option(
     "--explain",
@@ -239,7 +239,8 @@ def _resume(run: ToolRun, saved: PredictionCheckpoint) -> None:
 def _confidence_for(run: ToolRun, calibration_set: CalibrationSet, precision: float) -> float:
     threshold = calibration_set.threshold(precision)
     run.reporter.info(
-        f"a minimum confidence of {threshold:.3f} guarantees a precision of {precision:g}."
+        f"a minimum confidence of {threshold:.3f} reaches a precision of {precision:g} on the "
+        "calibration cells."
     )
     return threshold
 

@@ -66,7 +66,7 @@ def test_target_precision_is_the_least_confidence_that_assures_it(
     target = 0.75
     least = kept.threshold(target)
     found, said = predicted(noisy, reader, tmp_path / "p.h5ad", "--target-precision", target)
-    assert f"confidence of {least:.3f} guarantees a precision of 0.75" in said
+    assert f"confidence of {least:.3f} reaches a precision of 0.75 on the" in said
     confidence = np.asarray(found.columns["confidence"])
     assigned = found.strings("status") == "assigned"
     assert (assigned == (confidence >= np.float32(least))).all()
