@@ -201,6 +201,6 @@ def _write(run: ToolRun, output: str | None, inputs: Inputs, made: GeneEmbedding
     from screader_lib.genes import embeddings
 
     with run.create("gene-embeddings", output, inputs) as file:
-        embeddings.fill(file, made)
+        embeddings.write_embeddings(file, made)
     rows, dim = made.vectors.shape
     run.reporter.info(f"{rows:,} genes, {dim} dimensions, by {made.model}.")

@@ -193,6 +193,6 @@ def main(
                 table_path = outputs.enter_context(replacing(unmatched))
                 table_path.write_text(description_table.unmatched_tsv(filled.descriptions), "utf-8")
             file = outputs.enter_context(run.create("descriptions", output, inputs))
-            description_table.fill(file, filled.descriptions, filled.generation)
+            description_table.write_descriptions(file, filled.descriptions, filled.generation)
     for line in describe.summary_lines(filled.descriptions, gene_list.repeated):
         run.reporter.info(line)

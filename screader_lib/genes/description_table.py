@@ -1,4 +1,4 @@
-"""Descriptions as an exchange file's table, and back; the table of unmatched names."""
+"""Descriptions as an exchange file; the table of unmatched names."""
 
 from __future__ import annotations
 
@@ -23,12 +23,18 @@ if TYPE_CHECKING:
 KIND = "descriptions"
 
 
-def sha256_of_text(text: str) -> str:
-    """SHA-256 of a text in UTF-8, hexadecimal; empty for an empty text."""
-    return hashlib.sha256(text.encode()).hexdigest() if text else ""
+def write_descriptions(
+    file: h5py.File,
+    descriptions: Sequence[Description],
+    generation: Mapping[str, str] | None = None,
+) -> None:
+    """Write descriptions into a new exchange file; ``generation`` is a chat model's record."""
+    encoding.begin_anndata(file, _to_table(descriptions), Table(strings(())))
+    if generation is not None:
+        encoding.write_json(file["uns"], "generation", dict(generation))
 
 
-def to_table(descriptions: Sequence[Description]) -> Table:
+def _to_table(descriptions: Sequence[Description]) -> Table:
     """obs of a descriptions file, one row per description."""
 
     def column(value: Callable[[Description], object]) -> np.ndarray:
@@ -48,24 +54,18 @@ def to_table(descriptions: Sequence[Description]) -> Table:
     columns["text"] = column(lambda d: d.text)
     columns["source"] = category("source", lambda d: d.source)
     columns["matched_by"] = category("matched_by", lambda d: d.match.how)
-    columns["text_sha256"] = column(lambda d: sha256_of_text(d.text))
+    columns["text_sha256"] = column(lambda d: _sha256(d.text))
     return Table(column(lambda d: d.name), columns)
+
+
+def _sha256(text: str) -> str:
+    """SHA-256 of a text in UTF-8, hexadecimal; empty for an empty text."""
+    return hashlib.sha256(text.encode()).hexdigest() if text else ""
 
 
 def _plain(value: str) -> str:
     """HDF5 strings end at a NUL."""
     return value.replace("\0", " ")
-
-
-def fill(
-    file: h5py.File,
-    descriptions: Sequence[Description],
-    generation: Mapping[str, str] | None = None,
-) -> None:
-    """Write descriptions into a new exchange file; ``generation`` is a chat model's record."""
-    encoding.begin_anndata(file, to_table(descriptions), Table(strings(())))
-    if generation is not None:
-        encoding.write_json(file["uns"], "generation", dict(generation))
 
 
 def unmatched_tsv(descriptions: Iterable[Description]) -> str:

@@ -99,7 +99,7 @@ def with_missing(
     return genes, whole
 
 
-def fill(file: h5py.File, embeddings: GeneEmbeddings) -> None:
+def write_embeddings(file: h5py.File, embeddings: GeneEmbeddings) -> None:
     """Write embeddings into a new exchange file of their kind."""
     genes, vectors = embeddings.genes, embeddings.vectors
     columns = {name: genes.columns[name] for name in COPIED if name in genes.columns}

@@ -27,11 +27,7 @@ ALL_SPECIES = "All_Data"
 BLOCK = 1 << 20
 ATTEMPTS = 5
 OPTIONS = {"gene_orthologs.gz": "--orthologs", "gene_history.gz": "--gene-history"}
-NO_CONNECTION = (
-    exceptions.NewConnectionError,
-    exceptions.ConnectTimeoutError,
-    exceptions.ProxyError,
-)
+NO_CONNECTION = (exceptions.ConnectTimeoutError, exceptions.ProxyError)
 
 
 def info_path(organism: Organism) -> str:
@@ -103,9 +99,8 @@ def _download(server: Service, temporary: Path) -> str:
                     retries = next_attempt(answer.retries, error)
     except exceptions.MaxRetryError as error:
         if isinstance(error.reason, NO_CONNECTION):
-            raise Unreachable(
-                "cannot be reached.", file=server.url, remedy=_remedy(server.url)
-            ) from error
+            problem = "cannot be reached."
+            raise Unreachable(problem, file=server.url, remedy=_remedy(server.url)) from error
         raise _failed(server, f"{in_words(error)}, {ATTEMPTS} times") from error
 
 
