@@ -24,7 +24,7 @@ from screader_lib.figures.data.panels import Panel, SavedCoordinates
 from screader_lib.figures.data.prediction_data import PredictionData
 from screader_lib.figures.drawing.palettes import colours_of
 from screader_lib.figures.plots import gene_map
-from screader_lib.figures.plots.umap_plot import BEFORE, colouring, panels, picture, point_area
+from screader_lib.figures.plots.umap_plot import BEFORE, colouring, panels, picture
 
 CELLS = 40
 CASE = Case(cells=CELLS, extra={"depth": np.arange(CELLS, dtype=np.float32)})
@@ -110,12 +110,6 @@ def test_many_types_are_numbered_in_picture_and_legend() -> None:
     texts = [text.get_text() for text in legend.get_texts()]
     assert texts[:2] == ["1  type 00", "2  type 01"]
     assert legend.get_title().get_text() == "predicted label"
-
-
-def test_points_shrink_with_their_number() -> None:
-    areas = [point_area(cells) for cells in (100, 1_000, 10_000, 1_000_000)]
-    assert areas == sorted(areas, reverse=True)
-    assert areas[0] > 20 > 0.5 > areas[-1]
 
 
 @pytest.mark.parametrize("count", [1, 3])

@@ -191,9 +191,7 @@ def types_table(predictions: PredictionData, reader: ExchangeFile | None) -> lis
             "F1": metrics.get("f1"),
             "mean confidence": float(confidence.mean()) if len(confidence) else None,
         })  # fmt: skip
-    return sorted(
-        rows, key=lambda row: (-row["true cells"], -row["predicted cells"], row["type"])
-    )  # fmt: skip
+    return sorted(rows, key=lambda r: (-r["true cells"], -r["predicted cells"], r["type"]))
 
 
 def confused_pairs(matrix: Confusion) -> list[Row]:
