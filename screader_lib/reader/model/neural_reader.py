@@ -103,20 +103,16 @@ class NeuralReader(TrainedMethod):
     def _mapping(self, cells: CellSequences) -> tuple[GeneMapping, GeneTable]:
         if self._mapped is None or self._mapped[0] is not cells:
             match = self.vocabulary.match(cells.genes.index, cells.embedding)
-            self._mapped = (
-                cells,
-                match,
-                self.table if match.is_identity else self._mix_genes(match),
-            )
+            table = self.table if match.is_identity else self._mix_genes(match)
+            self._mapped = (cells, match, table)
         return self._mapped[1:]
 
     def _mix_genes(self, match: GeneMapping) -> GeneTable:
         def mix(values: Tensor | None) -> Tensor | None:
             if values is None:
                 return None
-            return torch.from_numpy(match.weighted_mean(values.detach().cpu().numpy())).to(
-                self.device
-            )
+            mixed = match.weighted_mean(values.detach().cpu().numpy())
+            return torch.from_numpy(mixed).to(self.device)
 
         features = mix(self.features)
         assert features is not None
@@ -149,26 +145,19 @@ class NeuralReader(TrainedMethod):
         self, cells: CellSequences, machine: Machine, backward: bool, reporter: Reporter
     ) -> None:
         self.processes = machine.processes or ALONE
-        settings, max_tokens, in_step = self.model.settings, self.runner.planned_tokens, False
+        settings, in_step = self.model.settings, False
+        max_tokens, extra = settings.micro_batch_tokens, self._extra_tokens
         if self.model.llm:
             llm = self.model.llm[0]
             trained = sum(each.numel() for each in self.model.parameters()) if backward else 0
-            others = 4 * (
-                self.features.numel() + sum(each.numel() for each in self.model.buffers())
-            )
-            costs = Costs.of(llm, trained, others, machine.torch_device == "cuda")
-            max_genes = min(int(cells.lengths.max(initial=0)), settings.genes_per_cell)
-            memory = plan(
-                costs,
-                machine,
-                settings.micro_batch_tokens,
-                max_genes + self._extra_tokens,
-                backward,
-            )
+            others = sum(each.numel() for each in (self.features, *self.model.buffers()))
+            costs = Costs.of(llm, trained, 4 * others, machine.torch_device == "cuda")
+            longest = min(int(cells.lengths.max(initial=0)), settings.genes_per_cell) + extra
+            memory = plan(costs, machine, max_tokens, longest, backward)
             reporter.info(memory.summary(costs.layers))
             llm.checkpointed = memory.checkpointed
             max_tokens, in_step = self.processes.min(memory.tokens), llm.shards > 1
-        self.runner = BatchRunner(max_tokens, self._extra_tokens, self.processes, in_step, reporter)
+        self.runner = BatchRunner(max_tokens, extra, self.processes, in_step, reporter)
 
     @property
     def _extra_tokens(self) -> int:

@@ -125,23 +125,14 @@ class Trainer:
                 order = self._random(ORDER, stage.number, epoch).permutation(self.task.rows)
                 for number in range(state.step % steps_per_epoch, steps_per_epoch):
                     rows = np.sort(order[number * size : (number + 1) * size])
-                    factor = learning_rate_factor(state.step, steps, self.settings)
-                    for group in optimiser.param_groups:
-                        group["lr"] = stage.learning_rate * factor
-                    random = self._random(DROPOUT, stage.number, state.step)
-                    loss = self.compute_gradients(rows, stage.poolings, random)
-                    nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-                    optimiser.step()
-                    state.losses.append(loss * len(rows))
-                    state.step += 1
+                    rate = stage.learning_rate * learning_rate_factor(
+                        state.step, steps, self.settings
+                    )
+                    self._take_step(optimiser, rate, rows, stage, state)
                     advance(1)
                     if number + 1 == steps_per_epoch:
                         self.finish_epoch(stage, epoch + 1, state)
-                    if self.checkpoint:
-                        last = state.step == steps
-                        self.checkpoint.save(
-                            state, self.model, optimiser, self.reader.history, last=last
-                        )
+                    self._save(state, optimiser, last=state.step == steps)
         best = state.best.restore(self.model)
         if best is not None and best < stage.epochs:
             source = f"epoch {best}" if best else "before this stage"
@@ -149,6 +140,27 @@ class Trainer:
                 f"{stage.name}: the weights from {source} scored best on the validation cells and "
                 "were kept."
             )
+
+    def _take_step(
+        self,
+        optimiser: torch.optim.Optimizer,
+        learning_rate: float,
+        rows: np.ndarray,
+        stage: Stage,
+        state: TrainingState,
+    ) -> None:
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate
+        random = self._random(DROPOUT, stage.number, state.step)
+        loss = self.compute_gradients(rows, stage.poolings, random)
+        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        optimiser.step()
+        state.losses.append(loss * len(rows))
+        state.step += 1
+
+    def _save(self, state: TrainingState, optimiser: torch.optim.Optimizer, last: bool) -> None:
+        if self.checkpoint:
+            self.checkpoint.save(state, self.model, optimiser, self.reader.history, last=last)
 
     def compute_gradients(
         self, rows: np.ndarray, poolings: tuple[str, ...], random: np.random.Generator
