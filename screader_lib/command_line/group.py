@@ -24,7 +24,27 @@ PREFIX = "screader-"  # of the executables' second names
 _COMMAND = re.compile(rf"(^ *|\| )({'|'.join(EXECUTABLES)})(?= |$)")
 
 
-class Group(click.Group):
+class CommandWithExamples(click.Command):
+    """Ends its help with ``examples``, commands as typed; continuation lines are indented.
+
+    Executables are shown under the names by which this one was called, with or without
+    ``PREFIX``.
+    """
+
+    examples: Sequence[str] = ()
+
+    def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """The examples, then what click writes."""
+        has_prefix = (context.find_root().info_name or "").startswith(PREFIX)
+        with formatter.section("Examples"):
+            for example in self.examples:
+                for number, line in enumerate(example.splitlines()):
+                    text = _COMMAND.sub(rf"\1{PREFIX}\2", line) if has_prefix else line
+                    formatter.write(f"  {'    ' if number else '$ '}{text}\n")
+        super().format_epilog(context, formatter)
+
+
+class Group(CommandWithExamples, click.Group):
     """``subcommands`` maps names to a line each; ``module_of`` names the module of a ``main``."""
 
     def __init__(
@@ -41,7 +61,7 @@ class Group(click.Group):
         self.subcommands = subcommands
         self.module_of = module_of
         self.heading = heading
-        self.examples = tuple(examples)
+        self.examples = examples
 
     def list_commands(self, context: click.Context) -> list[str]:
         """The names, in the order given."""
@@ -58,28 +78,6 @@ class Group(click.Group):
         """The list of subcommands, without importing any."""
         with formatter.section(self.heading):
             formatter.write_dl(list(self.subcommands.items()))
-
-    def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        """The examples, as typed."""
-        write_examples(context, formatter, self.examples)
-        super().format_epilog(context, formatter)
-
-
-def write_examples(
-    context: click.Context, formatter: click.HelpFormatter, examples: Sequence[str]
-) -> None:
-    """A section of the help with commands as typed; continuation lines are indented.
-
-    Executables have the names by which this one was called, with or without ``PREFIX``.
-    """
-    if not examples:
-        return
-    has_prefix = (context.find_root().info_name or "").startswith(PREFIX)
-    with formatter.section("Examples"):
-        for example in examples:
-            for number, line in enumerate(example.splitlines()):
-                text = _COMMAND.sub(rf"\1{PREFIX}\2", line) if has_prefix else line
-                formatter.write(f"  {'    ' if number else '$ '}{text}\n")
 
 
 def group(name: str, **settings: Any) -> Callable[[Callable], Group]:

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import click
 
 from screader_lib import __version__, launch, offline
-from screader_lib.command_line.group import write_examples
+from screader_lib.command_line.group import CommandWithExamples
 from screader_lib.command_line.progress import TerminalReporter
 from screader_lib.command_line.run import ToolRun
 from screader_lib.errors import ScReaderError, failed_write
@@ -43,19 +43,14 @@ class ToolFailure(click.ClickException):
             click.echo(f"{self.command}{process}: error: {self.message}", file=file or sys.stderr)
 
 
-class Tool(click.Command):
+class Tool(CommandWithExamples):
     """A command with examples, whose failures are one line and exit status 1."""
 
     def __init__(self, *args: Any, examples: Sequence[str] = (), **settings: Any) -> None:
         settings.setdefault("context_settings", {"show_default": True, "max_content_width": 100})
         super().__init__(*args, **settings)
-        self.examples = tuple(examples)
+        self.examples = examples
         self.params.extend(_common_options())
-
-    def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        """The examples, as typed."""
-        write_examples(context, formatter, self.examples)
-        super().format_epilog(context, formatter)
 
     def invoke(self, context: click.Context) -> Any:
         """Run the tool; every foreseeable failure becomes one line."""
