@@ -14,12 +14,12 @@ import h5py
 import numpy as np
 
 from screader_lib.exchange import encoding
-from screader_lib.exchange.table import Categorical, Column
+from screader_lib.exchange.table import Categorical
 from screader_lib.reader.confidence.ontology import Ontology, count_descendants
 from screader_lib.reader.task import row_blocks
 from screader_lib.reporting import SILENT, Reporter
 
-STATUSES = ("assigned", "unassigned", "backed-off")
+STATUSES = ("assigned", "unassigned", "backed-off")  # the first two as predictions have them
 ASSIGNED, UNASSIGNED, BACKED_OFF = range(3)
 COLUMNS = ("assigned_label", "assigned_ontology_id")
 NONE = -1
@@ -91,9 +91,9 @@ def write_assigned(
     backoff = BackoffTerms.of(ontology, ids)
     _report_unknown(names, backoff, reporter)
     best = obs["predicted_label/codes"][()].astype(np.int64)
-    status = _codes(encoding.read_column(obs["status"]))
-    unsure = (status == UNASSIGNED) & has_known_genes
-    unsure &= _low_confidence(obs, min_confidence, min_familiarity)
+    status = obs["status/codes"][()].astype(np.int32)
+    unsure = (status == UNASSIGNED) & has_known_genes & (obs["confidence"][()] < min_confidence)
+    unsure &= obs["familiarity"][()] >= min_familiarity
     term = np.full(len(best), NONE)
     for rows in row_blocks(np.arange(len(best))):
         if unsure[rows].any():
@@ -109,31 +109,14 @@ def write_assigned(
     left = int((status == UNASSIGNED).sum())
     reporter.info(f"{off:,} cells backed off to a more general term, {left:,} left unassigned.")
     if "metrics" in uns:
-        hierarchical = hierarchical_metrics(obs, ontology, backoff, names, best, status, term)
-        _add_metrics(uns, hierarchical, reporter)
-
-
-def _add_metrics(uns: h5py.Group, hierarchical: dict[str, float], reporter: Reporter) -> None:
-    metrics = encoding.read_json(uns, "metrics") | hierarchical
-    del uns["metrics"]
-    encoding.write_json(uns, "metrics", metrics)
-    reporter.info(
-        "accuracy with terms above the true one counted as correct: "
-        f"{metrics['hierarchical_accuracy']:.3f}."
-    )
-
-
-def _codes(column: Column) -> np.ndarray:
-    assert isinstance(column, Categorical)
-    return np.where(column.strings() == STATUSES[ASSIGNED], ASSIGNED, UNASSIGNED).astype(np.int32)
-
-
-def _low_confidence(obs: h5py.Group, confidence: float, familiarity: float) -> np.ndarray:
-    """Bool (cells,): unassigned for their confidence alone."""
-    low = obs["confidence"][()] < confidence
-    if "familiarity" in obs:
-        low &= obs["familiarity"][()] >= familiarity
-    return low
+        metrics = encoding.read_json(uns, "metrics")
+        metrics |= hierarchical_metrics(obs, ontology, backoff, names, best, status, term)
+        del uns["metrics"]
+        encoding.write_json(uns, "metrics", metrics)
+        reporter.info(
+            "accuracy with terms above the true one counted as correct: "
+            f"{metrics['hierarchical_accuracy']:.3f}."
+        )
 
 
 def _assigned(
