@@ -7,11 +7,12 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from small_files import succeed
+from small_files import counts, expression, succeed, write_embeddings
 
 from screader_lib.demo import cells as demo_cells
 from screader_lib.demo import steps
 from screader_lib.errors import ScReaderError
+from screader_lib.exchange import encoding
 
 
 def test_hold_out_is_stratified_and_leaves_a_cell_of_each_type() -> None:
@@ -42,3 +43,26 @@ def test_scores_come_from_the_predictions(tmp_path: Path, cells: Path) -> None:
         del file["uns/metrics"]
     with pytest.raises(ScReaderError, match="no true label"):
         steps.read_scores(predictions)
+
+
+def test_cells_without_a_known_label_do_not_count(tmp_path: Path, cells: Path) -> None:
+    values, types = counts()
+    types[::2] = "unknown"
+    expression(values, types).write_h5ad(tmp_path / "x.h5ad")
+    embeddings = write_embeddings(tmp_path / "e.h5ad")
+    half, reader, predictions = tmp_path / "c.h5ad", tmp_path / "r.h5", tmp_path / "p.h5ad"
+    words = ["-e", embeddings, "--like", cells, "--label", "cell_type", "-o", half]
+    succeed("build-cells", tmp_path / "x.h5ad", *words)
+    succeed("train-reader", cells, "--method", "majority", "-o", reader)
+    succeed("predict", half, "-r", reader, "-o", predictions)
+    with h5py.File(predictions) as file:
+        assert encoding.read_json(file["uns"], "metrics")["cells"] == 45
+    true, label = types[1::2], majority_label(predictions)
+    assert steps.read_scores(predictions)["accuracy"] == pytest.approx((true == label).mean())
+
+
+def majority_label(predictions: Path) -> str:
+    """The one label that a majority reader predicts."""
+    with h5py.File(predictions) as file:
+        [label] = set(encoding.read_column(file["obs/predicted_label"]).strings())
+    return label
