@@ -102,16 +102,6 @@ def test_numbers_have_the_limits_and_defaults_of_the_command_line(name: str) -> 
             assert float(param.attrib["value"]) == default, param.attrib
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_labels_are_followed_by_the_option(name: str) -> None:
-    """A parameter is either called after its option, or its label or the form names it."""
-    form = " ".join(f"{p.get('argument')} {p.get('label')} {p.get('help')}" for p in params(name))
-    form += " ".join(str(option.text) for p in params(name) for option in p.iter("option"))
-    told = tool(name).findtext("help") or ""
-    for word in options_used(name) - FROM_GALAXY - {"--output", "--name", "--cells"}:
-        assert word in form or word in told, word
-
-
 def test_threads_and_memory_are_what_the_server_grants() -> None:
     assert "GALAXY_SLOTS" in command("build_cells")
     for name in ("train_reader", "predict"):
