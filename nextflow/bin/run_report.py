@@ -23,7 +23,7 @@ STYLE = (
 
 
 def read_names(path: Path) -> list[str]:
-    """The samples' names, a line each; blank lines are left out."""
+    """The samples' names, one per line; blank lines are ignored."""
     return [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
 
 
@@ -40,10 +40,10 @@ def read_summaries(folder: Path) -> tuple[dict, dict[str, dict]]:
             headers = {**summary["headers"], **headers}
             for name, row in summary["data"].items():
                 if name in rows:
-                    sys.exit(f"run_report: {path.name}: sample '{name}' comes twice.")
+                    sys.exit(f"run_report: {path.name}: sample '{name}' appears twice.")
                 rows[name] = row
         except (ValueError, KeyError, TypeError, AttributeError):
-            sys.exit(f"run_report: {path.name}: is no summary of `plot report --multiqc`.")
+            sys.exit(f"run_report: {path.name}: is not a summary of `plot report --multiqc`.")
     return headers, rows
 
 
@@ -80,7 +80,7 @@ def as_page(names: list[str], headers: dict, rows: dict[str, dict]) -> str:
         state = "called" if row else "failed"
         body.append(f'<tr class="{state}"><td>{first}</td><td>{state}</td>{cells}</tr>')
     failed = [name for name in names if name not in rows]
-    lead = f"{len(names) - len(failed)} of {len(names)} samples have calls."
+    lead = f"{len(names) - len(failed)} of {len(names)} samples have predictions."
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>scReader run</title>'
         f"<style>{STYLE}</style></head><body><h1>scReader: the samples of a run</h1><p>{lead}</p>"
@@ -98,9 +98,9 @@ def main() -> None:
     given = parser.parse_args()
     names = read_names(given.samples)
     headers, rows = read_summaries(given.summaries)
-    strangers = sorted(set(rows) - set(names))
-    if strangers:
-        sys.exit(f"run_report: {', '.join(strangers)}: not among the samples of the run.")
+    unknown = sorted(set(rows) - set(names))
+    if unknown:
+        sys.exit(f"run_report: {', '.join(unknown)}: not among the samples of the run.")
     for end, text in (
         (".tsv", as_table(names, headers, rows)),
         (".html", as_page(names, headers, rows)),

@@ -139,13 +139,13 @@ def test_the_report_of_the_run_names_failed_samples(task: Runner, tmp_path: Path
     assert table[0][:2] == ["sample", "status"]
     assert table[1:] == [["a", "called", "scReader", "33"], ["b", "failed", "", ""]]
     page = (folder / "run.html").read_text()
-    assert "1 of 2 samples have calls." in page and 'href="reports/a.report.html"' in page
+    assert "1 of 2 samples have predictions." in page and 'href="reports/a.report.html"' in page
 
 
 def test_a_broken_summary_ends_the_run_report(task: Runner) -> None:
     task(
         "run-report",
-        fails="broken_mqc.json: is no summary",
+        fails="broken_mqc.json: is not a summary",
         prefix="run",
         args=f"--summaries {TEST_CELLS}",
         **{"samples.join(' ')": "a"},
