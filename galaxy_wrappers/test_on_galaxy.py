@@ -36,7 +36,7 @@ GALAXY, PLANEMO, UV = "26.1.1", "0.75.47", "0.13.9"
 BUILT_IN = ("data_source/upload.xml", "expression_tools/parse_values_from_file.xml")
 USER = "admin@example.org"
 PATIENCE = 600  # seconds until the server has to answer
-HELD_OUT = "Calls of cells held out"
+HELD_OUT = "Out-of-fold predictions"
 ONE_THREAD = {"SCREADER_OFFLINE": "1", "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
 # The commands that the workflows' steps stand for, and the outputs by label that they make.
 SHELL = {
