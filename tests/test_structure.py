@@ -37,6 +37,12 @@ MAY_IMPORT = {
     "figures": BASE | {"exchange", "genes", "cells"},
     "demo": BASE | {"exchange"},
 }
+ORDER = {  # folders of a room; each imports those before it only
+    "genes": ["services", "sources", "providers", "precomputed", "missing_texts"],
+    "reader": ["llm", "confidence", "model", "methods", "prediction"],
+    "figures": ["drawing", "data", "plots", "report"],
+}
+BACKWARDS = {"gene_scores.py imports screader_lib.reader.methods.logistic_regression"}
 EXECUTABLES = [
     "fetch-descriptions", "embed-genes", "build-cells", "prepare-cells", "train-reader", "predict",
     "plot", "screader",
@@ -85,6 +91,19 @@ def test_imports_point_one_way() -> None:
             if relative or first == "screader_tools" or (up and inner[0] != "__version__"):
                 wrong.append(f"{path.relative_to(ROOT)} imports {name}")
     assert not wrong
+
+
+@pytest.mark.parametrize("room", ORDER)
+def test_folders_of_a_room_import_one_way(room: str) -> None:
+    order = ORDER[room]
+    assert {path.parent.name for path in (LIBRARY / room).glob("*/__init__.py")} == set(order)
+    wrong = set()
+    for path in LIBRARY.glob(f"{room}/*/*.py"):
+        later = order[order.index(path.parent.name) + 1 :]
+        inner = (name.split(".") for name in imports(path))
+        parts = (name for name in inner if name[:2] == ["screader_lib", room] and name[2] in later)
+        wrong |= {f"{path.name} imports {'.'.join(name[:4])}" for name in parts}
+    assert wrong <= BACKWARDS
 
 
 def test_every_room_is_known() -> None:
