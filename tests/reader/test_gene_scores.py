@@ -14,13 +14,13 @@ from small_files import DIM, GENES
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.exchange.opening import open_exchange
 from screader_lib.reader import task as task_module
-from screader_lib.reader.methods.logistic_regression import weight_matrix
 from screader_lib.reader.model import gene_scores
 from screader_lib.reader.model.gene_scores import (
     GENE_SCALE,
     TEXT_SCALE,
     GeneScores,
 )
+from screader_lib.reader.model.logistic_regression import weight_matrix
 from screader_lib.reader.settings import TrainingSettings
 from screader_lib.reader.task import Task, make_task
 

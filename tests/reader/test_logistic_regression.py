@@ -11,8 +11,8 @@ from sklearn.linear_model import LogisticRegression
 
 from screader_lib.errors import ScReaderError
 from screader_lib.reader.confidence.calibration import softmax
-from screader_lib.reader.methods import logistic_regression
-from screader_lib.reader.methods.logistic_regression import fit_logistic, weight_matrix
+from screader_lib.reader.model import logistic_regression
+from screader_lib.reader.model.logistic_regression import fit_logistic, weight_matrix
 
 CELLS, FEATURES = 300, 12
 CLOSE = 1e-4  # of probabilities

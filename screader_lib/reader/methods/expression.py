@@ -11,7 +11,7 @@ from scipy import sparse
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.errors import ScReaderError
 from screader_lib.reader.methods.feature_classifier import FeatureClassifier
-from screader_lib.reader.methods.logistic_regression import fit_logistic, weight_matrix
+from screader_lib.reader.model.logistic_regression import fit_logistic, weight_matrix
 from screader_lib.reader.task import Task, row_blocks
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from screader_lib.cells.cells_file import CellSequences
-from screader_lib.reader.methods.logistic_regression import fit_logistic
 from screader_lib.reader.methods.nearest_neighbours import nearest, unit, vote_logits
+from screader_lib.reader.model.logistic_regression import fit_logistic
 from screader_lib.reader.settings import TrainingSettings
 from screader_lib.reader.task import Epoch, Task, TrainedMethod, row_blocks
 

@@ -22,8 +22,8 @@ from screader_lib.genes.providers.openai import estimate
 from screader_lib.genes.services.cache import DiskCache, default_folder
 from screader_lib.genes.services.connections import OPENAI_KEY, secret_of
 from screader_lib.reader.methods.feature_classifier import FeatureClassifier
-from screader_lib.reader.methods.logistic_regression import weight_matrix
 from screader_lib.reader.methods.nearest_neighbours import unit
+from screader_lib.reader.model.logistic_regression import weight_matrix
 from screader_lib.reader.task import Task, row_blocks
 from screader_lib.reporting import SILENT, Reporter
 

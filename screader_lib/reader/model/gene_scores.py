@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from screader_lib.reader.methods.logistic_regression import fit_logistic, weight_matrix
+from screader_lib.reader.model.logistic_regression import fit_logistic, weight_matrix
 from screader_lib.reader.task import Task, row_blocks
 
 GENE_SCALE = 2.0  # against weights of mean 1
