@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,8 +23,10 @@ from loopback import serving
 
 
 @pytest.fixture(scope="session")
-def sequences(cells: Path) -> Iterator[CellSequences]:
-    with open_exchange(cells, "cells") as opened:
+def sequences(cells: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[CellSequences]:
+    """Those of a copy: HDF5 opens a file that is open already only with the same locking."""
+    copy = shutil.copy(cells, tmp_path_factory.mktemp("open"))
+    with open_exchange(Path(copy), "cells") as opened:
         yield CellSequences(opened)
 
 
