@@ -215,6 +215,13 @@ def test_nothing_runs_code_from_files() -> None:
         assert matches <= ALLOWED.get(path.name, set()), f"{path}: {matches}"
 
 
+def test_the_architecture_page_names_files_that_exist() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    names = {name for name in re.findall(r"`([\w./-]+)`", text) if "/" in name or ".py" in name}
+    missing = [name for name in names if not any((at / name).exists() for at in (ROOT, LIBRARY))]
+    assert len(names) > 20 and not missing
+
+
 def test_generated_pages_are_fresh() -> None:
     words = [sys.executable, str(ROOT / "docs" / "generate.py"), "--check"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
