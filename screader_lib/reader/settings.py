@@ -154,7 +154,7 @@ def stages_of(settings: TrainingSettings) -> list[Stage]:
         stages.append(Stage(0, "warm start", ("pool",), settings.warm_start_epochs, rate))
     if settings.epochs and set(settings.pooling) != {"pool"}:
         rate = settings.learning_rate
-        stages.append(Stage(1, "reading", settings.pooling, settings.epochs, rate))
+        stages.append(Stage(1, "LLM stage", settings.pooling, settings.epochs, rate))
     if not stages:
         raise ScReaderError(
             f"nothing to train: {settings.warm_start_epochs} epochs of pool alone, "

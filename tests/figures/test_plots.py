@@ -263,7 +263,7 @@ def test_training_without_validation_cells_or_epochs(tmp_path: Path) -> None:
 
 def test_names_of_stages_stay_within_the_axis() -> None:
     history = training_curves.TrainingHistory(
-        "screader", np.arange(21), np.array(["warm start"] * 20 + ["reading"], object),
+        "screader", np.arange(21), np.array(["warm start"] * 20 + ["LLM stage"], object),
         np.linspace(1, 0.1, 21), {"accuracy": np.full(21, 0.97)},
     )  # fmt: skip
     figure = training_curves.picture(history).figure
