@@ -16,7 +16,7 @@ from screader_lib.figures.drawing.type_names import method_title, one_line
 
 METRICS = {"validation_accuracy": "accuracy", "validation_macro_f1": "macro F1"}
 MARKERS = {"loss": "o", "accuracy": "s", "macro F1": "^"}
-STAGE_NAME_WIDTH = 0.16  # as a fraction of the number of epochs
+STAGE_NAME_WIDTH = 0.2  # of the epochs, for the name of a short last stage
 
 
 @dataclass(frozen=True)
