@@ -23,24 +23,25 @@ def main(run: ToolRun, files: tuple[str, ...]) -> None:
     from screader_lib.exchange import safety, validation
     from screader_lib.exchange.opening import schema_of
 
-    bad = 0
+    invalid = 0
     for name in files:
-        shown = "standard input" if name == "-" else name
+        display_name = "standard input" if name == "-" else name
         try:
             with (
                 run.path(name) as path,
-                safety.open_checked(path, name=shown) as file,
-                safety.checking(shown),
+                safety.open_checked(path, name=display_name) as file,
+                safety.checking(display_name),
             ):
-                schema = schema_of(file, shown)
-                found = validation.problems(file, schema, values_up_to=None)
+                schema = schema_of(file, display_name)
+                problems = validation.problems(file, schema, values_up_to=None)
         except ScReaderError as error:
-            bad += 1
+            invalid += 1
             click.echo(f"bad: {error}")
             continue
-        bad += bool(found)
-        click.echo(f"{'bad' if found else 'ok'}: {shown}: {schema.name} {schema.version}")
-        for problem in found:
+        invalid += bool(problems)
+        status = "bad" if problems else "ok"
+        click.echo(f"{status}: {display_name}: {schema.name} {schema.version}")
+        for problem in problems:
             click.echo(f"  {problem}")
-    if bad:
-        raise ScReaderError(f"{bad} of {len(files)} files do not match their schema.")
+    if invalid:
+        raise ScReaderError(f"{invalid} of {len(files)} files do not match their schema.")
