@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from screader_lib.compiled import cached_between_runs
 from screader_lib.errors import ScReaderError
 from screader_lib.reporting import SILENT, Reporter, counted
 
@@ -52,7 +53,9 @@ def cluster(
             f"{data.n_obs:,} cells and {data.n_vars:,} genes are too few to cluster.",
             remedy=f"At least {MIN_CELLS} cells and more genes than --components are needed.",
         )
-    import scanpy
+    with cached_between_runs():
+        import scanpy
+        import umap  # noqa: F401 (scanpy imports it when it is needed, and then no longer cached)
 
     scanpy.settings.verbosity = 0
     with warnings.catch_warnings():

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import anndata
 import numpy as np
 import pandas
 import pytest
-from recording_reporter import RecordingReporter
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "genes"))
-
 from real_data import real
+from recording_reporter import RecordingReporter
 
 from screader_lib.cells.formats.open_expression import open_expression
 from screader_lib.errors import ScReaderError

@@ -6,12 +6,12 @@ Separation is measured in the vectors themselves, not in the picture, which dist
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from screader_lib.compiled import cached_between_runs
 from screader_lib.figures.data.cell_vectors import Vectors
 from screader_lib.figures.drawing.canvas import require
 
@@ -65,22 +65,10 @@ def principal_components(vectors: Vectors, count: int = COMPONENTS, seed: int = 
 
 
 def import_umap() -> Any:
-    """umap-learn, its compiled functions cached between runs; ScReaderError where it is missing.
-
-    By itself it compiles them anew in every process, which takes longer than most pictures. The
-    cache is numba's (``NUMBA_CACHE_DIR``, else beside the sources or in the user's cache folder).
-    """
-    numba = require("numba")
-    njit = numba.njit
-
-    def cached_njit(*arguments: Any, **options: Any) -> Callable[..., Any]:
-        return njit(*arguments, **{"cache": True, **options})
-
-    numba.njit = cached_njit
-    try:
+    """umap-learn, its compiled functions cached between runs; ScReaderError where it is missing."""
+    require("numba")
+    with cached_between_runs():
         return require("umap")
-    finally:
-        numba.njit = njit
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-FOLDER = Path(__file__).parents[3] / "shared" / "data"
+FOLDER = Path(__file__).parents[2] / "shared" / "data"
 
 
 def real(name: str) -> Path:
