@@ -50,7 +50,7 @@ EXECUTABLES = [
 ]  # fmt: skip
 SUBCOMMANDS = [f"screader {name}" for name in SCREADER] + [f"plot {name}" for name in PLOT]
 HEAVY = [
-    "anndata", "h5py", "matplotlib", "numpy", "openai", "pandas", "rich", "scanpy", "scipy",
+    "anndata", "h5py", "matplotlib", "numpy", "pandas", "rich", "scanpy", "scipy",
     "sklearn", "torch", "transformers", "umap", "urllib3", "yaml",
 ]  # fmt: skip
 MAX_LINES, MAX_MODULES = 500, 15  # of a file, of a folder

@@ -15,14 +15,15 @@ from recording_reporter import RecordingReporter
 from screader_lib import offline
 from screader_lib.errors import ScReaderError
 from screader_lib.genes.organisms import organism_of
-from screader_lib.genes.services.connections import (
+from screader_lib.genes.services.service import (
+    RATE_MARGIN,
+    Pace,
     Unreachable,
     check_allowed,
     checked_url,
     is_this_machine,
     pool_for,
 )
-from screader_lib.genes.services.service import RATE_MARGIN, Pace
 from screader_lib.genes.sources.make_sources import SourceOptions, make_sources
 
 NCBI = "https://ftp.ncbi.nlm.nih.gov/gene/DATA"

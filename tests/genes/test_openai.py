@@ -310,7 +310,7 @@ def test_a_long_wait_is_reported_and_an_absurd_one_refused(monkeypatch: pytest.M
         made.embed(["a"], SILENT)
         assert slept == [240]
         assert reporter.messages == [
-            "the embedding server: answered with HTTP status 429; trying again in 240.0 s."
+            "the embedding server: HTTP status 429; trying again in 240.0 s."
         ]
         server.faults = [Reply(b"", status=503, headers={"Retry-After": "86400"})]
         with pytest.raises(ScReaderError, match="come back in 86,400 seconds"):

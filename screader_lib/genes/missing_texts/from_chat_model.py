@@ -118,9 +118,7 @@ def _ask_all(
     def ask(key: str, prompt: str) -> None:
         messages = [{"role": "user", "content": prompt}]
         body: dict[str, Any] = {"model": model.name, "messages": messages, **temperature}
-        answer = server.ask(
-            lambda client: client.chat.completions.with_raw_response.create(**body), parse_answer
-        )
+        answer = server.ask("chat/completions", body, parse_answer)
         cache.put({key: answer.encode()})
 
     with reporter.progress("Asking the model", len(prompts), "genes") as advance:

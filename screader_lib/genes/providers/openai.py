@@ -154,7 +154,8 @@ class OpenAIEmbeddings(Embedder):
         if self.dimensions is not None:
             body["dimensions"] = self.dimensions
         vectors, tokens = self.server.ask(
-            lambda client: client.embeddings.with_raw_response.create(**body),
+            "embeddings",
+            body,
             partial(parse_answer, count=len(texts), dimensions=self.dimensions),
         )
         with self.lock:

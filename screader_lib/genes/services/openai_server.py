@@ -1,30 +1,24 @@
-"""OpenAI, and servers that answer as it does, asked through the ``openai`` package.
-
-Passing failures (cut connections, timeouts, statuses 408, 409, 429 and 5xx, and answers that are
-not what was asked for) are retried here and not by the package, which ignores a server's
-Retry-After beyond a minute and waits in silence.
-"""
+"""OpenAI, and servers that answer as it does."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from screader_lib.errors import ScReaderError
-from screader_lib.genes.services.connections import OPENAI_KEY, check_allowed, secret_of
-from screader_lib.genes.services.service import TRY_LATER, BadAnswer, Service, first_line
-
-if TYPE_CHECKING:
-    import openai
+from screader_lib.genes.services.service import (
+    BAD_ANSWER,
+    OPENAI_KEY,
+    Service,
+    first_line,
+    secret_of,
+)
 
 T = TypeVar("T")
 URL = "https://api.openai.com/v1"
-PASSING = (408, 409, 429)  # HTTP statuses, beside 5xx
-MAX_BAD_ANSWERS = 3  # each is charged for
 NO_QUOTA = b"insufficient_quota"
 TOO_LARGE = re.compile(
     r"context length|too (?:long|large|many)|max\w* .{0,40}(?:tokens|batch|inputs|length)"
@@ -39,7 +33,8 @@ LIMIT = re.compile(  # of OpenAI and vLLM, of text-embeddings-inference
 class TooLarge(ScReaderError):
     """A request that the server takes in smaller pieces; ``share`` is the part that would fit."""
 
-    def __init__(self, problem: str, url: str, share: float | None) -> None:
+    def __init__(self, refused: ScReaderError, url: str, share: float | None) -> None:
+        problem = str(refused).removeprefix(f"{url}: ")
         super().__init__(problem, file=url, remedy="Choose fewer --fields, or another model.")
         self.share = share
 
@@ -52,51 +47,27 @@ class OpenAIServer(Service):
     """
 
     timeout: float = 120.0
+    limits: Mapping[str, int] = field(default_factory=lambda: {BAD_ANSWER: 3})  # each is charged
     url_option: str = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.secret = secret_of(OPENAI_KEY)
+        if self.secret:
+            self.headers = {"Authorization": f"Bearer {self.secret}"}
 
-    def check_key(self) -> None:
-        """ScReaderError where OpenAI itself is asked and there is no key."""
+    def ask(self, path: str, body: Mapping[str, Any], parse: Callable[[bytes], T]) -> T:
+        """What ``parse`` makes of the answer to ``body``, as :meth:`post`, with its errors.
+
+        TooLarge where the server says so, ScReaderError where OpenAI itself is asked and there is
+        no key.
+        """
         if not self.secret and self.url == URL:
             raise ScReaderError(
                 f"OpenAI needs a key, and {OPENAI_KEY} is not set.",
                 remedy=f"Set it, or name a server of your own with {self.url_option}.",
             )
-
-    def ask(self, call: Callable[[openai.OpenAI], Any], parse: Callable[[bytes], T]) -> T:
-        """What ``parse`` makes of the body that ``call``, a ``with_raw_response`` method, brings.
-
-        ``parse`` raises BadAnswer for an answer that is not what was asked for. TooLarge where
-        the server says so; any other ScReaderError in one line where no attempt brings a good
-        answer.
-        """
-        import openai
-
-        self.check_key()
-        check_allowed(self.url)
-        bad_answers = 0
-        for attempt in range(1, self.attempts + 1):
-            headers: Mapping[str, str] = {}
-            try:
-                return parse(call(self._client).content)
-            except BadAnswer as bad:
-                problem = f"gave no usable answer, but {bad}"
-                bad_answers += 1
-            except openai.APIStatusError as error:
-                headers = error.response.headers
-                problem = self._passing_status(error.response)
-            except openai.APITimeoutError:
-                problem = "gave no answer in time"
-            except openai.APIConnectionError as error:
-                unreachable = "Connect" in type(error.__cause__).__name__
-                problem = "cannot be reached" if unreachable else "cut the connection"
-            if attempt == self.attempts or bad_answers == MAX_BAD_ANSWERS:
-                break
-            self.pause(attempt, problem, headers)
-        raise self.error(f"{problem}, {attempt} times.", TRY_LATER)
+        return self.post(path, parse, json=body)
 
     def run_all(
         self, tasks: Sequence[Callable[[], T]], concurrent: int, on_done: Callable[[int], None]
@@ -127,37 +98,14 @@ class OpenAIServer(Service):
             raise failed
         return [future.result() for future in futures]
 
-    def _passing_status(self, answer: Any) -> str:
-        """What may pass, in words; ScReaderError where trying again is of no use."""
-        status, reason = answer.status_code, first_line(answer.content)
-        if NO_QUOTA in answer.content:
+    def passing(self, status: int, body: bytes) -> str:
+        if NO_QUOTA in body:
             problem = "says that the account has no quota left."
             raise self.error(problem, "Check plan and billing; answers received so far are cached.")
-        if status in PASSING or status >= 500:
-            return f"answered with HTTP status {status}"
-        refused = self.refused(status, answer.content)
+        reason = first_line(body)
         if status == 413 or (status in (400, 422) and TOO_LARGE.search(reason)):
-            raise TooLarge(str(refused).removeprefix(f"{self.url}: "), self.url, _share(reason))
-        raise refused
-
-    @cached_property
-    def _client(self) -> openai.OpenAI:
-        import openai
-
-        hooks: dict[str, list[Callable]] = {"request": [self._prepare]}
-        return openai.OpenAI(
-            api_key=self.secret or "none",
-            base_url=self.url,
-            max_retries=0,
-            timeout=self.timeout,
-            http_client=openai.DefaultHttpxClient(event_hooks=hooks),
-        )
-
-    def _prepare(self, request: Any) -> None:
-        """Before each attempt; a server that needs no key is sent none."""
-        if not self.secret:
-            request.headers.pop("Authorization", None)
-        self.pace.wait()
+            raise TooLarge(self.refused(status, body), self.url, _share(reason))
+        return super().passing(status, body)
 
 
 def _share(reason: str) -> float | None:

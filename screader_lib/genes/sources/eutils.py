@@ -13,8 +13,13 @@ from typing import TypeVar
 from screader_lib.genes.catalog import Catalog
 from screader_lib.genes.records import FACTS, Gene, without_version
 from screader_lib.genes.services.cache import Answers
-from screader_lib.genes.services.connections import NCBI_EMAIL, secret_of
-from screader_lib.genes.services.service import BadAnswer, checking_schema, parse_json
+from screader_lib.genes.services.service import (
+    NCBI_EMAIL,
+    BadAnswer,
+    checking_schema,
+    parse_json,
+    secret_of,
+)
 from screader_lib.genes.sources.entrezgene import Records, parse_records, parse_summaries
 from screader_lib.genes.sources.gene_source import NcbiService, by_kind, variants
 
@@ -122,7 +127,7 @@ class Eutils(NcbiService):
         form |= {"db": "gene", "tool": "screader-suite"}
         identity = {"email": secret_of(NCBI_EMAIL), "api_key": self.client.secret}
         form |= {key: value for key, value in identity.items() if value}
-        return self.client.post(f"{utility}.fcgi", parse, form=form)
+        return self.client.post(f"{utility}.fcgi", parse, fields=form, encode_multipart=False)
 
 
 def _related(name: str, genes: Sequence[Gene]) -> list[Gene]:

@@ -10,7 +10,7 @@ from screader_lib.errors import ScReaderError
 from screader_lib.genes.organisms import Organism
 from screader_lib.genes.services import downloads
 from screader_lib.genes.services.cache import DiskCache, default_folder
-from screader_lib.genes.services.connections import Unreachable
+from screader_lib.genes.services.service import Unreachable
 from screader_lib.genes.sources import datasets, eutils
 from screader_lib.genes.sources.bulk import BulkFiles
 from screader_lib.genes.sources.gene_source import GeneSource

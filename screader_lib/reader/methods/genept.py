@@ -20,7 +20,7 @@ from screader_lib.genes.providers.embedder import CachedEmbedder, Embedder
 from screader_lib.genes.providers.local_encoder import EncoderSettings
 from screader_lib.genes.providers.openai import estimate
 from screader_lib.genes.services.cache import DiskCache, default_folder
-from screader_lib.genes.services.connections import OPENAI_KEY, secret_of
+from screader_lib.genes.services.service import OPENAI_KEY, secret_of
 from screader_lib.reader.methods.feature_classifier import FeatureClassifier
 from screader_lib.reader.methods.nearest_neighbours import unit
 from screader_lib.reader.model.logistic_regression import weight_matrix
