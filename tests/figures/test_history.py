@@ -99,7 +99,7 @@ def test_readers_of_several_methods_are_identified_and_the_last_command_names_th
             source = next(one for one in step.inputs if one.schema == "reader")
             assert readers[source.sha256.removeprefix("reader-")] == source.name
     assert set(readers) == set(methods)
-    inputs = {"predictions": calls[:1], "cells": [cells], "beside": calls[1:]}
+    inputs = {"predictions": calls[:1], "cells": [cells], "compare_with": calls[1:]}
     command = found.command("plot report", {"seed": 0}, inputs, "r.html")  # type: ignore[arg-type]
     words = command.split()
     assert words[:2] == ["plot", "report"] and words[-2:] == ["-o", "r.html"]

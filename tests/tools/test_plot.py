@@ -182,7 +182,7 @@ def test_report_from_all_files(
         umap_plot, "project", lambda vectors, *_: np.zeros((vectors.rows, 2), np.float32)
     )
     files = ["--reader", folder / "r.h5", "--cells", folder / "c.h5ad"]
-    files += ["--beside", folder / "q.h5ad", "--multiqc", tmp_path / "x_mqc.json"]
+    files += ["--compare-with", folder / "q.h5ad", "--multiqc", tmp_path / "x_mqc.json"]
     result = plot(
         "report", folder / "p.h5ad", *files, "--title", "<Mine>", "-o", tmp_path / "x.html"
     )

@@ -39,7 +39,7 @@ def main(
     descriptions: str | None,
     color: str | None,
     genes: tuple[str, ...],
-    neighbors: int,
+    neighbours: int,
     coordinates: str | None,
     seed: int,
     **settings: Any,
@@ -55,7 +55,7 @@ def main(
     described = run.open(descriptions, "descriptions") if descriptions else nullcontext()
     with run.open(embeddings, "gene-embeddings") as opened, described as texts:
         panel, column = gene_map.panel(
-            opened, descriptions=texts, color=color, saved=saved, seed=seed, neighbours=neighbors
+            opened, descriptions=texts, color=color, saved=saved, seed=seed, neighbours=neighbours
         )
         panel = gene_map.with_names(panel, opened, genes)
     picture = umap_plot.picture([panel], output.style, column=column, unit="gene", seed=seed)

@@ -69,7 +69,7 @@ name_option = click.option(
 )
 
 neighbours_option = click.option(
-    "--neighbors", type=click.IntRange(2, 500), default=15, help="Number of neighbours for UMAP."
+    "--neighbours", type=click.IntRange(2, 500), default=15, help="Number of neighbours for UMAP."
 )
 
 coordinates_options = _all_of(

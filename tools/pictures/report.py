@@ -25,7 +25,7 @@ from screader_tools.pictures.picture_options import TYPE_PALETTE, read_coordinat
         "plot report predictions.h5ad -o report.html",
         "plot report predictions.h5ad --reader reader.h5 --cells cells.h5ad \\\n"
         "--metrics metrics.json -o report.html",
-        "plot report screader.h5ad --beside genept.h5ad -o report.html --multiqc screader_mqc.json",
+        "plot report screader.h5ad --compare-with genept.h5ad -o report.html --multiqc screader_mqc.json",
     ],
 )
 @input_argument("predictions")
@@ -33,7 +33,7 @@ from screader_tools.pictures.picture_options import TYPE_PALETTE, read_coordinat
 @click.option("--cells", type=FilePath(), help="The cells: adds their UMAP before reading.")
 @click.option("--metrics", type=FilePath(), help="Metrics of other methods to compare with (JSON).")
 @click.option(
-    "--beside",
+    "--compare-with",
     type=FilePath(),
     multiple=True,
     help="Another method's predictions of the same cells; repeatable. The first is in all "
@@ -64,7 +64,7 @@ def main(
     reader: str | None,
     cells: str | None,
     metrics: str | None,
-    beside: tuple[str, ...],
+    compare_with: tuple[str, ...],
     coordinates: str | None,
     output: str | None,
     multiqc: str | None,
@@ -96,7 +96,10 @@ def main(
             stack.enter_context(run.open(reader, "reader")) if reader else None,
             stack.enter_context(run.open(cells, "cells")) if cells else None,
             scores,
-            [PredictionData(stack.enter_context(run.open(name, "predictions"))) for name in beside],
+            [
+                PredictionData(stack.enter_context(run.open(name, "predictions")))
+                for name in compare_with
+            ],
             read_coordinates(run, coordinates),
         )
         page = build(

@@ -43,7 +43,7 @@ def main(
     names: tuple[str, ...],
     cells: str | None,
     color: str | None,
-    neighbors: int,
+    neighbours: int,
     coordinates: str | None,
     seed: int,
     **settings: Any,
@@ -63,7 +63,7 @@ def main(
     with options.open_predictions(run, predictions, names) as opened, cells_file as unread:
         colours = umap_plot.colouring(opened, color)
         panels = umap_plot.panels(
-            opened, colours, cells=unread, seed=seed, neighbours=neighbors, saved=saved,
+            opened, colours, cells=unread, seed=seed, neighbours=neighbours, saved=saved,
             reporter=run.reporter,
         )  # fmt: skip
     picture = umap_plot.picture(

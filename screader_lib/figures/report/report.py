@@ -60,7 +60,7 @@ class ReportInputs:
             "predictions": [self.predictions.opened],
             "reader": [self.reader] if self.reader else [],
             "cells": [self.cells] if self.cells else [],
-            "beside": [other.opened for other in self.beside],
+            "compare_with": [other.opened for other in self.beside],
         }
 
 
