@@ -21,7 +21,7 @@ from screader_lib.command_line.tool import tool
 )
 @seed_option
 def main(run: ToolRun, output: Path, seed: int) -> None:
-    """Run every executable on real cells and compare the reader with its controls.
+    """Run the executables on real cells and compare the reader with its controls.
 
     Takes 2,142 cells of the human pancreas (Baron et al. 2016), holds out a fifth of each type,
     trains a reader and six controls on the rest, and evaluates all on the held-out cells. Needs

@@ -25,7 +25,8 @@ from screader_tools.pictures.picture_options import TYPE_PALETTE, read_coordinat
         "plot report predictions.h5ad -o report.html",
         "plot report predictions.h5ad --reader reader.h5 --cells cells.h5ad \\\n"
         "--metrics metrics.json -o report.html",
-        "plot report screader.h5ad --compare-with genept.h5ad -o report.html --multiqc screader_mqc.json",
+        "plot report screader.h5ad --compare-with genept.h5ad \\\n"
+        "--multiqc screader_mqc.json -o report.html",
     ],
 )
 @input_argument("predictions")
