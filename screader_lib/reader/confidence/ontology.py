@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
-from typing import BinaryIO
 
 from screader_lib.errors import ScReaderError
 from screader_lib.option_values import PACKAGED
@@ -23,7 +22,7 @@ from screader_lib.option_values import PACKAGED
 PACKAGE = "cellxgene-ontology-guide"
 PACKAGE_FILES = "cellxgene_ontology_guide/data"
 COMPRESSED_JSON = ".json.zst"
-MAX_LINE = 1 << 20  # bytes
+MAX_LINE = 1 << 20  # characters
 TAGS = ("id", "name", "is_a", "alt_id", "is_obsolete", "replaced_by")
 ESCAPES = {"n": " ", "t": " ", "W": " "}  # a name stays on its line
 MODIFIER = r'[\w:.-]+\s*=\s*"(?:\\.|[^"\\])*"'
@@ -61,30 +60,12 @@ class Ontology:
 
     def lineage(self, term: str) -> set[str]:
         """The term and all that it is a kind of."""
-        return _reachable(term, self.parents)
-
-    def children(self) -> dict[str, tuple[str, ...]]:
-        """The terms directly below each term that has any."""
-        below: dict[str, list[str]] = {}
-        for term, parents in self.parents.items():
-            for parent in parents:
-                below.setdefault(parent, []).append(term)
-        return {term: tuple(terms) for term, terms in below.items()}
-
-
-def _reachable(start: str, edges: dict[str, tuple[str, ...]]) -> set[str]:
-    reached, waiting = {start}, [start]
-    while waiting:
-        for term in edges.get(waiting.pop(), ()):
-            if term not in reached:
-                reached.add(term)
-                waiting.append(term)
-    return reached
-
-
-def count_descendants(term: str, children: dict[str, tuple[str, ...]]) -> int:
-    """How many terms are kinds of ``term``, itself among them; see Ontology.children."""
-    return len(_reachable(term, children))
+        reached, waiting = {term}, [term]
+        while waiting:
+            above = set(self.parents.get(waiting.pop(), ())) - reached
+            reached |= above
+            waiting.extend(above)
+        return reached
 
 
 def locate_ontology(name: str) -> str:
@@ -115,9 +96,20 @@ def read_ontology(path: Path, name: object = None) -> Ontology:
         return _read_packaged(path)
     ontology = Ontology()
     parents: dict[str, list[str]] = {}
-    with path.open("rb") as stream:
-        for stanza in _stanzas(stream, file):
-            _add_term(ontology, parents, stanza)
+    for number, stanza in enumerate(_read_terms(path, file), 1):
+        term = stanza.get("id", [""])[0]
+        if not term:
+            raise ScReaderError(
+                f"[Term] {number} has no id.", file=file, remedy="Give an intact OBO file."
+            )
+        if stanza.get("is_obsolete", [""])[0] == "true":
+            if "replaced_by" in stanza:
+                ontology.replacements[term] = stanza["replaced_by"][0]
+            continue
+        ontology.names.setdefault(term, stanza.get("name", [term])[0])
+        parents.setdefault(term, []).extend(stanza.get("is_a", []))
+        for other in stanza.get("alt_id", []):
+            ontology.replacements.setdefault(other, term)
     if not ontology.names:
         raise ScReaderError(
             "has no [Term]; an ontology in OBO format is needed.",
@@ -159,42 +151,19 @@ def _read_packaged(path: Path) -> Ontology:
     return ontology
 
 
-def _add_term(ontology: Ontology, parents: dict[str, list[str]], stanza: Stanza) -> None:
-    term = stanza["id"][0]
-    if stanza.get("is_obsolete", [""])[0] == "true":
-        for other in stanza.get("replaced_by", [])[:1]:
-            ontology.replacements[term] = other
-        return
-    ontology.names.setdefault(term, stanza.get("name", [term])[0])
-    parents.setdefault(term, []).extend(stanza.get("is_a", []))
-    for other in stanza.get("alt_id", []):
-        ontology.replacements.setdefault(other, term)
-
-
-def _stanzas(stream: BinaryIO, file: object) -> Iterator[Stanza]:
-    """The ``TAGS`` of each ``[Term]``."""
-    stanza: Stanza | None = None
-    first = 0
-
-    def finished() -> Iterator[Stanza]:
-        if stanza is not None:
-            if not stanza.get("id", [""])[0]:
-                raise ScReaderError(
-                    f"line {first}: a [Term] has no id.",
-                    file=file,
-                    remedy="Give an intact OBO file.",
-                )
-            yield stanza
-
-    for number, line in _lines(stream, file):
+def _read_terms(path: Path, file: object) -> list[Stanza]:
+    """The ``TAGS`` of each ``[Term]``; those before the first stanza, or of others, are dropped."""
+    terms: list[Stanza] = []
+    stanza: Stanza = {}
+    for line in _lines(path, file):
         if line.startswith("["):
-            yield from finished()
-            stanza, first = ({} if line == "[Term]" else None), number
-        elif stanza is not None:
-            tag, colon, value = line.partition(":")
-            if colon and tag in TAGS:
-                stanza.setdefault(tag, []).append(_value(tag, value))
-    yield from finished()
+            stanza = {}
+            if line == "[Term]":
+                terms.append(stanza)
+        tag, _, value = line.partition(":")
+        if tag in TAGS:
+            stanza.setdefault(tag, []).append(_value(tag, value))
+    return terms
 
 
 def _value(tag: str, value: str) -> str:
@@ -209,26 +178,25 @@ def _value(tag: str, value: str) -> str:
     return "".join(pieces).strip()
 
 
-def _lines(stream: BinaryIO, file: object) -> Iterator[tuple[int, str]]:
-    """Lines with their numbers; one that ends in a backslash continues on the next."""
-    number, before = 0, ""
-    while raw := stream.readline(MAX_LINE + 1):
-        number += 1
-        if len(raw) + len(before) > MAX_LINE:
-            raise ScReaderError(
-                f"line {number} is longer than {MAX_LINE:,} bytes; an OBO file is needed.",
-                file=file,
-            )
+def _lines(path: Path, file: object) -> Iterator[str]:
+    """Lines; one that ends in a backslash continues on the next."""
+    line = ""
+    with path.open(encoding="utf-8-sig") as stream:
         try:
-            line = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+            while part := stream.readline(MAX_LINE + 1):
+                part = part.rstrip("\n")
+                is_continued = (len(part) - len(part.rstrip("\\"))) % 2
+                line += part[: len(part) - is_continued]
+                if len(line) > MAX_LINE:
+                    raise ScReaderError(
+                        f"has a line longer than {MAX_LINE:,} characters; an OBO file is needed.",
+                        file=file,
+                    )
+                if not is_continued:
+                    yield line.strip()
+                    line = ""
         except UnicodeDecodeError:
             raise ScReaderError(
-                f"line {number} is not UTF-8; an OBO file in plain text is needed.", file=file
+                "is not UTF-8; an OBO file in plain text is needed.", file=file
             ) from None
-        if (len(line) - len(line.rstrip("\\"))) % 2:
-            before += line[:-1]
-            continue
-        yield number, (before + line).strip()
-        before = ""
-    if before:
-        yield number, before.strip()
+    yield line.strip()

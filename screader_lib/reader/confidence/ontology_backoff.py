@@ -7,6 +7,7 @@ least two of the labels, but not above all: those would fit any cell.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ import numpy as np
 
 from screader_lib.exchange import encoding
 from screader_lib.exchange.table import Categorical
-from screader_lib.reader.confidence.ontology import Ontology, count_descendants
+from screader_lib.reader.confidence.ontology import Ontology
 from screader_lib.reader.task import row_blocks
 from screader_lib.reporting import SILENT, Reporter
 
@@ -48,12 +49,12 @@ class BackoffTerms:
         terms = tuple(ontology.find(one) if one else None for one in ids)
         lineages = [ontology.lineage(term) if term else set[str]() for term in terms]
         known = sum(term is not None for term in terms)
-        children = ontology.children()
+        descendants = Counter(t for term in ontology.names for t in ontology.lineage(term))
         ranked = []
         for term in set[str]().union(*lineages):
             covers = [term in lineage for lineage in lineages]
             if 2 <= sum(covers) < known and ontology.parents[term]:
-                ranked.append((sum(covers), count_descendants(term, children), term, covers))
+                ranked.append((sum(covers), descendants[term], term, covers))
         ranked.sort()
         table = np.array([one[3] for one in ranked], bool).reshape(len(ranked), len(terms))
         return cls(terms, tuple(one[2] for one in ranked), table)
