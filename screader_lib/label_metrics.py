@@ -39,17 +39,11 @@ def per_label(true: Labels, predicted: Labels) -> dict[str, dict[str, float]]:
 
 
 def scores(true: Labels, predicted: Labels) -> dict[str, float]:
-    """Accuracy, balanced accuracy, and precision, recall, F1 as macro and weighted averages."""
-    return scores_of_counts(confusion_matrix(true, predicted, occurring(true, predicted)))
+    """Accuracy, balanced accuracy, and precision, recall, F1 as macro and weighted averages.
 
-
-def scores_of_counts(matrix: np.ndarray) -> dict[str, float]:
-    """Like :func:`scores`, of a confusion matrix int64 (labels, labels); empty if it has no cells.
-
-    Labels that do not occur are left out.
+    Empty where there are no cells.
     """
-    occurs = (matrix.sum(0) + matrix.sum(1)) > 0
-    matrix = matrix[occurs][:, occurs]
+    matrix = confusion_matrix(true, predicted, occurring(true, predicted))
     if not len(matrix):
         return {}
     rates = _rates(matrix)

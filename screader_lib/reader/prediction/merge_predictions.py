@@ -7,9 +7,7 @@ that held it out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import h5py
@@ -26,7 +24,7 @@ from screader_lib.exchange.lazy_table import (
     stored_table,
 )
 from screader_lib.exchange.opening import ExchangeFile
-from screader_lib.exchange.table import Categorical, Column, Table, as_strings, strings
+from screader_lib.exchange.table import Categorical, Column, Table, strings
 from screader_lib.reader.confidence.explanation import write_mean_parts
 from screader_lib.reader.confidence.familiarity import CalibrationSet
 from screader_lib.reader.prediction.predictions import (
@@ -38,11 +36,6 @@ from screader_lib.reporting import SILENT, Reporter
 
 ROWS_AT_ONCE = 1024  # of arrays that may be wide
 ROWS_PER_CHUNK = {"X_screader": 64}
-HIERARCHICAL = ("backed_off", "hierarchical_accuracy", "hierarchical_accuracy_of_assigned")
-METRICS = (
-    "accuracy", "balanced_accuracy", "macro_precision", "macro_recall", "macro_f1",
-    "weighted_precision", "weighted_recall", "weighted_f1",
-)  # fmt: skip
 
 
 def shard_of(opened: ExchangeFile) -> dict[str, Any]:
@@ -57,11 +50,10 @@ def shard_of(opened: ExchangeFile) -> dict[str, Any]:
 def merge_shards(
     file: h5py.File, shards: Sequence[ExchangeFile], reporter: Reporter = SILENT
 ) -> None:
-    """Fill a new ``predictions`` file from all shards of one prediction, in their order.
+    """Fill a new ``predictions`` file from all shards of one prediction, given in their order.
 
     ScReaderError where the files do not belong together or a shard is missing.
     """
-    shards = sorted(shards, key=lambda opened: shard_of(opened)["number"])
     _check_shards(shards)
     first = shards[0].file["uns"]
     obsm = encoding.write_group(file, "obsm")
@@ -69,19 +61,15 @@ def merge_shards(
         arrays = [one.file["obsm"][name] for one in shards if len(one.file["obs/id"])]
         _concatenate(obsm, name, arrays)
     obs = _concatenated_tables([stored_table(one.file["obs"]) for one in shards])
-    encoding.begin_anndata(file, obs, Table(strings([])))
-    uns = file["uns"]
-    for name in ("labels", "label_ontology_ids"):
-        encoding.write_strings(uns, name, encoding.read_strings(first[name]))
-    encoding.write_text(uns, "method", encoding.read_text(first, "method"))
+    ids = encoding.read_strings(first["label_ontology_ids"])
+    predictions, metrics = _write_cells(
+        file, obs, encoding.read_strings(first["labels"]), ids, shards
+    )
     if "fold" in first:
-        encoding.write_json(uns, "fold", encoding.read_json(first, "fold"))
-    predictions = _predictions(obs)
+        encoding.write_json(file["uns"], "fold", encoding.read_json(first, "fold"))
     reporter.info(predictions.summary())
-    names = tuple(encoding.read_strings(uns["labels"]))
-    metrics = known_label_metrics(obs.columns.get("true_label"), names, predictions)
     if metrics:
-        encoding.write_json(uns, "metrics", metrics | _hierarchical_of_shards(shards))
+        encoding.write_json(file["uns"], "metrics", metrics)
         reporter.info(metrics_summary(metrics))
     if "explanation" in first:
         parts = [one.file["uns/explanation"] for one in shards]
@@ -92,26 +80,24 @@ def merge_shards(
 
 
 def _check_shards(shards: Sequence[ExchangeFile]) -> None:
-    first = shard_of(shards[0])
+    first, origins = shard_of(shards[0]), []
+    for opened in shards:
+        record, shard = opened.provenance.record, shard_of(opened)
+        options = {key: value for key, value in record.parameters.items() if key != "shard"}
+        size = shard["count"], shard["cells"]
+        origins.append((record.tool, record.version, options, record.inputs, size))
     _check_complete(
         shards,
         [shard_of(one)["number"] for one in shards],
         first["count"],
         "shard",
-        [_origin_of_shard(one) for one in shards],
+        origins,
         "prediction",
         "All shards must come from the same cells, reader and options.",
     )
     cells = sum(len(one.file["obs/id"]) for one in shards)
     if cells != first["cells"]:
         raise ScReaderError(f"the shards hold {cells:,} of {first['cells']:,} cells.")
-
-
-def _origin_of_shard(opened: ExchangeFile) -> tuple:
-    """What all shards of one prediction have in common."""
-    record, shard = opened.provenance.record, shard_of(opened)
-    parameters = {key: value for key, value in record.parameters.items() if key != "shard"}
-    return record.tool, record.version, parameters, record.inputs, shard["count"], shard["cells"]
 
 
 def _check_complete(
@@ -169,88 +155,46 @@ def _concatenated_column(parts: Sequence[LazyColumn]) -> LazyColumn:
     if all(part.categories == parts[0].categories for part in parts):
         return concatenated_columns(parts)
     names = tuple(sorted({name for part in parts for name in part.categories or ()}))
-    recode = partial(_recoded, names=names)
+
+    def recode(column: Column) -> Column:
+        assert isinstance(column, Categorical)
+        codes = np.array([*map(names.index, column.categories), -1], np.int32)
+        return Categorical(codes[column.codes], names)
+
     return concatenated_columns([part.map(recode, np.int32, names) for part in parts])
 
 
-def _recoded(column: Column, names: tuple[str, ...]) -> Column:
-    assert isinstance(column, Categorical)
-    code = {name: number for number, name in enumerate(names)}
-    codes = np.array([*(code[name] for name in column.categories), -1], np.int32)
-    return Categorical(codes[column.codes], names)
-
-
-def _predictions(obs: LazyTable) -> Predictions:
-    """As much of the predictions as the metrics need."""
+def _write_cells(
+    file: h5py.File,
+    obs: LazyTable,
+    labels: Iterable[str],
+    ontology_ids: Iterable[str],
+    parts: Sequence[ExchangeFile],
+) -> tuple[Predictions, dict[str, Any]]:
+    """Write all but ``obsm`` and the metrics, which are returned with the predictions."""
+    encoding.begin_anndata(file, obs, Table(strings([])))
+    uns = file["uns"]
+    encoding.write_strings(uns, "labels", strings(labels))
+    encoding.write_strings(uns, "label_ontology_ids", strings(ontology_ids))
+    encoding.write_text(uns, "method", encoding.read_text(parts[0].file["uns"], "method"))
+    predicted, status = obs.columns["predicted_label"].load(), obs.columns["status"].load()
+    assert isinstance(predicted, Categorical) and isinstance(status, Categorical)
     predictions = Predictions.empty(len(obs))
-    predictions.best[:] = _codes(obs.columns["predicted_label"])
+    predictions.best[:] = predicted.codes
     predictions.confidence[:] = obs.columns["confidence"].load()
-    status = obs.columns["status"]
-    predictions.assigned[:] = _codes(status) == (status.categories or ()).index("assigned")
-    return predictions
-
-
-def _codes(column: LazyColumn) -> np.ndarray:
-    values = column.load()
-    assert isinstance(values, Categorical)
-    return values.codes
-
-
-def _hierarchical_of_shards(shards: Sequence[ExchangeFile]) -> dict[str, float]:
-    """The metrics of predict --ontology over all shards, each a share of some of their cells."""
-    hits, cells = dict.fromkeys(HIERARCHICAL, 0), dict.fromkeys(HIERARCHICAL, 0)
-    for one in shards:
-        metrics = _json(one, "metrics")
-        if HIERARCHICAL[0] not in metrics:
-            continue
-        counts = metrics["cells"], metrics["cells"], _labelled_and_predicted(one)
-        for name, count in zip(HIERARCHICAL, counts, strict=True):
-            cells[name] += count
-            hits[name] += round(metrics.get(name, 0.0) * count)
-    return {name: hits[name] / cells[name] for name in HIERARCHICAL if cells[name]}
-
-
-def _labelled_and_predicted(opened: ExchangeFile) -> int:
-    """Number of cells of known label that are not unassigned."""
-    table = stored_table(opened.file["obs"])
-    status = table.columns["status"]
-    unassigned = (status.categories or ()).index("unassigned")
-    known = _codes(table.columns["true_label"]) >= 0
-    return int((known & (_codes(status) != unassigned)).sum())
-
-
-@dataclass
-class FoldPredictions:
-    """One fold's predictions; ``rows`` int64, rising, are those of the cells file."""
-
-    opened: ExchangeFile
-    obs: LazyTable
-    rows: np.ndarray
-    labels: tuple[str, ...]
-    ontology_ids: tuple[str, ...]
-    fold: dict[str, Any]
-
-    @classmethod
-    def read(cls, opened: ExchangeFile) -> FoldPredictions:
-        """From an open predictions file; ScReaderError where it is of no fold."""
-        fold_number(opened)
-        uns, obs = opened.file["uns"], stored_table(opened.file["obs"])
-        rows = np.asarray(obs.columns["row"].load())
-        if (np.diff(rows) <= 0).any():
-            raise ScReaderError("obs/row does not rise.", file=opened.name)
-        return cls(
-            opened, obs, rows, tuple(encoding.read_strings(uns["labels"])),
-            tuple(encoding.read_strings(uns["label_ontology_ids"])),
-            encoding.read_json(uns, "fold"),
-        )  # fmt: skip
-
-    @property
-    def origin(self) -> tuple:
-        """What all folds of one cross-validation have in common."""
-        inputs = self.opened.provenance.record.inputs
-        made_from = [inputs.get(role, {}).get("sha256") for role in ("cells", "ontology")]
-        method = encoding.read_text(self.opened.file["uns"], "method")
-        return {**self.fold, "number": 0}, method, made_from
+    predictions.assigned[:] = status.strings() == "assigned"
+    truth = obs.columns.get("true_label")
+    metrics: dict[str, Any] = known_label_metrics(truth, predicted.categories, predictions)
+    own = [_json(part, "metrics") for part in parts]
+    if truth is None or not any("hierarchical_accuracy" in one for one in own):
+        return predictions, metrics
+    known = status.strings()[np.concatenate([block != "" for block in truth.string_blocks()])]
+    right = sum(round(one.get("hierarchical_accuracy", 0) * one.get("cells", 0)) for one in own)
+    metrics["backed_off"] = float((known == "backed-off").mean())
+    metrics["hierarchical_accuracy"] = right / len(known)
+    if (known != "unassigned").any():
+        metrics["hierarchical_accuracy_of_assigned"] = right / int((known != "unassigned").sum())
+    return predictions, metrics
 
 
 def fold_number(opened: ExchangeFile) -> int:
@@ -273,111 +217,79 @@ def fold_number(opened: ExchangeFile) -> int:
     return int(number)  # type: ignore[arg-type]
 
 
-def merge_folds(file: h5py.File, opened: Sequence[ExchangeFile]) -> dict[str, Any]:
-    """Fill a new ``predictions`` file from all folds of one cross-validation.
+def merge_folds(file: h5py.File, folds: Sequence[ExchangeFile]) -> dict[str, Any]:
+    """Fill a new ``predictions`` file from all folds of one cross-validation, in their order.
 
     Returns its metrics. Vectors are left out: each fold's reader has a space of its own.
     ScReaderError where the files do not belong together or a fold is missing.
     """
-    folds = sorted((FoldPredictions.read(each) for each in opened), key=lambda f: f.fold["number"])
-    _check_complete(
-        [fold.opened for fold in folds],
-        [fold.fold["number"] for fold in folds],
-        int(folds[0].fold["count"]),
-        "fold",
-        [fold.origin for fold in folds],
-        "cross-validation",
-        "All folds must have the same cells, method, count, groups, seed and ontology.",
-    )
-    rows = np.concatenate([fold.rows for fold in folds])
+    _check_folds(folds)
+    tables = [stored_table(fold.file["obs"]) for fold in folds]
+    rows_of = [np.asarray(table.columns["row"].load()) for table in tables]
+    for fold, its_rows in zip(folds, rows_of, strict=True):
+        if (np.diff(its_rows) <= 0).any():
+            raise ScReaderError("obs/row does not rise.", file=fold.name)
+    rows = np.concatenate(rows_of)
     if len(np.unique(rows)) < len(rows):
         raise ScReaderError("a cell was held out by two of the folds.")
     ids: dict[str, str] = {}
-    for fold in folds:
-        for name, identifier in zip(fold.labels, fold.ontology_ids, strict=True):
+    labels_of = [encoding.read_strings(fold.file["uns/labels"]) for fold in folds]
+    for fold, labels in zip(folds, labels_of, strict=True):
+        own_ids = encoding.read_strings(fold.file["uns/label_ontology_ids"])
+        for name, identifier in zip(labels, own_ids, strict=True):
             ids[name] = ids.get(name) or identifier
-    labels, order = tuple(sorted(ids)), np.argsort(rows, kind="stable")
-    obsm = encoding.write_group(file, "obsm")
-    probabilities = encoding.create_rows(
-        obsm, "probability", (len(rows), len(labels)), np.float32, 1024
-    )
-    for start, block in _merged_probabilities(folds, labels):
-        probabilities[start : start + len(block)] = block
-    obs = _concatenated_tables([fold.obs for fold in folds]).load().take(order)
+    names, order = sorted(ids), np.argsort(rows, kind="stable")
+    obsm, shape = encoding.write_group(file, "obsm"), (len(rows), len(names))
+    probability = encoding.create_rows(obsm, "probability", shape, np.float32, 1024)
+    for start, stop in row_blocks(len(rows)):
+        cells = rows[order[start:stop]]
+        block = np.zeros((len(cells), len(names)), np.float32)
+        for fold, its_rows, labels in zip(folds, rows_of, labels_of, strict=True):
+            low, high = np.searchsorted(its_rows, [cells[0], cells[-1] + 1])
+            index = np.ix_(
+                np.searchsorted(cells, its_rows[low:high]), [names.index(name) for name in labels]
+            )
+            block[index] = fold.file["obsm/probability"][low:high]
+        probability[start:stop] = block
+    obs = _concatenated_tables(tables).load().take(order)
     del obs.columns["row"]
-    numbers = np.concatenate([np.full(len(fold.rows), fold.fold["number"]) for fold in folds])
-    obs.columns["fold"] = numbers[order].astype(np.int32)
-    encoding.begin_anndata(file, obs, Table(strings([])))
-    uns = file["uns"]
-    encoding.write_strings(uns, "labels", strings(labels))
-    encoding.write_strings(uns, "label_ontology_ids", strings(ids[name] for name in labels))
-    encoding.write_text(uns, "method", encoding.read_text(folds[0].opened.file["uns"], "method"))
-    metrics = _fold_metrics(folds)
-    encoding.write_json(uns, "metrics", metrics)
-    return metrics
-
-
-def _merged_probabilities(
-    folds: Sequence[FoldPredictions], labels: tuple[str, ...]
-) -> Iterator[tuple[int, np.ndarray]]:
-    """Blocks of probabilities float32 (cells, labels) in the order of the cells, with starts."""
-    every = np.sort(np.concatenate([fold.rows for fold in folds]))
-    index = {name: number for number, name in enumerate(labels)}
-    columns = [np.array([index[name] for name in fold.labels]) for fold in folds]
-    for start, stop in row_blocks(len(every)):
-        rows = every[start:stop]
-        block = np.zeros((len(rows), len(labels)), np.float32)
-        for fold, column in zip(folds, columns, strict=True):
-            low, high = np.searchsorted(fold.rows, [rows[0], rows[-1] + 1])
-            values = fold.opened.file["obsm/probability"][low:high]
-            block[np.searchsorted(rows, fold.rows[low:high])[:, None], column] = values
-        yield start, block
-
-
-def _fold_metrics(folds: Sequence[FoldPredictions]) -> dict[str, Any]:
-    """Metrics over all cells, and mean and standard deviation of those of the folds."""
-
-    def texts(name: str) -> list[np.ndarray]:
-        return [as_strings(fold.obs.columns[name].load()) for fold in folds]
-
-    each_true, each_predicted = texts("true_label"), texts("predicted_label")
-    each = [label_metrics.scores(a, b) for a, b in zip(each_true, each_predicted, strict=True)]
-    true, predicted = np.concatenate(each_true), np.concatenate(each_predicted)
-    confidence = np.concatenate(
-        [np.asarray(fold.obs.columns["confidence"].load()) for fold in folds]
-    )
-    correct = true == predicted
-    metrics: dict[str, Any] = {"cells": len(true), **label_metrics.scores(true, predicted)}
-    metrics["calibration_error"] = label_metrics.expected_calibration_error(confidence, correct)
-    metrics |= _status_metrics(folds, np.concatenate(texts("status")), correct)
+    numbers = np.repeat(np.arange(1, len(folds) + 1, dtype=np.int32), [*map(len, tables)])[order]
+    obs.columns["fold"] = numbers
+    _, metrics = _write_cells(file, LazyTable.of(obs), names, [ids[name] for name in names], folds)
+    if not metrics:
+        raise ScReaderError("none of the folds' cells has a label.")
+    true, predicted = obs.strings("true_label"), obs.strings("predicted_label")
+    each = [
+        label_metrics.scores(true[numbers == number], predicted[numbers == number])
+        for number in range(1, len(folds) + 1)
+    ]
     metrics["per_label"] = label_metrics.per_label(true, predicted)
     metrics["folds"] = {}
-    for name in METRICS:
+    for name in each[0]:
         values = [scores[name] for scores in each]
         spread = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-        metrics["folds"][name] = {
-            "mean": float(np.mean(values)), "spread": spread, "values": values
-        }  # fmt: skip
+        mean = float(np.mean(values))
+        metrics["folds"][name] = {"mean": mean, "spread": spread, "values": values}
+    encoding.write_json(file["uns"], "metrics", metrics)
     return metrics
 
 
-def _status_metrics(
-    folds: Sequence[FoldPredictions], status: np.ndarray, correct: np.ndarray
-) -> dict[str, float]:
-    """Shares of assigned and backed-off cells, and how many of them are correct."""
-    assigned, not_unassigned = status == "assigned", status != "unassigned"
-    result = {"assigned": float(assigned.mean())}
-    if assigned.any():
-        result["accuracy_of_assigned"] = float(correct[assigned].mean())
-    own = [_json(fold.opened, "metrics") for fold in folds]
-    if all("hierarchical_accuracy" in metrics for metrics in own):
-        shares = np.array([metrics["hierarchical_accuracy"] for metrics in own], float)
-        hits = float(shares @ np.array([len(fold.rows) for fold in folds]))
-        result["backed_off"] = float((status == "backed-off").mean())
-        result["hierarchical_accuracy"] = hits / len(status)
-        if not_unassigned.any():
-            result["hierarchical_accuracy_of_assigned"] = hits / int(not_unassigned.sum())
-    return result
+def _check_folds(folds: Sequence[ExchangeFile]) -> None:
+    numbers, origins = [fold_number(opened) for opened in folds], []
+    for opened in folds:
+        inputs = opened.provenance.record.inputs
+        made_from = [inputs.get(role, {}).get("sha256") for role in ("cells", "ontology")]
+        method = encoding.read_text(opened.file["uns"], "method")
+        origins.append(({**_json(opened, "fold"), "number": 0}, method, made_from))
+    _check_complete(
+        folds,
+        numbers,
+        _json(folds[0], "fold")["count"],
+        "fold",
+        origins,
+        "cross-validation",
+        "All folds must have the same cells, method, count, groups, seed and ontology.",
+    )
 
 
 def fold_summary(metrics: dict[str, Any]) -> str:

@@ -116,14 +116,10 @@ def known_label_metrics(
     if not isinstance(column, Categorical) or not (column.codes >= 0).any():
         return {}
     known = column.codes >= 0
-    every = sorted({*column.categories, *names})
-    index = {name: number for number, name in enumerate(every)}
-    true = np.array([index[name] for name in column.categories])[column.codes[known]]
-    predicted = np.array([index[name] for name in names])[predictions.best[known]]
-    counts = np.bincount(true * len(every) + predicted, minlength=len(every) ** 2)
+    true = column.strings()[known]
+    predicted = np.array(names, dtype=object)[predictions.best[known]]
     correct = true == predicted
-    metrics: dict[str, float | int] = {"cells": int(known.sum())}
-    metrics |= label_metrics.scores_of_counts(counts.reshape(len(every), -1))
+    metrics: dict[str, float | int] = {"cells": len(true), **label_metrics.scores(true, predicted)}
     metrics["calibration_error"] = label_metrics.expected_calibration_error(
         predictions.confidence[known], correct
     )
