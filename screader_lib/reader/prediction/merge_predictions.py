@@ -246,10 +246,9 @@ def merge_folds(file: h5py.File, folds: Sequence[ExchangeFile]) -> dict[str, Any
         block = np.zeros((len(cells), len(names)), np.float32)
         for fold, its_rows, labels in zip(folds, rows_of, labels_of, strict=True):
             low, high = np.searchsorted(its_rows, [cells[0], cells[-1] + 1])
-            index = np.ix_(
-                np.searchsorted(cells, its_rows[low:high]), [names.index(name) for name in labels]
-            )
-            block[index] = fold.file["obsm/probability"][low:high]
+            index = np.searchsorted(cells, its_rows[low:high])[:, None]
+            columns = [names.index(name) for name in labels]
+            block[index, columns] = fold.file["obsm/probability"][low:high]
         probability[start:stop] = block
     obs = _concatenated_tables(tables).load().take(order)
     del obs.columns["row"]
