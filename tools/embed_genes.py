@@ -63,7 +63,9 @@ PROVIDERS = ["packaged", "sentence-transformers", "openai", "hidden-states"]
 )
 @click.option("--dry-run", is_flag=True, help="Report what would be sent and its cost, and stop.")
 @click.option(
-    "--max-cost", type=click.FloatRange(min=0), help="Stop if it would cost more US dollars."
+    "--max-cost",
+    type=click.FloatRange(min=0),
+    help="Stop if the estimated cost exceeds this many US dollars.",
 )
 @click.option(
     "--price",

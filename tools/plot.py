@@ -5,13 +5,13 @@ from __future__ import annotations
 from screader_lib.command_line.group import group
 
 SUBCOMMANDS = {
-    "umap": "Cells before and after reading, in two dimensions.",
+    "umap": "UMAP of the cells: mean gene embeddings and the reader's latent space.",
     "confusion": "Which true labels are predicted as which.",
     "metrics": "Accuracy, precision, recall and F1 of one method or several.",
     "calibration": "Accuracy against confidence.",
-    "genes": "The genes behind the predictions of each type.",
+    "genes": "The genes that contribute most to each predicted type.",
     "training": "Loss and validation curves of a reader.",
-    "embeddings": "Genes in two dimensions, by the embedding of their texts.",
+    "embeddings": "UMAP of the genes by the embeddings of their texts.",
     "report": "Everything as one HTML file.",
 }
 
