@@ -1,9 +1,8 @@
-"""A server on loopback whose answers the tests decide, and which remembers what it was asked."""
+"""A server on loopback that answers as the tests say and remembers what it was asked; a clock."""
 
 from __future__ import annotations
 
 import json
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -73,10 +72,8 @@ class Loopback:
 
 
 @contextmanager
-def serving(
-    answer: Callable[[Request], Reply], tls: ssl.SSLContext | None = None
-) -> Iterator[Loopback]:
-    """A running server, with ``tls`` one of https; stopped at the end."""
+def serving(answer: Callable[[Request], Reply]) -> Iterator[Loopback]:
+    """A running server, stopped at the end."""
     loopback = Loopback(answer)
 
     class Handler(BaseHTTPRequestHandler):
@@ -108,13 +105,32 @@ def serving(
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    if tls:
-        server.socket = tls.wrap_socket(server.socket, server_side=True)
-    loopback.url = f"http{'s' if tls else ''}://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
+    loopback.url = f"http://127.0.0.1:{server.server_address[1]}"
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     try:
         yield loopback
     finally:
         server.shutdown()
         server.server_close()
+
+
+@dataclass
+class FakeClock:
+    """Seconds go by where somebody sleeps; ``starts`` are the ends of all sleeps so far."""
+
+    now: float = 100.0
+    late: float = 0.0  # every sleeper wakes so many seconds late
+    starts: list[float] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float, /) -> None:
+        with self.lock:
+            self.now += seconds + self.late
+            self.starts.append(self.now)
+
+    def most_in_a_second(self) -> int:
+        """The greatest number of starts that any one second saw."""
+        return max(sum(start <= one < start + 1 for one in self.starts) for start in self.starts)

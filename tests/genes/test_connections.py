@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import urllib3
-from fake_clock import FakeClock
 from hypothesis import given
 from hypothesis import strategies as st
+from loopback import FakeClock
 from recording_reporter import RecordingReporter
 
 from screader_lib import offline

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from fake_clock import FakeClock
 from fake_openai import embeddings_server, sent_texts, vector_of
-from loopback import HTML, Loopback, Reply, Request, json_reply, serving
+from loopback import HTML, FakeClock, Loopback, Reply, Request, json_reply, serving
 from recording_reporter import RecordingReporter
 
 from screader_lib.errors import ScReaderError
 from screader_lib.genes.providers import openai
-from screader_lib.genes.providers.embedder import CachedEmbedder, Embedder
+from screader_lib.genes.providers.embedder import CachedEmbedder
 from screader_lib.genes.providers.openai import (
     MAX_BYTES,
     OpenAIEmbeddings,
@@ -54,12 +53,12 @@ def cached(server: Loopback, folder: Path, *args: Any, **settings: Any) -> Cache
 @pytest.mark.parametrize(
     ("texts", "concurrent", "sizes"),
     [
-        pytest.param(["a"] * 5_000, 1, [2_048, 2_048, 904], id="inputs"),
-        pytest.param(["a"] * 5_000, 4, [512] * 9 + [392], id="inputs-of-four-at-a-time"),
-        pytest.param(["é" * 5_000] * 40, 1, [30, 10], id="bytes"),
-        pytest.param(["x" * 9_000] * 40, 8, [12, 12, 12, 4], id="tokens-of-eight-at-a-time"),
-        pytest.param(["x" * 99_999] * 3, 64, [1, 1, 1], id="one-at-least"),
+        (["a"] * 5_000, 4, [512] * 9 + [392]),
+        (["é" * 5_000] * 40, 1, [30, 10]),
+        (["x" * 9_000] * 40, 8, [12, 12, 12, 4]),
+        (["x" * 99_999] * 3, 64, [1, 1, 1]),
     ],
+    ids=["inputs", "bytes", "tokens", "one-at-least"],
 )
 def test_request_batches(texts: list[str], concurrent: int, sizes: list[int]) -> None:
     batches = list(request_batches(texts, concurrent))
@@ -102,7 +101,6 @@ def test_base64_and_floats_are_read_alike() -> None:
         b'{"data":[{"index":0,"embedding":[NaN]}]}',
         b'{"data":[{"index":0,"embedding":"?"}]}',
         b'{"data":[{"index":0,"embedding":[]}]}',
-        b'{"object":"list"}',
         b"[]",
     ],
 )
@@ -114,11 +112,11 @@ def test_unusable_answers(body: bytes) -> None:
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        pytest.param(Reply(b"", status=429, headers={"Retry-After": "0"}), "429", id="429"),
-        pytest.param(Reply(b"", status=503), "503", id="503"),
-        pytest.param(HTML, "HTML page", id="html"),
-        pytest.param(Reply(b"y" * 99, cut=True), "cut", id="cut"),
-        pytest.param(json_reply({"data": []}), "0 vectors instead of 50", id="too-few"),
+        (Reply(b"", status=429, headers={"Retry-After": "0"}), "429"),
+        (Reply(b"", status=503), "503"),
+        (HTML, "HTML page"),
+        (Reply(b"y" * 99, cut=True), "cut"),
+        (json_reply({"data": []}), "0 vectors instead of 50"),
     ],
 )
 def test_faults(fault: Reply, message: str) -> None:
@@ -225,48 +223,28 @@ def test_cost_before_anything_is_spent(tmp_path: Path) -> None:
         assert not server.requests
 
 
-def test_a_local_model_costs_nothing_whatever_the_price() -> None:
-    class Local(Embedder):
-        provider, model = "packaged", "m"
-
-        def embed(self, *_: Any) -> np.ndarray:
-            raise AssertionError
-
-    assert estimate(Local(), ["a"], 5.0).dollars == 0.0
-
-
-def accepts_up_to(max_length: int, status: int, message: str) -> Callable[[Request], Reply]:
-    """A server that takes texts of ``max_length`` letters (its tokens) and refuses others."""
-
-    def answer(request: Request) -> Reply:
-        length = max(map(len, request.json["input"]))
-        if length > max_length:
-            error = message.format(max=max_length, length=length)
-            return json_reply({"error": {"message": error}}, status=status)
-        return embeddings_server(request)
-
-    return answer
-
-
 @pytest.mark.parametrize(
     ("status", "message"),
     [
-        pytest.param(
-            400,
-            "This model's maximum context length is {max} tokens, however you requested "
-            "{length} tokens ({length} in your prompt). Please reduce your prompt.",
-            id="openai",
-        ),
-        pytest.param(400, "Invalid 'input': the text is too long.", id="no-numbers"),
-        pytest.param(413, "`inputs` must have less than {max} tokens. Given: {length}", id="tei"),
-        pytest.param(422, "maximum allowed batch tokens is {max}", id="422"),
+        (400, "maximum context length is {max} tokens, however you requested {length} tokens"),
+        (400, "Invalid 'input': the text is too long."),
+        (413, "`inputs` must have less than {max} tokens. Given: {length}"),
+        (422, "maximum allowed batch tokens is {max}"),
     ],
 )
 def test_long_texts_are_truncated_and_reported(tmp_path: Path, status: int, message: str) -> None:
-    texts = [f"text {number}" for number in range(20)]
-    texts[7] = "z" * 20_000
+    """By a server that takes texts of 8,192 letters (its tokens) and refuses others."""
+
+    def answer(request: Request) -> Reply:
+        length = max(map(len, request.json["input"]))
+        if length > 8_192:
+            error = message.format(max=8_192, length=length)
+            return json_reply({"error": {"message": error}}, status=status)
+        return embeddings_server(request)
+
+    texts = [*TEXTS[:7], "z" * 20_000, *TEXTS[8:20]]
     reporter = RecordingReporter()
-    with serving(accepts_up_to(8_192, status, message)) as server:
+    with serving(answer) as server:
         made = cached(server, tmp_path, 2)
         vectors = made.embed(texts, reporter)
         sent = {text for text in sent_texts(server.requests) if set(text) == {"z"}}
@@ -275,7 +253,7 @@ def test_long_texts_are_truncated_and_reported(tmp_path: Path, status: int, mess
     (accepted,) = [text for text in sent if len(text) <= 8_192]
     assert len(accepted) > 5_000
     assert np.array_equal(vectors[7], vector_of(accepted))
-    assert np.array_equal(vectors[[0, 19]], [vector_of("text 0"), vector_of("text 19")])
+    assert np.array_equal(vectors[[0, 19]], VECTORS[[0, 19]])
     assert "1 text truncated to the model's maximum length." in reporter.messages
 
 
@@ -337,16 +315,8 @@ def test_an_interrupted_run_does_not_wait_for_other_threads() -> None:
         provider(server, 2).embed([f"text {number}" for number in range(2_048)], Interrupted())
 
 
-@pytest.mark.parametrize(
-    ("headers", "seconds"),
-    [
-        ({}, 0),
-        ({"Retry-After": "7"}, 7),
-        ({"Retry-After": "soon"}, 0),
-        ({"Retry-After": "nan"}, 0),
-        ({"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0),
-        ({"retry-after-ms": "1500", "Retry-After": "9"}, 1.5),
-    ],
-)
-def test_retry_after(headers: dict[str, str], seconds: float) -> None:
-    assert retry_after(headers) == seconds
+def test_retry_after() -> None:
+    assert retry_after({}) == 0 and retry_after({"Retry-After": "7"}) == 7
+    assert retry_after({"retry-after-ms": "1500", "Retry-After": "9"}) == 1.5
+    for useless in ("soon", "nan", "Wed, 21 Oct 2015 07:28:00 GMT"):
+        assert retry_after({"Retry-After": useless}) == 0

@@ -1,11 +1,20 @@
-"""Texts of genes: cleaned and put together."""
+"""Texts of genes: cleaned, put together and embedded once each."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
 import pytest
 from fake_ncbi import INS
+from fake_openai import vector_of
 
 from screader_lib.errors import ScReaderError
+from screader_lib.exchange.table import Table, strings
+from screader_lib.genes.embeddings import embed
+from screader_lib.genes.providers.embedder import Embedder
+from screader_lib.genes.providers.openai import estimate
 from screader_lib.genes.records import Gene
 from screader_lib.genes.texts import cleaned, compose, parse_fields
 
@@ -13,16 +22,12 @@ from screader_lib.genes.texts import cleaned, compose, parse_fields
 @pytest.mark.parametrize(
     ("raw", "clean"),
     [
-        pytest.param("A gene. [provided by RefSeq, May 2020]", "A gene.", id="refseq"),
-        pytest.param(
-            "A. [provided by Alliance of Genome Resources, Jun 2026]", "A.", id="alliance"
-        ),
-        pytest.param("A [PubMed 123, 456] gene [supplied by OMIM].", "A gene.", id="pubmed"),
-        pytest.param("Binds (PMID: 123) DNA [1, 2-4].", "Binds DNA.", id="numbers"),
-        pytest.param("a\x00b\tc\u200bd\r\n e", "a b c d e", id="invisible"),
-        pytest.param("e\u0301", "é", id="unicode-form-c"),
-        pytest.param("[Ca2+] and [NADP(+)] stay", "[Ca2+] and [NADP(+)] stay", id="chemistry"),
-        pytest.param("  ", "", id="blank"),
+        ("A. [provided by Alliance of Genome Resources, Jun 2026]", "A."),
+        ("A [PubMed 123, 456] gene [supplied by OMIM].", "A gene."),
+        ("Binds (PMID: 123) DNA [1, 2-4].", "Binds DNA."),
+        ("a\x00b\tc\u200bd\r\n e", "a b c d e"),
+        ("e\u0301", "é"),
+        ("[Ca2+] and [NADP(+)] stay", "[Ca2+] and [NADP(+)] stay"),
     ],
 )
 def test_cleaning(raw: str, clean: str) -> None:
@@ -46,3 +51,37 @@ def test_own_text_is_embedded_as_it_is() -> None:
 def test_wrong_fields_are_refused(listed: str) -> None:
     with pytest.raises(ScReaderError, match="--fields"):
         parse_fields(listed)
+
+
+class Counting(Embedder):
+    """Remembers what it was asked."""
+
+    provider = "test"
+    model = "test"
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def embed(self, texts: Sequence[str], *_: Any) -> np.ndarray:
+        self.asked = list(texts)
+        return np.stack([vector_of(text) for text in texts])
+
+
+GENES = Table(strings("abcd"), {"text": strings(["x", "", "y", "x"])})
+
+
+def test_equal_texts_are_embedded_once_and_genes_without_text() -> None:
+    embedder = Counting()
+    vectors = embed(GENES, embedder, "zero").vectors
+    x, y = map(vector_of, "xy")
+    assert embedder.asked == ["x", "y"]
+    assert np.array_equal(vectors, [x, np.zeros(6), y, x])
+    assert estimate(embedder, ["x"], 5.0).dollars == 0  # as it is no server, whatever the price
+    mean = embed(GENES, embedder, "mean").vectors[1]
+    assert np.allclose(mean, (2 * x.astype(float) + y) / 3, atol=1e-6)
+    made = embed(GENES, embedder, "drop")
+    assert made.genes.index.tolist() == ["a", "c", "d"] and len(made.vectors) == 3
+    with pytest.raises(ScReaderError, match="1 genes have no text, the first is 'b'"):
+        embed(GENES, Counting(), "error")
+    with pytest.raises(ScReaderError, match="none of the 1 genes"):
+        embed(Table(strings("a"), {"text": strings([""])}), Counting())
