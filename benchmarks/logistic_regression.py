@@ -25,8 +25,7 @@ from screader_lib.exchange.opening import open_exchange
 from screader_lib.reader.confidence.calibration import softmax
 from screader_lib.reader.methods.nearest_neighbours import unit
 from screader_lib.reader.model import logistic_regression
-from screader_lib.reader.model.gene_scores import GENE_SCALE
-from screader_lib.reader.model.logistic_regression import fit_logistic, weight_matrix
+from screader_lib.reader.model.logistic_regression import GENE_SCALE, fit_logistic, weight_matrix
 from screader_lib.reader.model.scaling import fit_scaling, scaled
 from screader_lib.reader.settings import TrainingSettings
 from screader_lib.reader.task import Task, make_task

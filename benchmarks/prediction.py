@@ -47,7 +47,7 @@ class Straightforward:
             raise SystemExit("the reader's LLM is shortened: train without --llm-layers.")
         source = find_weights(settings.llm, settings.llm_revision)
         self.llm = AutoModelForCausalLM.from_pretrained(
-            source.path, dtype=torch.float32, **source.weight_options
+            source.path, dtype=torch.float32, **source.options
         ).eval()
 
     @torch.no_grad()

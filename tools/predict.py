@@ -197,7 +197,7 @@ def main(
                 rows, min_confidence, given["min_familiarity"], shard and Shard(*shard), explained
             )
             _resume(run, saved)
-            machine.wait()
+            machine.processes.wait()
             has_known_genes = write_predictions(
                 file, sequences, stored, trained, options, run.reporter, saved
             )
@@ -210,7 +210,7 @@ def main(
                     min_familiarity=given["min_familiarity"],
                     reporter=run.reporter,
                 )
-    machine.wait()
+    machine.processes.wait()
     saved.remove()
 
 

@@ -163,7 +163,7 @@ def main(
             if files:
                 evaluation = _with_folds(run, validation, files, evaluation, oof_predictions)
             write_reader(file, task, trained, evaluation)
-            machine.wait()
+            machine.processes.wait()
     if state is not None and not launch.is_worker():
         state.unlink(missing_ok=True)
 

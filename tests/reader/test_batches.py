@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from recording_reporter import RecordingReporter
 
 from screader_lib.errors import ScReaderError
-from screader_lib.reader.llm.processes import Processes
+from screader_lib.reader.llm.machine import Processes
 from screader_lib.reader.model.batches import BatchRunner, drop_genes, split_by_length
 from screader_lib.reader.model.scaling import fit_scaling, scaled
 

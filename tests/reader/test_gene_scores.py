@@ -14,13 +14,12 @@ from small_files import DIM, GENES
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.exchange.opening import open_exchange
 from screader_lib.reader import task as task_module
-from screader_lib.reader.model import gene_scores
-from screader_lib.reader.model.gene_scores import (
+from screader_lib.reader.model.logistic_regression import (
     GENE_SCALE,
     TEXT_SCALE,
-    GeneScores,
+    fit_gene_scores,
+    weight_matrix,
 )
-from screader_lib.reader.model.logistic_regression import weight_matrix
 from screader_lib.reader.settings import TrainingSettings
 from screader_lib.reader.task import Task, make_task
 
@@ -51,8 +50,8 @@ def inputs(task: Task, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return values, np.hstack([GENE_SCALE * values, texts])
 
 
-def logits(task: Task, features: np.ndarray, found: GeneScores) -> np.ndarray:
-    return inputs(task, features)[0] @ found.scores + found.biases
+def logits(task: Task, features: np.ndarray, scores: np.ndarray, biases: np.ndarray) -> np.ndarray:
+    return inputs(task, features)[0] @ scores + biases
 
 
 def centred(values: np.ndarray) -> np.ndarray:
@@ -64,42 +63,44 @@ def centred(values: np.ndarray) -> np.ndarray:
     "label_weights", [EQUAL, np.array([0.5, 1.0, 4.0], np.float32)], ids=["alike", "by label"]
 )
 def test_as_scikit_learn(task: Task, features: np.ndarray, label_weights: np.ndarray) -> None:
-    found = gene_scores.fit_gene_scores(task, features, SCALE, label_weights)
-    assert found.scores.shape == (GENES, 3) and found.scores.dtype == np.float32
+    scores, biases = fit_gene_scores(task, features, SCALE, label_weights)
+    assert scores.shape == (GENES, 3) and scores.dtype == np.float32
     weights = dict(enumerate(label_weights.tolist()))
     other = LogisticRegression(C=1.0, tol=1e-8, max_iter=10_000, class_weight=weights)
     other.fit(inputs(task, features)[1], task.truth)
     wanted = other.decision_function(inputs(task, features)[1])
-    assert centred(logits(task, features, found)) == pytest.approx(centred(wanted), abs=1e-3)
+    assert centred(logits(task, features, scores, biases)) == pytest.approx(
+        centred(wanted), abs=1e-3
+    )
     own = GENE_SCALE * other.coef_[:, :GENES].T
     own += TEXT_SCALE * features @ other.coef_[:, GENES:].T / np.sqrt(DIM)
-    assert centred(found.scores) == pytest.approx(centred(own), abs=1e-3)
+    assert centred(scores) == pytest.approx(centred(own), abs=1e-3)
 
 
 def test_a_weight_is_so_many_copies_of_the_cells(task: Task, features: np.ndarray) -> None:
     again = np.append(np.arange(len(task.rows)), np.flatnonzero(task.truth == 2))
     copied = replace(task, rows=task.rows[again], truth=task.truth[again])
-    one = gene_scores.fit_gene_scores(task, features, SCALE, np.array([1, 1, 2], np.float32))
-    other = gene_scores.fit_gene_scores(copied, features, SCALE, EQUAL)
-    assert centred(one.scores) == pytest.approx(centred(other.scores), abs=1e-3)
+    one, _ = fit_gene_scores(task, features, SCALE, np.array([1, 1, 2], np.float32))
+    other, _ = fit_gene_scores(copied, features, SCALE, EQUAL)
+    assert centred(one) == pytest.approx(centred(other), abs=1e-3)
 
 
 def test_neither_blocks_nor_order_matter(
     task: Task, features: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = gene_scores.fit_gene_scores(task, features, SCALE, EQUAL)
+    whole, _ = fit_gene_scores(task, features, SCALE, EQUAL)
     turned = replace(task, rows=task.rows[::-1], truth=task.truth[::-1])
     monkeypatch.setattr(task_module, "ROWS_AT_ONCE", 7)
     for made in (task, turned):
-        parts = gene_scores.fit_gene_scores(made, features, SCALE, EQUAL)
-        assert centred(parts.scores) == pytest.approx(centred(whole.scores), abs=1e-3)
+        parts, _ = fit_gene_scores(made, features, SCALE, EQUAL)
+        assert centred(parts) == pytest.approx(centred(whole), abs=1e-3)
 
 
 def test_text_tells_of_genes_that_no_cell_had(task: Task, features: np.ndarray) -> None:
     """A gene with the text of another, met in no cell, says a part of what that one says."""
     more = np.vstack([features, features[3], np.zeros(DIM, np.float32)])
-    found = gene_scores.fit_gene_scores(task, more, SCALE, EQUAL)
-    assert not found.scores[-1].any()
-    known, unmet = found.scores[3], found.scores[-2]
+    found, _ = fit_gene_scores(task, more, SCALE, EQUAL)
+    assert not found[-1].any()
+    known, unmet = found[3], found[-2]
     assert np.abs(unmet).max() > 0 and (known - unmet) @ known > 0
-    assert found.scores[3] @ unmet > 0
+    assert found[3] @ unmet > 0

@@ -16,7 +16,7 @@ from small_files import fail, succeed
 
 from screader_lib import offline
 from screader_lib.errors import ScReaderError
-from screader_lib.reader.llm import hub as fetching
+from screader_lib.reader.llm import weights as fetching
 from screader_lib.reader.llm.frozen_llm import load_llm
 from screader_lib.reader.llm.weights import find_weights
 from screader_lib.reader.methods.methods import _load_llm

@@ -1,9 +1,7 @@
 """The frozen LLM: where it comes from, where it computes, and what it gives for a cell.
 
-- ``machine``         where to compute, and with how much memory;
-- ``processes``       several processes that share the cells;
-- ``weights``         finds an LLM's weights: packaged, in a folder, or through ``hub``;
-- ``hub``             fetches an LLM from the Hugging Face hub;
+- ``machine``         where to compute: device, memory, processes that share the cells;
+- ``weights``         finds an LLM's weights: packaged, in a folder, or on the Hugging Face hub;
 - ``frozen_llm``      loads an LLM and identifies it;
 - ``float8``          its linear layers in eight-bit floats;
 - ``decoder``         calls its layers one by one; compiles or shards them;

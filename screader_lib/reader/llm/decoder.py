@@ -18,7 +18,7 @@ from torch.nn.functional import pad, scaled_dot_product_attention, silu
 from torch.utils.checkpoint import checkpoint
 
 from screader_lib.errors import ScReaderError
-from screader_lib.reader.llm.processes import Processes
+from screader_lib.reader.llm.machine import Processes
 
 SUPPORTED = ("LlamaModel", "MistralModel", "Qwen2Model", "Qwen3Model")
 KeysValues = tuple[Tensor, Tensor]

@@ -6,6 +6,7 @@ scaled token by token, so that a cell's result does not depend on the cells besi
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -61,14 +62,11 @@ class Float8Linear(nn.Module):
         self.register_buffer("scale", scale, persistent=False)
         bias = None if linear.bias is None else linear.bias.detach()
         self.register_buffer("bias", bias, persistent=False)
-        self._transposed: Tensor | None = None
 
-    @property
+    @cached_property
     def transposed(self) -> Tensor:
         """The weight laid out for the backward pass, made when it is first asked for."""
-        if self._transposed is None:
-            self._transposed = self.weight.t().contiguous()
-        return self._transposed
+        return self.weight.t().contiguous()
 
     def forward(self, inputs: Tensor) -> Tensor:
         outputs: Tensor = _Product.apply(inputs, self)

@@ -9,6 +9,7 @@ import torch
 
 from screader_lib.errors import ScReaderError
 from screader_lib.gguf_files import read_once
+from screader_lib.reader.llm.machine import Machine
 from screader_lib.reader.llm.weights import LLMSource, find_weights
 
 if TYPE_CHECKING:
@@ -88,9 +89,7 @@ def load_llm(
         model.config.num_hidden_layers = layers
     model.eval().requires_grad_(False)
     if quantize in ("none", "fp8") and not hasattr(model, "hf_device_map"):
-        if device == "spread":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        model.to(device)  # type: ignore[arg-type]
+        model.to(Machine(device).torch_device)  # type: ignore[arg-type]
     if quantize == "fp8":
         to_float8(model)
     identity = LLMIdentity(
@@ -113,8 +112,8 @@ def _dtype(precision: str, device: str) -> torch.dtype:
             is_fast = torch.cuda.is_bf16_supported()
         else:
             is_fast = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
-        precision = "bfloat16" if is_fast else "float32"
-    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
+        return torch.bfloat16 if is_fast else torch.float32
+    return getattr(torch, precision)
 
 
 def _quantization(
@@ -152,12 +151,14 @@ def _load_model(
 
     try:
         if random_seed is not None:
-            config = AutoConfig.from_pretrained(source.path, **source.file_options)
+            config = AutoConfig.from_pretrained(source.path, **source.options)
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(random_seed)
                 return AutoModel.from_config(config).to(options["dtype"])
+        if source.kind != "packaged":
+            options["use_safetensors"] = True  # pickled weights are not read
         model, report = AutoModel.from_pretrained(
-            source.path, output_loading_info=True, **source.weight_options, **options
+            source.path, output_loading_info=True, **source.options, **options
         )
     except Exception as error:  # transformers and safetensors raise kinds of their own
         raise ScReaderError(f"cannot be loaded ({error}).", file=f"LLM {source.name}") from error
@@ -177,7 +178,7 @@ def _tokenize(source: LLMSource, instruction: str) -> torch.Tensor:
     if not instruction:
         return torch.zeros(0, dtype=torch.long)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source.path, **source.file_options)
+        tokenizer = AutoTokenizer.from_pretrained(source.path, **source.options)
     except Exception as error:  # transformers and tokenizers raise kinds of their own
         raise ScReaderError(
             "has no readable tokenizer.",

@@ -8,6 +8,7 @@ where it is checkpointed, and holds about 2h + 4q + 3i for the time it runs.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,7 +100,13 @@ def plan(
     where --max-memory does not suffice for one cell.
     """
     limit = machine.memory_limit
-    for checkpointed in _checkpointings(machine, costs.layers, backward):
+    if not backward:
+        choices: Sequence[int | None] = [None]
+    elif machine.checkpointed is None:
+        choices = range(costs.layers + 1)
+    else:
+        choices = [min(costs.layers, machine.checkpointed)]
+    for checkpointed in choices:
         per_token = costs.per_token(checkpointed)
         fits = max_tokens if limit is None else (limit - costs.fixed) // per_token
         if fits >= longest:
@@ -113,12 +120,3 @@ def plan(
     tokens = max(1, min(max_tokens, fits))
     needed = costs.fixed + per_token * max(tokens, longest)
     return MemoryPlan(tokens, checkpointed or 0, needed, costs.fixed, limit)
-
-
-def _checkpointings(machine: Machine, layers: int, backward: bool) -> list[int | None]:
-    """Numbers of checkpointed layers to try in turn."""
-    if not backward:
-        return [None]
-    if machine.checkpointed is not None:
-        return [min(layers, machine.checkpointed)]
-    return list(range(layers + 1))

@@ -1,8 +1,7 @@
 """scReader and the controls that it has to beat.
 
 - ``methods``            all of them behind one interface: train and restore;
-- ``majority``           the most frequent label;
-- ``expression``         logistic regression on the genes' expression;
+- ``baselines``          the most frequent label; logistic regression on the genes' expression;
 - ``genept``             GenePT-w and GenePT-s, with the text model that the latter needs;
 - ``feature_classifier`` what the last two share: a classifier on fixed features;
 - ``nearest_neighbours`` k nearest neighbours by cosine.

@@ -3,77 +3,60 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Self
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.reader.methods.nearest_neighbours import nearest, unit, vote_logits
-from screader_lib.reader.model.logistic_regression import fit_logistic
+from screader_lib.reader.model.logistic_regression import Blocks, fit_logistic, training_blocks
 from screader_lib.reader.settings import TrainingSettings
-from screader_lib.reader.task import Epoch, Task, TrainedMethod, row_blocks
+from screader_lib.reader.task import Epoch, Task, TrainedMethod
 
-if TYPE_CHECKING:
-    from screader_lib.reader.model.attribution import LinearContributions
-
-Blocks = Iterator[tuple[np.ndarray, np.ndarray]]
+LinearLogits = tuple[np.ndarray, np.ndarray, np.ndarray | None]
 
 
+@dataclass(eq=False)
 class FeatureClassifier(TrainedMethod):
-    """Standardises the features, then learns the classifier that the settings name."""
+    """Standardises the features, then learns the classifier that the settings name.
 
-    def __init__(
-        self,
-        tensors: dict[str, np.ndarray],
-        gene_ids: np.ndarray,
-        settings: TrainingSettings,
-        labels: int,
-    ) -> None:
-        self.tensors = tensors
-        self.gene_ids = gene_ids
-        self.settings = settings
-        self.labels = labels
-        self.history: list[Epoch] = []
-        self.llm: dict = {}
+    ``gene_ids`` are the genes that it learns from, ``labels`` how many labels there are.
+    """
 
-    @classmethod
-    def untrained(cls, task: Task) -> Self:
-        """Without tensors."""
-        return cls({}, task.cells.genes.index, task.settings, len(task.labels.names))
+    gene_ids: np.ndarray
+    settings: TrainingSettings
+    labels: int
+    tensors: dict[str, np.ndarray] = field(default_factory=dict)
+    history: list[Epoch] = field(default_factory=list)
+    llm: dict = field(default_factory=dict)
 
     @abstractmethod
     def features(self, cells: CellSequences, rows: np.ndarray) -> np.ndarray:
         """Features float32 (rows, features)."""
 
     def fit(self, task: Task) -> None:
-        """Learn the features' scale, then the classifier."""
+        """Learn the features' scale, then the classifier, from the training cells."""
+        self.fit_blocks(training_blocks(task, self.features))
 
-        def blocks() -> Blocks:
-            for rows, truth in zip(row_blocks(task.rows), row_blocks(task.truth), strict=True):
-                yield self.features(task.cells, rows), truth
-
-        self.fit_blocks(blocks)
-
-    def fit_blocks(self, blocks: Callable[[], Blocks]) -> None:
+    def fit_blocks(self, blocks: Blocks) -> None:
         """The same on ``blocks()``: features and label numbers, as often as it is called."""
         self._fit_scale(blocks)
-        if self.settings.classifier == "knn":
-            vectors, labels = zip(
-                *((unit(self._scaled(values)), truth) for values, truth in blocks()), strict=True
-            )
-            self.tensors["neighbours.vectors"] = np.concatenate(vectors)
-            self.tensors["neighbours.labels"] = np.concatenate(labels).astype(np.float32)
-            return
 
-        def scaled() -> Blocks:
+        def scaled() -> Iterator[tuple[np.ndarray, np.ndarray]]:
             for values, truth in blocks():
                 yield self._scaled(values), truth
 
-        weights, biases = fit_logistic(scaled, self.labels)
-        self.tensors |= {"weights": weights, "biases": biases}
+        if self.settings.classifier == "knn":
+            vectors, labels = zip(
+                *((unit(values), truth) for values, truth in scaled()), strict=True
+            )
+            self.tensors["neighbours.vectors"] = np.concatenate(vectors)
+            self.tensors["neighbours.labels"] = np.concatenate(labels).astype(np.float32)
+        else:
+            self.tensors["weights"], self.tensors["biases"] = fit_logistic(scaled, self.labels)
 
-    def _fit_scale(self, blocks: Callable[[], Blocks]) -> None:
+    def _fit_scale(self, blocks: Blocks) -> None:
         count, total, squares = 0, np.zeros(()), np.zeros(())
         for values, _ in blocks():
             wide = values.astype(np.float64)
@@ -100,11 +83,16 @@ class FeatureClassifier(TrainedMethod):
     def explain(
         self, cells: CellSequences, rows: np.ndarray, calls: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        linear = self.linear_contributions(cells)
-        if linear is None or self.settings.classifier == "knn":
+        linear = None if self.settings.classifier == "knn" else self.linear_logits(cells)
+        if linear is None:
             return super().explain(cells, rows, calls)
-        return linear.explain(*cells.rows(rows), calls)
+        from screader_lib.reader.model.attribution import LinearContributions
 
-    def linear_contributions(self, cells: CellSequences) -> LinearContributions | None:
-        """What each gene of the cells adds to the logits; None if the features are not linear."""
+        return LinearContributions(*linear).explain(*cells.rows(rows), calls)
+
+    def linear_logits(self, cells: CellSequences) -> LinearLogits | None:
+        """What each gene of the cells adds to the logits, see LinearContributions.
+
+        None if the features are not linear.
+        """
         return None

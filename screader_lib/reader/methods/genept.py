@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,14 +20,11 @@ from screader_lib.genes.providers.local_encoder import EncoderSettings
 from screader_lib.genes.providers.openai import estimate
 from screader_lib.genes.services.cache import DiskCache, default_folder
 from screader_lib.genes.services.service import OPENAI_KEY, secret_of
-from screader_lib.reader.methods.feature_classifier import FeatureClassifier
+from screader_lib.reader.methods.feature_classifier import FeatureClassifier, LinearLogits
 from screader_lib.reader.methods.nearest_neighbours import unit
 from screader_lib.reader.model.logistic_regression import weight_matrix
 from screader_lib.reader.task import Task, row_blocks
 from screader_lib.reporting import SILENT, Reporter
-
-if TYPE_CHECKING:
-    from screader_lib.reader.model.attribution import LinearContributions
 
 PROVIDERS = ("packaged", "sentence-transformers", "openai", "hidden-states")
 SERVER = re.compile(r"https?://", re.IGNORECASE)
@@ -40,23 +36,14 @@ MIN_SIMILARITY = 0.99  # cosine of the probe's vectors; precisions and machines 
 class GenePTw(FeatureClassifier):
     """GenePT-w: weighted mean of gene embeddings at unit length; classifier."""
 
-    @classmethod
-    def train(cls, task: Task) -> GenePTw:
-        """Fit on the training cells' vectors, standardised."""
-        trained = cls.untrained(task)
-        trained.fit(task)
-        return trained
-
     def features(self, cells: CellSequences, rows: np.ndarray) -> np.ndarray:
         matrix = weight_matrix(*cells.rows(rows), len(cells.embedding))
         return unit(matrix @ cells.embedding)
 
-    def linear_contributions(self, cells: CellSequences) -> LinearContributions:
-        from screader_lib.reader.model.attribution import LinearContributions
-
+    def linear_logits(self, cells: CellSequences) -> LinearLogits:
         weights = self.tensors["weights"] / self.tensors["spread"][:, None]
         biases = self.tensors["biases"] - self.tensors["mean"] @ weights
-        return LinearContributions(cells.embedding @ weights, biases, cells.embedding)
+        return cells.embedding @ weights, biases, cells.embedding
 
 
 class GenePTs(FeatureClassifier):
@@ -64,36 +51,16 @@ class GenePTs(FeatureClassifier):
 
     text_model: TextModel
 
-    @classmethod
-    def train(cls, task: Task, embedder: str | None) -> GenePTs:
-        """Embed the training cells' texts once, then fit on their vectors, standardised.
-
-        ``embedder`` says where the text model is; see :func:`load_text_model`.
-        """
-        trained = cls.untrained(task)
-        trained.text_model = load_text_model(
-            task.cells.embedding_identity,
-            embedder,
-            device=task.device,
-            reporter=task.reporter,
-            file=task.cells.opened.name,
-        )
-        trained.tensors["probe"] = trained.text_model.probe
-        trained.fit(task)
-        return trained
-
     def fit(self, task: Task) -> None:
         """Keep the vectors in a temporary file: fitting may go over them again and again."""
+        self.tensors["probe"] = self.text_model.probe
         self.text_model.report_cost(cell_texts(task.cells, rows) for rows in row_blocks(task.rows))
         shape = (len(task.rows), len(self.text_model.probe))
         with temporary_file("cell-vectors") as path:
             vectors = np.memmap(path, np.float32, "w+", shape=shape)
             with task.reporter.progress("Embedding", len(task.rows), "cells") as advance:
-                done = 0
-                for rows in row_blocks(task.rows):
-                    texts = cell_texts(task.cells, rows)
-                    vectors[done : done + len(rows)] = self.text_model.vectors(texts, advance)
-                    done += len(rows)
+                for block, rows in zip(row_blocks(vectors), row_blocks(task.rows), strict=True):
+                    block[:] = self.text_model.vectors(cell_texts(task.cells, rows), advance)
             self.fit_blocks(lambda: zip(row_blocks(vectors), row_blocks(task.truth), strict=True))
 
     def features(self, cells: CellSequences, rows: np.ndarray) -> np.ndarray:
@@ -210,8 +177,11 @@ def load_text_model(
         )
     options = _provider_options(provider, name, location, device)
     try:
-        if options.provider == "openai" and options.base_url is None:
-            _check_key(name)
+        if options.provider == "openai" and not (options.base_url or secret_of(OPENAI_KEY)):
+            raise ScReaderError(
+                f"OpenAI's {name} needs a key, but {OPENAI_KEY} is not set.",
+                remedy="Set it, or give the URL of another server with --embedder.",
+            )
         embedder = provider_options.make_embedder(options, reporter)
         return TextModel(_with_cache(embedder, reporter), reporter)
     except ScReaderError as error:
@@ -241,14 +211,6 @@ def _provider_options(
         settings=EncoderSettings(precision="float32", device=device, layer=layer),
         no_cache=True,
     )
-
-
-def _check_key(model: str) -> None:
-    if not secret_of(OPENAI_KEY):
-        raise ScReaderError(
-            f"OpenAI's {model} needs a key, but {OPENAI_KEY} is not set.",
-            remedy="Set it, or give the URL of another server with --embedder.",
-        )
 
 
 def _with_cache(embedder: Embedder, reporter: Reporter) -> Embedder:

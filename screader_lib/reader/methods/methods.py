@@ -14,9 +14,9 @@ from screader_lib.errors import ScReaderError
 from screader_lib.exchange.provenance import fingerprint
 from screader_lib.option_values import CLASSIFIERS, ITERATIVE_METHODS, LLM_METHODS
 from screader_lib.reader.llm.machine import ON_CPU, Machine
-from screader_lib.reader.methods.expression import LogisticOnExpression
+from screader_lib.reader.methods.baselines import LogisticOnExpression, Majority
+from screader_lib.reader.methods.feature_classifier import FeatureClassifier
 from screader_lib.reader.methods.genept import GenePTs, GenePTw, load_text_model
-from screader_lib.reader.methods.majority import Majority
 from screader_lib.reader.reader_file import StoredReader
 from screader_lib.reader.settings import TrainingSettings
 from screader_lib.reader.task import Task, TrainedMethod
@@ -36,6 +36,11 @@ TITLES = {
     "logistic": "logistic regression on log counts",
     "majority": "majority",
 }
+FEATURE_CLASSIFIERS: dict[str, type[FeatureClassifier]] = {
+    "genept-w": GenePTw,
+    "genept-s": GenePTs,
+    "logistic": LogisticOnExpression,
+}
 
 
 def train(
@@ -53,11 +58,20 @@ def train(
     method = task.settings.method
     if method in ITERATIVE_METHODS:
         return _train_neural(task, checkpoint_file, minutes)
-    if method == "genept-s":
-        return GenePTs.train(task, embedder)
     if method == "majority":
         return Majority.train(task)
-    return GenePTw.train(task) if method == "genept-w" else LogisticOnExpression.train(task)
+    genes, labels = task.cells.genes.index, len(task.labels.names)
+    classifier = FEATURE_CLASSIFIERS[method](genes, task.settings, labels)
+    if isinstance(classifier, GenePTs):
+        classifier.text_model = load_text_model(
+            task.cells.embedding_identity,
+            embedder,
+            device=task.device,
+            reporter=task.reporter,
+            file=task.cells.opened.name,
+        )
+    classifier.fit(task)
+    return classifier
 
 
 def restore(
@@ -77,17 +91,15 @@ def restore(
         return _restore_neural(stored, machine, llm_path)
     if stored.method == "majority":
         return Majority(stored.tensors)
-    kinds: dict[str, type[GenePTs | GenePTw | LogisticOnExpression]]
-    kinds = {"genept-s": GenePTs, "genept-w": GenePTw, "logistic": LogisticOnExpression}
-    made = kinds[stored.method](
-        stored.tensors, stored.gene_ids, stored.settings, len(stored.labels.names)
+    classifier = FEATURE_CLASSIFIERS[stored.method](
+        stored.gene_ids, stored.settings, len(stored.labels.names), stored.tensors
     )
-    if isinstance(made, GenePTs):
-        made.text_model = load_text_model(
+    if isinstance(classifier, GenePTs):
+        classifier.text_model = load_text_model(
             stored.embedding, embedder, device=machine.torch_device, reporter=reporter
         )
-        made.text_model.check(stored.tensors["probe"])
-    return made
+        classifier.text_model.check(stored.tensors["probe"])
+    return classifier
 
 
 def _train_neural(task: Task, checkpoint_file: Path | None, minutes: float) -> NeuralReader:
@@ -95,13 +107,13 @@ def _train_neural(task: Task, checkpoint_file: Path | None, minutes: float) -> N
     from screader_lib.reader.model.training_checkpoint import TrainingCheckpoint
 
     settings, checkpoint = task.settings, None
-    llm = _llm(settings, task.machine) if settings.method in LLM_METHODS else None
+    llm = _load_llm(settings, task.machine) if settings.method in LLM_METHODS else None
     if checkpoint_file is not None:
         identity = fingerprint(
             cells=task.cells.opened.sha256,
             fold=task.fold.to_json() if task.fold else {},
             settings=settings.to_json(),
-            llm=llm.identity.to_json() if llm else {},
+            llm=llm_identity(settings, task.machine),
             device=task.machine.device,
         )
         checkpoint = TrainingCheckpoint(checkpoint_file, identity, minutes, task.reporter)
@@ -115,8 +127,15 @@ def _restore_neural(stored: StoredReader, machine: Machine, llm_path: str | None
     if stored.method in LLM_METHODS:
         path = llm_path or settings.llm
         commit = stored.llm.get("revision") if path == settings.llm else None
-        llm = _llm(replace(settings, llm=path, llm_revision=commit or None), machine)
-        _check_llm(llm.identity.to_json(), stored.llm)
+        llm = _load_llm(replace(settings, llm=path, llm_revision=commit or None), machine)
+        actual = llm.identity.to_json()
+        for key in ("hidden_size", "layers", "weights"):
+            if actual[key] != stored.llm.get(key):
+                raise ScReaderError(
+                    f"the LLM {actual['name']} is not the one that the reader was trained with "
+                    f"({stored.llm.get('name')}): its {key.replace('_', ' ')} differs.",
+                    remedy="Give the reader's LLM with --llm.",
+                )
     genes = GeneMatcher(stored.gene_ids, stored.gene_embedding)
     labels = len(stored.labels.names)
     return NeuralReader.restore(stored.tensors, settings, genes, labels, llm, machine.torch_device)
@@ -124,73 +143,48 @@ def _restore_neural(stored: StoredReader, machine: Machine, llm_path: str | None
 
 def llm_identity(settings: TrainingSettings, machine: Machine) -> dict[str, Any]:
     """Which LLM the settings mean, by its weights; empty for methods without one."""
-    return _llm(settings, machine).identity.to_json() if settings.method in LLM_METHODS else {}
-
-
-def _llm(settings: TrainingSettings, machine: Machine) -> FrozenLLM:
-    seed = settings.seed if settings.method == "screader-random" else None
-    return _load_llm(
-        settings.llm, settings.llm_layers, settings.instruction, seed, settings.precision,
-        settings.quantize, settings.llm_revision, machine,
-    )  # fmt: skip
+    if settings.method not in LLM_METHODS:
+        return {}
+    return _load_llm(settings, machine).identity.to_json()
 
 
 @lru_cache(maxsize=1)
-def _load_llm(
-    name: str,
-    layers: int | None,
-    instruction: str,
-    random_seed: int | None,
-    precision: str,
-    quantize: str,
-    revision: str | None,
-    machine: Machine,
-) -> FrozenLLM:
+def _load_llm(settings: TrainingSettings, machine: Machine) -> FrozenLLM:
     """Loaded once for all folds: it never changes."""
+    from screader_lib.reader.llm import decoder
     from screader_lib.reader.llm.frozen_llm import load_llm
 
-    shared = machine.device == "spread" and machine.processes is not None
+    shared = machine.device == "spread" and machine.processes.count > 1
     llm = load_llm(
-        name, layers=layers, instruction=instruction, random_seed=random_seed,
-        precision=precision, quantize=quantize, revision=revision,
+        settings.llm,
+        layers=settings.llm_layers,
+        instruction=settings.instruction,
+        random_seed=settings.seed if settings.method == "screader-random" else None,
+        precision=settings.precision,
+        quantize=settings.quantize,
+        revision=settings.llm_revision,
         device="cpu" if shared else machine.device,
-    )  # fmt: skip
+    )
     if shared:
-        from screader_lib.reader.llm.decoder import shard_layers
-
-        assert machine.processes is not None
-        shard_layers(llm.model, machine.processes)
+        decoder.shard_layers(llm.model, machine.processes)
         llm.shards = machine.processes.count
-    if machine.compiled:
-        from screader_lib.reader.llm.decoder import compile_layers, is_supported
-
-        if is_supported(llm.model):
-            compile_layers(llm.model)
+    if machine.compiled and decoder.is_supported(llm.model):
+        decoder.compile_layers(llm.model)
     return llm
-
-
-def _check_llm(actual: dict, trained_with: dict) -> None:
-    for key in ("hidden_size", "layers", "weights"):
-        if actual[key] != trained_with.get(key):
-            raise ScReaderError(
-                f"the LLM {actual['name']} is not the one that the reader was trained with "
-                f"({trained_with.get('name')}): its {key.replace('_', ' ')} differs.",
-                remedy="Give the reader's LLM with --llm.",
-            )
 
 
 def _check_tensors(stored: StoredReader) -> None:
     """ScReaderError where tensors are missing or do not fit the labels, genes and embedding."""
-    labels, dim = len(stored.labels.names), stored.embedding.get("dim")
+    tensors, labels, dim = stored.tensors, len(stored.labels.names), stored.embedding.get("dim")
     shapes: dict[str, tuple] = {"scaling.center": (dim,), "scaling.map": (dim, None)}
     if stored.method == "majority":
         shapes = {"log_share": (labels,)}
     elif stored.method not in ITERATIVE_METHODS:
         shapes = _classifier_shapes(stored)
     for name, shape in shapes.items():
-        actual = stored.tensors[name].shape if name in stored.tensors else ()
-        fits = len(actual) == len(shape)
-        if not fits or any(b not in (a, None) for a, b in zip(actual, shape, strict=True)):
+        actual = np.shape(tensors.get(name, 0.0))
+        sizes = zip(actual, shape, strict=False)
+        if len(actual) != len(shape) or any(size not in (own, None) for own, size in sizes):
             raise ScReaderError(f"the reader is damaged: its tensor {name} does not fit.")
 
 

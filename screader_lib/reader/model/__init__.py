@@ -5,8 +5,7 @@
 - ``attribution``          each gene's part in a call, by integrated gradients;
 - ``scaling``              scales measured before training;
 - ``neural_reader``        a trained reader model: logits and latents of cells;
-- ``logistic_regression``  the fit, in memory or streaming;
-- ``gene_scores``          each gene's own logits;
+- ``logistic_regression``  the fit, in memory or streaming; each gene's own logits;
 - ``training``             the training loop;
 - ``training_checkpoint``  its state in a file, and the best weights.
 """

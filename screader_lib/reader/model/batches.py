@@ -15,7 +15,7 @@ import torch
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.cells.gene_matcher import filter_genes
 from screader_lib.errors import ScReaderError
-from screader_lib.reader.llm.processes import ALONE, Processes
+from screader_lib.reader.llm.machine import ALONE, Processes
 from screader_lib.reporting import SILENT, Reporter
 
 Result = TypeVar("Result")

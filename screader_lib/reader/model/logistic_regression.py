@@ -1,4 +1,6 @@
-"""Multinomial logistic regression: scikit-learn's where the cells fit in memory, else streamed.
+"""Multinomial logistic regression, and the gene scores that it gives.
+
+It is scikit-learn's where the cells fit in memory, else streamed.
 
 Both minimise, in float64, the summed cross-entropy plus half the squared weights over C. The
 biases are not penalised. The optimum is unique (but for a constant in all biases), so it does not
@@ -7,13 +9,15 @@ depend on which of the two is used, nor on the number of threads beyond rounding
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 
+from screader_lib.cells.cells_file import CellSequences
 from screader_lib.errors import ScReaderError
+from screader_lib.reader.task import Task, row_blocks
 
 Features = Any  # np.ndarray or sparse.csr_matrix (cells, features)
 Blocks = Callable[[], Iterable[tuple[Features, np.ndarray]]]
@@ -23,6 +27,44 @@ MAX_BYTES = 1 << 30  # of features held in memory
 TOLERANCE = 1e-7  # of the largest partial derivative of the objective, divided by the cells
 MAX_ITERATIONS = 10_000
 CORRECTIONS = 30  # that L-BFGS remembers
+
+GENE_SCALE = 2.0  # against weights of mean 1
+TEXT_SCALE = 1.0  # against features of variance 1 in all
+
+
+def fit_gene_scores(
+    task: Task, features: np.ndarray, weight_scale: float, label_weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Each gene's own logits, from a regression on a cell's genes and their texts.
+
+    They are the part of a reader that needs no LLM. Genes are told apart by name and by whitened
+    text at once, so rare labels gain from what their genes' texts share. The fit is convex: it has
+    one answer. ``features`` float32 (genes, features), ``label_weights`` float32 (labels,).
+    Returns scores float32 (genes, labels) for weights of mean 1, and biases float32 (labels,).
+    """
+    genes = len(features)
+    texts = features * np.float32(TEXT_SCALE / np.sqrt(max(1, features.shape[1])))
+
+    def inputs(cells: CellSequences, rows: np.ndarray) -> sparse.csr_matrix:
+        values = weight_matrix(*cells.rows(rows), genes) * np.float32(weight_scale)
+        by_text = sparse.csr_matrix(values @ texts)
+        return sparse.hstack([np.float32(GENE_SCALE) * values, by_text], "csr")
+
+    blocks = training_blocks(task, inputs)
+    coefficients, biases = fit_logistic(blocks, len(task.labels.names), label_weights)
+    return np.float32(GENE_SCALE) * coefficients[:genes] + texts @ coefficients[genes:], biases
+
+
+def training_blocks(
+    task: Task, features: Callable[[CellSequences, np.ndarray], Features]
+) -> Blocks:
+    """The training cells, block by block: their ``features(cells, rows)`` and label numbers."""
+
+    def blocks() -> Iterator[tuple[Features, np.ndarray]]:
+        for rows, truth in zip(row_blocks(task.rows), row_blocks(task.truth), strict=True):
+            yield features(task.cells, rows), truth
+
+    return blocks
 
 
 def fit_logistic(

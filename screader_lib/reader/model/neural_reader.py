@@ -13,9 +13,8 @@ from screader_lib.cells.cells_file import CellSequences
 from screader_lib.cells.gene_matcher import GeneMapping, GeneMatcher, filter_genes
 from screader_lib.errors import ScReaderError
 from screader_lib.reader.llm.frozen_llm import FrozenLLM
-from screader_lib.reader.llm.machine import Machine
+from screader_lib.reader.llm.machine import ALONE, Machine
 from screader_lib.reader.llm.memory import Costs, plan
-from screader_lib.reader.llm.processes import ALONE
 from screader_lib.reader.model.attribution import integrated_gradients
 from screader_lib.reader.model.batches import BatchRunner, Result, read_sequences
 from screader_lib.reader.model.reader_model import Batch, GeneTable, ReaderModel

@@ -17,7 +17,7 @@ from screader_lib.errors import ScReaderError
 from screader_lib.reader.evaluation import ValidationScores, validation_scores
 from screader_lib.reader.llm.frozen_llm import FrozenLLM
 from screader_lib.reader.model.batches import drop_genes, read_sequences
-from screader_lib.reader.model.gene_scores import fit_gene_scores
+from screader_lib.reader.model.logistic_regression import fit_gene_scores
 from screader_lib.reader.model.neural_reader import NeuralReader
 from screader_lib.reader.model.reader_model import ReaderModel
 from screader_lib.reader.model.scaling import (
@@ -257,27 +257,27 @@ class Trainer:
         """Fit the genes' own scores, and the mix of least validation loss."""
         task, reader = self.task, self.reader
         task.reporter.detail("fitting the gene scores.")
-        fitted = fit_gene_scores(
+        scores, biases = fit_gene_scores(
             task,
             reader.features.cpu().numpy(),
             float(self.model.weight_scale),
             self.class_weights.cpu().numpy(),
         )
-        self.model.scores.copy_(torch.from_numpy(fitted.scores))
-        self.model.score_biases.copy_(torch.from_numpy(fitted.biases))
+        self.model.scores.copy_(torch.from_numpy(scores))
+        self.model.score_biases.copy_(torch.from_numpy(biases))
         self.model.mix.fill_(DEFAULT_MIX)
         if not len(task.validation_rows):
             return
         head = reader.head_logits(task.cells, task.validation_rows)
         genes = reader.gene_logits(task.cells, task.validation_rows)
-        scores = {mix: validation_scores(genes + np.float32(mix) * head, task) for mix in MIXES}
-        best = min(MIXES, key=lambda mix: scores[mix].loss)
+        by_mix = {mix: validation_scores(genes + np.float32(mix) * head, task) for mix in MIXES}
+        best = min(MIXES, key=lambda mix: by_mix[mix].loss)
         self.model.mix.fill_(best)
         head_alone = validation_scores(head, task).accuracy
         task.reporter.info(
             f"validation accuracy: head alone {head_alone:.3f}, gene scores alone "
-            f"{scores[0.0].accuracy:.3f}, gene scores + {best:g} × head "
-            f"{scores[best].accuracy:.3f}."
+            f"{by_mix[0.0].accuracy:.3f}, gene scores + {best:g} × head "
+            f"{by_mix[best].accuracy:.3f}."
         )
 
 

@@ -75,7 +75,7 @@ class CrossValidation:
         for fold, file in zip(self.folds(), files, strict=True):
             if not file.exists():
                 self._run_fold(fold, file)
-                self.machine.wait()
+                self.machine.processes.wait()
         return files
 
     def _file(self, fold: Fold) -> Path:

@@ -1,28 +1,46 @@
-"""Logistic regression on the expression of the genes themselves: no text, no LLM."""
+"""Baselines without text or LLM: the majority, and logistic regression on genes' expression."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy import sparse
 
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.errors import ScReaderError
-from screader_lib.reader.methods.feature_classifier import FeatureClassifier
-from screader_lib.reader.model.logistic_regression import fit_logistic, weight_matrix
-from screader_lib.reader.task import Task, row_blocks
+from screader_lib.reader.methods.feature_classifier import FeatureClassifier, LinearLogits
+from screader_lib.reader.model.logistic_regression import (
+    fit_logistic,
+    training_blocks,
+    weight_matrix,
+)
+from screader_lib.reader.task import Epoch, Task, TrainedMethod
 
-if TYPE_CHECKING:
-    from screader_lib.reader.model.attribution import LinearContributions
+
+@dataclass(eq=False)
+class Majority(TrainedMethod):
+    """Predicts the most frequent label for every cell, with the labels' shares as probabilities."""
+
+    tensors: dict[str, np.ndarray]
+    history: list[Epoch] = field(default_factory=list)
+    llm: dict = field(default_factory=dict)
+
+    @classmethod
+    def train(cls, task: Task) -> Majority:
+        """Count the labels."""
+        counts = np.bincount(task.truth, minlength=len(task.labels.names))
+        return cls({"log_share": np.log(np.maximum(counts, 0.5) / counts.sum()).astype(np.float32)})
+
+    def outputs(self, cells: CellSequences, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        logits = np.tile(self.tensors["log_share"], (len(rows), 1))
+        return logits, np.zeros((len(rows), 1), np.float32)
 
 
 class LogisticOnExpression(FeatureClassifier):
     """Logistic regression on the genes' log-normalised counts, which are not standardised."""
 
-    @classmethod
-    def train(cls, task: Task) -> LogisticOnExpression:
+    def fit(self, task: Task) -> None:
         """Fit on the weights of the cells' genes; ScReaderError where those are not logs."""
         if task.cells.construction.get("weight") != "log":
             raise ScReaderError(
@@ -30,19 +48,12 @@ class LogisticOnExpression(FeatureClassifier):
                 file=task.cells.opened.name,
                 remedy="Build the cells with --weight log.",
             )
-        trained = cls.untrained(task)
-
-        def blocks() -> Iterator[tuple[sparse.csr_matrix, np.ndarray]]:
-            for rows, truth in zip(row_blocks(task.rows), row_blocks(task.truth), strict=True):
-                yield trained._matrix(task.cells, rows), truth
-
-        weights, biases = fit_logistic(blocks, trained.labels)
-        genes = len(trained.gene_ids)
-        trained.tensors |= {
+        weights, biases = fit_logistic(training_blocks(task, self._matrix), self.labels)
+        genes = len(self.gene_ids)
+        self.tensors |= {
             "mean": np.zeros(genes, np.float32), "spread": np.ones(genes, np.float32),
             "weights": weights, "biases": biases,
         }  # fmt: skip
-        return trained
 
     def features(self, cells: CellSequences, rows: np.ndarray) -> np.ndarray:
         return self._matrix(cells, rows).toarray()
@@ -66,9 +77,7 @@ class LogisticOnExpression(FeatureClassifier):
         genes, _ = cells.rows(rows)
         return ((genes >= 0) & (self._columns(cells)[genes] >= 0)).any(1)
 
-    def linear_contributions(self, cells: CellSequences) -> LinearContributions:
-        from screader_lib.reader.model.attribution import LinearContributions
-
+    def linear_logits(self, cells: CellSequences) -> LinearLogits:
         column = self._columns(cells)
         matrix = np.where(column[:, None] >= 0, self.tensors["weights"][column], 0)
-        return LinearContributions(matrix.astype(np.float32), self.tensors["biases"])
+        return matrix.astype(np.float32), self.tensors["biases"], None
