@@ -48,10 +48,8 @@ class FeatureClassifier(TrainedMethod):
                 yield self._scaled(values), truth
 
         if self.settings.classifier == "knn":
-            vectors, labels = zip(
-                *((unit(values), truth) for values, truth in scaled()), strict=True
-            )
-            self.tensors["neighbours.vectors"] = np.concatenate(vectors)
+            vectors, labels = zip(*scaled(), strict=True)
+            self.tensors["neighbours.vectors"] = unit(np.concatenate(vectors))
             self.tensors["neighbours.labels"] = np.concatenate(labels).astype(np.float32)
         else:
             self.tensors["weights"], self.tensors["biases"] = fit_logistic(scaled, self.labels)
