@@ -1,4 +1,4 @@
-"""OBO files, sound and hostile."""
+"""OBO files, sound and hostile; backing off to their terms, up to predict --ontology."""
 
 from __future__ import annotations
 
@@ -6,36 +6,82 @@ from collections import Counter
 from itertools import combinations
 from pathlib import Path
 
+import anndata
+import h5py
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from obo_files import (
-    ALPHA,
-    BETA,
-    CELL,
-    ENDOCRINE,
-    EPITHELIAL,
-    EUKARYOTIC,
-    INSULIN,
-    NAMES,
-    PANCREATIC,
-    write_obo,
-)
+from small_files import counts, expression, fail, genes, succeed, write_cells, write_embeddings
 
 from screader_lib.errors import ScReaderError
+from screader_lib.exchange import encoding
+from screader_lib.exchange.provenance import sha256_of
 from screader_lib.reader.confidence import ontology
-from screader_lib.reader.confidence.ontology import (
-    Ontology,
-    locate_ontology,
-    read_ontology,
-)
+from screader_lib.reader.confidence.ontology import Ontology, locate_ontology, read_ontology
 from screader_lib.reader.confidence.ontology_backoff import BackoffTerms
 
+CELL, EUKARYOTIC, EPITHELIAL = "CL:0000000", "CL:0000255", "CL:0000066"
+ENDOCRINE, PANCREATIC, INSULIN = "CL:0000163", "CL:0008024", "CL:0000168"
+ALPHA, BETA, DELTA = "CL:0000171", "CL:0000169", "CL:0000173"
+ACINAR, ENDOTHELIAL = "CL:0002064", "CL:0000115"
+TERMS: dict[str, tuple[str, list[str]]] = {  # a part of the Cell Ontology around the pancreas
+    CELL: ("cell", []),
+    EUKARYOTIC: ("eukaryotic cell", [CELL]),
+    EPITHELIAL: ("epithelial cell", [EUKARYOTIC]),
+    ENDOCRINE: ("endocrine cell", [EPITHELIAL]),
+    PANCREATIC: ("pancreatic endocrine cell", [ENDOCRINE]),
+    INSULIN: ("insulin secreting cell", [EUKARYOTIC]),
+    ALPHA: ("pancreatic A cell", [PANCREATIC]),
+    BETA: ("type B pancreatic cell", [INSULIN, PANCREATIC]),
+    DELTA: ("pancreatic D cell", [PANCREATIC]),
+    ACINAR: ("pancreatic acinar cell", [EPITHELIAL]),
+    ENDOTHELIAL: ("endothelial cell", [EUKARYOTIC]),
+}
 
-def test_terms_and_what_they_are_kinds_of(tmp_path: Path) -> None:
-    found = read_ontology(write_obo(tmp_path / "cl.obo"))
-    assert found.names == NAMES
+
+def stanza(*lines: str, kind: str = "Term") -> str:
+    return "\n".join([f"[{kind}]", *lines, "", ""])
+
+
+def gone(term: str, *lines: str) -> str:
+    return stanza(f"id: {term}", "name: an old name", "is_obsolete: true", *lines)
+
+
+def write_obo(path: Path, *more: str, newline: str = "\n") -> Path:
+    """The terms as OBO, with what real files have: comments, modifiers, other tags and stanzas."""
+    stanzas = ["format-version: 1.4\nidspace: dce http://purl.org/dc/elements/1.1/\n\n"]
+    for term, (name, parents) in TERMS.items():
+        lines = [f"id: {term} ! x", f'name: {name} {{by="z", at="x ! y"}} ! a comment']
+        lines += [f'def: "Said to be\\nis_a: {ACINAR} ! no." [PMID:1, "x \\] y"]']
+        lines += [f"! is_a: {ACINAR}", f'synonym: "is_a: {ACINAR}" EXACT []']
+        lines += ["alt_id: CL:9999999"] if term == ALPHA else []
+        lines += [f'is_a: {parent} {{source="x"}} ! {TERMS[parent][0]}' for parent in parents]
+        lines += [f"relationship: part_of {ACINAR}", "is_obsolete: false ! not yet"]
+        stanzas.append(stanza(*lines))
+    stanzas += [gone("CL:0000001", f"replaced_by: {BETA}"), gone("CL:0000002")]
+    stanzas += [stanza("id: part_of", "name: part of", "is_a: part_of", kind="Typedef"), *more]
+    path.write_bytes("".join(stanzas).replace("\n", newline).encode())
+    return path
+
+
+@pytest.fixture
+def obo(tmp_path: Path) -> Path:
+    return write_obo(tmp_path / "cl.obo")
+
+
+@pytest.fixture
+def known(obo: Path) -> Ontology:
+    return read_ontology(obo)
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_terms_and_what_they_are_kinds_of(tmp_path: Path, newline: str) -> None:
+    found = read_ontology(write_obo(tmp_path / "cl.obo", newline=newline))
+    assert found.names == {term: name for term, (name, _) in TERMS.items()}
+    assert {term: set(above) for term, above in found.parents.items()} == {
+        term: set(parents) for term, (_, parents) in TERMS.items()
+    }
     lineage = {BETA, INSULIN, PANCREATIC, ENDOCRINE, EPITHELIAL, EUKARYOTIC, CELL}
     assert found.lineage(BETA) == lineage
 
@@ -53,49 +99,16 @@ def test_terms_and_what_they_are_kinds_of(tmp_path: Path) -> None:
         ("", None),
     ],
 )
-def test_finding(tmp_path: Path, asked: str, term: str | None) -> None:
-    assert read_ontology(write_obo(tmp_path / "cl.obo")).find(asked) == term
+def test_finding(known: Ontology, asked: str, term: str | None) -> None:
+    assert known.find(asked) == term
 
 
-def stanza(*lines: str) -> str:
-    return "\n".join(["", "[Term]", *lines, ""])
-
-
-@pytest.mark.parametrize(
-    ("more", "told"),
-    [
-        pytest.param(stanza("name: nobody"), "has no id", id="no id"),
-        pytest.param(stanza("id:", "name: nobody"), "has no id", id="empty id"),
-        pytest.param(stanza("id: A:1", "is_a: A:1"), "kind of itself", id="of itself"),
-        pytest.param(
-            stanza("id: A:1", "is_a: A:2") + stanza("id: A:2", "is_a: A:1"), "A:1", id="circle"
-        ),
-        pytest.param(stanza(f"id: {CELL}", f"is_a: {BETA}"), "kind of itself", id="root below"),
-    ],
-)
-def test_hostile_terms(tmp_path: Path, more: str, told: str) -> None:
-    path = write_obo(tmp_path / "cl.obo", more)
-    with pytest.raises(ScReaderError, match=told) as caught:
-        read_ontology(path)
-    assert "cl.obo" in str(caught.value) and "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("content", "told"),
-    [
-        pytest.param(b"", "no \\[Term\\]", id="empty"),
-        pytest.param(b"<?xml version='1.0'?><rdf:RDF/>", "no \\[Term\\]", id="OWL"),
-        pytest.param(b"\x89HDF\r\n\x1a\n" + bytes(50), "not UTF-8", id="HDF5"),
-        pytest.param(b"x" * 3000, "longer than", id="one long line"),
-    ],
-)
-def test_no_ontology(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, told: str
-) -> None:
-    monkeypatch.setattr(ontology, "MAX_LINE", 2000)
-    (tmp_path / "x.obo").write_bytes(content)
-    with pytest.raises(ScReaderError, match=told):
-        read_ontology(tmp_path / "x.obo")
+def test_replaced_by_a_term_that_was_replaced(tmp_path: Path) -> None:
+    more = [gone("A:1", "replaced_by: A:2"), gone("A:2", f"replaced_by: {BETA}")]
+    more += [gone("A:3", "replaced_by: A:4"), gone("A:4", "replaced_by: A:3")]
+    found = read_ontology(write_obo(tmp_path / "cl.obo", *more, stanza("id: A:5", "is_a: A:1")))
+    assert found.find("A:1") == BETA and found.find("A:3") is None
+    assert BETA in found.lineage("A:5")
 
 
 def test_a_parent_that_is_not_there_is_passed_over(tmp_path: Path) -> None:
@@ -103,82 +116,9 @@ def test_a_parent_that_is_not_there_is_passed_over(tmp_path: Path) -> None:
     assert found.lineage("A:1") == {"A:1"} and found.names["A:1"] == "A:1"
 
 
-@pytest.fixture(scope="module")
-def packaged() -> Ontology:
-    return read_ontology(Path(locate_ontology("packaged")))
-
-
-def test_the_packaged_cell_ontology(packaged: Ontology) -> None:
-    assert len(packaged.names) > 3_000 and packaged.names[CELL] == "cell"
-    assert packaged.find("CL:0000003") == CELL  # replaced
-    assert packaged.find("CL:0000002") is None  # obsolete
-    assert {BETA, INSULIN, PANCREATIC, ENDOCRINE, EPITHELIAL, CELL} <= packaged.lineage(BETA)
-    assert all(CELL in packaged.lineage(term) for term in packaged.names)
-
-
-def test_a_package_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ontology, "PACKAGE", "no-such-package")
-    with pytest.raises(ScReaderError, match=r"screader-suite\[ontology\]"):
-        locate_ontology("packaged")
-    assert locate_ontology("cl.obo") == "cl.obo"
-
-
-def escaped(text: str) -> str:
-    for letter in "\\!{}:,":
-        text = text.replace(letter, "\\" + letter)
-    return text
-
-
-def write_with_quirks(path: Path, known: Ontology, newline: str) -> Path:
-    """An ontology as OBO, with what real files have: comments, modifiers, escapes, other tags."""
-    old = {new: gone for gone, new in known.replacements.items()}
-    stanzas = ["format-version: 1.4\nidspace: dce http://purl.org/dc/elements/1.1/\nontology: cl\n"]
-    for term in sorted(known.names, reverse=True):
-        lines = ["[Term]", f"id: {term} ! x"]
-        lines += [f'name: {escaped(known.names[term])} {{by="z", at="x ! y"}} ! a comment']
-        lines += ['def: "Said to be\\nis_a: CL:0000100 ! no." [PMID:1, "x \\] y"]']
-        lines += ["! is_a: CL:0000101", 'synonym: "is_a: CL:0000102" EXACT []']
-        lines += [f"alt_id: {old[term]}"] if term in old else []
-        for parent in known.parents[term]:
-            lines.append(f'is_a: {parent} {{source="PMID:1", is_inferred="true"}} ! it is')
-        lines += ["relationship: part_of CL:0000103", "is_obsolete: false ! not yet", ""]
-        stanzas.append("\n".join(lines))
-    stanzas.append("[Typedef]\nid: part_of\nname: part of\nis_a: overlaps\nalt_id: CL:0000010\n")
-    stanzas.append("[Instance]\nid: CL:0000011\nname: no term\ninstance_of: CL:0000000\n")
-    path.write_bytes("\n".join(stanzas).replace("\n", newline).encode())
-    return path
-
-
-@pytest.mark.parametrize("newline", ["\n", "\r\n"])
-def test_the_cell_ontology_as_obo(tmp_path: Path, packaged: Ontology, newline: str) -> None:
-    found = read_ontology(write_with_quirks(tmp_path / "cl.obo", packaged, newline))
-    assert found.names == packaged.names and found.parents == packaged.parents
-    assert found.replacements and all(
-        found.find(gone) == packaged.find(gone) for gone in found.replacements
-    )
-
-
-def test_common_ancestors_in_the_cell_ontology(packaged: Ontology) -> None:
-    """The most specific common ancestor of two labels, found by going through all terms."""
-    labels = sorted(packaged.names)[400:3_000:173]
-    backoff = BackoffTerms.of(packaged, labels)
-    lineages = [packaged.lineage(label) for label in labels]
-    below = Counter(above for term in packaged.names for above in packaged.lineage(term))
-    for first, second in combinations(range(0, len(labels), 3), 2):
-        common = lineages[first] & lineages[second]
-        covered = {term: sum(term in lineage for lineage in lineages) for term in common}
-        candidates = [t for t in common if covered[t] < len(labels) and packaged.parents[t]]
-        wanted = min(candidates, key=lambda t: (covered[t], below[t], t), default=None)
-        probability = np.zeros((1, len(labels)), np.float32)
-        probability[0, [first, second]] = 0.6, 0.4
-        [number] = backoff.back_off(probability, np.array([first]), 0.9)
-        assert (None if number < 0 else backoff.candidates[number]) == wanted
-
-
 @pytest.mark.parametrize(
     ("written", "read"),
     [
-        ("T cell", "T cell"),
         ("T cell ! of the thymus", "T cell"),
         ('T cell {source="a ! b", by="}"} ! so', "T cell"),
         ("CD4\\, \\{x\\} \\! cell", "CD4, {x} ! cell"),
@@ -194,17 +134,31 @@ def test_names_as_the_guide_writes_them(tmp_path: Path, written: str, read: str)
     assert read_ontology(path).names["A:1"] == read
 
 
-def test_replaced_by_a_term_that_was_replaced(tmp_path: Path) -> None:
-    gone = "is_obsolete: true"
-    more = stanza("id: A:1", gone, "replaced_by: A:2") + stanza(
-        "id: A:2", gone, f"replaced_by: {BETA}"
-    )
-    more += stanza("id: A:3", gone, "replaced_by: A:4") + stanza(
-        "id: A:4", gone, "replaced_by: A:3"
-    )
-    found = read_ontology(write_obo(tmp_path / "cl.obo", more + stanza("id: A:5", "is_a: A:1")))
-    assert found.find("A:1") == BETA and found.find("A:3") is None
-    assert BETA in found.lineage("A:5")
+CIRCLE = stanza("id: A:1", "is_a: A:2") + stanza("id: A:2", "is_a: A:1")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        pytest.param(stanza("name: nobody"), "has no id", id="no id"),
+        pytest.param(stanza("id:", "name: nobody"), "has no id", id="empty id"),
+        pytest.param(stanza("id: A:1", "is_a: A:1"), "kind of itself", id="of itself"),
+        pytest.param(CIRCLE, "A:1", id="circle"),
+        pytest.param("", "no \\[Term\\]", id="empty"),
+        pytest.param("<?xml version='1.0'?><rdf:RDF/>", "no \\[Term\\]", id="OWL"),
+        pytest.param(b"\x89HDF\r\n\x1a\n" + bytes(50), "not UTF-8", id="HDF5"),
+        pytest.param("x" * 3000, "longer than", id="one long line"),
+    ],
+)
+def test_no_ontology(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | bytes, message: str
+) -> None:
+    monkeypatch.setattr(ontology, "MAX_LINE", 2000)
+    path = tmp_path / "cl.obo"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(ScReaderError, match=message) as caught:
+        read_ontology(path)
+    assert "cl.obo" in str(caught.value) and "\n" not in str(caught.value)
 
 
 @settings(max_examples=60, deadline=None)
@@ -219,3 +173,213 @@ def test_damage_is_one_line_or_none(
         read_ontology(path)
     except ScReaderError as error:
         assert "\n" not in str(error)
+
+
+def backed_off(backoff: BackoffTerms, row: list[float], confidence: float) -> str | None:
+    """The term that a cell with these probabilities is backed off to."""
+    probability = np.array([row], np.float32)
+    [number] = backoff.back_off(probability, probability.argmax(1), confidence)
+    return None if number < 0 else backoff.candidates[number]
+
+
+IDS = [ALPHA, BETA, ACINAR, ENDOTHELIAL]
+UNNAMED = [ALPHA, BETA, "", ENDOTHELIAL]
+
+
+@pytest.mark.parametrize(
+    ("ids", "row", "confidence", "term"),
+    [
+        pytest.param(IDS, [0.5, 0.4, 0.1, 0.0], 0.8, PANCREATIC, id="common parent"),
+        pytest.param(IDS, [0.4, 0.3, 0.3, 0.0], 0.8, EPITHELIAL, id="further up"),
+        pytest.param(IDS, [0.4, 0.2, 0.2, 0.2], 0.9, None, id="of any cell"),
+        pytest.param(IDS, [0.2, 0.2, 0.0, 0.6], 0.7, None, id="alone below the root"),
+        pytest.param(IDS, [0.3, 0.3, 0.0, 0.4], 0.55, None, id="not beside the best label"),
+        pytest.param(IDS, [0.5, 0.4, 0.1, 0.0], 0.9, PANCREATIC, id="just reached"),
+        pytest.param([PANCREATIC, BETA, CELL], [0.3, 0.5, 0.2], 0.75, PANCREATIC, id="a label"),
+        pytest.param(UNNAMED, [0.5, 0.3, 0.2, 0.0], 0.75, PANCREATIC, id="beside no term"),
+        pytest.param(UNNAMED, [0.3, 0.3, 0.4, 0.0], 0.5, None, id="best label without term"),
+    ],
+)
+def test_backing_off(
+    known: Ontology, ids: list[str], row: list[float], confidence: float, term: str | None
+) -> None:
+    assert backed_off(BackoffTerms.of(known, ids), row, confidence) == term
+
+
+def test_candidates_whatever_the_order_of_terms_and_labels(known: Ontology) -> None:
+    """Endocrine cell stands above the same labels as pancreatic endocrine cell, less specific."""
+    one = BackoffTerms.of(known, IDS)
+    assert one.candidates == (PANCREATIC, ENDOCRINE, EPITHELIAL)
+    assert not BackoffTerms.of(known, [ALPHA, BETA, DELTA]).candidates
+    assert not BackoffTerms.of(known, ["", "nothing", ALPHA]).candidates
+    turned = [dict(reversed(part.items())) for part in (known.names, known.parents)]
+    other = BackoffTerms.of(Ontology(*turned), IDS[::-1])
+    assert one.candidates == other.candidates
+    assert np.array_equal(one.covers, other.covers[:, ::-1])
+
+
+@pytest.fixture(scope="module")
+def packaged() -> Ontology:
+    return read_ontology(Path(locate_ontology("packaged")))
+
+
+def test_the_packaged_cell_ontology(packaged: Ontology, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len(packaged.names) > 3_000 and packaged.names[CELL] == "cell"
+    assert packaged.find("CL:0000003") == CELL  # replaced
+    assert packaged.find("CL:0000002") is None  # obsolete
+    assert {BETA, INSULIN, PANCREATIC, ENDOCRINE, EPITHELIAL, CELL} <= packaged.lineage(BETA)
+    assert all(CELL in packaged.lineage(term) for term in packaged.names)
+    monkeypatch.setattr(ontology, "PACKAGE", "no-such-package")
+    with pytest.raises(ScReaderError, match=r"screader-suite\[ontology\]"):
+        locate_ontology("packaged")
+
+
+def test_common_ancestors_in_the_cell_ontology(packaged: Ontology) -> None:
+    """The most specific common ancestor of two labels, found by going through all terms."""
+    labels = sorted(packaged.names)[400:3_000:173]
+    backoff = BackoffTerms.of(packaged, labels)
+    lineages = [packaged.lineage(label) for label in labels]
+    below = Counter(above for term in packaged.names for above in packaged.lineage(term))
+    for first, second in combinations(range(0, len(labels), 3), 2):
+        common = lineages[first] & lineages[second]
+        covered = {term: sum(term in lineage for lineage in lineages) for term in common}
+        candidates = [t for t in common if covered[t] < len(labels) and packaged.parents[t]]
+        wanted = min(candidates, key=lambda t: (covered[t], below[t], t), default=None)
+        row = np.zeros(len(labels))
+        row[[first, second]] = 0.6, 0.4
+        assert backed_off(backoff, row.tolist(), 0.9) == wanted
+
+
+def with_ids(path: Path, ids: list[str]) -> Path:
+    """Cells whose labels alpha, beta and delta have these ids."""
+    with h5py.File(path, "a") as file:
+        file["obs/label_ontology_id/categories"][...] = np.array(ids, object)
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Labelled cells with ids and a reader."""
+    folder = tmp_path_factory.mktemp("trained")
+    cells, reader = with_ids(write_cells(folder), [ALPHA, BETA, ACINAR]), folder / "r.h5"
+    options = ("--method", "genept-w", "--classifier", "knn", "--neighbours", 60)
+    succeed("train-reader", cells, *options, "-o", reader)
+    return cells, reader
+
+
+def predicted(
+    cells: Path, reader: Path, obo: object, *words: object
+) -> tuple[anndata.AnnData, dict, str]:
+    """The calls with an ontology, their metrics and the messages."""
+    output = cells.with_name("p.h5ad")
+    options = ("-r", reader, "--ontology", obo, *words, "-o", output)
+    messages = succeed("predict", cells, *options).stderr
+    succeed("validate", output)
+    with h5py.File(output) as file:
+        return anndata.read_h5ad(output), encoding.read_json(file["uns"], "metrics"), messages
+
+
+def test_predict_with_an_ontology(obo: Path, trained: tuple[Path, Path]) -> None:
+    before, metrics, _ = predicted(*trained, obo)
+    name = before.obs["predicted_label"].astype(str).to_numpy()
+    assert before.obs["assigned_label"].tolist() == name.tolist()
+    assert metrics["hierarchical_accuracy"] == pytest.approx(metrics["accuracy"])
+    assert metrics["backed_off"] == 0  # without a threshold
+    probability, labels = before.obsm["probability"], list(before.uns["labels"])
+    both = probability[:, labels.index("alpha")] + probability[:, labels.index("beta")]
+    threshold = float(np.quantile(before.obs["confidence"], 0.5))
+    made, metrics, messages = predicted(*trained, obo, "--min-confidence", threshold)
+    sure = (before.obs["confidence"] >= np.float32(threshold)).to_numpy()
+    off = ~sure & np.isin(name, ["alpha", "beta"]) & (both >= threshold)
+    assert off.any() and (~sure & ~off).any()
+    ids = made.obs["predicted_ontology_id"].astype(str).to_numpy()
+    for column, assigned, backed, rest in (
+        ("status", "assigned", "backed-off", "unassigned"),
+        ("assigned_label", name, TERMS[PANCREATIC][0], ""),
+        ("assigned_ontology_id", ids, PANCREATIC, ""),
+    ):
+        wanted = np.where(sure, assigned, np.where(off, backed, rest))
+        assert made.obs[column].tolist() == wanted.tolist()
+    assert np.array_equal(made.obsm["probability"], probability)
+    true = made.obs["true_label"].astype(str).to_numpy()
+    right = np.where(sure, name == true, off & np.isin(true, ["alpha", "beta"]))
+    assert metrics["hierarchical_accuracy"] == pytest.approx(right.mean())
+    assert metrics["hierarchical_accuracy_of_assigned"] == pytest.approx(right[sure | off].mean())
+    assert metrics["backed_off"] == pytest.approx(off.mean())
+    assert f"{int(off.sum())} cells backed off" in messages
+    with h5py.File(trained[0].with_name("p.h5ad")) as file:
+        inputs = encoding.read_json(file["uns/screader"], "inputs")
+    assert inputs["ontology"]["sha256"] == sha256_of(obo)
+
+
+def test_a_truth_that_the_reader_never_learnt(
+    tmp_path: Path, obo: Path, trained: tuple[Path, Path]
+) -> None:
+    """Cells of a fourth type below the term that they are backed off to are called right."""
+    cells, reader = trained
+    others = with_ids(write_cells(tmp_path, "--like", cells, seed=1), [DELTA, ENDOTHELIAL, ACINAR])
+    with h5py.File(others, "a") as file:
+        file["obs/label/categories"][...] = np.array(["d cell", "vessel", "delta"], object)
+    made, metrics, _ = predicted(others, reader, obo, "--min-confidence", 0.7)
+    obs = made.obs.astype({"true_label": str, "predicted_label": str})
+    off, true = obs["status"] == "backed-off", obs["true_label"]
+    assert (off & (true == "d cell")).any() and (off & (true == "vessel")).any()
+    right = off & (true == "d cell")
+    right |= (obs["status"] == "assigned") & (true == obs["predicted_label"])
+    assert metrics["hierarchical_accuracy"] == pytest.approx(right.mean())
+
+
+def test_cells_without_a_known_gene_do_not_back_off(
+    tmp_path: Path, obo: Path, trained: tuple[Path, Path]
+) -> None:
+    """A cell of genes that the reader never met is called nothing, whatever the threshold."""
+    values, types = counts()
+    values = np.pad(values, ((0, 0), (0, 1))).astype(np.float32)
+    values[:3], values[:3, -1] = 0, 50
+    names = [*genes(), "OTHER"]
+    table = anndata.AnnData(values, expression(values[:, :-1], types).obs)
+    table.var_names = names
+    table.write_h5ad(tmp_path / "x.h5ad")
+    embeddings, cells = write_embeddings(tmp_path / "e.h5ad", names), tmp_path / "c.h5ad"
+    words = ("-e", embeddings, "--label", "cell_type", "-o", cells)
+    succeed("build-cells", tmp_path / "x.h5ad", *words)
+    reader = tmp_path / "r.h5"
+    succeed("train-reader", trained[0], "--method", "logistic", "-o", reader)
+    made, _, _ = predicted(cells, reader, obo, "--min-confidence", 0.5)
+    labels, unknown = list(made.uns["labels"]), made.obs[:3]
+    both = made.obsm["probability"][:3, [labels.index("alpha"), labels.index("beta")]]
+    assert set(unknown["predicted_label"]) <= {"alpha", "beta"}  # and so might back off
+    assert (both.sum(1) >= 0.5).all() and (unknown["confidence"] < 0.5).all()
+    assert (unknown["genes_in_sequence"] > 0).all() and (unknown["status"] == "unassigned").all()
+    assert (unknown[["assigned_label", "assigned_ontology_id"]] == "").all(axis=None)
+    assert (made.obs["status"][3:] != "unassigned").any()
+
+
+def test_labels_without_ids_are_reported_once(tmp_path: Path, obo: Path) -> None:
+    cells, reader = with_ids(write_cells(tmp_path), ["", "x", "CL:0000002"]), tmp_path / "r.h5"
+    succeed("train-reader", cells, "--method", "majority", "-o", reader)
+    made, _, messages = predicted(cells, reader, obo, "--min-confidence", 0.9)
+    assert messages.count("have no term in the ontology") == 1
+    assert (made.obs["status"] == "unassigned").all() and (made.obs["assigned_label"] == "").all()
+
+
+@pytest.mark.parametrize("content", [None, CIRCLE], ids=["missing", "circle"])
+def test_no_ontology_no_output(
+    tmp_path: Path, trained: tuple[Path, Path], content: str | None
+) -> None:
+    obo, output = tmp_path / "x.obo", tmp_path / "p.h5ad"
+    if content is not None:
+        obo.write_text(content)
+    cells, reader = trained
+    line = fail("predict", cells, "-r", reader, "--ontology", obo, "-o", output)
+    assert "x.obo" in line and not output.exists()
+
+
+def test_backing_off_to_the_packaged_ontology(
+    packaged: Ontology, trained: tuple[Path, Path]
+) -> None:
+    made, _, _ = predicted(*trained, "packaged", "--min-confidence", 0.6)
+    obs = made.obs[made.obs["status"] == "backed-off"]
+    assert len(obs)
+    names = [packaged.names[term] for term in obs["assigned_ontology_id"]]
+    assert names == obs["assigned_label"].tolist()
