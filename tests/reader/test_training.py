@@ -1,8 +1,9 @@
-"""Training: what changes, what stays, and that it repeats itself."""
+"""Training: stages, what changes and what stays, the best weights, and that it repeats itself."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,20 +14,62 @@ from recording_reporter import RecordingReporter
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.cells.gene_matcher import GeneMatcher
 from screader_lib.errors import ScReaderError
+from screader_lib.reader.evaluation import ValidationScores
 from screader_lib.reader.llm.frozen_llm import FrozenLLM
 from screader_lib.reader.model import training
 from screader_lib.reader.model.neural_reader import NeuralReader
 from screader_lib.reader.model.scaling import scale_tokens
-from screader_lib.reader.model.training_checkpoint import TrainingCheckpoint
-from screader_lib.reader.settings import TrainingSettings, settings_for
-from screader_lib.reader.task import Task, make_task
+from screader_lib.reader.model.training_checkpoint import BestState, TrainingCheckpoint
+from screader_lib.reader.settings import TrainingSettings, settings_for, stages_of
+from screader_lib.reader.task import Task, make_task, split_validation
 
 QUICK = {"precision": "float32", "warm_start_epochs": 2, "epochs": 1, "batch_size": 16,
          "genes_per_cell": 12, "instruction": "Genes of one cell"}  # fmt: skip
+ALL, POOL, NAN = ("cls", "mean", "pool"), ("pool",), float("nan")
 
 
 def task_of(sequences: CellSequences, **given: object) -> Task:
     return make_task(sequences, settings_for("screader", "default", {**QUICK, **given}))
+
+
+def test_recipe_given_options_and_the_file() -> None:
+    paper = settings_for("screader", "paper", {"epochs": 3, "learning_rate": None})
+    assert (paper.learning_rate, paper.warm_up_steps, paper.batch_size) == (5e-5, 1000, 64)
+    assert (paper.epochs, paper.projector_layers, paper.pooling) == (3, 5, ("cls",))
+    assert settings_for("pooled", "default", {}).pooling == POOL
+    assert TrainingSettings.from_json(paper.to_json(), "file") == paper
+
+
+@pytest.mark.parametrize(
+    ("method", "given", "poolings"),
+    [
+        pytest.param("screader", {}, [POOL, ALL], id="default"),
+        pytest.param("screader", {"epochs": 0}, [POOL], id="warm start alone"),
+        pytest.param("screader", {"warm_start_epochs": 0}, [ALL], id="no warm start"),
+        pytest.param("screader", {"pooling": ("cls",)}, [("cls",)], id="cls alone"),
+        pytest.param("screader", {"pooling": POOL}, [POOL], id="pool alone"),
+        pytest.param("pooled", {"pooling": ("mean",), "epochs": 1}, [("mean",)], id="no LLM"),
+        pytest.param("genept", {}, [POOL], id="GenePT"),
+        pytest.param("pooled", {"pooling": ALL}, "has no LLM", id="cls without LLM"),
+        pytest.param("pooled", {"pooling": ("mean",)}, "nothing to train", id="mean, no epochs"),
+    ],
+)
+def test_stages(method: str, given: dict, poolings: list[tuple[str, ...]] | str) -> None:
+    """Or the message about settings that leave nothing to train."""
+    settings = settings_for(method, "default", given)
+    if isinstance(poolings, str):
+        with pytest.raises(ScReaderError, match=poolings):
+            stages_of(settings)
+    else:
+        assert [stage.poolings for stage in stages_of(settings)] == poolings
+
+
+def test_validation_is_stratified_and_spares_rare_labels() -> None:
+    truth = np.array([0] * 100 + [1] * 40 + [2] * 5)
+    training_cells, validation = split_validation(np.arange(145), truth, 0.1, seed=3)
+    assert (training_cells ^ validation).all()
+    assert np.bincount(truth[validation], minlength=3).tolist() == [10, 4, 0]
+    assert not np.array_equal(validation, split_validation(np.arange(145), truth, 0.1, 4)[1])
 
 
 def fingerprint(tensors: dict[str, np.ndarray]) -> str:
@@ -54,6 +97,11 @@ def test_only_projector_cls_head_and_offsets_change(
     for name, value in reader.model.named_parameters():
         assert not torch.equal(value, dict(fresh.named_parameters())[name]), name
     assert sum(value.size for value in reader.tensors.values()) < 15_000
+    assert not fresh.uses_llm  # the head begins with nothing
+    fresh.head.weight.data.fill_(1.0)
+    assert fresh.uses_llm
+    fresh.mix.fill_(0.0)
+    assert not fresh.uses_llm
 
 
 def test_same_seed_same_reader(sequences: CellSequences, llm: FrozenLLM) -> None:
@@ -139,18 +187,96 @@ def test_a_killed_training_goes_on_as_if_it_had_not_been(
     resumed = training.train_neural(task, llm, checkpoint)
     assert fingerprint(resumed.tensors) == fingerprint(expected.tensors)
     assert str(resumed.history) == str(expected.history)
+    reporter = RecordingReporter()
+    other = TrainingCheckpoint(tmp_path / "state", "other", reporter=reporter)
+    assert other.load() is None and "belongs to another training" in reporter.warnings[0]
 
 
-def test_a_checkpoint_of_another_training_is_not_used(
-    sequences: CellSequences, llm: FrozenLLM, tmp_path: Path
+@pytest.mark.parametrize(
+    ("losses", "epoch"),
+    [
+        pytest.param([3.0, 1.0, 2.0], 1, id="in the middle"),
+        pytest.param([1.0, 2.0, 3.0], 0, id="before training"),
+        pytest.param([2.0, 1.0, 1.0], 1, id="the first of equals"),
+        pytest.param([None, 2.0, None, None], 1, id="not all validated"),
+        pytest.param([NAN, 2.0, NAN], 1, id="no number"),
+        pytest.param([None, NAN], None, id="nothing but no number"),
+    ],
+)
+def test_the_best_weights_are_restored(losses: list[float | None], epoch: int | None) -> None:
+    """Validation losses after epochs 0, 1, …; the model's parameter and buffer are the epoch."""
+    best, model = BestState(), torch.nn.BatchNorm1d(1, affine=False)
+    model.weight = torch.nn.Parameter(torch.zeros(1))
+
+    def set_to(number: int) -> None:
+        model.weight.data.fill_(number)
+        model.running_mean.fill_(number)  # type: ignore[union-attr, operator]
+
+    for number, loss in enumerate(losses):
+        set_to(number)
+        best.update(None if loss is None else ValidationScores(loss, 0, 0), model, number)
+    assert not best.is_out_of_patience(0)  # never
+    if None in losses:
+        assert not best.is_out_of_patience(2)  # epochs without validation do not count
+    set_to(9)
+    assert best.restore(model) == epoch
+    wanted = 9 if epoch is None else epoch
+    assert model.weight.item() == model.running_mean.item() == wanted  # type: ignore[union-attr, operator]
+
+
+def validations(monkeypatch: pytest.MonkeyPatch, losses: Sequence[float]) -> list[np.ndarray]:
+    """Let a training's validations give these losses; fills in the head at each of them."""
+    heads: list[np.ndarray] = []
+
+    def validate(trainer: training.Trainer) -> ValidationScores:
+        heads.append(trainer.model.head.weight.detach().numpy().copy())
+        return ValidationScores(losses[len(heads) - 1], 0.5, 0.5)
+
+    monkeypatch.setattr(training.Trainer, "validate", validate)
+    return heads
+
+
+@pytest.mark.parametrize(
+    ("losses", "patience", "count", "best"),
+    [
+        pytest.param([5, 4, 3], 0, 3, 2, id="getting better"),
+        pytest.param([5, 1, 3, 4], 0, 4, 1, id="to the end"),
+        pytest.param([5, 1, 3, 4, 0], 2, 4, 1, id="given up before a better one"),
+        pytest.param([5, 1, 3, 0, 4], 2, 5, 3, id="just in time"),
+    ],
+)
+def test_training_ends_with_the_best_head(
+    sequences: CellSequences,
+    monkeypatch: pytest.MonkeyPatch,
+    losses: list[float],
+    patience: int,
+    count: int,
+    best: int,
 ) -> None:
-    path, reporter = tmp_path / "state", RecordingReporter()
-    training.train_neural(task_of(sequences), llm, TrainingCheckpoint(path, "one", 0))
-    assert TrainingCheckpoint(path, "one").load() is not None
-    assert TrainingCheckpoint(path, "other", reporter=reporter).load() is None
-    assert "belongs to another training" in reporter.warnings[0]
+    """The warm start is validated every fifth epoch."""
+    heads, reporter = validations(monkeypatch, losses), RecordingReporter()
+    given = {"warm_start_epochs": 5 * len(losses), "patience": patience, "gene_scores": False}
+    task = make_task(sequences, settings_for("pooled", "default", given), reporter=reporter)
+    reader = training.train_neural(task, None)
+    assert len(heads) == count and len(reader.history) == 5 * count
+    head = reader.model.head.weight.detach().numpy()
+    assert [np.array_equal(head, other) for other in heads] == [n == best for n in range(count)]
+    message = f"the weights from epoch {5 * (best + 1)} scored best"
+    assert any(message in line for line in reporter.messages) == (best + 1 < len(losses))
 
 
-def test_settings_survive_the_file() -> None:
-    settings = settings_for("screader", "paper", {"pooling": ("cls", "mean")})
-    assert TrainingSettings.from_json(settings.to_json(), "file") == settings
+@pytest.mark.parametrize("losses", [[1, 2], [2, 1]], ids=["the LLM is worse", "better"])
+def test_an_llm_without_weight_is_reported(
+    sequences: CellSequences,
+    llm: FrozenLLM,
+    monkeypatch: pytest.MonkeyPatch,
+    losses: list[float],
+) -> None:
+    given = {"warm_start_epochs": 1, "epochs": 1, "gene_scores": False, "genes_per_cell": 8}
+    reporter = RecordingReporter()
+    task = make_task(sequences, settings_for("screader", "default", given), reporter=reporter)
+    validations(monkeypatch, [0.0, *losses])
+    is_better = losses[1] < losses[0]
+    assert training.train_neural(task, llm).model.uses_llm == is_better
+    for message in ("the weights from before this stage scored best", "have no weight"):
+        assert any(message in line for line in reporter.messages) != is_better

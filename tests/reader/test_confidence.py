@@ -1,4 +1,4 @@
-"""Whether a cell is like those learnt from, and the confidence that assures a precision."""
+"""Temperature, familiarity with the cells learnt from, and thresholds that assure a precision."""
 
 from __future__ import annotations
 
@@ -8,8 +8,31 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from screader_lib.errors import ScReaderError
-from screader_lib.reader.confidence.calibration import log_sum_exp
+from screader_lib.reader.confidence.calibration import fit_temperature, log_sum_exp
 from screader_lib.reader.confidence.familiarity import MIN_CALIBRATION_CELLS, CalibrationSet
+
+
+@pytest.mark.parametrize("temperature", [0.4, 1.0, 3.0])
+def test_temperature_is_recovered(temperature: float) -> None:
+    random = np.random.default_rng(0)
+    logits = random.normal(0, 2, (20_000, 4))
+    truth = (logits + random.gumbel(size=logits.shape)).argmax(1)  # by their softmax
+    found = fit_temperature(logits * temperature, truth)
+    assert found["temperature"] == pytest.approx(temperature, rel=0.06)
+    assert found["error_after"] < 0.02
+
+
+def test_too_few_cells_or_errors_leave_the_temperature_alone() -> None:
+    assert fit_temperature(np.zeros((3, 2)), np.zeros(3, int))["temperature"] == 1
+    truth = np.arange(60) % 3
+    assert fit_temperature(np.eye(3)[truth] * 2, truth)["temperature"] == 1
+
+
+def test_energy_known_answers() -> None:
+    logits = np.array([[0, 0], [3, -np.inf], [np.log(2), np.log(6)], [1000, 1000]], np.float32)
+    wanted = [np.log(2), 3, np.log(8), 1000 + np.log(2)]
+    assert log_sum_exp(logits) == pytest.approx(wanted, rel=1e-6)
+    assert log_sum_exp(logits).dtype == np.float32
 
 
 def calibration_set(
@@ -24,13 +47,6 @@ def calibration_set(
 
 def familiarity(known: CalibrationSet, confidence: object, energy: object) -> np.ndarray:
     return known.familiarity(np.asarray(confidence, np.float32), np.asarray(energy, np.float32))
-
-
-def test_energy_known_answers() -> None:
-    logits = np.array([[0, 0], [3, -np.inf], [np.log(2), np.log(6)], [1000, 1000]], np.float32)
-    wanted = [np.log(2), 3, np.log(8), 1000 + np.log(2)]
-    assert log_sum_exp(logits) == pytest.approx(wanted, rel=1e-6)
-    assert log_sum_exp(logits).dtype == np.float32
 
 
 def test_known_answer_of_kept_cells_in_a_row() -> None:
@@ -55,23 +71,13 @@ def test_both_signs_join_and_energy_counts_more() -> None:
     assert both < lacking < hesitant < usual and both <= 2 / 101
 
 
-def test_a_cell_far_from_all_is_least_familiar() -> None:
-    random = np.random.default_rng(1)
-    known = calibration_set(random.uniform(0.5, 1, 200), random.normal(10, 1, 200))
-    near = familiarity(known, random.uniform(0.5, 1, 300), random.normal(10, 1, 300))
-    [far] = familiarity(known, [0.2], [-50])
-    assert 0 < far < 1 / 201 and far <= near.min()
-
-
-numbers = st.floats(-100, 100, width=32)
+SCORES = st.tuples(st.floats(0, 1, width=32), st.floats(-100, 100, width=32))
 
 
 @settings(deadline=None, max_examples=50)
 @given(
-    st.lists(
-        st.tuples(st.floats(0, 1, width=32), numbers), min_size=MIN_CALIBRATION_CELLS, max_size=40
-    ),
-    st.lists(st.tuples(st.floats(0, 1, width=32), numbers), min_size=1, max_size=20),
+    st.lists(SCORES, min_size=MIN_CALIBRATION_CELLS, max_size=40),
+    st.lists(SCORES, min_size=1, max_size=20),
 )
 def test_familiarity_is_in_its_range_and_rises_with_both(
     known: list[tuple[float, float]], cells: list[tuple[float, float]]
@@ -89,9 +95,8 @@ def test_familiarity_is_in_its_range_and_rises_with_both(
 
 @pytest.mark.parametrize("share", [0.02, 0.2])
 def test_about_that_share_of_cells_like_the_kept_falls_below(share: float) -> None:
-    below = []
-    for seed in range(40):
-        random = np.random.default_rng(seed)
+    random, below = np.random.default_rng(0), []
+    for _ in range(40):
         confidence = random.beta(5, 1, 700)
         energy = 4 * confidence + random.normal(0, 1, 700)  # they go together, as in life
         known = calibration_set(confidence[:200], energy[:200])
@@ -139,12 +144,7 @@ def test_threshold(
     assert (known.confidence >= found).sum() == sum(one[0] >= threshold for one in cells)
 
 
-CALIBRATED = "as sure as right"
-FLAT = "confidence tells nothing"
-OVERSURE = "too sure"
-
-
-@pytest.mark.parametrize("kind", [CALIBRATED, FLAT, OVERSURE])
+@pytest.mark.parametrize("kind", ["calibrated", "flat", "overconfident"])
 @pytest.mark.parametrize(("precision", "count"), [(0.8, 30), (0.9, 200), (0.95, 200)])
 def test_the_precision_holds_for_new_cells_on_average(
     kind: str, precision: float, count: int
@@ -153,18 +153,16 @@ def test_the_precision_holds_for_new_cells_on_average(
     random = np.random.default_rng(0)
 
     def right(confidence: np.ndarray) -> np.ndarray:
-        chance = {CALIBRATED: confidence, FLAT: 0 * confidence + 0.85, OVERSURE: confidence**3}
-        return chance[kind]
+        flat = np.full_like(confidence, 0.85)
+        return {"calibrated": confidence, "flat": flat, "overconfident": confidence**3}[kind]
 
     wrong = []
     for _ in range(600):
         confidence = random.uniform(0.3, 1, count)
         known = calibration_set(confidence, correct=random.random(count) < right(confidence))
         try:
-            least = known.threshold(precision)
+            called = np.linspace(known.threshold(precision), 1, 500)
+            wrong.append(1 - right(called).mean())
         except ScReaderError:
             wrong.append(0.0)
-            continue
-        called = np.linspace(least, 1, 500)
-        wrong.append(1 - right(called).mean())
     assert np.mean(wrong) <= 1 - precision + 0.005
