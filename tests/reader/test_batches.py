@@ -36,9 +36,8 @@ def test_cells_are_computed_once_however_little_memory_there_is(
         reporter, failures = RecordingReporter(), []
 
         def compute(indices: np.ndarray, failures: list = failures) -> int:
-            tokens = len(indices) * (max(lengths[index] for index in indices) + 3)
-            if tokens > memory:
-                failures.append(tokens)
+            if len(indices) * (max(lengths[index] for index in indices) + 3) > memory:
+                failures.append(indices)
                 raise torch.OutOfMemoryError("CUDA out of memory.")
             return int(indices.sum())
 
@@ -54,23 +53,21 @@ def test_cells_are_computed_once_however_little_memory_there_is(
 def test_only_a_lack_of_memory_is_tried_again() -> None:
     def compute(indices: np.ndarray) -> list[int]:
         if len(indices) > 1:
-            raise RuntimeError(message)
+            raise error
         return indices.tolist()
 
-    message = "DefaultCPUAllocator: can't allocate memory: you tried …"
+    error = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried …")
     results = [result for _, result in BatchRunner(64).map(np.full(5, 10), compute)]
     assert results == [[0], [1], [2], [3], [4]]
-    message = "shapes do not fit"
+    error = RuntimeError("shapes do not fit")
     with pytest.raises(RuntimeError, match="shapes"):
         list(BatchRunner(64).map(np.full(5, 10), compute))
 
-
-def test_one_cell_that_does_not_fit() -> None:
-    def compute(indices: np.ndarray) -> None:
+    def exhaust(indices: np.ndarray) -> None:
         raise torch.OutOfMemoryError
 
     with pytest.raises(ScReaderError, match="out of memory with a single cell"):
-        list(BatchRunner(64).map(np.full(5, 10), compute))
+        list(BatchRunner(64).map(np.full(5, 10), exhaust))
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])

@@ -49,11 +49,11 @@ def familiarity(known: CalibrationSet, confidence: object, energy: object) -> np
     return known.familiarity(np.asarray(confidence, np.float32), np.asarray(energy, np.float32))
 
 
-def test_known_answer_of_kept_cells_in_a_row() -> None:
-    """Kept cells 1 … 20, as sure as high in energy: a cell like the n-th has n of 20 below."""
+def test_known_answer_of_calibration_cells_in_a_row() -> None:
+    """Of 20 cells, as sure as high in energy, n are not above a cell like the n-th."""
     known = calibration_set(np.arange(1, 21) / 20)
-    places = np.array([0.05, 0.5, 1.0])
-    found = familiarity(known, places, places)
+    values = np.array([0.05, 0.5, 1.0])
+    found = familiarity(known, values, values)
     assert found == pytest.approx([1 / 21, 10 / 21, 20 / 21])
     assert familiarity(known, [0.525], [0.525]) == pytest.approx([10.5 / 21], abs=1e-3)
     [beyond, further] = familiarity(known, [0.04, 0.01], [0.04, 0.01])
@@ -63,8 +63,8 @@ def test_known_answer_of_kept_cells_in_a_row() -> None:
 
 def test_both_signs_join_and_energy_counts_more() -> None:
     """A cell that is strange in both ways is stranger than in one."""
-    place = (np.arange(100) + 0.5) / 100
-    known = calibration_set(place, np.random.default_rng(0).permutation(place))
+    values = (np.arange(100) + 0.5) / 100
+    known = calibration_set(values, np.random.default_rng(0).permutation(values))
     usual, hesitant, lacking, both = familiarity(
         known, [0.6, 0.03, 0.6, 0.03], [0.6, 0.6, 0.03, 0.03]
     )
@@ -94,7 +94,7 @@ def test_familiarity_is_in_its_range_and_rises_with_both(
 
 
 @pytest.mark.parametrize("share", [0.02, 0.2])
-def test_about_that_share_of_cells_like_the_kept_falls_below(share: float) -> None:
+def test_about_that_share_of_cells_like_the_calibration_cells_falls_below(share: float) -> None:
     random, below = np.random.default_rng(0), []
     for _ in range(40):
         confidence = random.beta(5, 1, 700)
@@ -105,7 +105,7 @@ def test_about_that_share_of_cells_like_the_kept_falls_below(share: float) -> No
 
 
 @pytest.mark.parametrize("count", [0, 1, MIN_CALIBRATION_CELLS - 1])
-def test_too_few_kept_cells_tell_nothing(count: int) -> None:
+def test_too_few_calibration_cells_tell_nothing(count: int) -> None:
     assert familiarity(calibration_set(np.ones(count)), [0.1, 0.9], [-99, 0]).tolist() == [1, 1]
     assert familiarity(calibration_set(np.ones(MIN_CALIBRATION_CELLS)), [0.1], [-99])[0] < 1
 
@@ -125,7 +125,7 @@ RIGHT, WRONG = True, False
         pytest.param([(0.9, RIGHT)] * 4 + [(0.9, WRONG)], 0.8, None, id="error among ties"),
         pytest.param([(0.9, WRONG)] + [(0.8, RIGHT)] * 9, 0.8, 0.8, id="surest is wrong"),
         pytest.param([(0.9, RIGHT)] * 4 + [(0.5, WRONG)] * 4, 0.5, 0.9, id="ties are not split"),
-        pytest.param([], 0.5, None, id="none kept"),
+        pytest.param([], 0.5, None, id="no cells"),
     ],
 )
 def test_threshold(

@@ -53,7 +53,11 @@ def test_what_float8_can_represent_comes_out_exactly() -> None:
     values = torch.zeros(2, HIDDEN).bfloat16()
     assert not Float8Linear(usual)(values).any()
     values[0, 3], values[1, 5] = 1.75, -0.0625
-    assert torch.equal(Float8Linear(usual)(values), usual(values))
+    eight = Float8Linear(usual)
+    assert torch.equal(eight(values), usual(values))
+    assert eight.weight.element_size() == 1 and "transposed" not in vars(eight)
+    eight(values.requires_grad_()).sum().backward()
+    assert torch.equal(eight.transposed.t().float(), eight.weight.float())
 
 
 def test_a_token_does_not_depend_on_those_beside_it() -> None:
@@ -63,19 +67,10 @@ def test_a_token_does_not_depend_on_those_beside_it() -> None:
     assert torch.equal(eight(beside)[:4], eight(values))
 
 
-def test_half_the_memory_until_gradients_are_asked_for() -> None:
-    eight = Float8Linear(linear())
-    values = torch.randn(2, HIDDEN).bfloat16()
-    eight(values)
-    assert eight.weight.element_size() == 1 and "transposed" not in vars(eight)
-    eight(values.requires_grad_()).sum().backward()
-    assert torch.equal(eight.transposed.t().float(), eight.weight.float())
-
-
-def llama_model(hidden: int = HIDDEN) -> Any:
+def llama_model() -> Any:
     torch.manual_seed(0)
     config = LlamaConfig(
-        vocab_size=16, hidden_size=hidden, intermediate_size=INNER, num_hidden_layers=LAYERS,
+        vocab_size=16, hidden_size=HIDDEN, intermediate_size=INNER, num_hidden_layers=LAYERS,
         num_attention_heads=4, initializer_range=0.2,
     )  # fmt: skip
     return LlamaModel(config).bfloat16().eval().requires_grad_(False)
@@ -123,9 +118,8 @@ def test_from_the_command_line(tmp_path: Path, cells: Path, llama: Path) -> None
             calls.append(file["obs/predicted_label/codes"][()])
             latents.append(file["obsm/X_screader"][()])
     assert np.array_equal(*calls) and not np.array_equal(*latents)
-    eight = tmp_path / "eight.h5"
-    succeed("train-reader", cells, *words, "--quantize", "fp8", "-o", eight)
-    succeed("predict", cells, "-r", eight, "-o", tmp_path / "again.h5ad")
+    succeed("train-reader", cells, *words, "--quantize", "fp8", "-o", reader)
+    succeed("predict", cells, "-r", reader, "-o", tmp_path / "again.h5ad")
     odd = write_llama(tmp_path / "odd", hidden=40)
     line = fail("train-reader", cells, "--llm", odd, "--quantize", "fp8", "-o", tmp_path / "o.h5")
     assert "q_proj is 40 × 40; 8-bit floats need multiples of 16" in line

@@ -50,10 +50,6 @@ def inputs(task: Task, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return values, np.hstack([GENE_SCALE * values, texts])
 
 
-def logits(task: Task, features: np.ndarray, scores: np.ndarray, biases: np.ndarray) -> np.ndarray:
-    return inputs(task, features)[0] @ scores + biases
-
-
 def centred(values: np.ndarray) -> np.ndarray:
     """What softmax sees of logits."""
     return values - values.mean(1, keepdims=True)
@@ -69,20 +65,12 @@ def test_as_scikit_learn(task: Task, features: np.ndarray, label_weights: np.nda
     other = LogisticRegression(C=1.0, tol=1e-8, max_iter=10_000, class_weight=weights)
     other.fit(inputs(task, features)[1], task.truth)
     wanted = other.decision_function(inputs(task, features)[1])
-    assert centred(logits(task, features, scores, biases)) == pytest.approx(
+    assert centred(inputs(task, features)[0] @ scores + biases) == pytest.approx(
         centred(wanted), abs=1e-3
     )
     own = GENE_SCALE * other.coef_[:, :GENES].T
     own += TEXT_SCALE * features @ other.coef_[:, GENES:].T / np.sqrt(DIM)
     assert centred(scores) == pytest.approx(centred(own), abs=1e-3)
-
-
-def test_a_weight_is_so_many_copies_of_the_cells(task: Task, features: np.ndarray) -> None:
-    again = np.append(np.arange(len(task.rows)), np.flatnonzero(task.truth == 2))
-    copied = replace(task, rows=task.rows[again], truth=task.truth[again])
-    one, _ = fit_gene_scores(task, features, SCALE, np.array([1, 1, 2], np.float32))
-    other, _ = fit_gene_scores(copied, features, SCALE, EQUAL)
-    assert centred(one) == pytest.approx(centred(other), abs=1e-3)
 
 
 def test_neither_blocks_nor_order_matter(

@@ -116,46 +116,25 @@ def test_another_text_model_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("identity", "told"),
+    ("provider", "model", "message"),
     [
-        pytest.param({"provider": "import", "model": "ada"}, "--embedder", id="imported"),
-        pytest.param({"provider": "openai", "model": "a"}, "OPENAI_API_KEY", id="no key"),
-        pytest.param(
-            {"provider": "sentence-transformers", "model": "nobody/nothing"},
-            "nobody/nothing",
-            id="offline",
-        ),
+        ("import", "ada", "--embedder"),
+        ("openai", "a", "OPENAI_API_KEY"),
+        ("sentence-transformers", "nobody/nothing", "nobody/nothing"),
     ],
 )
 def test_a_model_that_is_not_to_be_had(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, identity: dict, told: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, provider: str, model: str, message: str
 ) -> None:
     monkeypatch.setenv("SCREADER_CACHE", str(tmp_path / "cache"))
     path = write_cells(tmp_path)
     with h5py.File(path, "a") as file:
         del file["uns/embedding"]
-        encoding.write_json(file["uns"], "embedding", {**identity, "dim": 24, "sha256": ""})
+        identity = {"provider": provider, "model": model, "dim": 24, "sha256": ""}
+        encoding.write_json(file["uns"], "embedding", identity)
     line = fail("train-reader", path, "--method", "genept-s", "-o", tmp_path / "r.h5")
-    assert told in line and path.name in line
+    assert message in line and path.name in line
     assert not (tmp_path / "r.h5").exists()
-
-
-def test_a_server_is_asked_where_a_url_is_given(
-    tmp_path: Path, cells: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    chosen: list[provider_options.ProviderOptions] = []
-
-    def make(one: provider_options.ProviderOptions, reporter: Reporter) -> Embedder:
-        chosen.append(one)
-        return WordVectors()
-
-    monkeypatch.setenv("SCREADER_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(provider_options, "make_embedder", make)
-    options = ("--embedder", "http://localhost:1/v1", "-o", tmp_path / "r.h5")
-    succeed("train-reader", cells, "--method", "genept-s", *options)
-    assert [(one.provider, one.model, one.base_url) for one in chosen] == [
-        ("openai", "test", "http://localhost:1/v1")
-    ]
 
 
 class Paid(OpenAIEmbeddings):
@@ -167,31 +146,36 @@ class Paid(OpenAIEmbeddings):
         return WordVectors().embed(texts, reporter, on_batch)
 
 
-def test_the_price_is_told_before_it_is_paid(
+def test_a_server_is_asked_where_a_url_is_given_and_the_price_comes_first(
     tmp_path: Path, cells: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    asked: list[provider_options.ProviderOptions] = []
+
+    def make(options: provider_options.ProviderOptions, reporter: Reporter) -> Embedder:
+        asked.append(options)
+        return Paid("text-embedding-ada-002")
+
     monkeypatch.setenv("SCREADER_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(
-        provider_options, "make_embedder", lambda chosen, reporter: Paid("text-embedding-ada-002")
+    monkeypatch.setattr(provider_options, "make_embedder", make)
+    words = ("--method", "genept-s", "--embedder", "http://localhost:1/v1", "--validation", 0)
+    first, second = (
+        succeed("train-reader", cells, *words, "-o", tmp_path / "r.h5").stderr for _ in range(2)
     )
-    options = ("--embedder", "http://localhost:1/v1", "--validation", 0, "-o", tmp_path / "r.h5")
-    told = [
-        next(line for line in result.stderr.splitlines() if "to embed" in line)
-        for result in (
-            succeed("train-reader", cells, "--method", "genept-s", *options) for _ in range(2)
-        )
-    ]
-    assert f" {CELLS} cells to embed: about " in told[0] and "$0.0" in told[0]
-    assert " 0 cells to embed: about 0 tokens" in told[1]
+    assert (asked[0].provider, asked[0].model) == ("openai", "test")
+    assert asked[0].base_url == "http://localhost:1/v1"
+    [price] = [line for line in first.splitlines() if "to embed" in line]
+    assert f" {CELLS} cells to embed: about " in price and "$0.0" in price
+    assert " 0 cells to embed: about 0 tokens" in second
 
 
 @pytest.mark.parametrize(
     "options",
     [
-        pytest.param(["--method", "pooled", "--classifier", "knn"], id="classifier of a network"),
-        pytest.param(["--method", "genept-w", "--neighbours", "3"], id="neighbours of logistic"),
-        pytest.param(["--method", "genept-w", "--embedder", "packaged"], id="embedder of means"),
+        ["--method", "pooled", "--classifier", "knn"],
+        ["--method", "genept-w", "--neighbours", "3"],
+        ["--method", "genept-w", "--embedder", "packaged"],
     ],
+    ids=["classifier of a network", "neighbours of logistic", "embedder of means"],
 )
 def test_options_of_other_methods_are_wrong_usage(
     tmp_path: Path, cells: Path, options: list[str]

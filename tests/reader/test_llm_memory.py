@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,7 @@ def saved_bytes(llm: FrozenLLM, forward: Callable[[Tensor], Tensor]) -> int:
     return sum(saved.values())
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_a_layer_keeps_what_is_counted_and_the_librarys_own_more(dtype: torch.dtype) -> None:
     llm = llama_of(dtype)
     costs = Costs.of(llm, 0, 0, on_gpu=False)
@@ -124,30 +125,20 @@ def test_plans(gigabytes: int | None, backward: bool, tokens: int, checkpointed:
     assert planned.tokens == pytest.approx(tokens, rel=0.05)
 
 
-def test_a_cell_that_does_not_fit() -> None:
-    with pytest.raises(ScReaderError, match="one cell of 2,060 tokens needs"):
-        plan(COSTS, Machine("cpu", 26 * 10**9 + 10**8), 16_384, 2_060, True)
-
-
-def test_layers_that_are_asked_for() -> None:
+def test_layers_that_are_asked_for_and_a_cell_that_does_not_fit() -> None:
     machine = Machine("cpu", None, 7)
     assert plan(COSTS, machine, 16_384, 2_060, True).checkpointed == 7
     assert plan(COSTS, Machine("cpu", None, 10**6), 16_384, 2_060, True).checkpointed == 40
     assert plan(COSTS, machine, 16_384, 2_060, False).checkpointed == 0
+    with pytest.raises(ScReaderError, match="one cell of 2,060 tokens needs"):
+        plan(COSTS, Machine("cpu", 26 * 10**9 + 10**8), 16_384, 2_060, True)
 
 
-def limited(max_tokens: int, sizes: list[int]) -> Callable[..., Any]:
-    """The decoder on a device whose memory holds ``max_tokens``; ``sizes`` are what it is given."""
-    original = Decoder.__call__
-
-    def run(decoder: Any, values: Tensor, *words: Any) -> Any:
-        tokens = values.shape[0] * values.shape[1]
-        sizes.append(tokens)
-        if tokens > max_tokens:
-            raise torch.OutOfMemoryError("CUDA out of memory.")
-        return original(decoder, values, *words)
-
-    return run
+def test_the_page_on_gpus_has_the_plans_that_the_tools_make() -> None:
+    root = Path(__file__).parents[2]
+    rows = runpy.run_path(str(root / "benchmarks" / "gpu_plans.py"))["rows"]()
+    assert len(rows) > 15
+    assert "\n".join(rows) in (root / "docs" / "gpu.md").read_text("utf-8")
 
 
 def train(
@@ -166,8 +157,15 @@ def test_out_of_memory_halves_the_batch_and_gives_the_same_reader(
     sequences: CellSequences, llm: FrozenLLM, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = train(sequences, llm, RecordingReporter())
-    reporter, sizes = RecordingReporter(), list[int]()
-    monkeypatch.setattr(Decoder, "__call__", limited(50, sizes))
+    reporter, sizes, original = RecordingReporter(), list[int](), Decoder.__call__
+
+    def limited(decoder: Decoder, values: Tensor, *words: Any) -> Any:
+        sizes.append(values.shape[0] * values.shape[1])
+        if sizes[-1] > 50:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return original(decoder, values, *words)
+
+    monkeypatch.setattr(Decoder, "__call__", limited)
     assert_same(train(sequences, llm, reporter), expected)
     assert 1 <= len(reporter.warnings) <= 10
     assert all("out of memory" in one and "continuing with" in one for one in reporter.warnings)
@@ -203,16 +201,14 @@ def test_max_memory_from_the_command_line(tmp_path: Path, cells: Path, llama: Pa
     assert "1.0 MB available" in " ".join(stderr.split())
     line = fail("predict", cells, "-r", reader, "--max-memory", "100k", "-o", tmp_path / "no")
     assert "one cell of" in line and "--max-memory" in line and not (tmp_path / "no").exists()
+    for layers in ("some", "-1"):
+        words = ["--checkpoint-activations", layers, "-o", tmp_path / "no"]
+        assert call("train-reader", cells, *words).exit_code == 2
 
 
-@pytest.mark.parametrize(
-    ("option", "value"),
-    [("--max-memory", "much"), ("--max-memory", "0"), ("--max-memory", "-3G"),
-     ("--max-memory", "nan"), ("--max-memory", "infG"),
-     ("--checkpoint-activations", "some"), ("--checkpoint-activations", "-1")],
-)  # fmt: skip
-def test_wrong_usage(cells: Path, option: str, value: str) -> None:
-    assert call("train-reader", cells, option, value, "-o", "no.h5").exit_code == 2
+@pytest.mark.parametrize("size", ["much", "0", "-3G", "nan", "infG"])
+def test_wrong_sizes(cells: Path, size: str) -> None:
+    assert call("train-reader", cells, "--max-memory", size, "-o", "no.h5").exit_code == 2
 
 
 @pytest.mark.parametrize(

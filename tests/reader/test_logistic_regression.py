@@ -57,10 +57,25 @@ def either(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(logistic_regression, "MAX_BYTES", request.param)
 
 
-@pytest.mark.parametrize("labels", [2, 3, 6])
+def separable() -> tuple[np.ndarray, np.ndarray]:
+    truth = np.arange(60) % 3
+    return 5 * np.eye(3, dtype=np.float32)[truth], truth
+
+
+def with_a_label_of_one_cell() -> tuple[np.ndarray, np.ndarray]:
+    values, truth = made(3)
+    values[5] = 4 * np.eye(FEATURES)[0]
+    truth[5] = 3
+    return values, truth
+
+
+DATA = {"two": made(2), "three": made(3), "six": made(6), "separable": separable(),
+        "one cell": with_a_label_of_one_cell()}  # fmt: skip
+
+
+@pytest.mark.parametrize(("values", "truth"), DATA.values(), ids=DATA)
 @pytest.mark.parametrize("kind", [list, sparse.csr_matrix], ids=["dense", "sparse"])
-def test_the_optimum(labels: int, kind: Callable) -> None:
-    values, truth = made(labels)
+def test_the_optimum(values: np.ndarray, truth: np.ndarray, kind: Callable) -> None:
     found = probabilities(values, truth, kind=kind)
     assert np.abs(found - reference(values, truth)).max() < CLOSE
 
@@ -76,24 +91,6 @@ def test_a_weight_is_so_many_copies_of_the_cells(labels: int) -> None:
     assert np.abs(found - copied[:CELLS]).max() < CLOSE
     assert np.abs(found - reference(values, truth, weights)).max() < CLOSE
     assert np.abs(found - probabilities(values, truth)).max() > 0.05
-
-
-def test_separable_labels_have_an_optimum_too() -> None:
-    values = np.zeros((60, 3), np.float32)
-    truth = np.arange(60) % 3
-    values[np.arange(60), truth] = 5
-    found = probabilities(values, truth)
-    assert np.abs(found - reference(values, truth)).max() < CLOSE
-    assert (found.argmax(1) == truth).all() and found.max() < 1
-
-
-def test_a_label_of_one_cell() -> None:
-    values, truth = made(3)
-    values[5], truth[5] = 0, 3
-    values[5, 0] = 4
-    found = probabilities(values, truth)
-    assert np.abs(found - reference(values, truth)).max() < CLOSE
-    assert found[:, 3].mean() == pytest.approx(1 / CELLS, rel=1e-3)  # biases are not penalised
 
 
 def test_neither_the_order_of_cells_nor_a_constant_feature_matters() -> None:

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -15,7 +16,6 @@ import pytest
 from small_files import fail, succeed, write_cells
 
 from screader_lib.cells.cells_file import CellSequences
-from screader_lib.exchange import encoding
 from screader_lib.exchange.opening import open_exchange
 from screader_lib.exchange.provenance import Provenance, Record
 from screader_lib.exchange.writing import create
@@ -57,16 +57,16 @@ def test_the_restored_reader_gives_the_same_outputs(
     assert np.array_equal(again, logits) and np.array_equal(vectors_again, vectors)
 
 
-def test_other_cells_are_read_with_their_own_embedding(tmp_path: Path, cells: Path) -> None:
-    reader = tmp_path / "r.h5"
-    succeed("train-reader", cells, "--method", "pooled", "-o", reader)
+def test_other_cells_are_read_with_their_own_embedding(
+    tmp_path: Path, cells: Path, readers: Callable[[str], Path]
+) -> None:
     fewer = write_cells(tmp_path, "--variable-genes", "12", name="fewer.h5ad")
 
     def outputs(trained: methods.TrainedMethod, path: Path) -> np.ndarray:
         with open_exchange(path, "cells") as opened:
             return trained.outputs(CellSequences(opened), np.arange(20))[0]
 
-    with open_exchange(reader, "reader") as opened:
+    with open_exchange(readers("pooled"), "reader") as opened:
         known = read_reader(opened)
     wanted = [outputs(methods.restore(known), path) for path in (cells, fewer)]
     one_for_both = methods.restore(known)
@@ -76,103 +76,92 @@ def test_other_cells_are_read_with_their_own_embedding(tmp_path: Path, cells: Pa
             gc.collect()
 
 
-def without(name: str) -> Callable[[h5py.File], None]:
-    return lambda file: file["tensors"].__delitem__(name)
+def changed(name: str, change: Callable[[Any], Any] | None = None) -> Callable[[h5py.File], None]:
+    """Replaces an element by what ``change`` makes of it, or removes it."""
+
+    def edit(file: h5py.File) -> None:
+        values, attributes = file[name][()], dict(file[name].attrs)
+        del file[name]
+        if change is not None:
+            file[name] = change(values)
+            file[name].attrs.update(attributes)
+
+    return edit
 
 
 def cut(name: str) -> Callable[[h5py.File], None]:
-    def change(file: h5py.File) -> None:
-        values = file["tensors"][name][..., :-1]
-        del file["tensors"][name]
-        encoding.write_array(file["tensors"], name, values)
-
-    return change
+    return changed(name, lambda values: values[..., :-1])
 
 
-def other_text(name: str, text: str) -> Callable[[h5py.File], None]:
-    def change(file: h5py.File) -> None:
-        del file[name]
-        encoding.write_text(file, name, text)
-
-    return change
-
-
-def no_label(file: h5py.File) -> None:
-    values = file["tensors/neighbours.labels"][()]
-    file["tensors/neighbours.labels"][...] = np.where(values == 0, 9, values)
-
-
-def other_classifier(file: h5py.File) -> None:
-    settings = encoding.read_json(file, "configuration")
-    other_text("configuration", json.dumps({**settings, "classifier": "guess"}))(file)
+def text(name: str, value: str) -> Callable[[h5py.File], None]:
+    return changed(name, lambda _: value)
 
 
 @pytest.fixture(scope="module")
-def readers(
-    tmp_path_factory: pytest.TempPathFactory, cells: Path
-) -> Callable[[tuple[str, ...]], Path]:
-    """Gives the reader that some options of train-reader make, trained once."""
+def readers(tmp_path_factory: pytest.TempPathFactory, cells: Path) -> Callable[[str], Path]:
+    """Gives the reader of a method and its options, trained once."""
     folder = tmp_path_factory.mktemp("readers")
 
     @cache
-    def reader(options: tuple[str, ...]) -> Path:
-        path = folder / f"{'-'.join(options)}.h5"
-        succeed("train-reader", cells, "--method", *options, "-o", path)
+    def reader(method: str) -> Path:
+        path = folder / f"{method}.h5"
+        succeed("train-reader", cells, "--method", *method.split(), "-o", path)
         return path
 
     return reader
 
 
-KNN = "genept-w", "--classifier", "knn"
+KNN = "genept-w --classifier knn"
+LABELS = "tensors/neighbours.labels"
+GUESS = changed("configuration", lambda given: json.dumps({**json.loads(given), **NO_CLASSIFIER}))
+NO_CLASSIFIER = {"classifier": "guess"}
 
 
 @pytest.mark.parametrize(
-    ("method", "change", "told"),
+    ("method", "change", "message"),
     [
-        pytest.param(["majority"], without("log_share"), "log_share", id="no tensor"),
-        pytest.param(["majority"], cut("log_share"), "log_share", id="too few labels"),
-        pytest.param(["logistic"], cut("weights"), "weights", id="weights of too few labels"),
-        pytest.param(["genept-w"], cut("mean"), "mean", id="means of too few dimensions"),
-        pytest.param(KNN, no_label, "neighbours.labels", id="label that is none"),
-        pytest.param(KNN, without("neighbours.vectors"), "neighbours.vectors", id="no neighbours"),
-        pytest.param(KNN, other_classifier, "'guess'", id="unknown classifier"),
-        pytest.param(["pooled"], without("scaling.map"), "scaling.map", id="no scaling"),
-        pytest.param(["pooled"], cut("head.weight"), "do not fit", id="head too narrow"),
-        pytest.param(["pooled"], without("head.weight"), "do not fit", id="no head"),
-        pytest.param(["majority"], other_text("method", "guess"), "'guess'", id="unknown method"),
+        pytest.param("majority", changed("tensors/log_share"), "log_share", id="no tensor"),
+        pytest.param("majority", cut("tensors/log_share"), "log_share", id="too few labels"),
+        pytest.param("logistic", cut("tensors/weights"), "weights", id="weights of too few labels"),
+        pytest.param("genept-w", cut("tensors/mean"), "mean", id="means of too few dimensions"),
         pytest.param(
-            ["majority"], other_text("configuration", "{}"), "configuration", id="no settings"
+            KNN, changed(LABELS, lambda values: values + 7), "neighbours.labels", id="no label"
         ),
         pytest.param(
-            ["majority"], other_text("calibration", '{"temperature": 0}'), "positive", id="cold"
+            KNN, changed("tensors/neighbours.vectors"), "neighbours.vectors", id="no neighbours"
         ),
+        pytest.param(KNN, GUESS, "'guess'", id="unknown classifier"),
+        pytest.param("pooled", changed("tensors/scaling.map"), "scaling.map", id="no scaling"),
+        pytest.param("pooled", cut("tensors/head.weight"), "do not fit", id="head too narrow"),
+        pytest.param("pooled", changed("tensors/head.weight"), "do not fit", id="no head"),
+        pytest.param("majority", text("method", "guess"), "'guess'", id="unknown method"),
+        pytest.param("majority", text("configuration", "{}"), "configuration", id="no settings"),
+        pytest.param("majority", text("calibration", '{"temperature": 0}'), "positive", id="cold"),
     ],
 )
 def test_damaged(
     tmp_path: Path,
     cells: Path,
-    readers: Callable[[tuple[str, ...]], Path],
-    method: list[str],
+    readers: Callable[[str], Path],
+    method: str,
     change: Callable[[h5py.File], None],
-    told: str,
+    message: str,
 ) -> None:
-    reader = shutil.copy(readers(tuple(method)), tmp_path / "r.h5")
+    reader = shutil.copy(readers(method), tmp_path / "r.h5")
     with h5py.File(reader, "a") as file:
         change(file)
     line = fail("predict", cells, "-r", reader, "-o", tmp_path / "p.h5ad")
-    assert told in line and "unexpected" not in line
+    assert message in line and "unexpected" not in line
     assert not (tmp_path / "p.h5ad").exists()
 
 
-@pytest.mark.parametrize(
-    "words", [["--weight", "rank"], ["--rank-by", "expression"]], ids=["weight", "rank"]
-)
+@pytest.mark.parametrize("words", ["--weight rank", "--rank-by expression"])
 def test_cells_built_in_another_way_are_refused(
-    tmp_path: Path, readers: Callable[[tuple[str, ...]], Path], words: list[str]
+    tmp_path: Path, readers: Callable[[str], Path], words: str
 ) -> None:
-    others = write_cells(tmp_path, *words)
-    line = fail("predict", others, "-r", readers(("majority",)), "-o", tmp_path / "p.h5ad")
-    assert words[0] in line and "--like" in line
+    others = write_cells(tmp_path, *words.split())
+    line = fail("predict", others, "-r", readers("majority"), "-o", tmp_path / "p.h5ad")
+    assert words.split(maxsplit=1)[0] in line and "--like" in line
 
 
 def test_a_reader_holds_nothing_of_the_llm(tmp_path: Path, cells: Path, llama: Path) -> None:
