@@ -78,8 +78,12 @@ def embed(descriptions: Path, texts: int, rounds: int) -> None:
     import torch
     from sentence_transformers import SentenceTransformer
 
-    from screader_lib.genes.providers.local_encoder import Encoder, EncoderSettings
-    from screader_lib.genes.providers.local_models import packaged_model_folder, read_settings
+    from screader_lib.genes.providers.local_models import (
+        Encoder,
+        EncoderSettings,
+        packaged_model_folder,
+        read_settings,
+    )
     from screader_lib.reporting import SILENT
 
     with h5py.File(descriptions) as file:

@@ -12,8 +12,7 @@ from pathlib import Path
 
 from screader_lib.genes.catalog import REGION, Catalog
 from screader_lib.genes.gene_lists import read_genes
-from screader_lib.genes.organisms import organism_of
-from screader_lib.genes.records import ENSEMBL, Gene
+from screader_lib.genes.records import ENSEMBL, Gene, organism_of
 from screader_lib.genes.sources.bulk import BulkFiles
 
 COLUMNS = (

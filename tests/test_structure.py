@@ -40,7 +40,7 @@ MAY_IMPORT = {
     "demo": BASE | {"exchange"},
 }
 ORDER = {  # folders of a room; each imports those before it only
-    "genes": ["services", "sources", "providers", "precomputed", "missing_texts"],
+    "genes": ["services", "sources", "providers"],
     "reader": ["llm", "confidence", "model", "methods", "prediction"],
     "figures": ["drawing", "data", "plots", "report"],
 }

@@ -82,7 +82,7 @@ class InputFiles:
         """Check that cells and embeddings are of one species, or name genes by ``orthologs``."""
         from screader_lib.cells.across_species import check_organism
         from screader_lib.cells.gene_names import named_by_orthologs
-        from screader_lib.genes.missing_texts.from_orthologs import pairs_by_name
+        from screader_lib.genes.missing_texts import pairs_by_name
 
         if orthologs is None:
             for source, mask in zip(sources, masks, strict=True):

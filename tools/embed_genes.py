@@ -141,7 +141,7 @@ def main(
     from screader_lib.exchange.encoding import read_table
     from screader_lib.genes import embeddings
     from screader_lib.genes.providers import openai, provider_options
-    from screader_lib.genes.providers.local_encoder import EncoderSettings
+    from screader_lib.genes.providers.local_models import EncoderSettings
 
     if dry_run and precomputed is not None:
         raise click.UsageError("--dry-run: --import sends nothing anyway.", run.context)
@@ -183,8 +183,7 @@ def _import(
     missing: str,
 ) -> None:
     from screader_lib.exchange.encoding import read_table
-    from screader_lib.genes.precomputed.match_precomputed import all_genes, described_genes
-    from screader_lib.genes.precomputed.read_precomputed import read_precomputed
+    from screader_lib.genes.precomputed import all_genes, described_genes, read_precomputed
 
     with ExitStack() as stack:
         path = stack.enter_context(run.path(precomputed))

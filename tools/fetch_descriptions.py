@@ -157,14 +157,14 @@ def main(
     E-utilities, as NCBI asks), OPENAI_API_KEY (for --fill llm).
     """
     from screader_lib.exchange.writing import replacing
-    from screader_lib.genes import describe, description_table, gene_lists, texts
-    from screader_lib.genes.missing_texts.fill import FillOptions, fill
-    from screader_lib.genes.organisms import organism_of
+    from screader_lib.genes import describe, gene_lists
+    from screader_lib.genes.missing_texts import FillOptions, fill
+    from screader_lib.genes.records import organism_of
     from screader_lib.genes.sources.gene_source import numbered_roles
     from screader_lib.genes.sources.make_sources import SourceOptions, make_sources
 
     run.output_path(output)
-    text_fields = texts.parse_fields(fields)
+    text_fields = describe.parse_fields(fields)
     options = SourceOptions(
         gene_info=gene_info,
         gene_summary=gene_summary,
@@ -191,8 +191,8 @@ def main(
         with ExitStack() as outputs:
             if unmatched is not None:
                 table_path = outputs.enter_context(replacing(unmatched))
-                table_path.write_text(description_table.unmatched_tsv(filled.descriptions), "utf-8")
+                table_path.write_text(describe.unmatched_tsv(filled.descriptions), "utf-8")
             file = outputs.enter_context(run.create("descriptions", output, inputs))
-            description_table.write_descriptions(file, filled.descriptions, filled.generation)
+            describe.write_descriptions(file, filled.descriptions, filled.generation)
     for line in describe.summary_lines(filled.descriptions, gene_list.repeated):
         run.reporter.info(line)

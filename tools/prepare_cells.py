@@ -143,8 +143,8 @@ def main(
     """
     from screader_lib.cells.formats.open_expression import open_expression
     from screader_lib.exchange.writing import replacing
-    from screader_lib.preparation import clustering, counts, marker_tables, results
-    from screader_lib.preparation.cluster_markers import MarkerThresholds, find_markers
+    from screader_lib.preparation import clustering, counts, labelling, marker_tables
+    from screader_lib.preparation.clustering import MarkerThresholds, find_markers
     from screader_lib.preparation.labelling import check_markers, label_clusters
 
     reporter = run.reporter
@@ -179,12 +179,12 @@ def main(
         cluster_labels = label_clusters(cluster_markers, sizes, types, list(data.var_names))
         if labels is not None:
             inputs["labels"] = stack.enter_context(run.path(labels))
-            cluster_labels = results.corrected(cluster_labels, inputs["labels"])
+            cluster_labels = labelling.corrected(cluster_labels, inputs["labels"])
         if evidence is not None:
             table = stack.enter_context(replacing(evidence))
-            table.write_text(results.evidence_tsv(cluster_labels), "utf-8")
+            table.write_text(labelling.evidence_tsv(cluster_labels), "utf-8")
         target = stack.enter_context(replacing(destination))
-        results.write(target, data, cluster_labels, run.record(inputs))
+        labelling.write(target, data, cluster_labels, run.record(inputs))
     if not types and labels is None:
         reporter.info("clusters are not labelled: give --markers or --labels.")
         return

@@ -19,7 +19,7 @@ from screader_lib.cells.vocabulary import Embeddings, ReferenceGenes, Vocabulary
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.provenance import Record
 from screader_lib.exchange.table import Table
-from screader_lib.genes.organisms import organism_of
+from screader_lib.genes.records import organism_of
 
 PREFIX = "NCBITaxon:"
 MIN_SHARED = 0.1  # of the reference ids; with fewer in common, unnamed species differ

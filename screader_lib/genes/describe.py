@@ -1,16 +1,100 @@
-"""Ask the sources, in order, for the genes of a list, and make one description per gene."""
+"""Ask the sources, in order, for the genes of a list, and make one description per gene.
+
+A description's text is composed of the gene's fields, cleaned. Descriptions are written as an
+exchange file; the unmatched names as a table.
+"""
 
 from __future__ import annotations
 
+import csv
+import hashlib
+import io
+import re
+import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
+import numpy as np
+
+from screader_lib.errors import ScReaderError
+from screader_lib.exchange import encoding
+from screader_lib.exchange.schema import load
+from screader_lib.exchange.table import Categorical, Column, Table, strings
 from screader_lib.genes.catalog import NO_MATCH, UNMATCHED, CatalogMatch
-from screader_lib.genes.records import Gene, merged
+from screader_lib.genes.records import FACTS, Gene, merged
 from screader_lib.genes.sources.gene_source import GeneSource
-from screader_lib.genes.texts import DEFAULT_FIELDS, compose
 from screader_lib.reporting import SILENT, Reporter, counted
+
+if TYPE_CHECKING:
+    import h5py
+
+FIELDS = (
+    "symbol",
+    "full_name",
+    "gene_type",
+    "aliases",
+    "organism",
+    "lineage",
+    "expression",
+    "summary",
+)
+DEFAULT_FIELDS = ("symbol", "full_name", "gene_type", "expression", "summary")
+
+CITATION = re.compile(
+    r"\s*(?:\[(?:provided|supplied|submitted|adapted|modified|recorded)\b[^\[\]]*\]"
+    r"|\[(?:from|pubmed|pmid|omim|mim|rgd|mgi|zfin|uniprot\w*|refseq)\b[^\[\]]*\]"
+    r"|\[\d+(?:\s*[,–-]\s*\d+)*\]"
+    r"|\((?:pubmed|pmid|omim|mim)\b[:\s]*[\d\s,;:a-z]*\))",
+    re.IGNORECASE,
+)
+INVISIBLE = ("Cc", "Cf", "Co", "Cs", "Cn")
+
+
+def cleaned(text: str) -> str:
+    """``text`` in Unicode form C without control characters, citations and doubled space.
+
+    Citations are bracketed remarks on provenance, such as ``[provided by RefSeq, May 2020]``,
+    ``[PubMed 123]``, ``(PMID: 123)`` and ``[1, 2]``.
+    """
+    normal = unicodedata.normalize("NFC", text)
+    visible = "".join(
+        " " if unicodedata.category(letter) in INVISIBLE else letter for letter in normal
+    )
+    return " ".join(CITATION.sub("", visible).split())
+
+
+def parse_fields(listed: str) -> tuple[str, ...]:
+    """Field names from a comma-separated list; ScReaderError for one that is not known."""
+    fields = tuple(field.strip() for field in listed.split(",") if field.strip())
+    for field in fields:
+        if field not in FIELDS:
+            raise ScReaderError(
+                f"--fields: {field!r} is not a field of the text.",
+                remedy=f"Fields: {', '.join(FIELDS)}.",
+            )
+    if not fields or len(set(fields)) != len(fields):
+        raise ScReaderError("--fields: list each field once, and at least one.")
+    return fields
+
+
+def compose(gene: Gene, fields: Sequence[str] = DEFAULT_FIELDS) -> str:
+    """The text to embed: the gene's own ``text``, or its filled fields as sentences, in order."""
+    if gene.text:
+        return cleaned(gene.text)
+    parts = (_sentence(field, gene) for field in fields)
+    return " ".join(part for part in parts if part)
+
+
+def _sentence(field: str, gene: Gene) -> str:
+    value = ", ".join(gene.aliases) if field == "aliases" else getattr(gene, field)
+    value = cleaned(value)
+    if not value:
+        return ""
+    if field == "aliases":
+        value = f"Also known as {value}"
+    return value if value.endswith((".", "!", "?")) else f"{value}."
 
 
 @dataclass(frozen=True)
@@ -123,3 +207,64 @@ def summary_lines(descriptions: Sequence[Description], repeated: int = 0) -> lis
     if shared:
         lines.append(f"{counted(shared, 'gene')} listed under more than one name; all names kept.")
     return lines
+
+
+KIND = "descriptions"
+
+
+def write_descriptions(
+    file: h5py.File,
+    descriptions: Sequence[Description],
+    generation: Mapping[str, str] | None = None,
+) -> None:
+    """Write descriptions into a new exchange file; ``generation`` is a chat model's record."""
+    encoding.begin_anndata(file, _to_table(descriptions), Table(strings(())))
+    if generation is not None:
+        encoding.write_json(file["uns"], "generation", dict(generation))
+
+
+def _to_table(descriptions: Sequence[Description]) -> Table:
+    """obs of a descriptions file, one row per description."""
+
+    def column(value: Callable[[Description], object]) -> np.ndarray:
+        return strings(value(description) for description in descriptions)
+
+    def category(name: str, value: Callable[[Description], str]) -> Categorical:
+        allowed = load(KIND).element(f"obs/{name}").values
+        return Categorical.of((value(description) for description in descriptions), allowed)
+
+    columns: dict[str, Column] = {
+        name: strings(_plain(getattr(description.gene, name)) for description in descriptions)
+        for name in FACTS
+    }
+    columns["tax_id"] = np.array([d.gene.tax_id for d in descriptions], np.int32)
+    columns["aliases"] = column(lambda d: _plain("|".join(d.gene.aliases)))
+    columns["other_ids"] = column(lambda d: _plain("|".join(d.gene.other_ids)))
+    columns["text"] = column(lambda d: d.text)
+    columns["source"] = category("source", lambda d: d.source)
+    columns["matched_by"] = category("matched_by", lambda d: d.match.how)
+    columns["text_sha256"] = column(lambda d: _sha256(d.text))
+    return Table(column(lambda d: d.name), columns)
+
+
+def _sha256(text: str) -> str:
+    """SHA-256 of a text in UTF-8, hexadecimal; empty for an empty text."""
+    return hashlib.sha256(text.encode()).hexdigest() if text else ""
+
+
+def _plain(value: str) -> str:
+    """HDF5 strings end at a NUL."""
+    return value.replace("\0", " ")
+
+
+def unmatched_tsv(descriptions: Iterable[Description]) -> str:
+    """The names without a gene, tab-separated: name, why, candidates."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, delimiter="\t", lineterminator="\n")
+    writer.writerow(("id", "reason", "candidates"))
+    for description in descriptions:
+        if description.match.how in UNMATCHED:
+            how = description.match.how
+            reason = "unknown" if how == "none" else how
+            writer.writerow((description.name, reason, "|".join(description.match.candidates)))
+    return stream.getvalue()

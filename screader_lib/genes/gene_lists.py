@@ -12,8 +12,13 @@ import h5py
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import encoding, safety
 from screader_lib.exchange.opening import kind_of, what_is_it
-from screader_lib.genes.tenx_folder import GENE_EXPRESSION, read_features
-from screader_lib.genes.text_files import first_bytes, read_table, read_text
+from screader_lib.genes.text_files import (
+    GENE_EXPRESSION,
+    first_bytes,
+    read_features,
+    read_table,
+    read_text,
+)
 
 LOOM_NAMES = ("Gene", "var_names", "gene", "gene_name", "Accession")
 TENX_NAMES = ("name", "gene_names")

@@ -11,9 +11,8 @@ from loopback import Reply, Request, serving
 from recording_reporter import RecordingReporter
 
 from screader_lib.errors import ScReaderError
-from screader_lib.genes.describe import describe, summary_lines
-from screader_lib.genes.description_table import unmatched_tsv
-from screader_lib.genes.organisms import organism_of
+from screader_lib.genes.describe import describe, summary_lines, unmatched_tsv
+from screader_lib.genes.records import organism_of
 from screader_lib.genes.services import service
 from screader_lib.genes.sources.bulk import BulkFiles
 from screader_lib.genes.sources.make_sources import SourceOptions, make_sources

@@ -14,7 +14,7 @@ from recording_reporter import RecordingReporter
 
 from screader_lib import offline
 from screader_lib.errors import ScReaderError
-from screader_lib.genes.organisms import organism_of
+from screader_lib.genes.records import organism_of
 from screader_lib.genes.services.service import (
     RATE_MARGIN,
     Pace,

@@ -10,9 +10,9 @@ from fake_ncbi import GENES, INS, records, to_summary, to_xml
 from loopback import HTML
 from real_data import real
 
-from screader_lib.genes.organisms import organism_of
+from screader_lib.genes.records import organism_of
 from screader_lib.genes.services.service import BadAnswer
-from screader_lib.genes.sources.entrezgene import parse_records, parse_summaries
+from screader_lib.genes.sources.eutils import parse_records, parse_summaries
 
 
 def test_recorded_record_has_all_fields_of_the_paper() -> None:

@@ -16,18 +16,20 @@ from real_data import real
 
 from screader_lib.errors import ScReaderError
 from screader_lib.genes.catalog import Catalog
-from screader_lib.genes.describe import describe, summary_lines
-from screader_lib.genes.description_table import unmatched_tsv
+from screader_lib.genes.describe import DEFAULT_FIELDS, describe, summary_lines, unmatched_tsv
 from screader_lib.genes.gene_lists import read_genes
-from screader_lib.genes.missing_texts.fill import FillOptions, fill
-from screader_lib.genes.missing_texts.from_chat_model import ChatModel, fill_from_model
-from screader_lib.genes.missing_texts.from_orthologs import fill_from_orthologs, read_pairs
-from screader_lib.genes.organisms import organism_of
-from screader_lib.genes.records import Gene
+from screader_lib.genes.missing_texts import (
+    ChatModel,
+    FillOptions,
+    fill,
+    fill_from_model,
+    fill_from_orthologs,
+    read_pairs,
+)
+from screader_lib.genes.records import Gene, organism_of
 from screader_lib.genes.services.cache import DiskCache
 from screader_lib.genes.sources.gene_source import GeneSource
 from screader_lib.genes.sources.make_sources import SourceOptions, make_sources
-from screader_lib.genes.texts import DEFAULT_FIELDS
 
 MOUSE, HUMAN = organism_of("mouse"), organism_of("human")
 KEY = "sk-planted-0123456789"

@@ -11,12 +11,15 @@ import torch
 
 from screader_lib.errors import ScReaderError
 from screader_lib.genes.providers import local_models
-from screader_lib.genes.providers.local_encoder import Encoder, EncoderSettings, batches, pool
 from screader_lib.genes.providers.local_models import (
+    Encoder,
+    EncoderSettings,
     HiddenStates,
     PackagedMiniLM,
     SentenceTransformer,
+    batches,
     packaged_model_folder,
+    pool,
     read_settings,
 )
 from screader_lib.reporting import SILENT

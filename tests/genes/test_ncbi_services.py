@@ -26,7 +26,7 @@ from recording_reporter import RecordingReporter
 
 from screader_lib.errors import ScReaderError
 from screader_lib.genes.describe import describe
-from screader_lib.genes.organisms import organism_of
+from screader_lib.genes.records import organism_of
 from screader_lib.genes.services.cache import DiskCache
 from screader_lib.genes.sources.datasets import Datasets, parse_page
 from screader_lib.genes.sources.eutils import Eutils

@@ -6,7 +6,7 @@ import pytest
 
 from screader_lib.errors import ScReaderError
 from screader_lib.genes.describe import describe, summary_lines
-from screader_lib.genes.organisms import known_organisms, organism_of
+from screader_lib.genes.records import known_organisms, organism_of
 from screader_lib.genes.services.downloads import info_path
 from screader_lib.genes.sources.tables import PackagedFacts
 

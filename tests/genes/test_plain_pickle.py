@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from screader_lib.errors import ScReaderError
-from screader_lib.genes.precomputed.plain_pickle import _PlainUnpickler
-from screader_lib.genes.precomputed.read_precomputed import read_precomputed
+from screader_lib.genes.plain_pickle import _PlainUnpickler
+from screader_lib.genes.precomputed import read_precomputed
 
 TOUCHED = Path("/tmp/never-made-by-a-pickle")
 

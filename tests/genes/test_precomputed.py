@@ -14,8 +14,7 @@ import pytest
 
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.table import Categorical, Table, strings
-from screader_lib.genes.precomputed.match_precomputed import all_genes, described_genes
-from screader_lib.genes.precomputed.read_precomputed import Precomputed, read_precomputed
+from screader_lib.genes.precomputed import Precomputed, all_genes, described_genes, read_precomputed
 
 NAMES = ("INS", "HLA-A", "ENSG00000115263.5")
 VECTORS = np.arange(12, dtype=np.float32).reshape(3, 4)

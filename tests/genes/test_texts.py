@@ -12,11 +12,11 @@ from fake_openai import vector_of
 
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.table import Table, strings
+from screader_lib.genes.describe import cleaned, compose, parse_fields
 from screader_lib.genes.embeddings import embed
 from screader_lib.genes.providers.embedder import Embedder
 from screader_lib.genes.providers.openai import estimate
 from screader_lib.genes.records import Gene
-from screader_lib.genes.texts import cleaned, compose, parse_fields
 
 
 @pytest.mark.parametrize(

@@ -12,14 +12,15 @@ from hypothesis.extra import numpy as arrays
 from scipy import sparse
 
 from screader_lib.errors import ScReaderError
-from screader_lib.preparation.cluster_markers import MarkerThresholds, find_markers
 from screader_lib.preparation.clustering import (
     CLIP,
     LOG,
     ClusteringSettings,
+    MarkerThresholds,
     _by_size,
     _scaled,
     cluster,
+    find_markers,
 )
 
 CELLS, GENES = 150, 300

@@ -8,10 +8,9 @@ import pytest
 
 from screader_lib.errors import ScReaderError
 from screader_lib.genes.text_files import read_table
-from screader_lib.preparation.cluster_markers import Marker
-from screader_lib.preparation.labelling import ClusterLabel, label_clusters
+from screader_lib.preparation.clustering import Marker
+from screader_lib.preparation.labelling import ClusterLabel, corrected, evidence_tsv, label_clusters
 from screader_lib.preparation.marker_tables import CellType
-from screader_lib.preparation.results import corrected, evidence_tsv
 
 GENES = [f"G{number}" for number in range(500)]
 TYPES = [

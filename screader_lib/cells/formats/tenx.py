@@ -18,7 +18,7 @@ from screader_lib.errors import ScReaderError
 from screader_lib.exchange.encoding import read_strings
 from screader_lib.exchange.lazy_table import LazyTable, stored_column
 from screader_lib.exchange.table import Table, strings
-from screader_lib.genes.tenx_folder import GENE_EXPRESSION, find_file, read_features, read_rows
+from screader_lib.genes.text_files import GENE_EXPRESSION, find_file, read_features, read_rows
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix

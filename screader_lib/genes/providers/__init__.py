@@ -1,7 +1,6 @@
 """Who turns texts into vectors.
 
 - ``embedder``          what every provider offers, and a provider with a cache on disk;
-- ``local_encoder``     a transformer over many texts: loading, batches, pooling, precision;
 - ``local_models``      sentence-transformers models, the packaged MiniLM, hidden states;
 - ``openai``            OpenAI and compatible servers: requests, their limits and their price;
 - ``provider_options``  from options to a provider.

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from screader_lib.errors import ScReaderError
 from screader_lib.genes.providers.embedder import CachedEmbedder, Embedder
-from screader_lib.genes.providers.local_encoder import EncoderSettings
 from screader_lib.genes.providers.local_models import (
+    EncoderSettings,
     HiddenStates,
     PackagedMiniLM,
     SentenceTransformer,

@@ -15,7 +15,7 @@ import urllib3
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.provenance import sha256_of
 from screader_lib.exchange.writing import replacing
-from screader_lib.genes.organisms import Organism
+from screader_lib.genes.records import Organism
 from screader_lib.genes.services.service import NO_CONNECTION, Pace, Service, check_allowed
 from screader_lib.reporting import SILENT, Reporter
 

@@ -3,7 +3,7 @@
 - ``gene_source``   what every source offers;
 - ``tables``        facts that come with the package, and a table of the user's own;
 - ``bulk``          NCBI's bulk files, from local copies or downloaded once;
-- ``eutils``        NCBI E-utilities, with ``entrezgene`` for its records;
+- ``eutils``        NCBI E-utilities;
 - ``datasets``      NCBI Datasets v2;
 - ``make_sources``  from options to sources.
 """

@@ -11,8 +11,7 @@ from pathlib import Path
 
 from screader_lib.errors import ScReaderError
 from screader_lib.genes.catalog import GENE_ID, Catalog
-from screader_lib.genes.organisms import Organism
-from screader_lib.genes.records import FACTS_OF_FILES, Gene, ids_of
+from screader_lib.genes.records import FACTS_OF_FILES, Gene, Organism, ids_of
 from screader_lib.genes.sources.gene_source import GeneSource, numbered_roles
 from screader_lib.genes.text_files import opened_text
 

@@ -11,8 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from screader_lib.genes.catalog import Catalog
-from screader_lib.genes.organisms import Organism
-from screader_lib.genes.records import FACTS_OF_FILES, Gene, ids_of
+from screader_lib.genes.records import FACTS_OF_FILES, Gene, Organism, ids_of
 from screader_lib.genes.services.cache import Answers
 from screader_lib.genes.services.service import BadAnswer, checking_schema, parse_json
 from screader_lib.genes.sources.gene_source import NcbiService, by_kind, variants

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from screader_lib.genes.catalog import GENE_ID, SUFFIX, Catalog
-from screader_lib.genes.organisms import Organism
-from screader_lib.genes.records import DATABASE_ID, ENSEMBL
+from screader_lib.genes.records import DATABASE_ID, ENSEMBL, Organism
 from screader_lib.genes.services.cache import DiskCache, GeneCache
 from screader_lib.genes.services.service import NCBI_KEY, Pace, Service, secret_of
 from screader_lib.reporting import SILENT, Reporter

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from screader_lib.errors import ScReaderError
-from screader_lib.genes.organisms import Organism
+from screader_lib.genes.records import Organism
 from screader_lib.genes.services import downloads
 from screader_lib.genes.services.cache import DiskCache, default_folder
 from screader_lib.genes.services.service import Unreachable

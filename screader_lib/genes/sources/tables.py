@@ -13,8 +13,7 @@ from typing import Any
 
 from screader_lib.errors import ScReaderError
 from screader_lib.genes.catalog import Catalog
-from screader_lib.genes.organisms import Organism
-from screader_lib.genes.records import FACTS, Gene
+from screader_lib.genes.records import FACTS, Gene, Organism
 from screader_lib.genes.sources.gene_source import GeneSource
 from screader_lib.genes.text_files import read_table, read_text
 

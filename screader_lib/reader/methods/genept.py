@@ -16,7 +16,7 @@ from screader_lib.errors import ScReaderError
 from screader_lib.exchange.writing import temporary_file
 from screader_lib.genes.providers import provider_options
 from screader_lib.genes.providers.embedder import CachedEmbedder, Embedder
-from screader_lib.genes.providers.local_encoder import EncoderSettings
+from screader_lib.genes.providers.local_models import EncoderSettings
 from screader_lib.genes.providers.openai import estimate
 from screader_lib.genes.services.cache import DiskCache, default_folder
 from screader_lib.genes.services.service import OPENAI_KEY, secret_of
