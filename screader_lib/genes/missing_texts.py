@@ -32,7 +32,89 @@ from screader_lib.genes.text_files import opened_text, read_table, read_text
 from screader_lib.reporting import SILENT, Reporter, counted
 
 NCBI_COLUMNS = ("#tax_id", "GeneID", "relationship", "Other_tax_id", "Other_GeneID")
-ORTHOLOG = "ortholog"
+BULK_ORTHOLOGS = "gene_orthologs.gz"
+HUMAN = organism_of("human")
+ORTHOLOG, LLM = "ortholog", "llm"
+ANSWERS = "llm-answers.sqlite"
+CONCURRENT = 4
+UNKNOWN = "UNKNOWN"
+PROMPT = """Describe the gene {gene} of {organism} in at most 120 words of plain English prose. \
+Give, as far as they are well established: its official full name, the type of gene, what its \
+product does, the processes it takes part in, and the tissues and cell types that express it. \
+No lists, no references, no introduction. If you do not know this gene, answer only: UNKNOWN"""
+WITHOUT_TEMPERATURE = ("o1", "o3", "o4", "gpt-5")  # models that accept only their default
+
+
+@dataclass(frozen=True)
+class FillOptions:
+    """Which ways to fill, in order, and what they need; None where an option is not given."""
+
+    ways: tuple[str, ...] = ()
+    orthologs: str | None = None
+    llm_model: str | None = None
+    llm_url: str = URL
+    llm_prompt: str | None = None
+
+
+@dataclass
+class FilledDescriptions:
+    """The descriptions, the files that were read for them, and the chat model's record."""
+
+    descriptions: list[Description]
+    files: dict[str, Path] = field(default_factory=dict)
+    generation: Mapping[str, str] | None = None
+
+
+def fill(
+    descriptions: Sequence[Description],
+    options: FillOptions,
+    organism: Organism,
+    source_options: SourceOptions,
+    source_names: Sequence[str],
+    fields: Sequence[str],
+    reporter: Reporter = SILENT,
+) -> FilledDescriptions:
+    """Give genes without a summary one, way by way.
+
+    ``source_names`` and ``source_options`` say where human texts come from. ScReaderError where a
+    way lacks what it needs.
+    """
+    filled = FilledDescriptions(list(descriptions))
+    for way in dict.fromkeys(options.ways):
+        if way == ORTHOLOG:
+            if organism == HUMAN:
+                raise ScReaderError(
+                    "--fill ortholog brings human texts to other species.",
+                    remedy="Name --organism.",
+                )
+            # A table of the user's own is about the requested species.
+            human_options = replace(source_options, table=None)
+            table = options.orthologs or human_options.local_copy(BULK_ORTHOLOGS, reporter)
+            filled.files["orthologs"] = Path(table)
+            symbols = [description.gene.symbol for description in filled.descriptions]
+            pairs = read_pairs(Path(table), organism, HUMAN, symbols)
+            names = [name for name in source_names if name != "table"]
+            sources = make_sources(names, HUMAN, human_options, reporter)
+            filled.descriptions = fill_from_orthologs(
+                filled.descriptions, pairs, sources, fields, reporter
+            )
+            for source in sources:
+                filled.files |= {f"human_{role}": path for role, path in source.files.items()}
+        else:
+            if options.llm_model is None:
+                raise ScReaderError("--fill llm needs a model.", remedy="Name it with --llm-model.")
+            prompt = PROMPT
+            if options.llm_prompt is not None:
+                filled.files["llm_prompt"] = Path(options.llm_prompt)
+                prompt = filled.files["llm_prompt"].read_text("utf-8").strip()
+            model = ChatModel(options.llm_model, prompt, options.llm_url)
+            cache = DiskCache(source_options.cache_folder / ANSWERS)
+            filled.descriptions = fill_from_model(
+                filled.descriptions, model, organism, cache, fields, reporter,
+                refresh=source_options.refresh,
+            )  # fmt: skip
+            filled.generation = {"model": model.name, "prompt": model.prompt}
+    return filled
 
 
 def read_pairs(
@@ -104,20 +186,18 @@ def fill_from_orthologs(
     reporter: Reporter = SILENT,
 ) -> list[Description]:
     """Give genes without a summary that of their human ortholog, marked ``ortholog``."""
-    orthologs = {
-        description.name: ortholog
-        for description in descriptions
-        if description.match.gene is not None
-        and not description.gene.summary
-        and not description.gene.text
-        and (ortholog := _ortholog(description, pairs))
-    }
+    orthologs = {}
+    for description in descriptions:
+        gene = description.gene
+        keys = (gene.gene_id, gene.symbol, description.name)
+        ortholog = next((pairs[key] for key in keys if key in pairs), "")
+        if description.match.gene is not None and _lacks_summary(gene) and ortholog:
+            orthologs[description.name] = ortholog
     names = list(dict.fromkeys(orthologs.values()))
-    summaries = {
-        human.name: human.gene.summary for human in describe(names, human_sources, fields, reporter)
-    }
+    humans = {human.name: human.gene for human in describe(names, human_sources, fields, reporter)}
+    summaries = {name: humans[ortholog].summary for name, ortholog in orthologs.items()}
     filled = [
-        _with_summary(description, summaries.get(orthologs.get(description.name, ""), ""))
+        _with_summary(description, summaries.get(description.name, ""), ORTHOLOG)
         for description in descriptions
     ]
     number = sum(description.gene.source == ORTHOLOG for description in filled)
@@ -125,26 +205,18 @@ def fill_from_orthologs(
     return with_texts(filled, fields)
 
 
-def _ortholog(description: Description, pairs: dict[str, str]) -> str:
-    gene = description.gene
-    keys = (gene.gene_id, gene.symbol, description.name)
-    return next((pairs[key] for key in keys if key in pairs), "")
+def _lacks_summary(gene: Gene) -> bool:
+    return not gene.summary and not gene.text
 
 
-def _with_summary(description: Description, summary: str) -> Description:
+def _with_summary(
+    description: Description, summary: str, source: str, **species: Any
+) -> Description:
     if not summary:
         return description
-    gene = replace(description.gene, summary=summary, source=ORTHOLOG)
+    gene = description.match.gene or Gene(description.name, **species)
+    gene = replace(gene, summary=summary, source=source)
     return replace(description, match=replace(description.match, gene=gene))
-
-
-LLM = "llm"
-UNKNOWN = "UNKNOWN"
-PROMPT = """Describe the gene {gene} of {organism} in at most 120 words of plain English prose. \
-Give, as far as they are well established: its official full name, the type of gene, what its \
-product does, the processes it takes part in, and the tissues and cell types that express it. \
-No lists, no references, no introduction. If you do not know this gene, answer only: UNKNOWN"""
-WITHOUT_TEMPERATURE = ("o1", "o3", "o4", "gpt-5")  # models that accept only their default
 
 
 @dataclass(frozen=True)
@@ -155,7 +227,6 @@ class ChatModel:
     prompt: str = PROMPT
     url: str = URL
     requests_per_minute: float = 500
-    concurrent: int = 4
 
     def __post_init__(self) -> None:
         if "{symbol}" not in self.prompt and "{gene}" not in self.prompt:
@@ -182,63 +253,45 @@ def fill_from_model(
     refresh: bool = False,
     **settings: Any,
 ) -> list[Description]:
-    """Give genes without a summary a text of the model's; every answer is cached.
+    """Give genes without a summary a text of the model's; every answer is cached as it arrives.
 
     Ambiguous names get none, as it is not clear which gene they mean. ``refresh`` asks again for
     what is cached. ScReaderError where the server does not answer, or OpenAI itself is asked
     without a key.
     """
-    prompts = {
-        description.name: model.prompt_for(description, organism)
-        for description in descriptions
-        if not description.gene.summary
-        and not description.gene.text
-        and description.match.how != "ambiguous"
-    }
-    keys = {name: _key(model, prompt) for name, prompt in prompts.items()}
-    cached = {} if refresh else cache.get(keys.values())
-    new = {keys[name]: prompt for name, prompt in prompts.items() if keys[name] not in cached}
+    prompts, keys = {}, {}
+    for description in descriptions:
+        if _lacks_summary(description.gene) and description.match.how != "ambiguous":
+            prompt = model.prompt_for(description, organism)
+            identity = json.dumps([model.url, model.name, prompt])
+            key = hashlib.sha256(identity.encode()).hexdigest()
+            keys[description.name], prompts[key] = key, prompt
+    cached = {} if refresh else cache.get(prompts)
+    new = {key: prompt for key, prompt in prompts.items() if key not in cached}
     reporter.info(f"asking {model.name} for {counted(len(new), 'gene')}; {len(cached):,} cached.")
-    if new:
-        _ask_all(model, new, cache, reporter, settings)
-    answers = cache.get(keys.values())
-    filled = [
-        _with_text(description, answers[keys[description.name]].decode(), organism)
-        if description.name in keys
-        else description
-        for description in descriptions
-    ]
-    number = sum(description.gene.source == LLM for description in filled)
-    reporter.info(f"{counted(number, 'gene')} described by {model.name}.")
-    return with_texts(filled, fields)
-
-
-def _key(model: ChatModel, prompt: str) -> str:
-    return hashlib.sha256(json.dumps([model.url, model.name, prompt]).encode()).hexdigest()
-
-
-def _ask_all(
-    model: ChatModel,
-    prompts: Mapping[str, str],
-    cache: DiskCache,
-    reporter: Reporter,
-    settings: Mapping[str, Any],
-) -> None:
-    """Cache the answer to each prompt as it arrives."""
-    pace = Pace(model.requests_per_minute / 60)
     options: dict[str, Any] = {"reporter": reporter, "url_option": "--llm-url", **settings}
+    pace = Pace(model.requests_per_minute / 60)
     server = OpenAIServer("the chat server", model.url, pace, **options)
     temperature = {} if model.name.startswith(WITHOUT_TEMPERATURE) else {"temperature": 0}
 
     def ask(key: str, prompt: str) -> None:
         messages = [{"role": "user", "content": prompt}]
         body: dict[str, Any] = {"model": model.name, "messages": messages, **temperature}
-        answer = server.ask("chat/completions", body, parse_answer)
-        cache.put({key: answer.encode()})
+        cache.put({key: server.ask("chat/completions", body, parse_answer).encode()})
 
-    with reporter.progress("Asking the model", len(prompts), "genes") as advance:
-        tasks = [partial(ask, key, prompt) for key, prompt in prompts.items()]
-        server.run_all(tasks, model.concurrent, lambda _: advance(1))
+    with reporter.progress("Asking the model", len(new), "genes") as advance:
+        tasks = [partial(ask, key, prompt) for key, prompt in new.items()]
+        server.run_all(tasks, CONCURRENT, lambda _: advance(1))
+    answers = cache.get(prompts)
+    species = {"organism": organism.name, "tax_id": organism.tax_id}
+    filled = []
+    for description in descriptions:
+        text = answers.get(keys.get(description.name, ""), b"").decode()
+        text = "" if text.strip(" .").upper() == UNKNOWN else text
+        filled.append(_with_summary(description, text, LLM, **species))
+    number = sum(description.gene.source == LLM for description in filled)
+    reporter.info(f"{counted(number, 'gene')} described by {model.name}.")
+    return with_texts(filled, fields)
 
 
 def parse_answer(body: bytes) -> str:
@@ -251,103 +304,3 @@ def parse_answer(body: bytes) -> str:
     if not text:
         raise BadAnswer("an empty text")
     return text
-
-
-def _with_text(description: Description, text: str, organism: Organism) -> Description:
-    if text.strip(" .").upper() == UNKNOWN:
-        return description
-    gene = description.match.gene or Gene(
-        description.name, organism=organism.name, tax_id=organism.tax_id
-    )
-    gene = replace(gene, summary=text, source=LLM)
-    return replace(description, match=replace(description.match, gene=gene))
-
-
-ANSWERS = "llm-answers.sqlite"
-BULK_ORTHOLOGS = "gene_orthologs.gz"
-HUMAN = organism_of("human")
-
-
-@dataclass(frozen=True)
-class FillOptions:
-    """Which ways to fill, in order, and what they need; None where an option is not given."""
-
-    ways: tuple[str, ...] = ()
-    orthologs: str | None = None
-    llm_model: str | None = None
-    llm_url: str = URL
-    llm_prompt: str | None = None
-
-
-@dataclass
-class FilledDescriptions:
-    """The descriptions, the files that were read for them, and the chat model's record."""
-
-    descriptions: list[Description]
-    files: dict[str, Path] = field(default_factory=dict)
-    generation: Mapping[str, str] | None = None
-
-
-def fill(
-    descriptions: Sequence[Description],
-    options: FillOptions,
-    organism: Organism,
-    source_options: SourceOptions,
-    source_names: Sequence[str],
-    fields: Sequence[str],
-    reporter: Reporter = SILENT,
-) -> FilledDescriptions:
-    """Give genes without a summary one, way by way.
-
-    ``source_names`` and ``source_options`` say where human texts come from. ScReaderError where a
-    way lacks what it needs.
-    """
-    filled = FilledDescriptions(list(descriptions))
-    for way in dict.fromkeys(options.ways):
-        if way == "ortholog":
-            # A table of the user's own is about the requested species.
-            names = [name for name in source_names if name != "table"]
-            human_options = replace(source_options, table=None)
-            pairs = _ortholog_pairs(filled, options.orthologs, organism, human_options, reporter)
-            sources = make_sources(names, HUMAN, human_options, reporter)
-            filled.descriptions = fill_from_orthologs(
-                filled.descriptions, pairs, sources, fields, reporter
-            )
-            for source in sources:
-                filled.files |= {f"human_{role}": path for role, path in source.files.items()}
-        else:
-            model = _chat_model(filled, options)
-            cache = DiskCache(source_options.cache_folder / ANSWERS)
-            filled.descriptions = fill_from_model(
-                filled.descriptions, model, organism, cache, fields, reporter,
-                refresh=source_options.refresh,
-            )  # fmt: skip
-            filled.generation = {"model": model.name, "prompt": model.prompt}
-    return filled
-
-
-def _ortholog_pairs(
-    filled: FilledDescriptions,
-    table: str | None,
-    organism: Organism,
-    options: SourceOptions,
-    reporter: Reporter,
-) -> dict[str, str]:
-    if organism == HUMAN:
-        raise ScReaderError(
-            "--fill ortholog brings human texts to other species.", remedy="Name --organism."
-        )
-    path = options.local_copy(BULK_ORTHOLOGS, reporter) if table is None else Path(table)
-    filled.files["orthologs"] = path
-    symbols = [description.gene.symbol for description in filled.descriptions]
-    return read_pairs(path, organism, HUMAN, symbols)
-
-
-def _chat_model(filled: FilledDescriptions, options: FillOptions) -> ChatModel:
-    if options.llm_model is None:
-        raise ScReaderError("--fill llm needs a model.", remedy="Name it with --llm-model.")
-    prompt = PROMPT
-    if options.llm_prompt is not None:
-        filled.files["llm_prompt"] = Path(options.llm_prompt)
-        prompt = filled.files["llm_prompt"].read_text("utf-8").strip()
-    return ChatModel(options.llm_model, prompt, options.llm_url)
