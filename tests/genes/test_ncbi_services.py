@@ -25,12 +25,11 @@ from real_data import real
 from recording_reporter import RecordingReporter
 
 from screader_lib.errors import ScReaderError
-from screader_lib.genes.describe import describe
+from screader_lib.genes.describe import compose, describe
 from screader_lib.genes.records import organism_of
 from screader_lib.genes.services.cache import DiskCache
 from screader_lib.genes.sources.datasets import Datasets, parse_page
 from screader_lib.genes.sources.eutils import Eutils
-from screader_lib.genes.texts import compose
 
 HUMAN = organism_of("human")
 KEY = "a-planted-key-0123456789"
