@@ -107,21 +107,3 @@ def test_rows_in_any_pieces(
             writer.add(expected[start:stop, : max(lengths[start:stop])])
         writer.finish()
         assert np.array_equal(stored[()], expected)
-
-
-def test_a_file_by_one_thread_and_by_four_is_the_same() -> None:
-    values = np.random.default_rng(0).random((500, 60)).astype(np.float32)
-    images = []
-    for threads in (1, 4):
-        with (
-            h5py.File("none", "w", driver="core", backing_store=False) as file,
-            ThreadPoolExecutor(threads) as pool,
-        ):
-            stored = encoding.create_filled(file, "x", (500, 60), np.float32, 0, (16, 32))
-            writer = RowWriter(stored, pool)
-            for start in range(0, 500, 7 * threads):
-                writer.add(values[start : start + 7 * threads])
-            writer.finish()
-            file.flush()
-            images.append(file.id.get_file_image())
-    assert images[0] == images[1]

@@ -191,17 +191,6 @@ def test_a_damaged_type_of_an_attribute(cells: Path, name: str) -> None:
         read_changed(cells, {end + 1: value})
 
 
-def test_not_hdf5(tmp_path: Path) -> None:
-    path = tmp_path / "x.h5ad"
-    assert "no such file" in refusal(path)
-    for content, message in ((b"", "is empty"), (b"id\tlabel\n", "is not an HDF5")):
-        path.write_bytes(content)
-        assert message in refusal(path)
-    path.unlink()
-    path.mkdir()
-    assert "is a folder" in refusal(path)
-
-
 def write_strings(path: Path, texts: list[str]) -> tuple[int, int]:
     """A file of strings; the offsets of their entries and of their first collection."""
     with h5py.File(path, "w") as file:

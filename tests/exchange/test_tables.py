@@ -148,13 +148,3 @@ def test_columns_of_anndata_are_read(name: str) -> None:
         column = encoding.read_table(file["obs"]).columns[name]
     found = as_strings(column) if isinstance(column, Categorical) else column
     np.testing.assert_array_equal(found, np.array(expected, found.dtype))
-
-
-@given(st.lists(TEXT, max_size=6), st.data())
-def test_rows_are_taken_in_order(values: list[str], data: st.DataObject) -> None:
-    rows = data.draw(st.permutations(range(len(values))))
-    table = Table(strings(values), {"c": Categorical.of(values), "t": strings(values)})
-    taken = table.take(np.array(rows, int))
-    expected = [values[row] for row in rows]
-    for name in ("c", "t", "id"):
-        assert taken.strings(name).tolist() == expected

@@ -44,9 +44,10 @@ LINES = {
     "build-cells": ["counts-0.h5ad", "-e", "embeddings.h5ad", "--label", "cell_type"],
     "train-reader": ["cells.h5ad", "--method", "majority"],
 }
-KILLS = [("build-cells", point, old) for point in POINTS for old in (b"old", None)]
-KILLS += [(tool, "ninth dataset", None) for tool in LINES if tool != "build-cells"]
-SIGNALS = [(number, point) for number in (signal.SIGTERM, signal.SIGINT) for point in POINTS]
+KILLS = [("build-cells", point, b"old") for point in POINTS]
+KILLS += [(tool, "ninth dataset", None) for tool in LINES]
+SIGNALS = [(signal.SIGTERM, point) for point in POINTS]
+SIGNALS += [(signal.SIGINT, point) for point in ("first dataset", "after the rename")]
 
 
 @pytest.fixture(scope="module")
@@ -125,27 +126,6 @@ def test_signals_leave_nothing(
     assert (ready / "output").read_bytes() == wanted
     if point != "temporary file":  # between its making and its use, the next run removes it
         assert partials(ready) == []
-
-
-def start(folder: Path, *words: str, **settings: Any) -> subprocess.Popen:
-    line = command("build-cells", *LINES["build-cells"], *words)
-    return subprocess.Popen(
-        line, cwd=folder, env=environment(folder), stderr=subprocess.DEVNULL, **settings
-    )
-
-
-def test_kill_9_by_the_clock(ready: Path) -> None:
-    begun = time.monotonic()
-    assert start(ready, "-o", "clock").wait() == 0
-    whole, output = time.monotonic() - begun, ready / "clock"
-    new = output.read_bytes()
-    for share in (0.8, 0.9, 1.0):
-        output.write_bytes(b"old")
-        process = start(ready, "-o", "clock")
-        time.sleep(share * whole)
-        process.kill()
-        process.wait()
-        assert output.read_bytes() in (b"old", new)
 
 
 def test_what_a_killed_run_spooled_goes(ready: Path, tmp_path: Path) -> None:
