@@ -61,8 +61,9 @@ def write_embeddings(
     blank = strings([""] * len(names))
     obs = Table(strings(names), dict.fromkeys(("gene_id", "ensembl_id", "aliases"), blank))
     obs.columns |= {"symbol": strings(names), "text_sha256": blank, "text": strings(names)}
+    source = columns.pop("source", ["user"] * len(names))
     obs.columns |= {key: strings(values) for key, values in columns.items()}
-    obs.columns["source"] = Categorical.of(["user"] * len(names))
+    obs.columns["source"] = Categorical.of(source)
     vectors = np.random.default_rng(1).standard_normal((len(names), dim)).astype(np.float32)
     with create("gene-embeddings", path, provenance.make("test", {}, {}, [])) as file:
         encoding.begin_anndata(file, obs, Table(strings(range(dim))))

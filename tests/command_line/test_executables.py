@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from running import command, environment
+from running import command, environment, invoke
 from small_files import call, succeed, write_cells, write_expression
 
 from screader_lib import __version__
@@ -63,44 +63,49 @@ def test_streams_are_as_good_as_files(folder: Path, built: bytes, script: str) -
     assert done.stdout == built
 
 
+GENES = ["--genes", "counts-0.h5ad"]
+WRONG_USAGE = [
+    ("predict", ["-", "-r", "-"], "only once"),
+    ("predict", ["-r", "-", "-o", "x"], "only once"),
+    *(
+        ("build-cells", [*BUILD, "-o", name], "same file")
+        for name in ("./counts-0.h5ad", "link", "hard")
+    ),
+    ("fetch-descriptions", [*GENES, "-o", "x", "--unmatched", "./x"], "same file"),
+    ("fetch-descriptions", [*GENES, "-o", "-", "--unmatched", "-"], "only one output"),
+    ("fetch-descriptions", [*GENES, "--unmatched", "-"], "only one output"),
+    ("screader", ["no-such-command"], "No such command"),
+    ("screader", ["--no-such-option"], "No such option"),
+]
+
+
 @pytest.mark.parametrize(
-    ("script", "tool", "words", "message"),
-    [
-        pytest.param('"$@" >&-', "build-cells", BUILD, "no output", id="output closed"),
-        pytest.param('"$@" <&-', "train-reader", ["-o", "x"], "no input", id="input closed"),
-        pytest.param('"$@"', "predict", ["-", "-r", "-"], "only once", id="two inputs"),
-        pytest.param('"$@"', "predict", ["-r", "-", "-o", "x"], "only once", id="one is default"),
-        *(
-            pytest.param('"$@"', "build-cells", [*BUILD, "-o", name], "same file", id=name)
-            for name in ("./counts-0.h5ad", "link", "hard")
-        ),
-        *(
-            pytest.param(
-                '"$@"',
-                "fetch-descriptions",
-                ["--genes", "counts-0.h5ad", *words],
-                message,
-                id=" ".join(words),
-            )
-            for words, message in (
-                (["-o", "x", "--unmatched", "./x"], "same file"),
-                (["-o", "-", "--unmatched", "-"], "only one output"),
-                (["--unmatched", "-"], "only one output"),
-            )
-        ),
-        pytest.param('"$@"', "screader", ["no-such-command"], "No such command", id="command"),
-        pytest.param('"$@"', "screader", ["--no-such-option"], "No such option", id="option"),
-    ],
+    ("tool", "words", "message"), WRONG_USAGE, ids=[" ".join(words) for _, words, _ in WRONG_USAGE]
 )
-def test_wrong_usage(folder: Path, script: str, tool: str, words: list[str], message: str) -> None:
+def test_wrong_usage(folder: Path, tool: str, words: list[str], message: str) -> None:
     for name in ("link", "hard"):
         (folder / name).unlink(missing_ok=True)
     (folder / "link").symlink_to("embeddings.h5ad")
     (folder / "hard").hardlink_to(folder / "counts-0.h5ad")
     before = sorted(path.name for path in folder.iterdir())
+    result = invoke(tool, *words, cwd=folder)
+    assert result.exit_code == 2 and message in result.stderr
+    assert sorted(path.name for path in folder.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("script", "tool", "words", "message"),
+    [
+        ('"$@" >&-', "build-cells", BUILD, "no output"),
+        ('"$@" <&-', "train-reader", ["-o", "x"], "no input"),
+    ],
+    ids=["output", "input"],
+)
+def test_a_closed_stream(
+    folder: Path, script: str, tool: str, words: list[str], message: str
+) -> None:
     done = shell(folder, script, *command(tool, *words))
     assert done.returncode == 2 and message in done.stderr.decode()
-    assert sorted(path.name for path in folder.iterdir()) == before
 
 
 def test_both_outputs_or_none(folder: Path) -> None:
@@ -180,16 +185,16 @@ def test_a_tool_answers_under_the_name_it_was_called_by(folder: Path, name: str)
     program, *subcommand = name.split()
     tool = screader if subcommand else build_cells
 
-    def invoke(*words: object) -> Result:
+    def answer(*words: object) -> Result:
         line = [*subcommand, *map(str, words)]
         return CliRunner().invoke(tool, line, prog_name=program)
 
     paths = [folder / "counts-0.h5ad", "-e", folder / "embeddings.h5ad", "-o", folder / "again"]
-    messages = invoke(*paths).stderr.splitlines()
+    messages = answer(*paths).stderr.splitlines()
     assert messages and all(line.startswith(f"{name}: ") for line in messages)
-    assert invoke("--version").stdout == f"{name} {__version__}\n"
-    assert invoke("x", "-e", "x", "-o", "y").stderr.startswith(f"{name}: error: x: no such file.")
-    text = invoke("--help").stdout
+    assert answer("--version").stdout == f"{name} {__version__}\n"
+    assert answer("x", "-e", "x", "-o", "y").stderr.startswith(f"{name}: error: x: no such file.")
+    text = answer("--help").stdout
     assert text.startswith(f"Usage: {name} [OPTIONS]")
     prefix = program.removesuffix("build-cells").removesuffix("screader")
     assert f"  $ {prefix}build-cells counts.h5ad" in text and f"| {prefix}build-cells" in text

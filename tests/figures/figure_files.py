@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import small_files
 
 from screader_lib.exchange import encoding, provenance
 from screader_lib.exchange.opening import open_exchange
@@ -201,35 +202,22 @@ def write_reader(
     return path
 
 
-def _gene_columns(count: int) -> dict[str, np.ndarray]:
-    empty = strings([""] * count)
-    return {
-        "symbol": strings(f"SYMBOL{number}" for number in range(count)),
-        **dict.fromkeys(("gene_id", "ensembl_id", "aliases", "text_sha256"), empty),
-    }
-
-
 def write_embeddings(path: Path, count: int) -> Path:
     """Embeddings of ``count`` genes; every second one has no text."""
-    ids = strings(f"gene-{number}" for number in range(count))
+    names = [f"gene-{number}" for number in range(count)]
+    symbols = [f"SYMBOL{number}" for number in range(count)]
     source = [("ncbi", "none")[number % 2] for number in range(count)]
-    columns: dict = {**_gene_columns(count), "source": Categorical.of(source)}
-    vectors = np.random.default_rng(0).normal(size=(count, DIM)).astype(np.float32)
-    with create("gene-embeddings", path, provenance.make("embed-genes", {}, {}, [])) as file:
-        encoding.begin_anndata(file, Table(ids, columns), Table(strings(range(DIM))))
-        encoding.write_array(file, "X", vectors)
-        encoding.write_text(file["uns"], "model", "made-up")
-        encoding.write_text(file["uns"], "provider", "import")
-        encoding.write_number(file["uns"], "dim", DIM)
-    return path
+    return small_files.write_embeddings(path, names, symbol=symbols, source=source)
 
 
 def write_descriptions(path: Path, count: int) -> Path:
     """Descriptions of ``count`` genes, the last one first; gene types cycle through three."""
     ids = strings(f"gene-{number}" for number in range(count))
-    texts = ("full_name", "organism", "lineage", "expression", "summary", "text")
+    texts = (
+        "symbol", "gene_id", "ensembl_id", "aliases", "text_sha256", "full_name", "organism",
+        "lineage", "expression", "summary", "text",
+    )  # fmt: skip
     columns: dict = {
-        **_gene_columns(count),
         **dict.fromkeys(texts, strings([""] * count)),
         "gene_type": strings(f"type {number % 3}" for number in range(count)),
         "tax_id": np.zeros(count, np.int32),

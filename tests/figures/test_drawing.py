@@ -106,13 +106,6 @@ def min_distance(*colours: str) -> float:
     return float(distance[np.triu_indices(len(colours), 1)].min())
 
 
-def test_distances_of_colours() -> None:
-    assert min_distance("#0072B2", "#0072B2") == pytest.approx(0)
-    assert min_distance("#000000", "#FFFFFF") == pytest.approx(100, abs=0.1)
-    # Red and green of one lightness: the simulation must see what trichromats do not.
-    assert min_distance("#C03030", "#607000") < 30
-
-
 @pytest.mark.parametrize(("count", "distance"), [(6, 13), (10, 13), (15, 10), (61, 4), (300, 1.5)])
 def test_any_two_colours_differ_for_every_reader(count: int, distance: float) -> None:
     assert min_distance(UNLABELLED, *safe_colours(count)) >= distance
@@ -199,14 +192,13 @@ def test_overlapping_labels_are_moved_apart(centres: np.ndarray) -> None:
     np.testing.assert_array_equal(without_overlap(centres, boxes), moved)
 
 
-def test_labels_that_do_not_overlap_stay() -> None:
-    centres = np.array([[0.0, 0.0], [20.0, 0.0]])
-    np.testing.assert_array_equal(without_overlap(centres, np.full((2, 2), 8.0)), centres)
-
-
-def test_very_many_labels_stay() -> None:
-    centres = np.zeros((MAX_LABELS + 1, 2))
-    np.testing.assert_array_equal(without_overlap(centres, np.ones((MAX_LABELS + 1, 2))), centres)
+@pytest.mark.parametrize(
+    "centres",
+    [np.array([[0.0, 0.0], [20.0, 0.0]]), np.zeros((MAX_LABELS + 1, 2))],
+    ids=["free", "many"],
+)
+def test_labels_without_overlap_and_very_many_labels_stay(centres: np.ndarray) -> None:
+    np.testing.assert_array_equal(without_overlap(centres, np.full_like(centres, 8)), centres)
 
 
 def test_central_point_of_a_ring_is_on_the_ring() -> None:

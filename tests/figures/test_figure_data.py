@@ -135,12 +135,6 @@ def test_compiled_functions_of_umap_are_cached() -> None:
     assert all(path.startswith(os.environ["NUMBA_CACHE_DIR"]) for path in paths)
 
 
-def test_purity_by_hand() -> None:
-    """On a line 0 1 2.1 10 with labels a a b b, nearest are 1, 0, 1, 2.1."""
-    values = np.array([[0.0], [1.0], [2.1], [10.0]])
-    assert neighbour_purity(values, np.array([0, 0, 1, 1]), k=1) == pytest.approx(3 / 4)
-
-
 def test_purity_against_a_plain_count_wherever_the_cells_lie() -> None:
     random = np.random.default_rng(0)
     values, codes = random.normal(size=(300, 5)), random.integers(0, 3, 300)

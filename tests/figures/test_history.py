@@ -45,13 +45,6 @@ def history(*files: File) -> History:
     return History(files)  # type: ignore[arg-type]
 
 
-def test_steps_come_in_an_order_that_can_be_repeated() -> None:
-    tools = [step.tool for step in history(File("calls", ALL)).steps]
-    assert tools[:2] == ["fetch-descriptions", "embed-genes"]
-    assert tools[-2:] == ["train-reader", "predict"]
-    assert tools.count("build-cells") == 2
-
-
 def test_each_input_was_made_by_a_step_before_it() -> None:
     steps = history(File("calls", ALL), CELLS_B).steps
     made: set[str] = set()

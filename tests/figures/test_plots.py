@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import h5py
 import numpy as np
@@ -216,22 +215,10 @@ def test_names_of_types_hide_no_point_and_no_name(tmp_path: Path) -> None:
         assert not any(box.contains(*point) for point in points)
 
 
-MEASURING = [calibration_plot, method_comparison]
-
-
-@pytest.mark.parametrize("module", MEASURING)
-def test_one_type_all_unassigned_is_drawn(tmp_path: Path, module: ModuleType) -> None:
-    case = Case(types=["only"], cells=12, unassigned=1)
-    with predictions(write_predictions(tmp_path / "p.h5ad", case)) as one:
-        assert not one.assigned.any()
-        assert module.picture(module.measure([one])).render("png", 50).startswith(b"\x89PNG")
-        assert confusion_matrix.picture(tabulate([one]), counts=True).render("svg", 50)
-
-
 def test_no_true_labels_is_an_error(tmp_path: Path) -> None:
     path = write_predictions(tmp_path / "p.h5ad", Case(cells=9, labelled=False))
     with predictions(path) as one:
-        for measure in (tabulate, *(module.measure for module in MEASURING)):
+        for measure in (tabulate, calibration_plot.measure, method_comparison.measure):
             with pytest.raises(ScReaderError, match=r"no cell has a true label.*--label"):
                 measure([one])
 

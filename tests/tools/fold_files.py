@@ -24,15 +24,13 @@ def read(path: Path) -> tuple[Table, np.ndarray, list[str], dict]:
         )
 
 
-def scatter(
-    cells: Path, folder: Path, folds: int, *words: object, calling: Sequence[object] = ()
-) -> list[Path]:
-    """Train and predict fold by fold; ``calling`` are options of predict."""
+def scatter(cells: Path, folder: Path, folds: int, *words: object) -> list[Path]:
+    """Train and predict fold by fold."""
     files = []
     for number in range(1, folds + 1):
         reader, calls = folder / f"r{number}.h5", folder / f"p{number}.h5ad"
         succeed("train-reader", cells, *words, "--fold", number, "-o", reader)
-        succeed("predict", cells, "-r", reader, "--held-out", *calling, "-o", calls)
+        succeed("predict", cells, "-r", reader, "--held-out", "-o", calls)
         files.append(calls)
     return files
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -21,13 +20,10 @@ from small_files import (
     write_embeddings,
     write_expression,
 )
+from test_build_cells import sequences_of, with_species
 
 from screader_lib.exchange import encoding
 from screader_lib.exchange.provenance import Record
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from test_build_cells import sequences_of, with_species
 
 ORDER = np.random.default_rng(7).permutation(len(genes()))
 NAME = {gene: f"Mus{gene[4:]}" for gene in genes()}  # human → mouse

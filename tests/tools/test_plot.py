@@ -14,12 +14,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "figures"))
 
 from figure_files import Case, write_cells, write_embeddings, write_predictions, write_reader
 
-from screader_lib import __version__
 from screader_tools.pictures.command_words import command_words
 from screader_tools.pictures.picture_options import Size
-from screader_tools.plot import SUBCOMMANDS, main
+from screader_tools.plot import main
 
-BEGINNINGS = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
 PICTURES = ("umap", "confusion", "metrics", "calibration", "training", "embeddings")
 CASE = Case(cells=30)
 
@@ -56,19 +54,17 @@ def inputs(picture: str, folder: Path) -> list[str | Path]:
 
 
 @pytest.mark.parametrize("picture", PICTURES)
-def test_every_picture_in_every_format_and_through_pipes(
+def test_every_picture_from_a_file_and_through_pipes(
     picture: str, folder: Path, tmp_path: Path
 ) -> None:
     command, source, *more = inputs(picture, folder)
-    for form, beginning in BEGINNINGS.items():
-        output, data = tmp_path / f"x.{form}", tmp_path / "x.tsv"
-        result = plot(command, source, *more, "-o", output, "--data", data, "--dpi", "40")
-        assert result.exit_code == 0, result.stderr
-        assert output.read_bytes().startswith(beginning)
-        assert len(data.read_text().splitlines()) > 4
+    output, data = tmp_path / "x.svg", tmp_path / "x.tsv"
+    result = plot(command, source, *more, "-o", output, "--data", data, "--dpi", "40")
+    assert result.exit_code == 0, result.stderr
+    assert len(data.read_text().splitlines()) > 4
     piped = plot(command, *more, "--format", "svg", "--dpi", "40", stdin=Path(source))
     assert piped.exit_code == 0, piped.stderr
-    assert piped.stdout_bytes == (tmp_path / "x.svg").read_bytes()
+    assert piped.stdout_bytes == output.read_bytes() and output.read_bytes().startswith(b"<?xml")
 
 
 def test_pipe_without_a_format_is_png(folder: Path) -> None:
@@ -166,13 +162,6 @@ def test_failures_are_one_line_and_leave_nothing(
     assert sorted(folder.iterdir()) == before
 
 
-def test_failure_leaves_the_old_picture(folder: Path, tmp_path: Path) -> None:
-    output = tmp_path / "x.png"
-    output.write_text("old")
-    assert plot("metrics", folder / "c.h5ad", "-o", output).exit_code == 1
-    assert output.read_text() == "old"
-
-
 def test_report_from_all_files(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -191,19 +180,6 @@ def test_report_from_all_files(
     text = (tmp_path / "x.html").read_text("utf-8")
     assert "<h1>&lt;Mine&gt;</h1>" in text
     assert "build-cells --genes-per-cell 20 -o cells.h5ad" in text
-
-
-def test_help_and_versions() -> None:
-    for name in SUBCOMMANDS:
-        result = plot(name, "--help")
-        assert result.exit_code == 0
-        assert f"$ plot {name} " in result.output
-        assert plot(name, "--version").output == f"plot {name} {__version__}\n"
-    result = plot("--help")
-    assert all(f"  {name}" in result.output for name in SUBCOMMANDS)
-    assert "$ plot umap " in result.output
-    assert plot("--version").output == f"plot {__version__}\n"
-    assert plot("nothing").exit_code == 2
 
 
 def test_command_of_a_recorded_step_has_the_options_of_the_tool() -> None:

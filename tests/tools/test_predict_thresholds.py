@@ -76,14 +76,6 @@ def test_target_precision_is_the_least_confidence_that_assures_it(
     assert (more.strings("status") == "assigned").sum() >= assigned.sum() > 0
 
 
-def test_a_precision_out_of_reach(tmp_path: Path, noisy: Path, reader: Path) -> None:
-    output = tmp_path / "p.h5ad"
-    words = ("-r", reader, "--target-precision", 0.995, "-o", output)
-    line = fail("predict", noisy, *words)
-    assert f"the reader's {CELLS} calibration cells cannot guarantee a precision of 0.995" in line
-    assert "lower --target-precision" in line and not output.exists()
-
-
 def test_a_reader_that_kept_no_cell_assures_nothing(tmp_path: Path, noisy: Path) -> None:
     reader, output = tmp_path / "r.h5", tmp_path / "p.h5ad"
     succeed("train-reader", noisy, *METHOD, "--validation", 0, "-o", reader)
@@ -130,10 +122,23 @@ def test_held_out_cells_alone(tmp_path: Path, noisy: Path, of_fold: Path) -> Non
         assert "fold" not in file["uns"] and "row" not in whole.columns
 
 
-def test_a_reader_that_holds_no_cell_out(tmp_path: Path, noisy: Path, reader: Path) -> None:
-    output = tmp_path / "p.h5ad"
-    line = fail("predict", noisy, "-r", reader, "--held-out", "-o", output)
-    assert "reader.h5: has no held-out cells" in line and "--fold" in line and not output.exists()
+@pytest.mark.parametrize(
+    ("words", "message", "remedy"),
+    [
+        (["--held-out"], "reader.h5: has no held-out cells", "--fold"),
+        (
+            ["--target-precision", 0.995],
+            f"the reader's {CELLS} calibration cells cannot guarantee a precision of 0.995",
+            "lower --target-precision",
+        ),
+    ],
+    ids=["no cells held out", "precision out of reach"],
+)
+def test_what_the_reader_cannot_do(
+    tmp_path: Path, noisy: Path, reader: Path, words: list[object], message: str, remedy: str
+) -> None:
+    line = fail("predict", noisy, "-r", reader, *words, "-o", tmp_path / "p.h5ad")
+    assert message in line and remedy in line and not list(tmp_path.iterdir())
 
 
 def test_held_out_cells_that_are_not_there(tmp_path: Path, noisy: Path, of_fold: Path) -> None:

@@ -1,4 +1,4 @@
-"""A kill at any moment leaves the old output or the new one, never a broken file."""
+"""A kill or a full disk leaves the old output or the new one, never a broken file."""
 
 from __future__ import annotations
 
@@ -144,3 +144,38 @@ def test_what_a_killed_run_spooled_goes(ready: Path, tmp_path: Path) -> None:
     with (ready / "cells.h5ad").open("rb") as stream:
         assert subprocess.run(line, stdin=stream, check=False, **settings).returncode == 0
     assert partials(tmp_path) == []
+
+
+def fail_in_process(folder: Path, line: list[str], **settings: object) -> str:
+    before = sorted(path.name for path in folder.iterdir())
+    done = subprocess.run(
+        line, cwd=folder, env=environment(folder), stderr=subprocess.PIPE, check=False, **settings
+    )  # type: ignore[call-overload]
+    told = done.stderr.decode()
+    assert done.returncode == 1, (done.returncode, told)
+    assert told.count("error:") == 1 and "Traceback" not in told and "Exception" not in told, told
+    assert sorted(path.name for path in folder.iterdir()) == before
+    return told.splitlines()[-1]
+
+
+@pytest.mark.parametrize("blocks", [0, 4], ids="{} kB".format)
+def test_a_file_that_grows_too_large(ready: Path, blocks: int) -> None:
+    (ready / "output").write_bytes(b"old")
+    line = command("build-cells", *LINES["build-cells"], "-o", "output")
+    limited = ["bash", "-c", f'ulimit -f {blocks}; exec "$@"', "-", *line]
+    assert fail_in_process(ready, limited).startswith("build-cells: error: ")
+    assert (ready / "output").read_bytes() == b"old"
+
+
+@pytest.mark.parametrize(
+    ("tool", "words"),
+    [
+        ("fetch-descriptions", LINES["fetch-descriptions"]),
+        ("build-cells", LINES["build-cells"]),
+        ("screader", ["validate", "cells.h5ad"]),
+    ],
+)
+def test_a_full_disk_behind_standard_output(ready: Path, tool: str, words: list[str]) -> None:
+    with Path("/dev/full").open("wb") as full:
+        told = fail_in_process(ready, command(tool, *words), stdout=full)
+    assert told.endswith(": error: No space left on device.")
