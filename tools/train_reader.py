@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -206,7 +207,7 @@ def _with_folds(
         metrics = merge_folds(file, parts)
         calibration_set = out_of_fold_set(file)
     run.reporter.info(fold_summary(metrics))
-    return evaluation.with_cross_validation(calibration_set, metrics)
+    return replace(evaluation, calibration_set=calibration_set, cross_validation=metrics)
 
 
 def _check_folds(

@@ -6,7 +6,6 @@
 - ``encoding``    AnnData's on-disk encoding of tables, arrays, strings and dictionaries;
 - ``chunks``      HDF5 chunks read and compressed by several threads;
 - ``safety``      refusal of damaged or hostile HDF5 before anything is read;
-- ``hdf5_heap``   string lengths and heaps in a file's raw bytes, checked before HDF5 reads them;
 - ``validation``  a file against its schema;
 - ``provenance``  which tool, parameters and inputs made a file;
 - ``opening``     reading: check, then hand over;

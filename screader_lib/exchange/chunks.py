@@ -11,7 +11,7 @@ import os
 import weakref
 import zlib
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor, Future
 from typing import Any, cast
 
@@ -182,9 +182,7 @@ class RowWriter:
 
     def _compress(self, parts: Sequence[np.ndarray]) -> list[tuple[int, bytes]]:
         """Column and compressed bytes of each chunk that holds something."""
-        return list(self._chunks(parts))
-
-    def _chunks(self, parts: Sequence[np.ndarray]) -> Iterator[tuple[int, bytes]]:
+        chunks = []
         for column in range(0, max(part.shape[1] for part in parts), self.chunk[1]):
             chunk = np.full(self.chunk, self.fill, self.dtype)
             row = 0
@@ -193,7 +191,8 @@ class RowWriter:
                 chunk[row : row + len(values), : values.shape[1]] = values
                 row += len(values)
             if (chunk != self.fill).any():
-                yield column, deflated(shuffled(chunk), self.level)
+                chunks.append((column, deflated(shuffled(chunk), self.level)))
+        return chunks
 
     def _write(self, max_queued: int) -> None:
         while len(self._queue) > max_queued:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -37,12 +37,6 @@ class Evaluation:
     calibration: dict[str, float | int]
     calibration_set: CalibrationSet
     cross_validation: dict[str, Any] = field(default_factory=dict)
-
-    def with_cross_validation(
-        self, calibration_set: CalibrationSet, metrics: dict[str, Any]
-    ) -> Evaluation:
-        """The same with out-of-fold predictions of all cells instead of the validation cells'."""
-        return replace(self, calibration_set=calibration_set, cross_validation=metrics)
 
 
 def evaluate(trained: TrainedMethod, task: Task) -> Evaluation:

@@ -75,7 +75,12 @@ def write_reader(
     tensors = file.create_group("tensors")
     for name, values in sorted(trained.tensors.items()):
         encoding.write_array(tensors, name, values.astype(np.float32))
-    _write_history(file, trained)
+    history, group = trained.history, file.create_group("history")
+    encoding.write_array(group, "epoch", np.arange(1, len(history) + 1, dtype=np.int64))
+    encoding.write_strings(group, "stage", strings(entry.stage for entry in history))
+    for name in ("loss", "accuracy", "macro_f1"):
+        values = np.array([getattr(entry, name) for entry in history], np.float64)
+        encoding.write_array(group, name if name == "loss" else f"validation_{name}", values)
     encoding.write_text(file, "method", task.settings.method)
     encoding.write_json(file, "configuration", task.settings.to_json())
     encoding.write_json(file, "construction", task.cells.construction)
@@ -92,18 +97,6 @@ def write_reader(
         encoding.write_json(file, "fold", task.fold.to_json())
         held_out = file.create_group("held_out")
         encoding.write_strings(held_out, "id", task.cells.obs.index[task.held_out])
-
-
-def _write_history(file: h5py.File, trained: TrainedMethod) -> None:
-    history, group = trained.history, file.create_group("history")
-    encoding.write_array(group, "epoch", np.arange(1, len(history) + 1, dtype=np.int64))
-    encoding.write_strings(group, "stage", strings(entry.stage for entry in history))
-    for name, values in (
-        ("loss", [entry.loss for entry in history]),
-        ("validation_accuracy", [entry.accuracy for entry in history]),
-        ("validation_macro_f1", [entry.macro_f1 for entry in history]),
-    ):
-        encoding.write_array(group, name, np.array(values, np.float64))
 
 
 def read_reader(opened: ExchangeFile) -> StoredReader:

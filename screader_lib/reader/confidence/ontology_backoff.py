@@ -177,15 +177,17 @@ def hierarchical_metrics(
     own = np.array([*backoff.terms, None], dtype=object)
     above = np.array([*backoff.candidates, None], dtype=object)
     assigned = np.where(status == BACKED_OFF, above[term], own[best])
-    correct = np.array(names, dtype=object)[best] == labels.strings()
-    correct = np.where(status == ASSIGNED, correct, False)
-    for row in np.flatnonzero(known & ~correct & (status != UNASSIGNED)):
-        correct[row] = assigned[row] is not None and assigned[row] in lineages.get(truth[row], ())
+    fits = [
+        one in lineages.get(true, ())
+        for one, true in zip(assigned[known], truth[known], strict=True)
+    ]
+    is_label = (np.array(names, dtype=object)[best] == labels.strings()) & (status == ASSIGNED)
+    not_unassigned = status[known] != UNASSIGNED
+    correct = not_unassigned & (is_label[known] | np.array(fits, bool))
     result = {
         "backed_off": float((status[known] == BACKED_OFF).mean()),
-        "hierarchical_accuracy": float(correct[known].mean()),
+        "hierarchical_accuracy": float(correct.mean()),
     }
-    not_unassigned = known & (status != UNASSIGNED)
     if not_unassigned.any():
         result["hierarchical_accuracy_of_assigned"] = float(correct[not_unassigned].mean())
     return result

@@ -44,7 +44,10 @@ class PredictionCheckpoint:
         if self.folder is None:
             return 0
         mark = self.folder / MARK
-        if self.folder.exists() and not mark.is_file() and not self._is_empty():
+        is_empty = not self.folder.exists() or (
+            self.folder.is_dir() and not any(self.folder.iterdir())
+        )
+        if not is_empty and not mark.is_file():
             raise ScReaderError(
                 "is not the folder of an unfinished prediction.",
                 file=self.folder,
@@ -54,20 +57,15 @@ class PredictionCheckpoint:
             self.reporter.warning(f"{self.folder} is of another prediction; starting afresh.")
             self.remove()
         if not mark.is_file():
-            self._make(mark)
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise ScReaderError(
+                    f"cannot be made: {error.strerror}.", file=self.folder
+                ) from None
+            with replacing(mark) as temporary:
+                temporary.write_text(self.fingerprint, "utf-8")
         return len(list(self.folder.glob(BLOCKS)))
-
-    def _is_empty(self) -> bool:
-        assert self.folder is not None
-        return self.folder.is_dir() and not any(self.folder.iterdir())
-
-    def _make(self, mark: Path) -> None:
-        try:
-            mark.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ScReaderError(f"cannot be made: {error.strerror}.", file=mark.parent) from None
-        with replacing(mark) as temporary:
-            temporary.write_text(self.fingerprint, "utf-8")
 
     def load(self, number: int) -> PredictionBlock | None:
         """A saved block; None where there is none, or it is damaged."""
