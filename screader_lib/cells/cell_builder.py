@@ -28,8 +28,7 @@ from screader_lib.cells.sequences import NO_GENE, Construction, rank_genes
 from screader_lib.cells.vocabulary import Embeddings, Vocabulary
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import chunks, encoding
-from screader_lib.exchange.lazy_table import constant_column
-from screader_lib.exchange.table import Table
+from screader_lib.exchange.table import Table, constant_column
 from screader_lib.reporting import SILENT, Reporter
 
 CHUNK = (64, 512)  # cells × genes: a random cell is in few and small chunks

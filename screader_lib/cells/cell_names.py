@@ -9,8 +9,7 @@ from itertools import chain
 
 import numpy as np
 
-from screader_lib.exchange.lazy_table import LazyColumn
-from screader_lib.exchange.table import as_strings
+from screader_lib.exchange.table import LazyColumn, as_strings
 
 
 def hash_of(name: str) -> int:

@@ -24,8 +24,7 @@ from screader_lib.cells.obs_columns import (
     unknown_column,
 )
 from screader_lib.errors import ScReaderError
-from screader_lib.exchange.lazy_table import LazyColumn, LazyTable
-from screader_lib.exchange.table import Categorical
+from screader_lib.exchange.table import Categorical, LazyColumn, LazyTable
 from screader_lib.genes.text_files import read_text
 from screader_lib.reporting import SILENT, Reporter
 

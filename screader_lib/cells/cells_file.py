@@ -8,9 +8,8 @@ import numpy as np
 
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import encoding
-from screader_lib.exchange.lazy_table import LazyTable, stored_table
 from screader_lib.exchange.opening import ExchangeFile
-from screader_lib.exchange.table import Categorical, Table
+from screader_lib.exchange.table import Categorical, LazyTable, Table, stored_table
 
 MAX_IN_MEMORY = 512 << 20  # bytes
 WINDOW = 1024  # rows that are read at once where not all are in memory

@@ -13,8 +13,7 @@ from screader_lib.cells.formats.expression import Expression, Span
 from screader_lib.cells.gene_names import ABSENT, NameMatch, best_match, likely_reason
 from screader_lib.cells.sequences import map_genes
 from screader_lib.errors import ScReaderError
-from screader_lib.exchange.lazy_table import LazyTable
-from screader_lib.exchange.table import Table
+from screader_lib.exchange.table import LazyTable, Table
 from screader_lib.reporting import SILENT, Reporter
 
 if TYPE_CHECKING:

@@ -11,13 +11,16 @@ import numpy as np
 
 from screader_lib.cells.cell_names import unique_names
 from screader_lib.errors import ScReaderError
-from screader_lib.exchange.lazy_table import (
+from screader_lib.exchange.table import (
+    Categorical,
+    Column,
     LazyColumn,
     LazyTable,
+    as_strings,
     concatenated_columns,
     constant_column,
+    strings,
 )
-from screader_lib.exchange.table import Categorical, Column, as_strings, strings
 
 ONTOLOGY_COLUMNS = ("cell_type_ontology_term_id", "cell_ontology_id")
 DONOR_COLUMNS = ("donor_id", "donor")

@@ -1,8 +1,7 @@
 """Exchange files: the HDF5 files that the tools pass to each other.
 
 - ``schema``      the YAML schemas as objects;
-- ``table``       small data frames (obs, var) without pandas;
-- ``lazy_table``  data frames of any length, read in blocks of rows;
+- ``table``       data frames (obs, var) without pandas, in memory or read in blocks of rows;
 - ``encoding``    AnnData's on-disk encoding of tables, arrays, strings and dictionaries;
 - ``chunks``      HDF5 chunks read and compressed by several threads;
 - ``safety``      refusal of damaged or hostile HDF5 before anything is read;

@@ -12,14 +12,17 @@ from typing import Any
 import h5py
 import numpy as np
 
-from screader_lib.exchange.lazy_table import (
+from screader_lib.exchange.table import (
+    Categorical,
+    Column,
     LazyColumn,
     LazyTable,
+    Table,
+    as_strings,
     row_blocks,
     stored_column,
     stored_table,
 )
-from screader_lib.exchange.table import Categorical, Column, Table, as_strings
 
 STRING = h5py.string_dtype("utf-8")
 COMPRESSION: dict[str, Any] = {"compression": "gzip", "compression_opts": 4, "shuffle": True}

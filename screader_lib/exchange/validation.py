@@ -10,8 +10,8 @@ import numpy as np
 
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import provenance
-from screader_lib.exchange.lazy_table import is_string, row_blocks, stored_column
 from screader_lib.exchange.schema import Element, Schema
+from screader_lib.exchange.table import is_string, row_blocks, stored_column
 
 BYTES_AT_ONCE = 8 << 20
 SMALL = 64 << 20  # elements up to this size are checked in full at every write

@@ -15,8 +15,7 @@ from screader_lib.cells.input_file import prepare_input
 from screader_lib.cells.obs_columns import ObsColumns
 from screader_lib.cells.sequences import Construction
 from screader_lib.cells.vocabulary import Embeddings
-from screader_lib.exchange.lazy_table import LazyTable
-from screader_lib.exchange.table import Table, strings
+from screader_lib.exchange.table import LazyTable, Table, strings
 
 GENES = 7
 COUNTS = arrays.arrays(np.int64, st.tuples(st.integers(3, 8), st.just(GENES)),

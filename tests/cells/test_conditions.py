@@ -11,9 +11,7 @@ from hypothesis import strategies as st
 
 from screader_lib.cells.cell_selection import cells_where
 from screader_lib.errors import ScReaderError
-from screader_lib.exchange import lazy_table
-from screader_lib.exchange.lazy_table import LazyTable
-from screader_lib.exchange.table import Categorical, Table, strings
+from screader_lib.exchange.table import Categorical, LazyTable, Table, strings
 
 T_CELL = "T cell, CD4-positive"
 CELLS = LazyTable.of(
@@ -66,7 +64,7 @@ CELLS = LazyTable.of(
     ],
 )
 def test_conditions(condition: str, expected: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lazy_table, "ROWS_AT_ONCE", 3)
+    monkeypatch.setattr("screader_lib.exchange.table.ROWS_AT_ONCE", 3)
     assert np.flatnonzero(cells_where(condition, CELLS)).tolist() == expected
 
 

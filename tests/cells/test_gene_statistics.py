@@ -25,7 +25,7 @@ from screader_lib.cells.gene_statistics import (
     sums_of,
 )
 from screader_lib.errors import ScReaderError
-from screader_lib.exchange.lazy_table import LazyColumn
+from screader_lib.exchange.table import LazyColumn
 
 TABLES = arrays.arrays(
     np.float32,

@@ -15,9 +15,8 @@ from screader_lib.cells.formats import anndata_expression
 from screader_lib.cells.gene_statistics import sampled_cells
 from screader_lib.cells.obs_columns import ObsColumns, annotated, concatenated
 from screader_lib.errors import ScReaderError
-from screader_lib.exchange import encoding, lazy_table
-from screader_lib.exchange.lazy_table import LazyColumn
-from screader_lib.exchange.table import Categorical, Table
+from screader_lib.exchange import encoding
+from screader_lib.exchange.table import Categorical, LazyColumn, Table
 
 CELLS = 20_000
 NAMES = np.array([f"AAACCTGAGAAACCAT-{number}" for number in range(CELLS)], dtype=object)
@@ -50,14 +49,14 @@ def peak(work: Callable[[], object], warm_up: bool = True) -> float:
 def test_bytes_a_cell(
     work: Callable[[], object], max_bytes: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lazy_table, "ROWS_AT_ONCE", 400)
+    monkeypatch.setattr("screader_lib.exchange.table.ROWS_AT_ONCE", 400)
     assert peak(work) < max_bytes
 
 
 def test_a_table_goes_from_file_to_file_without_being_held(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lazy_table, "ROWS_AT_ONCE", 1000)
+    monkeypatch.setattr("screader_lib.exchange.table.ROWS_AT_ONCE", 1000)
     codes = np.arange(CELLS, dtype=np.int32) % 3
     columns = {
         "barcode": NAMES,

@@ -13,15 +13,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from screader_lib.exchange import encoding, lazy_table
-from screader_lib.exchange.lazy_table import (
+from screader_lib.exchange import encoding
+from screader_lib.exchange.table import (
+    Categorical,
+    Column,
     LazyColumn,
     LazyTable,
+    Table,
+    as_strings,
     concatenated_columns,
     constant_column,
     stored_table,
+    strings,
 )
-from screader_lib.exchange.table import Categorical, Column, Table, as_strings, strings
 
 FEW = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=9)
@@ -98,7 +102,7 @@ def test_lazy_tables_in_blocks_are_as_those_in_memory(table: Table, data: st.Dat
     rows = np.array(sorted(data.draw(st.sets(st.integers(0, max(0, len(table) - 1))))), np.int64)
     rows = rows[rows < len(table)]
     with pytest.MonkeyPatch.context() as patch, h5py.File(BytesIO(), "w") as file:
-        patch.setattr(lazy_table, "ROWS_AT_ONCE", 3)
+        patch.setattr("screader_lib.exchange.table.ROWS_AT_ONCE", 3)
         encoding.write_table(file, "obs", LazyTable.of(table))
         stored = stored_table(file["obs"])
         assert_same_table(table, stored.load())

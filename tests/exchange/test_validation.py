@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from screader_lib.exchange import lazy_table, validation
+from screader_lib.exchange import validation
 from screader_lib.exchange.opening import open_exchange
 from screader_lib.exchange.schema import KINDS, Element, load
 
@@ -181,7 +181,7 @@ def name_problems(values: Sequence[str | bytes], element: Element = NAME) -> lis
         h5py.File("memory", "w", driver="core", backing_store=False) as file,
         pytest.MonkeyPatch.context() as patch,
     ):
-        patch.setattr(lazy_table, "ROWS_AT_ONCE", 3)
+        patch.setattr("screader_lib.exchange.table.ROWS_AT_ONCE", 3)
         column = np.array(values, object)
         dataset = file.create_dataset("names", data=column, dtype=h5py.string_dtype())
         return list(validation._string_problems(element, dataset))
@@ -208,7 +208,7 @@ def test_strings_of_one_hash_are_distinguished(monkeypatch: pytest.MonkeyPatch) 
 
 def test_memory_is_a_hash_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A name of 45 letters takes over 90 bytes; its hash 8, three times while they are sorted."""
-    monkeypatch.setattr(lazy_table, "ROWS_AT_ONCE", 1000)
+    monkeypatch.setattr("screader_lib.exchange.table.ROWS_AT_ONCE", 1000)
     names = np.array([f"cell-{number:040}" for number in range(40_000)], object)
     with h5py.File(tmp_path / "x.h5", "w") as file:
         dataset = file.create_dataset("names", data=names, dtype=h5py.string_dtype())

@@ -24,8 +24,16 @@ from screader_lib.cells.formats.expression import (
 )
 from screader_lib.cells.formats.transpose import TransposedColumns
 from screader_lib.errors import ScReaderError
-from screader_lib.exchange.lazy_table import LazyTable, is_string, row_blocks, stored_table
-from screader_lib.exchange.table import Categorical, Column, Table, strings
+from screader_lib.exchange.table import (
+    Categorical,
+    Column,
+    LazyTable,
+    Table,
+    is_string,
+    row_blocks,
+    stored_table,
+    strings,
+)
 
 if TYPE_CHECKING:
     import pandas

@@ -10,8 +10,7 @@ import numpy as np
 
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.chunks import ChunkReader
-from screader_lib.exchange.lazy_table import LazyTable
-from screader_lib.exchange.table import Table
+from screader_lib.exchange.table import LazyTable, Table
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix

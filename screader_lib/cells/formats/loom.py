@@ -9,8 +9,7 @@ import h5py
 
 from screader_lib.cells.formats.expression import Expression, Span, as_scipy_type, even_spans
 from screader_lib.errors import ScReaderError
-from screader_lib.exchange.lazy_table import LazyTable, stored_column
-from screader_lib.exchange.table import as_strings
+from screader_lib.exchange.table import LazyTable, as_strings, stored_column
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix

@@ -16,8 +16,7 @@ from screader_lib.cells.formats.expression import CompressedRows, Expression, Sp
 from screader_lib.cells.formats.transpose import MatrixMarket
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.encoding import read_strings
-from screader_lib.exchange.lazy_table import LazyTable, stored_column
-from screader_lib.exchange.table import Table, strings
+from screader_lib.exchange.table import LazyTable, Table, stored_column, strings
 from screader_lib.genes.text_files import GENE_EXPRESSION, find_file, read_features, read_rows
 
 if TYPE_CHECKING:

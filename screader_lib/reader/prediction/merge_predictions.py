@@ -16,15 +16,18 @@ import numpy as np
 from screader_lib import label_metrics
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import encoding
-from screader_lib.exchange.lazy_table import (
+from screader_lib.exchange.opening import ExchangeFile
+from screader_lib.exchange.table import (
+    Categorical,
+    Column,
     LazyColumn,
     LazyTable,
+    Table,
     concatenated_columns,
     row_blocks,
     stored_table,
+    strings,
 )
-from screader_lib.exchange.opening import ExchangeFile
-from screader_lib.exchange.table import Categorical, Column, Table, strings
 from screader_lib.reader.confidence.explanation import write_mean_parts
 from screader_lib.reader.confidence.familiarity import CalibrationSet
 from screader_lib.reader.prediction.predictions import (

@@ -8,8 +8,7 @@ import numpy as np
 
 from screader_lib import label_metrics
 from screader_lib.cells.cells_file import CellSequences
-from screader_lib.exchange.lazy_table import LazyColumn
-from screader_lib.exchange.table import Categorical, Column
+from screader_lib.exchange.table import Categorical, Column, LazyColumn
 from screader_lib.reader.confidence.calibration import softmax
 from screader_lib.reader.confidence.explanation import Explained, explain
 from screader_lib.reader.task import Labels, TrainedMethod

@@ -16,8 +16,7 @@ import numpy as np
 from screader_lib import launch
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.exchange import encoding
-from screader_lib.exchange.lazy_table import LazyColumn, LazyTable
-from screader_lib.exchange.table import Table, strings
+from screader_lib.exchange.table import LazyColumn, LazyTable, Table, strings
 from screader_lib.reader.confidence.explanation import ExplanationWriter
 from screader_lib.reader.prediction.prediction_checkpoint import NO_CHECKPOINT, PredictionCheckpoint
 from screader_lib.reader.prediction.predictions import (
