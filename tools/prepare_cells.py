@@ -144,7 +144,7 @@ def main(
     from screader_lib.cells.formats.open_expression import open_expression
     from screader_lib.exchange.writing import replacing
     from screader_lib.preparation import clustering, counts, labelling, marker_tables
-    from screader_lib.preparation.clustering import MarkerThresholds, find_markers
+    from screader_lib.preparation.clustering import find_markers
     from screader_lib.preparation.labelling import check_markers, label_clusters
 
     reporter = run.reporter
@@ -174,7 +174,7 @@ def main(
             variable_genes, components, neighbours, resolution, seed
         )
         clustering.cluster(data, settings, reporter)
-        cluster_markers = find_markers(data, MarkerThresholds(min_fold_change, min_share))
+        cluster_markers = find_markers(data, min_fold_change, min_share)
         sizes = data.obs["cluster"].value_counts().to_dict()
         cluster_labels = label_clusters(cluster_markers, sizes, types, list(data.var_names))
         if labels is not None:

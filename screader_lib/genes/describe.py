@@ -31,15 +31,8 @@ if TYPE_CHECKING:
     import h5py
 
 FIELDS = (
-    "symbol",
-    "full_name",
-    "gene_type",
-    "aliases",
-    "organism",
-    "lineage",
-    "expression",
-    "summary",
-)
+    "symbol", "full_name", "gene_type", "aliases", "organism", "lineage", "expression", "summary",
+)  # fmt: skip
 DEFAULT_FIELDS = ("symbol", "full_name", "gene_type", "expression", "summary")
 
 CITATION = re.compile(

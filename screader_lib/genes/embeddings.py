@@ -16,18 +16,10 @@ from screader_lib.reporting import SILENT, Reporter, counted
 if TYPE_CHECKING:
     import h5py
 
-MISSING = ("mean", "zero", "drop", "error")
 COPIED = (
-    "symbol",
-    "gene_id",
-    "ensembl_id",
-    "aliases",
-    "other_ids",
-    "tax_id",
-    "source",
-    "text",
+    "symbol", "gene_id", "ensembl_id", "aliases", "other_ids", "tax_id", "source", "text",
     "text_sha256",
-)
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -50,7 +42,14 @@ def embed(
     """
     texts = genes.strings("text")
     has_text = np.array([bool(text) for text in texts], bool)
-    _check(genes, has_text, missing)
+    if not len(genes):
+        raise ScReaderError("the descriptions contain no genes.")
+    if not has_text.any():
+        raise ScReaderError(
+            f"none of the {len(genes):,} genes has a text.",
+            remedy="Check the --organism and --source of fetch-descriptions.",
+        )
+    check_missing(genes, has_text, missing, "text")
     distinct = distinct_texts(genes)
     row = {text: number for number, text in enumerate(distinct)}
     vectors = embedder.embed(distinct, reporter).astype(np.float32, copy=False)
@@ -64,18 +63,13 @@ def distinct_texts(genes: Table) -> list[str]:
     return list(dict.fromkeys(text for text in genes.strings("text") if text))
 
 
-def _check(genes: Table, has_text: np.ndarray, missing: str) -> None:
-    if not len(genes):
-        raise ScReaderError("the descriptions contain no genes.")
-    if not has_text.any():
+def check_missing(genes: Table, known: np.ndarray, missing: str, what: str) -> None:
+    """ScReaderError for genes without ``what`` where the policy is ``error``."""
+    if missing == "error" and not known.all():
+        without = np.flatnonzero(~known)
         raise ScReaderError(
-            f"none of the {len(genes):,} genes has a text.",
-            remedy="Check the --organism and --source of fetch-descriptions.",
-        )
-    if missing == "error" and not has_text.all():
-        first = genes.index[np.flatnonzero(~has_text)[0]]
-        raise ScReaderError(
-            f"{int((~has_text).sum()):,} genes have no text, the first is {first!r}.",
+            f"{counted(len(without), 'gene')} without a {what}, the first is "
+            f"{genes.index[without[0]]!r}.",
             remedy="Choose --missing mean, zero or drop.",
         )
 

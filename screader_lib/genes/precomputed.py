@@ -22,37 +22,19 @@ from screader_lib.exchange import encoding, safety
 from screader_lib.exchange.opening import kind_of
 from screader_lib.exchange.table import Categorical, Table, strings
 from screader_lib.genes.catalog import Catalog
-from screader_lib.genes.embeddings import GeneEmbeddings, with_missing
+from screader_lib.genes.embeddings import GeneEmbeddings, check_missing, with_missing
 from screader_lib.genes.plain_pickle import read_plain
 from screader_lib.genes.records import ENSEMBL, Gene, without_version
 from screader_lib.genes.text_files import read_text
 from screader_lib.reporting import SILENT, Reporter, counted
 
 NAME_KEYS = (
-    "genes",
-    "names",
-    "symbols",
-    "gene",
-    "symbol",
-    "index",
-    "id",
-    "gene_name",
-    "gene_symbol",
-    "gene_id",
-    "ensembl_id",
-    "feature_name",
-)
+    "genes", "names", "symbols", "gene", "symbol", "index", "id", "gene_name", "gene_symbol",
+    "gene_id", "ensembl_id", "feature_name",
+)  # fmt: skip
 KNOWN_FORMATS = "Give npz, csv, parquet, h5ad, or a pickled dict from gene to list of numbers."
 VECTOR_KEYS = ("vectors", "embeddings", "embedding", "X")
-UNREADABLE = (
-    ValueError,
-    KeyError,
-    TypeError,
-    AssertionError,
-    csv.Error,
-    OverflowError,
-    MemoryError,
-)
+UNREADABLE = (ValueError, KeyError, TypeError, csv.Error, OverflowError, MemoryError)
 
 
 @dataclass(frozen=True)
@@ -137,8 +119,7 @@ def _from_h5ad(path: Path, name: str) -> Precomputed:
             genes = genes.take(rows)
             model = encoding.read_text(file["uns"], "model")
             return Precomputed(tuple(genes.index.tolist()), matrix[()][rows], model, genes)
-        names = encoding.read_column(frame[str(frame.attrs["_index"])])
-        assert isinstance(names, np.ndarray)
+        names = encoding.read_strings(frame[str(frame.attrs["_index"])])
         return Precomputed(tuple(names.tolist()), matrix[()])
 
 
@@ -276,12 +257,7 @@ def described_genes(
             f"none of the genes is among the {len(row_of):,} precomputed ones.",
             remedy="Are they of the same species, and named by symbol or Ensembl id?",
         )
-    if missing == "error" and not known.all():
-        first = genes.index[np.flatnonzero(~known)[0]]
-        raise ScReaderError(
-            f"{counted(int((~known).sum()), 'gene')} without a vector, the first is {first!r}.",
-            remedy="Choose --missing mean, zero or drop.",
-        )
+    check_missing(genes, known, missing, "vector")
     genes, vectors = with_missing(
         _with_origin(genes, rows, precomputed.origin),
         precomputed.vectors[rows[known]],

@@ -67,16 +67,9 @@ DATABASE_ID = re.compile(
 NO_IDS = ("AllianceGenome", "IMGT/GENE-DB")  # the ids of others once more, and symbols
 ENSEMBL = re.compile(r"(ENS[A-Z]*G\d{6,})(\.\d+)?(_PAR_Y)?$")
 FACTS = (
-    "symbol",
-    "gene_id",
-    "ensembl_id",
-    "full_name",
-    "gene_type",
-    "organism",
-    "lineage",
-    "expression",
-    "summary",
-)
+    "symbol", "gene_id", "ensembl_id", "full_name", "gene_type", "organism", "lineage",
+    "expression", "summary",
+)  # fmt: skip
 FACTS_OF_FILES = tuple(name for name in FACTS if name != "expression")  # NCBI Gene's bulk files
 
 

@@ -69,7 +69,11 @@ def cluster(
         scanpy.pp.normalize_total(data, target_sum=TARGET_SUM, layer=LOG)
         scanpy.pp.log1p(data, layer=LOG)
         _find_variable_genes(data, settings)
-        _reduce(data, settings)
+        scaled = _scaled(data.layers[LOG][:, data.var["highly_variable"].to_numpy()])
+        components = min(settings.components, min(scaled.shape) - 1)
+        data.obsm["X_pca"] = scanpy.pp.pca(
+            scaled, n_comps=components, zero_center=True, random_state=settings.seed
+        ).astype(np.float32)
         reporter.detail("computing neighbours, UMAP and clusters.")
         scanpy.pp.neighbors(
             data,
@@ -116,17 +120,6 @@ def _find_variable_genes(data: anndata.AnnData, settings: ClusteringSettings) ->
         raise ScReaderError(f"variable genes cannot be found ({error}).") from error
 
 
-def _reduce(data: anndata.AnnData, settings: ClusteringSettings) -> None:
-    import scanpy
-
-    genes = np.flatnonzero(data.var["highly_variable"].to_numpy())
-    scaled = _scaled(data.layers[LOG][:, genes])
-    components = min(settings.components, min(scaled.shape) - 1)
-    data.obsm["X_pca"] = scanpy.pp.pca(
-        scaled, n_comps=components, zero_center=True, random_state=settings.seed
-    ).astype(np.float32)
-
-
 def _scaled(logs: csr_matrix) -> csr_matrix:
     """Values over their gene's standard deviation, clipped as (x − mean) / deviation would be."""
     from sklearn.utils.sparsefuncs import mean_variance_axis
@@ -145,14 +138,6 @@ MAX_P = 0.05
 
 
 @dataclass(frozen=True)
-class MarkerThresholds:
-    """Minimum log2 fold change, and minimum fraction of the cluster's cells with the gene."""
-
-    fold_change: float = 0.3
-    share: float = 0.3
-
-
-@dataclass(frozen=True)
 class Marker:
     """A gene of a cluster: fold change, fractions of cells inside and outside, adjusted p."""
 
@@ -163,10 +148,13 @@ class Marker:
     p: float
 
 
-def find_markers(data: anndata.AnnData, thresholds: MarkerThresholds) -> dict[str, list[Marker]]:
-    """The markers of each cluster, by decreasing fold change.
+def find_markers(
+    data: anndata.AnnData, min_fold_change: float = 0.3, min_share: float = 0.3
+) -> dict[str, list[Marker]]:
+    """The markers of each cluster, by decreasing log2 fold change.
 
-    A lone cluster has none, nor has one of a single cell.
+    ``min_share`` is the minimum fraction of the cluster's cells with the gene. A lone cluster has
+    no markers, nor has one of a single cell.
     """
     import scanpy
 
@@ -193,8 +181,8 @@ def find_markers(data: anndata.AnnData, thresholds: MarkerThresholds) -> dict[st
         table = table.set_index("names").loc[data.var_names]
         table["change"] = changes[sizes.index.get_loc(cluster)]
         passing = table[
-            (table["change"] > thresholds.fold_change)
-            & (table["pct_nz_group"] >= thresholds.share)
+            (table["change"] > min_fold_change)
+            & (table["pct_nz_group"] >= min_share)
             & (table["pvals_adj"] < MAX_P)
         ].sort_values("change", ascending=False, kind="stable")
         values = passing[["change", "pct_nz_group", "pct_nz_reference", "pvals_adj"]].to_numpy()

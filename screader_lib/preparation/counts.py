@@ -22,15 +22,9 @@ if TYPE_CHECKING:
     import pandas
 
 RESULT_COLUMNS = (
-    "cluster",
-    "label",
-    "label_ontology_id",
-    "label_status",
-    "label_score",
-    "total_counts",
-    "n_genes",
-    "percent_mito",
-)
+    "cluster", "label", "label_ontology_id", "label_status", "label_score", "total_counts",
+    "n_genes", "percent_mito",
+)  # fmt: skip
 MITOCHONDRIAL = re.compile(r"mt[-.]", re.IGNORECASE)
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +35,7 @@ UNKNOWN, AMBIGUOUS = "unknown", "ambiguous"
 MAX_CHANGE = 4.0  # log2
 MAX_P = 0.01
 MIN_GENES = 2
+MAX_LISTED = 15  # genes per type in the evidence
 MIN_MARGIN = 0.1  # of the best score; below it two types cannot be distinguished
 
 
@@ -72,15 +73,6 @@ class ClusterLabel:
         return 1 - best[1] / best[0] if len(best) > 1 else 1.0
 
 
-@dataclass(frozen=True)
-class GeneWeights:
-    """Each marker gene's weight; a type's median summed squared weights; number of genes."""
-
-    of_gene: Mapping[str, float]
-    median: float
-    genes: int
-
-
 def check_markers(
     types: Sequence[CellType], genes: Sequence[str], reporter: Reporter = SILENT
 ) -> None:
@@ -105,53 +97,40 @@ def label_clusters(
 
     ScReaderError where none of them marks any type.
     """
+    from scipy.stats import hypergeom
+
     if types:
         check_markers(types, genes)
     present = {gene.upper() for gene in genes}
-    counts = Counter(gene for cell_type in types for gene in cell_type.genes & present)
-    of_gene = {gene: 1 / np.sqrt(count) for gene, count in counts.items()}
-    squares = [sum(of_gene[gene] ** 2 for gene in cell_type.genes & present) for cell_type in types]
-    median = float(np.median([square for square in squares if square] or [0.0]))
-    weights = GeneWeights(of_gene, median, len(present))
-    return [
-        _label(ClusterLabel(cluster, sizes[cluster], markers=tuple(own)), types, weights)
-        for cluster, own in markers.items()
-    ]
+    known = [cell_type.genes & present for cell_type in types]
+    counts = Counter(gene for of_type in known for gene in of_type)
+    weights = {gene: 1 / np.sqrt(count) for gene, count in counts.items()}
+    squares = [sum(weights[gene] ** 2 for gene in sorted(of_type)) for of_type in known]
+    median = np.median([square for square in squares if square] or [0.0])
 
+    def scores(own: Sequence[Marker]) -> Iterator[TypeScore]:
+        for cell_type, of_type, square in zip(types, known, squares, strict=True):
+            shared = [marker for marker in own if marker.gene.upper() in of_type]
+            p = float(hypergeom.sf(len(shared) - 1, len(present), len(of_type), len(own)))
+            if len(shared) >= MIN_GENES and p < MAX_P:
+                total = sum(
+                    min(marker.fold_change, MAX_CHANGE) * weights[marker.gene.upper()]
+                    for marker in shared
+                )
+                score = float(total / np.sqrt(square + median))
+                yield TypeScore(cell_type, score, p, tuple(marker.gene for marker in shared))
 
-def _label(
-    unlabelled: ClusterLabel, types: Sequence[CellType], weights: GeneWeights
-) -> ClusterLabel:
-    scores = [_score(unlabelled.markers, cell_type, weights) for cell_type in types]
-    scores = [score for score in scores if score.p < MAX_P and len(score.genes) >= MIN_GENES]
-    scores.sort(key=lambda score: (-score.score, score.cell_type.name))
-    scored = replace(unlabelled, scores=tuple(scores))
-    if not scores:
-        return scored
-    if scored.margin < MIN_MARGIN:
-        return replace(scored, label=AMBIGUOUS, status=AMBIGUOUS)
-    best = scores[0].cell_type
-    return replace(scored, label=best.name, ontology_id=best.ontology_id, status="assigned")
-
-
-def _score(markers: Sequence[Marker], cell_type: CellType, weights: GeneWeights) -> TypeScore:
-    from scipy.stats import hypergeom
-
-    of_gene = weights.of_gene
-    present = [gene for gene in sorted(cell_type.genes) if gene in of_gene]
-    shared = [marker for marker in markers if marker.gene.upper() in cell_type.genes]
-    if not present or not shared:
-        return TypeScore(cell_type, 0.0, 1.0, ())
-    length = np.sqrt(sum(of_gene[gene] ** 2 for gene in present) + weights.median)
-    total = sum(
-        min(marker.fold_change, MAX_CHANGE) * of_gene[marker.gene.upper()] for marker in shared
-    )
-    p = float(hypergeom.sf(len(shared) - 1, weights.genes, len(present), len(markers)))
-    return TypeScore(cell_type, float(total / length), p, tuple(marker.gene for marker in shared))
-
-
-GROUP = "prepare_cells"
-MAX_GENES = 15  # listed per type
+    labels = []
+    for cluster, own in markers.items():
+        best_first = sorted(scores(own), key=lambda one: (-one.score, one.cell_type.name))
+        label = ClusterLabel(cluster, sizes[cluster], scores=tuple(best_first), markers=tuple(own))
+        if label.scores and label.margin < MIN_MARGIN:
+            label = replace(label, label=AMBIGUOUS, status=AMBIGUOUS)
+        elif label.scores:
+            best = label.scores[0].cell_type
+            label = replace(label, label=best.name, ontology_id=best.ontology_id, status="assigned")
+        labels.append(label)
+    return labels
 
 
 def evidence_tsv(labels: Sequence[ClusterLabel]) -> str:
@@ -173,11 +152,11 @@ def _evidence(one: ClusterLabel) -> dict[str, object]:
         "score": f"{best.score:.3f}" if best else "",
         "margin": f"{one.margin:.3f}",
         "p": f"{best.p:.2g}" if best else "",
-        "evidence": f"{best.cell_type.name}: {', '.join(best.genes[:MAX_GENES])}" if best else "",
+        "evidence": f"{best.cell_type.name}: {', '.join(best.genes[:MAX_LISTED])}" if best else "",
         "second": second.cell_type.name if second else "",
         "second_score": f"{second.score:.3f}" if second else "",
-        "second_evidence": ", ".join(second.genes[:MAX_GENES]) if second else "",
-        "markers": ", ".join(marker.gene for marker in one.markers[:MAX_GENES]),
+        "second_evidence": ", ".join(second.genes[:MAX_LISTED]) if second else "",
+        "markers": ", ".join(marker.gene for marker in one.markers[:MAX_LISTED]),
     }
 
 
@@ -236,7 +215,7 @@ def write(
         data.obs = data.obs.drop(columns=["label_ontology_id", "label_score"])
     del data.layers[LOG], data.obsp, data.uns
     markers = {one.cluster: [asdict(marker) for marker in one.markers] for one in labels}
-    data.uns[GROUP] = {
+    data.uns["prepare_cells"] = {
         "record": json.dumps(record, sort_keys=True),
         "evidence": evidence_tsv(labels),
         "markers": json.dumps(markers),

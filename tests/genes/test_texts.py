@@ -81,7 +81,7 @@ def test_equal_texts_are_embedded_once_and_genes_without_text() -> None:
     assert np.allclose(mean, (2 * x.astype(float) + y) / 3, atol=1e-6)
     made = embed(GENES, embedder, "drop")
     assert made.genes.index.tolist() == ["a", "c", "d"] and len(made.vectors) == 3
-    with pytest.raises(ScReaderError, match="1 genes have no text, the first is 'b'"):
+    with pytest.raises(ScReaderError, match="1 gene without a text, the first is 'b'"):
         embed(GENES, Counting(), "error")
     with pytest.raises(ScReaderError, match="none of the 1 genes"):
         embed(Table(strings("a"), {"text": strings([""])}), Counting())

@@ -16,7 +16,6 @@ from screader_lib.preparation.clustering import (
     CLIP,
     LOG,
     ClusteringSettings,
-    MarkerThresholds,
     _by_size,
     _scaled,
     cluster,
@@ -98,7 +97,7 @@ def test_names_by_size() -> None:
 
 
 def test_markers_are_those_of_the_type(clustered: anndata.AnnData) -> None:
-    found = find_markers(clustered, MarkerThresholds())
+    found = find_markers(clustered)
     for kind, name in enumerate("123"):
         own = {f"GENE{number:03}" for number in range(20 * kind, 20 * kind + 20)}
         assert own <= {marker.gene for marker in found[name]}
@@ -106,9 +105,8 @@ def test_markers_are_those_of_the_type(clustered: anndata.AnnData) -> None:
 
 
 def test_markers_meet_the_thresholds_and_their_definition(clustered: anndata.AnnData) -> None:
-    thresholds = MarkerThresholds(fold_change=0.8, share=0.6)
     normal = np.expm1(clustered.layers[LOG].toarray().astype(np.float64))
-    for name, markers in find_markers(clustered, thresholds).items():
+    for name, markers in find_markers(clustered, 0.8, 0.6).items():
         inside = (clustered.obs["cluster"] == name).to_numpy()
         changes = [marker.fold_change for marker in markers]
         assert changes == sorted(changes, reverse=True) and min(changes) > 0.8
@@ -124,4 +122,4 @@ def test_markers_meet_the_thresholds_and_their_definition(clustered: anndata.Ann
 def test_one_cluster_has_no_markers(clustered: anndata.AnnData) -> None:
     alone = clustered[clustered.obs["cluster"] == "1"].copy()
     alone.obs["cluster"] = alone.obs["cluster"].cat.remove_unused_categories()
-    assert find_markers(alone, MarkerThresholds()) == {"1": []}
+    assert find_markers(alone) == {"1": []}

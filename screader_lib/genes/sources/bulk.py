@@ -18,15 +18,9 @@ from screader_lib.genes.text_files import opened_text
 EMPTY = "-"
 NO_SYMBOL_YET = "NEWENTRY"
 INFO_COLUMNS = (
-    "#tax_id",
-    "GeneID",
-    "Symbol",
-    "Synonyms",
-    "dbXrefs",
-    "description",
-    "type_of_gene",
+    "#tax_id", "GeneID", "Symbol", "Synonyms", "dbXrefs", "description", "type_of_gene",
     "Nomenclature_status",
-)
+)  # fmt: skip
 SUMMARY_COLUMNS = ("#tax_id", "GeneID", "Source", "Summary")
 HISTORY_COLUMNS = ("#tax_id", "GeneID", "Discontinued_GeneID", "Discontinued_Symbol")
 PREFERRED_SUMMARIES = "RefSeq"  # taken where a gene has several
