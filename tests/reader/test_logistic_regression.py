@@ -1,18 +1,32 @@
-"""Logistic regression: one optimum, whether the cells are in memory or streamed."""
+"""Logistic regression and gene scores: one optimum, in memory or streamed, as scikit-learn's."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import sparse
 from sklearn.linear_model import LogisticRegression
+from small_files import DIM, GENES
 
+from screader_lib.cells.cells_file import CellSequences
 from screader_lib.errors import ScReaderError
+from screader_lib.exchange.opening import open_exchange
+from screader_lib.reader import task as task_module
 from screader_lib.reader.confidence.calibration import softmax
 from screader_lib.reader.model import logistic_regression
-from screader_lib.reader.model.logistic_regression import fit_logistic, weight_matrix
+from screader_lib.reader.model.logistic_regression import (
+    GENE_SCALE,
+    TEXT_SCALE,
+    fit_gene_scores,
+    fit_logistic,
+    weight_matrix,
+)
+from screader_lib.reader.settings import TrainingSettings
+from screader_lib.reader.task import Task, make_task
 
 CELLS, FEATURES = 300, 12
 CLOSE = 1e-4  # of probabilities
@@ -114,3 +128,76 @@ def test_weights_of_sequences_known_answer() -> None:
     weights = np.array([[5, 6, 7], [8, 9, 1], [2, 3, 4]], np.float32)
     wanted = [[6, 0, 5, 0], [0, 0, 0, 0], [0, 2, 3, 4]]
     assert weight_matrix(genes, weights, 4).toarray().tolist() == wanted
+
+
+SCALE = 0.05  # small, so that the penalty counts and no label is clear-cut
+EQUAL = np.ones(3, np.float32)
+
+
+@pytest.fixture(scope="module")
+def task(cells: Path) -> Iterator[Task]:
+    """Cells of three labels, fewer of the last; some labels are wrong, so nothing is clear-cut."""
+    with open_exchange(cells, "cells") as opened:
+        whole = make_task(CellSequences(opened), TrainingSettings(validation=0.0))
+        random = np.random.default_rng(2)
+        truth = np.where(random.random(90) < 0.2, random.integers(0, 3, 90), whole.truth)
+        selected = (truth < 2) | (random.random(90) < 0.4)
+        yield replace(whole, rows=whole.rows[selected], truth=truth[selected])
+
+
+@pytest.fixture(scope="module")
+def features() -> np.ndarray:
+    return np.random.default_rng(3).normal(0, 1, (GENES, DIM)).astype(np.float32)
+
+
+def inputs(task: Task, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Scaled weights (cells, genes), and those of the regression beside them."""
+    values = weight_matrix(*task.cells.rows(task.rows), GENES).toarray() * SCALE
+    texts = TEXT_SCALE * values @ features / np.sqrt(DIM)
+    return values, np.hstack([GENE_SCALE * values, texts])
+
+
+def centred(values: np.ndarray) -> np.ndarray:
+    """What softmax sees of logits."""
+    return values - values.mean(1, keepdims=True)
+
+
+@pytest.mark.parametrize(
+    "label_weights", [EQUAL, np.array([0.5, 1.0, 4.0], np.float32)], ids=["alike", "by label"]
+)
+def test_gene_scores_are_scikit_learns(
+    task: Task, features: np.ndarray, label_weights: np.ndarray
+) -> None:
+    scores, biases = fit_gene_scores(task, features, SCALE, label_weights)
+    assert scores.shape == (GENES, 3) and scores.dtype == np.float32
+    weights = dict(enumerate(label_weights.tolist()))
+    other = LogisticRegression(C=1.0, tol=1e-8, max_iter=10_000, class_weight=weights)
+    other.fit(inputs(task, features)[1], task.truth)
+    wanted = other.decision_function(inputs(task, features)[1])
+    assert centred(inputs(task, features)[0] @ scores + biases) == pytest.approx(
+        centred(wanted), abs=1e-3
+    )
+    own = GENE_SCALE * other.coef_[:, :GENES].T
+    own += TEXT_SCALE * features @ other.coef_[:, GENES:].T / np.sqrt(DIM)
+    assert centred(scores) == pytest.approx(centred(own), abs=1e-3)
+
+
+def test_gene_scores_whatever_the_blocks_and_order(
+    task: Task, features: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, _ = fit_gene_scores(task, features, SCALE, EQUAL)
+    turned = replace(task, rows=task.rows[::-1], truth=task.truth[::-1])
+    monkeypatch.setattr(task_module, "ROWS_AT_ONCE", 7)
+    for other in (task, turned):
+        parts, _ = fit_gene_scores(other, features, SCALE, EQUAL)
+        assert centred(parts) == pytest.approx(centred(whole), abs=1e-3)
+
+
+def test_text_tells_of_genes_that_no_cell_had(task: Task, features: np.ndarray) -> None:
+    """A gene with the text of another, met in no cell, says a part of what that one says."""
+    more = np.vstack([features, features[3], np.zeros(DIM, np.float32)])
+    found, _ = fit_gene_scores(task, more, SCALE, EQUAL)
+    assert not found[-1].any()
+    known, unmet = found[3], found[-2]
+    assert np.abs(unmet).max() > 0 and (known - unmet) @ known > 0
+    assert found[3] @ unmet > 0
