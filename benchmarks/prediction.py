@@ -26,8 +26,8 @@ from transformers import AutoModelForCausalLM
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.exchange.opening import open_exchange
 from screader_lib.exchange.summary import human_size
+from screader_lib.reader.llm.decoder import layout
 from screader_lib.reader.llm.machine import Machine, prepare
-from screader_lib.reader.llm.token_sequence import layout
 from screader_lib.reader.llm.weights import find_weights
 from screader_lib.reader.methods import methods
 from screader_lib.reader.model.neural_reader import NeuralReader

@@ -18,9 +18,8 @@ from small_files import call, fail, succeed
 from transformers import AutoModel
 
 from screader_lib import launch
-from screader_lib.reader.llm.decoder import is_supported
+from screader_lib.reader.llm.decoder import is_supported, read
 from screader_lib.reader.llm.frozen_llm import FrozenLLM, LLMIdentity
-from screader_lib.reader.llm.token_sequence import read
 
 CLOSE = 1e-5
 TRAINED = ["--precision", "float32", "--warm-start-epochs", 2, "--epochs", 1, "--batch-size", 24,

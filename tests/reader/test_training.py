@@ -18,6 +18,7 @@ from screader_lib.reader.evaluation import ValidationScores
 from screader_lib.reader.llm.frozen_llm import FrozenLLM
 from screader_lib.reader.model import training
 from screader_lib.reader.model.neural_reader import NeuralReader
+from screader_lib.reader.model.reader_model import ReaderModel
 from screader_lib.reader.model.scaling import scale_tokens
 from screader_lib.reader.model.training_checkpoint import BestState, TrainingCheckpoint
 from screader_lib.reader.settings import TrainingSettings, settings_for, stages_of
@@ -88,7 +89,7 @@ def test_only_projector_cls_head_and_offsets_change(
     reader = training.train_neural(task_of(sequences, gene_offsets=1.0), llm)
     assert llm_state(llm) == before
     torch.manual_seed(0)
-    fresh = training.ReaderModel(reader.model.settings, len(reader.vocabulary.ids), 24, 3, llm)
+    fresh = ReaderModel(reader.model.settings, len(reader.vocabulary.ids), 24, 3, llm)
     names = {name for name, _ in reader.model.named_parameters()}
     assert names == {
         "cls", "head.bias", "head.weight", "offsets",
@@ -124,9 +125,7 @@ def untrained(sequences: CellSequences, task: Task, llm: FrozenLLM) -> NeuralRea
     torch.manual_seed(0)
     vocabulary = GeneMatcher(sequences.genes.index, sequences.embedding)
     scaling = training.fit_scaling(sequences.embedding, "whiten")
-    genes, features = len(vocabulary.ids), scaling["map"].shape[1]
-    model = training.ReaderModel(task.settings, genes, features, 3, llm)
-    return NeuralReader(model, scaling, vocabulary)
+    return NeuralReader(task.settings, scaling, vocabulary, 3, llm, "cpu")
 
 
 def gradients(sequences: CellSequences, llm: FrozenLLM, max_tokens: int) -> torch.Tensor:

@@ -4,7 +4,6 @@
 - ``weights``         finds an LLM's weights: packaged, in a folder, or on the Hugging Face hub;
 - ``frozen_llm``      loads an LLM and identifies it;
 - ``float8``          its linear layers in eight-bit floats;
-- ``decoder``         calls its layers one by one; compiles or shards them;
-- ``memory``          how much memory it needs, and how many tokens fit into a batch;
-- ``token_sequence``  lays out a cell's tokens and reads the outputs.
+- ``decoder``         lays out cells' tokens and calls its layers; compiles or shards them;
+- ``memory``          how much memory it needs, and how many tokens fit into a batch.
 """

@@ -138,7 +138,10 @@ def _restore_neural(stored: StoredReader, machine: Machine, llm_path: str | None
                 )
     genes = GeneMatcher(stored.gene_ids, stored.gene_embedding)
     labels = len(stored.labels.names)
-    return NeuralReader.restore(stored.tensors, settings, genes, labels, llm, machine.torch_device)
+    scaling = {name: stored.tensors[f"scaling.{name}"] for name in ("center", "map")}
+    reader = NeuralReader(settings, scaling, genes, labels, llm, machine.torch_device)
+    reader.load(stored.tensors)
+    return reader
 
 
 def llm_identity(settings: TrainingSettings, machine: Machine) -> dict[str, Any]:

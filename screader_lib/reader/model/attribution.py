@@ -32,6 +32,7 @@ def log_odds(logits: Tensor, calls: Tensor) -> Tensor:
     return called - others.logsumexp(1)
 
 
+@torch.enable_grad()
 def integrated_gradients(
     logits_of: LogitsOf, batch: Batch, calls: Tensor, steps: int = STEPS
 ) -> Tensor:

@@ -7,6 +7,7 @@ cell's result does not depend on the cells beside it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -21,6 +22,7 @@ from screader_lib.reporting import SILENT, Reporter
 Result = TypeVar("Result")
 
 
+@dataclass
 class BatchRunner:
     """Runs a computation over cells in batches of at most ``max_tokens`` padded tokens.
 
@@ -30,19 +32,14 @@ class BatchRunner:
     layers.
     """
 
-    def __init__(
-        self,
-        max_tokens: int,
-        extra_tokens: int = 0,
-        processes: Processes = ALONE,
-        in_step: bool = False,
-        reporter: Reporter = SILENT,
-    ) -> None:
-        self.planned_tokens = self.max_tokens = max_tokens
-        self.extra_tokens = extra_tokens
-        self.processes = processes
-        self.in_step = in_step
-        self.reporter = reporter
+    max_tokens: int
+    extra_tokens: int = 0
+    processes: Processes = ALONE
+    in_step: bool = False
+    reporter: Reporter = SILENT
+
+    def __post_init__(self) -> None:
+        self.planned_tokens = self.max_tokens
 
     def map(
         self, lengths: np.ndarray, compute: Callable[[np.ndarray], Result]
@@ -81,21 +78,18 @@ class BatchRunner:
             # Outside the except clause, so that the error no longer holds the failed tensors.
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
-            self._lower_max_tokens(len(part), width)
-            waiting.append(part)
-
-    def _lower_max_tokens(self, cells: int, width: int) -> None:
-        if cells == 1:
-            raise ScReaderError(
-                "out of memory with a single cell.",
-                remedy="Use --checkpoint-activations all, --quantize 8bit, fewer "
-                "--genes-per-cell or a larger device.",
+            if len(part) == 1:
+                raise ScReaderError(
+                    "out of memory with a single cell.",
+                    remedy="Use --checkpoint-activations all, --quantize 8bit, fewer "
+                    "--genes-per-cell or a larger device.",
+                )
+            self.max_tokens = (len(part) // 2) * width
+            self.reporter.warning(
+                f"out of memory with a batch of {len(part)} cells; continuing with at most "
+                f"{self.max_tokens:,} tokens per batch."
             )
-        self.max_tokens = (cells // 2) * width
-        self.reporter.warning(
-            f"out of memory with a batch of {cells} cells; continuing with at most "
-            f"{self.max_tokens:,} tokens per batch."
-        )
+            waiting.append(part)
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import numpy as np
@@ -13,7 +13,7 @@ from screader_lib.cells.cells_file import CellSequences
 from screader_lib.cells.gene_matcher import GeneMapping, GeneMatcher, filter_genes
 from screader_lib.errors import ScReaderError
 from screader_lib.reader.llm.frozen_llm import FrozenLLM
-from screader_lib.reader.llm.machine import ALONE, Machine
+from screader_lib.reader.llm.machine import Machine
 from screader_lib.reader.llm.memory import Costs, plan
 from screader_lib.reader.model.attribution import integrated_gradients
 from screader_lib.reader.model.batches import BatchRunner, Result, read_sequences
@@ -34,20 +34,22 @@ class NeuralReader(TrainedMethod):
 
     def __init__(
         self,
-        model: ReaderModel,
+        settings: TrainingSettings,
         scaling: dict[str, np.ndarray],
         vocabulary: GeneMatcher,
-        device: str = "cpu",
+        labels: int,
+        llm: FrozenLLM | None,
+        device: str,
     ) -> None:
-        self.model = model.to(device)
+        genes, features = len(vocabulary.ids), scaling["map"].shape[1]
+        self.model = ReaderModel(settings, genes, features, labels, llm).to(device)
         self.scaling = scaling
         self.vocabulary = vocabulary
         self.device = device
-        self.processes = ALONE
-        self.runner = BatchRunner(model.settings.micro_batch_tokens, self._extra_tokens)
+        self.runner = BatchRunner(settings.micro_batch_tokens, self._extra_tokens)
         self.history: list[Epoch] = []
-        self.llm = model.llm[0].identity.to_json() if model.llm else {}
-        self.poolings = stages_of(model.settings)[-1].poolings
+        self.llm = llm.identity.to_json() if llm else {}
+        self.poolings = stages_of(settings)[-1].poolings
         self.features = torch.from_numpy(scaled(vocabulary.embedding, scaling)).to(device)
         self._mapped: tuple[CellSequences, GeneMapping, GeneTable] | None = None
 
@@ -57,33 +59,20 @@ class NeuralReader(TrainedMethod):
         state = {name: value.cpu().numpy() for name, value in self.model.state_dict().items()}
         return state | {f"scaling.{name}": value for name, value in self.scaling.items()}
 
-    @classmethod
-    def restore(
-        cls,
-        tensors: dict[str, np.ndarray],
-        settings: TrainingSettings,
-        vocabulary: GeneMatcher,
-        labels: int,
-        llm: FrozenLLM | None,
-        device: str,
-    ) -> NeuralReader:
-        """From a reader file's tensors; ScReaderError where they do not fit the settings or LLM."""
-        scaling = {name: tensors[f"scaling.{name}"] for name in ("center", "map")}
-        genes, features = len(vocabulary.ids), scaling["map"].shape[1]
-        model = ReaderModel(settings, genes, features, labels, llm)
+    def load(self, tensors: dict[str, np.ndarray]) -> None:
+        """Take a reader file's tensors; ScReaderError where they do not fit the settings or LLM."""
         state = {
             name: torch.from_numpy(np.asarray(value))
             for name, value in tensors.items()
             if not name.startswith("scaling.")
         }
         try:
-            model.load_state_dict(state)
+            self.model.load_state_dict(state)
         except RuntimeError as error:
             raise ScReaderError(
                 "the reader's tensors do not fit its settings or this LLM.",
                 remedy="Was it trained with another LLM?",
             ) from error
-        return cls(model, scaling, vocabulary, device)
 
     @property
     def table(self) -> GeneTable:
@@ -102,20 +91,14 @@ class NeuralReader(TrainedMethod):
     def _mapping(self, cells: CellSequences) -> tuple[GeneMapping, GeneTable]:
         if self._mapped is None or self._mapped[0] is not cells:
             match = self.vocabulary.match(cells.genes.index, cells.embedding)
-            table = self.table if match.is_identity else self._mix_genes(match)
+
+            def mix(values: Tensor) -> Tensor:
+                mixed = match.weighted_mean(values.detach().cpu().numpy())
+                return torch.from_numpy(mixed).to(self.device)
+
+            table = self.table if match.is_identity else self.table.map(mix)
             self._mapped = (cells, match, table)
         return self._mapped[1:]
-
-    def _mix_genes(self, match: GeneMapping) -> GeneTable:
-        def mix(values: Tensor | None) -> Tensor | None:
-            if values is None:
-                return None
-            mixed = match.weighted_mean(values.detach().cpu().numpy())
-            return torch.from_numpy(mixed).to(self.device)
-
-        features = mix(self.features)
-        assert features is not None
-        return GeneTable(features, mix(self.table.offsets), mix(self.table.scores))
 
     def check_genes(self, cells: CellSequences, reporter: Reporter) -> None:
         match = self.match(cells)
@@ -143,7 +126,6 @@ class NeuralReader(TrainedMethod):
     def plan_memory(
         self, cells: CellSequences, machine: Machine, backward: bool, reporter: Reporter
     ) -> None:
-        self.processes = machine.processes or ALONE
         settings, in_step = self.model.settings, False
         max_tokens, extra = settings.micro_batch_tokens, self._extra_tokens
         if self.model.llm:
@@ -155,8 +137,8 @@ class NeuralReader(TrainedMethod):
             memory = plan(costs, machine, max_tokens, longest, backward)
             reporter.info(memory.summary(costs.layers))
             llm.checkpointed = memory.checkpointed
-            max_tokens, in_step = self.processes.min(memory.tokens), llm.shards > 1
-        self.runner = BatchRunner(max_tokens, extra, self.processes, in_step, reporter)
+            max_tokens, in_step = machine.processes.min(memory.tokens), llm.shards > 1
+        self.runner = BatchRunner(max_tokens, extra, machine.processes, in_step, reporter)
 
     @property
     def _extra_tokens(self) -> int:
@@ -185,7 +167,9 @@ class NeuralReader(TrainedMethod):
         return self.to_device(genes, weights)
 
     def outputs(self, cells: CellSequences, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        logits, latents = self._compute(cells, rows, self._predict(cells), with_latents=True)
+        predict, head = self._predict(cells), self.model.head
+        widths = [head.out_features, head.in_features]
+        logits, latents = self.compute(cells, rows, widths, lambda *inputs: predict(*inputs[:2]))
         return logits, latents
 
     def _predict(self, cells: CellSequences) -> Callable[[GeneTable, Batch], tuple[Tensor, Tensor]]:
@@ -199,32 +183,43 @@ class NeuralReader(TrainedMethod):
 
     def head_logits(self, cells: CellSequences, rows: np.ndarray) -> np.ndarray:
         """Logits of the head alone, without the genes' own scores, float32 (rows, labels)."""
-        return self._compute(cells, rows, partial(self.model, poolings=self.poolings))[0]
+
+        def forward(table: GeneTable, batch: Batch, _: np.ndarray) -> Sequence[Tensor]:
+            return self.model(table, batch, self.poolings)[:1]
+
+        return self.compute(cells, rows, [self.model.head.out_features], forward)[0]
 
     def gene_logits(self, cells: CellSequences, rows: np.ndarray) -> np.ndarray:
         """Logits of the genes' own scores alone, float32 (rows, labels)."""
-        return self._compute(cells, rows, lambda *batch: (self.model.gene_logits(*batch),))[0]
+
+        def forward(table: GeneTable, batch: Batch, _: np.ndarray) -> Sequence[Tensor]:
+            return [self.model.gene_logits(table, batch)]
+
+        return self.compute(cells, rows, [self.model.head.out_features], forward)[0]
 
     @torch.no_grad()
-    def _compute(
+    def compute(
         self,
         cells: CellSequences,
         rows: np.ndarray,
-        forward: Callable[[GeneTable, Batch], tuple[Tensor, ...]],
-        with_latents: bool = False,
+        widths: Sequence[int],
+        forward: Callable[[GeneTable, Batch, np.ndarray], Sequence[Tensor]],
     ) -> list[np.ndarray]:
-        """What ``forward`` gives, logits (rows, labels) and maybe latents (rows, hidden)."""
-        table, head = self.genes(cells), self.model.head
-        widths = [head.out_features, head.in_features] if with_latents else [head.out_features]
+        """What ``forward`` gives of all rows, float32 (rows, width) for each of the ``widths``.
+
+        It gets the cells' genes, a batch of cells and their indices among ``rows``, and may give
+        less than the whole width: the rest is zero.
+        """
+        table = self.genes(cells)
         outputs = [np.zeros((len(rows), width), np.float32) for width in widths]
 
-        def compute(indices: np.ndarray) -> tuple[Tensor, ...]:
-            return forward(table, self.read(cells, rows[indices]))
+        def compute(indices: np.ndarray) -> Sequence[Tensor]:
+            return forward(table, self.read(cells, rows[indices]), indices)
 
         for indices, results in self.map_batches(cells, rows, compute):
-            for output, result in zip(outputs, results, strict=False):
-                output[indices] = result.float().cpu().numpy()
-        self.processes.sum_arrays(*outputs)
+            for output, result in zip(outputs, results, strict=True):
+                output[indices, : result.shape[1]] = result.float().cpu().numpy()
+        self.runner.processes.sum_arrays(*outputs)
         return outputs
 
     def has_known_genes(self, cells: CellSequences, rows: np.ndarray) -> np.ndarray:
@@ -240,20 +235,12 @@ class NeuralReader(TrainedMethod):
         self, cells: CellSequences, rows: np.ndarray, calls: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         width = max(1, int(cells.lengths[rows].max()))
-        genes = np.zeros((len(rows), width), np.int64)  # plus 1, to be summed over the processes
-        parts = np.zeros((len(rows), width), np.float32)
-        table, predict = self.genes(cells), self._predict(cells)
+        predict = self._predict(cells)
 
-        def compute(indices: np.ndarray) -> tuple[Tensor, Tensor]:
-            batch = self.read(cells, rows[indices])
+        def forward(table: GeneTable, batch: Batch, indices: np.ndarray) -> tuple[Tensor, Tensor]:
             called = torch.from_numpy(calls[indices]).to(self.device)
-            return batch.genes, integrated_gradients(
-                lambda part: predict(table, part)[0], batch, called
-            )
+            parts = integrated_gradients(lambda part: predict(table, part)[0], batch, called)
+            return batch.genes + 1, parts  # 0 for none
 
-        for indices, (batch_genes, batch_parts) in self.map_batches(cells, rows, compute):
-            width = batch_genes.shape[1]
-            genes[indices, :width] = batch_genes.cpu().numpy() + 1
-            parts[indices, :width] = batch_parts.cpu().numpy()
-        self.processes.sum_arrays(genes, parts)
-        return genes - 1, parts
+        genes, parts = self.compute(cells, rows, [width, width], forward)
+        return genes.astype(np.int64) - 1, parts

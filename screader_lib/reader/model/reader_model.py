@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
-from screader_lib.reader.llm import token_sequence
+from screader_lib.reader.llm import decoder
 from screader_lib.reader.llm.frozen_llm import FrozenLLM
 from screader_lib.reader.settings import TrainingSettings
 
@@ -28,6 +29,12 @@ class GeneTable:
     features: Tensor
     offsets: Tensor | None
     scores: Tensor | None
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> GeneTable:
+        """The ``function`` of each tensor."""
+        offsets = None if self.offsets is None else function(self.offsets)
+        scores = None if self.scores is None else function(self.scores)
+        return GeneTable(function(self.features), offsets, scores)
 
 
 @dataclass
@@ -158,7 +165,7 @@ class ReaderModel(nn.Module):
         self,
         table: GeneTable,
         batch: Batch,
-        poolings: tuple[str, ...] | None = None,
+        poolings: tuple[str, ...],
         dropout: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Logits of the head (cells, labels), and the latents that it reads (cells, hidden).
@@ -166,7 +173,6 @@ class ReaderModel(nn.Module):
         Parts of the latents whose pooling is not in ``poolings`` are zero. ``dropout`` float32
         (cells, hidden): factors of the latents in training.
         """
-        poolings = poolings or self.settings.pooling
         pooled = self.pool(table, batch, poolings)
         zeros = batch.weights.new_zeros(len(batch.genes), len(self.cls))
         latents = torch.cat(
@@ -188,7 +194,7 @@ class ReaderModel(nn.Module):
             lengths = (first.genes >= 0).sum(1)
             tokens = self.gene_tokens(table, first)
             if self.llm:
-                pooled |= token_sequence.read(
+                pooled |= decoder.read(
                     self.llm[0], tokens, lengths, self.cls, self.settings.order, poolings
                 )
             else:

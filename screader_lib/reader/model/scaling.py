@@ -12,11 +12,10 @@ import numpy as np
 import torch
 
 from screader_lib.cells.cells_file import CellSequences
-from screader_lib.reader.model.batches import read_sequences
 
 if TYPE_CHECKING:
     from screader_lib.reader.model.neural_reader import NeuralReader
-    from screader_lib.reader.model.reader_model import ReaderModel
+    from screader_lib.reader.model.reader_model import Batch, GeneTable, ReaderModel
 
 MIN_VARIANCE = 1e-6  # of the largest variance; a direction below is noise or dead
 
@@ -56,40 +55,30 @@ def scale_weights(model: ReaderModel, cells: CellSequences, rows: np.ndarray) ->
     model.weight_scale.fill_(1 / mean if mean > 0 else 1.0)
 
 
-@torch.no_grad()
 def scale_tokens(reader: NeuralReader, cells: CellSequences, rows: np.ndarray) -> None:
     """Give the genes' tokens in these cells the mean length of the LLM's own embeddings."""
     model = reader.model
+    width = model.settings.genes_per_cell
 
-    def compute(indices: np.ndarray) -> tuple[float, int]:
-        batch = model.first_genes(reader.to_device(*read_sequences(cells, rows[indices])))
-        lengths = model.gene_tokens(reader.table, batch).norm(dim=2)[batch.genes >= 0]
-        return float(lengths.double().sum()), len(lengths)
+    def token_lengths(table: GeneTable, batch: Batch, _: np.ndarray) -> list[torch.Tensor]:
+        return [model.gene_tokens(table, model.first_genes(batch)).norm(dim=2)]
 
-    sums = np.zeros(2)
-    for _, total_and_count in reader.map_batches(cells, rows, compute):
-        sums += total_and_count
-    reader.processes.sum_arrays(sums)
-    mean = float(sums[0] / max(1, sums[1]))
+    [lengths] = reader.compute(cells, rows, [width], token_lengths)
+    mean = lengths.sum(dtype=np.float64) / max(1, np.minimum(cells.lengths[rows], width).sum())
     model.token_scale.fill_(model.llm[0].token_norm / max(mean, 1e-9))
 
 
-@torch.no_grad()
 def standardise_poolings(
     reader: NeuralReader, cells: CellSequences, rows: np.ndarray, poolings: tuple[str, ...]
 ) -> None:
     """Measure mean and spread of each of the ``poolings`` over these cells."""
     model = reader.model
-    values = {name: np.zeros((len(rows), len(model.cls)), np.float32) for name in poolings}
 
-    def compute(indices: np.ndarray) -> dict[str, torch.Tensor]:
-        batch = reader.to_device(*read_sequences(cells, rows[indices]))
-        return model.pool(reader.table, batch, poolings)
+    def pool(table: GeneTable, batch: Batch, _: np.ndarray) -> list[torch.Tensor]:
+        pooled = model.pool(table, batch, poolings)
+        return [pooled[name] for name in poolings]
 
-    for indices, pooled in reader.map_batches(cells, rows, compute):
-        for name in poolings:
-            values[name][indices] = pooled[name].cpu().numpy()
-    reader.processes.sum_arrays(*values.values())
-    for name in poolings:
-        measured = torch.from_numpy(values[name]).to(reader.device)
-        model.standardise[name].fit(measured)  # type: ignore[operator]
+    values = reader.compute(cells, rows, [len(model.cls)] * len(poolings), pool)
+    for name, measured in zip(poolings, values, strict=True):
+        on_device = torch.from_numpy(measured).to(reader.device)
+        model.standardise[name].fit(on_device)  # type: ignore[operator]

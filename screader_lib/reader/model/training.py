@@ -19,7 +19,6 @@ from screader_lib.reader.llm.frozen_llm import FrozenLLM
 from screader_lib.reader.model.batches import drop_genes, read_sequences
 from screader_lib.reader.model.logistic_regression import fit_gene_scores
 from screader_lib.reader.model.neural_reader import NeuralReader
-from screader_lib.reader.model.reader_model import ReaderModel
 from screader_lib.reader.model.scaling import (
     fit_scaling,
     scale_tokens,
@@ -51,14 +50,13 @@ def train_neural(
     torch.manual_seed(settings.seed)
     scaling = fit_scaling(task.cells.embedding, settings.scaling)
     vocabulary = GeneMatcher(task.cells.genes.index, task.cells.embedding)
-    genes, features = len(vocabulary.ids), scaling["map"].shape[1]
-    model = ReaderModel(settings, genes, features, len(task.labels.names), llm)
-    reader = NeuralReader(model, scaling, vocabulary, task.device)
+    labels = len(task.labels.names)
+    reader = NeuralReader(settings, scaling, vocabulary, labels, llm, task.device)
     reader.plan_memory(task.cells, task.machine, backward=True, reporter=reporter)
     trainer = Trainer(reader, task, checkpoint)
     saved = checkpoint.load() if checkpoint else None
     if saved is None:
-        scale_weights(model, task.cells, trainer.sample)
+        scale_weights(reader.model, task.cells, trainer.sample)
     for stage in stages_of(settings):
         if saved is None or stage.number > saved.stage:
             trainer.measure_scales(stage)
@@ -68,7 +66,7 @@ def train_neural(
             trainer.train_stage(stage, saved)
     if settings.gene_scores:
         trainer.add_gene_scores()
-    if llm is not None and not model.uses_llm:
+    if llm is not None and not reader.model.uses_llm:
         reporter.info(
             "the LLM's outputs have no weight in this reader's predictions: --method pooled "
             "trains an equivalent reader without an LLM, in less time."
@@ -125,14 +123,21 @@ class Trainer:
                 order = self._random(ORDER, stage.number, epoch).permutation(self.task.rows)
                 for number in range(state.step % steps_per_epoch, steps_per_epoch):
                     rows = np.sort(order[number * size : (number + 1) * size])
-                    rate = stage.learning_rate * learning_rate_factor(
-                        state.step, steps, self.settings
-                    )
-                    self._take_step(optimiser, rate, rows, stage, state)
+                    rate = learning_rate_factor(state.step, steps, self.settings)
+                    for group in optimiser.param_groups:
+                        group["lr"] = stage.learning_rate * rate
+                    random = self._random(DROPOUT, stage.number, state.step)
+                    loss = self.compute_gradients(rows, stage.poolings, random)
+                    nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+                    optimiser.step()
+                    state.losses.append(loss * len(rows))
+                    state.step += 1
                     advance(1)
                     if number + 1 == steps_per_epoch:
                         self.finish_epoch(stage, epoch + 1, state)
-                    self._save(state, optimiser, last=state.step == steps)
+                    if self.checkpoint:
+                        history, last = self.reader.history, state.step == steps
+                        self.checkpoint.save(state, self.model, optimiser, history, last)
         best = state.best.restore(self.model)
         if best is not None and best < stage.epochs:
             source = f"epoch {best}" if best else "before this stage"
@@ -140,27 +145,6 @@ class Trainer:
                 f"{stage.name}: the weights from {source} scored best on the validation cells and "
                 "were kept."
             )
-
-    def _take_step(
-        self,
-        optimiser: torch.optim.Optimizer,
-        learning_rate: float,
-        rows: np.ndarray,
-        stage: Stage,
-        state: TrainingState,
-    ) -> None:
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate
-        random = self._random(DROPOUT, stage.number, state.step)
-        loss = self.compute_gradients(rows, stage.poolings, random)
-        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        optimiser.step()
-        state.losses.append(loss * len(rows))
-        state.step += 1
-
-    def _save(self, state: TrainingState, optimiser: torch.optim.Optimizer, last: bool) -> None:
-        if self.checkpoint:
-            self.checkpoint.save(state, self.model, optimiser, self.reader.history, last=last)
 
     def compute_gradients(
         self, rows: np.ndarray, poolings: tuple[str, ...], random: np.random.Generator
@@ -171,10 +155,14 @@ class Trainer:
         they are split into batches.
         """
         parameters = tuple(self.model.parameters())
-        is_read, dropout = (
-            self._draw_genes(len(rows), random),
-            self._draw_dropout(len(rows), random),
-        )
+        gene_dropout, share = self.settings.gene_dropout, self.settings.dropout
+        is_read, dropout = None, None
+        if gene_dropout:
+            width = max(1, int(self.task.cells.lengths.max()))
+            is_read = random.random((len(rows), width), np.float32) >= gene_dropout
+        if share:
+            stays = random.random((len(rows), self.model.head.in_features), np.float32) >= share
+            dropout = torch.from_numpy(stays / np.float32(1 - share)).to(self.task.device)
 
         def compute(indices: np.ndarray) -> tuple[tuple[Gradient, ...], float]:
             genes, weights = read_sequences(self.task.cells, rows[indices])
@@ -196,7 +184,7 @@ class Trainer:
             for _, (gradients, loss) in batches:
                 add_gradients(parameters, gradients)
                 total += loss
-        elif self.reader.processes.index == 0:  # too quick to be shared among the processes
+        elif self.reader.runner.processes.index == 0:  # too quick to be shared among the processes
             gradients, total = compute(np.arange(len(rows)))
             add_gradients(parameters, gradients)
         return self._sum_gradients(parameters, total)
@@ -206,7 +194,7 @@ class Trainer:
 
         A parameter that has no gradient in any of them gets none.
         """
-        processes, total = self.reader.processes, np.array([loss])
+        processes, total = self.reader.runner.processes, np.array([loss])
         has_gradient = np.array([float(each.grad is not None) for each in parameters])
         processes.sum_arrays(total, has_gradient)
         for parameter, anywhere in zip(parameters, has_gradient, strict=True):
@@ -214,21 +202,6 @@ class Trainer:
                 own = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
                 parameter.grad = processes.sum_tensor(own)
         return float(total[0])
-
-    def _draw_genes(self, cells: int, random: np.random.Generator) -> np.ndarray | None:
-        """Which ranks of each cell are read, boolean (cells, width); None: all."""
-        if not self.settings.gene_dropout:
-            return None
-        width = max(1, int(self.task.cells.lengths.max()))
-        return random.random((cells, width), np.float32) >= self.settings.gene_dropout
-
-    def _draw_dropout(self, cells: int, random: np.random.Generator) -> Tensor | None:
-        """Factors of the latents, float32 (cells, hidden); None: all 1."""
-        share = self.settings.dropout
-        if not share:
-            return None
-        stays = random.random((cells, self.model.head.in_features), np.float32) >= share
-        return torch.from_numpy(stays / np.float32(1 - share)).to(self.task.device)
 
     def finish_epoch(self, stage: Stage, number: int, state: TrainingState) -> None:
         """Validate where it is time to, and report on epoch ``number``, from 1."""
@@ -249,9 +222,8 @@ class Trainer:
         if not len(rows):
             return None
         scores = validation_scores(self.reader.head_logits(self.task.cells, rows), self.task)
-        return ValidationScores(
-            *self.reader.processes.from_first([scores.loss, scores.accuracy, scores.macro_f1])
-        )
+        values = [scores.loss, scores.accuracy, scores.macro_f1]
+        return ValidationScores(*self.reader.runner.processes.from_first(values))
 
     def add_gene_scores(self) -> None:
         """Fit the genes' own scores, and the mix of least validation loss."""

@@ -101,7 +101,12 @@ class TrainingCheckpoint:
         with safety.open_checked(self.path) as file:
             fingerprint = file.attrs.get("fingerprint")
             if fingerprint == self.fingerprint:
-                return _read(file)
+                position = json.loads(file["position"].asstr()[()])
+                tensors = _tensors(file.get("best", {}))
+                position["best"] = BestState(**position["best"], tensors=tensors)
+                position["history"] = [Epoch(**entry) for entry in position["history"]]
+                moments = {int(n): _tensors(group) for n, group in file["optimiser"].items()}
+                return TrainingState(**position, tensors=_tensors(file["model"]), moments=moments)
         if fingerprint is None:
             raise ScReaderError(
                 "is no checkpoint of a training.",
@@ -117,8 +122,7 @@ class TrainingCheckpoint:
         model: nn.Module,
         optimiser: Optimizer,
         history: list[Epoch],
-        *,
-        last: bool = False,
+        last: bool,
     ) -> None:
         """Save the state if it is time to, or if it is the ``last`` of a stage."""
         now = time.monotonic()
@@ -141,21 +145,6 @@ class TrainingCheckpoint:
             for group, tensors in groups.items():
                 for name, value in tensors.items():
                     file.create_dataset(f"{group}/{name}", data=value.cpu().numpy())
-
-
-def _read(file: h5py.File) -> TrainingState:
-    position = json.loads(file["position"].asstr()[()])
-    moments = {int(number): _tensors(group) for number, group in file["optimiser"].items()}
-    best = BestState(**position["best"], tensors=_tensors(file.get("best", {})))
-    return TrainingState(
-        position["stage"],
-        position["step"],
-        position["losses"],
-        best,
-        [Epoch(**entry) for entry in position["history"]],
-        _tensors(file["model"]),
-        moments,
-    )
 
 
 def _tensors(group: h5py.Group) -> dict[str, torch.Tensor]:
