@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module, resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from screader_lib.errors import ScReaderError
 
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FORMATS = ("png", "svg", "pdf")
+ALT_FIELDS = {"png": "Description", "svg": "Title", "pdf": "Title"}
+LEFT_OUT = {  # dates and program versions, which would differ between runs
+    "png": ("Software",), "svg": ("Date", "Creator"), "pdf": ("CreationDate", "Creator", "Producer")
+}  # fmt: skip
 MAX_PIXELS = 25_000  # a side; matplotlib's raster canvas ends at 65,536
 MISSING_GLYPH = r"Glyph (\d+) .*missing"  # matplotlib's warning
 INK = "#222222"
@@ -74,13 +78,10 @@ class DataTable:
         """Write as tab-separated text with a header line; floats with six significant digits."""
         with path.open("w", encoding="utf-8", newline="\n") as stream:
             for row in (self.columns, *self.rows):
-                stream.write("\t".join(_field(value) for value in row) + "\n")
-
-
-def _field(value: Any) -> str:
-    if value is None:
-        return ""
-    return f"{value:.6g}" if isinstance(value, float) else " ".join(str(value).split())
+                texts = (f"{value:.6g}" if isinstance(value, float) else
+                         " ".join(str("" if value is None else value).split())
+                         for value in row)  # fmt: skip
+                stream.write("\t".join(texts) + "\n")
 
 
 @dataclass(frozen=True)
@@ -91,23 +92,26 @@ class Picture:
     data: DataTable
     alt: str
 
-    def write(self, path: Path, form: str, dpi: int) -> str:
-        """Write to ``path`` as one of ``FORMATS``; OSError where that fails.
-
-        Returns the characters that no installed font has; they are drawn as boxes.
-        """
-        content, missing = self._render(form, dpi)
-        path.write_bytes(content)
-        return missing
+    @classmethod
+    def of(
+        cls, figure: Figure, columns: tuple[str, ...], rows: Iterable[tuple], alt: Sequence[str]
+    ) -> Picture:
+        """A figure, the columns and rows of its data, and the sentences of its alternative text."""
+        text = " ".join(sentence.rstrip(".") + "." for sentence in alt)
+        return cls(figure, DataTable(columns, rows), text)
 
     def render(self, form: str, dpi: int) -> bytes:
-        """The content of the picture's file, in one of ``FORMATS``.
+        """The content of the picture's file, in one of ``FORMATS``."""
+        stream = io.BytesIO()
+        self.write(stream, form, dpi)
+        return stream.getvalue()
 
-        ScReaderError where it would have more than ``MAX_PIXELS`` a side.
+    def write(self, target: Path | BinaryIO, form: str, dpi: int) -> str:
+        """Write as one of ``FORMATS``.
+
+        Returns the characters that no installed font has; they are drawn as boxes. OSError where
+        writing fails, ScReaderError where the picture would have more than ``MAX_PIXELS`` a side.
         """
-        return self._render(form, dpi)[0]
-
-    def _render(self, form: str, dpi: int) -> tuple[bytes, str]:
         width, height = self.figure.get_size_inches() * dpi
         if max(width, height) > MAX_PIXELS:
             raise ScReaderError(
@@ -115,22 +119,12 @@ class Picture:
                 f"the maximum is {MAX_PIXELS:,} a side.",
                 remedy="Lower --dpi or --size.",
             )
-        stream = io.BytesIO()
+        metadata = {**dict.fromkeys(LEFT_OUT[form]), ALT_FIELDS[form]: self.alt}
         with drawing(), warnings.catch_warnings(record=True) as caught:
             warnings.filterwarnings("always", message=MISSING_GLYPH)
-            self.figure.savefig(stream, format=form, dpi=dpi, metadata=_metadata(form, self.alt))
+            self.figure.savefig(target, format=form, dpi=dpi, metadata=metadata)
         glyphs = (re.match(MISSING_GLYPH, str(warning.message)) for warning in caught)
-        missing = {chr(int(glyph[1])) for glyph in glyphs if glyph}
-        return stream.getvalue(), "".join(sorted(missing))
-
-
-def _metadata(form: str, alt: str) -> dict[str, str | None]:
-    """The alternative text, but no dates and no program versions."""
-    if form == "png":
-        return {"Software": None, "Description": alt}
-    if form == "svg":
-        return {"Date": None, "Creator": None, "Title": alt}
-    return {"CreationDate": None, "Creator": None, "Producer": None, "Title": alt}
+        return "".join(sorted({chr(int(glyph[1])) for glyph in glyphs if glyph}))
 
 
 @contextmanager
@@ -148,10 +142,7 @@ def drawing() -> Iterator[None]:
 
 
 def new_figure(style: Style, default: tuple[float, float], layout: str = "constrained") -> Figure:
-    """An empty figure of ``style.size`` or else the default (inches), laid out without overlaps.
-
-    ``layout`` is ``compressed`` for panels of fixed aspect.
-    """
+    """An empty figure of ``default`` size in inches; ``layout``: compressed for fixed aspect."""
     figure = require("matplotlib.figure").Figure(figsize=style.size or default, layout=layout)
     if style.title:
         figure.suptitle(style.title, x=0.01, ha="left", fontweight="bold")
@@ -175,8 +166,3 @@ def count_axis(axis: Any) -> None:
     axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
     axis.set_major_formatter(ticker.StrMethodFormatter("{x:,.0f}"))
     axis.set_minor_locator(ticker.NullLocator())
-
-
-def sentences(parts: Sequence[str]) -> str:
-    """The parts of an alternative text as sentences."""
-    return " ".join(part.rstrip(".") + "." for part in parts if part)

@@ -73,7 +73,13 @@ def picture(
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
         colours = method_colours(len(methods), style.palette)
         for method, colour, marker in zip(methods, colours, cycle(canvas.MARKERS), strict=False):
-            _draw(upper, method, colour, marker)
+            cells, x, y, low, high = method.curve.values()
+            upper.plot(x, y, color=colour, linewidth=1.2, alpha=0.6)
+            upper.vlines(x, low, high, color=colour, linewidth=0.9, alpha=0.6)
+            upper.scatter(  # area by cells: bins with few of them say little
+                x, y, s=14 + 90 * cells / cells.max(), color=colour, marker=marker, zorder=3,
+                clip_on=False, label=f"{method.title}, ECE {method.error:.3f}",
+            )  # fmt: skip
             lower.hist(
                 method.confidence, bins=np.linspace(0, 1, bins + 1), color=colour,
                 histtype="stepfilled" if len(methods) == 1 else "step",
@@ -89,35 +95,17 @@ def picture(
         legend: Any = figure.legend(loc="outside lower center")
         for handle in legend.legend_handles:
             handle.set_sizes([24])
-    return canvas.Picture(figure, _data(methods), _alt(methods))
-
-
-def _draw(axis: Any, method: Reliability, colour: str, marker: str) -> None:
-    cells, x, y, low, high = method.curve.values()
-    axis.plot(x, y, color=colour, linewidth=1.2, alpha=0.6)
-    axis.vlines(x, low, high, color=colour, linewidth=0.9, alpha=0.6)
-    axis.scatter(  # area by cells: bins with few of them say little
-        x, y, s=14 + 90 * cells / cells.max(), color=colour, marker=marker, zorder=3,
-        clip_on=False, label=f"{method.title}, ECE {method.error:.3f}",
-    )  # fmt: skip
-
-
-def _data(methods: Sequence[Reliability]) -> canvas.DataTable:
     columns = ("method", "cells", "confidence", "accuracy", "low", "high", "calibration_error")
     rows = [
         (method.title, *row, method.error)
         for method in methods
         for row in zip(*(values.tolist() for values in method.curve.values()), strict=True)
     ]
-    return canvas.DataTable(columns, rows)
-
-
-def _alt(methods: Sequence[Reliability]) -> str:
-    parts = ["Reliability diagram: accuracy against confidence"]
+    alt = ["Reliability diagram: accuracy against confidence"]
     for method in methods:
         gap = np.mean(method.curve["confidence"] - method.curve["accuracy"])
         bias = "well calibrated"
         if abs(gap) > 0.02:
             bias = "overconfident" if gap > 0 else "underconfident"
-        parts.append(f"{method.title}: expected calibration error {method.error:.3f}, {bias}")
-    return canvas.sentences(parts)
+        alt.append(f"{method.title}: expected calibration error {method.error:.3f}, {bias}")
+    return canvas.Picture.of(figure, columns, rows, alt)

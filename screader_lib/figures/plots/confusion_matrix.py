@@ -151,7 +151,21 @@ def picture(
         bar = figure.colorbar(image, ax=list(axes), shrink=min(1.0, 8 / max(8, types)))
         bar.set_label("fraction of cells in the row")
         bar.outline.set_visible(False)
-    return canvas.Picture(figure, _data(matrices), _alt(matrices))
+    rows = [
+        (m.title, true, predicted, int(m.counts[i, j]), float(fractions[i, j]))
+        for m, fractions in ((matrix, matrix.fractions) for matrix in matrices)
+        for i, true in enumerate(m.types)
+        for j, predicted in enumerate(m.columns)
+    ]
+    alt = [f"Confusion matrix of {types} types"]
+    for matrix in matrices:
+        worst = "".join(
+            f"; most confused: {cells} cells of {true} predicted as {predicted}"
+            for true, predicted, cells, _ in most_confused(matrix, 1)
+        )
+        alt.append(matrix.summary + worst)
+    columns = ("method", "true", "predicted", "cells", "share")
+    return canvas.Picture.of(figure, columns, rows, alt)
 
 
 def _draw(axis: Any, matrix: Confusion, colours: Any, counts: bool) -> Any:
@@ -173,21 +187,16 @@ def _draw(axis: Any, matrix: Confusion, colours: Any, counts: bool) -> Any:
     if columns > rows:
         axis.axvline(rows - 0.5, color=canvas.INK, linewidth=1)
     if counts or rows <= READABLE_TYPES:
-        _print_fields(axis, matrix, image, counts)
+        for row, column in np.argwhere(matrix.counts > 0):
+            fraction = matrix.fractions[row, column]
+            text = f"{matrix.counts[row, column]}" if counts else _short(fraction)
+            dark = np.dot(colours(fraction)[:3], (0.299, 0.587, 0.114)) < 0.55
+            axis.text(
+                column, row, text, ha="center", va="center",
+                fontsize=6.5 if rows <= READABLE_TYPES else min(5.5, 20 / len(text)),
+                color="white" if dark else canvas.INK,
+            )  # fmt: skip
     return image
-
-
-def _print_fields(axis: Any, matrix: Confusion, image: Any, counts: bool) -> None:
-    for row, column in np.argwhere(matrix.counts > 0):
-        fraction = matrix.fractions[row, column]
-        text = f"{matrix.counts[row, column]}" if counts else _short(fraction)
-        red, green, blue, _ = image.cmap(image.norm(fraction))
-        dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.55
-        axis.text(
-            column, row, text, ha="center", va="center",
-            fontsize=6.5 if len(matrix.types) <= READABLE_TYPES else min(5.5, 20 / len(text)),
-            color="white" if dark else canvas.INK,
-        )  # fmt: skip
 
 
 def _short(fraction: float) -> str:
@@ -208,24 +217,3 @@ def most_confused(matrix: Confusion, count: int = 10) -> list[tuple[str, str, in
         for row, column in zip(*np.unravel_index(ranked, errors.shape), strict=True)
         if errors[row, column]
     ]
-
-
-def _data(matrices: Sequence[Confusion]) -> canvas.DataTable:
-    rows = [
-        (m.title, true, predicted, int(m.counts[i, j]), float(fractions[i, j]))
-        for m, fractions in ((matrix, matrix.fractions) for matrix in matrices)
-        for i, true in enumerate(m.types)
-        for j, predicted in enumerate(m.columns)
-    ]
-    return canvas.DataTable(("method", "true", "predicted", "cells", "share"), rows)
-
-
-def _alt(matrices: Sequence[Confusion]) -> str:
-    parts = [f"Confusion matrix of {len(matrices[0].types)} types"]
-    for matrix in matrices:
-        worst = "".join(
-            f"; most confused: {cells} cells of {true} predicted as {predicted}"
-            for true, predicted, cells, _ in most_confused(matrix, 1)
-        )
-        parts.append(matrix.summary + worst)
-    return canvas.sentences(parts)

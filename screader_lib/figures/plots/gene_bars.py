@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -99,7 +98,15 @@ def picture(
         colours = colours_of({*all_types, *names}, style.palette)
         titles = display_names(names, MAX_TYPE_LENGTH)
         for axis, one in zip(axes, types, strict=False):
-            _panel(axis, one, f"{titles[one.type]} ({one.cells:,})", colours[one.type], bars)
+            positions, colour = np.arange(len(one.genes)), colours[one.type]
+            symbols = display_names([gene.symbol for gene in one.genes], MAX_GENE_LENGTH)
+            axis.barh(positions, [g.contribution for g in one.genes], color=colour, height=0.75)
+            axis.set_yticks(positions, [symbols[gene.symbol] for gene in one.genes])
+            axis.set_ylim(bars - 0.4, -0.6)
+            axis.tick_params(axis="y", length=0)
+            axis.grid(axis="x")
+            title = f"{titles[one.type]} ({one.cells:,})"
+            axis.set_title(title, color=canvas.INK, fontsize=8, x=-0.25, ha="left")  # not cut off
         for axis in axes[len(types) :]:
             axis.set_visible(False)
         figure.supxlabel("mean contribution to the log-odds of the prediction", fontsize=9)
@@ -108,18 +115,6 @@ def picture(
         for one in types
         for g in one.genes
     ]
-    table = canvas.DataTable(("type", "cells", "gene", "symbol", "part", "text"), data)
-    parts = [f"{one.type}: {', '.join(gene.symbol for gene in one.genes[:3])}" for one in types]
-    alt = canvas.sentences(["Bars of the genes that contribute most to each type", *parts])
-    return canvas.Picture(figure, table, alt)
-
-
-def _panel(axis: Any, one: TypeGenes, title: str, colour: str, bars: int) -> None:
-    positions = np.arange(len(one.genes))
-    symbols = display_names([gene.symbol for gene in one.genes], MAX_GENE_LENGTH)
-    axis.barh(positions, [gene.contribution for gene in one.genes], color=colour, height=0.75)
-    axis.set_yticks(positions, [symbols[gene.symbol] for gene in one.genes])
-    axis.set_ylim(bars - 0.4, -0.6)
-    axis.tick_params(axis="y", length=0)
-    axis.grid(axis="x")
-    axis.set_title(title, color=canvas.INK, fontsize=8, x=-0.25, ha="left")  # else it is cut off
+    alt = [f"{one.type}: {', '.join(gene.symbol for gene in one.genes[:3])}" for one in types]
+    alt.insert(0, "Bars of the genes that contribute most to each type")
+    return canvas.Picture.of(figure, ("type", "cells", "gene", "symbol", "part", "text"), data, alt)

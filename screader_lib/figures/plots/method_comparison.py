@@ -92,7 +92,21 @@ def picture(
         if len(methods) > 1:
             handles, labels = right.get_legend_handles_labels()
             figure.legend(handles, labels, loc="outside lower center", ncols=min(3, len(methods)))
-    return canvas.Picture(figure, _data(methods), _alt(methods))
+    rows: list[tuple] = []
+    alt = ["Metrics of methods, and F1 of each type against its number of cells"]
+    for method in methods:
+        for name, values in method.metrics.items():
+            spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
+            rows.append((method.title, name, None, None, np.mean(values), spread, method.folds))
+        rows += [
+            (method.title, name, label, row["cells"], row[name], None, method.folds)
+            for label, row in method.types.items()
+            for name in ("precision", "recall", "f1")
+        ]
+        means = [f"{title} {np.mean(method.metrics[name]):.3f}" for name, title in METRICS.items()]
+        alt.append(f"{method.title}: {', '.join(means)}")
+    columns = ("method", "measure", "type", "cells", "mean", "sd", "folds")
+    return canvas.Picture.of(figure, columns, rows, alt)
 
 
 def _bars(axis: Any, methods: Sequence[Method], colours: Sequence[str]) -> None:
@@ -182,27 +196,3 @@ def _free_span(
         if free and low > 0 and high < 1.05:
             return low, high
     return None
-
-
-def _data(methods: Sequence[Method]) -> canvas.DataTable:
-    rows: list[tuple] = []
-    for method in methods:
-        for name, values in method.metrics.items():
-            spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
-            mean = float(np.mean(values))
-            rows.append((method.title, name, None, None, mean, spread, method.folds))
-        rows += [
-            (method.title, name, label, row["cells"], row[name], None, method.folds)
-            for label, row in method.types.items()
-            for name in ("precision", "recall", "f1")
-        ]
-    columns = ("method", "measure", "type", "cells", "mean", "sd", "folds")
-    return canvas.DataTable(columns, rows)
-
-
-def _alt(methods: Sequence[Method]) -> str:
-    parts = ["Metrics of methods, and F1 of each type against its number of cells"]
-    for method in methods:
-        means = [f"{title} {np.mean(method.metrics[name]):.3f}" for name, title in METRICS.items()]
-        parts.append(f"{method.title}: {', '.join(means)}")
-    return canvas.sentences(parts)

@@ -68,7 +68,18 @@ def picture(history: TrainingHistory, style: canvas.Style = canvas.DEFAULT_STYLE
             axes[1].legend(loc="lower left")
         for axis in axes:
             _mark_stages(axis, history.stage)
-    return canvas.Picture(figure, _data(history), _alt(history))
+    loss, curves = history.loss, history.metrics
+    columns = ("epoch", "stage", "loss", *(name.replace(" ", "_") for name in curves))
+    values = [[None if np.isnan(v) else float(v) for v in curve] for curve in curves.values()]
+    rows = zip(history.epoch, history.stage, loss.tolist(), *values, strict=True)
+    alt = [
+        f"Training of {method_title(history.method)} over {len(loss)} epochs",
+        f"Loss from {loss[0]:.3g} to {loss[-1]:.3g}",
+    ]
+    for name, curve in curves.items():
+        known = curve[np.isfinite(curve)]
+        alt.append(f"{name} on validation cells from {known[0]:.3f} to {known[-1]:.3f}")
+    return canvas.Picture.of(figure, columns, list(rows), alt)
 
 
 def _curve(axis: Any, values: np.ndarray, name: str, colour: str) -> None:
@@ -100,30 +111,3 @@ def _mark_stages(axis: Any, stage: np.ndarray) -> None:
             start + 0.6, 0.99, one_line(str(stage[start])), fontsize=7, va="top",
             transform=axis.get_xaxis_transform(),
         )  # fmt: skip
-
-
-def _data(history: TrainingHistory) -> canvas.DataTable:
-    columns = ("epoch", "stage", "loss", *(name.replace(" ", "_") for name in history.metrics))
-    rows = [
-        (int(epoch), str(stage), loss, *(value if np.isfinite(value) else None for value in values))
-        for epoch, stage, loss, *values in zip(
-            history.epoch,
-            history.stage,
-            history.loss.tolist(),
-            *(curve.tolist() for curve in history.metrics.values()),
-            strict=True,
-        )
-    ]
-    return canvas.DataTable(columns, rows)
-
-
-def _alt(history: TrainingHistory) -> str:
-    loss = history.loss
-    parts = [
-        f"Training of {method_title(history.method)} over {len(loss)} epochs",
-        f"Loss from {loss[0]:.3g} to {loss[-1]:.3g}",
-    ]
-    for name, curve in history.metrics.items():
-        known = curve[np.isfinite(curve)]
-        parts.append(f"{name} on validation cells from {known[0]:.3f} to {known[-1]:.3f}")
-    return canvas.sentences(parts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -128,12 +128,11 @@ def picture(
         for axis, panel in zip(figure.axes, panels, strict=False):
             rows = list(panel.named.values())
             name_points(figure, axis, panel.coordinates[rows], list(panel.named))
-    table = canvas.DataTable(("panel", unit, "umap_1", "umap_2", column), PanelRows(panels))
-    groups = "" if numeric else f" ({len(_types_in(panels))} values)"
-    parts = [f"UMAP of {max(len(panel.ids) for panel in panels):,} {unit}s, coloured by {column}"]
-    parts[0] += groups
-    parts += [f"{panel.title}: {panel.separation}" for panel in panels if panel.separation]
-    return canvas.Picture(figure, table, canvas.sentences(parts))
+    alt = [f"UMAP of {max(len(panel.ids) for panel in panels):,} {unit}s, coloured by {column}"]
+    alt[0] += "" if numeric else f" ({len(_types_in(panels))} values)"
+    alt += [f"{panel.title}: {panel.separation}" for panel in panels if panel.separation]
+    columns = ("panel", unit, "umap_1", "umap_2", column)
+    return canvas.Picture.of(figure, columns, PanelRows(panels), alt)
 
 
 def _types_in(panels: Sequence[Panel]) -> list[str]:
@@ -143,6 +142,9 @@ def _types_in(panels: Sequence[Panel]) -> list[str]:
 def _by_type(
     panels: Sequence[Panel], style: canvas.Style, column: str, types: Sequence[str], seed: int
 ) -> Any:
+    from matplotlib.colors import to_rgba_array
+    from matplotlib.lines import Line2D
+
     drawn = _types_in(panels)
     colours = colours_of({*types, *drawn}, style.palette)
     names = display_names(drawn)
@@ -157,10 +159,16 @@ def _by_type(
     figure = canvas.new_figure(style, size, "compressed")
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for axis, panel in zip(axes, panels, strict=True):
-        _scatter(axis, panel, _cell_colours(panel.values, colours), seed)
+        cell_colours = to_rgba_array([colours.get(name, UNLABELLED) for name in panel.values])
+        _scatter(axis, panel, cell_colours, seed)
     if entries:
+        handles = [
+            Line2D([], [], linestyle="", marker="o", markersize=5.5, color=colour,
+                   markeredgewidth=0, label=label)
+            for label, colour in entries
+        ]  # fmt: skip
         figure.legend(
-            handles=_legend_handles(entries), loc=position, ncols=legend_columns,
+            handles=handles, loc=position, ncols=legend_columns,
             handletextpad=0.2, columnspacing=0.8, labelspacing=0.3,
             title=one_line(column.replace("_", " ")), title_fontsize=8, alignment="left",
         )  # fmt: skip
@@ -191,28 +199,15 @@ def _by_number(panels: Sequence[Panel], style: canvas.Style, column: str, seed: 
     return figure
 
 
-def _cell_colours(values: np.ndarray, colours: Mapping[str, str]) -> np.ndarray:
-    """One colour per cell, float (cells, 4)."""
-    from matplotlib.colors import to_rgba_array
-
-    names, codes = np.unique(values.astype(str), return_inverse=True)
-    table = to_rgba_array([colours.get(str(name), UNLABELLED) for name in names])
-    return table[codes] if len(codes) else np.zeros((0, 4))
-
-
-def point_area(cells: int) -> float:
-    """Area of a point in points²: large for few cells, a speck for a million."""
-    return 26 * min(1.0, 500 / max(1, cells)) ** 0.7
-
-
 def _scatter(axis: Any, panel: Panel, colours: np.ndarray, seed: int) -> None:
     """Points in random order, so that no type hides another; cells without a type at the back."""
     order = np.random.default_rng(seed).permutation(len(colours))
     if panel.values.dtype.kind != "f":
         order = order[np.argsort(panel.values[order] != "", kind="stable")]
     x, y = panel.coordinates[order].T
+    area = 26 * min(1.0, 500 / max(1, len(x))) ** 0.7  # in points²: a speck for a million cells
     axis.scatter(
-        x, y, s=point_area(len(x)), c=colours[order], linewidths=0, rasterized=True,
+        x, y, s=area, c=colours[order], linewidths=0, rasterized=True,
         marker="o" if len(x) < 50_000 else "s",
     )  # fmt: skip
     xlabel = "UMAP 1" if panel.separation is None else f"UMAP 1\n{panel.separation}"
@@ -236,13 +231,3 @@ def _layout(names: Sequence[str], panels: int) -> tuple[tuple[float, float], Leg
     columns = max(1, int(side * panels / column))
     size = (side * panels, side + 0.8 + 0.16 * math.ceil(len(names) / columns))
     return size, "outside lower left", columns
-
-
-def _legend_handles(entries: Sequence[tuple[str, str]]) -> list[Any]:
-    from matplotlib.lines import Line2D
-
-    return [
-        Line2D([], [], linestyle="", marker="o", markersize=5.5, color=colour,
-               markeredgewidth=0, label=label)
-        for label, colour in entries
-    ]  # fmt: skip
