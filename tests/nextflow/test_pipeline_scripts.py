@@ -128,10 +128,10 @@ def test_a_report_comes_with_a_summary(task: Runner, cells: Path, predictions: P
 
 
 def test_the_report_of_the_run_names_failed_samples(task: Runner, tmp_path: Path) -> None:
-    from screader_lib.figures.report.multiqc import HEADERS
+    from screader_lib.figures.report.multiqc import TEMPLATE
 
     row = {"method": "scReader", "cells": 33, "accuracy": 0.97}
-    summary = {"headers": HEADERS, "data": {"a": row}}
+    summary = {**json.loads(TEMPLATE.read_text()), "data": {"a": row}}
     (tmp_path / "a.report_mqc.json").write_text(json.dumps(summary))
     values = {"samples.join(' ')": "a b", "prefix": "run", "args": f"--summaries {tmp_path}"}
     folder = task("run-report", **values)

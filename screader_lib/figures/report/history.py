@@ -6,7 +6,6 @@ import shlex
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 from screader_lib.exchange.opening import ExchangeFile
@@ -59,7 +58,11 @@ class History:
 
     def __init__(self, files: Sequence[ExchangeFile], words: CommandWords = default_words) -> None:
         runs: dict[str, _Run] = {}
-        by_file = [[_run(record, runs) for record in file.steps] for file in files]
+        kind_of = {load(kind).written_by: kind for kind in KINDS}
+        by_file = [
+            [runs.setdefault(repr(r), _Run(r, kind_of.get(r.tool, ""))) for r in file.steps]
+            for file in files
+        ]
         hashes = [file.sha256 for file in files]
         # Steps do not record the hash of their own output. It is known for the files at hand;
         # the others follow by elimination, first among the steps of each file.
@@ -103,18 +106,10 @@ class _Run:
 
     record: Record
     kind: str
-    inputs: set[str]
 
-
-def _run(record: Record, runs: dict[str, _Run]) -> _Run:
-    inputs = {entry["sha256"] for entry in record.inputs.values()}
-    kind = _kinds_by_tool().get(record.tool, "")
-    return runs.setdefault(repr(record), _Run(record, kind, inputs))
-
-
-@cache
-def _kinds_by_tool() -> dict[str, str]:
-    return {load(kind).written_by: kind for kind in KINDS}
+    @property
+    def inputs(self) -> set[str]:
+        return {entry["sha256"] for entry in self.record.inputs.values()}
 
 
 def _in_order(runs: list[_Run], outputs: Mapping[_Run, str]) -> list[_Run]:

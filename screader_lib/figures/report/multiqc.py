@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from importlib import resources
 from typing import Any
 
 import numpy as np
@@ -11,28 +12,7 @@ import numpy as np
 from screader_lib.figures.data.prediction_data import PredictionData
 from screader_lib.label_metrics import expected_calibration_error, scores
 
-_PERCENT = {"min": 0, "max": 100, "suffix": "%", "format": "{:,.1f}"}
-_FRACTION = {"min": 0, "max": 1, "format": "{:,.3f}"}
-_COLUMNS: dict[str, tuple[str, str, dict[str, Any]]] = {
-    "method": ("Method", "Method that made the predictions", {}),
-    "cells": ("Cells", "Cells with a prediction", {"format": "{:,.0f}"}),
-    "unassigned": ("Unassigned", "Cells left unassigned", {**_PERCENT, "scale": "OrRd"}),
-    "backed_off": (
-        "Backed off", "Cells backed off to an ancestor term", {**_PERCENT, "scale": "Oranges"},
-    ),
-    "confidence": ("Confidence", "Median confidence of the predictions", _FRACTION),
-    "accuracy": (
-        "Accuracy", "Accuracy over the cells with a true label", {**_FRACTION, "scale": "Blues"},
-    ),
-    "macro_f1": ("Macro F1", "Mean F1 over the types", {**_FRACTION, "scale": "Blues"}),
-    "calibration_error": (
-        "ECE", "Expected calibration error", {"min": 0, "scale": "OrRd", "format": "{:,.3f}"},
-    ),
-}  # fmt: skip
-HEADERS = {
-    name: {"title": title, "description": description, **form}
-    for name, (title, description, form) in _COLUMNS.items()
-}
+TEMPLATE = resources.files("screader_lib.figures") / "templates" / "multiqc.json"
 
 
 def row(predictions: PredictionData) -> dict[str, Any]:
@@ -55,14 +35,8 @@ def row(predictions: PredictionData) -> dict[str, Any]:
 def content(samples: Sequence[str], predictions: Sequence[PredictionData]) -> str:
     """MultiQC's custom content as JSON: one row per sample."""
     data = {sample: row(one) for sample, one in zip(samples, predictions, strict=True)}
+    table = json.loads(TEMPLATE.read_text("utf-8"))
+    headers = table["headers"].items()
     used = {name for entry in data.values() for name in entry}
-    table = {
-        "id": "screader",
-        "section_name": "scReader",
-        "description": "cell types that a frozen large language model read from single cells.",
-        "plot_type": "table",
-        "pconfig": {"id": "screader_calls", "title": "scReader: predictions"},
-        "headers": {name: header for name, header in HEADERS.items() if name in used},
-        "data": data,
-    }
-    return json.dumps(table, indent=1, ensure_ascii=False) + "\n"
+    table["headers"] = {name: header for name, header in headers if name in used}
+    return json.dumps({**table, "data": data}, indent=1, ensure_ascii=False) + "\n"

@@ -29,14 +29,7 @@ from screader_lib.reporting import SILENT, Reporter
 SVG_DPI = 160  # of the points in a scatter plot
 SCREEN_DPI = 96
 GENES_DRAWN, GENES_LISTED = 8, 3  # per type, in the picture and with their descriptions
-METRICS = {
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "macro_precision": "macro precision",
-    "macro_recall": "macro recall",
-    "macro_f1": "macro F1",
-    "weighted_f1": "weighted F1",
-}
+PAIR_COLUMNS = ("true label", "predicted label", "cells", "fraction of the true label")
 
 
 @dataclass(frozen=True)
@@ -53,25 +46,6 @@ class ReportInputs:
     metrics: Mapping[str, Any] | None = None
     beside: Sequence[PredictionData] = ()
     coordinates: SavedCoordinates | None = None
-
-    def by_option(self) -> dict[str, list[ExchangeFile]]:
-        """The exchange files by the option or argument of ``plot report`` that takes them."""
-        return {
-            "predictions": [self.predictions.opened],
-            "reader": [self.reader] if self.reader else [],
-            "cells": [self.cells] if self.cells else [],
-            "compare_with": [other.opened for other in self.beside],
-        }
-
-
-@dataclass(frozen=True)
-class EmbeddedPicture:
-    """A picture in the page; sizes in pixels of the screen."""
-
-    source: str
-    alt: str
-    width: int
-    height: int
 
 
 def build(
@@ -94,13 +68,22 @@ def build(
         if set(other.ids.tolist()) != cells:
             message = f"has other cells than {predictions.name}, so they cannot be compared."
             raise ScReaderError(message, file=other.name)
-    files = inputs.by_option()
+    files = {  # by the option or argument of ``plot report`` that takes them
+        "predictions": [predictions.opened],
+        "reader": [inputs.reader] if inputs.reader else [],
+        "cells": [inputs.cells] if inputs.cells else [],
+        "compare_with": [other.opened for other in inputs.beside],
+    }
     history = History([file for some in files.values() for file in some], words)
     options = {"title": title, "palette": palette, "seed": seed}
     matrix = confusion_matrix.tabulate([predictions])[0] if predictions.known.any() else None
     explained = gene_bars.has_explanation(predictions)
     genes = gene_bars.read(predictions, GENES_LISTED) if explained else []
-    comparison = _compare(inputs)
+    confused = confusion_matrix.most_confused(matrix) if matrix else []
+    if inputs.metrics:
+        comparison = report_tables.compare_given(inputs.metrics, predictions.method)
+    else:
+        comparison = report_tables.compare_measured(predictions, inputs.beside)
     return _render({
         "title": one_line(title) or f"{predictions.title}: {len(predictions):,} cells",
         "method": predictions.title,
@@ -108,7 +91,6 @@ def build(
         "labelled": int(predictions.known.sum()),
         "all_assigned": bool(predictions.assigned.all()),
         "metrics": scores(*predictions.true_and_predicted()),
-        "metric_names": METRICS,
         "methods": comparison.rows,
         "this_method": comparison.this,
         "verdict": comparison.verdict(),
@@ -116,7 +98,7 @@ def build(
         "summary": report_tables.data_summary(predictions, inputs.cells, inputs.reader),
         "types": report_tables.types_table(predictions, inputs.reader),
         "genes": report_tables.genes_table(genes),
-        "pairs": report_tables.confused_pairs(matrix) if matrix else [],
+        "pairs": [dict(zip(PAIR_COLUMNS, pair, strict=True)) for pair in confused],
         "low_confidence": report_tables.low_confidence(predictions),
         "steps": report_tables.steps_table(history.steps),
         "commands": [
@@ -129,22 +111,14 @@ def build(
     })  # fmt: skip
 
 
-def _compare(inputs: ReportInputs) -> report_tables.Comparison:
-    """This method and those of the metrics file, else those of ``inputs.beside``."""
-    if inputs.metrics:
-        return report_tables.compare_given(inputs.metrics, inputs.predictions.method)
-    if not inputs.beside or not inputs.predictions.known.any():
-        return report_tables.Comparison([], None)
-    return report_tables.compare_measured([inputs.predictions, *inputs.beside])
-
-
 def _pictures(
     inputs: ReportInputs,
     matrix: confusion_matrix.Confusion | None,
     palette: str,
     seed: int,
     reporter: Reporter,
-) -> dict[str, EmbeddedPicture]:
+) -> dict[str, dict[str, Any]]:
+    """Pictures in the page by name: source, alternative text, and sizes in pixels of the screen."""
     predictions = inputs.predictions
     style = Style(palette=palette)
     both = [*inputs.beside[:1], predictions]
@@ -175,10 +149,11 @@ def _pictures(
     return {name: _embedded(picture) for name, picture in pictures.items()}
 
 
-def _embedded(picture: Picture) -> EmbeddedPicture:
+def _embedded(picture: Picture) -> dict[str, Any]:
     encoded = base64.b64encode(picture.render("svg", SVG_DPI)).decode("ascii")
     width, height = (round(side * SCREEN_DPI) for side in picture.figure.get_size_inches())
-    return EmbeddedPicture(f"data:image/svg+xml;base64,{encoded}", picture.alt, width, height)
+    source = f"data:image/svg+xml;base64,{encoded}"
+    return {"source": source, "alt": picture.alt, "width": width, "height": height}
 
 
 def _render(content: Mapping[str, Any]) -> str:

@@ -18,7 +18,6 @@ from screader_lib.errors import ScReaderError
 from screader_lib.exchange import encoding
 from screader_lib.exchange.opening import ExchangeFile
 from screader_lib.figures.data.prediction_data import PredictionData, distinct_titles
-from screader_lib.figures.plots.confusion_matrix import Confusion, most_confused
 from screader_lib.figures.plots.gene_bars import TypeGenes
 from screader_lib.figures.report.history import Step
 from screader_lib.label_metrics import per_label, scores
@@ -52,7 +51,10 @@ class Comparison:
     """
 
     rows: list[Row]
-    this: Row | None
+    this: Row | None = None
+
+    def __post_init__(self) -> None:
+        self.rows.sort(key=lambda r: -1 if r["accuracy"] is None else r["accuracy"], reverse=True)
 
     def verdict(self) -> str:
         """One sentence on how this method ranks; empty where that is unknown."""
@@ -85,11 +87,6 @@ class Comparison:
         )
 
 
-def _comparison(rows: Sequence[Row], this: Row | None) -> Comparison:
-    rows = sorted(rows, key=lambda r: -1 if r["accuracy"] is None else r["accuracy"], reverse=True)
-    return Comparison(rows, this)
-
-
 def compare_given(metrics: Mapping[str, Any], method: str) -> Comparison:
     """The methods of a metrics file; ``method`` is this one."""
     entries = metrics["methods"]
@@ -100,7 +97,7 @@ def compare_given(metrics: Mapping[str, Any], method: str) -> Comparison:
         for key, column in columns.items():
             if key != "seconds" or any("seconds" in other for other in entries.values()):
                 rows[name][column] = _number(entry.get(key))
-    return _comparison(list(rows.values()), rows.get(method))
+    return Comparison(list(rows.values()), rows.get(method))
 
 
 def _number(value: Any) -> float | None:
@@ -108,29 +105,35 @@ def _number(value: Any) -> float | None:
     return float(value) if usable and np.isfinite(value) else None
 
 
-def compare_measured(predictions: Sequence[PredictionData]) -> Comparison:
-    """The methods as their own predictions score; the first is this one."""
-    rows = []
-    for one, title in zip(predictions, distinct_titles(predictions), strict=True):
+def compare_measured(this: PredictionData, beside: Sequence[PredictionData]) -> Comparison:
+    """This method and those beside it, as their own predictions score."""
+    if not beside or not this.known.any():
+        return Comparison([])
+    rows, methods = [], [this, *beside]
+    for one, title in zip(methods, distinct_titles(methods), strict=True):
         one.require_true_labels()
         found = scores(*one.true_and_predicted())
         rows.append({"method": title, "accuracy": found["accuracy"], "macro F1": found["macro_f1"]})
-    return _comparison(rows, rows[0])
+    return Comparison(rows, rows[0])
 
 
 def data_summary(
     predictions: PredictionData, cells: ExchangeFile | None, reader: ExchangeFile | None
 ) -> dict[str, str]:
     """Numbers of cells, types, donors and genes, and what the reader is."""
+
+    def counted(cells: np.ndarray) -> str:
+        return f"{int(cells.sum()):,} ({cells.sum() / max(1, len(cells)):.1%})"
+
     known = predictions.true[predictions.known]
     rows = {
         "cells": f"{len(predictions):,}",
         "cells with a true label": f"{len(known):,}",
         "types known to the reader": f"{len(predictions.labels):,}",
-        "unassigned cells": _count_and_percentage(predictions.unassigned),
+        "unassigned cells": counted(predictions.unassigned),
     }
     if predictions.backed_off.any():
-        rows["cells backed off to an ancestor term"] = _count_and_percentage(predictions.backed_off)
+        rows["cells backed off to an ancestor term"] = counted(predictions.backed_off)
     if unknown := sorted(set(known) - set(predictions.labels)):
         rows["true labels unknown to the reader"] = ", ".join(unknown)
     if "donor" in predictions.columns:
@@ -152,10 +155,6 @@ def data_summary(
         rows["frozen LLM"] = _facts(llm, ("name", "kind", "layers", "hidden_size"))
         rows["calibration"] = _facts(calibration, tuple(calibration))
     return {name: value for name, value in rows.items() if value}
-
-
-def _count_and_percentage(cells: np.ndarray) -> str:
-    return f"{int(cells.sum()):,} ({cells.sum() / max(1, len(cells)):.1%})"
 
 
 def _facts(values: Mapping[str, Any], keys: Sequence[str]) -> str:
@@ -194,12 +193,6 @@ def types_table(predictions: PredictionData, reader: ExchangeFile | None) -> lis
     return sorted(rows, key=lambda r: (-r["true cells"], -r["predicted cells"], r["type"]))
 
 
-def confused_pairs(matrix: Confusion) -> list[Row]:
-    """The pairs of types that are confused most often."""
-    columns = ("true label", "predicted label", "cells", "fraction of the true label")
-    return [dict(zip(columns, pair, strict=True)) for pair in most_confused(matrix)]
-
-
 def genes_table(types: Sequence[TypeGenes]) -> list[Row]:
     """The genes behind the predictions of each type, and their descriptions."""
     return [
@@ -224,16 +217,13 @@ def low_confidence(predictions: PredictionData, count: int = LOW_CONFIDENCE) -> 
             "predicted label": predictions.predicted[i],
             "second label": predictions.second[i],
             "confidence": float(predictions.confidence[i]),
-            "status": _status(predictions, i),
+            "status": f"backed off to {predictions.final_label[i]}"
+            if predictions.backed_off[i] and predictions.final_label[i]
+            else predictions.status[i],
             **({"true label": predictions.true[i]} if known else {}),
         }
         for i in indices
     ]
-
-
-def _status(predictions: PredictionData, index: int) -> str:
-    status, label = predictions.status[index], predictions.final_label[index]
-    return f"backed off to {label}" if predictions.backed_off[index] and label else str(status)
 
 
 def steps_table(steps: Sequence[Step]) -> list[Row]:
