@@ -22,7 +22,7 @@ import numpy as np
 import pandas
 from scipy import io, sparse
 
-from screader_lib.demo.cells import LABEL, extract_cells
+from screader_lib.demo import LABEL, extract_cells
 
 HERE = Path(__file__).parent
 TARGET = HERE / "test-data"

@@ -29,34 +29,34 @@ def main(run: ToolRun, output: Path, seed: int) -> None:
     """
     import json
 
-    from screader_lib.demo import cells, steps
+    from screader_lib import demo
     from screader_lib.exchange.writing import replacing
     from screader_lib.reader.methods.methods import TITLES
 
     for folder in (output, output / "input", output / "controls"):
         folder.mkdir(parents=True, exist_ok=True)
     baron = output / "input" / "baron-human.h5ad"
-    cells.extract_cells(baron)
-    names, labels = cells.read_names_and_labels(baron)
-    held_out = cells.hold_out(labels, cells.TEST_SHARE, seed)
-    cells.write_list(output / "input" / "cells-train.txt", names[~held_out])
-    cells.write_list(output / "input" / "cells-test.txt", names[held_out])
+    demo.extract_cells(baron)
+    names, labels = demo.read_names_and_labels(baron)
+    held_out = demo.hold_out(labels, demo.TEST_SHARE, seed)
+    demo.write_list(output / "input" / "cells-train.txt", names[~held_out])
+    demo.write_list(output / "input" / "cells-test.txt", names[held_out])
 
-    runner = steps.Runner(output, run.reporter.info)
-    steps.build(runner, "input/baron-human.h5ad", "input/cells-train.txt", "input/cells-test.txt")
+    runner = demo.Runner(output, run.reporter.info)
+    demo.build(runner, "input/baron-human.h5ad", "input/cells-train.txt", "input/cells-test.txt")
     methods = {}
-    for method in ("screader", *steps.CONTROLS):
+    for method in ("screader", *demo.CONTROLS):
         own = method == "screader"
         reader = "reader.h5" if own else f"controls/{method}.h5"
         predictions = "predictions.h5ad" if own else f"controls/{method}-predictions.h5ad"
-        seconds = steps.learn(runner, method, reader, predictions, seed)
-        scores = steps.read_scores(output / predictions)
+        seconds = demo.learn(runner, method, reader, predictions, seed)
+        scores = demo.read_scores(output / predictions)
         methods[method] = {"title": TITLES[method], **scores, "seconds": round(seconds, 1)}
     counts = {"train": int((~held_out).sum()), "test": int(held_out.sum())}
     metrics = {"cells": counts, "seed": seed, "methods": methods}
     with replacing(output / "metrics.json") as temporary:
         temporary.write_text(json.dumps(metrics, indent=2) + "\n", "utf-8")
-    steps.draw(runner)
-    steps.print_table(metrics)
+    demo.draw(runner)
+    demo.print_table(metrics)
     for name in ("report.html", "confusion.png", "umap.png", "predictions.h5ad", "metrics.json"):
         click.echo(f"{output / name}")

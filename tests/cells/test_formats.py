@@ -16,7 +16,7 @@ from scipy import io, sparse
 from small_files import counts, expression, genes
 
 from screader_lib.cells.formats.open_expression import open_expression
-from screader_lib.demo.cells import LABEL, extract_cells, read_names_and_labels
+from screader_lib.demo import LABEL, extract_cells, read_names_and_labels
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.table import Table
 

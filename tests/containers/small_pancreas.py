@@ -15,7 +15,7 @@ def write_folder(folder: Path) -> None:
     """Write counts.h5ad (90 cells of three types, 1,200 genes) and markers.tsv."""
     import anndata
 
-    from screader_lib.demo.cells import LABEL, extract_cells
+    from screader_lib.demo import LABEL, extract_cells
 
     whole = folder / "whole.h5ad"
     extract_cells(whole)

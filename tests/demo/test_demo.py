@@ -9,25 +9,24 @@ import numpy as np
 import pytest
 from small_files import counts, expression, succeed, write_embeddings
 
-from screader_lib.demo import cells as demo_cells
-from screader_lib.demo import steps
+from screader_lib import demo
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import encoding
 
 
 def test_hold_out_is_stratified_and_leaves_a_cell_of_each_type() -> None:
     labels = np.array(["a"] * 100 + ["b"] * 10 + ["c"] * 2 + ["d"], dtype=object)
-    held = demo_cells.hold_out(labels, 0.2, seed=0)
+    held = demo.hold_out(labels, 0.2, seed=0)
     assert [int(held[labels == label].sum()) for label in "abcd"] == [20, 2, 0, 0]
-    assert np.array_equal(held, demo_cells.hold_out(labels, 0.2, seed=0))
-    assert not np.array_equal(held, demo_cells.hold_out(labels, 0.2, seed=1))
-    assert demo_cells.hold_out(labels, 1.0, seed=0).sum() == 99 + 9 + 1
+    assert np.array_equal(held, demo.hold_out(labels, 0.2, seed=0))
+    assert not np.array_equal(held, demo.hold_out(labels, 0.2, seed=1))
+    assert demo.hold_out(labels, 1.0, seed=0).sum() == 99 + 9 + 1
 
 
 def test_failing_step_is_an_error(tmp_path: Path) -> None:
     said: list[str] = []
     with pytest.raises(ScReaderError, match="embed-genes failed with exit status 1"):
-        steps.Runner(tmp_path, said.append).run("embed-genes", "none.h5ad", "-o", "e.h5ad")
+        demo.Runner(tmp_path, said.append).run("embed-genes", "none.h5ad", "-o", "e.h5ad")
     assert said == ["$ embed-genes none.h5ad -o e.h5ad"]
 
 
@@ -35,14 +34,14 @@ def test_scores_come_from_the_predictions(tmp_path: Path, cells: Path) -> None:
     reader, predictions = tmp_path / "r.h5", tmp_path / "p.h5ad"
     succeed("train-reader", cells, "--method", "majority", "-o", reader)
     succeed("predict", cells, "-r", reader, "-o", predictions)
-    scores = steps.read_scores(predictions)
+    scores = demo.read_scores(predictions)
     assert scores == pytest.approx({"accuracy": 1 / 3, "macro_f1": 1 / 6})
     row = {"title": "majority", **scores, "seconds": 1.0}
-    steps.print_table({"cells": {"train": 1, "test": 2}, "methods": {"majority": row}})
+    demo.print_table({"cells": {"train": 1, "test": 2}, "methods": {"majority": row}})
     with h5py.File(predictions, "r+") as file:
         del file["uns/metrics"]
     with pytest.raises(ScReaderError, match="no true label"):
-        steps.read_scores(predictions)
+        demo.read_scores(predictions)
 
 
 def test_cells_without_a_known_label_do_not_count(tmp_path: Path, cells: Path) -> None:
@@ -58,5 +57,5 @@ def test_cells_without_a_known_label_do_not_count(tmp_path: Path, cells: Path) -
     with h5py.File(predictions) as file:
         assert encoding.read_json(file["uns"], "metrics")["cells"] == 45
         [label] = set(encoding.read_column(file["obs/predicted_label"]).strings())
-    accuracy = steps.read_scores(predictions)["accuracy"]
+    accuracy = demo.read_scores(predictions)["accuracy"]
     assert accuracy == pytest.approx((types[1::2] == label).mean())

@@ -15,7 +15,7 @@ from pathlib import Path
 import anndata
 import numpy as np
 
-from screader_lib.demo.cells import LABEL, extract_cells
+from screader_lib.demo import LABEL, extract_cells
 
 TYPES = ["alpha", "beta", "delta", "ductal", "acinar"]
 GENES = 1200
