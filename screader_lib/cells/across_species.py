@@ -14,7 +14,7 @@ from contextlib import suppress
 import numpy as np
 
 from screader_lib.cells.formats.expression import ORGANISM_KEY, Expression
-from screader_lib.cells.gene_matcher import MIN_SIMILARITY, GeneMapping, GeneMatcher
+from screader_lib.cells.gene_matcher import MIN_SIMILARITY, GeneMatcher
 from screader_lib.cells.vocabulary import Embeddings, ReferenceGenes, Vocabulary
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.provenance import Record
@@ -95,13 +95,23 @@ def vocabulary_by_texts(
     Genes without a text of their own are left out. ScReaderError where the models differ, or less
     than ``min_mapped`` of the reference genes, or none, is matched.
     """
-    _check_model(reference, embeddings)
+    model, width = embeddings.identity["model"], embeddings.vectors.shape[1]
+    other_model, other_width = reference.identity.get("model"), reference.vectors.shape[1]
+    if (model, width) != (other_model, other_width):
+        raise ScReaderError(
+            f"its genes were embedded by {model} ({width} dimensions), those of {reference.name} "
+            f"by {other_model} ({other_width} dimensions).",
+            file=embeddings.name,
+            remedy="Genes of another species are matched by text: embed both with one model.",
+        )
     rows = rows[embeddings.genes.strings("source")[rows] != "none"]
-    vectors = embeddings.vectors[rows] if len(rows) else np.zeros((0, reference.vectors.shape[1]))
+    vectors = embeddings.vectors[rows] if len(rows) else np.zeros((0, width))
     matcher = GeneMatcher(reference.ids, reference.vectors[()])
     mapping = matcher.match(embeddings.genes.index[rows], vectors.astype(np.float32, copy=False))
-    matched = mapping.known > 0
-    reached, total = _reached(mapping, len(reference.ids)), len(reference.ids)
+    matched, total = mapping.known > 0, len(reference.ids)
+    best = np.zeros(total, np.float32)  # share in which each reference gene is a neighbour
+    np.maximum.at(best, mapping.neighbours, mapping.shares * mapping.known[:, None])
+    reached = int((best >= MIN_SIMILARITY).sum())
     if not reached or reached < min_mapped * total:
         raise ScReaderError(
             f"its gene texts match only {reached:,} of the {total:,} genes of {reference.name} "
@@ -114,32 +124,8 @@ def vocabulary_by_texts(
         f"{matched.sum():,} genes of {common_name(species) if species else embeddings.name} match "
         f"{reached:,} of the {total:,} genes of {reference.name} by text and carry"
     )
-    medians = _medians(mapping, reference.medians)[matched]
-    return Vocabulary(rows[matched].astype(np.int64), medians, summary)
-
-
-def _check_model(reference: ReferenceGenes, embeddings: Embeddings) -> None:
-    model, width = embeddings.identity["model"], embeddings.vectors.shape[1]
-    other_model, other_width = reference.identity.get("model"), reference.vectors.shape[1]
-    if (model, width) != (other_model, other_width):
-        raise ScReaderError(
-            f"its genes were embedded by {model} ({width} dimensions), those of {reference.name} "
-            f"by {other_model} ({other_width} dimensions).",
-            file=embeddings.name,
-            remedy="Genes of another species are matched by text: embed both with one model.",
-        )
-
-
-def _reached(mapping: GeneMapping, genes: int) -> int:
-    """How many reference genes are a neighbour with no less than the smallest share."""
-    best = np.zeros(genes, np.float32)
-    np.maximum.at(best, mapping.neighbours, mapping.shares * mapping.known[:, None])
-    return int((best >= MIN_SIMILARITY).sum())
-
-
-def _medians(mapping: GeneMapping, medians: np.ndarray) -> np.ndarray:
-    """The median of each gene, float32; 0, which is unknown, where its neighbours have none."""
-    table = np.stack([medians, medians > 0], axis=1).astype(np.float32)
-    summed, share = mapping.weighted_mean(table).T
-    known = share >= MIN_SIMILARITY
-    return np.where(known, summed / np.where(known, share, 1), 0).astype(np.float32)
+    medians = np.stack([reference.medians, reference.medians > 0], axis=1).astype(np.float32)
+    summed, share = mapping.weighted_mean(medians).T
+    known = share >= MIN_SIMILARITY  # else the median is 0, which is unknown
+    medians = np.where(known, summed / np.where(known, share, 1), 0).astype(np.float32)
+    return Vocabulary(rows[matched].astype(np.int64), medians[matched], summary)

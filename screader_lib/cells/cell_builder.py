@@ -7,13 +7,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import h5py
 import numpy as np
 
 from screader_lib.cells.cell_names import duplicate_names, hashes_of, renamed_cells
+from screader_lib.cells.formats.expression import Span
 from screader_lib.cells.gene_names import ABSENT
 from screader_lib.cells.gene_statistics import (
     MAX_SAMPLED,
@@ -35,7 +35,6 @@ CHUNK = (64, 512)  # cells × genes: a random cell is in few and small chunks
 INT16_GENES = 2**15
 MAX_THREADS = 8  # each holds a block of cells in memory
 Result = TypeVar("Result")
-Task = TypeVar("Task")
 
 
 class CellBuilder:
@@ -122,24 +121,19 @@ class CellBuilder:
             "total_counts": constant_column(0, np.float32, len(obs)),
             "genes_in_sequence": constant_column(0, np.int32, len(obs)),
         }
-        encoding.begin_anndata(file, obs, self._var(vocabulary))
-        self._write_embedding(file, vocabulary.rows)
-        self._write_sequences(file, vocabulary)
-
-    def _var(self, vocabulary: Vocabulary) -> Table:
         genes = self.embeddings.genes.take(vocabulary.rows)
-        names = [name for name in ("symbol", "gene_id", "ensembl_id", "text")
-                 if name in genes.columns]  # fmt: skip
-        columns = {name: genes.columns[name] for name in names}
-        return Table(genes.index, columns | {"median": vocabulary.medians})
-
-    def _write_embedding(self, file: h5py.File, rows: np.ndarray) -> None:
+        names = ("symbol", "gene_id", "ensembl_id", "text")
+        var = {name: genes.columns[name] for name in names if name in genes.columns}
+        var["median"] = vocabulary.medians
+        encoding.begin_anndata(file, obs, Table(genes.index, var))
+        rows = vocabulary.rows
         vectors = np.empty((len(rows), self.embeddings.vectors.shape[1]), np.float32)
         order = np.argsort(rows)
         vectors[order] = self.embeddings.vectors[rows[order]] if len(rows) else vectors
         encoding.write_array(file["varm"], "embedding", vectors)
         encoding.write_json(file["uns"], "embedding", self.embeddings.identity)
         encoding.write_json(file["uns"], "construction", self.construction.to_json())
+        self._write_sequences(file, vocabulary)
 
     def _write_sequences(self, file: h5py.File, vocabulary: Vocabulary) -> None:
         """Both matrices of obsm, and the totals and lengths of obs."""
@@ -150,14 +144,11 @@ class CellBuilder:
         totals, lengths = np.empty(cells, np.float32), np.empty(cells, np.int32)
         coverage = ExpressionCoverage(self.names)
 
-        def build(block: ExpressionBlock) -> SequenceBlock:
+        def build(block: ExpressionBlock) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
             index, weight = rank_genes(
                 block.values, vocabulary.medians, self.construction, block.counts
             )
-            length = np.minimum(np.diff(block.values.indptr), width)
-            return SequenceBlock(
-                index.astype(index_type), weight, block.totals, length, block.covered
-            )
+            return index.astype(index_type), weight, block.totals, block.covered
 
         blocks = self._blocks(
             "Writing cells",
@@ -176,22 +167,17 @@ class CellBuilder:
 
             index = writer("gene_index", index_type, NO_GENE)
             weight = writer("gene_weight", weight_type, 0)
-            for number, block in blocks:
-                index.add(block.genes)
-                weight.add(block.weights)
-                stop = start + len(block.totals)
-                totals[start:stop], lengths[start:stop] = block.totals, block.lengths
-                coverage.add(number, block.covered, block.totals)
+            for number, (genes_of, weights, total, covered) in blocks:
+                index.add(genes_of)
+                weight.add(weights)
+                stop = start + len(total)
+                totals[start:stop], lengths[start:stop] = total, (genes_of >= 0).sum(axis=1)
+                coverage.add(number, covered, total)
                 start = stop
             index.finish()
             weight.finish()
         file["obs/total_counts"][...] = totals
         file["obs/genes_in_sequence"][...] = lengths
-        self._report(vocabulary, coverage, lengths)
-
-    def _report(
-        self, vocabulary: Vocabulary, coverage: ExpressionCoverage, lengths: np.ndarray
-    ) -> None:
         self.reporter.info(f"{vocabulary.summary} {coverage}.")
         self.reporter.info(
             f"{len(lengths):,} cells, {lengths.mean():.0f} genes per cell on average "
@@ -218,7 +204,7 @@ class CellBuilder:
         the embeddings, in their order; ``counts`` asks for these.
         """
 
-        def tasks() -> Iterator[tuple[int, Callable[[], ExpressionBlock]]]:
+        def tasks() -> Iterator[tuple[int, InputFile, Span, np.ndarray, np.ndarray]]:
             first = 0
             for number, source in enumerate(self.inputs):
                 own = source.mask.copy()
@@ -226,11 +212,12 @@ class CellBuilder:
                 first += source.cells
                 columns = source.columns_of(rows, len(self.embeddings.genes))
                 for span in source.spans(own):
-                    yield number, partial(source.read, span, own, columns, len(rows), counts)
+                    yield number, source, span, own, columns
 
-        def run(task: tuple[int, Callable[[], ExpressionBlock]]) -> tuple[int, Result, int]:
-            number, read = task
-            block = read()
+        def run(
+            number: int, source: InputFile, span: Span, own: np.ndarray, columns: np.ndarray
+        ) -> tuple[int, Result, int]:
+            block = source.read(span, own, columns, len(rows), counts)
             return number, process(block), len(block.totals)
 
         with (
@@ -240,19 +227,6 @@ class CellBuilder:
             for number, result, cells in map_in_order(run, tasks(), pool, self.threads + 1):
                 yield number, result
                 advance(cells)
-
-
-class SequenceBlock(NamedTuple):
-    """Gene indices and weights (cells, width), totals and lengths (cells,) of a block.
-
-    ``covered`` is the sum of all normalised values that these genes have.
-    """
-
-    genes: np.ndarray
-    weights: np.ndarray
-    totals: np.ndarray
-    lengths: np.ndarray
-    covered: float
 
 
 def default_threads() -> int:
@@ -265,16 +239,16 @@ def default_threads() -> int:
 
 
 def map_in_order(
-    function: Callable[[Task], Result], tasks: Iterable[Task], pool: Executor, ahead: int
+    function: Callable[..., Result], tasks: Iterable[tuple], pool: Executor, ahead: int
 ) -> Iterator[Result]:
-    """``map(function, tasks)`` by the threads of ``pool``, at most ``ahead`` tasks in advance.
+    """``starmap(function, tasks)`` by the threads of ``pool``, at most ``ahead`` tasks in advance.
 
     What a task raises is raised where its result would come.
     """
     running: deque[Future[Result]] = deque()
     try:
         for task in tasks:
-            running.append(pool.submit(function, task))
+            running.append(pool.submit(function, *task))
             if len(running) > ahead:
                 yield running.popleft().result()
         while running:

@@ -40,12 +40,8 @@ class ScratchFile:
 
 
 def _not_writable(error: OSError) -> ScReaderError:
-    try:
-        folder = tempfile.gettempdir()
-    except OSError:  # no folder can be written to
-        folder = os.environ.get("TMPDIR", "/tmp")
     return ScReaderError(
         f"the folder of temporary files cannot be written to: {error.strerror}.",
-        file=folder,
+        file=tempfile.tempdir or os.environ.get("TMPDIR", "/tmp"),  # None: no folder can be
         remedy="Free some space there, or name another folder in TMPDIR.",
     )
