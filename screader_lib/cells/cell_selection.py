@@ -162,16 +162,17 @@ def cells_where(condition: str, obs: LazyTable) -> np.ndarray:
     if column.is_string:
         if comparison not in EQUALITIES:
             raise _wrong(condition, f"{name} holds text, which allows only = and !=")
-        mask = _text_equals(column, value)
+        mask = np.concatenate([texts == value for texts in column.string_blocks()]).astype(bool)
+        if not mask.any() and "," in value:
+            values = [part.strip() for part in value.split(",") if part.strip()]
+            mask = np.concatenate([np.isin(texts, values) for texts in column.string_blocks()])
         mask = ~mask if comparison == "!=" else mask
     else:
         mask = _number_compares(column, comparison, value, condition)
     if not mask.any():
-        categories = by_category(column).categories if column.is_string else None
-        known = [value for value in categories or () if value]
-        raise _wrong(
-            condition, "no cells match", f"Values of {name}: {_listed(known)}." if known else ""
-        )
+        categories = (by_category(column).categories or ()) if column.is_string else ()
+        known = _listed([value for value in categories if value])
+        raise _wrong(condition, "no cells match", f"Values of {name}: {known}." if known else "")
     return mask
 
 
@@ -188,14 +189,6 @@ def _parsed(condition: str, obs: LazyTable) -> tuple[str, str, str]:
     if name == text or not name:
         raise _wrong(condition, "not a condition", "Expected COLUMN=VALUE, or !=, <, <=, > or >=.")
     raise unknown_column(f"--where {condition!r}", name, obs)
-
-
-def _text_equals(column: LazyColumn, value: str) -> np.ndarray:
-    equal = np.concatenate([texts == value for texts in column.string_blocks()])
-    if not equal.any() and "," in value:
-        values = {part.strip() for part in value.split(",")} - {""}
-        equal = np.concatenate([np.isin(texts, list(values)) for texts in column.string_blocks()])
-    return equal.astype(bool)
 
 
 def _number_compares(column: LazyColumn, comparison: str, value: str, condition: str) -> np.ndarray:

@@ -25,7 +25,9 @@ class CellSequences:
         """``sequential``: rows are read from first to last, so few are kept in memory."""
         self.opened = opened
         self.sequential = sequential
-        self._window = lru_cache(WINDOWS)(self._read_window)
+        self._window = lru_cache(WINDOWS)(
+            lambda number: self._read(slice(number * WINDOW, (number + 1) * WINDOW))
+        )
         self._index = opened.file["obsm/gene_index"]
         self._weight = opened.file["obsm/gene_weight"]
         self.width = min(width or self._index.shape[1], self._index.shape[1])
@@ -98,16 +100,9 @@ class CellSequences:
             return None
         return self._read(slice(None))
 
-    def _read_window(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        return self._read(slice(number * WINDOW, (number + 1) * WINDOW))
-
     def _read(self, rows: slice | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Checked index and weight of rows in ascending order."""
-        index = self._checked(self._index[rows, : self.width], self.lengths[rows])
-        return index, self._weight[rows, : self.width]
-
-    def _checked(self, index: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-        genes = self.embedding.shape[0]
+        index, genes = self._index[rows, : self.width], self.embedding.shape[0]
         if index.size and (index.max() >= genes or index.min() < -1):
             raise ScReaderError(
                 f"obsm/gene_index has an entry outside −1 … {genes - 1}.", file=self.opened.name
@@ -115,9 +110,8 @@ class CellSequences:
         filled = index >= 0
         if (filled[:, 1:] & ~filled[:, :-1]).any():
             raise ScReaderError("obsm/gene_index has a gap.", file=self.opened.name)
-        if (filled.sum(1) != lengths).any():
+        if (filled.sum(1) != self.lengths[rows]).any():
             raise ScReaderError(
-                "obs/genes_in_sequence does not match obsm/gene_index.",
-                file=self.opened.name,
+                "obs/genes_in_sequence does not match obsm/gene_index.", file=self.opened.name
             )
-        return index.astype(np.int32, copy=False)
+        return index.astype(np.int32, copy=False), self._weight[rows, : self.width]

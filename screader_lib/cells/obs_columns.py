@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -152,26 +153,12 @@ def is_known(label: str) -> bool:
 
 def by_category(column: LazyColumn, known: Callable[[str], bool] = lambda _: True) -> LazyColumn:
     """The column's texts as a categorical, sorted; those that are not ``known`` are missing."""
-    values: set[str] = set()
-    for piece in column.blocks():
-        values.update(_distinct(piece))
-    names = tuple(sorted(filter(known, values)))
+    names = tuple(sorted(filter(known, set(chain.from_iterable(column.string_blocks())))))
     code_of = {name: code for code, name in enumerate(names)}
 
     def encode(piece: Column) -> Categorical:
-        if isinstance(piece, Categorical):
-            new_codes = [code_of.get(name, -1) for name in (*piece.categories, "")]
-            return Categorical(np.array(new_codes, np.int32)[piece.codes], names)
         texts = as_strings(piece)
         codes = np.fromiter((code_of.get(text, -1) for text in texts), np.int32, len(texts))
         return Categorical(codes, names)
 
     return column.map(encode, np.int32, names)
-
-
-def _distinct(piece: Column) -> set[str]:
-    """The texts that occur in a piece."""
-    if isinstance(piece, Categorical):
-        names = (*piece.categories, "")
-        return {names[code] for code in np.unique(piece.codes)}
-    return set(as_strings(piece))

@@ -56,8 +56,7 @@ class AnnDataExpression(Expression):
         self.obs = read_frame(root["obs"], name)
         self.genes = read_frame(var, name).load()
         self.organism = _organism(root)
-        layout = _layout(self.matrix, name)
-        self.shape = _shape(self.matrix, layout, name)
+        layout, self.shape = _layout_and_shape(self.matrix, name)
         if self.shape != (len(self.obs), len(self.genes)):
             raise ScReaderError(
                 f"{self.matrix.name} is {self.shape[0]:,} × {self.shape[1]:,}, but obs and var "
@@ -134,29 +133,23 @@ def _organism(root: Any) -> str:
     return str(value.asstr()[()] if isinstance(value, h5py.Dataset) else value[()])
 
 
-def _layout(matrix: Any, name: str) -> str:
-    """csr_matrix, csc_matrix or array."""
+def _layout_and_shape(matrix: Any, name: str) -> tuple[str, tuple[int, int]]:
+    """csr_matrix, csc_matrix or array; cells and genes."""
     if hasattr(matrix, "dtype"):
-        return "array"
+        if matrix.ndim != 2:
+            raise ScReaderError(f"{matrix.name} is not a matrix.", file=name)
+        if matrix.dtype.kind not in "biuf":
+            raise ScReaderError(f"{matrix.name} does not hold numbers.", file=name)
+        return "array", matrix.shape
     kind = matrix.attrs.get("encoding-type") or f"{matrix.attrs.get('h5sparse_format', '')}_matrix"
     if kind not in ("csr_matrix", "csc_matrix"):
         raise ScReaderError(
             f"{matrix.name} has encoding {kind!r}; expected a csr, csc or dense matrix.", file=name
         )
-    return str(kind)
-
-
-def _shape(matrix: Any, layout: str, name: str) -> tuple[int, int]:
-    if layout == "array":
-        if matrix.ndim != 2:
-            raise ScReaderError(f"{matrix.name} is not a matrix.", file=name)
-        if matrix.dtype.kind not in "biuf":
-            raise ScReaderError(f"{matrix.name} does not hold numbers.", file=name)
-        return int(matrix.shape[0]), int(matrix.shape[1])
     shape = np.atleast_1d(matrix.attrs.get("shape", matrix.attrs.get("h5sparse_shape", ())))
     if shape.shape != (2,) or shape.dtype.kind not in "iu":
         raise ScReaderError(f"{matrix.name} is damaged: it has no shape.", file=name)
-    return int(shape[0]), int(shape[1])
+    return str(kind), (int(shape[0]), int(shape[1]))
 
 
 def read_frame(group: Any, name: str) -> LazyTable:

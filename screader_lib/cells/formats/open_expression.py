@@ -42,20 +42,16 @@ def open_expression(
     folder = path.is_dir()
     opened = nullcontext() if folder else safety.open_checked(path, name=name, strict=False)
     with opened as file:
-        if file is None:
-            source = _from_folder(path, name, layer, reporter)
-        else:
+        if file is not None:
             source = _from_hdf5(file, name, layer, reporter)
+        elif is_zarr(path):
+            source = _counts_first(partial(ZarrExpression, path, name), layer, reporter)
+        else:
+            _refuse_layer(layer, name)
+            source = TenxMtxExpression(path, name)
         if gene_column is not None:
             source.genes = named_by_column(source.genes, gene_column, name)
         yield source
-
-
-def _from_folder(path: Path, name: str, layer: str | None, reporter: Reporter) -> Expression:
-    if is_zarr(path):
-        return _counts_first(partial(ZarrExpression, path, name), layer, reporter)
-    _refuse_layer(layer, name)
-    return TenxMtxExpression(path, name)
 
 
 def _from_hdf5(file: h5py.File, name: str, layer: str | None, reporter: Reporter) -> Expression:

@@ -8,8 +8,8 @@ colours suffices, so pictures with many types number them as well.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import cache
 from importlib import resources
+from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
@@ -49,14 +49,9 @@ def safe_colours(count: int) -> list[str]:
 
     Colours repeat after 300.
     """
-    colours = _safe_palette()
-    return [colours[index % len(colours)] for index in range(count)]
-
-
-@cache
-def _safe_palette() -> list[str]:
     file = resources.files("screader_lib.figures") / "templates" / "safe_colours.txt"
-    return [line for line in file.read_text("utf-8").splitlines() if not line.startswith("# ")]
+    lines = file.read_text("utf-8").splitlines()
+    return list(islice(cycle(line for line in lines if not line.startswith("# ")), count))
 
 
 def _from_colour_map(name: str, count: int) -> list[str]:
