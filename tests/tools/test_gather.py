@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from fold_files import gathered, scatter
-from obo_files import write_obo
 from small_files import call, fail, succeed, write_cells
 
 FOLDS = 3
@@ -40,7 +39,7 @@ def test_a_fold_of_another_cross_validation(
     if training is None:
         cells, training = write_cells(tmp_path, seed=5), WORDS
     reader, stranger, output = (tmp_path / name for name in ("r.h5", "stranger.h5ad", "g.h5ad"))
-    calling = ["--ontology", write_obo(tmp_path / "cl.obo")] if ontology else []
+    calling = ["--ontology", "packaged"] if ontology else []
     succeed("train-reader", cells, *training, "--fold", 2, "-o", reader)
     succeed("predict", cells, "-r", reader, "--held-out", *calling, "-o", stranger)
     line = fail("screader", "gather", parts[0], stranger, parts[2], "-o", output)
