@@ -23,14 +23,9 @@ def confusion_matrix(true: Labels, predicted: Labels, labels: Labels) -> np.ndar
     return matrix
 
 
-def occurring(true: Labels, predicted: Labels) -> list[str]:
-    """The labels among true or predicted ones, sorted."""
-    return sorted(set(true) | set(predicted))
-
-
 def per_label(true: Labels, predicted: Labels) -> dict[str, dict[str, float]]:
     """Precision, recall, F1 and number of true cells by label."""
-    labels = occurring(true, predicted)
+    labels = sorted(set(true) | set(predicted))
     rates = _rates(confusion_matrix(true, predicted, labels))
     return {
         label: {name: values[number].item() for name, values in rates.items()}
@@ -43,7 +38,7 @@ def scores(true: Labels, predicted: Labels) -> dict[str, float]:
 
     Empty where there are no cells.
     """
-    matrix = confusion_matrix(true, predicted, occurring(true, predicted))
+    matrix = confusion_matrix(true, predicted, sorted(set(true) | set(predicted)))
     if not len(matrix):
         return {}
     rates = _rates(matrix)

@@ -38,8 +38,7 @@ class ToolRun:
         self.context = context
         self.reporter = reporter
         self._hashes: dict[Path, Future[str]] = {}
-        self._check_numbers()
-        self._check_files()
+        self._check_options()
 
     def _options(self) -> Iterator[tuple[click.Parameter, Any]]:
         for option in self.context.command.params:
@@ -55,24 +54,17 @@ class ToolRun:
             if option.name not in NOT_RECORDED and not isinstance(option.type, FilePath)
         }
 
-    def _check_numbers(self) -> None:
+    def _check_options(self) -> None:
+        """A usage error for numbers that are not finite and for files used more than once."""
+        inputs: list[tuple[str, str]] = []  # names of options in messages, and paths
+        outputs: list[tuple[str, str]] = []
         for option, value in self._options():
             if isinstance(value, float) and not isfinite(value):
                 raise click.BadParameter("expected a finite number.", self.context, option)
-
-    def _files(self) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-        """Inputs and outputs, each as the option's name in messages and the path."""
-        inputs: list[tuple[str, str]] = []
-        outputs: list[tuple[str, str]] = []
-        for option, value in self._options():
             if isinstance(option.type, FilePath) and value is not None:
                 files = outputs if isinstance(option.type, OutputPath) else inputs
                 for path in value if isinstance(value, tuple) else (value,):
                     files.append((option.get_error_hint(self.context), path))
-        return inputs, outputs
-
-    def _check_files(self) -> None:
-        inputs, outputs = self._files()
         if "output" in self.context.params and not self.context.params["output"]:
             outputs.append(("'-o' / '--output'", STANDARD))
         from_standard = [hint for hint, path in inputs if path == STANDARD]

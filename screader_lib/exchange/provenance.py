@@ -78,28 +78,23 @@ def created_time() -> str:
         ) from None
 
 
-def merge_histories(histories: list[tuple[Record, ...]]) -> tuple[Record, ...]:
-    """The union of the inputs' steps, each step once, in first-seen order."""
-    seen: dict[str, Record] = {}
-    for history in histories:
-        for record in history:
-            seen.setdefault(json.dumps(asdict(record), sort_keys=True), record)
-    return tuple(seen.values())
-
-
 def make(
     tool: str,
     parameters: dict[str, Any],
     inputs: dict[str, dict[str, str]],
     histories: list[tuple[Record, ...]],
 ) -> Provenance:
-    """The provenance of a file that ``tool`` is about to write; numpy scalars become Python's."""
+    """The provenance of a file that ``tool`` is about to write; numpy scalars become Python's.
+
+    Its history is the union of the inputs' ``histories``, each step once, in first-seen order.
+    """
     plain = {
         key: value.item() if isinstance(value, np.generic) else value
         for key, value in parameters.items()
     }
     record = Record(tool, __version__, plain, inputs, created_time())
-    return Provenance(record, merge_histories(histories))
+    steps = {json.dumps(asdict(step), sort_keys=True): step for one in histories for step in one}
+    return Provenance(record, tuple(steps.values()))
 
 
 def write(file: h5py.File, provenance: Provenance) -> None:

@@ -54,7 +54,7 @@ STEPS = st.lists(st.builds(Record, st.sampled_from("abc"), st.sampled_from("12")
 
 @given(st.lists(STEPS.map(tuple), max_size=3))
 def test_merged_steps_are_there_once_and_in_order(histories: list[tuple[Record, ...]]) -> None:
-    merged = provenance.merge_histories(histories)
+    merged = provenance.make("predict", {}, {}, histories).history
     every = [record for history in histories for record in history]
     assert len({str(record) for record in merged}) == len(merged)
     assert list(merged) == sorted(merged, key=every.index)

@@ -71,22 +71,21 @@ class CrossValidation:
     def run(self) -> list[Path]:
         """Train and predict every fold that is not done; returns their predictions files."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        files = [self._file(fold) for fold in self.folds()]
-        for fold, file in zip(self.folds(), files, strict=True):
+        llm, files = llm_identity(self.settings, self.machine), []
+        for fold in self.folds():
+            fingerprint = provenance.fingerprint(
+                cells=self.cells.opened.sha256,
+                settings=self.settings.to_json(),
+                llm=llm,
+                fold=fold.to_json(),
+                device=self.machine.device,
+            )
+            file = self.folder / f"fold-{fold.number}-{fingerprint[:16]}.h5ad"
+            files.append(file)
             if not file.exists():
                 self._run_fold(fold, file)
                 self.machine.processes.wait()
         return files
-
-    def _file(self, fold: Fold) -> Path:
-        fingerprint = provenance.fingerprint(
-            cells=self.cells.opened.sha256,
-            settings=self.settings.to_json(),
-            llm=llm_identity(self.settings, self.machine),
-            fold=fold.to_json(),
-            device=self.machine.device,
-        )
-        return self.folder / f"fold-{fold.number}-{fingerprint[:16]}.h5ad"
 
     def _run_fold(self, fold: Fold, target: Path) -> None:
         task = make_task(self.cells, self.settings, self.machine, self.reporter, fold)

@@ -6,7 +6,6 @@ cells, and its numbers are the same to the last bit.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -20,7 +19,6 @@ from screader_lib.exchange.table import LazyColumn, LazyTable, Table, strings
 from screader_lib.reader.confidence.explanation import ExplanationWriter
 from screader_lib.reader.prediction.prediction_checkpoint import NO_CHECKPOINT, PredictionCheckpoint
 from screader_lib.reader.prediction.predictions import (
-    PredictionBlock,
     Predictions,
     known_label_metrics,
     metrics_summary,
@@ -105,11 +103,9 @@ def write_predictions(
         encoding.write_json(file["uns"], "shard", options.shard.to_json(len(every)))
     if options.rows is not None:
         encoding.write_json(file["uns"], "fold", stored.fold)
-    labels, genes_explained, explanation = len(stored.labels.names), options.genes_explained, None
-    blocks = _predicted_blocks(cells, rows, stored, trained, genes_explained, checkpoint)
-    if genes_explained:
-        explanation = ExplanationWriter(file, len(rows), labels, cells.genes, genes_explained)
-    predictions = _write_arrays(file, blocks, len(rows), labels, explanation, reporter)
+    predictions = _write_blocks(
+        file, cells, rows, stored, trained, options.genes_explained, reporter, checkpoint
+    )
     confidence = predictions.confidence
     familiarity = stored.calibration_set.familiarity(confidence, predictions.energy)
     predictions.assigned[:] = predictions.has_known_genes & (confidence >= options.min_confidence)
@@ -135,43 +131,35 @@ def write_predictions(
     return predictions.has_known_genes
 
 
-def _predicted_blocks(
+def _write_blocks(
+    file: h5py.File,
     cells: CellSequences,
     rows: np.ndarray,
     stored: StoredReader,
     trained: TrainedMethod,
     genes_explained: int,
-    checkpoint: PredictionCheckpoint,
-) -> Iterator[tuple[slice, PredictionBlock]]:
-    """Blocks of predictions with their rows, from the checkpoint where it has them."""
-    for number, start in enumerate(range(0, len(rows), BLOCK)):
-        part = slice(start, min(len(rows), start + BLOCK))
-        block = checkpoint.load(number)
-        if block is None:
-            temperature = stored.temperature
-            block = predict_block(cells, rows[part], trained, temperature, genes_explained)
-            checkpoint.save(number, block)
-        yield part, block
-
-
-def _write_arrays(
-    file: h5py.File,
-    blocks: Iterable[tuple[slice, PredictionBlock]],
-    cells: int,
-    labels: int,
-    explanation: ExplanationWriter | None,
     reporter: Reporter,
+    checkpoint: PredictionCheckpoint,
 ) -> Predictions:
     """Write probabilities, vectors and explanations, block by block; returns the predictions."""
-    obsm, predictions, vectors = file["obsm"], Predictions.empty(cells), None
-    probability = encoding.create_rows(obsm, "probability", (cells, labels), np.float32, 1024)
-    with reporter.progress("Predicting", cells, "cells") as advance:
-        for part, block in blocks:
+    obsm, count, labels = file["obsm"], len(rows), len(stored.labels.names)
+    predictions, vectors, explanation = Predictions.empty(count), None, None
+    if genes_explained:
+        explanation = ExplanationWriter(file, count, labels, cells.genes, genes_explained)
+    probability = encoding.create_rows(obsm, "probability", (count, labels), np.float32, 1024)
+    with reporter.progress("Predicting", count, "cells") as advance:
+        for number, start in enumerate(range(0, count, BLOCK)):
+            part = slice(start, min(count, start + BLOCK))
+            block = checkpoint.load(number)
+            if block is None:
+                temperature = stored.temperature
+                block = predict_block(cells, rows[part], trained, temperature, genes_explained)
+                checkpoint.save(number, block)
             advance(len(block.energy))
             if launch.is_worker():
                 continue
             if vectors is None:
-                shape = (cells, block.vectors.shape[1])
+                shape = (count, block.vectors.shape[1])
                 vectors = encoding.create_rows(obsm, "X_screader", shape, np.float32, 64)
             probability[part], vectors[part] = block.probability, block.vectors
             predictions.fill(part, block)
