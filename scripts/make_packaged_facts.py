@@ -13,7 +13,7 @@ from pathlib import Path
 from screader_lib.genes.catalog import REGION, Catalog
 from screader_lib.genes.gene_lists import read_genes
 from screader_lib.genes.records import ENSEMBL, Gene, organism_of
-from screader_lib.genes.sources.bulk import BulkFiles
+from screader_lib.genes.sources.tables import BulkFiles
 
 COLUMNS = (
     "gene_id",

@@ -25,9 +25,9 @@ from screader_lib.genes.records import Gene, Organism, organism_of
 from screader_lib.genes.services.cache import DiskCache
 from screader_lib.genes.services.openai_server import URL, OpenAIServer
 from screader_lib.genes.services.service import BadAnswer, Pace, parse_json
-from screader_lib.genes.sources.bulk import read_rows
 from screader_lib.genes.sources.gene_source import GeneSource
 from screader_lib.genes.sources.make_sources import SourceOptions, make_sources
+from screader_lib.genes.sources.tables import read_rows
 from screader_lib.genes.text_files import opened_text, read_table, read_text
 from screader_lib.reporting import SILENT, Reporter, counted
 

@@ -78,6 +78,7 @@ def read_marker_tables(
     """
     types: dict[str, CellType] = {}
     known_tissues: set[str] = set()
+    lower_tissues = set(map(str.lower, tissues))
     for path, name in zip(paths, names or map(str, paths), strict=True):
         rows = read_table(read_text(path, name), name)
         layout = _layout_of(rows, name)
@@ -87,7 +88,8 @@ def read_marker_tables(
         for row in rows:
             row_tissues = {(row.get(column) or "").strip() for column in layout.tissues}
             known_tissues |= row_tissues
-            if _is_species(row, layout, species) and _is_tissue(row_tissues, tissues):
+            is_tissue = not tissues or bool(lower_tissues & set(map(str.lower, row_tissues)))
+            if is_tissue and _is_species(row, layout, species):
                 _add(types, row, layout)
     if not any(one.genes for one in types.values()):
         listed = ", ".join(sorted(known_tissues - {""})[:12]) or "none"
@@ -113,11 +115,7 @@ def _layout_of(rows: Sequence[Mapping[str, str]], name: str) -> Layout:
 
 def _is_species(row: Mapping[str, str], layout: Layout, species: str) -> bool:
     names = (row.get(layout.species) or "").lower().split() if layout.species else []
-    return not names or not {*names}.isdisjoint(SPECIES.get(species, (species.lower(),)))
-
-
-def _is_tissue(row_tissues: Iterable[str], tissues: Sequence[str]) -> bool:
-    return not tissues or bool(set(map(str.lower, row_tissues)) & set(map(str.lower, tissues)))
+    return not names or not {*names}.isdisjoint(SPECIES[species])
 
 
 def _add(types: dict[str, CellType], row: Mapping[str, str], layout: Layout) -> None:

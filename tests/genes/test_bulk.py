@@ -14,8 +14,8 @@ from screader_lib.errors import ScReaderError
 from screader_lib.genes.describe import describe, summary_lines, unmatched_tsv
 from screader_lib.genes.records import organism_of
 from screader_lib.genes.services import service
-from screader_lib.genes.sources.bulk import BulkFiles
 from screader_lib.genes.sources.make_sources import SourceOptions, make_sources
+from screader_lib.genes.sources.tables import BulkFiles
 
 HUMAN = organism_of("human")
 HEADER = (

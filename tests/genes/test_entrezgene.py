@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from dataclasses import replace
 
 import pytest
@@ -99,9 +100,10 @@ def test_other_answers_are_errors(body: bytes, message: str) -> None:
 @pytest.mark.parametrize("field", ["name", "summary", "organism", "otheraliases"])
 def test_summaries_of_another_form_are_errors(field: str) -> None:
     entry = to_summary(INS)
-    assert parse_summaries({"result": {"uids": ["3630"], "3630": entry}})[0].symbol == "INS"
+    answer = {"result": {"uids": ["3630"], "3630": entry}}
+    assert parse_summaries(json.dumps(answer).encode(), ["3630"])[0].symbol == "INS"
     del entry[field]
     with pytest.raises(BadAnswer, match="its schema has changed"):
-        parse_summaries({"result": {"uids": ["3630"], "3630": entry}})
+        parse_summaries(json.dumps(answer).encode(), ["3630"])
     with pytest.raises(BadAnswer, match="JSON without 'result'"):
-        parse_summaries({"error": "x"})
+        parse_summaries(b'{"error": "x"}', [])

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from xml.etree.ElementTree import Element, ParseError, iterparse
 
 from screader_lib.genes.catalog import Catalog
@@ -45,12 +44,11 @@ PARTS = {
 }
 
 
-@dataclass
-class Records:
+class Records(NamedTuple):
     """Live ``genes``, and for withdrawn GeneIDs the current one, empty where there is none."""
 
-    genes: list[Gene] = field(default_factory=list)
-    replaced: dict[str, str] = field(default_factory=dict)
+    genes: list[Gene]
+    replaced: dict[str, str]
 
 
 def parse_records(body: bytes) -> Records:
@@ -60,13 +58,22 @@ def parse_records(body: bytes) -> Records:
     """
     if kind_of_body(body) == HTML:
         raise BadAnswer(f"{HTML} instead of XML")
-    records = Records()
+    genes: list[Gene] = []
+    replaced: dict[str, str] = {}
     try:
-        for element in _elements(body):
-            _add(element, records)
+        for record in _elements(body):
+            element = record.find(f"{TRACK}/Gene-track_status")
+            status = "live" if element is None else element.get("value", "live")
+            if status not in STATUSES:
+                raise BadAnswer(f"a record with status {status}: its schema has changed")
+            if status == "live":
+                genes.append(_gene(record))
+            elif status != "newentry":
+                current = dict(_references(record, f"{TRACK}/Gene-track_current-id"))
+                replaced[_required(record, GENE_ID)] = current.get("GeneID", "")
     except ParseError:
         raise BadAnswer(f"{kind_of_body(body)} instead of XML") from None
-    return records
+    return Records(genes, replaced)
 
 
 def _elements(body: bytes) -> Iterator[Element]:
@@ -79,18 +86,6 @@ def _elements(body: bytes) -> Iterator[Element]:
         elif event == "end" and element.tag == RECORD:
             yield element
             root.clear()
-
-
-def _add(record: Element, records: Records) -> None:
-    element = record.find(f"{TRACK}/Gene-track_status")
-    status = "live" if element is None else element.get("value", "live")
-    if status not in STATUSES:
-        raise BadAnswer(f"a record with status {status}: its schema has changed")
-    if status == "live":
-        records.genes.append(_gene(record))
-    elif status != "newentry":
-        current = dict(_references(record, f"{TRACK}/Gene-track_current-id")).get("GeneID", "")
-        records.replaced[_required(record, GENE_ID)] = current
 
 
 def _gene(record: Element) -> Gene:
@@ -165,14 +160,18 @@ def _expression(record: Element) -> str:
     return ""
 
 
-def parse_summaries(answer: Any) -> list[Gene]:
+def parse_summaries(body: bytes, ids: Sequence[str]) -> list[Gene]:
     """Genes of an esummary answer (JSON): symbol, name, aliases and summary, no type.
 
-    BadAnswer where it is of another form.
+    BadAnswer where it is of another form, or not of the ``ids`` asked for.
     """
+    answer = parse_json(body)
     with checking_schema("JSON"):
         result = answer["result"]
-        return [_summary(result[uid], str(uid)) for uid in result["uids"]]
+        genes = [_summary(result[uid], str(uid)) for uid in result["uids"]]
+    if sorted(gene.gene_id for gene in genes) != sorted(ids):
+        raise BadAnswer(f"{len(genes)} summaries that are not the {len(ids)} asked for")
+    return genes
 
 
 def _summary(entry: Any, uid: str) -> Gene:
@@ -234,7 +233,7 @@ class Eutils(NcbiService):
         genes: list[Gene] = []
         for start in range(0, len(ids), SUMMARIES_PER_REQUEST):
             some = ids[start : start + SUMMARIES_PER_REQUEST]
-            parse = partial(_summaries, ids=some)
+            parse = partial(parse_summaries, ids=some)
             genes += self._post("esummary", parse, id=",".join(some), retmode="json")
         genes = [gene for gene in genes if gene.tax_id == self.organism.tax_id]
         return {name: _related(name, genes) for name in names}
@@ -316,13 +315,6 @@ def _search_result(body: bytes) -> tuple[int, list[str]]:
     if len(ids) != min(count, MAX_RESULTS):
         raise BadAnswer(f"{len(ids)} ids of {count}")
     return count, ids
-
-
-def _summaries(body: bytes, ids: Sequence[str]) -> list[Gene]:
-    genes = parse_summaries(parse_json(body))
-    if sorted(gene.gene_id for gene in genes) != sorted(ids):
-        raise BadAnswer(f"{len(genes)} summaries that are not the {len(ids)} asked for")
-    return genes
 
 
 def _records(body: bytes, ids: Sequence[str]) -> Records:

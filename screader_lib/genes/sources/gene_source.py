@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from screader_lib.genes.catalog import GENE_ID, SUFFIX, Catalog
 from screader_lib.genes.records import DATABASE_ID, ENSEMBL, Organism
@@ -77,26 +77,18 @@ class NcbiService(GeneSource):
         }
 
 
-class NamesByKind(NamedTuple):
-    """Names by what they may be; ``LOC123`` is both a symbol and a GeneID."""
-
-    symbols: list[str]
-    gene_ids: list[str]
-    database_ids: list[str]
-
-
-def by_kind(names: Iterable[str]) -> NamesByKind:
-    """Names sorted for a service that is asked for each kind in another way."""
-    kinds = NamesByKind([], [], [])
+def by_kind(names: Iterable[str]) -> tuple[list[str], list[str], list[str]]:
+    """Symbols, GeneIDs and ids of other databases; ``LOC123`` is both a symbol and a GeneID."""
+    symbols, gene_ids, database_ids = [], [], []
     for name in names:
         number = GENE_ID.match(name)
         if number:
-            kinds.gene_ids.append(number[1])
+            gene_ids.append(number[1])
         if ENSEMBL.match(name) or DATABASE_ID.match(name):
-            kinds.database_ids.append(name)
+            database_ids.append(name)
         elif not number or name.startswith("LOC"):
-            kinds.symbols.append(name)
-    return kinds
+            symbols.append(name)
+    return symbols, gene_ids, database_ids
 
 
 def variants(name: str) -> list[str]:

@@ -12,9 +12,8 @@ from screader_lib.genes.services import downloads
 from screader_lib.genes.services.cache import DiskCache, default_folder
 from screader_lib.genes.services.service import Unreachable
 from screader_lib.genes.sources import datasets, eutils
-from screader_lib.genes.sources.bulk import BulkFiles
 from screader_lib.genes.sources.gene_source import GeneSource
-from screader_lib.genes.sources.tables import PackagedFacts, UserTable, has_facts
+from screader_lib.genes.sources.tables import BulkFiles, PackagedFacts, UserTable, has_facts
 from screader_lib.reporting import SILENT, Reporter
 
 ANSWERS = "ncbi-answers.sqlite"

@@ -1,21 +1,160 @@
-"""Facts in tables: those that come with the package, and a table of the user's own."""
+"""Facts in tables: NCBI Gene's bulk files, the package's own, and a table of the user's.
+
+Bulk files are ``gene_info``, ``gene_summary`` and ``gene_history``. Layouts:
+ftp.ncbi.nlm.nih.gov/gene/DATA/README; columns are found by their names in the header.
+"""
 
 from __future__ import annotations
 
 import csv
 import gzip
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from screader_lib.errors import ScReaderError
-from screader_lib.genes.catalog import Catalog
-from screader_lib.genes.records import FACTS, Gene, Organism
-from screader_lib.genes.sources.gene_source import GeneSource
-from screader_lib.genes.text_files import read_table, read_text
+from screader_lib.genes.catalog import GENE_ID, Catalog
+from screader_lib.genes.records import FACTS, FACTS_OF_FILES, Gene, Organism, ids_of
+from screader_lib.genes.sources.gene_source import GeneSource, numbered_roles
+from screader_lib.genes.text_files import opened_text, read_table, read_text
+
+EMPTY = "-"
+NO_SYMBOL_YET = "NEWENTRY"
+INFO_COLUMNS = (
+    "#tax_id", "GeneID", "Symbol", "Synonyms", "dbXrefs", "description", "type_of_gene",
+    "Nomenclature_status",
+)  # fmt: skip
+SUMMARY_COLUMNS = ("#tax_id", "GeneID", "Source", "Summary")
+HISTORY_COLUMNS = ("#tax_id", "GeneID", "Discontinued_GeneID", "Discontinued_Symbol")
+PREFERRED_SUMMARIES = "RefSeq"  # taken where a gene has several
+DOWNLOAD_AGAIN = "Download the file again."
+
+FindHistory = Callable[[Sequence[str]], Sequence[Path]]
+
+
+@dataclass
+class BulkFiles(GeneSource):
+    """All genes of one species from NCBI's bulk files; summaries and history are optional.
+
+    Each kind may be several files, such as one for each species; only the species' rows are read.
+    Where no history is given and GeneIDs are unknown, ``find_history`` is asked for it with these.
+    """
+
+    name = "ncbi-files"
+    provides = FACTS_OF_FILES
+
+    organism: Organism
+    gene_info: Sequence[Path]
+    gene_summary: Sequence[Path] = ()
+    gene_history: Sequence[Path] = ()
+    find_history: FindHistory | None = None
+
+    @property
+    def files(self) -> Mapping[str, Path]:
+        return {
+            **numbered_roles("gene_info", self.gene_info),
+            **numbered_roles("gene_summary", self.gene_summary),
+            **numbered_roles("gene_history", self.gene_history),
+        }
+
+    def catalog(self, names: Sequence[str], gene_ids: Sequence[str]) -> Catalog:
+        summaries = self._summaries()
+        genes = [replace(gene, summary=summaries.get(gene.gene_id, "")) for gene in self._genes()]
+        if not genes:
+            raise ScReaderError(
+                f"contains no genes of the species {self.organism.tax_id}.",
+                file=self.gene_info[0],
+                remedy=f"Give the gene_info file of {self.organism.name or 'it'} (too): "
+                "--gene-info may be repeated.",
+            )
+        if not self.gene_history and self.find_history is not None:
+            unknown = _unknown_ids(names, genes)
+            self.gene_history = self.find_history(unknown) if unknown else ()
+        withdrawn, replaced = self._history()
+        return Catalog(genes, withdrawn=withdrawn, replaced=replaced)
+
+    def _rows(self, paths: Sequence[Path], columns: Sequence[str]) -> Iterator[dict[str, str]]:
+        for path in paths:
+            yield from read_rows(path, columns, self.organism.tax_id)
+
+    def _genes(self) -> Iterator[Gene]:
+        for row in self._rows(self.gene_info, INFO_COLUMNS):
+            if row["Symbol"] == NO_SYMBOL_YET:
+                continue
+            references = (entry.partition(":") for entry in row["dbXrefs"].split("|"))
+            yield Gene(
+                symbol=row["Symbol"],
+                gene_id=row["GeneID"],
+                full_name=_filled(row["description"]),
+                gene_type=_filled(row["type_of_gene"]),
+                aliases=tuple(filter(_filled, row["Synonyms"].split("|"))),
+                official=row["Nomenclature_status"] == "O",
+                **ids_of((database, key) for database, _, key in references),
+                **self.organism.gene_fields,
+            )
+
+    def _summaries(self) -> dict[str, str]:
+        summaries: dict[str, str] = {}
+        for row in self._rows(self.gene_summary, SUMMARY_COLUMNS):
+            if row["GeneID"] not in summaries or row["Source"] == PREFERRED_SUMMARIES:
+                summaries[row["GeneID"]] = _filled(row["Summary"])
+        return summaries
+
+    def _history(self) -> tuple[dict[str, list[str]], dict[str, str]]:
+        """GeneIDs by withdrawn symbol (in lower case) and by withdrawn GeneID, empty for none."""
+        symbols: dict[str, list[str]] = {}
+        ids: dict[str, str] = {}
+        for row in self._rows(self.gene_history, HISTORY_COLUMNS):
+            current = _filled(row["GeneID"])
+            ids[row["Discontinued_GeneID"]] = current
+            if _filled(row["Discontinued_Symbol"]):
+                genes = symbols.setdefault(row["Discontinued_Symbol"].lower(), [])
+                if current and current not in genes:
+                    genes.append(current)
+        return symbols, ids
+
+
+def _unknown_ids(names: Iterable[str], genes: Iterable[Gene]) -> list[str]:
+    """The names that are GeneIDs by their form, and of none of the genes."""
+    numbers = {name: match[1] for name in names for match in [GENE_ID.match(name)] if match}
+    if not numbers:
+        return []
+    known = {value for gene in genes for value in (gene.gene_id, gene.symbol)}
+    return [name for name, number in numbers.items() if not known & {name, number}]
+
+
+def _filled(value: str) -> str:
+    return "" if value == EMPTY else value
+
+
+def read_rows(path: Path, columns: Sequence[str], tax_id: int) -> Iterator[dict[str, str]]:
+    """The ``columns`` of one species' rows; ScReaderError for another or a damaged file."""
+    with opened_text(path, DOWNLOAD_AGAIN) as stream:
+        header = stream.readline().rstrip("\r\n").split("\t")
+        missing = [column for column in columns if column not in header]
+        if missing:
+            raise ScReaderError(
+                f"has no column {missing[0]!r}: it is not the bulk file of NCBI Gene that is "
+                "needed here.",
+                file=path,
+            )
+        indices = {column: header.index(column) for column in columns}
+        species = f"{tax_id}\t"
+        for number, line in enumerate(stream, start=2):
+            if not line.startswith(species):
+                continue
+            values = line.rstrip("\r\n").split("\t")
+            if len(values) != len(header):
+                raise ScReaderError(
+                    f"line {number} has {len(values)} columns, expected {len(header)}.",
+                    file=path,
+                    remedy=DOWNLOAD_AGAIN,
+                )
+            yield {column: values[index] for column, index in indices.items()}
+
 
 NAME_COLUMNS = ("symbol", "gene", "id", "name")
 TEXT_COLUMNS = ("text", "description")
