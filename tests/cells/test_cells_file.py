@@ -35,10 +35,10 @@ def test_rows_in_any_order_and_repeated(cells: Path) -> None:
 @pytest.mark.parametrize(
     ("element", "at", "change", "message"),
     [
-        pytest.param("obsm/gene_index", (4, 1), 1000, r"an entry outside", id="outside"),
-        pytest.param("obsm/gene_index", (4, 1), None, "has a gap", id="gap"),
-        pytest.param("obs/genes_in_sequence", 7, -2, "does not match", id="too-few-counted"),
-        pytest.param("obs/genes_in_sequence", 7, 1, "does not match", id="too-many-counted"),
+        ("obsm/gene_index", (4, 1), 1000, r"an entry outside"),
+        ("obsm/gene_index", (4, 1), None, "has a gap"),
+        ("obs/genes_in_sequence", 7, -2, "does not match"),
+        ("obs/genes_in_sequence", 7, 1, "does not match"),
     ],
 )
 def test_contradictions_are_refused(

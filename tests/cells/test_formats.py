@@ -15,13 +15,17 @@ import pytest
 from scipy import io, sparse
 from small_files import counts, expression, genes
 
+from screader_lib.cells.formats import expression as expression_module
+from screader_lib.cells.formats import transpose
 from screader_lib.cells.formats.open_expression import open_expression
 from screader_lib.demo import LABEL, extract_cells, read_names_and_labels
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.table import Table
 
 VALUES, TYPES = counts(cells=30)
+FLOATS = VALUES.astype(np.float32)
 NAMES = [f"cell{number:03}" for number in range(len(VALUES))]
+Writer = Callable[[Path], Path]
 IDS = [f"ENSG{number:011}" for number in range(len(genes()))]
 
 
@@ -39,18 +43,26 @@ def h5ad(folder: Path, values: object = None) -> Path:
     return folder / "x.h5ad"
 
 
-def sparse_half_precision(folder: Path) -> Path:
-    with h5py.File(h5ad(folder), "a") as file:
-        replace(file, "X/data", file["X/data"][()].astype(np.float16))
-    return folder / "x.h5ad"
+def replace(file: h5py.File, name: str, values: object) -> None:
+    """Replace an element by ``values``, or by what they make of it, or remove it."""
+    new = values(file[name][()]) if callable(values) else values
+    del file[name]
+    if new is not None:
+        file[name] = new
 
 
-def by_columns(folder: Path) -> Path:
-    return h5ad(folder, sparse.csc_matrix(VALUES.astype(np.float32)))
+def edited(write: Writer, edit: Callable[[h5py.File], object]) -> Writer:
+    def make(folder: Path) -> Path:
+        path = write(folder)
+        with h5py.File(path, "a") as file:
+            edit(file)
+        return path
+
+    return make
 
 
-def dense(folder: Path) -> Path:
-    return h5ad(folder, VALUES.astype(np.float32))
+def replaced(write: Writer, name: str, values: object) -> Writer:
+    return edited(write, lambda file: replace(file, name, values))
 
 
 def raw(folder: Path) -> Path:
@@ -58,33 +70,26 @@ def raw(folder: Path) -> Path:
     data.raw = data.copy()
     data = data[:, :5].copy()
     data.X = data.X.toarray() - 1.5
-    data.write_h5ad(folder / "x.h5ad")
-    return folder / "x.h5ad"
-
-
-def layer(folder: Path) -> Path:
-    data = expression(VALUES, TYPES)
-    data.layers["counts"] = data.X.copy()
-    data.X = data.X * 0.37
+    data.layers["counts"] = data.X + 1.5
     data.write_h5ad(folder / "x.h5ad")
     return folder / "x.h5ad"
 
 
 def zarr(folder: Path, matrix: Callable[[np.ndarray], object] = sparse.csr_matrix) -> Path:
     data = expression(VALUES, TYPES)
-    data.X = matrix(VALUES.astype(np.float32))
+    data.X = matrix(FLOATS)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         data.write_zarr(folder / "x.zarr")
     return folder / "x.zarr"
 
 
-def tenx_group(file: h5py.File, name: str) -> h5py.Group:
-    matrix = sparse.csr_matrix(VALUES)
+def tenx_group(file: h5py.File, name: str, values: np.ndarray = VALUES) -> h5py.Group:
+    matrix = sparse.csr_matrix(values)
     group = file.create_group(name)
     group["data"], group["indices"] = matrix.data, matrix.indices
     group["indptr"] = matrix.indptr.astype(np.int64)
-    group["shape"] = np.array(VALUES.shape[::-1])
+    group["shape"] = np.array(values.shape[::-1])
     group["barcodes"] = [name.encode() for name in NAMES]
     return group
 
@@ -98,11 +103,13 @@ def tenx_2(folder: Path) -> Path:
 
 
 def tenx_3(folder: Path) -> Path:
+    """With an antibody, which is left out."""
     with h5py.File(folder / "x.h5", "w") as file:
-        features = tenx_group(file, "matrix").create_group("features")
-        features["name"] = [name.encode() for name in genes()]
-        features["id"] = [name.encode() for name in IDS]
-        features["feature_type"] = [b"Gene Expression"] * len(genes())
+        features = tenx_group(file, "matrix", np.insert(VALUES, 3, 7, 1)).create_group("features")
+        for name, values in (("name", genes()), ("id", IDS)):
+            features[name] = [value.encode() for value in np.insert(values, 3, "CD3")]
+        kinds = np.insert(["Gene Expression"] * len(IDS), 3, "Antibody")
+        features["feature_type"] = [kind.encode() for kind in kinds]
     return folder / "x.h5"
 
 
@@ -115,8 +122,7 @@ def mtx(folder: Path) -> Path:
 
 
 def gzipped_mtx(folder: Path) -> Path:
-    mtx(folder)
-    for path in list(folder.iterdir()):
+    for path in list(mtx(folder).iterdir()):
         Path(f"{path}.gz").write_bytes(gzip.compress(path.read_bytes()))
         path.unlink()
     return folder
@@ -131,50 +137,39 @@ def loom(folder: Path) -> Path:
     return folder / "x.loom"
 
 
+CSC = partial(h5ad, values=sparse.csc_matrix(FLOATS))
+
+
 @pytest.mark.parametrize("values_per_block", [60, 10**6])
 @pytest.mark.parametrize(
-    ("write", "layer"),
+    "write",
     [
-        pytest.param(h5ad, None, id="csr"),
-        pytest.param(by_columns, None, id="csc"),
-        pytest.param(dense, None, id="dense"),
-        pytest.param(raw, "raw", id="raw"),
-        pytest.param(layer, "counts", id="layer"),
-        pytest.param(zarr, None, id="zarr-csr"),
-        pytest.param(partial(zarr, matrix=sparse.csc_matrix), None, id="zarr-csc"),
-        pytest.param(partial(zarr, matrix=np.array), None, id="zarr-dense"),
-        pytest.param(tenx_2, None, id="10x-2"),
-        pytest.param(tenx_3, None, id="10x-3"),
-        pytest.param(mtx, None, id="mtx"),
-        pytest.param(gzipped_mtx, None, id="mtx-gz"),
-        pytest.param(loom, None, id="loom"),
-        pytest.param(partial(h5ad, values=VALUES.astype(np.float16)), None, id="half-precision"),
-        pytest.param(sparse_half_precision, None, id="sparse-half-precision"),
-        pytest.param(partial(h5ad, values=VALUES.astype(np.uint8)), None, id="bytes"),
-        pytest.param(partial(h5ad, values=sparse.csr_matrix(VALUES)), None, id="long-integers"),
+        h5ad,
+        CSC,
+        partial(h5ad, values=FLOATS),
+        zarr,
+        partial(zarr, matrix=sparse.csc_matrix),
+        partial(zarr, matrix=np.array),
+        tenx_2,
+        tenx_3,
+        mtx,
+        gzipped_mtx,
+        loom,
+        raw,
+        partial(h5ad, values=VALUES.astype(np.float16)),
+        replaced(h5ad, "X/data", lambda old: old.astype(np.float16)),
+        partial(h5ad, values=VALUES.astype(np.uint8)),
+        partial(h5ad, values=sparse.csr_matrix(VALUES)),
     ],
 )
 def test_format(
-    tmp_path: Path,
-    write: Callable[[Path], Path],
-    layer: str | None,
-    values_per_block: int,
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, write: Writer, values_per_block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("screader_lib.cells.formats.expression.VALUES_PER_BLOCK", values_per_block)
-    values, obs, var = read(write(tmp_path), layer)
+    monkeypatch.setattr(expression_module, "VALUES_PER_BLOCK", values_per_block)
+    monkeypatch.setattr(transpose, "ENTRIES_PER_PIECE", values_per_block)
+    values, obs, var = read(write(tmp_path))
     assert np.array_equal(values, VALUES)
     assert obs.index.tolist() == NAMES and var.index.tolist() == genes()
-
-
-def test_antibodies_are_left_out(tmp_path: Path) -> None:
-    types = [b"Gene Expression"] * len(genes())
-    types[3] = b"Antibody Capture"
-    with h5py.File(tenx_3(tmp_path), "a") as file:
-        replace(file, "matrix/features/feature_type", types)
-    values, _, var = read(tmp_path / "x.h5")
-    assert np.array_equal(values, np.delete(VALUES, 3, 1))
-    assert "GENE03" not in var.index and len(var) == len(genes()) - 1
 
 
 @pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
@@ -190,44 +185,17 @@ def test_an_h5ad_of_an_old_anndata(tmp_path: Path) -> None:
     assert values.shape == (len(names), len(var)) and (values.sum(1) > 0).all()
 
 
-def replace(file: h5py.File, name: str, values: object) -> None:
-    """Replace an element by ``values``, or by what they make of it, or remove it."""
-    new = values(file[name][()]) if callable(values) else values
-    del file[name]
-    if new is not None:
-        file[name] = new
+def with_file(write: Writer, name: str, content: bytes | None) -> Writer:
+    """A folder in which one file has another content, or is missing."""
 
-
-def edited(write: Callable[[Path], Path], edit: Callable[[h5py.File], object]) -> Callable:
     def make(folder: Path) -> Path:
         path = write(folder)
-        with h5py.File(path, "a") as file:
-            edit(file)
+        (path / name).unlink(missing_ok=True)
+        if content is not None:
+            (path / name).write_bytes(content)
         return path
 
     return make
-
-
-def replaced(write: Callable[[Path], Path], name: str, values: object) -> Callable:
-    return edited(write, lambda file: replace(file, name, values))
-
-
-def cut_barcodes(folder: Path) -> Path:
-    path = gzipped_mtx(folder) / "barcodes.tsv.gz"
-    path.write_bytes(path.read_bytes()[:-9])
-    return folder
-
-
-def mtx_without_barcodes(folder: Path) -> Path:
-    (mtx(folder) / "barcodes.tsv").unlink()
-    return folder
-
-
-def damaged_zarr(folder: Path) -> Path:
-    path = zarr(folder)
-    (path / "zarr.json").unlink(missing_ok=True)
-    (path / ".zgroup").write_text("?")
-    return path
 
 
 @pytest.mark.parametrize(
@@ -236,7 +204,7 @@ def damaged_zarr(folder: Path) -> Path:
         (replaced(h5ad, "X/indices", lambda old: old + 0.5), "damaged"),
         (replaced(h5ad, "X/indices", lambda old: old - 1), "an index is outside"),
         (replaced(h5ad, "X/indices", lambda old: np.append(old[1:], 10**4)), "index is outside"),
-        (replaced(by_columns, "X/indices", lambda old: old + 900), "an index is outside"),
+        (replaced(CSC, "X/indices", lambda old: old + 900), "an index is outside"),
         (replaced(h5ad, "X/indptr", lambda old: np.append(old[:1], old[:0:-1])), "indptr"),
         (replaced(h5ad, "X/indptr", 3), "not a sparse matrix"),
         (replaced(h5ad, "X/data", lambda old: old[:-4]), "damaged"),
@@ -248,12 +216,12 @@ def damaged_zarr(folder: Path) -> Path:
         (replaced(loom, "matrix", np.zeros(5)), "not a matrix"),
         (replaced(loom, "row_attrs/Gene", None), "has no Gene or"),
         (edited(loom, lambda file: file.__delitem__("row_attrs")), "neither an h5ad nor a 10x h5"),
-        (cut_barcodes, "damaged"),
-        (mtx_without_barcodes, "barcodes.tsv"),
-        (damaged_zarr, "x.zarr"),
+        (with_file(gzipped_mtx, "barcodes.tsv.gz", gzip.compress(b"cell" * 99)[:-9]), "damaged"),
+        (with_file(mtx, "barcodes.tsv", None), "barcodes.tsv"),
+        (with_file(zarr, "zarr.json", b"?"), "x.zarr"),
     ],
 )
-def test_refused(tmp_path: Path, make: Callable[[Path], Path], message: str) -> None:
+def test_refused(tmp_path: Path, make: Writer, message: str) -> None:
     path = make(tmp_path)
     with pytest.raises(ScReaderError, match=message) as caught:
         read(path)
@@ -268,16 +236,15 @@ def test_refused(tmp_path: Path, make: Callable[[Path], Path], message: str) -> 
         (mtx, "raw", "10x files have one matrix"),
     ],
 )
-def test_no_such_layer(
-    tmp_path: Path, write: Callable[[Path], Path], layer: str, message: str
-) -> None:
+def test_no_such_layer(tmp_path: Path, write: Writer, layer: str, message: str) -> None:
     with pytest.raises(ScReaderError, match=message):
         read(write(tmp_path), layer)
 
 
 def test_raw_is_read_where_x_holds_no_counts(tmp_path: Path) -> None:
-    assert np.array_equal(read(raw(tmp_path))[0], VALUES)
-    assert read(raw(tmp_path), "X")[0].shape == (30, 5)
+    assert np.array_equal(read(raw(tmp_path), "counts")[0], VALUES[:, :5])
+    assert np.array_equal(read(tmp_path / "x.h5ad", "raw")[0], VALUES)
+    assert read(tmp_path / "x.h5ad", "X")[0].shape == (30, 5)
     data = anndata.read_h5ad(tmp_path / "x.h5ad")
     data.X = np.round(np.abs(data.X))
     data.write_h5ad(tmp_path / "x.h5ad")

@@ -24,18 +24,18 @@ EMBEDDED = Table(
 @pytest.mark.parametrize(
     ("name", "row"),
     [
-        pytest.param("INS", 0, id="id"),
-        pytest.param("OFFICIAL", 3, id="symbol"),
-        pytest.param("ENSG00000115263", 1, id="Ensembl id"),
-        pytest.param("ENSG00000254647.12", 0, id="Ensembl id with version"),
-        pytest.param("6750", 2, id="GeneID"),
-        pytest.param("HGNC:6081", 0, id="id of another database"),
-        pytest.param("ENSG00000129965.4", 0, id="a further Ensembl id with version"),
-        pytest.param("TWO:1", -1, id="further id of two genes"),
-        pytest.param("SMST", 2, id="alias"),
-        pytest.param("SHARED", -1, id="alias of two genes"),
-        pytest.param("ins", -1, id="other case"),
-        pytest.param("", -1, id="empty"),
+        ("INS", 0),
+        ("OFFICIAL", 3),
+        ("ENSG00000115263", 1),
+        ("ENSG00000254647.12", 0),
+        ("6750", 2),
+        ("HGNC:6081", 0),
+        ("ENSG00000129965.4", 0),
+        ("TWO:1", -1),
+        ("SMST", 2),
+        ("SHARED", -1),
+        ("ins", -1),
+        ("", -1),
     ],
 )
 def test_name(name: str, row: int) -> None:
@@ -45,12 +45,12 @@ def test_name(name: str, row: int) -> None:
 @pytest.mark.parametrize(
     ("name", "row"),
     [
-        pytest.param("INS", 0, id="its own id"),
-        pytest.param("ENSG00000254647.12", 0, id="its own id in another version, same gene"),
-        pytest.param("3630", 0, id="first of the same gene"),
-        pytest.param("IDDM2", 0, id="alias of the same gene"),
-        pytest.param("TWICE", -1, id="symbol of two genes, alias of a third"),
-        pytest.param("ENSG00000000042", -1, id="two genes by two versions"),
+        ("INS", 0),
+        ("ENSG00000254647.12", 0),
+        ("3630", 0),
+        ("IDDM2", 0),
+        ("TWICE", -1),
+        ("ENSG00000000042", -1),
     ],
 )
 def test_name_asked_for_twice_or_ambiguous(name: str, row: int) -> None:
@@ -70,8 +70,7 @@ def test_name_asked_for_twice_or_ambiguous(name: str, row: int) -> None:
 
 def test_ways_are_counted() -> None:
     match = match_names(strings(["INS", "SMST", "2641", "nothing"]), EMBEDDED)
-    assert match.matched == 3
-    assert match.counts == {"id": 1, "alias": 1, "NCBI GeneID": 1}
+    assert (match.matched, match.counts) == (3, {"id": 1, "alias": 1, "NCBI GeneID": 1})
 
 
 HUMAN_IDS = [f"ENSG{number:011}" for number in range(9)]
@@ -82,16 +81,14 @@ SYMBOLS = ["INS", "GCG", "SST", "PPY"]
 @pytest.mark.parametrize(
     ("names", "embedded", "symbols", "word"),
     [
-        pytest.param(["Ins", "gcg", "sst", "x"], SYMBOLS, SYMBOLS, "upper and lower", id="case"),
-        pytest.param(HUMAN_IDS, SYMBOLS, SYMBOLS, "the embeddings by symbol", id="ids-to-symbols"),
-        pytest.param(SYMBOLS, HUMAN_IDS, [""] * 9, "by Ensembl id only", id="symbols-to-ids"),
-        pytest.param(SYMBOLS, HUMAN_IDS, HUMAN_IDS, "by Ensembl id only", id="ids-as-symbols"),
-        pytest.param(MOUSE_IDS, HUMAN_IDS, [""] * 9, "begin with ENSMUSG, those of the embeddings "
-                     "with ENSG", id="ids-of-another-species"),
-        pytest.param(["foo", "bar"], HUMAN_IDS[:4], SYMBOLS, "of this species", id="anything"),
-        pytest.param(["foo"], [], [], "of this species", id="no-embeddings"),
+        (["Ins", "gcg", "sst", "x"], SYMBOLS, SYMBOLS, "upper and lower"),
+        (HUMAN_IDS, SYMBOLS, SYMBOLS, "the embeddings by symbol"),
+        (SYMBOLS, HUMAN_IDS, [""] * 9, "by Ensembl id only"),
+        (SYMBOLS, HUMAN_IDS, HUMAN_IDS, "by Ensembl id only"),
+        (MOUSE_IDS, HUMAN_IDS, [""] * 9, "begin with ENSMUSG, those of the embeddings with ENSG"),
+        (["foo", "bar"], HUMAN_IDS[:4], SYMBOLS, "of this species"),
     ],
-)  # fmt: skip
+)
 def test_likely_reason(
     names: list[str], embedded: list[str], symbols: list[str], word: str
 ) -> None:

@@ -18,12 +18,7 @@ from scipy import sparse
 from screader_lib.cells import gene_statistics
 from screader_lib.cells.cell_names import hashes_of
 from screader_lib.cells.formats.scratch_file import ScratchFile
-from screader_lib.cells.gene_statistics import (
-    GeneStatistics,
-    ValuesByGene,
-    sampled_cells,
-    sums_of,
-)
+from screader_lib.cells.gene_statistics import GeneStatistics, ValuesByGene, sampled_cells, sums_of
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.table import LazyColumn
 
@@ -34,14 +29,7 @@ TABLES = arrays.arrays(
 )
 
 
-@pytest.mark.parametrize(
-    ("per_run", "per_group"),
-    [
-        pytest.param(10**6, 10**6, id="one-run"),
-        pytest.param(3, 10**6, id="many-runs"),
-        pytest.param(3, 2, id="many-groups"),
-    ],
-)
+@pytest.mark.parametrize(("per_run", "per_group"), [(10**6, 10**6), (3, 10**6), (3, 2)])
 @settings(max_examples=40, deadline=None)
 @given(table=TABLES, data=st.data())
 def test_medians_equal_those_of_the_whole_table(
@@ -55,8 +43,8 @@ def test_medians_equal_those_of_the_whole_table(
         patch.setattr(gene_statistics, "VALUES_PER_GROUP", per_group)
         statistics = statistics_of(*np.split(table, cuts))
         medians = [statistics.medians(genes), statistics.medians(genes)]
-    expected = [np.median(seen) if len(seen := table[:, gene][table[:, gene] > 0]) else 0
-                for gene in genes]  # fmt: skip
+    positive = [column[column > 0] for column in table[:, genes].T]
+    expected = [np.median(values) if len(values) else 0 for values in positive]
     assert medians[0].tolist() == medians[1].tolist() == expected
     assert statistics.detected.tolist() == (table > 0).sum(0).tolist()
 
@@ -114,9 +102,7 @@ def test_constant_genes_are_not_variable() -> None:
 
 def test_sample_is_those_of_smallest_hash_in_any_order() -> None:
     names = np.array([f"AAACCTGAGAAACCAT-{number}" for number in range(2000)], dtype=object)
-    expected = sorted(
-        names, key=lambda name: hashlib.blake2b(name.encode(), digest_size=8).digest()
-    )
+    expected = sorted(names, key=lambda one: hashlib.blake2b(one.encode(), digest_size=8).digest())
     for order in (names, names[::-1]):
         sampled = order[sampled_cells(hashes_of(LazyColumn.of(order)), 300)]
         assert set(sampled) == set(expected[:300])

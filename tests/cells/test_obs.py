@@ -39,11 +39,9 @@ def peak(work: Callable[[], object], warm_up: bool = True) -> float:
 @pytest.mark.parametrize(
     ("work", "max_bytes"),
     [
-        pytest.param(lambda: hashes_of(LazyColumn.of(NAMES)), 12, id="hashes"),
-        pytest.param(
-            lambda: duplicate_names(LazyColumn.of(NAMES), HASHES), 24, id="names-that-come-again"
-        ),
-        pytest.param(lambda: sampled_cells(HASHES, 100), 24, id="choosing-cells-by-name"),
+        (lambda: hashes_of(LazyColumn.of(NAMES)), 12),
+        (lambda: duplicate_names(LazyColumn.of(NAMES), HASHES), 24),
+        (lambda: sampled_cells(HASHES, 100), 24),
     ],
 )
 def test_bytes_a_cell(
