@@ -12,7 +12,6 @@ from loopback import Reply, Request, json_reply
 
 from screader_lib.genes.records import Gene
 
-HUMAN = 9606
 INS = Gene(
     symbol="INS",
     gene_id="3630",
@@ -20,33 +19,32 @@ INS = Gene(
     full_name="insulin",
     gene_type="protein-coding",
     organism="Homo sapiens",
-    tax_id=HUMAN,
+    tax_id=9606,
     lineage="Eukaryota; Metazoa; Homo",
     aliases=("IDDM", "ILPR"),
     expression="Restricted expression toward pancreas (RPKM 1.2)",
     summary="This gene encodes insulin. [provided by RefSeq, Jan 2020]",
     official=True,
 )
+BARE = replace(
+    INS, ensembl_id="", full_name="named", lineage="Eukaryota; Homo", expression="", summary=""
+)
 GENES = (
     INS,
-    Gene("GCG", "2641", "ENSG00000115263", "glucagon", "protein-coding", "Homo sapiens", HUMAN,
-         "Eukaryota; Homo", ("GLP1",), "", "Preproglucagon.", official=True),
-    Gene("HLA-A", "3105", "", "HLA class I A", "protein-coding", "Homo sapiens", HUMAN,
-         "Eukaryota; Homo", ("HLAA",), "", "", official=True),
-    Gene("GPAT3", "84803", "", "acyltransferase 3", "protein-coding", "Homo sapiens", HUMAN,
-         "Eukaryota; Homo", ("AGPAT9",), "", "", official=True),
-    Gene("LPCAT1", "79888", "", "acyltransferase 1", "protein-coding", "Homo sapiens", HUMAN,
-         "Eukaryota; Homo", ("AGPAT9",), "", "", official=True),
+    replace(BARE, symbol="GCG", gene_id="2641", ensembl_id="ENSG00000115263", aliases=("GLP1",),
+            summary="Preproglucagon."),
+    replace(BARE, symbol="HLA-A", gene_id="3105", aliases=("HLAA",)),
+    replace(BARE, symbol="GPAT3", gene_id="84803", aliases=("AGPAT9",)),
+    replace(BARE, symbol="LPCAT1", gene_id="79888", aliases=("AGPAT9",)),
 )  # fmt: skip
 
 
 def many_genes(number: int) -> tuple[Gene, ...]:
     """Genes G1, G2, … to have a lot of them."""
     return tuple(
-        Gene(f"G{one}", str(900_000 + one), "", f"gene number {one}", "protein-coding",
-             "Homo sapiens", HUMAN, "Eukaryota; Homo", (), "", f"Does {one}.", official=True)
-        for one in range(1, number + 1)
-    )  # fmt: skip
+        replace(BARE, symbol=f"G{n}", gene_id=str(900_000 + n), aliases=(), summary=f"Does {n}.")
+        for n in range(1, number + 1)
+    )
 
 
 def dbtag(identifier: str) -> str:
@@ -64,7 +62,6 @@ def to_xml(gene: Gene, status: str = "live", current: str = "") -> str:
     """One Entrezgene record with the parts that are read."""
     moved = dbtag(f"LocusID:{current}") + dbtag(f"GeneID:{current}") if current else ""
     aliases = "".join(f"<Gene-ref_syn_E>{escape(a)}</Gene-ref_syn_E>" for a in gene.aliases)
-    ids = "".join(map(dbtag, filter(None, gene.database_ids)))
     expression = f"""<Entrezgene_comments><Gene-commentary>
 <Gene-commentary_heading>Representative Expression</Gene-commentary_heading>
 <Gene-commentary_comment><Gene-commentary>
@@ -84,7 +81,7 @@ def to_xml(gene: Gene, status: str = "live", current: str = "") -> str:
 </Org-ref_orgname></Org-ref></BioSource_org></BioSource></Entrezgene_source>
 <Entrezgene_gene><Gene-ref><Gene-ref_locus>{gene.symbol}</Gene-ref_locus>
 <Gene-ref_desc>{escape(gene.full_name)}</Gene-ref_desc>
-<Gene-ref_db>{ids}</Gene-ref_db>
+<Gene-ref_db>{"".join(map(dbtag, filter(None, gene.database_ids)))}</Gene-ref_db>
 <Gene-ref_syn>{aliases}</Gene-ref_syn></Gene-ref></Entrezgene_gene>
 <Entrezgene_summary>{escape(gene.summary)}</Entrezgene_summary>
 {expression if gene.expression else ""}</Entrezgene>"""
@@ -130,16 +127,12 @@ class FakeEutils:
             result = {gene.gene_id: to_summary(gene) for gene in genes}
             return json_reply({"result": {"uids": list(result), **result}})
         queries = form["id"].split(",")
-        withdrawn = [one for one in queries if one in self.moved]
-        more = "".join(
-            to_xml(
-                replace(INS, gene_id=one),
-                "secondary" if self.moved[one] else "discontinued",
-                self.moved[one],
-            )
-            for one in withdrawn
-        )
-        return records([self.genes[one] for one in queries if one in self.genes], more)
+        moved = {one: self.moved[one] for one in queries if one in self.moved}
+        more = [
+            to_xml(replace(INS, gene_id=one), "secondary" if now else "discontinued", now)
+            for one, now in moved.items()
+        ]
+        return records([self.genes[one] for one in queries if one in self.genes], "".join(more))
 
     def _search(self, term: str, listed: int) -> Reply:
         names = {name.lower() for name in re.findall(r'"([^"]+)"\[', term)}
@@ -148,8 +141,7 @@ class FakeEutils:
             for gene in self.genes.values()
             if names & {n.lower() for n in (gene.symbol, *gene.database_ids, *gene.aliases) if n}
         ]
-        ids = [gene.gene_id for gene in found[:listed]]
-        result = {"count": str(len(found)), "idlist": ids}
+        result = {"count": str(len(found)), "idlist": [gene.gene_id for gene in found[:listed]]}
         return json_reply({"header": {"type": "esearch"}, "esearchresult": result})
 
 

@@ -40,15 +40,13 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("environment", "url", "proxy"),
     [
-        pytest.param({}, NCBI, None, id="none"),
-        pytest.param({"HTTPS_PROXY": "http://p.example:3128"}, NCBI, "p.example", id="https"),
-        pytest.param({"https_proxy": "p.example:3128"}, NCBI, "p.example", id="no-scheme"),
-        pytest.param({"all_proxy": "http://p.example:3128"}, NCBI, "p.example", id="all"),
-        pytest.param({"HTTP_PROXY": "http://p.example:3128"}, NCBI, None, id="other-scheme"),
-        pytest.param(
-            {"HTTPS_PROXY": "http://p.example:1", "NO_PROXY": "nih.gov"}, NCBI, None, id="bypass"
-        ),
-        pytest.param({"HTTP_PROXY": "http://p.example:1"}, NOBODY, None, id="this-machine"),
+        ({}, NCBI, None),
+        ({"HTTPS_PROXY": "http://p.example:3128"}, NCBI, "p.example"),
+        ({"https_proxy": "p.example:3128"}, NCBI, "p.example"),
+        ({"all_proxy": "http://p.example:3128"}, NCBI, "p.example"),
+        ({"HTTP_PROXY": "http://p.example:3128"}, NCBI, None),
+        ({"HTTPS_PROXY": "http://p.example:1", "NO_PROXY": "nih.gov"}, NCBI, None),
+        ({"HTTP_PROXY": "http://p.example:1"}, NOBODY, None),
     ],
 )
 def test_proxies(
@@ -73,20 +71,15 @@ def test_this_machine() -> None:
     assert not any(map(is_this_machine, ("10.0.0.1", "localhost.example", "")))
 
 
-@pytest.mark.parametrize(
-    ("value", "is_set"), [("1", True), ("yes", True), ("0", False), ("", False)]
-)
-def test_word_that_there_is_no_network(
-    monkeypatch: pytest.MonkeyPatch, value: str, is_set: bool
-) -> None:
+@pytest.mark.parametrize("value", ["1", "yes", "0", ""])
+def test_word_that_there_is_no_network(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv(offline.VARIABLE, value)
-    assert offline.is_offline() is is_set
     check_allowed(NOBODY)
-    if is_set:
+    if value in ("0", ""):
+        check_allowed(NCBI)
+    else:
         with pytest.raises(Unreachable, match="SCREADER_OFFLINE is set"):
             check_allowed(NCBI)
-    else:
-        check_allowed(NCBI)
 
 
 @pytest.mark.parametrize("url", ["ftp://x", "http://", "x", "http://a:pass@c", "https://c?key=1"])

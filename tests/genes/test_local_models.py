@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -64,21 +65,17 @@ def test_pooling_leaves_padding_out(pooling: str, expected: float) -> None:
 
 def test_a_text_alone_has_the_vector_it_has_among_others(tiny: Path) -> None:
     together = HiddenStates(str(tiny), FLOAT).embed(TEXTS, SILENT)
-    alone = np.concatenate([HiddenStates(str(tiny), FLOAT).embed([t], SILENT) for t in TEXTS])
+    encoder = Encoder(str(tiny), FLOAT)
+    alone = np.concatenate([encoder.encode([text], SILENT) for text in TEXTS])
     assert together.dtype == np.float32 and together.shape == (5, 8)
     assert np.allclose(together, alone, atol=1e-5)
-
-
-def test_long_texts_are_truncated_to_the_models_length(tiny: Path) -> None:
-    encoder = Encoder(str(tiny), FLOAT)
     encoder.encode(TEXTS, SILENT)
     assert (encoder.max_tokens, encoder.truncated) == (32, 1)
 
 
 def test_layers(tiny: Path) -> None:
     def layer(number: int) -> np.ndarray:
-        settings = EncoderSettings(precision="float32", device="cpu", layer=number)
-        return HiddenStates(str(tiny), settings).embed(TEXTS, SILENT)
+        return HiddenStates(str(tiny), replace(FLOAT, layer=number)).embed(TEXTS, SILENT)
 
     assert np.allclose(layer(2), layer(-1), atol=1e-6)
     assert not np.allclose(layer(1), layer(-1))
@@ -87,22 +84,19 @@ def test_layers(tiny: Path) -> None:
 
 
 def test_settings_of_a_sentence_model(tiny: Path) -> None:
-    modules = [
-        {"path": "", "type": "sentence_transformers.models.Transformer"},
-        {"path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
-        {"path": "2_Normalize", "type": "sentence_transformers.models.Normalize"},
-    ]
+    steps = {"": "Transformer", "1_Pooling": "Pooling", "2_Normalize": "Normalize"}
+    kind = "sentence_transformers.models."
+    modules = [{"path": path, "type": kind + step} for path, step in steps.items()]
     (tiny / "modules.json").write_text(json.dumps(modules))
     (tiny / "1_Pooling").mkdir(exist_ok=True)
     (tiny / "1_Pooling" / "config.json").write_text('{"pooling_mode_cls_token": true}')
     (tiny / "sentence_bert_config.json").write_text('{"max_seq_length": 16, "do_lower_case": true}')
     settings = read_settings(str(tiny), FLOAT)
-    assert (settings.pooling, settings.normalize, settings.max_tokens, settings.lower) == (
-        "cls", True, 16, True,
-    )  # fmt: skip
+    assert (settings.pooling, settings.max_tokens) == ("cls", 16)
+    assert settings.normalize and settings.lower
     vectors = SentenceTransformer(str(tiny), FLOAT).embed(TEXTS, SILENT)
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
-    modules[2]["type"] = "sentence_transformers.models.Dense"
+    modules[2]["type"] = kind + "Dense"
     (tiny / "modules.json").write_text(json.dumps(modules))
     with pytest.raises(ScReaderError, match="has a step 'Dense'"):
         read_settings(str(tiny), FLOAT)
@@ -120,16 +114,14 @@ def test_missing_package_names_the_command(monkeypatch: pytest.MonkeyPatch) -> N
         packaged_model_folder()
 
 
-@pytest.fixture
-def packaged() -> str:
-    """The packaged model's folder; tests are skipped where it is not installed."""
+def test_packaged_model_puts_similar_texts_together() -> None:
     try:
-        return str(packaged_model_folder())
+        packaged = str(packaged_model_folder())
     except ScReaderError as error:
         pytest.skip(str(error))
-
-
-def test_packaged_model_puts_similar_texts_together(packaged: str) -> None:
+    for requested, limit in ((None, 256), (8, 8), (999, 256)):
+        settings = read_settings(packaged, EncoderSettings(max_tokens=requested))
+        assert settings.max_tokens == limit
     model = PackagedMiniLM(EncoderSettings(device="cpu"))
     assert model.model == "all-MiniLM-L6-v2"
     texts = [
@@ -141,10 +133,3 @@ def test_packaged_model_puts_similar_texts_together(packaged: str) -> None:
     assert one.shape == (384,)
     assert one @ similar > one @ other + 0.1
     assert np.isclose(np.linalg.norm(one), 1, atol=1e-3)
-
-
-@pytest.mark.parametrize(("requested", "limit"), [(None, 256), (8, 8), (999, 256)])
-def test_maximum_length_is_the_users_or_the_models(
-    packaged: str, requested: int | None, limit: int
-) -> None:
-    assert read_settings(packaged, EncoderSettings(max_tokens=requested)).max_tokens == limit

@@ -76,14 +76,10 @@ def test_datasets_brings_summaries_page_after_page(tmp_path: Path) -> None:
 
 
 def test_recorded_datasets_answers() -> None:
-    text = real("ncbi_datasets_v2_gene_symbol_fixture.py").read_text("utf-8")
-    recorded = {
-        node.targets[0].id: ast.literal_eval(node.value)  # type: ignore[attr-defined]
-        for node in ast.parse(text).body
-        if isinstance(node, ast.Assign)
-    }
-    human, token = parse_page(recorded["HUMAN_BRCA1"], {"brca1": ""}, HUMAN)
-    mouse, _ = parse_page(recorded["MOUSE_BRCA1"], {"brca1": ""}, organism_of("mouse"))
+    _, *answers = ast.parse(real("ncbi_datasets_v2_gene_symbol_fixture.py").read_text("utf-8")).body
+    human_answer, mouse_answer = (ast.literal_eval(answer.value) for answer in answers)
+    human, token = parse_page(human_answer, {"brca1": ""}, HUMAN)
+    mouse, _ = parse_page(mouse_answer, {"brca1": ""}, organism_of("mouse"))
     assert token == ""
     assert (human[0][0].gene_id, human[0][0].gene_type) == ("672", "protein-coding")
     assert "190 kD nuclear phosphoprotein" in human[0][0].summary
@@ -199,8 +195,8 @@ def test_spellings_of_one_name_are_each_remembered(tmp_path: Path) -> None:
     with serving(FakeDatasets()) as server:
         describe(["INS", "ins"], [source(Datasets, server, tmp_path)])
         server.requests.clear()
-        (found,) = describe(["INS"], [source(Datasets, server, tmp_path)])
-        assert found.gene.gene_id == "3630" and not server.requests
+        assert describe(["INS"], [source(Datasets, server, tmp_path)])[0].gene.gene_id == "3630"
+        assert not server.requests
 
 
 def test_a_record_that_was_lost_is_asked_for_again(tmp_path: Path) -> None:

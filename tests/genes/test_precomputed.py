@@ -29,16 +29,15 @@ BY_GENE = dict(zip(NAMES, VECTORS, strict=True))
 @pytest.mark.parametrize(
     "write",
     [
-        pytest.param(lambda to: np.savez(to, genes=np.array(NAMES), vectors=VECTORS), id="npz"),
-        pytest.param(lambda to: np.savez(to, **BY_GENE), id="npz-by-gene"),
-        pytest.param(FRAME.to_csv, id="csv"),
-        pytest.param(lambda to: FRAME.to_csv(to, sep="\t", header=False), id="tsv-without-header"),
-        pytest.param(
-            lambda to: anndata.AnnData(VECTORS, FRAME[[]]).write_h5ad(Path(to.name)), id="h5ad"
-        ),
-        pytest.param(lambda to: pickle.dump(MAPPING, to), id="pickle"),
-        pytest.param(lambda to: FRAME.rename(columns=str).to_parquet(to), id="parquet"),
+        lambda to: np.savez(to, genes=np.array(NAMES), vectors=VECTORS),
+        lambda to: np.savez(to, **BY_GENE),
+        FRAME.to_csv,
+        lambda to: FRAME.to_csv(to, sep="\t", header=False),
+        lambda to: anndata.AnnData(VECTORS, FRAME[[]]).write_h5ad(Path(to.name)),
+        lambda to: pickle.dump(MAPPING, to),
+        lambda to: FRAME.rename(columns=str).to_parquet(to),
     ],
+    ids=["npz", "npz-by-gene", "csv", "tsv-without-header", "h5ad", "pickle", "parquet"],
 )
 def test_formats(tmp_path: Path, write: Callable[[BinaryIO], None]) -> None:
     path = tmp_path / "vectors"
@@ -56,24 +55,19 @@ def test_formats(tmp_path: Path, write: Callable[[BinaryIO], None]) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        pytest.param(pickle.dumps([1, 2]), "a list instead of a dict", id="list"),
-        pytest.param(pickle.dumps({"INS": "text"}), "'INS' is not a list", id="text"),
-        pytest.param(pickle.dumps({1: [1.0]}), "entry 1", id="number-as-name"),
-        pytest.param(pickle.dumps({"A": [1.0], "B": []}), "different lengths", id="lengths"),
-        pytest.param(pickle.dumps({"A": [float("nan")]}), "not finite", id="nan"),
-        pytest.param(pickle.dumps(MAPPING)[:-9], "cannot be read|damaged", id="cut-pickle"),
-        pytest.param(b"PK\x03\x04 no zip", "not an npz", id="no-zip"),
-        pytest.param(b"", "is empty", id="empty"),
-        pytest.param(b"INS,1,2\nGCG,1\n", "line 2 has 1 numbers; wanted 2", id="short-line"),
-        pytest.param(b"INS,1,2\nGCG,1,x\n", "line 2 holds something other", id="text-in-csv"),
-        pytest.param(b"INS,1\nINS,2\n", "names 'INS' 2 times", id="twice"),
-        pytest.param(b"gene,d0\n", "holds no vectors", id="only-header"),
-        pytest.param(b"INS\nGCG\n", "line 1 has no numbers, only 'INS'", id="one-column"),
-        pytest.param(b"gene\nINS\n", "line 2 has no numbers, only 'INS'", id="header-and-column"),
-        pytest.param(b"\x00\x01\x02\xff", "is not text", id="binary"),
-        pytest.param(b"gene,a\nINS," + b"1" * 200_000, "cannot be read", id="long-field"),
-        pytest.param(b"\x80\x04K\x01.", "a int instead of a dict", id="number"),
-        pytest.param(pickle.dumps({}), "holds no genes", id="empty-dict"),
+        (pickle.dumps([1, 2]), "a list instead of a dict"),
+        (pickle.dumps({1: [1.0]}), "entry 1"),
+        (pickle.dumps({"A": [1.0], "B": []}), "different lengths"),
+        (pickle.dumps({"A": [float("nan")]}), "not finite"),
+        (pickle.dumps(MAPPING)[:-9], "cannot be read|damaged"),
+        (b"", "is empty"),
+        (b"INS,1,2\nGCG,1\n", "line 2 has 1 numbers; wanted 2"),
+        (b"INS,1,2\nGCG,1,x\n", "line 2 holds something other"),
+        (b"INS,1\nINS,2\n", "names 'INS' 2 times"),
+        (b"INS\nGCG\n", "line 1 has no numbers, only 'INS'"),
+        (b"\x00\x01\x02\xff", "is not text"),
+        (b"gene,a\nINS," + b"1" * 200_000, "cannot be read"),
+        (pickle.dumps({}), "holds no genes"),
     ],
 )
 def test_wrong_files(tmp_path: Path, content: bytes, message: str) -> None:
@@ -128,18 +122,13 @@ def test_vectors_are_matched_to_genes() -> None:
 @pytest.mark.parametrize(
     ("genes", "names", "matched"),
     [
-        pytest.param(
-            genes_named(["GCG"], other_ids=["MIM:1|ENSG00000115263"]), NAMES[2:], ["GCG"],
-            id="further id",
-        ),
-        pytest.param(genes_named(["DAO", "AOC1"], aliases=["", "DAO|ABP1"]), ("DAO",), ["DAO"],
-                     id="alias is another gene's symbol"),
-        pytest.param(genes_named(["AOC1"], aliases=["ABP1|DAO"]), ("DAO",), ["AOC1"],
-                     id="alias is nobody else's"),
-        pytest.param(genes_named("ABC", aliases=["DAO", "DAO", ""]), ("DAO",), [],
-                     id="two claim an alias"),
+        (genes_named(["GCG"], other_ids=["MIM:1|ENSG00000115263"]), NAMES[2:], ["GCG"]),
+        (genes_named(["DAO", "AOC1"], aliases=["", "DAO|ABP1"]), ("DAO",), ["DAO"]),
+        (genes_named(["AOC1"], aliases=["ABP1|DAO"]), ("DAO",), ["AOC1"]),
+        (genes_named("ABC", aliases=["DAO", "DAO", ""]), ("DAO",), []),
     ],
-)  # fmt: skip
+    ids=["further-id", "alias-is-a-symbol", "own-alias", "alias-of-two"],
+)
 def test_further_names(genes: Table, names: tuple[str, ...], matched: list[str]) -> None:
     precomputed = Precomputed(names, VECTORS[: len(names)])
     if matched:

@@ -17,23 +17,20 @@ NO_LIMITS = QualityThresholds(0, 0, None, None, 0)
 
 
 def data() -> anndata.AnnData:
-    names = [f"c{number}" for number in range(len(ROWS))]
-    return anndata.AnnData(
-        sparse.csr_matrix(np.array(ROWS, np.float32)),
-        pandas.DataFrame(index=names),
-        pandas.DataFrame(index=GENES),
-    )
+    obs = pandas.DataFrame(index=[f"c{number}" for number in range(len(ROWS))])
+    values = sparse.csr_matrix(np.array(ROWS, np.float32))
+    return anndata.AnnData(values, obs, pandas.DataFrame(index=GENES))
 
 
 @pytest.mark.parametrize(
     ("thresholds", "cells"),
     [
-        pytest.param(NO_LIMITS, [0, 1, 2, 3], id="none"),
-        pytest.param(QualityThresholds(2, 0, None, None, 0), [0, 1, 3], id="min counts"),
-        pytest.param(QualityThresholds(0, 2, None, None, 0), [0, 1, 3], id="min genes"),
-        pytest.param(QualityThresholds(0, 0, 2, None, 0), [0, 2, 3], id="max genes"),
-        pytest.param(QualityThresholds(0, 0, None, 10, 0), [1, 2, 3], id="max mito, equal"),
-        pytest.param(QualityThresholds(0, 0, None, 9.9, 0), [2, 3], id="max mito, above"),
+        (NO_LIMITS, [0, 1, 2, 3]),
+        (QualityThresholds(2, 0, None, None, 0), [0, 1, 3]),
+        (QualityThresholds(0, 2, None, None, 0), [0, 1, 3]),
+        (QualityThresholds(0, 0, 2, None, 0), [0, 2, 3]),
+        (QualityThresholds(0, 0, None, 10, 0), [1, 2, 3]),
+        (QualityThresholds(0, 0, None, 9.9, 0), [2, 3]),
     ],
 )
 def test_cells(thresholds: QualityThresholds, cells: list[int]) -> None:
