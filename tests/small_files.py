@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import anndata
@@ -107,8 +108,14 @@ def write_cells(folder: Path, *words: object, seed: int = 0, name: str = "cells.
     return output
 
 
-def write_llama(folder: Path, layers: int = 3, hidden: int = 32, seed: int = 0) -> Path:
-    """A randomly initialised Llama with a tokenizer, as a folder with safetensors."""
+def write_llama(
+    folder: Path,
+    layers: int = 3,
+    hidden: int = 32,
+    seed: int = 0,
+    words: Sequence[str] = ("Genes", "one", "cell", "type"),
+) -> Path:
+    """A randomly initialised Llama with a tokenizer of words, as a folder with safetensors."""
     import torch
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaModel, PreTrainedTokenizerFast
@@ -125,8 +132,8 @@ def write_llama(folder: Path, layers: int = 3, hidden: int = 32, seed: int = 0) 
         max_position_embeddings=256,
     )
     LlamaModel(config).save_pretrained(folder)
-    words = {word: number for number, word in enumerate(["?", "Genes", "one", "cell", "type"])}
-    tokenizer = Tokenizer(models.WordLevel(words, unk_token="?"))
+    vocabulary = {word: number for number, word in enumerate(["?", *words])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="?"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="?").save_pretrained(folder)
     return folder
