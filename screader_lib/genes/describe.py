@@ -236,13 +236,10 @@ def _to_table(descriptions: Sequence[Description]) -> Table:
     columns["text"] = column(lambda d: d.text)
     columns["source"] = category("source", lambda d: d.source)
     columns["matched_by"] = category("matched_by", lambda d: d.match.how)
-    columns["text_sha256"] = column(lambda d: _sha256(d.text))
+    columns["text_sha256"] = column(
+        lambda d: hashlib.sha256(d.text.encode()).hexdigest() if d.text else ""
+    )
     return Table(column(lambda d: d.name), columns)
-
-
-def _sha256(text: str) -> str:
-    """SHA-256 of a text in UTF-8, hexadecimal; empty for an empty text."""
-    return hashlib.sha256(text.encode()).hexdigest() if text else ""
 
 
 def _plain(value: str) -> str:

@@ -113,19 +113,14 @@ def _from_hdf5(file: h5py.File, name: str, column: str | None) -> list[str]:
             file=name,
             remedy="Rewrite it with a current anndata.",
         )
-    return _from_columns(_tenx_features(file, name), name, column, TENX_NAMES)
-
-
-def _tenx_features(file: h5py.File, name: str) -> h5py.Group:
     groups = [group for group in file.values() if isinstance(group, h5py.Group)]
     groups = [group for group in groups if "barcodes" in group]
     if len(groups) != 1:
         raise ScReaderError(
-            f"is {what_is_it(file)}, no gene list is in it.",
-            file=name,
-            remedy=KNOWN_FORMATS,
+            f"is {what_is_it(file)}, no gene list is in it.", file=name, remedy=KNOWN_FORMATS
         )
-    return groups[0].get("features", groups[0])
+    features = groups[0].get("features", groups[0])
+    return _from_columns(features, name, column, TENX_NAMES)
 
 
 def _from_frame(frame: h5py.Group, name: str, column: str | None) -> list[str]:

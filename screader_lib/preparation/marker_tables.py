@@ -83,8 +83,14 @@ def read_marker_tables(
         rows = read_table(read_text(path, name), name)
         layout = _layout_of(rows, name)
         if layout.species not in rows[0]:
-            genes = [gene for row in rows for gene in _genes(row, layout)]
-            _report_missing_species(name, genes, species, reporter)
+            spelled = species_by_spelling(gene for row in rows for gene in _genes(row, layout))
+            message = f"{name} has no species column, so all its rows are used"
+            if spelled in ("", species):
+                reporter.info(f"{message}.")
+            else:
+                reporter.warning(
+                    f"{message}; its genes are spelled like those of {spelled}, not {species}."
+                )
         for row in rows:
             row_tissues = {(row.get(column) or "").strip() for column in layout.tissues}
             known_tissues |= row_tissues
@@ -165,17 +171,3 @@ def check_species(
         f"{source.name}: {reason}, but the markers are those of {species}: check --species. "
         "Symbols are compared without regard to case."
     )
-
-
-def _report_missing_species(
-    name: str, genes: Iterable[str], species: str, reporter: Reporter
-) -> None:
-    """Say that all rows of a table are used; warn where its genes look like another species'."""
-    spelled = species_by_spelling(genes)
-    message = f"{name} has no species column, so all its rows are used"
-    if spelled in ("", species):
-        reporter.info(f"{message}.")
-    else:
-        reporter.warning(
-            f"{message}; its genes are spelled like those of {spelled}, not {species}."
-        )

@@ -23,7 +23,10 @@ URL = "https://ftp.ncbi.nlm.nih.gov/gene/DATA"
 ALL_SPECIES = "All_Data"
 BLOCK = 1 << 20
 ATTEMPTS = 5
-OPTIONS = {"gene_orthologs.gz": "--orthologs", "gene_history.gz": "--gene-history"}
+COPIES = {
+    "gene_orthologs.gz": "a local copy with --orthologs",
+    "gene_history.gz": "a local copy with --gene-history",
+}
 
 
 def info_path(organism: Organism) -> str:
@@ -47,7 +50,8 @@ def local_copy(
         reporter.detail(f"{local.name}: copy of {known['downloaded'][:10]}.")
         return local
     source = f"{url.rstrip('/')}/{path}"
-    remedy = _remedy(source)
+    copies = COPIES.get(local.name, "local copies with --gene-info and --gene-summary")
+    remedy = f"Give {copies}."
     check_allowed(source, remedy)
     server = Service(
         "the server", source, Pace(10), reporter=reporter, attempts=ATTEMPTS, remedy=remedy,
@@ -95,13 +99,6 @@ def _save(answer: urllib3.BaseHTTPResponse, path: Path, reporter: Reporter) -> s
             target.write(block)
             advance(len(block))
     return answer.headers.get("Last-Modified") or ""
-
-
-def _remedy(source: str) -> str:
-    option = OPTIONS.get(source.rpartition("/")[2])
-    if option:
-        return f"Give a local copy with {option}."
-    return "Give local copies with --gene-info and --gene-summary."
 
 
 def _check_gzip(path: Path, source: str) -> None:

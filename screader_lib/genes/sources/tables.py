@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import gzip
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
@@ -202,9 +201,8 @@ def has_facts(organism: Organism) -> bool:
 
 def _facts_file(organism: Organism, what: str) -> Path:
     """The path of a packaged file; the package is always installed as plain files."""
-    with ExitStack() as stack:
-        entry = resources.files("screader_lib.genes") / "facts" / f"{organism.tax_id}.{what}"
-        return stack.enter_context(resources.as_file(entry))
+    facts = Path(str(resources.files("screader_lib.genes"))) / "facts"
+    return facts / f"{organism.tax_id}.{what}"
 
 
 @dataclass
