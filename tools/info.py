@@ -17,4 +17,4 @@ def main(run: ToolRun, files: tuple[str, ...]) -> None:
 
     for number, name in enumerate(files):
         with run.open(name) as opened:
-            click.echo(("\n" if number else "") + describe(opened))
+            click.echo(("\n" if number else "") + "\n".join(describe(opened)))

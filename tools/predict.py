@@ -22,7 +22,7 @@ from screader_lib.option_values import LLM_METHODS, PRECISIONS, QUANTIZATIONS, T
 from screader_tools.machine_options import machine_options
 
 if TYPE_CHECKING:
-    from screader_lib.reader.confidence.familiarity import CalibrationSet
+    from screader_lib.reader.confidence.calibration import CalibrationSet
     from screader_lib.reader.prediction.prediction_checkpoint import PredictionCheckpoint
 
 MACHINE = ("device", "max_memory", "checkpoint_activations", "compile")
@@ -246,7 +246,7 @@ def _confidence_for(run: ToolRun, calibration_set: CalibrationSet, precision: fl
 
 
 def _check_familiarity(run: ToolRun, min_familiarity: float, calibration_cells: int) -> None:
-    from screader_lib.reader.confidence.familiarity import MIN_CALIBRATION_CELLS
+    from screader_lib.reader.confidence.calibration import MIN_CALIBRATION_CELLS
 
     if min_familiarity and calibration_cells < MIN_CALIBRATION_CELLS:
         run.reporter.warning(

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
@@ -64,8 +64,8 @@ class Tool(CommandWithExamples):
         context.obj = ToolRun(self.name or "", context, reporter)
         signal.signal(signal.SIGTERM, _terminate)
         offline.set_library_variables()
-        if not debug:
-            _silence_destructors()
+        if not debug:  # what h5py's destructors raise after a failed write only repeats the error
+            sys.excepthook, sys.unraisablehook = lambda *_: None, lambda _: None
         try:
             return super().invoke(context)
         except (click.ClickException, click.exceptions.Exit):
@@ -78,22 +78,11 @@ class Tool(CommandWithExamples):
             if debug:
                 raise
             reason = failed_write(error)
-            if reason:
-                _exit_at_once(ToolFailure(context, f"writing failed: {reason}."))
+            if reason:  # HDF5's own clean-up crashes after a failed write
+                ToolFailure(context, f"writing failed: {reason}.").show()
+                sys.stderr.flush()
+                os._exit(1)
             raise ToolFailure(context, _one_line(error)) from error
-
-
-def _silence_destructors() -> None:
-    """What h5py's destructors raise after a failed write only repeats the error."""
-    sys.excepthook = lambda *_: None
-    sys.unraisablehook = lambda _: None
-
-
-def _exit_at_once(failure: ToolFailure) -> NoReturn:
-    """End the process without HDF5's own cleanup, which crashes after a failed write."""
-    failure.show()
-    sys.stderr.flush()
-    os._exit(failure.exit_code)
 
 
 def _one_line(error: Exception) -> str:

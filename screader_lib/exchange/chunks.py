@@ -54,18 +54,13 @@ class ChunkReader:
         return np.asarray(self.dataset[start:stop]) if values is None else values
 
     def _read_contiguous(self, start: int, stop: int) -> np.ndarray | None:
-        offset = self.dataset.id.get_offset()
+        offset, dtype = self.dataset.id.get_offset(), self.dataset.dtype
         if offset is None:
             return None
-        values = np.empty(stop - start, self.dataset.dtype)
-        offset += start * values.itemsize
-        view = values.data.cast("B")
-        while view:
-            size = os.preadv(self._file, [view], offset)
-            if not size:
-                return None
-            view, offset = view[size:], offset + size
-        return values
+        size = dtype.itemsize
+        content = os.pread(self._file, (stop - start) * size, offset + start * size)
+        is_complete = len(content) == (stop - start) * size
+        return np.frombuffer(content, dtype).copy() if is_complete else None
 
     def _read_chunks(self, start: int, stop: int) -> np.ndarray | None:
         size = self.dataset.chunks[0]

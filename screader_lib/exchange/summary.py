@@ -26,12 +26,8 @@ def human_size(size: float) -> str:
     return f"{size:.1f} TB"
 
 
-def describe(opened: ExchangeFile) -> str:
-    """Kind, elements with their sizes or most frequent values, and the steps that made the file."""
-    return "\n".join(_lines(opened))
-
-
-def _lines(opened: ExchangeFile) -> Iterator[str]:
+def describe(opened: ExchangeFile) -> Iterator[str]:
+    """Lines: kind, elements with their sizes or most frequent values, steps that made the file."""
     schema = opened.schema
     size = human_size(opened.path.stat().st_size)
     yield f"{opened.name}: {schema.title.lower()} ({schema.name}, version {schema.version}, {size})"

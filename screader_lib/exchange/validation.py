@@ -212,16 +212,22 @@ def _number_blocks(dataset: h5py.Dataset) -> Iterator[tuple[int, np.ndarray]]:
 
 
 def _string_problems(element: Element, dataset: h5py.Dataset) -> Iterator[str]:
-    hashes = [np.empty(0, np.int64)]
     try:
-        for block in _string_blocks(dataset):
-            if element.unique:
-                hashes.append(_hashes(block))
+        hashes = np.concatenate([np.empty(0, np.int64), *map(_hashes, _string_blocks(dataset))])
     except (ScReaderError, UnicodeDecodeError):
         yield f"{element.path}: is not UTF-8"
         return
-    if element.unique and _has_duplicates(dataset, np.concatenate(hashes)):
-        yield f"{element.path}: values are not unique"
+    hashes.sort()
+    repeated = np.unique(hashes[1:][hashes[1:] == hashes[:-1]])
+    if not element.unique or not len(repeated):
+        return
+    seen: set[str] = set()  # of the strings whose hashes repeat, which are compared
+    for block in _string_blocks(dataset):
+        texts = block[np.isin(_hashes(block), repeated)]
+        if len(seen | set(texts)) < len(seen) + len(texts):
+            yield f"{element.path}: values are not unique"
+            return
+        seen.update(texts)
 
 
 def _string_blocks(dataset: h5py.Dataset) -> Iterator[np.ndarray]:
@@ -233,21 +239,6 @@ def _string_blocks(dataset: h5py.Dataset) -> Iterator[np.ndarray]:
 
 def _hashes(texts: np.ndarray) -> np.ndarray:
     return np.fromiter(map(hash, texts), np.int64, len(texts))
-
-
-def _has_duplicates(dataset: h5py.Dataset, hashes: np.ndarray) -> bool:
-    """Whether a string occurs twice; only those whose ``hashes`` int64 repeat are compared."""
-    hashes.sort()
-    repeated = np.unique(hashes[1:][hashes[1:] == hashes[:-1]])
-    if not len(repeated):
-        return False
-    seen: set[str] = set()
-    for block in _string_blocks(dataset):
-        for text in block[np.isin(_hashes(block), repeated)]:
-            if text in seen:
-                return True
-            seen.add(text)
-    return False
 
 
 def _json_problems(element: Element, dataset: h5py.Dataset) -> Iterator[str]:

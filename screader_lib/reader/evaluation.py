@@ -8,8 +8,12 @@ from typing import Any
 import numpy as np
 
 from screader_lib import label_metrics
-from screader_lib.reader.confidence.calibration import calibrated_loss, fit_temperature, softmax
-from screader_lib.reader.confidence.familiarity import CalibrationSet
+from screader_lib.reader.confidence.calibration import (
+    CalibrationSet,
+    calibrated_loss,
+    fit_temperature,
+    softmax,
+)
 from screader_lib.reader.task import Task, TrainedMethod
 
 

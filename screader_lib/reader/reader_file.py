@@ -13,7 +13,7 @@ from screader_lib.exchange import encoding
 from screader_lib.exchange.opening import ExchangeFile
 from screader_lib.exchange.table import strings
 from screader_lib.option_values import METHODS
-from screader_lib.reader.confidence.familiarity import CalibrationSet
+from screader_lib.reader.confidence.calibration import CalibrationSet
 from screader_lib.reader.evaluation import Evaluation
 from screader_lib.reader.settings import TrainingSettings
 from screader_lib.reader.task import Labels, Task, TrainedMethod

@@ -167,7 +167,7 @@ def read_changed(cells: Path, changes: dict[int, int]) -> None:
         with open_exchange(path, "cells") as opened:
             with safety.checking(opened.name):
                 validation.problems(opened.file, opened.schema, values_up_to=None)
-            summary.describe(opened)
+            list(summary.describe(opened))
             for frame in ("obs", "var"):
                 encoding.read_table(opened.file[frame])
     except ScReaderError as error:

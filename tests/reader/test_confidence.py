@@ -8,8 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from screader_lib.errors import ScReaderError
-from screader_lib.reader.confidence.calibration import fit_temperature, log_sum_exp
-from screader_lib.reader.confidence.familiarity import MIN_CALIBRATION_CELLS, CalibrationSet
+from screader_lib.reader.confidence.calibration import (
+    MIN_CALIBRATION_CELLS,
+    CalibrationSet,
+    fit_temperature,
+    log_sum_exp,
+)
 
 
 @pytest.mark.parametrize("temperature", [0.4, 1.0, 3.0])

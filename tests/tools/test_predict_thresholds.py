@@ -12,7 +12,7 @@ from small_files import CELLS, call, counts, fail, succeed
 
 from screader_lib.exchange import encoding
 from screader_lib.exchange.table import Table
-from screader_lib.reader.confidence.familiarity import MIN_CALIBRATION_CELLS, CalibrationSet
+from screader_lib.reader.confidence.calibration import MIN_CALIBRATION_CELLS, CalibrationSet
 
 METHOD = ["--method", "genept-w"]
 

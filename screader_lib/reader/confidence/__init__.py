@@ -1,7 +1,6 @@
 """How far a prediction can be trusted, and what it rests on.
 
-- ``calibration``       the temperature that makes confidence match accuracy;
-- ``familiarity``       whether a cell is like those of the training; the calibration set;
+- ``calibration``       the temperature of confidence, familiarity, and the calibration set;
 - ``explanation``       which genes contributed to a prediction;
 - ``ontology``          the Cell Ontology, or another from an OBO file;
 - ``ontology_backoff``  uncertain predictions replaced by a more general term.

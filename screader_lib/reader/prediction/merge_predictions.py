@@ -28,8 +28,8 @@ from screader_lib.exchange.table import (
     stored_table,
     strings,
 )
+from screader_lib.reader.confidence.calibration import CalibrationSet
 from screader_lib.reader.confidence.explanation import write_mean_parts
-from screader_lib.reader.confidence.familiarity import CalibrationSet
 from screader_lib.reader.prediction.predictions import (
     Predictions,
     known_label_metrics,
