@@ -1,11 +1,16 @@
-"""A reader read back from its file: the same outputs, and refusal of what does not fit."""
+"""A reader read back from its file: the same outputs, whatever the batches, and what does not fit.
+
+A cell's probabilities follow from that cell alone: neither batch, padding, token budget, order nor
+block may change them; in float32.
+"""
 
 from __future__ import annotations
 
 import gc
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,48 +18,139 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from small_files import fail, succeed, write_cells
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small_files import (
+    counts,
+    expression,
+    fail,
+    genes,
+    succeed,
+    write_cells,
+    write_embeddings,
+    write_llama,
+)
 
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.exchange.opening import open_exchange
 from screader_lib.exchange.provenance import Provenance, Record
 from screader_lib.exchange.writing import create
-from screader_lib.option_values import LLM_METHODS, METHODS
+from screader_lib.genes.providers.embedder import CachedEmbedder
+from screader_lib.option_values import ITERATIVE_METHODS, LLM_METHODS, METHODS
+from screader_lib.reader import task as task_module
+from screader_lib.reader.confidence.calibration import softmax
 from screader_lib.reader.evaluation import evaluate
 from screader_lib.reader.methods import methods
-from screader_lib.reader.reader_file import read_reader, write_reader
+from screader_lib.reader.methods.genept import GenePTs
+from screader_lib.reader.reader_file import StoredReader, read_reader, write_reader
 from screader_lib.reader.settings import settings_for
-from screader_lib.reader.task import make_task
+from screader_lib.reader.task import TrainedMethod, make_task
 
-QUICK = {"warm_start_epochs": 2, "precision": "float32", "batch_size": 32, "projector_layers": 2}
+CLOSE = 1e-5
+BUDGETS = (1, 70, 100_000)  # tokens at once
+QUICK = {"warm_start_epochs": 2, "precision": "float32", "batch_size": 32}
 ONCE = {**QUICK, "epochs": 1}
-CASES = {
-    **{name: (name, ONCE if name in LLM_METHODS else {}) for name in METHODS if name != "genept-s"},
-    "genept": ("genept", QUICK),
-    "neighbours": ("genept-w", {"classifier": "knn"}),
+PAPER = {"position": "rank", "weight_on": "embedding", "order": "cell-instruction-cls"}
+CASES: dict[str, tuple[str, dict]] = {
+    **{name: (name, ONCE if name in LLM_METHODS else {}) for name in METHODS},
     "warm start alone": ("screader", {**QUICK, "epochs": 0, "init": "paper"}),
-    "ranks": ("screader", {**ONCE, "position": "rank", "weight_on": "embedding"}),
-    "cell first": ("screader", {**ONCE, "order": "cell-instruction-cls", "pooling": ("cls",)}),
-    "mean without LLM": ("pooled", {**ONCE, "pooling": ("mean", "pool")}),
-}
+    "screader as in the paper": (
+        "screader", {**ONCE, **PAPER, "pooling": ("cls",), "projector_layers": 2},
+    ),
+    "screader mean": ("screader", {**ONCE, "pooling": ("mean",), "genes_per_cell": 9}),
+    "pooled mean": ("pooled", {**ONCE, "pooling": ("mean", "pool")}),
+    "genept-w neighbours": ("genept-w", {"classifier": "knn", "neighbours": 7}),
+    "genept-s neighbours": ("genept-s", {"classifier": "knn", "neighbours": 7}),
+}  # fmt: skip
 
 
-@pytest.mark.parametrize(("method", "given"), CASES.values(), ids=CASES)
-def test_the_restored_reader_gives_the_same_outputs(
-    tmp_path: Path, cells: Path, llama: Path, method: str, given: dict
-) -> None:
-    with open_exchange(cells, "cells") as opened:
-        sequences = CellSequences(opened)
-        task = make_task(sequences, settings_for(method, "default", {**given, "llm": str(llama)}))
-        trained = methods.train(task)
-        rows = np.arange(0, len(sequences), 4)
-        logits, vectors = trained.outputs(sequences, rows)
-        with create("reader", tmp_path / "r.h5", Provenance(Record("test", "0"))) as file:
+@dataclass(frozen=True)
+class World:
+    """Cells of very different lengths, and the models that methods use."""
+
+    folder: Path
+    cells: CellSequences
+    llm: Path
+    text_model: Path
+
+    @cache  # noqa: B019
+    def trained(self, case: str) -> tuple[TrainedMethod, StoredReader]:
+        """The case as trained, and what its file holds."""
+        path, (method, given) = self.folder / f"{case}.h5", CASES[case]
+        chosen = settings_for(method, "default", {**given, "llm": str(self.llm)})
+        task = make_task(self.cells, chosen)
+        trained = methods.train(task, embedder=str(self.text_model))
+        with create("reader", path, Provenance(Record("test", "0"))) as file:
             write_reader(file, task, trained, evaluate(trained, task))
-        with open_exchange(tmp_path / "r.h5", "reader") as reader:
-            restored = methods.restore(read_reader(reader))
-        again, vectors_again = restored.outputs(sequences, rows)
-    assert np.array_equal(again, logits) and np.array_equal(vectors_again, vectors)
+        with open_exchange(path, "reader") as opened:
+            return trained, read_reader(opened)
+
+    @cache  # noqa: B019
+    def restored(self, case: str) -> list[TrainedMethod]:
+        """The case restored with each token budget, remembering no text's vector."""
+        _, stored = self.trained(case)
+        restored = []
+        for tokens in BUDGETS if stored.method in ITERATIVE_METHODS else BUDGETS[:1]:
+            changed = stored.settings.changed({"micro_batch_tokens": tokens})
+            reader = methods.restore(
+                replace(stored, settings=changed), embedder=str(self.text_model)
+            )
+            if isinstance(reader, GenePTs):
+                assert isinstance(reader.text_model.embedder, CachedEmbedder)
+                reader.text_model.embedder = reader.text_model.embedder.embedder
+            restored.append(reader)
+        return restored
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    folder = tmp_path_factory.mktemp("world")
+    values, types = counts(seed=5)
+    random = np.random.default_rng(0)
+    share = random.uniform(0.05, 1, len(values))
+    values = values * (random.random(values.shape) < share[:, None])
+    values[11] = 0
+    expression(values, types).write_h5ad(folder / "x.h5ad")
+    embeddings, built = write_embeddings(folder / "e.h5ad"), folder / "cells.h5ad"
+    succeed("build-cells", folder / "x.h5ad", "-e", embeddings, "--label", "cell_type", "-o", built)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SCREADER_CACHE", str(folder / "cache"))
+        text_model = write_llama(folder / "text", seed=3, words=genes())
+        with open_exchange(built, "cells") as opened:
+            yield World(folder, CellSequences(opened), write_llama(folder / "llm"), text_model)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_restored_reader_gives_the_same_outputs(world: World, case: str) -> None:
+    trained, stored = world.trained(case)
+    restored = methods.restore(stored, embedder=str(world.text_model))
+    rows = np.arange(0, len(world.cells), 4)
+    for actual, expected in zip(
+        *(r.outputs(world.cells, rows) for r in (restored, trained)), strict=True
+    ):
+        assert np.array_equal(actual, expected)
+
+
+@pytest.mark.parametrize("case", CASES)
+@settings(max_examples=10, deadline=None)
+@given(data=st.data())
+def test_batches(world: World, case: str, data: st.DataObject) -> None:
+    """Any cells, in any order, some twice, cut anywhere, at any token budget and block size."""
+
+    def probabilities(reader: TrainedMethod, rows: np.ndarray) -> np.ndarray:
+        return softmax(reader.outputs(world.cells, rows)[0])
+
+    readers = world.restored(case)
+    whole = probabilities(readers[-1], np.arange(len(world.cells)))
+    number = st.integers(0, len(world.cells) - 1)
+    rows = np.array(data.draw(st.lists(number, min_size=1, max_size=40)))
+    cuts = sorted(data.draw(st.lists(st.integers(1, len(rows)), max_size=4)))
+    reader = data.draw(st.sampled_from(readers))
+    parts = [part for part in np.split(rows, cuts) if len(part)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(task_module, "ROWS_AT_ONCE", data.draw(st.sampled_from([7, 4096])))
+        found = np.concatenate([probabilities(reader, part) for part in parts])
+    assert np.abs(found - whole[rows]).max() < CLOSE
 
 
 def test_other_cells_are_read_with_their_own_embedding(
