@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from screader_lib.option_values import ORDERS
-from screader_lib.reader.llm import decoder
 from screader_lib.reader.llm import decoder as decoder_module
 from screader_lib.reader.llm.decoder import Decoder, gated_unit, is_supported, rms_norm
 from screader_lib.reader.llm.frozen_llm import FrozenLLM
@@ -141,14 +140,14 @@ def test_layout_equals_reference(order: str, lengths: list[int], instruction: in
     width = max(1, *lengths)
     names = [f"gene {n}" for n in range(width)] + [f"word {n}" for n in range(instruction)]
     names += ["cls", "nothing"]
-    source, first = decoder.layout(torch.tensor(lengths), width, instruction, order)
+    source, first = decoder_module.layout(torch.tensor(lengths), width, instruction, order)
     for length, row in zip(lengths, source.tolist(), strict=True):
         assert [names[index] for index in row] == words(length, width, instruction, order)
     assert first == (instruction if order.startswith("instruction") else 0)
 
 
 def read(llm: FrozenLLM, tokens: Tensor, lengths: Tensor, order: str, **more: Any) -> dict:
-    return decoder.read(llm, tokens, lengths, torch.ones(HIDDEN), order, **more)
+    return decoder_module.read(llm, tokens, lengths, torch.ones(HIDDEN), order, **more)
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -158,7 +157,7 @@ def test_poolings_are_those_of_the_library(
     lengths = torch.tensor([7, 0, 3, 1, 6])
     ours = read(llm, inputs(), lengths, order)
     alone = read(llm, inputs(), lengths, order, poolings=("cls",))
-    monkeypatch.setattr(decoder, "is_supported", lambda model: False)
+    monkeypatch.setattr(decoder_module, "is_supported", lambda model: False)
     theirs = read(replace(llm, prefix=None), inputs(), lengths, order)
     assert set(ours) == set(theirs) == {"cls", "mean"} and set(alone) == {"cls"}
     for name, values in ours.items():

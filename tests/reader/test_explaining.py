@@ -15,8 +15,7 @@ from screader_lib.cells.cells_file import CellSequences
 from screader_lib.reader.confidence.explanation import top
 from screader_lib.reader.methods import methods
 from screader_lib.reader.model.attribution import (
-    LinearContributions,
-    integrated_gradients,
+    linear_attributions,
     log_odds,
 )
 from screader_lib.reader.model.reader_model import Batch
@@ -43,10 +42,10 @@ def test_log_odds_is_that_of_the_softmax() -> None:
 
 def test_parts_of_two_labels_that_are_linear_are_weight_times_difference() -> None:
     matrix = np.array([[1.0, -1.0], [0.5, 2.0], [3.0, 3.0]], np.float32)
-    linear = LinearContributions(matrix, np.zeros(2, np.float32))
-    cells = Batch(torch.tensor([[0, 2, 1], [1, -1, -1]]), torch.tensor([[2.0, 1, 1], [4, 0, 0]]))
-    parts = integrated_gradients(linear.logits_of(cells), cells, torch.tensor([0, 1]))
-    assert torch.allclose(parts, torch.tensor([[4.0, 0, -1.5], [6.0, 0, 0]]))
+    genes = np.array([[0, 2, 1], [1, -1, -1]])
+    weights = np.array([[2, 1, 1], [4, 0, 0]], np.float32)
+    parts = linear_attributions(genes, weights, np.array([0, 1]), matrix, np.zeros(2, np.float32))
+    assert parts == pytest.approx(np.array([[4, 0, -1.5], [6, 0, 0]]))
 
 
 def test_top_puts_the_largest_first_and_fills_up() -> None:

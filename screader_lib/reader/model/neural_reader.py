@@ -80,15 +80,8 @@ class NeuralReader(TrainedMethod):
         scores = self.model.scores if self.model.settings.gene_scores else None
         return GeneTable(self.features, self.model.offsets, scores)
 
-    def match(self, cells: CellSequences) -> GeneMapping:
-        """How well the reader knows the genes of these cells."""
-        return self._mapping(cells)[0]
-
-    def genes(self, cells: CellSequences) -> GeneTable:
-        """The genes of these cells as the reader knows them, on the device."""
-        return self._mapping(cells)[1]
-
-    def _mapping(self, cells: CellSequences) -> tuple[GeneMapping, GeneTable]:
+    def match(self, cells: CellSequences) -> tuple[GeneMapping, GeneTable]:
+        """How well the reader knows the genes of these cells, and as what, on the device."""
         if self._mapped is None or self._mapped[0] is not cells:
             match = self.vocabulary.match(cells.genes.index, cells.embedding)
 
@@ -101,7 +94,7 @@ class NeuralReader(TrainedMethod):
         return self._mapped[1:]
 
     def check_genes(self, cells: CellSequences, reporter: Reporter) -> None:
-        match = self.match(cells)
+        match, _ = self.match(cells)
         if match.is_identity and match.coverage >= MIN_COVERAGE:
             return
         genes = len(match.known)
@@ -160,7 +153,7 @@ class NeuralReader(TrainedMethod):
     def read(self, cells: CellSequences, rows: np.ndarray) -> Batch:
         """Cells with the genes that the reader knows, each weighted by how well."""
         genes, weights = read_sequences(cells, rows)
-        match = self.match(cells)
+        match, _ = self.match(cells)
         if not match.is_identity:
             genes, weights = filter_genes(genes, weights, lambda some: match.known[some] > 0)
             weights = weights * np.where(genes >= 0, match.known[genes], 0).astype(np.float32)
@@ -178,7 +171,7 @@ class NeuralReader(TrainedMethod):
         The head reads means over genes, which then are of other genes than those it has learnt
         from; the genes' own scores just add up.
         """
-        with_head = self.match(cells).coverage >= MIN_COVERAGE
+        with_head = self.match(cells)[0].coverage >= MIN_COVERAGE
         return partial(self.model.predict, poolings=self.poolings, with_head=with_head)
 
     def head_logits(self, cells: CellSequences, rows: np.ndarray) -> np.ndarray:
@@ -210,7 +203,7 @@ class NeuralReader(TrainedMethod):
         It gets the cells' genes, a batch of cells and their indices among ``rows``, and may give
         less than the whole width: the rest is zero.
         """
-        table = self.genes(cells)
+        _, table = self.match(cells)
         outputs = [np.zeros((len(rows), width), np.float32) for width in widths]
 
         def compute(indices: np.ndarray) -> Sequence[Tensor]:
@@ -224,7 +217,7 @@ class NeuralReader(TrainedMethod):
 
     def has_known_genes(self, cells: CellSequences, rows: np.ndarray) -> np.ndarray:
         genes, _ = cells.rows(rows)
-        return ((genes >= 0) & (self.match(cells).known[genes] > 0)).any(1)
+        return ((genes >= 0) & (self.match(cells)[0].known[genes] > 0)).any(1)
 
     def energy(self, cells: CellSequences, rows: np.ndarray, logits: np.ndarray) -> np.ndarray:
         if self.model.settings.gene_scores:
