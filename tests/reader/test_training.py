@@ -19,7 +19,6 @@ from screader_lib.reader.llm.frozen_llm import FrozenLLM
 from screader_lib.reader.model import training
 from screader_lib.reader.model.neural_reader import NeuralReader
 from screader_lib.reader.model.reader_model import ReaderModel
-from screader_lib.reader.model.scaling import scale_tokens
 from screader_lib.reader.model.training_checkpoint import BestState, TrainingCheckpoint
 from screader_lib.reader.settings import TrainingSettings, settings_for, stages_of
 from screader_lib.reader.task import Task, make_task, split_validation
@@ -149,7 +148,9 @@ def test_genes_have_the_length_of_the_llms_own_tokens(
 ) -> None:
     task = task_of(sequences, micro_batch_tokens=60)
     reader = untrained(sequences, task, llm)
-    scale_tokens(reader, sequences, task.rows)
+    trainer = training.Trainer(reader, task)
+    trainer.sample = task.rows
+    trainer.scale_tokens()
     genes, weights = sequences.rows(task.rows)
     batch = reader.to_device(genes[:, :12], weights[:, :12])
     with torch.inference_mode():

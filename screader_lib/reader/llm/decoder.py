@@ -217,9 +217,7 @@ def shard_layers(model: Any, processes: Processes) -> None:
 
 
 def _run(layer: nn.Module, *inputs: Any) -> tuple[Tensor, KeysValues]:
-    output: tuple[Tensor, KeysValues]
-    output = layer(*inputs) if isinstance(layer, LayerStep) else _run_layer(layer, *inputs)
-    return output
+    return layer(*inputs) if isinstance(layer, LayerStep) else _run_layer(layer, *inputs)
 
 
 def _run_layer(

@@ -24,7 +24,7 @@ from screader_lib.reader.methods.feature_classifier import FeatureClassifier, Li
 from screader_lib.reader.methods.nearest_neighbours import unit
 from screader_lib.reader.model.logistic_regression import weight_matrix
 from screader_lib.reader.task import Task, row_blocks
-from screader_lib.reporting import SILENT, Reporter
+from screader_lib.reporting import Reporter
 
 PROVIDERS = ("packaged", "sentence-transformers", "openai", "hidden-states")
 SERVER = re.compile(r"https?://", re.IGNORECASE)
@@ -78,7 +78,7 @@ def cell_texts(cells: CellSequences, rows: np.ndarray) -> list[str]:
 class TextModel:
     """Embeds texts and caches the vectors on disk; ``probe`` is one text's, float32 (dim,)."""
 
-    def __init__(self, embedder: Embedder, reporter: Reporter = SILENT) -> None:
+    def __init__(self, embedder: Embedder, reporter: Reporter) -> None:
         self.embedder = embedder
         self.reporter = reporter
         self.probe = embedder.embed([PROBE], _NestedReporter(reporter))[0]
@@ -155,10 +155,9 @@ class _NestedReporter(Reporter):
 
 def load_text_model(
     identity: dict,
-    location: str | None = None,
-    *,
-    device: str = "cpu",
-    reporter: Reporter = SILENT,
+    location: str | None,
+    device: str,
+    reporter: Reporter,
     file: object = None,
 ) -> TextModel:
     """The model of a gene embedding's ``identity`` (provider, model), or the one at ``location``.

@@ -63,12 +63,9 @@ def train(
     genes, labels = task.cells.genes.index, len(task.labels.names)
     classifier = FEATURE_CLASSIFIERS[method](genes, task.settings, labels)
     if isinstance(classifier, GenePTs):
+        identity, file = task.cells.embedding_identity, task.cells.opened.name
         classifier.text_model = load_text_model(
-            task.cells.embedding_identity,
-            embedder,
-            device=task.device,
-            reporter=task.reporter,
-            file=task.cells.opened.name,
+            identity, embedder, task.device, task.reporter, file
         )
     classifier.fit(task)
     return classifier
@@ -96,7 +93,7 @@ def restore(
     )
     if isinstance(classifier, GenePTs):
         classifier.text_model = load_text_model(
-            stored.embedding, embedder, device=machine.torch_device, reporter=reporter
+            stored.embedding, embedder, machine.torch_device, reporter
         )
         classifier.text_model.check(stored.tensors["probe"])
     return classifier

@@ -19,12 +19,8 @@ from screader_lib.reader.llm.frozen_llm import FrozenLLM
 from screader_lib.reader.model.batches import drop_genes, read_sequences
 from screader_lib.reader.model.logistic_regression import fit_gene_scores
 from screader_lib.reader.model.neural_reader import NeuralReader
-from screader_lib.reader.model.scaling import (
-    fit_scaling,
-    scale_tokens,
-    scale_weights,
-    standardise_poolings,
-)
+from screader_lib.reader.model.reader_model import Batch, GeneTable
+from screader_lib.reader.model.scaling import fit_scaling
 from screader_lib.reader.model.training_checkpoint import TrainingCheckpoint, TrainingState
 from screader_lib.reader.settings import Stage, learning_rate_factor, stages_of
 from screader_lib.reader.task import Epoch, Task, class_weights
@@ -56,7 +52,7 @@ def train_neural(
     trainer = Trainer(reader, task, checkpoint)
     saved = checkpoint.load() if checkpoint else None
     if saved is None:
-        scale_weights(reader.model, task.cells, trainer.sample)
+        trainer.scale_weights()
     for stage in stages_of(settings):
         if saved is None or stage.number > saved.stage:
             trainer.measure_scales(stage)
@@ -93,15 +89,43 @@ class Trainer:
     def _random(self, *stream: int) -> np.random.Generator:
         return np.random.default_rng([self.settings.seed, *stream])
 
+    def scale_weights(self) -> None:
+        """Scale the genes' weights so that their mean in the sample is 1."""
+        genes, weights = self.task.cells.rows(self.sample)
+        mean = float(weights[genes >= 0].mean())
+        self.model.weight_scale.fill_(1 / mean if mean > 0 else 1.0)
+
+    def scale_tokens(self) -> None:
+        """Give the genes' tokens in the sample the mean length of the LLM's own embeddings."""
+        model, cells, width = self.model, self.task.cells, self.settings.genes_per_cell
+
+        def token_lengths(table: GeneTable, batch: Batch, _: np.ndarray) -> list[Tensor]:
+            return [model.gene_tokens(table, model.first_genes(batch)).norm(dim=2)]
+
+        [lengths] = self.reader.compute(cells, self.sample, [width], token_lengths)
+        count = np.minimum(cells.lengths[self.sample], width).sum()
+        mean = lengths.sum(dtype=np.float64) / max(1, count)
+        model.token_scale.fill_(model.llm[0].token_norm / max(mean, 1e-9))
+
     def measure_scales(self, stage: Stage) -> None:
         """Measure, once, what the stage's tokens and poolings are scaled by."""
-        poolings = stage.poolings
+        model, poolings = self.model, stage.poolings
         if stage.number > 0:
             poolings = tuple(name for name in poolings if name != "pool")
-            if self.model.llm and self.settings.init != "paper":
-                scale_tokens(self.reader, self.task.cells, self.sample)
-        if self.settings.scaling != "none":  # the paper standardises nothing
-            standardise_poolings(self.reader, self.task.cells, self.sample, poolings)
+            if model.llm and self.settings.init != "paper":
+                self.scale_tokens()
+        if self.settings.scaling == "none":  # the paper standardises nothing
+            return
+
+        def pool(table: GeneTable, batch: Batch, _: np.ndarray) -> list[Tensor]:
+            pooled = model.pool(table, batch, poolings)
+            return [pooled[name] for name in poolings]
+
+        widths = [len(model.cls)] * len(poolings)
+        values = self.reader.compute(self.task.cells, self.sample, widths, pool)
+        for name, measured in zip(poolings, values, strict=True):
+            on_device = torch.from_numpy(measured).to(self.task.device)
+            model.standardise[name].fit(on_device)  # type: ignore[operator]
 
     def train_stage(self, stage: Stage, state: TrainingState) -> None:
         """Train one stage from the step that ``state`` has reached; the best weights are kept."""
