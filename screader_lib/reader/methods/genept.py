@@ -84,7 +84,7 @@ class TextModel:
         self.probe = embedder.embed([PROBE], _NestedReporter(reporter))[0]
 
     def vectors(
-        self, texts: Sequence[str], advance: Callable[[int], None] | None = None
+        self, texts: Sequence[str], advance: Callable[[int], None] = lambda done: None
     ) -> np.ndarray:
         """float32 (texts, dim) of unit length; zeros for an empty text.
 
@@ -95,8 +95,7 @@ class TextModel:
         nested = _NestedReporter(self.reporter, advance)
         if filled:
             vectors[filled] = unit(self.embedder.embed([texts[row] for row in filled], nested))
-        if advance is not None:
-            advance(len(texts) - nested.done)
+        advance(len(texts) - nested.done)
         return vectors
 
     def report_cost(self, blocks: Iterable[Sequence[str]]) -> None:
@@ -127,7 +126,7 @@ class TextModel:
 class _NestedReporter(Reporter):
     """Reports inside another's progress, which it advances; information becomes detail."""
 
-    def __init__(self, outer: Reporter, advance: Callable[[int], None] | None = None) -> None:
+    def __init__(self, outer: Reporter, advance: Callable[[int], None] = lambda done: None) -> None:
         self.outer = outer
         self.advance = advance
         self.done = 0
@@ -147,8 +146,7 @@ class _NestedReporter(Reporter):
     ) -> Iterator[Callable[[int], None]]:
         def advance(done: int) -> None:
             self.done += done
-            if self.advance is not None:
-                self.advance(done)
+            self.advance(done)
 
         yield advance
 

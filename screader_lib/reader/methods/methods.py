@@ -191,14 +191,10 @@ def _check_tensors(stored: StoredReader) -> None:
 def _classifier_shapes(stored: StoredReader) -> dict[str, tuple]:
     """Shapes of a feature classifier's tensors; ScReaderError where its settings are damaged."""
     tensors, settings, labels = stored.tensors, stored.settings, len(stored.labels.names)
-    width = stored.embedding.get("dim")
-    if stored.method == "logistic":
-        width = len(stored.gene_ids)
-    elif stored.method == "genept-s" and "probe" in tensors:
-        width = tensors["probe"].size
-    shapes: dict[str, tuple] = {"mean": (width,), "spread": (width,)}
-    if stored.method == "genept-s":
-        shapes["probe"] = (width,)
+    widths = {"logistic": len(stored.gene_ids), "genept-s": np.size(tensors.get("probe", 0.0))}
+    width = widths.get(stored.method, stored.embedding.get("dim"))
+    shapes: dict[str, tuple] = {"probe": (width,)} if stored.method == "genept-s" else {}
+    shapes |= {"mean": (width,), "spread": (width,)}
     if settings.classifier not in CLASSIFIERS:
         raise ScReaderError(f"the reader is damaged: its classifier is {settings.classifier!r}.")
     if settings.classifier == "logistic":

@@ -73,7 +73,8 @@ class BatchRunner:
                 yield part, compute(part)
                 continue
             except RuntimeError as error:
-                if not _is_out_of_memory(error):
+                on_cpu = "can't allocate memory" in str(error)  # as torch's allocator says there
+                if not isinstance(error, torch.OutOfMemoryError) and not on_cpu:
                     raise
             # Outside the except clause, so that the error no longer holds the failed tensors.
             if torch.cuda.is_available():
@@ -90,11 +91,6 @@ class BatchRunner:
                 f"{self.max_tokens:,} tokens per batch."
             )
             waiting.append(part)
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    """torch's own error, or what its allocator for the CPU says."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def split_by_length(

@@ -52,13 +52,16 @@ def train_neural(
     trainer = Trainer(reader, task, checkpoint)
     saved = checkpoint.load() if checkpoint else None
     if saved is None:
-        trainer.scale_weights()
+        genes, weights = task.cells.rows(trainer.sample)
+        mean = float(weights[genes >= 0].mean())
+        reader.model.weight_scale.fill_(1 / mean if mean > 0 else 1.0)
     for stage in stages_of(settings):
         if saved is None or stage.number > saved.stage:
             trainer.measure_scales(stage)
-            trainer.train_stage(stage, TrainingState(stage.number))
+            trainer.train_stage(stage, TrainingState(stage.number, history=reader.history))
         elif stage.number == saved.stage:
             reporter.info(f"resuming {stage.name} after step {saved.step:,}.")
+            reader.history = saved.history
             trainer.train_stage(stage, saved)
     if settings.gene_scores:
         trainer.add_gene_scores()
@@ -88,12 +91,6 @@ class Trainer:
 
     def _random(self, *stream: int) -> np.random.Generator:
         return np.random.default_rng([self.settings.seed, *stream])
-
-    def scale_weights(self) -> None:
-        """Scale the genes' weights so that their mean in the sample is 1."""
-        genes, weights = self.task.cells.rows(self.sample)
-        mean = float(weights[genes >= 0].mean())
-        self.model.weight_scale.fill_(1 / mean if mean > 0 else 1.0)
 
     def scale_tokens(self) -> None:
         """Give the genes' tokens in the sample the mean length of the LLM's own embeddings."""
@@ -135,7 +132,7 @@ class Trainer:
         optimiser = torch.optim.AdamW(
             self.model.parameters(), weight_decay=self.settings.weight_decay
         )
-        state.restore(self.model, optimiser, self.reader.history)
+        state.restore(self.model, optimiser)
         self.reader.poolings = stage.poolings
         if state.step == 0 and stage.number > 0:
             state.best.update(self.validate(), self.model, 0)
@@ -160,8 +157,7 @@ class Trainer:
                     if number + 1 == steps_per_epoch:
                         self.finish_epoch(stage, epoch + 1, state)
                     if self.checkpoint:
-                        history, last = self.reader.history, state.step == steps
-                        self.checkpoint.save(state, self.model, optimiser, history, last)
+                        self.checkpoint.save(state, self.model, optimiser, state.step == steps)
         best = state.best.restore(self.model)
         if best is not None and best < stage.epochs:
             source = f"epoch {best}" if best else "before this stage"
@@ -211,21 +207,15 @@ class Trainer:
         elif self.reader.runner.processes.index == 0:  # too quick to be shared among the processes
             gradients, total = compute(np.arange(len(rows)))
             add_gradients(parameters, gradients)
-        return self._sum_gradients(parameters, total)
-
-    def _sum_gradients(self, parameters: tuple[nn.Parameter, ...], loss: float) -> float:
-        """Sum gradients and loss over all processes, some of which may have had no cell.
-
-        A parameter that has no gradient in any of them gets none.
-        """
-        processes, total = self.reader.runner.processes, np.array([loss])
+        # Some processes may have had no cell; what has no gradient in any of them gets none.
+        processes, losses = self.reader.runner.processes, np.array([total])
         has_gradient = np.array([float(each.grad is not None) for each in parameters])
-        processes.sum_arrays(total, has_gradient)
+        processes.sum_arrays(losses, has_gradient)
         for parameter, anywhere in zip(parameters, has_gradient, strict=True):
             if anywhere:
                 own = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
                 parameter.grad = processes.sum_tensor(own)
-        return float(total[0])
+        return float(losses[0])
 
     def finish_epoch(self, stage: Stage, number: int, state: TrainingState) -> None:
         """Validate where it is time to, and report on epoch ``number``, from 1."""
@@ -237,7 +227,7 @@ class Trainer:
             entry.accuracy, entry.macro_f1 = scores.accuracy, scores.macro_f1
             state.best.update(scores, self.model, number)
             message += f"; validation accuracy {entry.accuracy:.3f}, macro F1 {entry.macro_f1:.3f}"
-        self.reader.history.append(entry)
+        state.history.append(entry)
         (self.task.reporter.info if last else self.task.reporter.detail)(message)
 
     def validate(self) -> ValidationScores | None:

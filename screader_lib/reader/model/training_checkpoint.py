@@ -71,14 +71,13 @@ class TrainingState:
     tensors: dict[str, torch.Tensor] = field(default_factory=dict)
     moments: dict[int, dict[str, torch.Tensor]] = field(default_factory=dict)
 
-    def restore(self, model: nn.Module, optimiser: Optimizer, history: list[Epoch]) -> None:
-        """Put the saved state into a model, its optimiser and its history; nothing when new."""
+    def restore(self, model: nn.Module, optimiser: Optimizer) -> None:
+        """Put the saved state into a model and its optimiser; nothing when new."""
         if not self.tensors:
             return
         model.load_state_dict(self.tensors)
         groups = optimiser.state_dict()["param_groups"]
         optimiser.load_state_dict({"state": self.moments, "param_groups": groups})
-        history[:] = self.history
 
 
 @dataclass
@@ -117,12 +116,7 @@ class TrainingCheckpoint:
         return None
 
     def save(
-        self,
-        state: TrainingState,
-        model: nn.Module,
-        optimiser: Optimizer,
-        history: list[Epoch],
-        last: bool,
+        self, state: TrainingState, model: nn.Module, optimiser: Optimizer, last: bool
     ) -> None:
         """Save the state if it is time to, or if it is the ``last`` of a stage."""
         now = time.monotonic()
@@ -133,7 +127,7 @@ class TrainingCheckpoint:
             "stage": state.stage,
             "step": state.step,
             "losses": state.losses,
-            "history": [asdict(entry) for entry in history],
+            "history": [asdict(entry) for entry in state.history],
             "best": {name: getattr(state.best, name) for name in ("loss", "epoch", "since")},
         }
         groups = {"model": model.state_dict(), "best": state.best.tensors}
