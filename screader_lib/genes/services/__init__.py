@@ -1,7 +1,6 @@
 """Services elsewhere, asked politely and once.
 
-- ``service``        a server's URL, key and proxy, rate, attempts, answers that are checked;
-- ``openai_server``  OpenAI and servers that answer as it does;
-- ``downloads``      bulk files, downloaded once;
-- ``cache``          answers kept on disk, genes among them.
+- ``service``    a server's URL, key and proxy, rate, attempts, answers that are checked;
+- ``downloads``  bulk files, downloaded once;
+- ``cache``      answers kept on disk, genes among them.
 """

@@ -18,16 +18,16 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
-
-import urllib3
-from urllib3 import exceptions
 
 from screader_lib import __version__, offline
 from screader_lib.errors import ScReaderError
 from screader_lib.reporting import SILENT, Reporter
+
+if TYPE_CHECKING:
+    import urllib3
 
 T = TypeVar("T")
 NCBI_KEY = "NCBI_API_KEY"
@@ -35,9 +35,6 @@ NCBI_EMAIL = "NCBI_EMAIL"
 OPENAI_KEY = "OPENAI_API_KEY"
 PASSING = (408, 409, 429)  # HTTP statuses, beside 5xx
 KEY_REFUSED = (401, 403)
-REDIRECTS = urllib3.Retry(  # further attempts are this module's
-    connect=0, read=0, status=0, other=0, redirect=3, respect_retry_after_header=False
-)
 MAX_CONNECTIONS = 64
 MAX_PAUSE = 60.0  # seconds, where the server asks for none
 MAX_RETRY_AFTER = 600.0  # seconds
@@ -123,8 +120,13 @@ class Service:
         ``parse`` raises BadAnswer for an answer that is not what was asked for. ScReaderError in
         one line where no attempt brings a good answer, Unreachable where none brings any.
         """
+        import urllib3
+
         check_allowed(self.url, self.remedy)
-        settings |= {"redirect": method == "GET", "retries": REDIRECTS, "preload_content": False}
+        redirects = urllib3.Retry(  # further attempts are those of this loop
+            connect=0, read=0, status=0, other=0, redirect=3, respect_retry_after_header=False
+        )
+        settings |= {"redirect": method == "GET", "retries": redirects, "preload_content": False}
         failures: Counter[str] = Counter()
         while True:
             headers: Mapping[str, str] = {}
@@ -137,7 +139,7 @@ class Service:
                     kind = problem = self.passing(answer.status, answer.data)
             except BadAnswer as error:
                 kind, problem = BAD_ANSWER, str(error)
-            except exceptions.HTTPError as error:
+            except urllib3.exceptions.HTTPError as error:
                 kind = problem = _in_words(error)
             failures[kind] += 1
             attempt = failures.total()
@@ -189,6 +191,8 @@ class Service:
 
     @cached_property
     def _pool(self) -> urllib3.PoolManager:
+        import urllib3
+
         timeout = urllib3.Timeout(connect=min(10.0, self.timeout), read=self.timeout)
         headers = {"User-Agent": f"screader-suite/{__version__}", **self.headers}
         return pool_for(self.url, headers=headers, timeout=timeout, maxsize=MAX_CONNECTIONS)
@@ -232,6 +236,8 @@ def is_this_machine(host: str) -> bool:
 
 def pool_for(url: str, **settings: Any) -> urllib3.PoolManager:
     """Connections to ``url``, through the proxy that the environment names (``HTTPS_PROXY``)."""
+    import urllib3
+
     parts = urlsplit(url)
     host = parts.hostname or ""
     proxies = getproxies()
@@ -256,8 +262,10 @@ def retry_after(headers: Mapping[str, str]) -> float:
     return 0.0
 
 
-def _in_words(error: exceptions.HTTPError) -> str:
+def _in_words(error: urllib3.exceptions.HTTPError) -> str:
     """What went wrong on the way to a server, or with its answer."""
+    from urllib3 import exceptions
+
     reason = getattr(error, "reason", None) or error
     if isinstance(reason, exceptions.ConnectTimeoutError | exceptions.ProxyError):
         return NO_CONNECTION
