@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import h5py
 import numpy as np
@@ -60,10 +61,10 @@ def _write(parent: h5py.Group, element: Element) -> None:
         encoding.write_array(parent, name, value_of(element))
 
 
-def write(kind: str, path: Path, made: provenance.Provenance = PROVENANCE) -> Path:
-    """A valid file of the kind with all its elements, optional ones too."""
+def write(kind: str, path: Path, made: provenance.Provenance = PROVENANCE, **sizes: int) -> Path:
+    """A valid file of the kind with all its elements, optional ones too; ``sizes`` of axes."""
     schema = load(kind)
-    with create(kind, path, made) as file:
+    with mock.patch.dict(SIZES, sizes), create(kind, path, made) as file:
         if schema.is_anndata:
             encoding.begin_anndata(file, _table(schema, "obs"), _table(schema, "var"))
         for element in schema.elements:

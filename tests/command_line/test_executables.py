@@ -142,7 +142,7 @@ def test_standard_error_closed_at_a_failure(folder: Path) -> None:
 
 
 def test_the_reader_of_the_output_has_gone(folder: Path) -> None:
-    line = command("screader", "info", *["cells.h5ad"] * 400)
+    line = command("screader", "info", *["cells.h5ad"] * 200)
     done = shell(folder, '"$@" | head -1', *line)
     assert done.stdout.startswith(b"cells.h5ad: ")
     assert done.stderr.count(b"\n") <= 1 and b"Traceback" not in done.stderr

@@ -12,10 +12,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as arrays
 
 from screader_lib.exchange import encoding
-from screader_lib.exchange.chunks import ChunkReader, RowWriter, shuffled, unshuffled
+from screader_lib.exchange.chunks import ChunkReader, RowWriter
 
 VALUES = np.random.default_rng(0).integers(0, 50, 1000).astype(np.int32)
 LAYOUTS: dict[str, dict[str, Any]] = {
@@ -74,12 +73,6 @@ def test_a_damaged_chunk_is_left_to_hdf5(tmp_path: Path) -> None:
     path.write_bytes(content)
     with h5py.File(path) as file, pytest.raises(OSError):
         ChunkReader(file["x"]).read(0, 1000)
-
-
-@settings(max_examples=50, deadline=None)
-@given(arrays.arrays(st.sampled_from(["<i2", "<f4", "<f8", "u1"]), st.integers(1, 50)))
-def test_shuffling_and_back(values: np.ndarray) -> None:
-    assert unshuffled(shuffled(values), values.dtype).tobytes() == values.tobytes()
 
 
 @settings(max_examples=60, deadline=None)

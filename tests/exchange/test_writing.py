@@ -16,7 +16,7 @@ import pytest
 
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import writing
-from screader_lib.exchange.writing import replacing, temporary_file
+from screader_lib.exchange.writing import replacing
 
 
 def put(target: Path, text: str = "new") -> None:
@@ -204,12 +204,3 @@ def test_impossible_targets(tmp_path: Path, target: str, message: str) -> None:
     with pytest.raises(ScReaderError, match=message):
         put(tmp_path / target)
     assert names(tmp_path) == ["file"]
-
-
-def test_a_temporary_file_is_removed_if_it_is_still_there(tmp_path: Path) -> None:
-    leftover = leave(tmp_path, "spool")
-    with temporary_file("spool", tmp_path) as path:
-        assert path.exists() and not leftover.exists()
-    with temporary_file("spool", tmp_path) as path:
-        path.unlink()
-    assert names(tmp_path) == []

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import h5py
+import made_files
 import numpy as np
 import small_files
 
@@ -173,32 +175,20 @@ def write_reader(
     """A reader file with a training history of two stages."""
     epoch = np.arange(1, epochs + 1)
     accuracy = 0.97 - 0.6 * np.exp(-epoch / 2) if validated else np.full(epochs, np.nan)
-    stage = strings("projector" if number <= epochs // 3 else "reader" for number in epoch)
-    arrays = {
-        "labels/count": np.full(len(types), 9, np.int64),
-        "genes/median": np.ones(1, np.float32),
-        "genes/embedding": np.ones((1, 3), np.float32),
-        "kept/confidence": np.zeros(0, np.float32),
-        "kept/correct": np.zeros(0, np.int64),
-        "kept/evidence": np.zeros(0, np.float32),
-        "tensors/cls": np.zeros(4, np.float32),
-        "history/epoch": epoch.astype(np.int64),
+    made = provenance.make("train-reader", {"epochs": epochs, "seed": 0, "freeze": None}, {}, [])
+    made_files.write("reader", path, made, epochs=epochs, labels=len(types))
+    elements = {
+        "method": "screader",
+        "labels/name": strings(types),
+        "history/epoch": epoch,
+        "history/stage": strings("projector" if n <= epochs // 3 else "reader" for n in epoch),
         "history/loss": 2.6 * np.exp(-epoch / 3) + 0.05,
         "history/validation_accuracy": accuracy,
         "history/validation_macro_f1": accuracy * 0.93,
     }
-    made = provenance.make("train-reader", {"epochs": epochs, "seed": 0, "freeze": None}, {}, [])
-    with create("reader", path, made) as file:
-        for path_in_file, values in arrays.items():
-            group, _, name = path_in_file.partition("/")
-            encoding.write_array(file.require_group(group), name, values)
-        encoding.write_strings(file["labels"], "name", strings(types))
-        encoding.write_strings(file["labels"], "ontology_id", strings([""] * len(types)))
-        encoding.write_strings(file["genes"], "id", strings(["GENE0"]))
-        encoding.write_strings(file["history"], "stage", stage)
-        encoding.write_text(file, "method", "screader")
-        for name in ("configuration", "construction", "embedding", "llm", "calibration"):
-            encoding.write_json(file, name, {})
+    with h5py.File(path, "r+") as file:
+        for name, values in elements.items():
+            file[name][...] = values
     return path
 
 
@@ -212,19 +202,8 @@ def write_embeddings(path: Path, count: int) -> Path:
 
 def write_descriptions(path: Path, count: int) -> Path:
     """Descriptions of ``count`` genes, the last one first; gene types cycle through three."""
-    ids = strings(f"gene-{number}" for number in range(count))
-    texts = (
-        "symbol", "gene_id", "ensembl_id", "aliases", "text_sha256", "full_name", "organism",
-        "lineage", "expression", "summary", "text",
-    )  # fmt: skip
-    columns: dict = {
-        **dict.fromkeys(texts, strings([""] * count)),
-        "gene_type": strings(f"type {number % 3}" for number in range(count)),
-        "tax_id": np.zeros(count, np.int32),
-        "source": Categorical.of(["none"] * count),
-        "matched_by": Categorical.of(["none"] * count),
-    }
-    table = Table(ids, columns).take(np.arange(count)[::-1])
-    with create("descriptions", path, provenance.make("fetch-descriptions", {}, {}, [])) as file:
-        encoding.begin_anndata(file, table, Table(strings([])))
+    made_files.write("descriptions", path, genes=count)
+    with h5py.File(path, "r+") as file:
+        file["obs/id"][...] = [f"gene-{number}" for number in range(count)[::-1]]
+        file["obs/gene_type"][...] = [f"type {number % 3}" for number in range(count)[::-1]]
     return path
