@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -60,10 +59,9 @@ class Counted:
 
 
 @pytest.fixture
-def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counted]:
-    counted = Counted()
-    monkeypatch.setattr(write_predictions, "predict_block", counted)
-    yield counted
+def counted(monkeypatch: pytest.MonkeyPatch) -> Counted:
+    monkeypatch.setattr(write_predictions, "predict_block", counted := Counted())
+    return counted
 
 
 def killed_at(block: int, *words: object) -> None:

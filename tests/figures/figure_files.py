@@ -11,6 +11,7 @@ import h5py
 import made_files
 import numpy as np
 import small_files
+from scipy.special import softmax
 
 from screader_lib.exchange import encoding, provenance
 from screader_lib.exchange.opening import open_exchange
@@ -67,8 +68,7 @@ def _probabilities(case: Case, codes: np.ndarray) -> np.ndarray:
     rows = np.arange(case.cells)
     logits[rows, predicted] += random.uniform(2, 6, case.cells)
     logits[rows, (codes ^ 1) % count] += 1
-    table = np.exp(logits)
-    return np.minimum((table / table.sum(axis=1, keepdims=True)).astype(np.float32), 1)
+    return np.minimum(softmax(logits, axis=1).astype(np.float32), 1)
 
 
 def write_predictions(path: Path, case: Case) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -103,14 +102,10 @@ def test_real_cells_blind_to_their_labels(tmp_path: Path) -> None:
         assert np.mean(labels == label) > 0.8
 
 
-def with_last(last: float) -> Callable[[sparse.csr_matrix], sparse.csr_matrix]:
+def with_last(values: sparse.csr_matrix, last: float) -> sparse.csr_matrix:
     """Counts whose last value, which is in a late block, is another one."""
-
-    def change(values: sparse.csr_matrix) -> sparse.csr_matrix:
-        values.data[-1] = last
-        return values
-
-    return change
+    values.data[-1] = last
+    return values
 
 
 @pytest.mark.parametrize(
@@ -119,8 +114,8 @@ def with_last(last: float) -> Callable[[sparse.csr_matrix], sparse.csr_matrix]:
         pytest.param(lambda x: x.log1p(), [], "log-normalised; wanted counts", id="log"),
         pytest.param(lambda x: x.toarray() - 1, [], "negative values", id="scaled"),
         pytest.param(lambda x: np.ones(x.shape, np.float32), [], "vary too little", id="constant"),
-        pytest.param(with_last(1.5), [], "others fractions", id="late-fraction"),
-        pytest.param(with_last(np.nan), [], "NaN or infinite", id="late-nan"),
+        pytest.param(lambda x: with_last(x, 1.5), [], "others fractions", id="late-fraction"),
+        pytest.param(lambda x: with_last(x, np.nan), [], "NaN or infinite", id="late-nan"),
         pytest.param(None, ["--components", 999], "too few to cluster", id="few-genes"),
         pytest.param(None, ["--min-genes", 9999], "passes quality control", id="none-left"),
         pytest.param(None, ["--markers", "none.csv"], "none.csv", id="no-markers"),
