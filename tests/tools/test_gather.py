@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from fold_files import scatter
-from obo_files import write_obo
+from fold_files import scatter, write_obo
 from small_files import call, fail, succeed, write_cells
 
 FOLDS = 3
