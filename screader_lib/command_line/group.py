@@ -31,7 +31,10 @@ class CommandWithExamples(click.Command):
     ``PREFIX``.
     """
 
-    examples: Sequence[str] = ()
+    def __init__(self, *args: Any, examples: Sequence[str] = (), **settings: Any) -> None:
+        settings["context_settings"] = {"show_default": True, "max_content_width": 100}
+        super().__init__(*args, **settings)
+        self.examples = examples
 
     def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         """The examples, then what click writes."""
@@ -53,15 +56,12 @@ class Group(CommandWithExamples, click.Group):
         subcommands: Mapping[str, str],
         module_of: Callable[[str], str],
         heading: str = "Commands",
-        examples: Sequence[str] = (),
         **settings: Any,
     ) -> None:
-        settings.setdefault("context_settings", {"max_content_width": 100})
         super().__init__(*args, **settings)
         self.subcommands = subcommands
         self.module_of = module_of
         self.heading = heading
-        self.examples = examples
 
     def list_commands(self, context: click.Context) -> list[str]:
         """The names, in the order given."""

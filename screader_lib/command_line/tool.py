@@ -46,10 +46,8 @@ class ToolFailure(click.ClickException):
 class Tool(CommandWithExamples):
     """A command with examples, whose failures are one line and exit status 1."""
 
-    def __init__(self, *args: Any, examples: Sequence[str] = (), **settings: Any) -> None:
-        settings.setdefault("context_settings", {"show_default": True, "max_content_width": 100})
+    def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
-        self.examples = examples
         self.params.extend(_common_options())
 
     def invoke(self, context: click.Context) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,8 +17,6 @@ from screader_lib.exchange import provenance as provenance_module
 from screader_lib.exchange import safety, validation
 from screader_lib.exchange.provenance import Provenance, Record
 from screader_lib.exchange.schema import KINDS, ROOT_KIND, ROOT_VERSION, Schema, load
-
-MAX_SHOWN = 40
 
 
 @dataclass
@@ -83,7 +82,7 @@ def schema_of(file: h5py.File, name: str, kinds: tuple[str, ...] = KINDS) -> Sch
     """The schema of an open file; ScReaderError if its kind is wrong or its version too new."""
     kind = kind_of(file)
     if kind is None or kind not in KINDS:
-        got = what_is_it(file) if kind is None else f"of unknown kind {_shortened(kind)}"
+        got = what_is_it(file) if kind is None else f"of unknown kind {reprlib.repr(kind)}"
         raise ScReaderError(f"is {got}, expected {_expected(kinds)}.", file=name)
     if kind not in kinds:
         raise ScReaderError(f"is a {kind} file, expected {_expected(kinds)}.", file=name)
@@ -98,10 +97,6 @@ def schema_of(file: h5py.File, name: str, kinds: tuple[str, ...] = KINDS) -> Sch
             remedy="Install a newer scReader.",
         )
     return schema
-
-
-def _shortened(text: str) -> str:
-    return repr(text) if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]!r}…"
 
 
 @contextmanager

@@ -92,14 +92,11 @@ class Predictions:
         """For the cells' table."""
         names, ids = labels.names, labels.ontology_ids
         ontology = Categorical.of([ids[number] for number in self.best], sorted(set(ids)))
-        second = Categorical(np.where(self.second < 0, len(names), self.second), (*names, ""))
-        if len(names) > 1:
-            second = Categorical(self.second, names)
         return {
             "predicted_label": Categorical(self.best, names),
             "predicted_ontology_id": ontology,
             "confidence": self.confidence,
-            "second_label": second,
+            "second_label": Categorical(self.second, names),
             "status": Categorical((~self.assigned).astype(np.int32), STATUSES),
         }
 
