@@ -132,8 +132,7 @@ def _quantization(
 
     if find_spec("bitsandbytes") is None:
         raise ScReaderError(
-            f"--quantize {quantize} needs bitsandbytes.",
-            remedy="pip install 'screader-suite[gpu]'",
+            f"--quantize {quantize} needs bitsandbytes.", remedy="pip install 'screader-suite[gpu]'"
         )
     config = BitsAndBytesConfig(
         load_in_8bit=quantize == "8bit",

@@ -131,7 +131,7 @@ def fetch(name: str, revision: str | None = None) -> Path:
     The folder's name is the commit of ``revision`` (a branch, tag or commit; the main branch
     where None). ScReaderError where it cannot be fetched or has no safetensors.
     """
-    from huggingface_hub import get_token, snapshot_download
+    from huggingface_hub import HfApi, constants, get_token, snapshot_download
     from huggingface_hub.utils import logging
 
     logging.set_verbosity_error()
@@ -139,7 +139,11 @@ def fetch(name: str, revision: str | None = None) -> Path:
     token = get_token() or ""
     if not all("!" <= letter <= "~" for letter in token):
         raise ScReaderError("the hub's token has a character that no token can have.", file=file)
-    hub_error = _ask_hub(name, revision)
+    hub_error = None
+    try:  # asks first, as snapshot_download would wait for ever
+        HfApi().model_info(name, revision=revision, timeout=constants.HF_HUB_ETAG_TIMEOUT)
+    except Exception as error:  # of many libraries
+        hub_error = None if _status([error]) else error
     try:
         folder = Path(
             snapshot_download(
@@ -162,17 +166,6 @@ def fetch(name: str, revision: str | None = None) -> Path:
             "with converted weights.",
         )
     return folder
-
-
-def _ask_hub(name: str, revision: str | None) -> Exception | None:
-    """Why the hub gives no answer; asked first, as ``snapshot_download`` would wait for ever."""
-    from huggingface_hub import HfApi, constants
-
-    try:
-        HfApi().model_info(name, revision=revision, timeout=constants.HF_HUB_ETAG_TIMEOUT)
-    except Exception as error:  # of many libraries
-        return None if _status([error]) else error
-    return None
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -155,11 +155,7 @@ class _NestedReporter(Reporter):
 
 
 def load_text_model(
-    identity: dict,
-    location: str | None,
-    device: str,
-    reporter: Reporter,
-    file: object = None,
+    identity: dict, location: str | None, device: str, reporter: Reporter, file: object = None
 ) -> TextModel:
     """The model of a gene embedding's ``identity`` (provider, model), or the one at ``location``.
 

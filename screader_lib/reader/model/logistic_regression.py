@@ -85,9 +85,7 @@ def fit_logistic(
     return parameters[:-1].astype(np.float32), parameters[-1].astype(np.float32)
 
 
-def _in_memory(
-    blocks: Iterable[tuple[Features, np.ndarray]],
-) -> tuple[Features, np.ndarray] | None:
+def _in_memory(blocks: Iterable[tuple[Features, np.ndarray]]) -> tuple[Features, np.ndarray] | None:
     """All features in float64 and their labels; None where they take more than ``MAX_BYTES``.
 
     ScReaderError where a feature is not finite.

@@ -132,7 +132,10 @@ class Trainer:
         optimiser = torch.optim.AdamW(
             self.model.parameters(), weight_decay=self.settings.weight_decay
         )
-        state.restore(self.model, optimiser)
+        if state.tensors:
+            self.model.load_state_dict(state.tensors)
+            groups = optimiser.state_dict()["param_groups"]
+            optimiser.load_state_dict({"state": state.moments, "param_groups": groups})
         self.reader.poolings = stage.poolings
         if state.step == 0 and stage.number > 0:
             state.best.update(self.validate(), self.model, 0)
@@ -276,8 +279,7 @@ def gradients_of(
     """
     if not torch.isfinite(loss):
         raise ScReaderError(
-            "the loss is not finite: the training diverged.",
-            remedy="Use a lower --learning-rate.",
+            "the loss is not finite: the training diverged.", remedy="Use a lower --learning-rate."
         )
     return torch.autograd.grad(loss, parameters, allow_unused=True), float(loss.detach())
 

@@ -71,14 +71,6 @@ class TrainingState:
     tensors: dict[str, torch.Tensor] = field(default_factory=dict)
     moments: dict[int, dict[str, torch.Tensor]] = field(default_factory=dict)
 
-    def restore(self, model: nn.Module, optimiser: Optimizer) -> None:
-        """Put the saved state into a model and its optimiser; nothing when new."""
-        if not self.tensors:
-            return
-        model.load_state_dict(self.tensors)
-        groups = optimiser.state_dict()["param_groups"]
-        optimiser.load_state_dict({"state": self.moments, "param_groups": groups})
-
 
 @dataclass
 class TrainingCheckpoint:
