@@ -79,12 +79,10 @@ def test_groups_known_answer() -> None:
     by_number = cells(14, donor=np.array([ord(name) * 1.0 for name in groups]))
     assert (assign_folds(by_number, rows, rows % 2, 2, "donor", 0) == fold).all()
     assert fold.tolist() == [1] * 5 + [2] * 4 + [2] * 3 + [1] * 2
-
-
-def test_only_the_given_rows_count() -> None:
-    """A donor whose cells have no label makes no fold."""
-    some = cells(6, donor=Categorical.of([*"aabbcc"]))
-    assert groups_of(some, np.arange(4), "donor").tolist() == [*"aabb"]
+    # A donor whose cells have no label makes no fold.
+    assert groups_of(some, rows[:9], "donor").tolist() == groups[:9]
+    with pytest.raises(ScReaderError, match="has 2 groups, too few for 3 folds"):
+        assign_folds(some, rows[:9], rows[:9] % 2, 3, "donor", 0)
 
 
 NUMBERS = np.array([1.0, 1.0, 2.0, 2.0])
@@ -96,7 +94,6 @@ NO_DONOR = Categorical(np.array([0, 1, -1, 1], np.int32), ("a", "b"))
     ("column", "count", "group_by", "message"),
     [
         pytest.param(NUMBERS, 5, "", "has 4 labelled cells, too few for 5 folds", id="few cells"),
-        pytest.param(NUMBERS, 3, "x", "has 2 groups, too few for 3 folds", id="few groups"),
         pytest.param(np.ones(4), 1, "x", "has 1 group, too few for 2 folds", id="one group"),
         pytest.param(NUMBERS, 2, "donr", r"no column 'donr'.*It has x", id="no such column"),
         pytest.param(NO_DONOR, 2, "x", "1 cells have no x", id="no donor"),

@@ -1,4 +1,7 @@
-"""Logistic regression and gene scores: one optimum, in memory or streamed, as scikit-learn's."""
+"""Classifiers give scikit-learn's answers: logistic regression, gene scores, nearest neighbours.
+
+Logistic regression has one optimum, whether the cells are in memory or streamed.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
 from small_files import DIM, GENES
 
 from screader_lib.cells.cells_file import CellSequences
@@ -17,6 +21,8 @@ from screader_lib.errors import ScReaderError
 from screader_lib.exchange.opening import open_exchange
 from screader_lib.reader import task as task_module
 from screader_lib.reader.confidence.calibration import softmax
+from screader_lib.reader.methods import nearest_neighbours
+from screader_lib.reader.methods.nearest_neighbours import nearest, unit, vote_logits
 from screader_lib.reader.model import logistic_regression
 from screader_lib.reader.model.logistic_regression import (
     GENE_SCALE,
@@ -29,6 +35,7 @@ from screader_lib.reader.settings import TrainingSettings
 from screader_lib.reader.task import Task, make_task
 
 CELLS, FEATURES = 300, 12
+EITHER = pytest.mark.usefixtures("either")
 CLOSE = 1e-4  # of probabilities
 
 
@@ -66,7 +73,7 @@ def reference(
     return softmax(model.decision_function(wide[:-1])[:, :labels])
 
 
-@pytest.fixture(params=[1 << 30, 0], ids=["in memory", "streaming"], autouse=True)
+@pytest.fixture(params=[1 << 30, 0], ids=["in memory", "streaming"])
 def either(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logistic_regression, "MAX_BYTES", request.param)
 
@@ -87,6 +94,7 @@ DATA = {"two": made(2), "three": made(3), "six": made(6), "separable": separable
         "one cell": with_a_label_of_one_cell()}  # fmt: skip
 
 
+@EITHER
 @pytest.mark.parametrize(("values", "truth"), DATA.values(), ids=DATA)
 @pytest.mark.parametrize("kind", [list, sparse.csr_matrix], ids=["dense", "sparse"])
 def test_the_optimum(values: np.ndarray, truth: np.ndarray, kind: Callable) -> None:
@@ -94,19 +102,18 @@ def test_the_optimum(values: np.ndarray, truth: np.ndarray, kind: Callable) -> N
     assert np.abs(found - reference(values, truth)).max() < CLOSE
 
 
+@EITHER
 @pytest.mark.parametrize("labels", [2, 4])
-def test_a_weight_is_so_many_copies_of_the_cells(labels: int) -> None:
+def test_the_optimum_of_weighted_labels(labels: int) -> None:
     values, truth = made(labels)
     weights = np.ones(labels, np.float32)
     weights[-1] = 3
     found = probabilities(values, truth, weights)
-    again = np.append(np.arange(CELLS), np.repeat(np.flatnonzero(truth == labels - 1), 2))
-    copied = probabilities(values[again], truth[again])
-    assert np.abs(found - copied[:CELLS]).max() < CLOSE
     assert np.abs(found - reference(values, truth, weights)).max() < CLOSE
     assert np.abs(found - probabilities(values, truth)).max() > 0.05
 
 
+@EITHER
 def test_neither_the_order_of_cells_nor_a_constant_feature_matters() -> None:
     values, truth = made(4)
     found = probabilities(values, truth)
@@ -115,6 +122,7 @@ def test_neither_the_order_of_cells_nor_a_constant_feature_matters() -> None:
     assert np.abs(turned - found).max() < CLOSE and np.abs(constant - found).max() < CLOSE
 
 
+@EITHER
 @pytest.mark.parametrize("kind", [list, sparse.csr_matrix], ids=["dense", "sparse"])
 def test_features_that_are_not_finite(kind: Callable) -> None:
     values, truth = made(3)
@@ -162,6 +170,7 @@ def centred(values: np.ndarray) -> np.ndarray:
     return values - values.mean(1, keepdims=True)
 
 
+@EITHER
 @pytest.mark.parametrize(
     "label_weights", [EQUAL, np.array([0.5, 1.0, 4.0], np.float32)], ids=["alike", "by label"]
 )
@@ -182,6 +191,7 @@ def test_gene_scores_are_scikit_learns(
     assert centred(scores) == pytest.approx(centred(own), abs=1e-3)
 
 
+@EITHER
 def test_gene_scores_whatever_the_blocks_and_order(
     task: Task, features: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -193,6 +203,7 @@ def test_gene_scores_whatever_the_blocks_and_order(
         assert centred(parts) == pytest.approx(centred(whole), abs=1e-3)
 
 
+@EITHER
 def test_text_tells_of_genes_that_no_cell_had(task: Task, features: np.ndarray) -> None:
     """A gene with the text of another, met in no cell, says a part of what that one says."""
     more = np.vstack([features, features[3], np.zeros(DIM, np.float32)])
@@ -201,3 +212,50 @@ def test_text_tells_of_genes_that_no_cell_had(task: Task, features: np.ndarray) 
     known, unmet = found[3], found[-2]
     assert np.abs(unmet).max() > 0 and (known - unmet) @ known > 0
     assert found[3] @ unmet > 0
+
+
+def vectors(cells: int, seed: int, dim: int = 7) -> np.ndarray:
+    return unit(np.random.default_rng(seed).standard_normal((cells, dim)).astype(np.float32) + 0.3)
+
+
+def test_neighbours_and_votes_equal_scikit_learn() -> None:
+    known, values = vectors(200, 0), vectors(60, 1)
+    truth = np.random.default_rng(2).integers(0, 4, 200)
+    model = KNeighborsClassifier(9, metric="cosine", algorithm="brute").fit(known, truth)
+    near = nearest(values, known, 9)
+    assert np.array_equal(near, model.kneighbors(values, return_distance=False))
+    shares = np.exp(vote_logits(truth[near], 4))
+    smoothed = (model.predict_proba(values) * 9 + 1 / 4) / 10
+    assert np.abs(shares - smoothed).max() < 2 * nearest_neighbours.TIE_BREAK / 10
+    assert shares.sum(1) == pytest.approx(np.ones(60), abs=1e-6) and shares.min() > 0
+
+
+@pytest.mark.parametrize(
+    ("labels", "order"),
+    [
+        pytest.param([2, 0, 0, 2], [2, 0, 1], id="equal votes go to the nearer"),
+        pytest.param([1, 0, 0, 0], [0, 1, 2], id="more votes beat the nearest"),
+        pytest.param([2, 1, 0], [2, 1, 0], id="one vote each"),
+        pytest.param([1], [1, 0, 2], id="one neighbour"),
+    ],
+)
+def test_votes(labels: list[int], order: list[int]) -> None:
+    logits = vote_logits(np.array([labels]), 3)
+    assert logits.dtype == np.float32
+    assert np.argsort(-logits[0], kind="stable").tolist() == order
+
+
+def test_equal_cells_go_to_the_earlier_whatever_the_rounding() -> None:
+    known = np.repeat(vectors(3, 0, dim=129), 40, axis=0)
+    values = vectors(50, 1, dim=129)
+    for row in nearest(values, known, 5):
+        assert row.tolist() == list(range(row[0], row[0] + 5)) and row[0] % 40 == 0
+
+
+def test_blocks_do_not_change_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
+    known, values = vectors(100, 0), vectors(30, 1)
+    whole = nearest(values, known, 6)
+    monkeypatch.setattr(nearest_neighbours, "SIMILARITIES_AT_ONCE", 250)
+    assert np.array_equal(nearest(values, known, 6), whole)
+    assert nearest(values, known[:2], 10).shape == (30, 2)  # fewer cells than neighbours
+    assert not unit(np.zeros((2, 3), np.float32)).any()
