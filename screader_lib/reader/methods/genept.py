@@ -8,24 +8,23 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.writing import temporary_file
+from screader_lib.genes.providers import provider_options
 from screader_lib.genes.providers.embedder import CachedEmbedder, Embedder
 from screader_lib.genes.providers.local_models import EncoderSettings
+from screader_lib.genes.providers.openai import estimate
 from screader_lib.genes.services.cache import DiskCache, default_folder
+from screader_lib.genes.services.service import OPENAI_KEY, secret_of
 from screader_lib.reader.methods.feature_classifier import FeatureClassifier, LinearLogits
 from screader_lib.reader.methods.nearest_neighbours import unit
 from screader_lib.reader.model.logistic_regression import weight_matrix
 from screader_lib.reader.task import Task, row_blocks
 from screader_lib.reporting import Reporter
-
-if TYPE_CHECKING:
-    from screader_lib.genes.providers.provider_options import ProviderOptions
 
 PROVIDERS = ("packaged", "sentence-transformers", "openai", "hidden-states")
 SERVER = re.compile(r"https?://", re.IGNORECASE)
@@ -103,8 +102,6 @@ class TextModel:
         """Report what a server will be sent and charge for the texts; not for a local model."""
         if self.embedder.provider != "openai":
             return
-        from screader_lib.genes.providers.openai import estimate
-
         costs = [
             estimate(self.embedder, [text for text in dict.fromkeys(texts) if text], None)
             for texts in blocks
@@ -163,9 +160,6 @@ def load_text_model(
     in one line naming ``file``, where the model is not available.
     """
     provider, name = str(identity.get("provider", "")), str(identity.get("model", ""))
-    from screader_lib.genes.providers.provider_options import make_embedder
-    from screader_lib.genes.services.service import OPENAI_KEY, secret_of
-
     if location is None and provider not in PROVIDERS:
         raise ScReaderError(
             f"its gene vectors are of {name or 'an unknown model'} (provider "
@@ -181,7 +175,7 @@ def load_text_model(
                 f"OpenAI's {name} needs a key, but {OPENAI_KEY} is not set.",
                 remedy="Set it, or give the URL of another server with --embedder.",
             )
-        embedder = make_embedder(options, reporter)
+        embedder = provider_options.make_embedder(options, reporter)
         return TextModel(_with_cache(embedder, reporter), reporter)
     except ScReaderError as error:
         raise ScReaderError(
@@ -191,9 +185,7 @@ def load_text_model(
 
 def _provider_options(
     provider: str, name: str, location: str | None, device: str
-) -> ProviderOptions:
-    from screader_lib.genes.providers.provider_options import ProviderOptions
-
+) -> provider_options.ProviderOptions:
     layer, base_url = -1, None
     if provider == "hidden-states" and (split := LAYER.fullmatch(name)):
         name, layer = split[1], int(split[2])
@@ -205,7 +197,7 @@ def _provider_options(
         kind, model = "packaged", None
     elif location is None and provider == "openai":
         kind = "openai"
-    return ProviderOptions(
+    return provider_options.ProviderOptions(
         kind,
         model,
         base_url=base_url,
@@ -219,10 +211,8 @@ def _with_cache(embedder: Embedder, reporter: Reporter) -> Embedder:
 
     A server's vectors are paid for: there it is an error.
     """
-    from screader_lib.genes.providers.provider_options import VECTOR_CACHE
-
     try:
-        return CachedEmbedder(embedder, DiskCache(default_folder() / VECTOR_CACHE))
+        return CachedEmbedder(embedder, DiskCache(default_folder() / provider_options.VECTOR_CACHE))
     except ScReaderError as error:
         if embedder.provider == "openai":
             raise ScReaderError(
