@@ -19,7 +19,7 @@ from screader_lib.reader.prediction.prediction_checkpoint import MARK
 
 BLOCK = 16
 BLOCKS = -(-CELLS // BLOCK)
-SCREADER = ["--llm-layers", 2, "--epochs", 1, "--warm-start-epochs", 2, "--genes-per-cell", 12]
+SCREADER = ["--llm-layers", 1, "--epochs", 1, "--warm-start-epochs", 2, "--genes-per-cell", 8]
 
 
 @pytest.fixture(autouse=True)
