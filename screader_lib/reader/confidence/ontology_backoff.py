@@ -90,7 +90,13 @@ def write_assigned(
     names = tuple(encoding.read_strings(uns["labels"]))
     ids = tuple(encoding.read_strings(uns["label_ontology_ids"]))
     backoff = BackoffTerms.of(ontology, ids)
-    _report_unknown(names, backoff, reporter)
+    unknown = [name for name, term in zip(names, backoff.terms, strict=True) if term is None]
+    if unknown:
+        more = f" and {len(unknown) - MAX_LISTED} more" if len(unknown) > MAX_LISTED else ""
+        reporter.info(
+            f"{len(unknown)} of {len(names)} labels have no term in the ontology, so cells cannot "
+            f"back off from them: {', '.join(unknown[:MAX_LISTED])}{more}."
+        )
     best = obs["predicted_label/codes"][()].astype(np.int64)
     status = obs["status/codes"][()].astype(np.int32)
     unsure = (status == UNASSIGNED) & has_known_genes & (obs["confidence"][()] < min_confidence)
@@ -142,16 +148,6 @@ def _replace(obs: h5py.Group, name: str, column: Categorical) -> None:
         order.insert(order.index("status") + 1 + COLUMNS.index(name), name)
         obs.attrs.create("column-order", np.array(order, object), dtype=encoding.STRING)
     encoding.write_column(obs, name, column)
-
-
-def _report_unknown(names: Sequence[str], backoff: BackoffTerms, reporter: Reporter) -> None:
-    unknown = [name for name, term in zip(names, backoff.terms, strict=True) if term is None]
-    if unknown:
-        more = f" and {len(unknown) - MAX_LISTED} more" if len(unknown) > MAX_LISTED else ""
-        reporter.info(
-            f"{len(unknown)} of {len(names)} labels have no term in the ontology, so cells cannot "
-            f"back off from them: {', '.join(unknown[:MAX_LISTED])}{more}."
-        )
 
 
 def hierarchical_metrics(

@@ -125,7 +125,15 @@ def write_predictions(
         if name != "label"
     }
     encoding.begin_anndata(file, obs, Table(strings([])))
-    _write_uns(file["uns"], truth, stored, predictions, reporter)
+    uns, knn = file["uns"], "-knn" if stored.settings.classifier == "knn" else ""
+    encoding.write_strings(uns, "labels", strings(stored.labels.names))
+    encoding.write_strings(uns, "label_ontology_ids", strings(stored.labels.ontology_ids))
+    encoding.write_text(uns, "method", stored.method + knn)
+    reporter.info(predictions.summary())
+    metrics = known_label_metrics(truth, stored.labels.names, predictions)
+    if metrics:
+        encoding.write_json(uns, "metrics", metrics)
+        reporter.info(metrics_summary(metrics))
     if not len(rows):
         reporter.warning("the shard holds no cells: there are more shards than blocks of cells.")
     return predictions.has_known_genes
@@ -168,21 +176,3 @@ def _write_blocks(
     if explanation is not None:
         explanation.finish(np.bincount(predictions.best, minlength=labels))
     return predictions
-
-
-def _write_uns(
-    uns: h5py.Group,
-    truth: LazyColumn | None,
-    stored: StoredReader,
-    predictions: Predictions,
-    reporter: Reporter,
-) -> None:
-    encoding.write_strings(uns, "labels", strings(stored.labels.names))
-    encoding.write_strings(uns, "label_ontology_ids", strings(stored.labels.ontology_ids))
-    knn = "-knn" if stored.settings.classifier == "knn" else ""
-    encoding.write_text(uns, "method", stored.method + knn)
-    reporter.info(predictions.summary())
-    metrics = known_label_metrics(truth, stored.labels.names, predictions)
-    if metrics:
-        encoding.write_json(uns, "metrics", metrics)
-        reporter.info(metrics_summary(metrics))
