@@ -2,8 +2,7 @@
 
 - ``formats``          the formats of expression, read block by block;
 - ``cell_selection``   which cells of the inputs: names, conditions, labels;
-- ``obs_columns``      labels, donors and the other columns of obs, of several inputs as one;
-- ``cell_names``       names of cells made unique;
+- ``obs_columns``      names of cells, labels, donors and other columns of several inputs as one;
 - ``gene_names``       genes of the input matched to the embedded genes by name;
 - ``normalisation``    counts or log-normalised? both as counts per ten thousand;
 - ``gene_statistics``  medians, variances and coverage of genes over cells;

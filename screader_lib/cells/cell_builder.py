@@ -12,7 +12,6 @@ from typing import TypeVar
 import h5py
 import numpy as np
 
-from screader_lib.cells.cell_names import duplicate_names, hashes_of, renamed_cells
 from screader_lib.cells.formats.expression import Span
 from screader_lib.cells.gene_names import ABSENT
 from screader_lib.cells.gene_statistics import (
@@ -23,7 +22,14 @@ from screader_lib.cells.gene_statistics import (
     sums_of,
 )
 from screader_lib.cells.input_file import ExpressionBlock, InputFile
-from screader_lib.cells.obs_columns import ObsColumns, annotated, concatenated
+from screader_lib.cells.obs_columns import (
+    ObsColumns,
+    annotated,
+    concatenated,
+    duplicate_names,
+    hashes_of,
+    renamed_cells,
+)
 from screader_lib.cells.sequences import NO_GENE, Construction, rank_genes
 from screader_lib.cells.vocabulary import Embeddings, Vocabulary
 from screader_lib.errors import ScReaderError

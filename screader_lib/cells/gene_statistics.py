@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from screader_lib.cells.formats.scratch_file import ScratchFile
+from screader_lib.cells.formats.transpose import ScratchFile
 from screader_lib.cells.normalisation import TARGET_SUM
 from screader_lib.errors import ScReaderError
 

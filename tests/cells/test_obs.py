@@ -10,10 +10,15 @@ import h5py
 import numpy as np
 import pytest
 
-from screader_lib.cells.cell_names import duplicate_names, hashes_of
 from screader_lib.cells.formats import anndata_expression
 from screader_lib.cells.gene_statistics import sampled_cells
-from screader_lib.cells.obs_columns import ObsColumns, annotated, concatenated
+from screader_lib.cells.obs_columns import (
+    ObsColumns,
+    annotated,
+    concatenated,
+    duplicate_names,
+    hashes_of,
+)
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import encoding
 from screader_lib.exchange.table import Categorical, LazyColumn, Table

@@ -5,6 +5,5 @@
 - ``anndata_expression``  h5ad files and zarr stores;
 - ``tenx``                10x h5 files and mtx folders;
 - ``loom``                loom files;
-- ``transpose``           rows of matrices whose entries are not stored cell by cell;
-- ``scratch_file``        the temporary file that this takes.
+- ``transpose``           rows of matrices whose entries are not stored cell by cell; scratch files.
 """
