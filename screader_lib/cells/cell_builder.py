@@ -6,7 +6,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TypeVar
 
 import h5py
@@ -138,7 +138,7 @@ class CellBuilder:
         vectors[order] = self.embeddings.vectors[rows[order]] if len(rows) else vectors
         encoding.write_array(file["varm"], "embedding", vectors)
         encoding.write_json(file["uns"], "embedding", self.embeddings.identity)
-        encoding.write_json(file["uns"], "construction", self.construction.to_json())
+        encoding.write_json(file["uns"], "construction", asdict(self.construction))
         self._write_sequences(file, vocabulary)
 
     def _write_sequences(self, file: h5py.File, vocabulary: Vocabulary) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,10 +39,6 @@ class Construction:
     def needs_counts(self) -> bool:
         """Whether weights are of the counts, not of the normalised values."""
         return self.weight == "expression"
-
-    def to_json(self) -> dict[str, Any]:
-        """As a file holds it."""
-        return asdict(self)
 
     @classmethod
     def from_json(cls, content: dict[str, Any], file: object) -> Construction:

@@ -88,16 +88,10 @@ def _counts_first(
 ) -> Expression:
     """The ``layer``; without one X, or raw if X holds no counts and there is a raw."""
     source = make(layer)
-    if layer is None and source.has_raw and not _has_counts(source):
-        reporter.info("X does not hold counts, so raw is read (--layer X to read X).")
-        return make("raw")
+    if layer is None and source.has_raw:
+        values = (source.read(*span).data for span in source.spans())
+        first = next((some for some in values if some.any()), None)
+        if first is not None and (first.min() < 0 or recognise(first) != "counts"):
+            reporter.info("X does not hold counts, so raw is read (--layer X to read X).")
+            return make("raw")
     return source
-
-
-def _has_counts(source: AnnDataExpression) -> bool:
-    """Whether the first values are whole and not negative."""
-    for start, stop in source.spans():
-        values = source.read(start, stop).data
-        if values.any():
-            return bool(values.min() >= 0 and recognise(values) == "counts")
-    return True

@@ -55,26 +55,23 @@ def measure(predictions: Sequence[PredictionData]) -> list[Method]:
 def _measure(title: str, files: Sequence[PredictionData]) -> Method:
     metrics: dict[str, list[float]] = {}
     by_label: dict[str, list[dict[str, float]]] = {}
-    for true, predicted in (pair for one in files for pair in _by_fold(one)):
-        for name, value in scores(true, predicted).items():
-            metrics.setdefault(name, []).append(value)
-        for label, row in per_label(true, predicted).items():
-            by_label.setdefault(label, []).append(row)
+    for one in files:
+        one.require_true_labels()
+        true, predicted = one.true[one.known], one.predicted[one.known]
+        folds = np.zeros(len(true))
+        if "fold" in one.columns:
+            folds = one.column("fold").astype(str)[one.known]
+        for fold in np.unique(folds):
+            pair = true[folds == fold].tolist(), predicted[folds == fold].tolist()
+            for name, value in scores(*pair).items():
+                metrics.setdefault(name, []).append(value)
+            for label, row in per_label(*pair).items():
+                by_label.setdefault(label, []).append(row)
     types = {
         label: {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
         for label, rows in sorted(by_label.items())
     }
     return Method(title, metrics, types)
-
-
-def _by_fold(one: PredictionData) -> list[tuple[list[str], list[str]]]:
-    """True and predicted labels of each fold of a file."""
-    one.require_true_labels()
-    true, predicted = (np.array(labels, dtype=object) for labels in one.true_and_predicted())
-    fold = np.zeros(len(true))
-    if "fold" in one.columns:
-        fold = one.column("fold").astype(str)[one.known]
-    return [(true[fold == f].tolist(), predicted[fold == f].tolist()) for f in np.unique(fold)]
 
 
 def picture(

@@ -180,19 +180,18 @@ def _by_type(
 
 def _by_number(panels: Sequence[Panel], style: canvas.Style, column: str, seed: int) -> Any:
     from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Normalize, to_rgba
+    from matplotlib.colors import Normalize
 
-    values = np.concatenate([panel.values for panel in panels])
-    finite = values[np.isfinite(values)]
-    low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
+    values = [np.ma.masked_invalid(panel.values) for panel in panels]
+    known = np.ma.concatenate(values).compressed()
+    low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
     palette = style.palette if style.palette not in ("", "safe") else "viridis"
-    scale = ScalarMappable(Normalize(low, high), canvas.colour_map(palette))
+    colours = canvas.colour_map(palette).with_extremes(bad=UNLABELLED)
+    scale = ScalarMappable(Normalize(low, high), colours)
     figure = canvas.new_figure(style, (3.5 * len(panels) + 0.8, 4.1), "compressed")
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
-    for axis, panel in zip(axes, panels, strict=True):
-        colours = scale.to_rgba(panel.values)
-        colours[~np.isfinite(panel.values)] = to_rgba(UNLABELLED)
-        _scatter(axis, panel, colours, seed)
+    for axis, panel, masked in zip(axes, panels, values, strict=True):
+        _scatter(axis, panel, scale.to_rgba(masked), seed)
     bar = figure.colorbar(scale, ax=list(axes), shrink=0.7)
     bar.set_label(one_line(column))
     bar.outline.set_visible(False)

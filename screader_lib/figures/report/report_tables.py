@@ -6,6 +6,7 @@ import json
 import platform
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -243,8 +244,6 @@ def versions() -> dict[str, str]:
     """The programs and packages that made the report, and their versions."""
     result = {"scReader": __version__, "Python": platform.python_version()}
     for package in PACKAGES:
-        try:
+        with suppress(PackageNotFoundError):
             result[package] = version(package)
-        except PackageNotFoundError:
-            continue
     return result
