@@ -76,41 +76,50 @@ def assert_same_predictions(
     actual: Path, expected: Path, names: tuple[str, ...] = ("probability", "X_screader")
 ) -> None:
     with h5py.File(actual) as one, h5py.File(expected) as other:
-        labels = [file["obs/predicted_label/codes"][()] for file in (one, other)]
-        assert np.array_equal(*labels)
+        calls = [file["obs/predicted_label/codes"][()] for file in (one, other)]
+        assert np.array_equal(*calls)
         for name in names:
-            difference = one["obsm"][name][()] - other["obsm"][name][()]
-            assert np.abs(difference).max() <= 1e-4, name
+            assert np.abs(one["obsm"][name][()] - other["obsm"][name][()]).max() <= 1e-4, name
 
 
-def test_training_and_prediction(tmp_path: Path, cells: Path, llama: Path, reader: Path) -> None:
+@pytest.fixture(scope="module")
+def calls(reader: Path, cells: Path) -> Path:
+    """Its predictions by one process."""
+    path = reader.with_name("calls.h5ad")
+    succeed("predict", cells, "-r", reader, "--explain", 3, "-o", path)
+    return path
+
+
+def test_training_and_prediction(
+    tmp_path: Path, cells: Path, llama: Path, reader: Path, calls: Path
+) -> None:
     """Also cross-validation, whose folds are files that the processes share."""
-    output, calls = tmp_path / "r.h5", tmp_path / "calls.h5ad"
-    words = [cells, "--llm", llama, *TRAINED, "--folds", 2, "--oof-predictions", calls]
+    output, oof, two = tmp_path / "r.h5", tmp_path / "oof.h5ad", tmp_path / "two.h5ad"
+    words = [cells, "--llm", llama, *TRAINED, "--folds", 2, "--oof-predictions", oof]
     messages = start_both(tmp_path, "train-reader", *words, "-o", output)
     assert_same_reader(output, reader)
-    succeed("validate", output, calls)
+    succeed("validate", output, oof)
     assert messages.count(" training and ") == 3  # two folds, all cells: once each
-    one, two = tmp_path / "one.h5ad", tmp_path / "two.h5ad"
-    words = [cells, "-r", reader, "--explain", 3]
-    succeed("predict", *words, "-o", one)
-    messages = start_both(tmp_path, "predict", *words, "-o", two)
+    messages = start_both(tmp_path, "predict", cells, "-r", reader, "--explain", 3, "-o", two)
     names = ("probability", "X_screader", "explanation_part", "explanation_gene")
-    assert_same_predictions(two, one, names)
+    assert_same_predictions(two, calls, names)
     assert messages.count("90 cells") == 1
     files = {path.name for path in tmp_path.iterdir()}
-    assert files == {"calls.h5ad", "r.h5", "one.h5ad", "two.h5ad", "0.txt", "1.txt"}
+    assert files == {"oof.h5ad", "r.h5", "two.h5ad", "0.txt", "1.txt"}
 
 
-def test_the_llms_layers_over_both(tmp_path: Path, cells: Path, llama: Path, reader: Path) -> None:
+def test_the_llms_layers_over_both(
+    tmp_path: Path, cells: Path, llama: Path, reader: Path, calls: Path
+) -> None:
     """Batches of cells do not come out even: one process computes for nothing at times."""
-    output, one, two = tmp_path / "r.h5", tmp_path / "one.h5ad", tmp_path / "two.h5ad"
+    output, two, alone = (tmp_path / name for name in ("r.h5", "two.h5ad", "alone.h5ad"))
     words = [cells, "--llm", llama, *TRAINED, "--device", "spread"]
     start_both(tmp_path, "train-reader", *words, "-o", output)
     assert_same_reader(output, reader)
     start_both(tmp_path, "predict", cells, "-r", reader, "--device", "spread", "-o", two)
-    succeed("predict", cells, "-r", reader, "-o", one)
-    assert_same_predictions(two, one)
+    assert_same_predictions(two, calls)
+    succeed("predict", cells, "-r", reader, "--device", "spread", "-o", alone)  # without a GPU
+    assert_same_predictions(alone, calls)
 
 
 def test_a_launcher_ends_all_on_failing_input(tmp_path: Path, cells: Path) -> None:
@@ -157,10 +166,3 @@ def test_an_llm_on_several_devices_is_called_by_the_library(tmp_path: Path, llam
             outputs.append(read(llm, tokens, lengths, torch.ones(32), "instruction-cell-cls"))
     for name in ("cls", "mean"):
         torch.testing.assert_close(outputs[0][name], outputs[1][name], rtol=1e-4, atol=1e-5)
-
-
-def test_spread_in_one_process_without_a_gpu(tmp_path: Path, cells: Path, reader: Path) -> None:
-    one, other = tmp_path / "one.h5ad", tmp_path / "other.h5ad"
-    succeed("predict", cells, "-r", reader, "-o", one)
-    succeed("predict", cells, "-r", reader, "--device", "spread", "-o", other)
-    assert_same_predictions(other, one)
