@@ -91,8 +91,7 @@ def test_chosen_cells_are_read_as_if_they_were_all(
 ) -> None:
     values[-1] = np.arange(GENES)
     table = np.log1p(values / np.maximum(values.sum(1), 1)[:, None] * 1e4) if log else values
-    mask = np.array(data.draw(st.lists(st.booleans(), min_size=len(values),
-                                         max_size=len(values))))  # fmt: skip
+    mask = data.draw(arrays.arrays(bool, len(values)))
     mask[-1] = True
     construction = Construction(select="all")
     numbers = np.flatnonzero(mask)
