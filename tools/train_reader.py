@@ -175,8 +175,8 @@ def _check_classifier(
     """A usage error if an option does not apply to the method."""
     for option in ("classifier", "neighbours"):
         if given[option] is not None and method not in CLASSIFIER_METHODS:
-            wanted = " and ".join(CLASSIFIER_METHODS)
-            raise click.UsageError(f"--{option} only applies to --method {wanted}.", run.context)
+            methods = " and ".join(CLASSIFIER_METHODS)
+            raise click.UsageError(f"--{option} only applies to --method {methods}.", run.context)
     if given["neighbours"] is not None and given["classifier"] != "knn":
         raise click.UsageError("--neighbours only applies to --classifier knn.", run.context)
     if embedder is not None and method != "genept-s":

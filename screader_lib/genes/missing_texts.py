@@ -144,7 +144,7 @@ def pairs_by_name(path: Path, names: Iterable[str]) -> dict[str, str]:
     """
     if _is_ncbi(path):
         raise ScReaderError(
-            "names genes by GeneID; wanted symbols.",
+            "names genes by GeneID; expected symbols.",
             file=path,
             remedy="Give a table whose first two columns name the genes of the two species.",
         )

@@ -58,11 +58,11 @@ def read_precomputed(path: Path, display_name: str | None = None) -> Precomputed
     """
     name = display_name or str(path)
     if path.is_dir():
-        raise ScReaderError("is a folder; wanted a file of embeddings.", file=name)
+        raise ScReaderError("is a folder; expected a file of embeddings.", file=name)
     with path.open("rb") as stream:
         signature = stream.read(8)
     if not signature:
-        raise ScReaderError("is empty; wanted embeddings.", file=name)
+        raise ScReaderError("is empty; expected embeddings.", file=name)
     try:
         return _checked(_reader_for(signature)(path, name), name)
     except UNREADABLE as error:
@@ -165,7 +165,7 @@ def _from_pairs(pairs: Iterable[tuple[Any, Any]], file: str) -> Precomputed:
     lengths = {len(vector) for vector in vectors}
     if len(lengths) != 1:
         problem = f"vectors of {len(lengths)} different lengths" if lengths else "no genes"
-        raise ScReaderError(f"holds {problem}; wanted one vector for each gene.", file=file)
+        raise ScReaderError(f"holds {problem}; expected one vector per gene.", file=file)
     return Precomputed(tuple(names), np.stack(vectors))
 
 
@@ -222,7 +222,7 @@ def _from_text(path: Path, name: str) -> Precomputed:
             )
         if len(row) - 1 != len(vectors[0]):
             raise ScReaderError(
-                f"line {line} has {len(row) - 1} numbers; wanted {len(vectors[0])}.", file=name
+                f"line {line} has {len(row) - 1} numbers; expected {len(vectors[0])}.", file=name
             )
     if not vectors:
         raise ScReaderError("holds no vectors.", file=name)

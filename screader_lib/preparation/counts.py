@@ -44,7 +44,7 @@ def load_counts(source: Expression, reporter: Reporter = SILENT) -> anndata.AnnD
         check_kind(block.data, kind, "auto", source.name)
     if kind != "counts":
         raise ScReaderError(
-            "its values are log-normalised; wanted counts.",
+            "contains log-normalised values; raw counts are required.",
             file=source.name,
             remedy="Name the counts with --layer.",
         )

@@ -157,8 +157,8 @@ def stages_of(settings: TrainingSettings) -> list[Stage]:
         stages.append(Stage(1, "LLM stage", settings.pooling, settings.epochs, rate))
     if not stages:
         raise ScReaderError(
-            f"nothing to train: {settings.warm_start_epochs} epochs of pool alone, "
-            f"{settings.epochs} of {','.join(settings.pooling)}.",
+            f"nothing to train: the poolings {','.join(settings.pooling)} with "
+            f"{settings.warm_start_epochs} warm-start epochs and {settings.epochs} epochs.",
             remedy="Give --epochs, or --warm-start-epochs with pool in --pooling.",
         )
     return stages

@@ -138,7 +138,7 @@ def test_calls_of_another_prediction_are_not_taken_up(
     if what == "cells":
         cells = write_cells(tmp_path, seed=3)
     result = succeed("predict", cells, "-r", reader, *OTHER.get(what, []), "-o", output)
-    assert "is of another prediction; starting afresh" in " ".join(result.stderr.split())
+    assert "belongs to another prediction; starting afresh" in " ".join(result.stderr.split())
     assert counted.calls == (BLOCKS // 2 if what == "shard" else BLOCKS)
 
 

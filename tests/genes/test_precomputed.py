@@ -61,7 +61,7 @@ def test_formats(tmp_path: Path, write: Callable[[BinaryIO], None]) -> None:
         (pickle.dumps({"A": [float("nan")]}), "not finite"),
         (pickle.dumps(MAPPING)[:-9], "cannot be read|damaged"),
         (b"", "is empty"),
-        (b"INS,1,2\nGCG,1\n", "line 2 has 1 numbers; wanted 2"),
+        (b"INS,1,2\nGCG,1\n", "line 2 has 1 numbers; expected 2"),
         (b"INS,1,2\nGCG,1,x\n", "line 2 holds something other"),
         (b"INS,1\nINS,2\n", "names 'INS' 2 times"),
         (b"INS\nGCG\n", "line 1 has no numbers, only 'INS'"),

@@ -190,4 +190,4 @@ def test_folds_that_cannot_be(
 ) -> None:
     result = call("train-reader", cells, "--method", "majority", *words, "-o", tmp_path / "r.h5")
     assert result.exit_code == status and message in result.stderr
-    assert not list(tmp_path.glob("*.h5*/*")) and not (tmp_path / "r.h5").exists()
+    assert not list(tmp_path.iterdir())

@@ -111,7 +111,7 @@ def with_last(values: sparse.csr_matrix, last: float) -> sparse.csr_matrix:
 @pytest.mark.parametrize(
     ("change", "words", "message"),
     [
-        pytest.param(lambda x: x.log1p(), [], "log-normalised; wanted counts", id="log"),
+        pytest.param(lambda x: x.log1p(), [], "raw counts are required", id="log"),
         pytest.param(lambda x: x.toarray() - 1, [], "negative values", id="scaled"),
         pytest.param(lambda x: np.ones(x.shape, np.float32), [], "vary too little", id="constant"),
         pytest.param(lambda x: with_last(x, 1.5), [], "others fractions", id="late-fraction"),

@@ -76,7 +76,7 @@ class Processes:
         return int(values.min())
 
     def wait(self) -> None:
-        """Until all have come here."""
+        """Wait for all processes."""
         self.min(0)
 
 

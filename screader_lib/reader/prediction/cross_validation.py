@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,14 +102,20 @@ class CrossValidation:
 def fold_folder(output: str | None) -> Iterator[Path]:
     """Where folds are saved: beside the output, so that a run after a kill finds them.
 
-    Removed when all is done; a temporary folder where the output is no file.
+    Removed when all is done, or where the run failed before any fold was; a temporary folder where
+    the output is no file.
     """
     if output in (None, "-"):
         with tempfile.TemporaryDirectory(prefix="screader-folds-") as temporary:
             yield Path(temporary)
         return
     path = Path(f"{output}.folds")
-    yield path
+    try:
+        yield path
+    except BaseException:
+        with suppress(OSError):  # it is not there, or holds folds to resume from
+            path.rmdir()
+        raise
     if not launch.is_worker():
         shutil.rmtree(path, ignore_errors=True)
 

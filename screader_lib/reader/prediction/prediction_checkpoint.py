@@ -54,7 +54,7 @@ class PredictionCheckpoint:
                 remedy="Name another with --checkpoint.",
             )
         if mark.is_file() and mark.read_text("utf-8") != self.fingerprint:
-            self.reporter.warning(f"{self.folder} is of another prediction; starting afresh.")
+            self.reporter.warning(f"{self.folder} belongs to another prediction; starting afresh.")
             self.remove()
         if not mark.is_file():
             try:
