@@ -50,7 +50,7 @@ EXECUTABLES = [
 ]  # fmt: skip
 SUBCOMMANDS = [f"screader {name}" for name in SCREADER] + [f"plot {name}" for name in PLOT]
 HEAVY = [
-    "anndata", "h5py", "matplotlib", "numpy", "pandas", "rich", "scanpy", "scipy",
+    "anndata", "h5py", "matplotlib", "numpy", "openai", "pandas", "rich", "scanpy", "scipy",
     "sklearn", "torch", "transformers", "umap", "urllib3", "yaml",
 ]  # fmt: skip
 MAX_LINES, MAX_MODULES = 500, 15  # of a file, of a folder
@@ -178,7 +178,7 @@ def test_version() -> None:
 WITHOUT = """
 import sys
 from importlib.machinery import PathFinder
-missing = ("anndata", "matplotlib", "pandas", "scanpy", "umap", "urllib3")
+missing = ("anndata", "matplotlib", "openai", "pandas", "scanpy", "umap", "urllib3")
 def find_spec(name, *more):
     return None if name.partition(".")[0] in missing else usual(name, *more)
 usual, PathFinder.find_spec = PathFinder.find_spec, find_spec

@@ -21,9 +21,9 @@ from typing import Any
 
 from screader_lib.errors import ScReaderError
 from screader_lib.genes.describe import DEFAULT_FIELDS, Description, cleaned, describe, with_texts
-from screader_lib.genes.providers.openai import URL, OpenAIServer
 from screader_lib.genes.records import Gene, Organism, organism_of
 from screader_lib.genes.services.cache import DiskCache
+from screader_lib.genes.services.openai_server import URL, OpenAIServer
 from screader_lib.genes.services.service import BadAnswer, Pace, parse_json
 from screader_lib.genes.sources.gene_source import GeneSource
 from screader_lib.genes.sources.make_sources import SourceOptions, make_sources
@@ -277,7 +277,10 @@ def fill_from_model(
     def ask(key: str, prompt: str) -> None:
         messages = [{"role": "user", "content": prompt}]
         body: dict[str, Any] = {"model": model.name, "messages": messages, **temperature}
-        cache.put({key: server.ask("chat/completions", body, parse_answer).encode()})
+        answer = server.ask(
+            lambda client: client.chat.completions.with_raw_response.create(**body), parse_answer
+        )
+        cache.put({key: answer.encode()})
 
     with reporter.progress("Asking the model", len(new), "genes") as advance:
         tasks = [partial(ask, key, prompt) for key, prompt in new.items()]

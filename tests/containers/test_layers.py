@@ -19,7 +19,7 @@ FORBIDDEN = re.compile(
     r"|^(source|containers|wheels|mnt|run/secrets|root)/.|^tmp/.|^var/(tmp|lib/apt/lists)/."
     r"|^var/cache/apt/.*\.(bin|deb)$|^etc/(ssl|pip|resolv\.conf|hosts$)"
 )
-KEPT = re.compile(r"/(huggingface_hub|hf_xet|transformers|gguf)/|/certifi/cacert\.pem$")
+KEPT = re.compile(r"/(huggingface_hub|hf_xet|openai|transformers|gguf)/|/certifi/cacert\.pem$")
 SECRET = re.compile(
     rb"-----BEGIN (RSA |EC |OPENSSH |ENCRYPTED |DSA )?PRIVATE KEY-----\s+[A-Za-z0-9+/]"
 )

@@ -83,6 +83,7 @@ def test_vectors_in_the_order_of_the_texts(monkeypatch: pytest.MonkeyPatch) -> N
         request = server.requests[0]
         assert request.json["model"] == "text-embedding-ada-002"
         assert request.headers["Authorization"] == f"Bearer {KEY}"
+        assert request.headers["User-Agent"].startswith("OpenAI/Python")
         assert "dimensions" not in request.json
         assert provider(server, dimensions=3).embed(TEXTS[:2], SILENT).shape == (2, 3)
 
@@ -263,7 +264,7 @@ def test_a_long_wait_is_reported_and_an_absurd_one_refused(monkeypatch: pytest.M
         made.embed(["a"], SILENT)
         assert slept == [240]
         assert reporter.messages == [
-            "the embedding server: HTTP status 429; trying again in 240.0 s."
+            "the embedding server: answered with HTTP status 429; trying again in 240.0 s."
         ]
         server.faults = [Reply(b"", status=503, headers={"Retry-After": "86400"})]
         with pytest.raises(ScReaderError, match="come back in 86,400 seconds"):

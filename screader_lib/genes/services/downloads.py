@@ -11,22 +11,29 @@ from pathlib import Path
 from typing import Any
 
 import urllib3
+from urllib3 import exceptions
 
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.provenance import sha256_of
 from screader_lib.exchange.writing import replacing
 from screader_lib.genes.records import Organism
-from screader_lib.genes.services.service import NO_CONNECTION, Pace, Service, check_allowed
+from screader_lib.genes.services.service import (
+    RETRIED,
+    Pace,
+    Service,
+    Unreachable,
+    check_allowed,
+    pool_for,
+)
+from screader_lib.genes.services.web_client import Retries, in_words, next_attempt
 from screader_lib.reporting import SILENT, Reporter
 
 URL = "https://ftp.ncbi.nlm.nih.gov/gene/DATA"
 ALL_SPECIES = "All_Data"
 BLOCK = 1 << 20
 ATTEMPTS = 5
-COPIES = {
-    "gene_orthologs.gz": "a local copy with --orthologs",
-    "gene_history.gz": "a local copy with --gene-history",
-}
+OPTIONS = {"gene_orthologs.gz": "--orthologs", "gene_history.gz": "--gene-history"}
+NO_CONNECTION = (exceptions.ConnectTimeoutError, exceptions.ProxyError)
 
 
 def info_path(organism: Organism) -> str:
@@ -50,13 +57,8 @@ def local_copy(
         reporter.detail(f"{local.name}: copy of {known['downloaded'][:10]}.")
         return local
     source = f"{url.rstrip('/')}/{path}"
-    copies = COPIES.get(local.name, "local copies with --gene-info and --gene-summary")
-    remedy = f"Give {copies}."
-    check_allowed(source, remedy)
-    server = Service(
-        "the server", source, Pace(10), reporter=reporter, attempts=ATTEMPTS, remedy=remedy,
-        limits={NO_CONNECTION: 2},
-    )  # fmt: skip
+    server = Service("the download", source, Pace(10), reporter=reporter, attempts=ATTEMPTS)
+    check_allowed(server.url, _remedy(server.url))
     try:
         local.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -67,9 +69,7 @@ def local_copy(
         ) from error
     reporter.info(f"downloading {server.url}")
     with replacing(local) as temporary:
-        modified = server.request(
-            "GET", server.url, lambda answer: _save(answer, temporary, reporter)
-        )
+        modified = _download(server, temporary)
         _check_gzip(temporary, server.url)
         content = {
             "url": server.url,
@@ -91,14 +91,52 @@ def _valid_note(local: Path, note: Path) -> dict[str, Any] | None:
     return None
 
 
-def _save(answer: urllib3.BaseHTTPResponse, path: Path, reporter: Reporter) -> str:
-    """Fill ``path``; the server's date of the file, empty where it names none."""
-    total = answer.length_remaining or 0
-    with path.open("wb") as target, reporter.progress("Downloading", total, "bytes") as advance:
-        for block in answer.stream(BLOCK, decode_content=False):
-            target.write(block)
-            advance(len(block))
-    return answer.headers.get("Last-Modified") or ""
+def _download(server: Service, temporary: Path) -> str:
+    """Fill ``temporary``; the server's date of the file, empty where it names none."""
+    retries: urllib3.Retry = Retries(server, connect=1, redirect=3)
+    timeout = urllib3.Timeout(connect=10.0, read=server.timeout)
+    try:
+        with pool_for(server.url, timeout=timeout) as pool:
+            while True:
+                answer = pool.request("GET", server.url, retries=retries, preload_content=False)
+                try:
+                    return _save(answer, server, temporary)
+                except exceptions.HTTPError as error:
+                    retries = next_attempt(answer.retries, error)
+    except exceptions.MaxRetryError as error:
+        if isinstance(error.reason, NO_CONNECTION):
+            problem = "cannot be reached."
+            raise Unreachable(problem, file=server.url, remedy=_remedy(server.url)) from error
+        raise _failed(server, f"{in_words(error)}, {ATTEMPTS} times") from error
+
+
+def _save(answer: urllib3.BaseHTTPResponse, server: Service, temporary: Path) -> str:
+    with answer:
+        if answer.status in RETRIED:
+            raise _failed(server, f"HTTP status {answer.status}, {ATTEMPTS} times")
+        if answer.status != 200:
+            raise _failed(server, f"HTTP status {answer.status}")
+        total = answer.length_remaining or 0
+        with (
+            temporary.open("wb") as target,
+            server.reporter.progress("Downloading", total, "bytes") as advance,
+        ):
+            for block in answer.stream(BLOCK, decode_content=False):
+                target.write(block)
+                advance(len(block))
+        return answer.headers.get("Last-Modified") or ""
+
+
+def _failed(server: Service, reason: str) -> ScReaderError:
+    problem = f"cannot be downloaded: {reason}."
+    return ScReaderError(problem, file=server.url, remedy=_remedy(server.url))
+
+
+def _remedy(source: str) -> str:
+    option = OPTIONS.get(source.rpartition("/")[2])
+    if option:
+        return f"Give a local copy with {option}."
+    return "Give local copies with --gene-info and --gene-summary."
 
 
 def _check_gzip(path: Path, source: str) -> None:

@@ -1,8 +1,4 @@
-"""Asking a server: its URL, key and proxy, a limited rate, pauses between attempts, checks.
-
-Passing failures (no connection, timeouts, statuses 408, 409, 429 and 5xx, and answers that are not
-what was asked for) are retried.
-"""
+"""What services have in common: URL, key and proxy, a limited rate, pauses, checked answers."""
 
 from __future__ import annotations
 
@@ -12,37 +8,31 @@ import os
 import random
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from screader_lib import __version__, offline
+from screader_lib import offline
 from screader_lib.errors import ScReaderError
 from screader_lib.reporting import SILENT, Reporter
 
 if TYPE_CHECKING:
     import urllib3
 
-T = TypeVar("T")
 NCBI_KEY = "NCBI_API_KEY"
 NCBI_EMAIL = "NCBI_EMAIL"
 OPENAI_KEY = "OPENAI_API_KEY"
-PASSING = (408, 409, 429)  # HTTP statuses, beside 5xx
+RETRIED = (408, 429, 500, 502, 503, 504)  # HTTP statuses
 KEY_REFUSED = (401, 403)
-MAX_CONNECTIONS = 64
 MAX_PAUSE = 60.0  # seconds, where the server asks for none
 MAX_RETRY_AFTER = 600.0  # seconds
 QUIET_PAUSE = 5.0  # seconds; longer ones are reported to every user
 RATE_MARGIN = 1.1  # gaps are this much longer, so that no second sees more requests than allowed
 HTML = "an HTML page"
-NO_CONNECTION = "no connection"
-BAD_ANSWER = "bad answer"
 TRY_LATER = "Try again later; answers received so far are cached."
 
 
@@ -78,10 +68,9 @@ class Pace:
 class Service:
     """A server at ``url``, called ``name`` in messages, where ``secret`` never appears.
 
-    A request is tried ``attempts`` times, or as often as ``limits`` allows for one kind of failure,
-    with a pause of ``first_pause`` seconds, then twice as long each time, with jitter, or as long
-    as the server asks (Retry-After). Setting ``stopped`` ends the pauses of all threads.
-    ``headers`` are sent with every request.
+    A request is tried ``attempts`` times, with a pause of ``first_pause`` seconds, then twice as
+    long each time, with jitter, or as long as the server asks (Retry-After). Setting ``stopped``
+    ends the pauses of all threads.
     """
 
     name: str
@@ -92,86 +81,26 @@ class Service:
     attempts: int = 6
     first_pause: float = 1.0  # seconds
     timeout: float = 60.0  # seconds
-    remedy: str = ""
-    limits: Mapping[str, int] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
     stopped: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
         self.url = checked_url(self.url)
 
-    def post(self, path: str, parse: Callable[[bytes], T], **content: Any) -> T:
-        """As ``request``, for what is posted to a path below the URL; ``parse`` takes a body."""
-        headers = {**self.headers, "Accept-Encoding": "gzip"}
-        url = f"{self.url}/{path}"
-        return self.request(
-            "POST", url, lambda answer: parse(answer.data), headers=headers, **content
-        )
+    def error(self, problem: str, remedy: str = "") -> ScReaderError:
+        """The error of this service's having a ``problem``, without the secret."""
+        return ScReaderError(self.hidden(f"{self.name} {problem}"), file=self.url, remedy=remedy)
 
-    def request(
-        self,
-        method: str,
-        url: str,
-        parse: Callable[[urllib3.BaseHTTPResponse], T],
-        **settings: Any,
-    ) -> T:
-        """What ``parse`` makes of an answer with status 200; ``settings`` as urllib3's.
-
-        ``parse`` raises BadAnswer for an answer that is not what was asked for. ScReaderError in
-        one line where no attempt brings a good answer, Unreachable where none brings any.
-        """
-        import urllib3
-
-        check_allowed(self.url, self.remedy)
-        redirects = urllib3.Retry(  # further attempts are those of this loop
-            connect=0, read=0, status=0, other=0, redirect=3, respect_retry_after_header=False
-        )
-        settings |= {"redirect": method == "GET", "retries": redirects, "preload_content": False}
-        failures: Counter[str] = Counter()
-        while True:
-            headers: Mapping[str, str] = {}
-            self.pace.wait()
-            try:
-                with self._pool.request(method, url, **settings) as answer:
-                    headers = answer.headers
-                    if answer.status == 200:
-                        return parse(answer)
-                    kind = problem = self.passing(answer.status, answer.data)
-            except BadAnswer as error:
-                kind, problem = BAD_ANSWER, str(error)
-            except urllib3.exceptions.HTTPError as error:
-                kind = problem = _in_words(error)
-            failures[kind] += 1
-            attempt = failures.total()
-            if attempt == self.attempts or failures[kind] == self.limits.get(kind):
-                break
-            self.pause(attempt, problem, headers)
-        if failures[NO_CONNECTION] == attempt:
-            raise Unreachable("cannot be reached.", file=self.url, remedy=self.remedy or TRY_LATER)
-        problem = f"gave no usable answer in {attempt} attempts, the last time: {problem}."
-        raise self.error(problem, self.remedy or TRY_LATER)
-
-    def passing(self, status: int, body: bytes) -> str:
-        """A bad status in words; ScReaderError where trying again is of no use."""
-        if status in PASSING or status >= 500:
-            return f"HTTP status {status}"
-        if status in KEY_REFUSED:  # the body may repeat the key, or part of it
-            problem = f"refused the request with HTTP status {status}."
-            raise self.error(problem, self.remedy or "Check the key in the environment.")
-        raise self.refused(status, body)
+    def hidden(self, text: str) -> str:
+        """``text`` with stars for the secret."""
+        return text.replace(self.secret, "***") if self.secret else text
 
     def refused(self, status: int, body: bytes) -> ScReaderError:
         """The error of an HTTP status that no further attempt would change."""
+        if status in KEY_REFUSED:  # the body may repeat the key, or part of it
+            problem = f"refused the request with HTTP status {status}."
+            return self.error(problem, "Check the key in the environment.")
         reason = first_line(body)
-        problem = f"refused with HTTP status {status}{reason and f' ({reason})'}."
-        return self.error(problem, self.remedy)
-
-    def error(self, problem: str, remedy: str = "") -> ScReaderError:
-        """The error of this service's having a ``problem``, without the secret."""
-        return ScReaderError(self._hidden(f"{self.name} {problem}"), file=self.url, remedy=remedy)
-
-    def _hidden(self, text: str) -> str:
-        return text.replace(self.secret, "***") if self.secret else text
+        return self.error(f"refused with HTTP status {status}{reason and f' ({reason})'}.")
 
     def pause(self, failures: int, reason: str, headers: Mapping[str, str]) -> None:
         """Wait after so many ``failures`` of a request, the last one for ``reason``.
@@ -185,17 +114,9 @@ class Service:
             problem = f"asks to come back in {seconds:,.0f} seconds."
             raise self.error(problem, "Run again then; answers received so far are cached.")
         report = self.reporter.info if seconds > QUIET_PAUSE else self.reporter.detail
-        report(self._hidden(f"{self.name}: {reason}; trying again in {seconds:,.1f} s."))
+        report(self.hidden(f"{self.name}: {reason}; trying again in {seconds:,.1f} s."))
         if self.stopped.wait(seconds):
             raise self.error(f"was not waited for: {reason}.")
-
-    @cached_property
-    def _pool(self) -> urllib3.PoolManager:
-        import urllib3
-
-        timeout = urllib3.Timeout(connect=min(10.0, self.timeout), read=self.timeout)
-        headers = {"User-Agent": f"screader-suite/{__version__}", **self.headers}
-        return pool_for(self.url, headers=headers, timeout=timeout, maxsize=MAX_CONNECTIONS)
 
 
 def secret_of(variable: str) -> str:
@@ -260,20 +181,6 @@ def retry_after(headers: Mapping[str, str]) -> float:
         date = parsedate_to_datetime(headers.get("Retry-After") or "")
         return max(0.0, date.timestamp() - time.time())
     return 0.0
-
-
-def _in_words(error: urllib3.exceptions.HTTPError) -> str:
-    """What went wrong on the way to a server, or with its answer."""
-    from urllib3 import exceptions
-
-    reason = getattr(error, "reason", None) or error
-    if isinstance(reason, exceptions.ConnectTimeoutError | exceptions.ProxyError):
-        return NO_CONNECTION
-    if isinstance(reason, exceptions.TimeoutError):
-        return "no answer in time"
-    if isinstance(reason, exceptions.ProtocolError | exceptions.DecodeError):
-        return "the connection was cut"
-    return type(reason).__name__
 
 
 def parse_json(body: bytes) -> Any:

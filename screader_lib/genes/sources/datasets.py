@@ -89,9 +89,9 @@ class Datasets(NcbiService):
         def parse(answer: bytes) -> tuple[Reports, str]:
             return parse_page(parse_json(answer), asked, self.organism)
 
-        reports, token = self.client.post(PATH, parse, json=body)
+        reports, token = self.client.post(PATH, parse, body=body)
         while token:
-            page, token = self.client.post(PATH, parse, json={**body, "page_token": token})
+            page, token = self.client.post(PATH, parse, body={**body, "page_token": token})
             reports += page
         return reports
 

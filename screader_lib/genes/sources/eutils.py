@@ -294,7 +294,7 @@ class Eutils(NcbiService):
         form |= {"db": "gene", "tool": "screader-suite"}
         identity = {"email": secret_of(NCBI_EMAIL), "api_key": self.client.secret}
         form |= {key: value for key, value in identity.items() if value}
-        return self.client.post(f"{utility}.fcgi", parse, fields=form, encode_multipart=False)
+        return self.client.post(f"{utility}.fcgi", parse, form=form)
 
 
 def _related(name: str, genes: Sequence[Gene]) -> list[Gene]:

@@ -10,7 +10,8 @@ from typing import Any
 from screader_lib.genes.catalog import GENE_ID, SUFFIX, Catalog
 from screader_lib.genes.records import DATABASE_ID, ENSEMBL, Organism
 from screader_lib.genes.services.cache import DiskCache, GeneCache
-from screader_lib.genes.services.service import NCBI_KEY, Pace, Service, secret_of
+from screader_lib.genes.services.service import NCBI_KEY, Pace, secret_of
+from screader_lib.genes.services.web_client import WebClient
 from screader_lib.reporting import SILENT, Reporter
 
 
@@ -70,7 +71,7 @@ class NcbiService(GeneSource):
         if key and self.key_header:
             settings["headers"] = {self.key_header: key}
         pace = Pace(self.rates[bool(key)])
-        self.client = Service(self.service, url, pace, key, reporter, **settings)
+        self.client = WebClient(self.service, url, pace, key, reporter, **settings)
         prefix = f"{self.name}/{self.client.url}/{organism.tax_id}"
         self.caches = {
             kind: GeneCache(cache, f"{prefix}/{kind}".rstrip("/"), refresh) for kind in self.kinds

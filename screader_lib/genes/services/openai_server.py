@@ -1,0 +1,172 @@
+"""OpenAI, and servers that answer as it does, asked through the ``openai`` package.
+
+Passing failures (cut connections, timeouts, statuses 408, 409, 429 and 5xx, and answers that are
+not what was asked for) are retried here and not by the package, which ignores a server's
+Retry-After beyond a minute and waits in silence.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from screader_lib.errors import ScReaderError
+from screader_lib.genes.services.service import (
+    OPENAI_KEY,
+    TRY_LATER,
+    BadAnswer,
+    Service,
+    check_allowed,
+    first_line,
+    secret_of,
+)
+
+if TYPE_CHECKING:
+    import openai
+
+T = TypeVar("T")
+URL = "https://api.openai.com/v1"
+PASSING = (408, 409, 429)  # HTTP statuses, beside 5xx
+MAX_BAD_ANSWERS = 3  # each is charged for
+NO_QUOTA = b"insufficient_quota"
+TOO_LARGE = re.compile(
+    r"context length|too (?:long|large|many)|max\w* .{0,40}(?:tokens|batch|inputs|length)"
+    r"|less than \d+ tokens|exceed.{0,60}(?:token|length|context)|token.{0,40}exceed",
+    re.IGNORECASE,
+)
+LIMIT = re.compile(  # of OpenAI and vLLM, of text-embeddings-inference
+    r"(?:context length is|less than) (\d+) tokens\D+(\d+)", re.IGNORECASE
+)
+
+
+class TooLarge(ScReaderError):
+    """A request that the server takes in smaller pieces; ``share`` is the part that would fit."""
+
+    def __init__(self, problem: str, url: str, share: float | None) -> None:
+        super().__init__(problem, file=url, remedy="Choose fewer --fields, or another model.")
+        self.share = share
+
+
+@dataclass
+class OpenAIServer(Service):
+    """Asks a server; the key is read from OPENAI_API_KEY and shown nowhere.
+
+    Every attempt keeps to ``pace``. ``url_option`` is the option that names another server.
+    """
+
+    timeout: float = 120.0
+    url_option: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.secret = secret_of(OPENAI_KEY)
+
+    def ask(self, call: Callable[[openai.OpenAI], Any], parse: Callable[[bytes], T]) -> T:
+        """What ``parse`` makes of the body that ``call``, a ``with_raw_response`` method, brings.
+
+        ``parse`` raises BadAnswer for an answer that is not what was asked for. TooLarge where
+        the server says so; any other ScReaderError in one line where no attempt brings a good
+        answer, or where OpenAI itself is asked without a key.
+        """
+        import openai
+
+        if not self.secret and self.url == URL:
+            raise ScReaderError(
+                f"OpenAI needs a key, and {OPENAI_KEY} is not set.",
+                remedy=f"Set it, or name a server of your own with {self.url_option}.",
+            )
+        check_allowed(self.url)
+        bad_answers = 0
+        for attempt in range(1, self.attempts + 1):
+            headers: Mapping[str, str] = {}
+            try:
+                return parse(call(self._client).content)
+            except BadAnswer as bad:
+                problem = f"gave no usable answer, but {bad}"
+                bad_answers += 1
+            except openai.APIStatusError as error:
+                headers = error.response.headers
+                problem = self._passing_status(error.response)
+            except openai.APITimeoutError:
+                problem = "gave no answer in time"
+            except openai.APIConnectionError as error:
+                unreachable = "Connect" in type(error.__cause__).__name__
+                problem = "cannot be reached" if unreachable else "cut the connection"
+            if attempt == self.attempts or bad_answers == MAX_BAD_ANSWERS:
+                break
+            self.pause(attempt, problem, headers)
+        raise self.error(f"{problem}, {attempt} times.", TRY_LATER)
+
+    def run_all(
+        self, tasks: Sequence[Callable[[], T]], concurrent: int, on_done: Callable[[int], None]
+    ) -> list[T]:
+        """The results of tasks that ``ask``, ``concurrent`` at a time.
+
+        ``on_done`` is called with the number of each finished task. If a task fails, those that
+        are running are finished, the others are not started, and its error is raised.
+        """
+        failed: BaseException | None = None
+        with ThreadPoolExecutor(concurrent) as pool:
+            futures = {pool.submit(task): number for number, task in enumerate(tasks)}
+            try:
+                for future in as_completed(futures):
+                    if future.cancelled():
+                        continue
+                    if error := future.exception():
+                        failed = failed or error
+                        for other in futures:
+                            other.cancel()
+                    else:
+                        on_done(futures[future])
+            except BaseException:
+                self.stopped.set()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        if failed is not None:
+            raise failed
+        return [future.result() for future in futures]
+
+    def _passing_status(self, answer: Any) -> str:
+        """What may pass, in words; ScReaderError where trying again is of no use."""
+        status, reason = answer.status_code, first_line(answer.content)
+        if NO_QUOTA in answer.content:
+            problem = "says that the account has no quota left."
+            raise self.error(problem, "Check plan and billing; answers received so far are cached.")
+        if status in PASSING or status >= 500:
+            return f"answered with HTTP status {status}"
+        refused = self.refused(status, answer.content)
+        if status == 413 or (status in (400, 422) and TOO_LARGE.search(reason)):
+            raise TooLarge(str(refused).removeprefix(f"{self.url}: "), self.url, _share(reason))
+        raise refused
+
+    @cached_property
+    def _client(self) -> openai.OpenAI:
+        import openai
+
+        hooks: dict[str, list[Callable]] = {"request": [self._prepare]}
+        return openai.OpenAI(
+            api_key=self.secret or "none",
+            base_url=self.url,
+            max_retries=0,
+            timeout=self.timeout,
+            http_client=openai.DefaultHttpxClient(event_hooks=hooks),
+        )
+
+    def _prepare(self, request: Any) -> None:
+        """Before each attempt; a server that needs no key is sent none."""
+        if not self.secret:
+            request.headers.pop("Authorization", None)
+        self.pace.wait()
+
+
+def _share(reason: str) -> float | None:
+    """The part of the tokens that the server takes, where it names both numbers."""
+    numbers = LIMIT.search(reason)
+    if numbers is None or not int(numbers[2]):
+        return None
+    share = int(numbers[1]) / int(numbers[2])
+    return share if 0 < share < 1 else None
