@@ -123,7 +123,7 @@ def restored_as(
     changed = {"genes_per_cell": genes, "precision": precision}
     restored.settings = restored.settings.changed(changed)
     trained = methods.restore(restored, machine)
-    if not isinstance(trained, NeuralReader) or not trained.model.uses_llm:
+    if not isinstance(trained, NeuralReader) or not trained.uses_llm:
         raise SystemExit("the reader's calls have nothing of an LLM: --pooling cls,mean?")
     trained.plan_memory(cells, machine, False, SILENT)
     return trained

@@ -24,6 +24,7 @@ from screader_tools.machine_options import machine_options
 if TYPE_CHECKING:
     from screader_lib.reader.confidence.calibration import CalibrationSet
     from screader_lib.reader.prediction.prediction_checkpoint import PredictionCheckpoint
+    from screader_lib.reader.reader_file import StoredReader
 
 MACHINE = ("device", "max_memory", "checkpoint_activations", "compile")
 SETTINGS = ("precision", "quantize", "micro_batch_tokens")
@@ -44,7 +45,10 @@ SETTINGS = ("precision", "quantize", "micro_batch_tokens")
 @click.option("-r", "--reader", type=FilePath(), required=True, help="Reader (train-reader).")
 @output_option("the predictions")
 @click.option(
-    "--llm", metavar="NAME", help="Where to find the reader's LLM. [default: as in training]"
+    "--llm",
+    metavar="NAME",
+    help="Where to find the reader's LLM; not needed if its outputs have no weight in the "
+    "predictions, which train-reader and 'screader info' report. [default: as in training]",
 )
 @click.option(
     "--embedder",
@@ -167,7 +171,7 @@ def main(
             from screader_lib.reader.reader_file import check_cells, held_out_rows, read_reader
 
             sequences, stored = CellSequences(opened, sequential=True), read_reader(known)
-            _check_options(run, known.name, stored.method, given)
+            _check_options(run, known.name, stored, given)
             check_cells(sequences, stored, known.name)
             terms = None if obo is None else read_ontology(obo, _display_name(ontology))
             stored.settings = stored.settings.changed({key: given[key] for key in SETTINGS})
@@ -214,20 +218,24 @@ def main(
     saved.remove()
 
 
-def _check_options(run: ToolRun, reader: str, method: str, given: dict[str, Any]) -> None:
-    """A usage error or a warning if an option does not apply to the reader's method."""
+def _check_options(run: ToolRun, reader: str, stored: StoredReader, given: dict[str, Any]) -> None:
+    """A usage error or a warning if an option does not apply to the reader."""
+    method = stored.method
     if given["embedder"] is not None and method not in TEXT_MODEL_METHODS:
         raise click.UsageError(
             f"--embedder only applies to readers of method genept-s; {reader} uses {method}.",
             run.context,
         )
-    if method not in LLM_METHODS:
-        names = ("llm", "precision", "quantize")
-        unused = [f"--{name}" for name in names if given[name] is not None]
-        if unused:
-            run.reporter.warning(
-                f"the reader's method is {method}: {', '.join(unused)} has no effect."
-            )
+    if stored.needs_llm:
+        return
+    reason = f"the reader's method is {method}"
+    if method in LLM_METHODS:
+        reason = "the LLM's outputs have no weight in this reader's predictions"
+        run.reporter.info(f"{reason}: the LLM is not loaded.")
+    names = ("llm", "precision", "quantize")
+    unused = [f"--{name}" for name in names if given[name] is not None]
+    if unused:
+        run.reporter.warning(f"{', '.join(unused)} has no effect: {reason}.")
 
 
 def _resume(run: ToolRun, saved: PredictionCheckpoint) -> None:

@@ -40,6 +40,8 @@ def describe(opened: ExchangeFile) -> Iterator[str]:
     extra = _extra_columns(opened)
     if extra:
         yield f"  other columns of obs: {', '.join(extra)}"
+    if schema.name == "reader" and encoding.read_json(opened.file, "llm").get("needed") is False:
+        yield "  Its LLM's outputs have no weight in its predictions: predict does not load it."
     yield ""
     yield "Made by"
     yield from (f"  {_step(record)}" for record in opened.steps)

@@ -12,7 +12,7 @@ from screader_lib.errors import ScReaderError
 from screader_lib.exchange import encoding
 from screader_lib.exchange.opening import ExchangeFile
 from screader_lib.exchange.table import strings
-from screader_lib.option_values import METHODS
+from screader_lib.option_values import ITERATIVE_METHODS, LLM_METHODS, METHODS, POOLINGS
 from screader_lib.reader.confidence.calibration import CalibrationSet
 from screader_lib.reader.evaluation import Evaluation
 from screader_lib.reader.settings import TrainingSettings
@@ -23,7 +23,8 @@ from screader_lib.reader.task import Labels, Task, TrainedMethod
 class StoredReader:
     """What a reader file holds.
 
-    ``fold`` says which cells were held out and why, ``held_out`` their ids, object (cells,).
+    ``poolings`` are what the head reads, empty in files that do not say so. ``fold`` says which
+    cells were held out and why, ``held_out`` their ids, object (cells,).
     """
 
     method: str
@@ -37,8 +38,14 @@ class StoredReader:
     temperature: float
     construction: dict
     calibration_set: CalibrationSet
+    poolings: tuple[str, ...] = ()
     fold: dict = field(default_factory=dict)
     held_out: np.ndarray | None = None
+
+    @property
+    def needs_llm(self) -> bool:
+        """Whether predictions need the LLM; so do those of all readers that do not say so."""
+        return self.method in LLM_METHODS and self.llm.get("needed", True)
 
     @classmethod
     def of(cls, task: Task, trained: TrainedMethod, evaluation: Evaluation) -> StoredReader:
@@ -55,6 +62,7 @@ class StoredReader:
             temperature=float(evaluation.calibration["temperature"]),
             construction=task.cells.construction,
             calibration_set=evaluation.calibration_set,
+            poolings=trained.latent_parts if task.settings.method in ITERATIVE_METHODS else (),
             fold=task.fold.to_json() if task.fold else {},
             held_out=task.cells.obs.index[task.held_out] if task.fold else None,
         )
@@ -86,6 +94,8 @@ def write_reader(
     encoding.write_json(file, "construction", task.cells.construction)
     encoding.write_json(file, "embedding", task.cells.embedding_identity)
     encoding.write_json(file, "llm", trained.llm)
+    if task.settings.method in ITERATIVE_METHODS:
+        encoding.write_text(file, "poolings", ",".join(trained.latent_parts))
     encoding.write_json(file, "calibration", evaluation.calibration)
     calibration_set, group = evaluation.calibration_set, file.create_group("kept")
     encoding.write_array(group, "confidence", calibration_set.confidence)
@@ -112,6 +122,9 @@ def read_reader(opened: ExchangeFile) -> StoredReader:
             f"was trained by the unknown method {method!r}; known are {', '.join(METHODS)}.",
             file=opened.name,
         )
+    poolings = encoding.read_text(file, "poolings").split(",") if "poolings" in file else []
+    if not set(poolings) <= set(POOLINGS):
+        raise ScReaderError("its poolings are damaged.", file=opened.name)
     return StoredReader(
         method=method,
         settings=TrainingSettings.from_json(encoding.read_json(file, "configuration"), opened.name),
@@ -132,6 +145,7 @@ def read_reader(opened: ExchangeFile) -> StoredReader:
             file["kept/correct"][()].astype(bool),
             file["kept/evidence"][()],
         ),
+        poolings=tuple(poolings),
         fold=encoding.read_json(file, "fold") if "fold" in file else {},
         held_out=encoding.read_strings(file["held_out/id"]) if "held_out" in file else None,
     )

@@ -65,11 +65,15 @@ class Epoch:
 
 
 class TrainedMethod(ABC):
-    """A method after training; ``tensors`` is all that predict needs, float32 by name."""
+    """A method after training; ``tensors`` is all that predict needs, float32 by name.
+
+    ``latent_parts`` names the parts of its cell vectors, all equally wide; none: they are empty.
+    """
 
     tensors: dict[str, np.ndarray]
     history: list[Epoch]
     llm: dict
+    latent_parts: tuple[str, ...] = ()
 
     @abstractmethod
     def outputs(self, cells: CellSequences, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -19,7 +19,8 @@ from screader_lib.reader.prediction.prediction_checkpoint import MARK
 
 BLOCK = 16
 BLOCKS = -(-CELLS // BLOCK)
-SCREADER = ["--llm-layers", 1, "--epochs", 1, "--warm-start-epochs", 2, "--genes-per-cell", 8]
+SCREADER = ["--llm-layers", 1, "--epochs", 1, "--warm-start-epochs", 2, "--genes-per-cell", 8,
+            "--validation", 0]  # fmt: skip
 
 
 @pytest.fixture(autouse=True)

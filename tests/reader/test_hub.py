@@ -28,7 +28,7 @@ from screader_lib.reader.methods.methods import _load_llm
 
 NAME = "someone/tiny-llama"
 TOKEN = "hf_" + "fakeTokenOfTheTests"
-QUICK = ("--pooling", "cls", "--epochs", 1, "--batch-size", 81)
+QUICK = ("--validation", 0, "--pooling", "cls", "--epochs", 1, "--batch-size", 81)
 NETWORK = {"SCREADER_OFFLINE": "0", "HF_HUB_OFFLINE": "0", "TRANSFORMERS_OFFLINE": "0"}
 LARGE = (".safetensors", ".bin")  # kept by the hub as large files, on another host
 

@@ -306,7 +306,7 @@ def test_a_failure_in_the_backward_pass_leaves_nothing_half_added(
 def test_max_memory_from_the_command_line(tmp_path: Path, cells: Path, llama: Path) -> None:
     reader, calls = tmp_path / "r.h5", tmp_path / "p.h5ad"
     words = ["--llm", llama, "--warm-start-epochs", 1, "--genes-per-cell", 12]
-    words += ["--max-memory", "2M", "--checkpoint-activations", 1, "-o", reader]
+    words += ["--validation", 0, "--max-memory", "2M", "--checkpoint-activations", 1, "-o", reader]
     stderr = " ".join(succeed("train-reader", cells, *words).stderr.split())
     assert "tokens per batch" in stderr
     assert "2.0 MB available" in stderr and "1 of 3 layers" in stderr
@@ -406,7 +406,8 @@ def test_a_gpu_without_such_floats(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_from_the_command_line(tmp_path: Path, cells: Path, llama: Path) -> None:
     """A reader trained in bfloat16 calls the same in eight bits; one can be trained in them too."""
-    words = ["--llm", llama, "--warm-start-epochs", 2, "--epochs", 2, "--genes-per-cell", 12]
+    words = ["--llm", llama, "--warm-start-epochs", 2, "--epochs", 2, "--genes-per-cell", 12,
+             "--validation", 0]  # fmt: skip
     reader = tmp_path / "r.h5"
     succeed("train-reader", cells, *words, "--precision", "bfloat16", "-o", reader)
     calls, latents = [], []

@@ -42,6 +42,7 @@ from screader_lib.reader.confidence.calibration import softmax
 from screader_lib.reader.evaluation import evaluate
 from screader_lib.reader.methods import methods
 from screader_lib.reader.methods.genept import GenePTs
+from screader_lib.reader.model.neural_reader import NeuralReader
 from screader_lib.reader.reader_file import StoredReader, read_reader, write_reader
 from screader_lib.reader.settings import settings_for
 from screader_lib.reader.task import TrainedMethod, make_task
@@ -49,10 +50,11 @@ from screader_lib.reader.task import TrainedMethod, make_task
 CLOSE = 1e-5
 BUDGETS = (1, 70, 100_000)  # tokens at once
 QUICK = {"warm_start_epochs": 2, "precision": "float32", "batch_size": 32}
-ONCE = {**QUICK, "epochs": 1}
+ONCE = {**QUICK, "epochs": 1, "validation": 0.0}  # so that the LLM has weight
 PAPER = {"position": "rank", "weight_on": "embedding", "order": "cell-instruction-cls"}
 CASES: dict[str, tuple[str, dict]] = {
     **{name: (name, ONCE if name in LLM_METHODS else {}) for name in METHODS},
+    "LLM without weight": ("screader", {**ONCE, "validation": 0.1, "learning_rate": 1e-9}),
     "warm start alone": ("screader", {**QUICK, "epochs": 0, "init": "paper"}),
     "screader as in the paper": (
         "screader", {**ONCE, **PAPER, "pooling": ("cls",), "projector_layers": 2},
@@ -128,6 +130,28 @@ def test_the_restored_reader_gives_the_same_outputs(world: World, case: str) -> 
     logits, vectors = trained.outputs(world.cells, rows)
     again, vectors_again = restored.outputs(world.cells, rows)
     assert np.array_equal(again, logits) and np.array_equal(vectors_again, vectors)
+    has_weight = stored.method in LLM_METHODS and case not in (
+        "LLM without weight",
+        "warm start alone",
+    )
+    assert stored.needs_llm == has_weight
+
+
+def test_a_file_that_does_not_say_what_the_head_reads(world: World) -> None:
+    """As of early versions, which stored the weights of all poolings."""
+    path, (method, given) = world.folder / "early.h5", CASES["LLM without weight"]
+    task = make_task(world.cells, settings_for(method, "default", {**given, "llm": str(world.llm)}))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(NeuralReader, "keep_pool_alone", lambda reader: None)
+        trained = methods.train(task)
+    del trained.llm["needed"]
+    with create("reader", path, Provenance(Record("test", "0"))) as file:
+        write_reader(file, task, trained, evaluate(trained, task))
+        del file["poolings"]
+    with open_exchange(path, "reader") as opened:
+        restored = methods.restore(read_reader(opened))
+    expected, actual = (each.outputs(world.cells, np.arange(9)) for each in (trained, restored))
+    assert all(map(np.array_equal, actual, expected)) and actual[1].shape == (9, 3 * 32)
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -17,6 +17,7 @@ from screader_lib.cells.cells_file import CellSequences
 from screader_lib.cells.gene_matcher import GeneMatcher
 from screader_lib.errors import ScReaderError
 from screader_lib.reader.evaluation import ValidationScores
+from screader_lib.reader.llm import decoder
 from screader_lib.reader.llm.frozen_llm import FrozenLLM
 from screader_lib.reader.llm.machine import Processes
 from screader_lib.reader.model import training
@@ -185,7 +186,7 @@ def test_only_projector_cls_head_and_offsets_change(
     sequences: CellSequences, llm: FrozenLLM
 ) -> None:
     before = llm_state(llm)
-    reader = training.train_neural(task_of(sequences, gene_offsets=1.0), llm)
+    reader = training.train_neural(task_of(sequences, gene_offsets=1.0, validation=0.0), llm)
     assert llm_state(llm) == before
     torch.manual_seed(0)
     fresh = ReaderModel(reader.model.settings, len(reader.vocabulary.ids), 24, 3, llm)
@@ -197,11 +198,9 @@ def test_only_projector_cls_head_and_offsets_change(
     for name, value in reader.model.named_parameters():
         assert not torch.equal(value, dict(fresh.named_parameters())[name]), name
     assert sum(value.size for value in reader.tensors.values()) < 15_000
-    assert not fresh.uses_llm  # the head begins with nothing
-    fresh.head.weight.data.fill_(1.0)
-    assert fresh.uses_llm
-    fresh.mix.fill_(0.0)
-    assert not fresh.uses_llm
+    assert fresh.weighted(ALL) == ()  # the head begins with nothing
+    fresh.head.weight.data[:, 32:64] = 1.0
+    assert fresh.weighted(ALL) == ("mean",) and fresh.weighted(POOL) == ()
 
 
 def test_same_seed_same_reader(sequences: CellSequences, llm: FrozenLLM) -> None:
@@ -377,6 +376,59 @@ def test_an_llm_without_weight_is_reported(
     task = make_task(sequences, settings_for("screader", "default", given), reporter=reporter)
     validations(monkeypatch, [0.0, *losses])
     is_better = losses[1] < losses[0]
-    assert training.train_neural(task, llm).model.uses_llm == is_better
+    assert training.train_neural(task, llm).uses_llm == is_better
     for message in ("the weights from before this stage scored best", "have no weight"):
         assert any(message in line for line in reporter.messages) != is_better
+
+
+@pytest.mark.parametrize("poolings", [ALL, ("cls", "mean")], ids=["with pool", "without pool"])
+def test_a_reader_without_the_llm_gives_the_same_logits(
+    sequences: CellSequences,
+    llm: FrozenLLM,
+    monkeypatch: pytest.MonkeyPatch,
+    poolings: tuple[str, ...],
+) -> None:
+    """Where the head has no weight beside the gene scores."""
+    monkeypatch.setattr(training, "MIXES", (0.0,))
+    task, rows = task_of(sequences, pooling=poolings), np.arange(30)
+    with monkeypatch.context() as patch:
+        patch.setattr(NeuralReader, "keep_pool_alone", lambda reader: None)
+        reader = training.train_neural(task, llm)
+    logits, latents = reader.outputs(sequences, rows)
+    assert latents.shape == (30, 32 * len(poolings)) and not reader.llm["needed"]
+    monkeypatch.setattr(decoder, "read", None)
+    reader.keep_pool_alone()
+    same, pool = reader.outputs(sequences, rows)
+    assert np.array_equal(same, logits) and reader.latent_parts == POOL
+    assert pool.shape == (30, 32) and pool.std() > 0
+    if "pool" in poolings:
+        assert np.array_equal(pool, latents[:, 64:])
+
+
+@pytest.mark.parametrize("losses", [[1, 2], [2, 1]], ids=["the LLM is worse", "better"])
+def test_the_llm_is_not_run_for_nothing(
+    sequences: CellSequences,
+    llm: FrozenLLM,
+    monkeypatch: pytest.MonkeyPatch,
+    losses: list[float],
+) -> None:
+    """Neither before its stage has given it weight, nor after its weights were put back."""
+    read, calls, stage_ended = decoder.read, [], []
+    monkeypatch.setattr(
+        decoder, "read", lambda *given: calls.append(torch.is_grad_enabled()) or read(*given)
+    )
+    original = training.Trainer.validate
+
+    def validate(trainer: training.Trainer) -> ValidationScores:
+        before = len(calls)
+        original(trainer)
+        stage_ended.append(len(calls) - before)
+        return ValidationScores([0.0, *losses][len(stage_ended) - 1], 0.5, 0.5)
+
+    monkeypatch.setattr(training.Trainer, "validate", validate)
+    reader = training.train_neural(task_of(sequences), llm)
+    warm_start, before, after = stage_ended
+    assert warm_start == before == 0 < after
+    steps = sum(calls)
+    assert (len(calls) == steps + 1 + after) == (losses[0] < losses[1])  # 1: the poolings' scale
+    assert reader.llm["needed"] == (losses[0] > losses[1] and bool(reader.model.mix))

@@ -20,7 +20,7 @@ from screader_lib.reader.prediction.write_predictions import Shard
 BLOCK = 16
 METHODS = {
     "screader": ["--llm-layers", 1, "--epochs", 1, "--warm-start-epochs", 2,
-                 "--genes-per-cell", 8, "--micro-batch-tokens", 120],
+                 "--genes-per-cell", 8, "--micro-batch-tokens", 120, "--validation", 0],
     "genept-w": ["--method", "genept-w"],
 }  # fmt: skip
 EXPLAIN = ["--explain", 4]

@@ -117,14 +117,32 @@ def test_empty_cells_are_unassigned(
 
 
 def test_the_llm_may_have_moved_but_not_changed(
-    tmp_path: Path, held_out: Path, llama: Path, readers: Callable[[str], Path]
+    tmp_path: Path, cells: Path, held_out: Path, llama: Path
 ) -> None:
-    reader = readers("screader")
+    reader = trained(tmp_path, cells, llama, "screader", "--validation", 0)  # the LLM has weight
     moved = shutil.copytree(llama, tmp_path / "moved")
     predicted(tmp_path, held_out, reader, "--llm", moved)
     other = write_llama(tmp_path / "other", seed=9)
     line = fail("predict", held_out, "-r", reader, "--llm", other, "-o", tmp_path / "p.h5ad")
     assert "not the one that the reader was trained with" in line
+
+
+def test_a_reader_whose_llm_has_no_weight_needs_none(
+    tmp_path: Path, cells: Path, held_out: Path, llama: Path
+) -> None:
+    llm, reader = shutil.copytree(llama, tmp_path / "llm"), tmp_path / "r.h5"
+    words = ["--llm", llm, *QUICK, "--learning-rate", "1e-9"]
+    trained = succeed("train-reader", cells, *words, "-o", reader)
+    shutil.rmtree(llm)
+    result = succeed("predict", held_out, "-r", reader, "-o", tmp_path / "p.h5ad")
+    told = succeed("screader", "info", reader).stdout
+    assert "predict neither needs nor loads it" in trained.stderr
+    assert "the LLM is not loaded" in result.stderr and "predict does not load it" in told
+    made = anndata.read_h5ad(tmp_path / "p.h5ad")
+    assert made.uns["latent"] == "pool" and made.obsm["X_screader"].shape == (CELLS, 32)
+    assert json.loads(made.uns["metrics"])["accuracy"] >= 0.95
+    again = succeed("predict", held_out, "-r", reader, "--llm", llama, "-o", tmp_path / "p.h5ad")
+    assert "--llm has no effect" in again.stderr
 
 
 def test_another_embedding_is_refused(tmp_path: Path, readers: Callable[[str], Path]) -> None:

@@ -30,6 +30,7 @@ class FeatureClassifier(TrainedMethod):
     tensors: dict[str, np.ndarray] = field(default_factory=dict)
     history: list[Epoch] = field(default_factory=list)
     llm: dict = field(default_factory=dict)
+    latent_parts: tuple[str, ...] = ("features",)
 
     @abstractmethod
     def features(self, cells: CellSequences, rows: np.ndarray) -> np.ndarray:

@@ -121,7 +121,9 @@ def _restore_neural(stored: StoredReader, machine: Machine, llm_path: str | None
     from screader_lib.reader.model.neural_reader import NeuralReader
 
     llm, settings = None, stored.settings
-    if stored.method in LLM_METHODS:
+    if stored.poolings:
+        settings = replace(settings, pooling=stored.poolings)
+    if stored.needs_llm:
         path = llm_path or settings.llm
         commit = stored.llm.get("revision") if path == settings.llm else None
         llm = _load_llm(replace(settings, llm=path, llm_revision=commit or None), machine)
@@ -136,7 +138,10 @@ def _restore_neural(stored: StoredReader, machine: Machine, llm_path: str | None
     genes = GeneMatcher(stored.gene_ids, stored.gene_embedding)
     labels = len(stored.labels.names)
     scaling = {name: stored.tensors[f"scaling.{name}"] for name in ("center", "map")}
-    reader = NeuralReader(settings, scaling, genes, labels, llm, machine.torch_device)
+    device, hidden = machine.torch_device, len(stored.tensors["cls"])
+    reader = NeuralReader(
+        settings, scaling, genes, labels, llm, device, stored.poolings or None, hidden
+    )
     reader.load(stored.tensors)
     return reader
 
@@ -176,7 +181,9 @@ def _load_llm(settings: TrainingSettings, machine: Machine) -> FrozenLLM:
 def _check_tensors(stored: StoredReader) -> None:
     """ScReaderError where tensors are missing or do not fit the labels, genes and embedding."""
     tensors, labels, dim = stored.tensors, len(stored.labels.names), stored.embedding.get("dim")
-    shapes: dict[str, tuple] = {"scaling.center": (dim,), "scaling.map": (dim, None)}
+    shapes: dict[str, tuple] = {
+        "scaling.center": (dim,), "scaling.map": (dim, None), "cls": (None,),
+    }  # fmt: skip
     if stored.method == "majority":
         shapes = {"log_share": (labels,)}
     elif stored.method not in ITERATIVE_METHODS:

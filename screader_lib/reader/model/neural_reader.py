@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -17,7 +18,12 @@ from screader_lib.reader.llm.machine import Machine
 from screader_lib.reader.llm.memory import Costs, plan
 from screader_lib.reader.model.attribution import integrated_gradients
 from screader_lib.reader.model.batches import BatchRunner, Result, read_sequences
-from screader_lib.reader.model.reader_model import Batch, GeneTable, ReaderModel
+from screader_lib.reader.model.reader_model import (
+    WIDTH_WITHOUT_LLM,
+    Batch,
+    GeneTable,
+    ReaderModel,
+)
 from screader_lib.reader.model.scaling import scaled
 from screader_lib.reader.settings import TrainingSettings, stages_of
 from screader_lib.reader.task import Epoch, TrainedMethod
@@ -30,6 +36,7 @@ class NeuralReader(TrainedMethod):
     """A reader model with the genes it has learnt and the scaling of their embeddings.
 
     ``poolings`` are those that its latents are made of: the settings' own after training.
+    ``hidden`` is the width of the tokens where there is no LLM.
     """
 
     def __init__(
@@ -40,16 +47,18 @@ class NeuralReader(TrainedMethod):
         labels: int,
         llm: FrozenLLM | None,
         device: str,
+        poolings: tuple[str, ...] | None = None,
+        hidden: int = WIDTH_WITHOUT_LLM,
     ) -> None:
         genes, features = len(vocabulary.ids), scaling["map"].shape[1]
-        self.model = ReaderModel(settings, genes, features, labels, llm).to(device)
+        self.model = ReaderModel(settings, genes, features, labels, llm, hidden).to(device)
         self.scaling = scaling
         self.vocabulary = vocabulary
         self.device = device
         self.runner = BatchRunner(settings.micro_batch_tokens, self._extra_tokens)
         self.history: list[Epoch] = []
         self.llm = llm.identity.to_json() if llm else {}
-        self.poolings = stages_of(settings)[-1].poolings
+        self.poolings = poolings or stages_of(settings)[-1].poolings
         self.features = torch.from_numpy(scaled(vocabulary.embedding, scaling)).to(device)
         self._mapped: tuple[CellSequences, GeneMapping, GeneTable] | None = None
 
@@ -73,6 +82,41 @@ class NeuralReader(TrainedMethod):
                 "the reader's tensors do not fit its settings or this LLM.",
                 remedy="Was it trained with another LLM?",
             ) from error
+
+    @property
+    def latent_parts(self) -> tuple[str, ...]:  # type: ignore[override]
+        return self.model.settings.pooling
+
+    @property
+    def uses_llm(self) -> bool:
+        """Whether the LLM's outputs have any weight in the logits."""
+        model = self.model
+        if not model.llm or (model.settings.gene_scores and not model.mix):
+            return False
+        return bool(set(model.weighted(self.poolings)) - {"pool"})
+
+    def keep_pool_alone(self) -> None:
+        """Leave out the LLM and all poolings but ``pool``, which have no weight in the logits.
+
+        Logits stay the same; latents lose what the LLM gave. Where the settings have no ``pool``,
+        it has no weight in the head and is not standardised.
+        """
+        old, labels = self.model, self.model.head.out_features
+        tensors = {
+            name: value
+            for name, value in old.state_dict().items()
+            if not name.startswith("standardise.") or name.startswith("standardise.pool.")
+        }
+        blocks = dict(
+            zip(old.settings.pooling, old.head.weight.split(len(old.cls), 1), strict=True)
+        )
+        no_weight = torch.zeros(labels, len(old.cls), device=self.device)
+        tensors["head.weight"] = blocks.get("pool", no_weight)
+        settings = replace(old.settings, pooling=("pool",))
+        genes, features = self.features.shape
+        self.model = ReaderModel(settings, genes, features, labels, None, len(old.cls))
+        self.model.to(self.device).load_state_dict(tensors, strict="pool" in blocks)
+        self.poolings, self._mapped = ("pool",), None
 
     @property
     def table(self) -> GeneTable:
@@ -176,9 +220,10 @@ class NeuralReader(TrainedMethod):
 
     def head_logits(self, cells: CellSequences, rows: np.ndarray) -> np.ndarray:
         """Logits of the head alone, without the genes' own scores, float32 (rows, labels)."""
+        poolings = self.model.weighted(self.poolings)  # the LLM is not run for no weight
 
         def forward(table: GeneTable, batch: Batch, _: np.ndarray) -> Sequence[Tensor]:
-            return self.model(table, batch, self.poolings)[:1]
+            return self.model(table, batch, poolings)[:1]
 
         return self.compute(cells, rows, [self.model.head.out_features], forward)[0]
 

@@ -105,11 +105,12 @@ class ReaderModel(nn.Module):
         features: int,
         labels: int,
         llm: FrozenLLM | None,
+        hidden: int = WIDTH_WITHOUT_LLM,
     ) -> None:
         super().__init__()
         self.settings = settings
         self.llm = [llm] if llm else []  # in a list, so that it is no submodule and never saved
-        hidden = llm.identity.hidden_size if llm else WIDTH_WITHOUT_LLM
+        hidden = llm.identity.hidden_size if llm else hidden
         rank_features = POSITION_WIDTH if settings.position == "rank" else 0
         self.projector = Projector(features + rank_features, hidden, settings.projector_layers)
         self.cls = nn.Parameter(torch.randn(hidden))
@@ -133,14 +134,11 @@ class ReaderModel(nn.Module):
         if llm:
             self.cls.data *= llm.token_norm / math.sqrt(hidden)
 
-    @property
-    def uses_llm(self) -> bool:
-        """Whether the LLM's outputs have any weight in the logits."""
-        if not self.llm or (self.settings.gene_scores and not self.mix):
-            return False
+    def weighted(self, poolings: tuple[str, ...]) -> tuple[str, ...]:
+        """Those of the ``poolings`` that have any weight in the head's logits."""
         blocks = self.head.weight.split(len(self.cls), 1)
         by_pooling = zip(self.settings.pooling, blocks, strict=True)
-        return any(bool(block.any()) for name, block in by_pooling if name != "pool")
+        return tuple(name for name, block in by_pooling if name in poolings and block.any())
 
     def predict(
         self, table: GeneTable, batch: Batch, poolings: tuple[str, ...], with_head: bool = True

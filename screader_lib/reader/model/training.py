@@ -65,10 +65,16 @@ def train_neural(
             trainer.train_stage(stage, saved)
     if settings.gene_scores:
         trainer.add_gene_scores()
-    if llm is not None and not reader.model.uses_llm:
+    if llm is not None:
+        reader.llm["needed"] = reader.uses_llm
+    if reader.llm.get("needed") is False or reader.poolings == ("pool",):
+        reader.keep_pool_alone()
+        reader.plan_memory(task.cells, task.machine, backward=False, reporter=reporter)
+    if reader.llm.get("needed") is False:
         reporter.info(
-            "the LLM's outputs have no weight in this reader's predictions: --method pooled "
-            "trains an equivalent reader without an LLM, in less time."
+            "the LLM's outputs have no weight in this reader's predictions: predict neither needs "
+            "nor loads it. --method pooled trains an equivalent reader without an LLM, in less "
+            "time."
         )
     return reader
 

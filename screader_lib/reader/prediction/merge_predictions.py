@@ -68,8 +68,9 @@ def merge_shards(
     predictions, metrics = _write_cells(
         file, obs, encoding.read_strings(first["labels"]), ids, shards
     )
-    if "fold" in first:
-        encoding.write_json(file["uns"], "fold", encoding.read_json(first, "fold"))
+    for name in ("fold", "latent"):
+        if name in first:
+            encoding.write_text(file["uns"], name, encoding.read_text(first, name))
     reporter.info(predictions.summary())
     if metrics:
         encoding.write_json(file["uns"], "metrics", metrics)

@@ -129,6 +129,8 @@ def write_predictions(
     encoding.write_strings(uns, "labels", strings(stored.labels.names))
     encoding.write_strings(uns, "label_ontology_ids", strings(stored.labels.ontology_ids))
     encoding.write_text(uns, "method", stored.method + knn)
+    if trained.latent_parts:
+        encoding.write_text(uns, "latent", ",".join(trained.latent_parts))
     reporter.info(predictions.summary())
     metrics = known_label_metrics(truth, stored.labels.names, predictions)
     if metrics:
