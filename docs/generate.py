@@ -23,13 +23,17 @@ HERE = Path(__file__).parent
 
 
 def recipes() -> str:
-    """The settings of each recipe as a table."""
-    by_recipe = {name: settings_for("screader", name, {}).to_json() for name in RECIPES}
-    lines = ["## Recipes", "", f"| setting | {' | '.join(RECIPES)} |", "|---|" + "---|" * 2]
-    for key in by_recipe["default"]:
+    """The settings of each recipe as a table, for scReader and for GenePT."""
+    columns = {
+        f"{method}, {name}": settings_for(method, name, {}).to_json()
+        for method in ("screader", "genept")
+        for name in RECIPES
+    }
+    lines = ["## Recipes", "", f"| setting | {' | '.join(columns)} |", "|---|" + "---|" * 4]
+    for key in next(iter(columns.values())):
         if key in ("method", "seed"):
             continue
-        values = " | ".join(_formatted(by_recipe[name][key]) for name in RECIPES)
+        values = " | ".join(_formatted(column[key]) for column in columns.values())
         lines.append(f"| `--{key.replace('_', '-')}` | {values} |")
     return "\n".join(lines)
 

@@ -25,6 +25,7 @@ TEXT_MODEL_METHODS = ("genept-s",)
 CLASSIFIERS = ("logistic", "knn")
 ITERATIVE_METHODS = (*LLM_METHODS, "pooled", "genept")
 RECIPES = ("default", "paper")
+PAPER_METHODS = (*LLM_METHODS, "genept")  # that the paper's recipe is for
 ORDERS = ("instruction-cell-cls", "cell-instruction-cls")
 POSITIONS = ("none", "rank")
 SCALINGS = ("none", "standardise", "whiten")

@@ -12,7 +12,13 @@ from screader_lib import launch
 from screader_lib.command_line.options import OutputPath, input_argument, output_option, seed_option
 from screader_lib.command_line.run import ToolRun
 from screader_lib.command_line.tool import tool
-from screader_lib.option_values import CLASSIFIER_METHODS, ITERATIVE_METHODS, METHODS, RECIPES
+from screader_lib.option_values import (
+    CLASSIFIER_METHODS,
+    ITERATIVE_METHODS,
+    METHODS,
+    PAPER_METHODS,
+    RECIPES,
+)
 from screader_tools.machine_options import machine_options
 from screader_tools.train_reader_settings import settings_options
 
@@ -45,7 +51,8 @@ if TYPE_CHECKING:
     "--recipe",
     type=click.Choice(RECIPES),
     default="default",
-    help="Base settings: those that learn best, or those of the paper's experiments.",
+    help="Base settings: those that learn best, or those of the paper's experiments (for methods "
+    "screader, screader-random and genept).",
 )
 @settings_options
 @machine_options
@@ -119,7 +126,7 @@ def main(
     """
     from screader_lib.reader.settings import settings_for
 
-    _check_classifier(run, method, given, embedder)
+    _check_method(run, method, recipe, given, embedder)
     _check_folds(run, folds, fold, group_by, oof_predictions)
     settings = settings_for(method, recipe, given)
     if checkpoint is None and output not in (None, "-"):
@@ -169,10 +176,17 @@ def main(
         state.unlink(missing_ok=True)
 
 
-def _check_classifier(
-    run: ToolRun, method: str, given: dict[str, Any], embedder: str | None
+def _check_method(
+    run: ToolRun, method: str, recipe: str, given: dict[str, Any], embedder: str | None
 ) -> None:
     """A usage error if an option does not apply to the method."""
+    if recipe == "paper" and method not in PAPER_METHODS:
+        methods = f"{', '.join(PAPER_METHODS[:-1])} and {PAPER_METHODS[-1]}"
+        raise click.UsageError(
+            f"--recipe paper only applies to --method {methods}; the paper has no settings for "
+            f"{method}.",
+            run.context,
+        )
     for option in ("classifier", "neighbours"):
         if given[option] is not None and method not in CLASSIFIER_METHODS:
             methods = " and ".join(CLASSIFIER_METHODS)

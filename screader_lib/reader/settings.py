@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from screader_lib.errors import ScReaderError
-from screader_lib.option_values import LLM_METHODS, PACKAGED
+from screader_lib.option_values import LLM_METHODS, PACKAGED, PAPER_METHODS
 
 INSTRUCTION = "Genes that one cell expresses, the most distinctive first. The type of this cell is"
 
@@ -102,27 +102,37 @@ PAPER = {
 }
 
 # The paper's ablation without an LLM: the weighted mean of a cell's gene embeddings, projector,
-# head; the paper's optimiser and initial weights. Embeddings and mean are standardised, without
-# which ten epochs at this learning rate stay near the majority class.
-GENEPT: dict[str, Any] = {
+# head; the paper's optimiser and initial weights.
+PAPER_GENEPT: dict[str, Any] = {
     **PAPER,
     "pooling": ("pool",),
-    "scaling": "standardise",
     "epochs": 0,
     "warm_start_epochs": 10,
     "warm_start_learning_rate": 5e-5,
-    "warm_up_steps": 0,
 }
+
+# The same with embeddings and means standardised and the full learning rate from the first step,
+# without which ten epochs on a few thousand cells stay near the majority class.
+GENEPT: dict[str, Any] = {**PAPER_GENEPT, "scaling": "standardise", "warm_up_steps": 0}
 
 # The default recipe with the LLM left out.
 POOLED: dict[str, Any] = {"pooling": ("pool",), "epochs": 0}
 
-RECIPES: dict[str, dict[str, Any]] = {"default": {}, "paper": PAPER}
+# What each recipe sets for the methods that it does not leave at the defaults.
+RECIPES: dict[str, dict[str, dict[str, Any]]] = {
+    "default": {"genept": GENEPT, "pooled": POOLED},
+    "paper": {**dict.fromkeys(LLM_METHODS, PAPER), "genept": PAPER_GENEPT},
+}
 
 
 def settings_for(method: str, recipe: str, given: dict[str, Any]) -> TrainingSettings:
-    """The recipe's settings with those ``given`` put over them (None means not given)."""
-    base = {"genept": GENEPT, "pooled": POOLED}.get(method, RECIPES[recipe])
+    """The recipe's settings with those ``given`` put over them (None means not given).
+
+    The paper's recipe is for PAPER_METHODS only: ValueError with others.
+    """
+    if recipe == "paper" and method not in PAPER_METHODS:
+        raise ValueError(f"the paper has no settings for method {method}")
+    base = RECIPES[recipe].get(method, {})
     return replace(TrainingSettings(method=method), **base).changed(given)
 
 
@@ -162,6 +172,26 @@ def stages_of(settings: TrainingSettings) -> list[Stage]:
             remedy="Give --epochs, or --warm-start-epochs with pool in --pooling.",
         )
     return stages
+
+
+def warm_up_problem(settings: TrainingSettings, cells: int) -> str | None:
+    """Which stage of a training on so many ``cells`` ends within its warm-up, and what to change.
+
+    None where the learning rate reaches its peak in every stage.
+    """
+    for stage in stages_of(settings):
+        steps = math.ceil(cells / settings.batch_size) * stage.epochs
+        if steps < settings.warm_up_steps:
+            option = "--epochs" if stage.number else "--warm-start-epochs"
+            epochs = -(-settings.warm_up_steps // math.ceil(cells / settings.batch_size))
+            return (
+                f"the {stage.name} has {steps:,} steps ({cells:,} cells, {settings.batch_size} a "
+                f"step, {stage.epochs} epochs), fewer than its {settings.warm_up_steps:,} warm-up "
+                f"steps: the learning rate reaches {steps / settings.warm_up_steps:.0%} of "
+                f"{stage.learning_rate:g}, and the reader may stay at the most frequent label. "
+                f"Lower --warm-up-steps (such as {steps // 10}), or raise {option} above {epochs}."
+            )
+    return None
 
 
 def learning_rate_factor(step: int, steps: int, settings: TrainingSettings) -> float:

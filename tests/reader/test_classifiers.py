@@ -21,7 +21,7 @@ from screader_lib.errors import ScReaderError
 from screader_lib.exchange.opening import open_exchange
 from screader_lib.reader import task as task_module
 from screader_lib.reader.confidence.calibration import softmax
-from screader_lib.reader.methods import nearest_neighbours
+from screader_lib.reader.methods import methods, nearest_neighbours
 from screader_lib.reader.methods.nearest_neighbours import nearest, unit, vote_logits
 from screader_lib.reader.model import logistic_regression
 from screader_lib.reader.model.logistic_regression import (
@@ -259,3 +259,18 @@ def test_blocks_do_not_change_neighbours(monkeypatch: pytest.MonkeyPatch) -> Non
     assert np.array_equal(nearest(values, known, 6), whole)
     assert nearest(values, known[:2], 10).shape == (30, 2)  # fewer cells than neighbours
     assert not unit(np.zeros((2, 3), np.float32)).any()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        pytest.param({"method": "guess"}, "unknown method 'guess'", id="method"),
+        pytest.param({"method": "genept-w", "classifier": "guess"}, "'guess'", id="classifier"),
+        pytest.param({"method": "logistic", "classifier": "knn"}, "'knn'", id="not of the method"),
+    ],
+)
+def test_nothing_unknown_becomes_a_logistic_regression(
+    sequences: CellSequences, given: dict[str, str], message: str
+) -> None:
+    with pytest.raises(ScReaderError, match=message):
+        methods.train(make_task(sequences, TrainingSettings(**given)))

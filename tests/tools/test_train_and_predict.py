@@ -9,11 +9,13 @@ from functools import cache
 from pathlib import Path
 
 import anndata
+import h5py
 import numpy as np
 import pytest
 from fold_files import built
 from small_files import (
     CELLS,
+    call,
     counts,
     expression,
     fail,
@@ -143,6 +145,24 @@ def test_a_reader_whose_llm_has_no_weight_needs_none(
     assert json.loads(made.uns["metrics"])["accuracy"] >= 0.95
     again = succeed("predict", held_out, "-r", reader, "--llm", llama, "-o", tmp_path / "p.h5ad")
     assert "--llm has no effect" in again.stderr
+
+
+@pytest.mark.parametrize("method", ["pooled", "genept-w", "logistic", "majority"])
+def test_a_recipe_is_not_ignored(tmp_path: Path, cells: Path, method: str) -> None:
+    words = ["--method", method, "--recipe", "paper", "-o", tmp_path / "r.h5"]
+    result = call("train-reader", cells, *words)
+    assert result.exit_code == 2 and "--recipe paper only applies to" in result.stderr
+    assert not (tmp_path / "r.h5").exists()
+
+
+def test_genept_by_the_papers_recipe(tmp_path: Path, cells: Path) -> None:
+    reader, words = tmp_path / "r.h5", ["--method", "genept", "--recipe", "paper"]
+    told = succeed("train-reader", cells, *words, "-o", reader).stderr
+    assert "warm start has 20 steps" in told and told.index("warm-up") < told.index("loss")
+    with h5py.File(reader) as file:
+        recorded = json.loads(file["configuration"].asstr()[()])
+        assert (recorded["scaling"], recorded["warm_up_steps"]) == ("none", 1000)
+        assert (file["tensors/standardise.pool.spread"][()] == 1).all()
 
 
 def test_another_embedding_is_refused(tmp_path: Path, readers: Callable[[str], Path]) -> None:

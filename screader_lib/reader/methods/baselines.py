@@ -38,7 +38,12 @@ class Majority(TrainedMethod):
 
 
 class LogisticOnExpression(FeatureClassifier):
-    """Logistic regression on the genes' log-normalised counts, which are not standardised."""
+    """Logistic regression on the log-normalised counts of the cells' selected genes, by name.
+
+    Multinomial, with an L2 penalty (see model.logistic_regression). Counts are not standardised:
+    ``mean`` is 0 and ``spread`` 1. Genes that cells lack count as 0. The only ``classifier`` is
+    logistic regression, and the ``features`` are also the cell vectors.
+    """
 
     def fit(self, task: Task) -> None:
         """Fit on the weights of the cells' genes; ScReaderError where those are not logs."""

@@ -12,7 +12,13 @@ import numpy as np
 from screader_lib.cells.gene_matcher import GeneMatcher
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.provenance import fingerprint
-from screader_lib.option_values import CLASSIFIERS, ITERATIVE_METHODS, LLM_METHODS
+from screader_lib.option_values import (
+    CLASSIFIER_METHODS,
+    CLASSIFIERS,
+    ITERATIVE_METHODS,
+    LLM_METHODS,
+    METHODS,
+)
 from screader_lib.reader.llm.machine import ON_CPU, Machine
 from screader_lib.reader.methods.baselines import LogisticOnExpression, Majority
 from screader_lib.reader.methods.feature_classifier import FeatureClassifier
@@ -30,7 +36,7 @@ TITLES = {
     "screader": "scReader",
     "screader-random": "same reader, LLM randomly initialised",
     "pooled": "same reader without the LLM",
-    "genept": "GenePT as in the paper",
+    "genept": "GenePT with a projector",
     "genept-w": "GenePT-w with logistic regression",
     "genept-s": "GenePT-s with logistic regression",
     "logistic": "logistic regression on log counts",
@@ -60,6 +66,11 @@ def train(
         return _train_neural(task, checkpoint_file, minutes)
     if method == "majority":
         return Majority.train(task)
+    if method not in FEATURE_CLASSIFIERS:
+        raise ScReaderError(f"unknown method {method!r}; known are {', '.join(METHODS)}.")
+    kind = task.settings.classifier
+    if kind not in (CLASSIFIERS if method in CLASSIFIER_METHODS else CLASSIFIERS[:1]):
+        raise ScReaderError(f"method {method} has no classifier {kind!r}.")
     genes, labels = task.cells.genes.index, len(task.labels.names)
     classifier = FEATURE_CLASSIFIERS[method](genes, task.settings, labels)
     if isinstance(classifier, GenePTs):

@@ -22,7 +22,7 @@ from screader_lib.reader.model.neural_reader import NeuralReader
 from screader_lib.reader.model.reader_model import Batch, GeneTable
 from screader_lib.reader.model.scaling import fit_scaling
 from screader_lib.reader.model.training_checkpoint import TrainingCheckpoint, TrainingState
-from screader_lib.reader.settings import Stage, learning_rate_factor, stages_of
+from screader_lib.reader.settings import Stage, learning_rate_factor, stages_of, warm_up_problem
 from screader_lib.reader.task import Epoch, Task, class_weights
 
 MIXES = (0.0, 0.125, 0.25)  # weights of the head's logits beside the gene scores
@@ -43,6 +43,8 @@ def train_neural(
     the same training is resumed.
     """
     settings, reporter = task.settings, task.reporter
+    if problem := warm_up_problem(settings, len(task.rows)):
+        reporter.warning(problem)
     torch.manual_seed(settings.seed)
     scaling = fit_scaling(task.cells.embedding, settings.scaling)
     vocabulary = GeneMatcher(task.cells.genes.index, task.cells.embedding)
