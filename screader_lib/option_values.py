@@ -6,7 +6,8 @@ from __future__ import annotations
 RANKINGS = ("expression", "median-ratio")
 WEIGHTS = ("log", "median-ratio", "normalised", "expression", "rank", "none")
 SELECTIONS = ("variable", "all")
-VALUE_KINDS = ("auto", "counts", "log", "log2")
+VALUE_KINDS = ("auto", "counts", "tpm", "log", "log2", "log10")
+NORMALISATIONS = ("auto", "totals", "reader", "none")
 
 # train-reader and predict
 METHODS = (

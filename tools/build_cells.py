@@ -10,7 +10,7 @@ from click.core import ParameterSource
 from screader_lib.command_line.options import FilePath, output_option
 from screader_lib.command_line.run import ToolRun
 from screader_lib.command_line.tool import tool
-from screader_lib.option_values import RANKINGS, SELECTIONS, VALUE_KINDS, WEIGHTS
+from screader_lib.option_values import NORMALISATIONS, RANKINGS, SELECTIONS, VALUE_KINDS, WEIGHTS
 from screader_tools.build_cells_files import InputFiles
 
 SET_BY_LIKE = ("select", "variable_genes", "genes_per_cell", "rank_by", "weight", "medians")
@@ -68,7 +68,18 @@ SET_BY_LIKE = ("select", "variable_genes", "genes_per_cell", "rank_by", "weight"
     "--values",
     type=click.Choice(VALUE_KINDS),
     default="auto",
-    help="Kind of values; log: log1p of normalised counts, log2: the same to base 2.",
+    help="Kind of values; tpm: normalised without a logarithm (TPM, CPM, RPKM), log: log1p of "
+    "normalised counts, log2 and log10: the same to these bases.",
+)
+@click.option(
+    "--normalise",
+    type=click.Choice(NORMALISATIONS),
+    show_default="auto, or as in --like",
+    help="totals: each cell to 10,000 over all genes of the file; reader: so that the genes shared "
+    "with --like add up to what they do on average in its cells; none: logs are left as given; "
+    "auto: none for logs of fewer than 10,000 genes whose cells add up to different totals of at "
+    "most 10,000; reader where --like was normalised over twice or half as many genes; else "
+    "totals.",
 )
 @click.option(
     "--cells",
@@ -160,6 +171,7 @@ def main(
     orthologs: str | None,
     layer: str | None,
     values: str,
+    normalise: str | None,
     cells: str | None,
     where: tuple[str, ...],
     drop_labels: tuple[str, ...],
@@ -194,7 +206,9 @@ def main(
     if like is not None:
         _check_like(run.context)
     columns = ObsColumns(label, label_ontology, donor)
-    construction = Construction(select, variable_genes, genes_per_cell, rank_by, weight)
+    construction = Construction(
+        select, variable_genes, genes_per_cell, rank_by, weight, normalise or "auto"
+    )
     with ExitStack() as stack:
         files = InputFiles(run, stack)
         sources = files.expression(expression, layer, gene_column)
@@ -204,23 +218,31 @@ def main(
         table = files.embeddings(embeddings)
         reference = None if like is None else files.reference(like)
         files.match_species(sources, masks, table.genes, orthologs)
+        by_text = reference is not None and orthologs is None and is_other_species(reference, table)
+        means = None if reference is None or by_text else reference.means
+        if normalise == "reader" and means is None:
+            what = "its genes' mean values are not known" if reference else "it needs --like"
+            raise click.UsageError(f"--normalise reader: {what}.", run.context)
+        construction = reference.construction if reference else construction
         inputs = [
             prepare_input(
                 source,
                 table.genes,
                 mask,
                 values,
+                normalise or construction.normalise,
                 min_mapped,
                 run.reporter,
                 f"{source.name}: " if len(sources) > 1 else "",
+                means,
+                construction.normalised_over,
             )
             for source, mask in zip(sources, masks, strict=True)
         ]
-        construction = reference.construction if reference else construction
         builder = CellBuilder(inputs, table, construction, threads=threads, reporter=run.reporter)
         if reference is None:
             vocabulary = builder.learn_vocabulary(min_mapped)
-        elif orthologs is None and is_other_species(reference, table):
+        elif by_text:
             vocabulary = vocabulary_by_texts(reference, table, builder.rows, min_mapped)
         else:
             vocabulary = reference.vocabulary(table)

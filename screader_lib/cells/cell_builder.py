@@ -22,6 +22,7 @@ from screader_lib.cells.gene_statistics import (
     sums_of,
 )
 from screader_lib.cells.input_file import ExpressionBlock, InputFile
+from screader_lib.cells.normalisation import KIND_NAMES
 from screader_lib.cells.obs_columns import (
     ObsColumns,
     annotated,
@@ -65,7 +66,8 @@ class CellBuilder:
         for source in inputs:
             if construction.needs_counts and source.kind != "counts":
                 raise ScReaderError(
-                    "its values are log-normalised, but the weight 'expression' needs counts.",
+                    f"its values are {KIND_NAMES[source.kind]}, but the weight 'expression' needs "
+                    "counts.",
                     file=source.expression.name,
                     remedy="Name the matrix of counts with --layer, or use --weight normalised.",
                 )
@@ -95,12 +97,14 @@ class CellBuilder:
         statistics = GeneStatistics(len(rows))
         coverage = ExpressionCoverage(self.names)
 
-        def sums(block: ExpressionBlock) -> tuple[ExpressionBlock, np.ndarray, np.ndarray]:
+        def sums(
+            block: ExpressionBlock,
+        ) -> tuple[ExpressionBlock, np.ndarray, np.ndarray, np.ndarray]:
             return block, *sums_of(block.values)
 
         for number, (block, *terms) in self._blocks("Reading genes", self.sample, rows, sums):
             statistics.add(block.values, *terms)
-            coverage.add(number, block.covered, block.totals)
+            coverage.add(number, block.covered, block.total)
         self.reporter.info(f"embedded genes carry {coverage}.")
         coverage.check(min_mapped)
         selected = np.arange(len(rows))
@@ -112,7 +116,10 @@ class CellBuilder:
                     file=self.name,
                     remedy="Give more cells, --like, or --select all.",
                 )
-        return Vocabulary(rows[selected], statistics.medians(selected))
+        over = min(source.normalised_over for source in self.inputs)
+        self.construction = replace(self.construction, normalised_over=over)
+        medians, means = statistics.medians(selected), statistics.means[selected]
+        return Vocabulary(rows[selected], medians, means=means)
 
     def write(self, file: h5py.File, vocabulary: Vocabulary, columns: ObsColumns) -> None:
         """Fill a new ``cells`` file, cells in the inputs' order (one pass)."""
@@ -131,6 +138,8 @@ class CellBuilder:
         names = ("symbol", "gene_id", "ensembl_id", "text")
         var = {name: genes.columns[name] for name in names if name in genes.columns}
         var["median"] = vocabulary.medians
+        if vocabulary.means is not None:
+            var["mean"] = vocabulary.means
         encoding.begin_anndata(file, obs, Table(genes.index, var))
         rows = vocabulary.rows
         vectors = np.empty((len(rows), self.embeddings.vectors.shape[1]), np.float32)
@@ -150,11 +159,13 @@ class CellBuilder:
         totals, lengths = np.empty(cells, np.float32), np.empty(cells, np.int32)
         coverage = ExpressionCoverage(self.names)
 
-        def build(block: ExpressionBlock) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+        def build(
+            block: ExpressionBlock,
+        ) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[float, float]]:
             index, weight = rank_genes(
                 block.values, vocabulary.medians, self.construction, block.counts
             )
-            return index.astype(index_type), weight, block.totals, block.covered
+            return index.astype(index_type), weight, block.totals, (block.covered, block.total)
 
         blocks = self._blocks(
             "Writing cells",
@@ -173,12 +184,12 @@ class CellBuilder:
 
             index = writer("gene_index", index_type, NO_GENE)
             weight = writer("gene_weight", weight_type, 0)
-            for number, (genes_of, weights, total, covered) in blocks:
+            for number, (genes_of, weights, total, sums) in blocks:
                 index.add(genes_of)
                 weight.add(weights)
                 stop = start + len(total)
                 totals[start:stop], lengths[start:stop] = total, (genes_of >= 0).sum(axis=1)
-                coverage.add(number, covered, total)
+                coverage.add(number, *sums)
                 start = stop
             index.finish()
             weight.finish()

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from screader_lib.cells.formats.transpose import ScratchFile
-from screader_lib.cells.normalisation import TARGET_SUM
 from screader_lib.errors import ScReaderError
 
 if TYPE_CHECKING:
@@ -38,10 +37,11 @@ def sampled_cells(hashes: np.ndarray, max_cells: int) -> np.ndarray:
     return sampled
 
 
-def sums_of(block: csr_matrix) -> tuple[np.ndarray, np.ndarray]:
-    """Of normalised values (cells, genes), each gene's sums of log1p and of its square, (genes,).
+def sums_of(block: csr_matrix) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of normalised values (cells, genes), each gene's sums: of log1p, its square, the values.
 
-    They are in ``UNIT``, and apart from :meth:`GeneStatistics.add` for several threads.
+    They are float64 (genes,) in ``UNIT``, and apart from :meth:`GeneStatistics.add` for several
+    threads.
     """
     logs = np.log1p(block.data.astype(np.float64))
 
@@ -49,7 +49,7 @@ def sums_of(block: csr_matrix) -> tuple[np.ndarray, np.ndarray]:
         units = np.round(terms / UNIT)
         return np.bincount(block.indices, weights=units, minlength=block.shape[1])
 
-    return summed(logs), summed(logs**2)
+    return summed(logs), summed(logs**2), summed(block.data.astype(np.float64))
 
 
 class GeneStatistics:
@@ -59,14 +59,23 @@ class GeneStatistics:
         self.cells = 0
         self._sum = np.zeros(genes)
         self._sum_of_squares = np.zeros(genes)
+        self._sum_of_values = np.zeros(genes)
         self._values = ValuesByGene(genes)
 
-    def add(self, block: csr_matrix, logs: np.ndarray, squares: np.ndarray) -> None:
+    def add(
+        self, block: csr_matrix, logs: np.ndarray, squares: np.ndarray, values: np.ndarray
+    ) -> None:
         """Take in positive normalised values, float32 (cells, genes), and their :func:`sums_of`."""
         self.cells += block.shape[0]
         self._sum += logs
         self._sum_of_squares += squares
+        self._sum_of_values += values
         self._values.add(block)
+
+    @property
+    def means(self) -> np.ndarray:
+        """Mean normalised value of each gene, zeros included, float32 (genes,)."""
+        return (self._sum_of_values * UNIT / max(1, self.cells)).astype(np.float32)
 
     @property
     def detected(self) -> np.ndarray:
@@ -166,10 +175,10 @@ class ExpressionCoverage:
         self._covered = np.zeros(len(names))
         self._total = np.zeros(len(names))
 
-    def add(self, number: int, covered: float, totals: np.ndarray) -> None:
-        """Cells of input ``number``: the genes' summed normalised values, all counts (cells,)."""
+    def add(self, number: int, covered: float, total: float) -> None:
+        """Cells of input ``number``: sums of normalised values, of the genes and of all genes."""
         self._covered[number] += covered
-        self._total[number] += np.count_nonzero(totals) * TARGET_SUM
+        self._total[number] += total
 
     @property
     def by_input(self) -> dict[str, float]:

@@ -19,17 +19,23 @@ from screader_lib.reporting import SILENT, Reporter
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-KIND_NAMES = {"counts": "raw counts", "log": "log1p-normalised", "log2": "log2-normalised"}
+HOW_NORMALISED = {
+    "totals": f"normalised to {normalisation.TARGET_SUM:,.0f} over all genes of the file",
+    "reader": "normalised so that the genes shared with --like add up to what they do there",
+    "none": "kept as given, not normalised again",
+}
 
 
 class ExpressionBlock(NamedTuple):
     """Some cells: normalised values float32 (cells, genes) and totals float64 (cells,).
 
-    ``counts`` (values,), where asked for, are the same values as stored.
+    ``total`` is the sum of the normalised values of all genes of the file; ``counts`` (values,),
+    where asked for, are the same values as stored.
     """
 
     values: csr_matrix
     totals: np.ndarray
+    total: float
     counts: np.ndarray | None = None
 
     @property
@@ -43,7 +49,8 @@ class InputFile:
     """``expression`` of which ``mask``, boolean (cells,), selects the cells.
 
     ``rows`` int32 (its genes,) are those of their embeddings, −1 for none; ``kind`` is what its
-    values are, ``requested_kind`` that of ``--values``.
+    values are, ``requested_kind`` that of ``--values``; ``normalise`` is ``totals``,
+    ``reader`` or ``none``; ``means`` float32 (genes of --like,) are those that ``reader`` needs.
     """
 
     expression: Expression
@@ -51,11 +58,18 @@ class InputFile:
     mask: np.ndarray
     kind: str
     requested_kind: str
+    normalise: str = "totals"
+    means: np.ndarray | None = None
 
     @property
     def cells(self) -> int:
         """How many cells are selected."""
         return int(self.mask.sum())
+
+    @property
+    def normalised_over(self) -> int:
+        """How many genes a cell's normalised values are per 10,000 of; 0 for all it has."""
+        return 0 if self.normalise == "none" else len(self.rows)
 
     @property
     def obs(self) -> LazyTable:
@@ -83,13 +97,25 @@ class InputFile:
             block = block[np.flatnonzero(selected)]
         normalisation.check_kind(block.data, self.kind, self.requested_kind, self.expression.name)
         totals = normalisation.totals_of(block, self.kind)
+        scales = self._scales(block, totals, columns)
 
         def rescale(values: np.ndarray, cells: np.ndarray) -> np.ndarray:
-            return normalisation.rescaled(values, cells, totals, self.kind)
+            return normalisation.rescaled(values, cells, scales, self.kind)
 
         values = map_genes(block, columns, genes, rescale)
         raw = map_genes(block, columns, genes).data if counts else None
-        return ExpressionBlock(values, totals, raw)
+        return ExpressionBlock(values, totals, float(totals @ scales), raw)
+
+    def _scales(self, block: csr_matrix, totals: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """What each cell's values are multiplied by, float64 (cells,)."""
+        if self.normalise == "none":
+            return normalisation.scales(totals, None)
+        if self.normalise == "totals":
+            return normalisation.scales(totals, normalisation.TARGET_SUM)
+        assert self.means is not None
+        shared = columns != ABSENT
+        expected = float(self.means[np.unique(columns[shared])].sum(dtype=np.float64))
+        return normalisation.scales(normalisation.totals_of(block[:, shared], self.kind), expected)
 
 
 def prepare_input(
@@ -97,12 +123,16 @@ def prepare_input(
     genes: Table,
     mask: np.ndarray | None = None,
     value_kind: str = "auto",
+    normalise: str = "auto",
     min_mapped: float = 0.1,
     reporter: Reporter = SILENT,
     prefix: str = "",
+    means: np.ndarray | None = None,
+    like_genes: int = 0,
 ) -> InputFile:
     """An input matched to the embedded ``genes``; messages begin with ``prefix``.
 
+    ``means`` are those of ``--like``, where it has some; it was normalised over ``like_genes``.
     ScReaderError where it holds no gene, too few of its genes are embedded, or its values are no
     expression. An input without a selected cell is empty, and no error.
     """
@@ -111,12 +141,21 @@ def prepare_input(
         raise ScReaderError("holds no cells or no genes.", file=expression.name)
     match = _match_genes(expression, genes, min_mapped, reporter, prefix)
     result = InputFile(expression, match.rows, mask, "counts", value_kind)
-    blocks = (
+    block = normalisation.first_values(
         expression.read(start, stop)[np.flatnonzero(mask[start:stop])]
         for start, stop in result.spans(mask)
     )
-    result.kind = normalisation.detect_kind(blocks, value_kind, expression.name)
-    reporter.info(f"{prefix}values are read as {KIND_NAMES[result.kind]}.")
+    name = expression.name
+    kind = normalisation.detect_kind(block, value_kind, name, expression.log_base)
+    result.kind = kind
+    result.normalise = normalisation.choose_normalisation(
+        block, kind, normalise, None if means is None else like_genes
+    )
+    result.means = means
+    reporter.info(
+        f"{prefix}values are read as {normalisation.KIND_NAMES[kind]}, "
+        f"{HOW_NORMALISED[result.normalise]}."
+    )
     return result
 
 

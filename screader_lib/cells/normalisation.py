@@ -1,4 +1,4 @@
-"""Counts or log-normalised values: recognises which, and normalises both alike."""
+"""Counts, normalised values or their logarithms: recognises which, and normalises all alike."""
 
 from __future__ import annotations
 
@@ -16,7 +16,19 @@ TARGET_SUM = 1e4
 MAX_COUNT = 1e12
 MIN_CELLS = 10
 EQUAL_TOTALS = 1e-3
-MAX_LOG = 20.0  # log1p of counts per ten thousand stays below 9.3, to base 2 below 13.3
+NO_LOG = ("counts", "tpm")
+BASES = {"log": float(np.e), "log2": 2.0, "log10": 10.0}
+MAX_LOG = 18.5  # natural: log1p of 1e8
+LARGEST_TARGET = 1e6 * (1 + EQUAL_TOTALS)  # cells are normalised to a million at most
+KIND_NAMES = {
+    "counts": "raw counts",
+    "tpm": "normalised without a logarithm",
+    "log": "log1p-normalised",
+    "log2": "log2-normalised",
+    "log10": "log10-normalised",
+}
+WHOLE_TRANSCRIPTOME = 10_000  # genes; logs of so many add up to much the same in every cell
+MAX_SPAN = 10.0  # of the 95th to the 5th percentile of such totals
 
 
 def check_values(values: np.ndarray, name: str) -> None:
@@ -43,7 +55,7 @@ def check_values(values: np.ndarray, name: str) -> None:
 
 
 def recognise(values: np.ndarray) -> str | None:
-    """``counts`` (whole numbers), ``log`` (log1p of normalised counts) or ``other``.
+    """``counts`` (whole numbers), ``log`` (not above any logarithm) or ``other``.
 
     None where all values are 0.
     """
@@ -51,54 +63,122 @@ def recognise(values: np.ndarray) -> str | None:
         return None
     if values.dtype.kind in "iu" or (values == np.round(values)).all():
         return "counts"
-    return "log" if values.max() <= MAX_LOG else "other"
+    return "log" if values.max() <= _largest("log2") else "other"
 
 
-def _kind_with_equal_totals(block: csr_matrix) -> str:
-    """The kind of values, if any, as which all cells have the same total; logs come first."""
-
-    def same(kind: str) -> bool:
-        totals = totals_of(block, kind)
-        totals = totals[totals > 0]
-        return len(totals) >= MIN_CELLS and float(np.ptp(totals)) < EQUAL_TOTALS * totals.max()
-
-    return next((kind for kind in ("log", "log2", "counts") if same(kind)), "")
+def _largest(kind: str) -> float:
+    """The largest value that logs of a base have."""
+    return MAX_LOG / float(np.log(BASES[kind]))
 
 
-def detect_kind(blocks: Iterable[csr_matrix], requested: str, name: str) -> str:
-    """``counts``, ``log`` or ``log2``: as ``requested``, or for ``auto`` by the first values.
+def has_equal_totals(block: csr_matrix, kind: str) -> bool:
+    """Whether cells, ``MIN_CELLS`` at least, have the same total once values of a kind are undone.
 
-    Base 2 is known by cells that add up to the same once it is undone; without such a sign logs
-    are natural. ``counts`` where no block has a value. ScReaderError where they are neither.
+    Values too large for logs of that kind have not.
     """
+    if kind in BASES and block.data.max(initial=0) > _largest(kind):
+        return False
+    totals = totals_of(block, kind)
+    totals = totals[totals > 0]
+    return len(totals) >= MIN_CELLS and float(np.ptp(totals)) < EQUAL_TOTALS * totals.max()
+
+
+def first_values(blocks: Iterable[csr_matrix]) -> csr_matrix | None:
+    """The first block with a value other than 0, None where there is none."""
+    return next((block for block in blocks if block.data.any()), None)
+
+
+def detect_kind(block: csr_matrix | None, requested: str, name: str, base: float = 0.0) -> str:
+    """``counts``, ``tpm``, ``log``, ``log2`` or ``log10``: as ``requested``, or for ``auto`` by a
+    ``block`` of values, None where all are 0.
+
+    Fractions whose cells add up to the same, as they are or once a logarithm is undone, are known
+    by that. Other logs are of the ``base`` that the file states, natural where it states none (0).
+    ScReaderError where values are neither, or may be either.
+    """
+    if block is not None:
+        check_values(block.data, name)
     if requested != "auto":
         return requested
-    for block in blocks:
-        check_values(block.data, name)
-        kind = recognise(block.data)
-        if kind == "other":
-            raise _wrong_values("its values are neither whole counts nor log-normalised.", name)
-        if kind == "log":
-            equal = _kind_with_equal_totals(block)
-            if equal == "counts":
-                raise _wrong_values("its values were normalised but not log-transformed.", name)
-            return equal or "log"
-        if kind is not None:
+    if block is None or recognise(block.data) == "counts":
+        return "counts"
+    for kind in (*BASES, "tpm"):
+        if has_equal_totals(block, kind):
             return kind
-    return "counts"
+    largest = float(block.data.max())
+    stated = [
+        kind for kind, value in BASES.items() if base and abs(base / value - 1) < EQUAL_TOTALS
+    ]
+    if base and not stated:
+        raise _wrong_values(f"its logarithms are to base {base:g} (uns/log1p/base).", name)
+    kind = stated[0] if stated else "log"
+    if largest > _largest(kind):
+        what = "no logarithm" if largest > _largest("log2") else "no natural logarithm"
+        raise _wrong_values(f"it has fractions up to {largest:,.4g}, which are {what}.", name)
+    _check_totals(block, kind, name)
+    return kind
+
+
+def _check_totals(block: csr_matrix, kind: str, name: str) -> None:
+    """ScReaderError where cells add up to too much or too differently for logs."""
+    totals = totals_of(block, kind)
+    totals = totals[totals > 0]
+    low, high = np.percentile(totals, (5, 95))
+    whole = block.shape[1] >= WHOLE_TRANSCRIPTOME or high > TARGET_SUM * (1 + EQUAL_TOTALS)
+    if totals.max() > LARGEST_TARGET or (whole and high > MAX_SPAN * low):
+        raise _wrong_values(
+            "its values are fractions, but no logarithms: undone, its cells would add up to "
+            f"{totals.min():,.0f} to {totals.max():,.3g}.",
+            name,
+        )
+
+
+def choose_normalisation(
+    block: csr_matrix | None, kind: str, requested: str, like_genes: int | None
+) -> str:
+    """``totals``, ``reader`` or ``none``: as ``requested``, or for ``auto`` what fits the values.
+
+    Logs stay as given where they were normalised over more genes than ``block`` has: their cells'
+    totals differ, and none is above ``TARGET_SUM``. Totals over one panel of genes and over
+    another, or over all genes, mean different things: where they do, ``reader`` makes cells like
+    those of ``--like``, normalised over ``like_genes`` genes (0: all; None: without ``--like``).
+    """
+    fits = {"totals": True, "reader": like_genes is not None, "none": kind in BASES}
+    if block is None or fits.get(requested):
+        return requested if fits.get(requested) else "totals"
+    part = kind in BASES and _is_part(block, kind)
+    own_genes = 0 if part or block.shape[1] >= WHOLE_TRANSCRIPTOME else block.shape[1]
+    if like_genes is not None:
+        like_genes = 0 if like_genes >= WHOLE_TRANSCRIPTOME else like_genes
+        fewer, more = sorted((own_genes, like_genes))
+        if more > 2 * fewer:
+            return "reader"
+    return "none" if part else "totals"
+
+
+def _is_part(block: csr_matrix, kind: str) -> bool:
+    """Whether logs are of a part of the genes over which they were normalised."""
+    if block.shape[1] >= WHOLE_TRANSCRIPTOME or has_equal_totals(block, kind):
+        return False
+    totals = totals_of(block, kind)
+    ratios = totals[totals > 0] / TARGET_SUM - 1
+    return bool(ratios.max() <= EQUAL_TOTALS and ratios.min() < -EQUAL_TOTALS)
 
 
 def check_kind(values: np.ndarray, kind: str, requested: str, name: str) -> None:
     """ScReaderError for values that cannot be of the ``kind`` that the first were."""
     check_values(values, name)
-    if kind != "counts" and values.size and values.max() > MAX_LOG:
-        raise _wrong_values(f"some of its values are above {MAX_LOG:g}, too large for logs.", name)
+    if kind in BASES and values.size and values.max() > _largest(kind):
+        raise _wrong_values(
+            f"some of its values are above {_largest(kind):.3g}, too large for {KIND_NAMES[kind]}.",
+            name,
+        )
     if requested == "auto" and kind == "counts" and recognise(values) not in ("counts", None):
         raise _wrong_values("some of its cells have whole counts, others fractions.", name)
 
 
 def _wrong_values(what: str, name: str) -> ScReaderError:
-    remedy = "Use --values counts if they are counts all the same."
+    remedy = "Name them with --values: counts, tpm (normalised, no logarithm), log, log2 or log10."
     return ScReaderError(what, file=name, remedy=remedy)
 
 
@@ -115,17 +195,24 @@ def totals_of(block: csr_matrix, kind: str) -> np.ndarray:
 
 def _without_log(values: np.ndarray, kind: str) -> np.ndarray:
     """Values without the logarithm of one plus each."""
-    if kind == "counts":
+    if kind in NO_LOG:
         return values
-    natural = values.astype(np.float64)
-    return np.expm1(natural * np.log(2) if kind == "log2" else natural)
+    return np.expm1(values.astype(np.float64) * np.log(BASES[kind]))
 
 
-def rescaled(values: np.ndarray, cells: np.ndarray, totals: np.ndarray, kind: str) -> np.ndarray:
-    """Values per ``TARGET_SUM`` of their cell, float32 (values,).
+def scales(totals: np.ndarray, target: float | None) -> np.ndarray:
+    """What brings each cell's total to the ``target``, float64 (cells,); 0 for an empty cell.
 
-    ``cells`` (values,) are the values' own; logs are undone first.
+    None leaves the values as they are.
     """
-    values = _without_log(values, kind)
-    scale = np.divide(TARGET_SUM, totals, out=np.zeros_like(totals), where=totals > 0)
-    return (values * scale[cells]).astype(np.float32)
+    if target is None:
+        return np.ones(len(totals))
+    return np.divide(target, totals, out=np.zeros_like(totals), where=totals > 0)
+
+
+def rescaled(values: np.ndarray, cells: np.ndarray, scale: np.ndarray, kind: str) -> np.ndarray:
+    """Values, their logarithm undone, times the ``scale`` (cells,) of their cell; float32.
+
+    ``cells`` (values,) are the values' own.
+    """
+    return (_without_log(values, kind) * scale[cells]).astype(np.float32)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from screader_lib.errors import ScReaderError
-from screader_lib.option_values import RANKINGS, SELECTIONS, WEIGHTS
+from screader_lib.option_values import NORMALISATIONS, RANKINGS, SELECTIONS, WEIGHTS
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -25,6 +25,8 @@ class Construction:
     - ``select``: the ``variable_genes`` most variable genes, or all embedded genes;
     - ``rank_by``: the cell's genes in falling order of normalised expression, or of
       expression over the gene's median; the first ``genes_per_cell`` are kept;
+    - ``normalise``: as ``--normalise`` says, of which ``auto`` depends on each input's values;
+      ``normalised_over``: the fewest genes of an input whose totals were taken, 0 for all genes;
     - ``weight``: log1p of the normalised value, that value over the gene's median, the normalised
       value itself, the count as it is (``expression``), 1 / (1 + rank) or 1.
     """
@@ -34,6 +36,8 @@ class Construction:
     genes_per_cell: int = 2048
     rank_by: str = "median-ratio"
     weight: str = "log"
+    normalise: str = "auto"
+    normalised_over: int = 0
 
     @property
     def needs_counts(self) -> bool:
@@ -42,12 +46,18 @@ class Construction:
 
     @classmethod
     def from_json(cls, content: dict[str, Any], file: object) -> Construction:
-        """From a file; ScReaderError where a value is unknown."""
+        """From a file; ScReaderError where a value is unknown.
+
+        Files of before ``normalise`` were normalised by totals.
+        """
         try:
-            result = cls(**content)
+            result = cls(**{"normalise": "totals", **content})
         except TypeError:
             raise ScReaderError("its construction is damaged.", file=file) from None
-        known = {"select": SELECTIONS, "rank_by": RANKINGS, "weight": WEIGHTS}
+        known = {
+            "select": SELECTIONS, "rank_by": RANKINGS, "weight": WEIGHTS,
+            "normalise": NORMALISATIONS,
+        }  # fmt: skip
         for name, values in known.items():
             value = getattr(result, name)
             if value not in values:

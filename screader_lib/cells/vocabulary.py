@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +45,14 @@ class Embeddings:
 class Vocabulary:
     """The genes that cells may have: rows of the embeddings, and medians float32 (genes,).
 
+    ``means`` float32 (genes,) are of normalised values, zeros included; None where not known.
     ``summary`` begins the message that ends with their share of the counts.
     """
 
     rows: np.ndarray
     medians: np.ndarray
     summary: str = ""
+    means: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         self.summary = self.summary or f"the {len(self.rows):,} selected genes carry"
@@ -61,7 +63,8 @@ class ReferenceGenes:
     """Genes, medians and construction of other cells or a reader, which ``--like`` names.
 
     ``vectors`` are the genes' embeddings on disk, by the model that ``identity`` names; ``species``
-    the NCBI taxonomy ids that the file's history tells, none where it does not.
+    the NCBI taxonomy ids that the file's history tells, none where it does not. ``means`` is None
+    in files without.
     """
 
     name: str
@@ -71,6 +74,7 @@ class ReferenceGenes:
     vectors: h5py.Dataset
     identity: dict[str, Any]
     species: frozenset[int] = frozenset()
+    means: np.ndarray | None = None
 
     @classmethod
     def of(cls, opened: ExchangeFile, species: frozenset[int]) -> ReferenceGenes:
@@ -88,6 +92,7 @@ class ReferenceGenes:
             vectors,
             encoding.read_json(uns, "embedding"),
             species,
+            genes["mean"][()] if "mean" in genes else None,
         )
 
     def vocabulary(self, embeddings: Embeddings) -> Vocabulary:
@@ -101,7 +106,8 @@ class ReferenceGenes:
                 file=embeddings.name,
                 remedy="Use the embeddings that it was built with.",
             )
-        return Vocabulary(np.array([row_of[gene] for gene in self.ids], np.int64), self.medians)
+        rows = np.array([row_of[gene] for gene in self.ids], np.int64)
+        return Vocabulary(rows, self.medians, means=self.means)
 
 
 def with_medians(
@@ -123,7 +129,7 @@ def with_medians(
     missing = int((values == 0).sum())
     if missing == len(values):
         raise ScReaderError("has none of the genes.", file=name)
-    return Vocabulary(vocabulary.rows, values), missing
+    return replace(vocabulary, medians=values), missing
 
 
 def _read_medians(path: Path, name: str) -> tuple[list[str], list[float]]:

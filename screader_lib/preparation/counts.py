@@ -10,7 +10,7 @@ import numpy as np
 
 from screader_lib.cells.formats.expression import Expression
 from screader_lib.cells.gene_names import name_columns
-from screader_lib.cells.normalisation import check_kind, detect_kind
+from screader_lib.cells.normalisation import KIND_NAMES, check_kind, detect_kind, first_values
 from screader_lib.cells.obs_columns import unique_names
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.table import Categorical, Table
@@ -39,12 +39,12 @@ def load_counts(source: Expression, reporter: Reporter = SILENT) -> anndata.AnnD
     from scipy.sparse import csr_matrix, vstack
 
     blocks = [source.read(start, stop) for start, stop in source.spans()]
-    kind = detect_kind(blocks, "auto", source.name)
+    kind = detect_kind(first_values(blocks), "auto", source.name, source.log_base)
     for block in blocks:
         check_kind(block.data, kind, "auto", source.name)
     if kind != "counts":
         raise ScReaderError(
-            "contains log-normalised values; raw counts are required.",
+            f"its values are {KIND_NAMES[kind]}; raw counts are required.",
             file=source.name,
             remedy="Name the counts with --layer.",
         )

@@ -79,6 +79,8 @@ def write_reader(
     genes = file.create_group("genes")
     encoding.write_strings(genes, "id", task.cells.genes.index)
     encoding.write_array(genes, "median", np.asarray(task.cells.genes.columns["median"]))
+    if "mean" in task.cells.genes.columns:
+        encoding.write_array(genes, "mean", np.asarray(task.cells.genes.columns["mean"]))
     encoding.write_array(genes, "embedding", task.cells.embedding)
     tensors = file.create_group("tensors")
     for name, values in sorted(trained.tensors.items()):

@@ -11,8 +11,17 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy import sparse
 
-from screader_lib.cells import sequences
-from screader_lib.cells.normalisation import check_kind, detect_kind, rescaled, totals_of
+from screader_lib.cells import normalisation, sequences
+from screader_lib.cells.normalisation import (
+    MAX_LOG,
+    check_kind,
+    choose_normalisation,
+    detect_kind,
+    first_values,
+    rescaled,
+    scales,
+    totals_of,
+)
 from screader_lib.cells.sequences import Construction, map_genes, rank_genes
 from screader_lib.errors import ScReaderError
 from screader_lib.option_values import RANKINGS, WEIGHTS
@@ -94,11 +103,11 @@ def normalised(block: sparse.csr_matrix, kind: str) -> tuple[sparse.csr_matrix, 
     """All values of a block per ten thousand, and the cells' totals."""
     totals = totals_of(block, kind)
     cells = np.repeat(np.arange(block.shape[0]), np.diff(block.indptr))
-    data = rescaled(block.data, cells, totals, kind)
+    data = rescaled(block.data, cells, scales(totals, 1e4), kind)
     return sparse.csr_matrix((data, block.indices, block.indptr), shape=block.shape), totals
 
 
-EMPTY, COUNTS, LOGS, LARGE = block(0, 0), block(3, 1), block(1.5, 0.7), block(25.5, 3.1)
+EMPTY, COUNTS, LOGS, LARGE = block(0, 0), block(3, 1), block(1.5, 0.7), block(27.5, 3.1)
 
 
 @pytest.mark.parametrize(
@@ -116,8 +125,8 @@ def test_kind(requested: str, blocks: list[sparse.csr_matrix], kind: str) -> Non
     assert kind_of(requested, blocks) == kind
 
 
-def kind_of(requested: str, blocks: list[sparse.csr_matrix]) -> str:
-    kind = detect_kind(blocks, requested, "file")
+def kind_of(requested: str, blocks: list[sparse.csr_matrix], base: float = 0.0) -> str:
+    kind = detect_kind(first_values(blocks), requested, "file", base)
     for entry in blocks:
         check_kind(entry.data, kind, requested, "file")
     return kind
@@ -126,7 +135,10 @@ def kind_of(requested: str, blocks: list[sparse.csr_matrix]) -> str:
 @pytest.mark.parametrize(
     ("requested", "blocks", "message"),
     [
-        ("auto", [LARGE], "neither"),
+        ("auto", [LARGE], "fractions up to 27.5, which are no logarithm.*--values"),
+        ("auto", [block(19.5, 3.1)], "which are no natural logarithm.*--values"),
+        ("auto", [LOGS, block(19.5)], "above 18.5"),
+        ("log10", [block(8.5)], "above 8.03"),
         ("auto", [COUNTS, LOGS], "others fractions"),
         ("auto", [LOGS, LARGE], "too large"),
         ("log", [block(800.0)], "too large"),
@@ -148,16 +160,78 @@ def test_values_that_were_normalised_without_logs() -> None:
     assert kind_of("auto", [sparse.csr_matrix(logs[:, :1] * 0 + 9.21034)]) == "log"  # one gene
     assert kind_of("auto", [sparse.csr_matrix(logs / np.log(2))]) == "log2"
     assert kind_of("auto", [sparse.csr_matrix(logs[:, 1:] / np.log(2))]) == "log"  # no sign of it
-    with pytest.raises(ScReaderError, match="not log-transformed"):
-        kind_of("auto", [EMPTY, sparse.csr_matrix(shares)])
+    assert kind_of("auto", [sparse.csr_matrix(logs / np.log(10))]) == "log10"
+    for kind, base in (("log", 0.0), ("log2", 2.0), ("log10", 10.0)):  # the base that it states
+        part = sparse.csr_matrix(logs[:, 1:] / np.log(base or np.e))
+        assert kind_of("auto", [part], base) == kind
+    with pytest.raises(ScReaderError, match="base 3 "):
+        kind_of("auto", [part], 3.0)
+    deep = sparse.csr_matrix(np.log2(1 + shares * 1e6))  # up to 20
+    assert kind_of("auto", [deep]) == "log2"
+    assert kind_of("auto", [EMPTY, sparse.csr_matrix(shares)]) == "tpm"
+    assert kind_of("auto", [sparse.csr_matrix(shares * 1e6)]) == "tpm"
+    with pytest.raises(ScReaderError, match="--values: counts, tpm"):
+        kind_of("auto", [sparse.csr_matrix(counts * np.linspace(100.01, 200, 12))])  # RPKM
     assert kind_of("counts", [sparse.csr_matrix(shares)]) == "counts"
     assert kind_of("auto", [sparse.csr_matrix(np.array([[2, 0, 300]]))]) == "counts"
 
 
 @pytest.mark.parametrize(
+    ("kind", "genes", "whole", "like_genes", "expected"),
+    [
+        ("counts", 8, 8, None, "totals"),
+        ("log", 12, 12, None, "totals"),  # all genes over which they were normalised
+        ("log2", 8, 20, None, "none"),  # a part of them
+        ("log", 8, 20, 0, "none"),
+        ("log", 8, 8, None, "totals"),  # a transcriptome, though its totals differ
+        ("log", 8, 20, 12, "reader"),  # --like was normalised over other genes
+        ("log", 12, 20, 0, "reader"),  # normalised over a panel
+        ("counts", 8, 20, 0, "reader"),
+        ("counts", 8, 8, 0, "totals"),
+        ("counts", 12, 20, 12, "totals"),
+        ("counts", 12, 12, 5, "reader"),
+    ],
+)
+def test_what_auto_chooses(
+    kind: str,
+    genes: int,
+    whole: int,
+    like_genes: int | None,
+    expected: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Counts of 12 genes; ``whole`` is how many make a transcriptome."""
+    monkeypatch.setattr(normalisation, "WHOLE_TRANSCRIPTOME", whole)
+    values = np.random.default_rng(0).poisson(2.0, (30, 12)) + 1.0
+    if kind != "counts":
+        values = np.log1p(values / values.sum(1, keepdims=True) * 1e4)
+        values /= np.log(2) if kind == "log2" else 1
+    panel = sparse.csr_matrix(values[:, :genes])
+    assert choose_normalisation(panel, kind, "auto", like_genes) == expected
+    assert choose_normalisation(panel, kind, "totals", like_genes) == "totals"
+    asked = choose_normalisation(panel, kind, "none", None)
+    assert asked == ("totals" if kind == "counts" else "none")
+
+
+def test_fractional_counts_are_no_logarithms() -> None:
+    random = np.random.default_rng(0)
+    depth = random.lognormal(0, 1, (40, 1))
+    fractions = np.minimum(random.poisson(depth * random.gamma(0.3, 4, 50)), 24) * 0.73
+    assert fractions.max() < MAX_LOG
+    with pytest.raises(ScReaderError, match=r"no logarithms: undone, .*--values"):
+        kind_of("auto", [sparse.csr_matrix(fractions)])
+    assert kind_of("counts", [sparse.csr_matrix(fractions)]) == "counts"
+    assert kind_of("log", [sparse.csr_matrix(fractions)]) == "log"
+
+
+@pytest.mark.parametrize(
     ("kind", "taken"),
-    [("log", np.log1p), ("log2", lambda values: np.log2(values + 1))],
-    ids=["natural", "base-2"],
+    [
+        ("log", np.log1p),
+        ("log2", lambda values: np.log2(values + 1)),
+        ("log10", lambda values: np.log10(values + 1)),
+    ],
+    ids=["natural", "base-2", "base-10"],
 )
 def test_logarithms_are_taken_back(kind: str, taken: Callable[[np.ndarray], np.ndarray]) -> None:
     counts = np.array([[5.0, 3, 0, 2], [0, 0, 0, 0], [1, 0, 0, 0]])

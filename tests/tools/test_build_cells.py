@@ -299,7 +299,70 @@ def test_weights_that_are_the_counts_as_stored(tmp_path: Path, embeddings: Path)
     assert "needs counts" in fail("build-cells", *log, "--like", made)
 
 
-@pytest.mark.parametrize("what", ["select", "rank_by", "weight"])
+def written(path: Path, values: np.ndarray, types: list[str], names: list[str]) -> Path:
+    data = expression(np.hstack([values, values * 0])[:, : len(genes())], types)
+    data = data[:, : len(names)].copy()
+    data.var_names = names
+    data.write_h5ad(path)
+    return path
+
+
+def test_a_panel_is_read_in_the_units_of_all_genes(
+    tmp_path: Path, embeddings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("screader_lib.cells.normalisation.WHOLE_TRANSCRIPTOME", 40)
+    values, types = counts()
+    whole = written(tmp_path / "whole.h5ad", values, types, genes())
+    like = built(tmp_path, embeddings, whole, "--select", "all", name="like.h5ad")
+    logs = np.log1p(values / values.sum(1, keepdims=True) * 1e4)
+    paths = {
+        "logs": written(tmp_path / "logs.h5ad", logs[:, :15], types, genes()[:15]),
+        "log2": written(tmp_path / "log2.h5ad", logs[:, :15] / np.log(2), types, genes()[:15]),
+        "counts": written(tmp_path / "counts.h5ad", values[:, :15], types, genes()[:15]),
+    }
+    with h5py.File(paths["log2"], "r+") as file:
+        file.create_group("uns/log1p")["base"] = 2
+    given = sequences_of(like)
+    expected = [
+        [(gene, weight) for gene, weight in zip(*given[name], strict=True) if gene in genes()[:15]]
+        for name in given
+    ]
+    for name, words in (("logs", "log1p-normalised, kept"), ("log2", "log2-normalised, kept")):
+        command = ["build-cells", paths[name], "-e", embeddings, "--like", like]
+        assert f"values are read as {words}" in succeed(*command, "-o", tmp_path / "c").stderr
+        for cell, row in zip(sequences_of(tmp_path / "c").values(), expected, strict=True):
+            assert cell[0] == [gene for gene, _ in row]
+            assert cell[1] == pytest.approx([weight for _, weight in row], rel=1e-5)
+    made = sequences_of(built(tmp_path, embeddings, paths["counts"], "--like", like))
+    mean = np.expm1(logs)[:, :15].sum(1).mean()  # what the 15 genes add up to in --like
+    totals = [np.expm1(weights).sum() for _, weights in made.values() if weights]
+    assert totals == pytest.approx([mean] * len(totals), rel=1e-4)
+    forced = built(tmp_path, embeddings, paths["logs"], "--like", like, "--normalise", "totals")
+    totals = [np.expm1(weights).sum() for _, weights in sequences_of(forced).values() if weights]
+    assert totals == pytest.approx([1e4] * len(totals), rel=1e-4)
+    result = call(
+        "build-cells", whole, "-e", embeddings, "--normalise", "reader", "-o", tmp_path / "d"
+    )
+    assert result.exit_code == 2 and "needs --like" in result.stderr
+
+
+def test_transcripts_per_million_are_no_counts(tmp_path: Path, embeddings: Path) -> None:
+    values, types = counts()
+    shares = values / np.maximum(values.sum(1, keepdims=True), 1)
+    expression(shares * 1e6, types).write_h5ad(tmp_path / "tpm.h5ad")
+    expression(values, types).write_h5ad(tmp_path / "x.h5ad")
+    words = [tmp_path / "tpm.h5ad", "-e", embeddings, "-o", tmp_path / "c.h5ad"]
+    messages = succeed("build-cells", *words).stderr
+    assert "values are read as normalised without a logarithm, normalised to 10,000" in messages
+    expected = sequences_of(built(tmp_path, embeddings, tmp_path / "x.h5ad", name="d.h5ad"))
+    for cell, (ranked, weights) in sequences_of(tmp_path / "c.h5ad").items():
+        assert dict(zip(ranked, weights, strict=True)) == pytest.approx(
+            dict(zip(*expected[cell], strict=True)), rel=1e-5
+        )
+    assert "needs counts" in fail("build-cells", *words, "--weight", "expression")
+
+
+@pytest.mark.parametrize("what", ["select", "rank_by", "weight", "normalise"])
 def test_an_unknown_construction(
     tmp_path: Path, cells: Path, source: Path, embeddings: Path, what: str
 ) -> None:
@@ -327,7 +390,7 @@ def test_coverage_by_input(tmp_path: Path, embeddings: Path) -> None:
     assert f"embedded genes carry {coverage} of the counts." in messages
     assert f"the 40 selected genes carry {coverage} of the counts." in messages
     for path in inputs:
-        assert f"{path}: values are read as raw counts." in messages
+        assert f"{path}: values are read as raw counts, normalised to 10,000" in messages
     line = fail("build-cells", *inputs, *words, "--min-mapped", 0.2)
     assert str(inputs[1]) in line and "only 10.0% of the counts" in line
 

@@ -56,6 +56,7 @@ class AnnDataExpression(Expression):
         self.obs = read_frame(root["obs"], name)
         self.genes = read_frame(var, name).load()
         self.organism = _organism(root)
+        self.log_base = _log_base(root)
         layout, self.shape = _layout_and_shape(self.matrix, name)
         if self.shape != (len(self.obs), len(self.genes)):
             raise ScReaderError(
@@ -131,6 +132,16 @@ def _organism(root: Any) -> str:
     if getattr(value, "shape", None) != () or not is_string(value):
         return ""
     return str(value.asstr()[()] if isinstance(value, h5py.Dataset) else value[()])
+
+
+def _log_base(root: Any) -> float:
+    """``uns/log1p/base``, where ``scanpy.pp.log1p`` leaves the base if it is not e; else 0."""
+    uns = root.get("uns")
+    log1p: Any = uns.get("log1p") if hasattr(uns, "keys") else None
+    base: Any = log1p.get("base") if hasattr(log1p, "keys") else None
+    if getattr(base, "shape", None) != () or base.dtype.kind not in "iuf":
+        return 0.0
+    return float(base[()])
 
 
 def _layout_and_shape(matrix: Any, name: str) -> tuple[str, tuple[int, int]]:

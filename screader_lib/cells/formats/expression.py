@@ -26,13 +26,15 @@ class Expression(ABC):
     """Cells × genes, read block by block.
 
     ``obs`` and ``genes`` are the tables of cells and genes; ``name`` is what messages call the
-    file; ``organism``, such as ``NCBITaxon:9606``, is empty where the file as a whole has none.
+    file; ``organism``, such as ``NCBITaxon:9606``, is empty where the file as a whole has none;
+    ``log_base`` is the base that the file states for its logarithms, 0 where it states none.
     """
 
     name: str
     obs: LazyTable
     genes: Table
     organism: str = ""
+    log_base: float = 0.0
 
     @abstractmethod
     def spans(self) -> Sequence[Span]:
