@@ -18,10 +18,12 @@ from screader_lib.command_line.options import (
 )
 from screader_lib.command_line.run import Inputs, ToolRun
 from screader_lib.command_line.tool import tool
+from screader_lib.errors import ScReaderError
 from screader_lib.option_values import LLM_METHODS, PRECISIONS, QUANTIZATIONS, TEXT_MODEL_METHODS
 from screader_tools.machine_options import machine_options
 
 if TYPE_CHECKING:
+    from screader_lib.cells.cells_file import CellSequences
     from screader_lib.reader.confidence.calibration import CalibrationSet
     from screader_lib.reader.prediction.prediction_checkpoint import PredictionCheckpoint
     from screader_lib.reader.reader_file import StoredReader
@@ -106,6 +108,13 @@ SETTINGS = ("precision", "quantize", "micro_batch_tokens")
     "screader-suite[ontology]).",
 )
 @click.option(
+    "--label-map",
+    type=FilePath(),
+    metavar="TABLE",
+    help="Translate the cells' labels before they are compared with the predictions: a table (tsv "
+    "or csv) of two columns, a label of the cells and a label of the reader.",
+)
+@click.option(
     "--explain",
     type=click.IntRange(min=1),
     metavar="GENES",
@@ -130,6 +139,7 @@ def main(
     reader: str,
     output: str | None,
     ontology: str | None,
+    label_map: str | None,
     target_precision: float | None,
     min_confidence: float,
     checkpoint: str | None,
@@ -137,7 +147,10 @@ def main(
 ) -> None:
     """Predict the types of CELLS (from build-cells) with a trained reader.
 
-    If the cells carry labels, the predictions are evaluated against them. If the command is
+    If the cells carry labels, the predictions are evaluated against them: those that the reader
+    has, by name; the others are counted apart. With --ontology, labels with Cell Ontology IDs are
+    also compared by their terms: a prediction agrees if it is the true term, a kind of it
+    (narrower), or a term that it is a kind of (broader), and each is counted. If the command is
     killed and run again, it resumes after the last finished block of cells.
     """
     if target_precision is not None and min_confidence:
@@ -152,10 +165,13 @@ def main(
         run.open(reader, "reader") as known,
         run.open(cells, "cells") as opened,
         run.path(locate_ontology(ontology)) if ontology else nullcontext() as obo,
+        run.path(label_map) if label_map else nullcontext() as map_path,
     ):
         inputs: Inputs = {"cells": opened, "reader": known}
         if obo is not None:
             inputs = {**inputs, "ontology": obo}
+        if map_path is not None:
+            inputs = {**inputs, "label_map": map_path}
         with run.create("predictions", output, inputs) as file:
             from screader_lib.cells.cells_file import CellSequences
             from screader_lib.exchange.provenance import fingerprint
@@ -174,6 +190,9 @@ def main(
             _check_options(run, known.name, stored, given)
             check_cells(sequences, stored, known.name)
             terms = None if obo is None else read_ontology(obo, _display_name(ontology))
+            labels = None
+            if map_path is not None:
+                labels = _label_map(map_path, _display_name(label_map), sequences, stored)
             stored.settings = stored.settings.changed({key: given[key] for key in SETTINGS})
             machine = prepare(*(given[name] for name in MACHINE))
             models = given["llm"], given["embedder"]
@@ -198,8 +217,9 @@ def main(
                 run.reporter,
             )  # fmt: skip
             options = PredictionOptions(
-                rows, min_confidence, given["min_familiarity"], shard and Shard(*shard), explained
-            )
+                rows, min_confidence, given["min_familiarity"], shard and Shard(*shard), explained,
+                labels,
+            )  # fmt: skip
             _resume(run, saved)
             machine.processes.wait()
             has_known_genes = write_predictions(
@@ -216,6 +236,21 @@ def main(
                 )
     machine.processes.wait()
     saved.remove()
+
+
+def _label_map(
+    path: Path, name: str | None, sequences: CellSequences, stored: StoredReader
+) -> dict[str, str]:
+    from screader_lib.reader.prediction.label_map import read_label_map
+
+    own = sequences.labels
+    if own is None:
+        raise ScReaderError(
+            "the cells have no labels to translate with --label-map.",
+            file=sequences.opened.name,
+            remedy="Name their column with build-cells --label.",
+        )
+    return read_label_map(path, str(name), own.categories, stored.labels.names)
 
 
 def _check_options(run: ToolRun, reader: str, stored: StoredReader, given: dict[str, Any]) -> None:

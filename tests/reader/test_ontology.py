@@ -298,6 +298,51 @@ def test_a_truth_that_the_reader_never_learnt(
     right = off & (true == "d cell")
     right |= (obs["status"] == "assigned") & (true == obs["predicted_label"])
     assert metrics["hierarchical_accuracy"] == pytest.approx(right.mean())
+    assert metrics["cells"] == (true == "delta").sum()  # the others the reader does not have
+    assert metrics["other_labels"] == {"d cell": 30, "vessel": 30}
+
+
+def test_calls_at_the_level_of_the_truth(
+    tmp_path: Path, obo: Path, trained: tuple[Path, Path]
+) -> None:
+    """Truths above and below the labels of the reader, and one that is of another branch."""
+    cells, reader = trained
+    above = with_ids(write_cells(tmp_path, "--like", cells), [PANCREATIC, BETA, ENDOTHELIAL])
+    with h5py.File(above, "a") as file:
+        file["obs/label/categories"][...] = np.array(["islet", "beta", "vessel"], object)
+    made, metrics, messages = predicted(above, reader, obo)
+    obs = made.obs.astype({"true_label": str, "predicted_label": str})
+    pairs = Counter(zip(obs["true_label"], obs["predicted_label"], strict=True))
+    narrower = pairs["islet", "alpha"] + pairs["islet", "beta"]
+    same = pairs["beta", "beta"]
+    assert narrower and same
+    assert metrics["ontology"] == {
+        "assignable": 90, "assigned": 90, "backed_off": 0, "right": same,
+        "compared": 90, "same": same, "narrower": narrower, "broader": 0,
+    }  # fmt: skip
+    assert metrics["ontology_accuracy"] == pytest.approx((same + narrower) / 90)
+    assert f"are called the same type, {narrower / 90:.1%} a kind of it, 0.0% a" in messages
+    assert metrics["accuracy"] == pytest.approx(same / 30)
+    other = tmp_path / "more.h5ad"
+    for number in (1, 2):
+        shard = tmp_path / f"part{number}.h5ad"
+        options = ("-r", reader, "--ontology", obo, "--shard", f"{number}/2", "-o", shard)
+        succeed("predict", above, *options)
+    succeed("gather", tmp_path / "part1.h5ad", tmp_path / "part2.h5ad", "-o", other)
+    with h5py.File(other) as file:
+        assert encoding.read_json(file["uns"], "metrics") == metrics
+
+
+def test_a_call_above_the_truth(tmp_path: Path, obo: Path) -> None:
+    cells = with_ids(write_cells(tmp_path), [PANCREATIC, ENDOTHELIAL, ACINAR])
+    succeed("train-reader", cells, "--method", "logistic", "-o", tmp_path / "r.h5")
+    with_ids(cells, [ALPHA, ENDOTHELIAL, ACINAR])
+    with h5py.File(cells, "a") as file:
+        file["obs/label/categories"][...] = np.array(["a cell", "beta", "delta"], object)
+    _, metrics, _ = predicted(cells, tmp_path / "r.h5", obo)
+    found = metrics["ontology"]
+    assert (found["broader"], found["same"], found["narrower"]) == (30, 60, 0)
+    assert found["right"] == 90  # an assigned term above the true one counts as correct
 
 
 def test_cells_without_a_known_gene_do_not_back_off(

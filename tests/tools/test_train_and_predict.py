@@ -185,3 +185,65 @@ def test_a_file_that_is_no_checkpoint_is_not_overwritten(tmp_path: Path, cells: 
     line = fail("train-reader", cells, "--method", "pooled", "-o", tmp_path / "r.h5")
     assert "no checkpoint" in line
     assert other.read_bytes() == cells.read_bytes()
+
+
+def with_labels(path: Path, *names: str) -> Path:
+    """The cells of ``path`` with other names for alpha, beta and delta."""
+    with h5py.File(path, "a") as file:
+        file["obs/label/categories"][...] = np.array(names, object)
+    return path
+
+
+def test_labels_that_the_reader_does_not_have(tmp_path: Path, cells: Path) -> None:
+    reader = tmp_path / "r.h5"
+    succeed("train-reader", cells, "--method", "logistic", "-o", reader)
+    some = with_labels(Path(shutil.copy(cells, tmp_path / "some.h5ad")), "alpha", "beta", "D cell")
+    words = ["-r", reader, "-o", tmp_path / "p.h5ad"]
+    messages = succeed("predict", some, *words).stderr
+    assert "accuracy 1.000" in messages
+    assert "Left out: 30 cells whose labels the reader does not have, 0.0% of them" in messages
+    assert "unassigned: D cell (30)." in messages
+    metrics = json.loads(anndata.read_h5ad(tmp_path / "p.h5ad").uns["metrics"])
+    assert metrics["cells"] == 60 and metrics["accuracy"] == 1 == metrics["other_labels_assigned"]
+    assert metrics["other_labels"] == {"D cell": 30}
+    none = with_labels(Path(shutil.copy(cells, tmp_path / "none.h5ad")), "A cell", "B", "D cell")
+    messages = succeed("predict", none, *words).stderr
+    assert "no label in common with the reader; not measured." in messages
+    assert "accuracy" not in messages and "A cell (30), B (30), D cell (30)" in messages
+    metrics = json.loads(anndata.read_h5ad(tmp_path / "p.h5ad").uns["metrics"])
+    assert metrics["cells"] == 0 and "accuracy" not in metrics
+    report = tmp_path / "report.html"
+    succeed("plot", "report", tmp_path / "p.h5ad", "-o", report)
+    assert "None of their true labels is one that the reader has" in report.read_text("utf-8")
+    line = fail("plot", "metrics", tmp_path / "p.h5ad", "-o", tmp_path / "m.png")
+    assert "none in common" in line and "--label-map" in line
+    table = tmp_path / "map.csv"
+    table.write_text('theirs,ours\n"A cell",alpha\nD cell , delta\n')
+    messages = succeed("predict", none, *words, "--label-map", table).stderr
+    assert "accuracy 1.000" in messages and "unassigned: B (30)." in messages
+    obs = anndata.read_h5ad(tmp_path / "p.h5ad").obs
+    assert dict(zip(obs["label"], obs["true_label"], strict=True)) == {
+        "A cell": "alpha", "B": "B", "D cell": "delta",
+    }  # fmt: skip
+    succeed("validate", tmp_path / "p.h5ad")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("alpha\tbeta\tdelta\n", "line 1 is not two labels"),
+        ("alpha\tbeta\n\nbeta\t\n", "line 3 is not two labels"),
+        ("theirs\tours\nalpha\tgamma\n", "line 2: the reader has no label 'gamma'. It has: alpha"),
+        ("alpha,gamma\n", "line 1: the reader has no label 'gamma'"),
+        ("alpha,beta\nalpha,delta\n", "line 2 gives 'alpha' a second label"),
+        ("x,beta\n", "translates none of the cells' labels. They are: alpha, beta, delta."),
+        ('alpha,"beta\n', "line 1: unexpected end of data"),
+        ("", "is empty"),
+    ],
+)
+def test_a_wrong_table_of_labels(tmp_path: Path, cells: Path, text: str, message: str) -> None:
+    succeed("train-reader", cells, "--method", "majority", "-o", tmp_path / "r.h5")
+    (tmp_path / "map.txt").write_text(text)
+    words = ["-r", tmp_path / "r.h5", "--label-map", tmp_path / "map.txt"]
+    assert message in fail("predict", cells, *words, "-o", tmp_path / "p.h5ad")
+    assert not (tmp_path / "p.h5ad").exists()

@@ -28,7 +28,8 @@ class PredictionData:
     ``status``      assigned, unassigned or backed-off (to an ancestor term), objects (cells,);
                     ``assigned``, ``unassigned``, ``backed_off`` bool (cells,);
     ``final_label`` the label that a cell ends up with, objects (cells,); empty where none;
-    ``true``        true label, objects (cells,), empty where unknown; ``known`` bool (cells,).
+    ``true``        true label, objects (cells,), empty where unknown; ``known`` bool (cells,);
+                    ``comparable`` bool (cells,): the reader has that label.
     """
 
     def __init__(self, opened: ExchangeFile, title: str = "") -> None:
@@ -54,6 +55,7 @@ class PredictionData:
             true = self._texts("true_label")
             self.true = np.where(np.isin(true, NOT_A_LABEL), "", true)
         self.known = self.true != ""
+        self.comparable = np.isin(self.true, self.labels)
 
     def _texts(self, name: str) -> np.ndarray:
         return as_strings(encoding.read_column(self._obs[name]))
@@ -88,13 +90,13 @@ class PredictionData:
         return sorted({*self.labels, *self.true[self.known]})
 
     def true_and_predicted(self) -> tuple[list[str], list[str]]:
-        """True and predicted labels of the cells whose true label is known."""
-        return self.true[self.known].tolist(), self.predicted[self.known].tolist()
+        """True and predicted labels of the cells whose true label the reader has."""
+        return self.true[self.comparable].tolist(), self.predicted[self.comparable].tolist()
 
     def confidence_and_correct(self) -> tuple[np.ndarray, np.ndarray]:
         """Confidence, float64, and whether the label is correct, bool, of the same cells."""
-        correct = (self.predicted == self.true)[self.known]
-        return self.confidence[self.known].astype(np.float64), correct
+        correct = (self.predicted == self.true)[self.comparable]
+        return self.confidence[self.comparable].astype(np.float64), correct
 
     def column(self, name: str) -> np.ndarray:
         """A column of the cells: objects of str, or float64 for numbers.
@@ -118,6 +120,16 @@ class PredictionData:
                 "no cell has a true label to compare with.",
                 file=self.name,
                 remedy="Give build-cells the column of the labels with --label.",
+            )
+
+    def require_comparable(self) -> None:
+        """ScReaderError where no cell's true label is one that the reader has."""
+        self.require_true_labels()
+        if not self.comparable.any():
+            raise ScReaderError(
+                "its true labels and those of the reader have none in common.",
+                file=self.name,
+                remedy="Translate them with predict --label-map.",
             )
 
 

@@ -36,14 +36,14 @@ class Reliability:
 def measure(
     predictions: Sequence[PredictionData], bins: int = CALIBRATION_BINS
 ) -> list[Reliability]:
-    """Reliability of each file, over the cells whose true label is known.
+    """Reliability of each file, over the cells whose true label the reader has.
 
     Unassigned cells count with their most probable label. ScReaderError where a file has no true
     labels.
     """
     result = []
     for one, title in zip(predictions, distinct_titles(predictions), strict=True):
-        one.require_true_labels()
+        one.require_comparable()
         confidence, correct = one.confidence_and_correct()
         occupied = calibration_curve(confidence, correct, bins)
         curve = {name: np.array([row[name] for row in occupied]) for name in occupied[0]}

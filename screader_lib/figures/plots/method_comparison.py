@@ -44,9 +44,9 @@ class Method:
 def measure(predictions: Sequence[PredictionData]) -> list[Method]:
     """Group files by title (files of one title are folds of one method) and measure them.
 
-    A file with a column of folds counts as that many folds. Every cell with a true label counts,
-    by its most probable label even where it is unassigned. ScReaderError where a file has no true
-    labels.
+    A file with a column of folds counts as that many folds. Every cell counts whose true label
+    the reader has, by its most probable label even where it is unassigned. ScReaderError where a
+    file has no such cell.
     """
     titles = dict.fromkeys(one.title for one in predictions)
     return [_measure(title, [one for one in predictions if one.title == title]) for title in titles]
@@ -56,11 +56,11 @@ def _measure(title: str, files: Sequence[PredictionData]) -> Method:
     metrics: dict[str, list[float]] = {}
     by_label: dict[str, list[dict[str, float]]] = {}
     for one in files:
-        one.require_true_labels()
-        true, predicted = one.true[one.known], one.predicted[one.known]
+        one.require_comparable()
+        true, predicted = one.true[one.comparable], one.predicted[one.comparable]
         folds = np.zeros(len(true))
         if "fold" in one.columns:
-            folds = one.column("fold").astype(str)[one.known]
+            folds = one.column("fold").astype(str)[one.comparable]
         for fold in np.unique(folds):
             pair = true[folds == fold].tolist(), predicted[folds == fold].tolist()
             for name, value in scores(*pair).items():

@@ -16,14 +16,14 @@ TEMPLATE = resources.files("screader_lib.figures") / "templates" / "multiqc.json
 
 
 def row(predictions: PredictionData) -> dict[str, Any]:
-    """The metrics of one file; those that need true labels only where there are some."""
+    """The metrics of one file; those of accuracy only where the reader has true labels."""
     result: dict[str, Any] = {"method": predictions.title, "cells": len(predictions)}
     if len(predictions):
         result["unassigned"] = round(100 * float(predictions.unassigned.mean()), 4)
         if predictions.backed_off.any():
             result["backed_off"] = round(100 * float(predictions.backed_off.mean()), 4)
         result["confidence"] = round(float(np.median(predictions.confidence)), 6)
-    if predictions.known.any():
+    if predictions.comparable.any():
         metrics = scores(*predictions.true_and_predicted())
         error = expected_calibration_error(*predictions.confidence_and_correct())
         result["accuracy"] = round(metrics["accuracy"], 6)

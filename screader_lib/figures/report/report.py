@@ -88,7 +88,8 @@ def build(
         "title": one_line(title) or f"{predictions.title}: {len(predictions):,} cells",
         "method": predictions.title,
         "cells": len(predictions),
-        "labelled": int(predictions.known.sum()),
+        "labelled": int(predictions.comparable.sum()),
+        "other_labels": int((predictions.known & ~predictions.comparable).sum()),
         "all_assigned": bool(predictions.assigned.all()),
         "metrics": scores(*predictions.true_and_predicted()),
         "methods": comparison.rows,
@@ -137,6 +138,7 @@ def _pictures(
         small = len(matrix.types) <= confusion_matrix.READABLE_TYPES
         matrices = confusion_matrix.tabulate(both) if small else [matrix]
         pictures["confusion"] = confusion_matrix.picture(matrices)
+    if predictions.comparable.any():
         methods = method_comparison.measure([predictions, *inputs.beside])
         pictures["metrics"] = method_comparison.picture(methods)
         curves = calibration_plot.measure([predictions, *inputs.beside[:1]])

@@ -76,7 +76,7 @@ class Comparison:
 
     def disagreement(self, predictions: PredictionData) -> str:
         """A warning where this method's accuracy is not that of ``predictions``."""
-        if self.this is None or self.this["accuracy"] is None or not predictions.known.any():
+        if self.this is None or self.this["accuracy"] is None or not predictions.comparable.any():
             return ""
         accuracy = predictions.confidence_and_correct()[1].mean()
         if abs(accuracy - self.this["accuracy"]) < 0.0005:
@@ -108,11 +108,11 @@ def _number(value: Any) -> float | None:
 
 def compare_measured(this: PredictionData, beside: Sequence[PredictionData]) -> Comparison:
     """This method and those beside it, as their own predictions score."""
-    if not beside or not this.known.any():
+    if not beside or not this.comparable.any():
         return Comparison([])
     rows, methods = [], [this, *beside]
     for one, title in zip(methods, distinct_titles(methods), strict=True):
-        one.require_true_labels()
+        one.require_comparable()
         found = scores(*one.true_and_predicted())
         rows.append({"method": title, "accuracy": found["accuracy"], "macro F1": found["macro_f1"]})
     return Comparison(rows, rows[0])
@@ -170,6 +170,7 @@ def types_table(predictions: PredictionData, reader: ExchangeFile | None) -> lis
     """One row per known, true or predicted type, the largest first; None where undefined."""
     by_label = per_label(*predictions.true_and_predicted())
     predicted = Counter(predictions.predicted.tolist())
+    true = Counter(predictions.true[predictions.known].tolist())
     ids = encoding.read_strings(predictions.opened.file["uns/label_ontology_ids"])
     ontology = dict(zip(predictions.labels, ids, strict=True))
     training: dict[str, int] = {}
@@ -184,7 +185,7 @@ def types_table(predictions: PredictionData, reader: ExchangeFile | None) -> lis
             "type": label,
             "Cell Ontology ID": ontology.get(label, ""),
             **({} if reader is None else {"training cells": training.get(label)}),
-            "true cells": int(metrics.get("cells", 0)),
+            "true cells": true[label],
             "predicted cells": predicted[label],
             "precision": metrics.get("precision"),
             "recall": metrics.get("recall"),

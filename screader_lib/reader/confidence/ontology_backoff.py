@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import h5py
 import numpy as np
@@ -117,13 +118,12 @@ def write_assigned(
     reporter.info(f"{off:,} cells backed off to a more general term, {left:,} left unassigned.")
     if "metrics" in uns:
         metrics = encoding.read_json(uns, "metrics")
-        metrics |= hierarchical_metrics(obs, ontology, backoff, names, best, status, term)
+        counts = ontology_counts(obs, ontology, backoff, names, best, status, term)
+        metrics |= shares_of(counts)
         del uns["metrics"]
         encoding.write_json(uns, "metrics", metrics)
-        reporter.info(
-            "accuracy with terms above the true one counted as correct: "
-            f"{metrics['hierarchical_accuracy']:.3f}."
-        )
+        if found := ontology_summary(metrics):
+            reporter.info(found)
 
 
 def _assigned(
@@ -150,7 +150,7 @@ def _replace(obs: h5py.Group, name: str, column: Categorical) -> None:
     encoding.write_column(obs, name, column)
 
 
-def hierarchical_metrics(
+def ontology_counts(
     obs: h5py.Group,
     ontology: Ontology,
     backoff: BackoffTerms,
@@ -158,35 +158,86 @@ def hierarchical_metrics(
     best: np.ndarray,
     status: np.ndarray,
     term: np.ndarray,
-) -> dict[str, float]:
-    """Shares over the cells whose label is known.
+) -> dict[str, int]:
+    """Numbers of cells that the ontology lets compare with their true labels.
 
-    ``backed_off``; ``hierarchical_accuracy``: assigned the true label, or the true label's term or
-    one above it (unassigned cells count as wrong); ``hierarchical_accuracy_of_assigned``: the
-    same over the cells that are not unassigned.
+    ``assignable``: their true label is one of the reader's or has a term. Of these, ``assigned``
+    and ``backed_off``; ``right``: assigned the true label, or the true label's term or one above
+    it. ``compared``: the true and the predicted label, assigned or not, have terms. Of these, the
+    predicted label is the ``same`` term as the true one, a kind of it (``narrower``), or one that
+    it is a kind of (``broader``).
     """
     labels = encoding.read_column(obs["true_label"])
     assert isinstance(labels, Categorical)
-    known = labels.codes >= 0
+    true = labels.strings()
     truth = _true_terms(obs, ontology, backoff, names, labels)
-    lineages = {one: ontology.lineage(one) for one in set(truth[known]) if one}
+    use = (labels.codes >= 0) & (np.isin(true, names) | (truth != ""))
+    lineages = {one: ontology.lineage(one) for one in {*truth[use], *backoff.terms} if one}
     own = np.array([*backoff.terms, None], dtype=object)
     above = np.array([*backoff.candidates, None], dtype=object)
+
+    def within(ones: np.ndarray, lineages_of: np.ndarray) -> np.ndarray:
+        """Which of ``ones`` are in the lineages of the others."""
+        pairs = zip(ones, lineages_of, strict=True)
+        return np.array([one in lineages.get(other, ()) for one, other in pairs], bool)
+
     assigned = np.where(status == BACKED_OFF, above[term], own[best])
-    fits = [
-        one in lineages.get(true, ())
-        for one, true in zip(assigned[known], truth[known], strict=True)
-    ]
-    is_label = (np.array(names, dtype=object)[best] == labels.strings()) & (status == ASSIGNED)
-    not_unassigned = status[known] != UNASSIGNED
-    correct = not_unassigned & (is_label[known] | np.array(fits, bool))
-    result = {
-        "backed_off": float((status[known] == BACKED_OFF).mean()),
-        "hierarchical_accuracy": float(correct.mean()),
+    is_label = (np.array(names, dtype=object)[best] == true) & (status == ASSIGNED)
+    not_unassigned = use & (status != UNASSIGNED)
+    right = not_unassigned & (is_label | within(assigned, truth))
+    called = own[best]
+    compared = use & (truth != "") & np.array([one is not None for one in called], bool)
+    same = compared & (called == truth)
+    counts = {
+        "assignable": use,
+        "assigned": not_unassigned,
+        "backed_off": use & (status == BACKED_OFF),
+        "right": right,
+        "compared": compared,
+        "same": same,
+        "narrower": compared & ~same & within(truth, called),
+        "broader": compared & ~same & within(called, truth),
     }
-    if not_unassigned.any():
-        result["hierarchical_accuracy_of_assigned"] = float(correct[not_unassigned].mean())
-    return result
+    return {name: int(cells.sum()) for name, cells in counts.items()}
+
+
+def shares_of(counts: dict[str, int]) -> dict[str, Any]:
+    """Metrics of :func:`ontology_counts`, which are ``ontology`` among them.
+
+    ``backed_off``, ``hierarchical_accuracy`` (unassigned cells count as wrong) and
+    ``hierarchical_accuracy_of_assigned`` are shares of cells that can be assigned rightly;
+    ``ontology_accuracy`` is the share of the compared whose predicted label is the true one, a kind
+    of it or one that it is a kind of. Each is left out where there are no such cells.
+    """
+    metrics: dict[str, Any] = {"ontology": counts}
+    if counts["assignable"]:
+        metrics["backed_off"] = counts["backed_off"] / counts["assignable"]
+        metrics["hierarchical_accuracy"] = counts["right"] / counts["assignable"]
+    if counts["assigned"]:
+        metrics["hierarchical_accuracy_of_assigned"] = counts["right"] / counts["assigned"]
+    if counts["compared"]:
+        agreeing = counts["same"] + counts["narrower"] + counts["broader"]
+        metrics["ontology_accuracy"] = agreeing / counts["compared"]
+    return metrics
+
+
+def ontology_summary(metrics: dict[str, Any]) -> str:
+    """The metrics by the ontology in words; empty where there are none."""
+    counts, parts = metrics.get("ontology", {}), []
+    if "hierarchical_accuracy" in metrics:
+        parts.append(
+            "accuracy with terms above the true one counted as correct: "
+            f"{metrics['hierarchical_accuracy']:.3f}."
+        )
+    if "ontology_accuracy" in metrics:
+        same, narrower, broader = (
+            counts[name] / counts["compared"] for name in ("same", "narrower", "broader")
+        )
+        parts.append(
+            f"Of {counts['compared']:,} cells whose true and predicted labels have terms, "
+            f"{same:.1%} are called the same type, {narrower:.1%} a kind of it, {broader:.1%} a broader type."
+        )
+    return " ".join(parts)
 
 
 def _true_terms(

@@ -1,5 +1,6 @@
 """A reader's predictions of cells.
 
+- ``label_map``              a table that translates the cells' labels into the reader's;
 - ``predictions``            of a block of cells, and of all of them as columns and metrics;
 - ``write_predictions``      into a ``predictions`` file, block by block, whole or a shard;
 - ``prediction_checkpoint``  finished blocks on disk, for a run that is killed;

@@ -28,6 +28,7 @@ from screader_lib.exchange.table import (
     stored_table,
     strings,
 )
+from screader_lib.reader.confidence import ontology_backoff
 from screader_lib.reader.confidence.calibration import CalibrationSet
 from screader_lib.reader.confidence.explanation import write_mean_parts
 from screader_lib.reader.prediction.predictions import (
@@ -189,15 +190,11 @@ def _write_cells(
     predictions.assigned[:] = status.strings() == "assigned"
     truth = obs.columns.get("true_label")
     metrics: dict[str, Any] = known_label_metrics(truth, predicted.categories, predictions)
-    own = [_json(part, "metrics") for part in parts]
-    if truth is None or not any("hierarchical_accuracy" in one for one in own):
-        return predictions, metrics
-    known = status.strings()[np.concatenate([block != "" for block in truth.string_blocks()])]
-    right = sum(round(one.get("hierarchical_accuracy", 0) * one.get("cells", 0)) for one in own)
-    metrics["backed_off"] = float((known == "backed-off").mean())
-    metrics["hierarchical_accuracy"] = right / len(known)
-    if (known != "unassigned").any():
-        metrics["hierarchical_accuracy_of_assigned"] = right / int((known != "unassigned").sum())
+    counted = [one["ontology"] for part in parts if "ontology" in (one := _json(part, "metrics"))]
+    if counted:
+        metrics |= ontology_backoff.shares_of(
+            {name: sum(one[name] for one in counted) for name in counted[0]}
+        )
     return predictions, metrics
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +16,7 @@ from screader_lib.reader.confidence.explanation import Explained, explain
 from screader_lib.reader.task import Labels, TrainedMethod
 
 STATUSES = ("assigned", "unassigned")
+MAX_LISTED = 5
 
 
 @dataclass(frozen=True)
@@ -103,32 +106,58 @@ class Predictions:
 
 def known_label_metrics(
     truth: LazyColumn | None, names: tuple[str, ...], predictions: Predictions
-) -> dict[str, float | int]:
-    """Metrics over the cells whose label, ``truth``, is known; empty where there are none.
+) -> dict[str, Any]:
+    """Metrics over the cells whose label, ``truth``, the reader has; ``cells`` is their number.
 
-    ``names`` are the reader's labels, in the order of the predictions' numbers.
+    Labels that it does not have cannot be predicted: their cells are left out, and counted by label
+    in ``other_labels``, with ``other_labels_assigned``, the share of them that is assigned a label.
+    Empty where no label is known. ``names`` are the reader's labels, in the order of the
+    predictions' numbers.
     """
     column = None if truth is None else truth.load()
     if not isinstance(column, Categorical) or not (column.codes >= 0).any():
         return {}
-    known = column.codes >= 0
-    true = column.strings()[known]
-    predicted = np.array(names, dtype=object)[predictions.best[known]]
+    labels = column.strings()
+    shared = np.isin(labels, names) & (column.codes >= 0)
+    others = ~shared & (column.codes >= 0)
+    metrics: dict[str, Any] = {"cells": int(shared.sum())}
+    if others.any():
+        metrics["other_labels"] = dict(sorted(Counter(labels[others].tolist()).items()))
+        metrics["other_labels_assigned"] = float(predictions.assigned[others].mean())
+    if not shared.any():
+        return metrics
+    true = labels[shared]
+    predicted = np.array(names, dtype=object)[predictions.best[shared]]
     correct = true == predicted
-    metrics: dict[str, float | int] = {"cells": len(true), **label_metrics.scores(true, predicted)}
+    metrics |= label_metrics.scores(true, predicted)
     metrics["calibration_error"] = label_metrics.expected_calibration_error(
-        predictions.confidence[known], correct
+        predictions.confidence[shared], correct
     )
-    assigned = predictions.assigned[known]
+    assigned = predictions.assigned[shared]
     metrics["assigned"] = float(assigned.mean())
     if assigned.any():
         metrics["accuracy_of_assigned"] = float(correct[assigned].mean())
     return metrics
 
 
-def metrics_summary(metrics: dict[str, float | int]) -> str:
+def metrics_summary(metrics: dict[str, Any]) -> str:
     """The metrics in words."""
-    return (
+    others = metrics.get("other_labels", {})
+    listed = ", ".join(f"{name} ({cells:,})" for name, cells in [*others.items()][:MAX_LISTED])
+    if len(others) > MAX_LISTED:
+        listed += f" and {len(others) - MAX_LISTED} more"
+    if not metrics["cells"]:
+        return (
+            f"no label in common with the reader; not measured. The cells have {listed}; "
+            "--label-map translates labels."
+        )
+    text = (
         f"against the known labels: accuracy {metrics['accuracy']:.3f}, "
         f"macro F1 {metrics['macro_f1']:.3f}."
     )
+    if others:
+        text += (
+            f" Left out: {sum(others.values()):,} cells whose labels the reader does not have, "
+            f"{1 - metrics['other_labels_assigned']:.1%} of them unassigned: {listed}."
+        )
+    return text

@@ -17,6 +17,7 @@ from screader_lib.cells.cells_file import CellSequences
 from screader_lib.exchange import encoding
 from screader_lib.exchange.table import LazyColumn, LazyTable, Table, strings
 from screader_lib.reader.confidence.explanation import ExplanationWriter
+from screader_lib.reader.prediction.label_map import translated
 from screader_lib.reader.prediction.prediction_checkpoint import NO_CHECKPOINT, PredictionCheckpoint
 from screader_lib.reader.prediction.predictions import (
     Predictions,
@@ -71,7 +72,8 @@ class PredictionOptions:
 
     ``rows`` int64, rising: only these cells, which the reader's fold holds out; None: all. Of
     them, only those of ``shard``. Cells below ``min_confidence`` or ``min_familiarity`` are
-    unassigned. ``genes_explained`` of each cell are stored.
+    unassigned. ``genes_explained`` of each cell are stored. ``label_map`` gives the reader's label
+    for labels of the cells, which are kept beside it.
     """
 
     rows: np.ndarray | None = None
@@ -79,6 +81,7 @@ class PredictionOptions:
     min_familiarity: float = 0.0
     shard: Shard | None = None
     genes_explained: int = 0
+    label_map: dict[str, str] | None = None
 
 
 def write_predictions(
@@ -113,16 +116,18 @@ def write_predictions(
     own = predictions.columns(stored.labels)
     own |= {"evidence": predictions.energy, "familiarity": familiarity}
     given = cells.lazy_obs if len(rows) == len(cells) else cells.lazy_obs.take(rows)
-    truth = given.columns.get("label")
+    truth, label_map = given.columns.get("label"), options.label_map
+    if truth is not None and label_map is not None:
+        truth = translated(truth, label_map)
     obs = LazyTable(given.index, {name: LazyColumn.of(column) for name, column in own.items()})
     if truth is not None and truth.categories is not None:
         obs.columns["true_label"] = truth
     if options.rows is not None:
         obs.columns["row"] = LazyColumn.of(rows.astype(np.int64))
-    obs.columns |= {  # all columns of the cells but the label, which is true_label now
+    obs.columns |= {  # all columns of the cells but a label that is true_label now
         f"{name}_input" if name in OWN_COLUMNS else name: column
         for name, column in given.columns.items()
-        if name != "label"
+        if name != "label" or label_map is not None
     }
     encoding.begin_anndata(file, obs, Table(strings([])))
     uns, knn = file["uns"], "-knn" if stored.settings.classifier == "knn" else ""
