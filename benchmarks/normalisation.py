@@ -4,6 +4,7 @@
         [--held-out GROUP ...]
     python benchmarks/normalisation.py technologies EXPRESSION EMBEDDINGS LABEL GROUPS
     python benchmarks/normalisation.py transfer TRAINING LABEL QUERY LABEL EMBEDDINGS LABEL_MAP
+        [--gene-column COLUMN]
 
 `panels`: a reader of raw counts calls the cells of a group left out (or of a fifth of the cells),
 as they are and as files of some of their genes with log1p of counts per 10,000 of all genes (of
@@ -163,7 +164,8 @@ def transfer(options: argparse.Namespace) -> None:
     results: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        train(folder, data, options.embeddings, options.label)
+        words = ["--gene-column", options.gene_column] if options.gene_column else []
+        train(folder, data, options.embeddings, options.label, *words)
         for normalise in ("totals", "reader", "none"):
             words = ["--normalise", normalise]
             found = call(folder, query, options.embeddings, options.query_label, *words)
@@ -189,6 +191,7 @@ def main() -> None:
     part = parts.add_parser("transfer")
     for name in ("training", "label", "query", "query_label", "embeddings", "label_map"):
         part.add_argument(name)
+    part.add_argument("--gene-column")
     part.set_defaults(measure=transfer)
     options = parser.parse_args()
     options.measure(options)

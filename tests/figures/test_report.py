@@ -241,8 +241,8 @@ def test_unknown_true_labels_and_metrics_of_types(tmp_path: Path) -> None:
         rows = {row["type"]: row for row in report_tables.types_table(one, None)}
     assert summary["true labels unknown to the reader"] == "new"
     a, new = rows["a"], rows["new"]
-    assert (a["precision"], a["recall"], a["predicted cells"]) == (0.5, 1.0, 2)
-    assert (new["true cells"], new["predicted cells"], new["F1"]) == (1, 0, 0)
+    assert (a["precision"], a["recall"], a["predicted cells"]) == (1.0, 1.0, 2)
+    assert (new["true cells"], new["predicted cells"], new["F1"]) == (1, 0, None)
 
 
 def test_backed_off_and_unassigned_cells_are_counted_and_listed(tmp_path: Path) -> None:

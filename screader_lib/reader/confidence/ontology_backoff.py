@@ -235,7 +235,8 @@ def ontology_summary(metrics: dict[str, Any]) -> str:
         )
         parts.append(
             f"Of {counts['compared']:,} cells whose true and predicted labels have terms, "
-            f"{same:.1%} are called the same type, {narrower:.1%} a kind of it, {broader:.1%} a broader type."
+            f"{same:.1%} are called the same type, {narrower:.1%} a kind of it, "
+            f"{broader:.1%} a broader type."
         )
     return " ".join(parts)
 
