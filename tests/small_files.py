@@ -13,6 +13,7 @@ from running import invoke
 from scipy import sparse
 
 from screader_lib.exchange import encoding, provenance
+from screader_lib.exchange.provenance import Record
 from screader_lib.exchange.table import Categorical, Table, strings
 from screader_lib.exchange.writing import create
 
@@ -55,9 +56,17 @@ def write_expression(path: Path, seed: int = 0, cells: int = CELLS) -> Path:
 
 
 def write_embeddings(
-    path: Path, names: list[str] | None = None, model: str = "test", dim: int = DIM, **columns: list
+    path: Path,
+    names: list[str] | None = None,
+    model: str = "test",
+    dim: int = DIM,
+    steps: tuple[Record, ...] = (),
+    **columns: list,
 ) -> Path:
-    """Random embeddings of the genes; ``columns`` replace symbol, aliases and so on."""
+    """Random embeddings of the genes; ``columns`` replace symbol, aliases and so on.
+
+    With ``steps`` as history, they were made by the packaged model, otherwise imported.
+    """
     names = genes() if names is None else names
     blank = strings([""] * len(names))
     obs = Table(strings(names), dict.fromkeys(("gene_id", "ensembl_id", "aliases"), blank))
@@ -66,11 +75,11 @@ def write_embeddings(
     obs.columns |= {key: strings(values) for key, values in columns.items()}
     obs.columns["source"] = Categorical.of(source)
     vectors = np.random.default_rng(1).standard_normal((len(names), dim)).astype(np.float32)
-    with create("gene-embeddings", path, provenance.make("test", {}, {}, [])) as file:
+    with create("gene-embeddings", path, provenance.make("test", {}, {}, [steps])) as file:
         encoding.begin_anndata(file, obs, Table(strings(range(dim))))
         encoding.write_array(file, "X", vectors)
         encoding.write_text(file["uns"], "model", model)
-        encoding.write_text(file["uns"], "provider", "import")
+        encoding.write_text(file["uns"], "provider", "packaged" if steps else "import")
         encoding.write_number(file["uns"], "dim", dim)
     return path
 

@@ -156,8 +156,8 @@ SET_BY_LIKE = ("select", "variable_genes", "genes_per_cell", "rank_by", "weight"
     "--min-mapped",
     type=click.FloatRange(0, 1),
     default=0.1,
-    help="Fail if a smaller share of the genes has an embedding, or, with another species, if a "
-    "smaller share of the genes of --like is matched.",
+    help="Fail if a smaller share of an input's genes has an embedding, or if an input has a "
+    "smaller share of the genes of --like (with another species: if a smaller share is matched).",
 )
 def main(
     run: ToolRun,
@@ -194,7 +194,7 @@ def main(
     comes first in the vocabulary. With more than 20,000 cells, genes are selected and medians
     computed from a sample of 20,000.
     """
-    from screader_lib.cells.across_species import is_other_species, vocabulary_by_texts
+    from screader_lib.cells.across_species import vocabulary_by_texts
     from screader_lib.cells.cell_builder import CellBuilder
     from screader_lib.cells.cell_selection import CellSelection, read_names, select_cells
     from screader_lib.cells.input_file import prepare_input
@@ -218,7 +218,7 @@ def main(
         table = files.embeddings(embeddings)
         reference = None if like is None else files.reference(like)
         files.match_species(sources, masks, table.genes, orthologs)
-        by_text = reference is not None and orthologs is None and is_other_species(reference, table)
+        by_text = bool(reference and orthologs is None and reference.is_other_species(table))
         means = None if reference is None or by_text else reference.means
         if normalise == "reader" and means is None:
             what = "its genes' mean values are not known" if reference else "it needs --like"
@@ -243,9 +243,10 @@ def main(
         if reference is None:
             vocabulary = builder.learn_vocabulary(min_mapped)
         elif by_text:
-            vocabulary = vocabulary_by_texts(reference, table, builder.rows, min_mapped)
+            genes = (table, builder.rows, expression[0])
+            vocabulary = vocabulary_by_texts(reference, *genes, min_mapped)
         else:
-            vocabulary = reference.vocabulary(table)
+            vocabulary = builder.like(reference, min_mapped)
         if medians is not None:
             path = files.path("medians", medians)
             vocabulary, missing = with_medians(vocabulary, table, path, medians)

@@ -61,11 +61,9 @@ class InputFiles:
 
     def reference(self, name: str) -> ReferenceGenes:
         """Cells or a reader, for ``--like``."""
-        from screader_lib.cells.across_species import species_in
         from screader_lib.cells.vocabulary import ReferenceGenes
 
-        opened = self._open("like", name, "cells", "reader")
-        return ReferenceGenes.of(opened, species_in(opened.steps))
+        return ReferenceGenes.of(self._open("like", name, "cells", "reader"))
 
     def _open(self, role: str, name: str, *kinds: str) -> ExchangeFile:
         opened = self.stack.enter_context(self.run.open(name, *kinds))

@@ -32,7 +32,12 @@ from screader_lib.cells.obs_columns import (
     renamed_cells,
 )
 from screader_lib.cells.sequences import NO_GENE, Construction, rank_genes
-from screader_lib.cells.vocabulary import Embeddings, Vocabulary
+from screader_lib.cells.vocabulary import (
+    FEW_GENES,
+    Embeddings,
+    ReferenceGenes,
+    Vocabulary,
+)
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import chunks, encoding
 from screader_lib.exchange.table import Table, constant_column
@@ -121,11 +126,43 @@ class CellBuilder:
         medians, means = statistics.medians(selected), statistics.means[selected]
         return Vocabulary(rows[selected], medians, means=means)
 
+    def like(self, reference: ReferenceGenes, min_mapped: float = 0.0) -> Vocabulary:
+        """The genes of a reference of the same species.
+
+        ScReaderError where one has no embedding, or an input has less than ``min_mapped`` of them.
+        """
+        vocabulary, total = reference.vocabulary(self.embeddings), len(reference.ids)
+        counts = self._presence(vocabulary).sum(1).tolist()
+        for name, count in zip(self.names, counts, strict=True):
+            if count < min_mapped * total:
+                raise ScReaderError(
+                    f"has only {count:,} of the {total:,} genes of {reference.name} (--min-mapped "
+                    f"requires {min_mapped:.0%}).",
+                    file=name,
+                    remedy="Is it of this species, and is --gene-column right?",
+                )
+        counted = f"{counts[0]:,}"
+        if len(counts) > 1:
+            pairs = zip(self.names, counts, strict=True)
+            counted = " and ".join(f"{count:,} ({name})" for name, count in pairs)
+        vocabulary.summary = (
+            f"{counted} of the {total:,} genes of {reference.name} are in this sample and carry"
+        )
+        vocabulary.few = min(counts) < FEW_GENES * total
+        return vocabulary
+
+    def _presence(self, vocabulary: Vocabulary) -> np.ndarray:
+        """Which genes of the vocabulary each input has, bool (inputs, genes)."""
+        present = np.zeros((len(self.inputs), len(vocabulary.rows)), bool)
+        for of_input, source in zip(present, self.inputs, strict=True):
+            columns = source.columns_of(vocabulary.rows, len(self.embeddings.genes))
+            of_input[columns[columns != ABSENT]] = True
+        return present
+
     def write(self, file: h5py.File, vocabulary: Vocabulary, columns: ObsColumns) -> None:
         """Fill a new ``cells`` file, cells in the inputs' order (one pass)."""
-        embedded = len(self.embeddings.genes)
-        if all((source.columns_of(vocabulary.rows, embedded) == ABSENT).all()
-               for source in self.inputs):  # fmt: skip
+        inputs = self._presence(vocabulary).sum(0)
+        if not inputs.any():
             raise ScReaderError("has none of the genes of --like.", file=self.name)
         obs = annotated(self.obs, columns.resolved(self.obs, self.name))
         if "label" in obs.columns and not obs.columns["label"].categories:
@@ -140,6 +177,8 @@ class CellBuilder:
         var["median"] = vocabulary.medians
         if vocabulary.means is not None:
             var["mean"] = vocabulary.means
+        var["inputs"] = inputs.astype(np.int32)
+        var["share_of_counts"] = np.zeros(len(inputs), np.float32)
         encoding.begin_anndata(file, obs, Table(genes.index, var))
         rows = vocabulary.rows
         vectors = np.empty((len(rows), self.embeddings.vectors.shape[1]), np.float32)
@@ -157,15 +196,16 @@ class CellBuilder:
         index_type = np.int16 if genes <= INT16_GENES else np.int32
         weight_type = np.float16 if self.construction.weight == "none" else np.float32
         totals, lengths = np.empty(cells, np.float32), np.empty(cells, np.int32)
-        coverage = ExpressionCoverage(self.names)
+        coverage, carried = ExpressionCoverage(self.names), np.zeros(genes)
 
         def build(
             block: ExpressionBlock,
-        ) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[float, float]]:
+        ) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[np.ndarray, float]]:
             index, weight = rank_genes(
                 block.values, vocabulary.medians, self.construction, block.counts
             )
-            return index.astype(index_type), weight, block.totals, (block.covered, block.total)
+            sums = np.bincount(block.values.indices, block.values.data, minlength=genes)
+            return index.astype(index_type), weight, block.totals, (sums, block.total)
 
         blocks = self._blocks(
             "Writing cells",
@@ -184,18 +224,21 @@ class CellBuilder:
 
             index = writer("gene_index", index_type, NO_GENE)
             weight = writer("gene_weight", weight_type, 0)
-            for number, (genes_of, weights, total, sums) in blocks:
+            for number, (genes_of, weights, total, (sums, whole)) in blocks:
                 index.add(genes_of)
                 weight.add(weights)
                 stop = start + len(total)
                 totals[start:stop], lengths[start:stop] = total, (genes_of >= 0).sum(axis=1)
-                coverage.add(number, *sums)
+                coverage.add(number, float(sums.sum()), whole)
+                carried += sums
                 start = stop
             index.finish()
             weight.finish()
         file["obs/total_counts"][...] = totals
         file["obs/genes_in_sequence"][...] = lengths
-        self.reporter.info(f"{vocabulary.summary} {coverage}.")
+        file["var/share_of_counts"][...] = carried / max(coverage.total, 1e-9)
+        report = self.reporter.warning if vocabulary.few else self.reporter.info
+        report(f"{vocabulary.summary} {coverage}.")
         self.reporter.info(
             f"{len(lengths):,} cells, {lengths.mean():.0f} genes per cell on average "
             f"(range {lengths.min()} to {lengths.max()})."

@@ -6,6 +6,7 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
+from screader_lib.cells.gene_texts import GeneTexts
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import encoding
 from screader_lib.exchange.opening import ExchangeFile
@@ -57,8 +58,19 @@ class CellSequences:
 
     @property
     def embedding_identity(self) -> dict:
-        """model, provider, dim and sha256 of the embedding."""
+        """model, provider, dim and sha256 of the embedding, fields and species of its texts."""
         return encoding.read_json(self.opened.file["uns"], "embedding")
+
+    @cached_property
+    def texts(self) -> GeneTexts:
+        """What texts the embedding is of."""
+        return GeneTexts.of(self.embedding_identity, self.opened.steps)
+
+    @property
+    def genes_in_input(self) -> np.ndarray:
+        """Which genes an input of the cells has, bool (genes,); all where the file is older."""
+        inputs = self.genes.columns.get("inputs")
+        return np.ones(len(self.genes), bool) if inputs is None else np.asarray(inputs) > 0
 
     @property
     def construction(self) -> dict:

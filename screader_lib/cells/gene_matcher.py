@@ -1,8 +1,11 @@
 """Genes of cells matched to a reader's genes: by name, or by the nearest texts.
 
-A gene that the reader has learnt is read as itself. Another, such as one of another species, is
-read as the learnt genes whose texts are nearest, and one with none near is left out. So no table
-of orthologs is needed, and nothing depends on the cells that are read.
+A gene that the reader has learnt is read as itself, whatever its text is now. Another, such as one
+of another species, is read as the learnt genes whose texts are nearest, and one with none near is
+left out. So no table of orthologs is needed, and nothing depends on the cells that are read.
+
+Texts are compared only where they have the same fields and model, and where genes of one name have
+the same text: of one species, by the median gene; of another one, gene by gene.
 """
 
 from __future__ import annotations
@@ -12,9 +15,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from screader_lib.cells.gene_texts import UNKNOWN, GeneTexts, is_other_species
+
 NEIGHBOURS = 8
 SOFTNESS = 0.05  # a text at cosine 1 − SOFTNESS counts e times less than the same text
-SAME_TEXT = 0.9  # cosine from which a gene of the same name is the same gene
+SAME_TEXT = 0.9  # cosine from which two texts of one name are the same text
 MIN_SIMILARITY = 0.05  # of the kernel; below, a gene is left out
 GENES_AT_ONCE = 2048
 COSINES_AT_ONCE = 2**23  # 32 MB
@@ -26,21 +31,39 @@ class GeneMapping:
 
     ``neighbours`` int64 and ``shares`` float32 (genes, at most NEIGHBOURS), shares adding up to 1
     or, for an unknown gene, to 0. ``known`` float32 (genes,): how well it is known, 1 by name.
-    ``by_name`` and ``by_text`` count the genes matched so; ``learnt`` the learnt genes.
+    ``named`` bool (genes,): known by name. ``learnt`` is the number of learnt genes.
+    ``texts_differ`` says why the other genes are not matched by text, "" where they are;
+    ``other_species`` that they are those of another species than the learnt ones.
     """
 
     neighbours: np.ndarray
     shares: np.ndarray
     known: np.ndarray
-    by_name: int
-    by_text: int
+    named: np.ndarray
     learnt: int
+    texts_differ: str = ""
+    other_species: bool = False
+
+    @property
+    def by_name(self) -> int:
+        """How many genes are known by name."""
+        return int(self.named.sum())
+
+    @property
+    def by_text(self) -> int:
+        """How many genes are known by their texts alone."""
+        return int((self.known > 0).sum()) - self.by_name
+
+    def reached(self, genes: np.ndarray | None = None) -> int:
+        """How many learnt genes some of ``genes``, bool (genes,), stand for; None: of all genes."""
+        used = self.shares * self.known[:, None] > MIN_SIMILARITY
+        used = used if genes is None else used & genes[:, None]
+        return len(np.unique(self.neighbours[used]))
 
     @property
     def coverage(self) -> float:
         """Share of the learnt genes that some gene stands for."""
-        used = self.shares * self.known[:, None] > MIN_SIMILARITY
-        return len(np.unique(self.neighbours[used])) / max(1, self.learnt)
+        return self.reached() / max(1, self.learnt)
 
     @property
     def is_identity(self) -> bool:
@@ -58,23 +81,40 @@ class GeneMapping:
 
 @dataclass(frozen=True)
 class GeneMatcher:
-    """Learnt genes: ``ids`` object (genes,), ``embedding`` float32 (genes, dim)."""
+    """Learnt genes: ``ids`` object (genes,), ``embedding`` float32 (genes, dim) of ``texts``."""
 
     ids: np.ndarray
     embedding: np.ndarray
+    texts: GeneTexts = UNKNOWN
 
-    def match(self, ids: np.ndarray, embedding: np.ndarray) -> GeneMapping:
-        """Match other genes, with their embeddings by the same model.
+    def match(
+        self,
+        ids: np.ndarray,
+        embedding: np.ndarray,
+        texts: GeneTexts = UNKNOWN,
+        by_text: bool = True,
+    ) -> GeneMapping:
+        """Match other genes, with their embeddings; with ``by_text`` False by name alone.
 
         A neighbour's share is exp((cosine − 1) / SOFTNESS), of embeddings whose mean over the
         learnt genes is taken off; a gene's shares add up to 1 at most.
         """
-        learnt_units, units = self._units(self.embedding), self._units(embedding)
-        neighbours, shares = _nearest(units, learnt_units)
         index_of = {name: index for index, name in enumerate(self.ids)}
         indices = np.array([index_of.get(name, -1) for name in ids], np.int64)
-        cosine = (units * learnt_units[indices]).sum(1)
-        named = (indices >= 0) & (cosine > SAME_TEXT)
+        named, differ = indices >= 0, texts.difference(self.texts, "the reader")
+        other = is_other_species(texts.species, ids, self.texts.species, self.ids)
+        if not differ and by_text:
+            learnt_units, units = self._units(self.embedding), self._units(embedding)
+            cosine = (units * learnt_units[indices]).sum(1)
+            if other:
+                named = named & (cosine > SAME_TEXT)
+            elif named.any() and np.median(cosine[named]) <= SAME_TEXT:
+                differ = "embedded from other texts than the genes of the reader with the same ids"
+        if differ or not by_text or named.all():
+            neighbours = np.zeros((len(ids), min(NEIGHBOURS, len(self.ids))), np.int64)
+            shares = np.zeros(neighbours.shape)
+        else:
+            neighbours, shares = _nearest(units, learnt_units)
         neighbours[named, 0] = indices[named]
         shares[named] = 0
         shares[named, 0] = 1
@@ -82,15 +122,9 @@ class GeneMatcher:
         unknown = total < MIN_SIMILARITY
         shares[unknown] = total[unknown] = 0
         shares /= np.maximum(total, 1e-9)[:, None]
-        by_name = int(named.sum())
-        return GeneMapping(
-            neighbours,
-            shares.astype(np.float32),
-            np.minimum(total, 1).astype(np.float32),
-            by_name,
-            int((total > 0).sum()) - by_name,
-            len(self.ids),
-        )
+        known = np.minimum(total, 1).astype(np.float32)
+        shares = shares.astype(np.float32)
+        return GeneMapping(neighbours, shares, known, named, len(self.ids), differ, other)
 
     def _units(self, embedding: np.ndarray) -> np.ndarray:
         centred = embedding - self.embedding.mean(0)

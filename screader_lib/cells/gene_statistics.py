@@ -181,6 +181,11 @@ class ExpressionCoverage:
         self._total[number] += total
 
     @property
+    def total(self) -> float:
+        """Sum of all normalised values."""
+        return float(self._total.sum())
+
+    @property
     def by_input(self) -> dict[str, float]:
         """Share of each input in which anything is expressed."""
         pairs = zip(self.names, self._covered, self._total, strict=True)
@@ -188,7 +193,7 @@ class ExpressionCoverage:
 
     def __str__(self) -> str:
         """Such as ``61.0% (a.h5ad 98.2%, b.h5ad 40.1%) of the counts``."""
-        share = f"{self._covered.sum() / max(self._total.sum(), 1e-9):.1%}"
+        share = f"{self._covered.sum() / max(self.total, 1e-9):.1%}"
         if len(self.names) > 1:
             parts = ", ".join(f"{name} {part:.1%}" for name, part in self.by_input.items())
             share += f" ({parts or 'nothing is expressed'})"

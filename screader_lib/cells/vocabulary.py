@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,15 @@ import h5py
 import numpy as np
 
 from screader_lib.cells.gene_names import ABSENT, match_names
+from screader_lib.cells.gene_texts import GeneTexts, is_other_species
 from screader_lib.cells.sequences import Construction
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import encoding
 from screader_lib.exchange.opening import ExchangeFile
 from screader_lib.exchange.table import Table, strings
 from screader_lib.genes.text_files import read_text
+
+FEW_GENES = 0.5  # share of a reader's genes, below which a sample that has no more is warned of
 
 
 @dataclass
@@ -38,7 +42,23 @@ class Embeddings:
             "sha256": opened.sha256,
         }
         genes = encoding.read_table(opened.file["obs"])
+        texts, species = GeneTexts.of(identity, opened.steps), species_of(genes)
+        identity["fields"] = ",".join(texts.fields)
+        identity["species"] = [species] if species else sorted(texts.species)
         return cls(opened.name, genes, opened.file["X"], identity)
+
+    @property
+    def texts(self) -> GeneTexts:
+        """What texts the vectors are of."""
+        return GeneTexts.of(self.identity, ())
+
+
+def species_of(genes: Table) -> int:
+    """NCBI taxonomy id of most genes, 0 where not stated."""
+    if "tax_id" not in genes.columns:
+        return 0
+    counts = Counter(number for number in genes.strings("tax_id") if number != "0")
+    return int(counts.most_common(1)[0][0]) if counts else 0
 
 
 @dataclass
@@ -46,12 +66,14 @@ class Vocabulary:
     """The genes that cells may have: rows of the embeddings, and medians float32 (genes,).
 
     ``means`` float32 (genes,) are of normalised values, zeros included; None where not known.
-    ``summary`` begins the message that ends with their share of the counts.
+    ``summary`` begins the message that ends with their share of the counts, which is a warning
+    where an input has ``few`` of them.
     """
 
     rows: np.ndarray
     medians: np.ndarray
     summary: str = ""
+    few: bool = False
     means: np.ndarray | None = None
 
     def __post_init__(self) -> None:
@@ -62,9 +84,8 @@ class Vocabulary:
 class ReferenceGenes:
     """Genes, medians and construction of other cells or a reader, which ``--like`` names.
 
-    ``vectors`` are the genes' embeddings on disk, by the model that ``identity`` names; ``species``
-    the NCBI taxonomy ids that the file's history tells, none where it does not. ``means`` is None
-    in files without.
+    ``vectors`` are the genes' embeddings on disk, ``texts`` what they are of.
+    ``means`` is None in files without.
     """
 
     name: str
@@ -72,12 +93,11 @@ class ReferenceGenes:
     medians: np.ndarray
     construction: Construction
     vectors: h5py.Dataset
-    identity: dict[str, Any]
-    species: frozenset[int] = frozenset()
+    texts: GeneTexts
     means: np.ndarray | None = None
 
     @classmethod
-    def of(cls, opened: ExchangeFile, species: frozenset[int]) -> ReferenceGenes:
+    def of(cls, opened: ExchangeFile) -> ReferenceGenes:
         """Those of an open ``cells`` or ``reader`` file."""
         file = opened.file
         if opened.kind == "reader":
@@ -90,10 +110,14 @@ class ReferenceGenes:
             genes["median"][()],
             Construction.from_json(encoding.read_json(uns, "construction"), opened.name),
             vectors,
-            encoding.read_json(uns, "embedding"),
-            species,
+            GeneTexts.of(encoding.read_json(uns, "embedding"), opened.steps),
             genes["mean"][()] if "mean" in genes else None,
         )
+
+    def is_other_species(self, embeddings: Embeddings) -> bool:
+        """Whether the embedded genes are of another species than these."""
+        species, index = embeddings.texts.species, embeddings.genes.index
+        return is_other_species(species, index, self.texts.species, self.ids)
 
     def vocabulary(self, embeddings: Embeddings) -> Vocabulary:
         """These genes as rows of the embeddings; ScReaderError where one has no embedding."""

@@ -8,6 +8,8 @@ import h5py
 import numpy as np
 
 from screader_lib.cells.cells_file import CellSequences
+from screader_lib.cells.gene_matcher import GeneMatcher
+from screader_lib.cells.gene_texts import GeneTexts
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import encoding
 from screader_lib.exchange.opening import ExchangeFile
@@ -30,8 +32,7 @@ class StoredReader:
     method: str
     settings: TrainingSettings
     labels: Labels
-    gene_ids: np.ndarray
-    gene_embedding: np.ndarray
+    genes: GeneMatcher
     tensors: dict[str, np.ndarray]
     llm: dict
     embedding: dict
@@ -54,8 +55,7 @@ class StoredReader:
             method=task.settings.method,
             settings=task.settings,
             labels=task.labels,
-            gene_ids=task.cells.genes.index,
-            gene_embedding=task.cells.embedding,
+            genes=task.genes,
             tensors=trained.tensors,
             llm=trained.llm,
             embedding=task.cells.embedding_identity,
@@ -135,8 +135,11 @@ def read_reader(opened: ExchangeFile) -> StoredReader:
             tuple(encoding.read_strings(labels["ontology_id"])),
             tuple(int(count) for count in labels["count"][()]),
         ),
-        gene_ids=encoding.read_strings(file["genes/id"]),
-        gene_embedding=file["genes/embedding"][()],
+        genes=GeneMatcher(
+            encoding.read_strings(file["genes/id"]),
+            file["genes/embedding"][()],
+            GeneTexts.of(encoding.read_json(file, "embedding"), opened.steps),
+        ),
         tensors={name: dataset[()] for name, dataset in file["tensors"].items()},
         llm=encoding.read_json(file, "llm"),
         embedding=encoding.read_json(file, "embedding"),
@@ -155,16 +158,6 @@ def read_reader(opened: ExchangeFile) -> StoredReader:
 
 def check_cells(cells: CellSequences, stored: StoredReader, reader_name: str) -> None:
     """ScReaderError where the cells were not built like those that the reader was trained on."""
-    actual, expected = cells.embedding_identity, stored.embedding
-    for key in ("model", "dim"):
-        if actual.get(key) != expected.get(key):
-            raise ScReaderError(
-                f"its genes were embedded by {actual.get('model')} ({actual.get('dim')} "
-                f"dimensions), but {reader_name} was trained on {expected.get('model')} "
-                f"({expected.get('dim')} dimensions).",
-                file=cells.opened.name,
-                remedy="Embed the genes with the reader's model.",
-            )
     actual, expected = cells.construction, stored.construction
     for key in ("rank_by", "weight"):
         if actual.get(key) != expected.get(key):

@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from screader_lib.cells.cells_file import CellSequences
+from screader_lib.cells.gene_matcher import GeneMapping, GeneMatcher
+from screader_lib.cells.gene_texts import common_name
+from screader_lib.cells.vocabulary import FEW_GENES
 from screader_lib.errors import ScReaderError
 from screader_lib.reader.confidence.calibration import log_sum_exp
 from screader_lib.reader.folds import Fold, assign_folds
@@ -53,6 +56,11 @@ class Task:
         """Where torch puts tensors."""
         return self.machine.torch_device
 
+    @property
+    def genes(self) -> GeneMatcher:
+        """The genes that are learnt."""
+        return GeneMatcher(self.cells.genes.index, self.cells.embedding, self.cells.texts)
+
 
 @dataclass
 class Epoch:
@@ -67,6 +75,7 @@ class Epoch:
 class TrainedMethod(ABC):
     """A method after training; ``tensors`` is all that predict needs, float32 by name.
 
+    ``genes`` are those it has learnt; ``by_text`` says whether others are read by their texts.
     ``latent_parts`` names the parts of its cell vectors, all equally wide; none: they are empty.
     """
 
@@ -74,14 +83,29 @@ class TrainedMethod(ABC):
     history: list[Epoch]
     llm: dict
     latent_parts: tuple[str, ...] = ()
+    genes: GeneMatcher
+    by_text = True
+    _matched: tuple[CellSequences, GeneMapping] | None = None
 
     @abstractmethod
     def outputs(self, cells: CellSequences, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Logits float32 (rows, labels) and cell vectors float32 (rows, hidden)."""
 
-    def has_known_genes(self, cells: CellSequences, rows: np.ndarray) -> np.ndarray:
-        """Whether the reader knows any gene of each cell, bool (rows,)."""
-        return cells.lengths[rows] > 0
+    def match(self, cells: CellSequences) -> GeneMapping:
+        """Which learnt genes stand for the genes of these cells."""
+        if self._matched is None or self._matched[0] is not cells:
+            match = self.genes.match(cells.genes.index, cells.embedding, cells.texts, self.by_text)
+            self._matched = (cells, match)
+        return self._matched[1]
+
+    def known(self, cells: CellSequences) -> np.ndarray:
+        """How well each gene of these cells is known, float32 (genes,); 0: it is not read."""
+        return self.match(cells).known
+
+    def known_genes(self, cells: CellSequences, rows: np.ndarray) -> np.ndarray:
+        """How many genes of each cell are read, int64 (rows,)."""
+        genes, _ = cells.rows(rows)
+        return ((genes >= 0) & (self.known(cells) > 0)[genes]).sum(1)
 
     def energy(self, cells: CellSequences, rows: np.ndarray, logits: np.ndarray) -> np.ndarray:
         """Energy score, float32 (rows,), high for cells like those of the training.
@@ -90,11 +114,51 @@ class TrainedMethod(ABC):
         """
         return log_sum_exp(logits)
 
-    def check_genes(self, cells: CellSequences, reporter: Reporter) -> None:  # noqa: B027
-        """Report which genes of these cells the reader does not know by name, if any.
+    def check_genes(self, cells: CellSequences, reporter: Reporter) -> None:
+        """Report how many learnt genes the sample has, and how its own genes are known.
 
-        ScReaderError where it knows none of them.
+        ScReaderError where no gene is known, or where genes of another species have texts that
+        cannot be compared.
         """
+        match, known, name = self.match(cells), self.known(cells) > 0, cells.opened.name
+        differ = match.texts_differ if self.by_text else ""
+        if differ and match.other_species:
+            species = [common_name(number) for number in sorted(cells.texts.species)]
+            commands = self.genes.texts.commands(species[0] if species else "NAME", "FILE", "OUT")
+            raise ScReaderError(
+                f"its genes were {differ}; genes of another species are matched by their texts.",
+                file=name,
+                remedy=f"Make the embeddings as those of the reader: {commands}",
+            )
+        if not known.any():
+            how = ", neither by name nor by text" if self.by_text and not differ else " by name"
+            raise ScReaderError(
+                f"the reader knows none of its genes{how}.",
+                file=name,
+                remedy="Were the cells built with --like and the reader?",
+            )
+        present = match.reached(cells.genes_in_input)
+        text = f"{present:,} of the reader's {match.learnt:,} genes are in this sample"
+        if "share_of_counts" in cells.genes.columns:
+            share = float(np.asarray(cells.genes.columns["share_of_counts"])[known].sum())
+            text += f", {share:.1%} of its counts"
+        few = present < FEW_GENES * match.learnt
+        (reporter.warning if few else reporter.info)(f"{text}.")
+        ignored, note = int((~known).sum()), self.gene_note(match)
+        if not ignored and not note and match.by_name == len(known):
+            return
+        by_text = int((known & ~match.named).sum())
+        message = (
+            f"of {len(known):,} genes, the reader knows {match.by_name:,} by name and {by_text:,} "
+            f"by text; {ignored:,} are ignored.{note}"
+        )
+        if differ:
+            message += f" Genes are not matched by text, as they were {differ}."
+        (reporter.warning if ignored > len(known) / 2 or differ else reporter.info)(message)
+
+    def gene_note(self, match: GeneMapping) -> str:
+        """What few or unknown genes mean for this method, in words after a space; "" if nothing."""
+        return ""
 
     def plan_memory(  # noqa: B027
         self, cells: CellSequences, machine: Machine, backward: bool, reporter: Reporter

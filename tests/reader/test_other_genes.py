@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import h5py
@@ -22,6 +22,7 @@ from screader_lib.cells.gene_matcher import (
     GeneMatcher,
     filter_genes,
 )
+from screader_lib.cells.gene_texts import GeneTexts
 from screader_lib.exchange.table import Table, strings
 from screader_lib.reader.llm.frozen_llm import FrozenLLM
 from screader_lib.reader.model.neural_reader import NeuralReader
@@ -49,8 +50,43 @@ def test_the_text_decides_whatever_the_name() -> None:
     assert match.known == pytest.approx(np.ones(30), abs=1e-5)
     assert (match.neighbours[:, 0] == np.arange(30)).all()
     assert match.weighted_mean(LEARNT) == pytest.approx(LEARNT, abs=1e-2)
+
+
+SAME, OTHER = GeneTexts(species=frozenset([9606])), GeneTexts(species=frozenset([10090]))
+FOREIGN_MATCHER = replace(MATCHER, texts=SAME)
+
+
+@pytest.mark.parametrize(
+    ("species", "fields", "learnt_fields", "noise", "by_name", "by_text"),
+    [
+        pytest.param(SAME, "a", "a", 0.0, 20, 10, id="same species and texts"),
+        pytest.param(SAME, "", "a", 0.0, 20, 10, id="unknown fields, same vectors"),
+        pytest.param(SAME, "", "a", 9.0, 20, 0, id="unknown fields, other vectors"),
+        pytest.param(SAME, "a", "b", 0.0, 20, 0, id="other fields"),
+        pytest.param(OTHER, "a", "a", 0.0, 20, 10, id="other species, same texts"),
+        pytest.param(OTHER, "", "", 9.0, 0, 0, id="other species, other vectors"),
+    ],
+)
+def test_names_count_in_one_species_and_texts_where_they_agree(
+    species: GeneTexts, fields: str, learnt_fields: str, noise: float, by_name: int, by_text: int
+) -> None:
+    """Of 30 genes, 20 have the names of learnt ones."""
+    genes = replace(MATCHER, texts=replace(SAME, fields=tuple(learnt_fields)))
+    names = strings([*IDS[:20], *(f"?{number}" for number in range(10))])
+    vectors = LEARNT + np.random.default_rng(2).normal(0, noise, LEARNT.shape).astype(np.float32)
+    match = genes.match(names, vectors, replace(species, fields=tuple(fields)))
+    assert (match.by_name, match.by_text) == (by_name, by_text)
+    assert bool(match.texts_differ) == (by_text == 0 and species is SAME)
+    assert match.other_species == (species is OTHER)
+    if by_name:
+        assert match.weighted_mean(LEARNT)[:20] == pytest.approx(LEARNT[:20])
+
+
+def test_shuffled_vectors_change_no_gene_that_is_known_by_name() -> None:
     match = MATCHER.match(IDS, LEARNT[::-1])
-    assert match.by_name == 0 and (match.neighbours[:, 0] == np.arange(30)[::-1]).all()
+    assert match.is_identity and match.by_name == 30 and "same ids" in match.texts_differ
+    wider = MATCHER.match(IDS, np.ones((30, 5)), GeneTexts("other", dim=5))
+    assert wider.is_identity and "embedded by other (5 dimensions)" in wider.texts_differ
 
 
 def between(cosine: float) -> np.ndarray:
@@ -69,8 +105,8 @@ def test_known_answer_of_a_near_text(cosine: float) -> None:
     match = MATCHER.match(strings(["?"]), between(cosine))
     assert match.known == pytest.approx([np.exp((cosine - 1) / SOFTNESS)], rel=1e-3)
     assert match.neighbours[0, 0] == 4 and match.shares[0, 0] == pytest.approx(1, abs=1e-3)
-    named = MATCHER.match(IDS[4:5], between(cosine))
-    assert named.by_name == (cosine > SAME_TEXT)
+    foreign = FOREIGN_MATCHER.match(IDS[4:5], between(cosine), OTHER)
+    assert foreign.by_name == (cosine > SAME_TEXT)
 
 
 @settings(deadline=None, max_examples=40)
@@ -79,14 +115,14 @@ def test_shares_add_up_to_one_or_nothing(count: int, noise: float, seed: int) ->
     random = np.random.default_rng(seed)
     texts = LEARNT[random.integers(0, 30, count)] + random.normal(0, noise, (count, 64))
     names = [IDS[number % 30] if number % 3 else f"?{number}" for number in range(count)]
-    match = MATCHER.match(strings(names), texts.astype(np.float32))
+    match = FOREIGN_MATCHER.match(strings(names), texts.astype(np.float32), OTHER)
     total = match.shares.sum(1)
     assert match.shares.shape == (count, NEIGHBOURS) and (match.shares >= 0).all()
     assert np.where(match.known > 0, 1, 0) == pytest.approx(total, abs=1e-5)
     assert ((match.known >= 0) & (match.known <= 1)).all()
     assert match.by_name + match.by_text == (total > 0).sum()
     assert (np.diff(match.shares, axis=1) <= 1e-7).all()
-    alone = MATCHER.match(strings(names[:1]), texts[:1].astype(np.float32))
+    alone = FOREIGN_MATCHER.match(strings(names[:1]), texts[:1].astype(np.float32), OTHER)
     assert alone.known[0] == pytest.approx(match.known[0], rel=1e-4)
 
 
@@ -159,6 +195,7 @@ CASES = {
     "other names and order": Genes([FOREIGN[row] for row in ORDER], ORDER),
     "genes that nobody knows": Genes([*OLD, "x", "y"], np.append(np.arange(GENES), [-1, -1]), 2),
 }
+QUICK_OPTIONS = {"pooled": ("--warm-start-epochs", 1), "logistic": ()}
 # Without validation, the head is mixed in at the default share.
 QUICK = {"warm_start_epochs": 3, "gene_offsets": 0.5, "validation": 0.0}
 READERS = {
@@ -186,9 +223,11 @@ def test_the_same_cells_have_the_same_logits(
 ) -> None:
     others, reader, reporter = CASES[case].of(sequences), readers[name], RecordingReporter()
     reader.check_genes(others, reporter)
+    assert reporter.messages[0].startswith(f"{GENES} of the reader's {GENES} genes are in this")
     by_name = 0 if "other names" in case else GENES
     start = f"of {len(CASES[case].ids)} genes, the reader knows {by_name} by name and "
-    assert f"{start}{GENES - by_name} by text" in reporter.messages[0]
+    told = [f"{start}{GENES - by_name} by text" in text for text in reporter.messages[1:]]
+    assert told == ([] if case == "another order" else [True])
     rows = np.arange(len(sequences))
     expected, _ = reader.outputs(sequences, rows)
     energy = reader.energy(sequences, rows, expected)
@@ -207,7 +246,7 @@ def test_genes_are_read_as_far_as_they_are_known(
     others.embedding[GENES] = others.embedding[7] + 0.15 * others.embedding[GENES]
     rows = np.arange(10)
     own, batch = reader.read(sequences, rows), reader.read(others, rows)
-    known = float(reader.match(others)[0].known[GENES])
+    known = float(reader.match(others).known[GENES])
     assert 0.1 < known < 0.95
     width = own.genes.shape[1]
     assert (batch.genes[:, 0] == GENES).all() and (batch.genes[:, 1 : width + 1] == own.genes).all()
@@ -230,11 +269,15 @@ def test_the_head_counts_where_nearly_all_learnt_genes_are_there(
     assert logits == pytest.approx(scores + head if with_head else scores, abs=1e-4)
 
 
-def test_cells_with_no_known_gene_at_all_are_refused(tmp_path: Path, cells: Path) -> None:
-    """Their ids are those of before, but not their texts."""
+@pytest.mark.parametrize("method", ["pooled", "logistic"])
+def test_cells_with_no_known_gene_at_all_are_refused(
+    tmp_path: Path, cells: Path, method: str
+) -> None:
+    """Neither their ids nor their texts are those of before."""
     reader, others = tmp_path / "r.h5", shutil.copy(cells, tmp_path / "c.h5ad")
-    succeed("train-reader", cells, "--method", "pooled", "--warm-start-epochs", 1, "-o", reader)
+    succeed("train-reader", cells, "--method", method, *QUICK_OPTIONS[method], "-o", reader)
     with h5py.File(others, "a") as file:
+        file["var/id"][...] = FOREIGN
         vectors = np.random.default_rng(8).standard_normal((GENES, DIM))
         file["varm/embedding"][...] = vectors.astype(np.float32)
     line = fail("predict", others, "-r", reader, "-o", tmp_path / "p.h5ad")

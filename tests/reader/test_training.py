@@ -217,7 +217,7 @@ def test_only_projector_cls_head_and_offsets_change(
     reader = training.train_neural(task_of(sequences, gene_offsets=1.0, validation=0.0), llm)
     assert llm_state(llm) == before
     torch.manual_seed(0)
-    fresh = ReaderModel(reader.model.settings, len(reader.vocabulary.ids), 24, 3, llm)
+    fresh = ReaderModel(reader.model.settings, len(reader.genes.ids), 24, 3, llm)
     names = {name for name, _ in reader.model.named_parameters()}
     assert names == {
         "cls", "head.bias", "head.weight", "offsets",

@@ -134,6 +134,25 @@ def test_texts_embedded_by_another_model(
     assert "mouse-genes.h5ad" in line and not (tmp_path / "mouse-cells.h5ad").exists()
 
 
+def fetched(fields: str, organism: str = "human") -> tuple[Record, ...]:
+    return (Record("fetch-descriptions", "0", {"fields": fields, "organism": organism}),)
+
+
+def test_texts_of_other_fields(tmp_path: Path) -> None:
+    """Between species they are refused, with the commands that make the right ones."""
+    write_embeddings(tmp_path / "embeddings.h5ad", steps=fetched("symbol,full_name"))
+    like = write_cells(tmp_path)
+    words = words_for(tmp_path, like, steps=fetched("symbol,summary", "mouse"))
+    line = fail(*words)
+    assert f"fields symbol,summary, those of {like} from symbol,full_name" in line
+    mouse = tmp_path / "mouse.h5ad"
+    assert f"fetch-descriptions --genes {mouse} --organism mouse --fields symbol,full_name" in line
+    assert f"| embed-genes -o {tmp_path / 'mouse-genes.h5ad'}" in line
+    assert not (tmp_path / "mouse-cells.h5ad").exists()
+    same = words_for(tmp_path, like, steps=fetched("symbol,full_name", "mouse"))
+    assert "match 40 of the 40 genes" in succeed(*same).stderr
+
+
 @pytest.mark.parametrize(
     ("tax_id", "orthologs", "by_text"),
     [
@@ -162,6 +181,6 @@ def test_taxonomy_ids_come_first(
     embeddings = with_species(tmp_path / "e.h5ad", tax_id)
     messages = succeed("build-cells", tmp_path / "x.h5ad", "-e", embeddings, *words).stderr
     assert ("genes of rhesus macaque match" in messages) is by_text
-    assert ("the 40 selected genes carry" in messages) is not by_text
+    assert ("are in this sample and carry" in messages) is not by_text
     made = sequences_of(tmp_path / "c.h5ad")
     assert {gene for ranked, _ in made.values() for gene in ranked} == set(genes())

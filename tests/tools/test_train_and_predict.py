@@ -15,6 +15,7 @@ import pytest
 from fold_files import built
 from small_files import (
     CELLS,
+    GENES,
     call,
     counts,
     expression,
@@ -26,6 +27,7 @@ from small_files import (
 )
 
 from screader_lib import label_metrics
+from screader_lib.exchange import encoding
 from screader_lib.option_values import METHODS
 
 QUICK = ["--warm-start-epochs", "8", "--epochs", "1", "--precision", "float32"]
@@ -170,6 +172,23 @@ def test_another_embedding_is_refused(tmp_path: Path, readers: Callable[[str], P
     others = write_cells(tmp_path)
     line = fail("predict", others, "-r", readers("pooled"), "-o", tmp_path / "p.h5ad")
     assert "embedded by another" in line
+
+
+@pytest.mark.parametrize("method", ["pooled", "logistic", "genept-w"])
+def test_genes_known_by_name_need_no_text(
+    tmp_path: Path, held_out: Path, readers: Callable[[str], Path], method: str
+) -> None:
+    """Cells of the same species, whose genes another model embedded, get the same labels."""
+    reader = readers(method)
+    expected = predicted(tmp_path, held_out, reader).obsm["probability"]
+    other = shutil.copy(held_out, tmp_path / "other.h5ad")
+    with h5py.File(other, "a") as file:
+        del file["varm/embedding"]
+        vectors = np.random.default_rng(4).standard_normal((GENES, 8)).astype(np.float32)
+        encoding.write_array(file["varm"], "embedding", vectors)
+        del file["uns/embedding"]
+        encoding.write_json(file["uns"], "embedding", {"model": "another", "dim": 8})
+    assert np.array_equal(predicted(tmp_path, other, reader).obsm["probability"], expected)
 
 
 @pytest.mark.parametrize(("label", "message"), [("one", "1 labels"), ("nan", "0 labels")])

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from screader_lib.cells.cells_file import CellSequences
+from screader_lib.cells.gene_matcher import GeneMatcher
 from screader_lib.errors import ScReaderError
 from screader_lib.reader.methods.feature_classifier import FeatureClassifier, LinearLogits
 from screader_lib.reader.model.logistic_regression import (
@@ -23,6 +24,8 @@ class Majority(TrainedMethod):
     """Predicts the most frequent label for every cell, with the labels' shares as probabilities."""
 
     tensors: dict[str, np.ndarray]
+    genes: GeneMatcher
+    by_text = False
     history: list[Epoch] = field(default_factory=list)
     llm: dict = field(default_factory=dict)
 
@@ -30,7 +33,11 @@ class Majority(TrainedMethod):
     def train(cls, task: Task) -> Majority:
         """Count the labels."""
         counts = np.bincount(task.truth, minlength=len(task.labels.names))
-        return cls({"log_share": np.log(np.maximum(counts, 0.5) / counts.sum()).astype(np.float32)})
+        share = np.log(np.maximum(counts, 0.5) / counts.sum()).astype(np.float32)
+        return cls({"log_share": share}, task.genes)
+
+    def known(self, cells: CellSequences) -> np.ndarray:
+        return np.ones(len(cells.genes), np.float32)
 
     def outputs(self, cells: CellSequences, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         logits = np.tile(self.tensors["log_share"], (len(rows), 1))
@@ -45,6 +52,8 @@ class LogisticOnExpression(FeatureClassifier):
     logistic regression, and the ``features`` are also the cell vectors.
     """
 
+    by_text = False
+
     def fit(self, task: Task) -> None:
         """Fit on the weights of the cells' genes; ScReaderError where those are not logs."""
         if task.cells.construction.get("weight") != "log":
@@ -54,7 +63,7 @@ class LogisticOnExpression(FeatureClassifier):
                 remedy="Build the cells with --weight log.",
             )
         weights, biases = fit_logistic(training_blocks(task, self._matrix), self.labels)
-        genes = len(self.gene_ids)
+        genes = len(self.genes.ids)
         self.tensors |= {
             "mean": np.zeros(genes, np.float32), "spread": np.ones(genes, np.float32),
             "weights": weights, "biases": biases,
@@ -66,21 +75,13 @@ class LogisticOnExpression(FeatureClassifier):
     def _matrix(self, cells: CellSequences, rows: np.ndarray) -> sparse.csr_matrix:
         """Weights float32 (rows, learnt genes)."""
         column = self._columns(cells)
-        if not (column >= 0).any():
-            raise ScReaderError(
-                "has none of the genes that the reader was trained on.", file=cells.opened.name
-            )
         genes, weights = cells.rows(rows)
-        return weight_matrix(np.where(genes >= 0, column[genes], -1), weights, len(self.gene_ids))
+        return weight_matrix(np.where(genes >= 0, column[genes], -1), weights, len(self.genes.ids))
 
     def _columns(self, cells: CellSequences) -> np.ndarray:
         """Index among the learnt genes of each gene of the cells, int (genes,); −1 for none."""
-        index = {gene: number for number, gene in enumerate(self.gene_ids)}
-        return np.array([index.get(gene, -1) for gene in cells.genes.index])
-
-    def has_known_genes(self, cells: CellSequences, rows: np.ndarray) -> np.ndarray:
-        genes, _ = cells.rows(rows)
-        return ((genes >= 0) & (self._columns(cells)[genes] >= 0)).any(1)
+        match = self.match(cells)
+        return np.where(match.named, match.neighbours[:, 0], -1)
 
     def linear_logits(self, cells: CellSequences) -> LinearLogits:
         column = self._columns(cells)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from screader_lib.cells.cells_file import CellSequences
+from screader_lib.cells.gene_matcher import GeneMatcher
 from screader_lib.reader.methods.nearest_neighbours import nearest, unit, vote_logits
 from screader_lib.reader.model.logistic_regression import Blocks, fit_logistic, training_blocks
 from screader_lib.reader.settings import TrainingSettings
@@ -21,10 +22,10 @@ LinearLogits = tuple[np.ndarray, np.ndarray, np.ndarray | None]
 class FeatureClassifier(TrainedMethod):
     """Standardises the features, then learns the classifier that the settings name.
 
-    ``gene_ids`` are the genes that it learns from, ``labels`` how many labels there are.
+    ``genes`` are those that it learns from, ``labels`` how many labels there are.
     """
 
-    gene_ids: np.ndarray
+    genes: GeneMatcher
     settings: TrainingSettings
     labels: int
     tensors: dict[str, np.ndarray] = field(default_factory=dict)

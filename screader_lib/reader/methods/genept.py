@@ -37,19 +37,42 @@ class GenePTw(FeatureClassifier):
     """GenePT-w: weighted mean of gene embeddings at unit length; classifier."""
 
     def features(self, cells: CellSequences, rows: np.ndarray) -> np.ndarray:
-        matrix = weight_matrix(*cells.rows(rows), len(cells.embedding))
-        return unit(matrix @ cells.embedding)
+        vectors = self._vectors(cells)
+        return unit(weight_matrix(*cells.rows(rows), len(vectors)) @ vectors)
+
+    def known(self, cells: CellSequences) -> np.ndarray:
+        match = self.match(cells)
+        return (match.named | (not match.texts_differ)).astype(np.float32)
+
+    def _vectors(self, cells: CellSequences) -> np.ndarray:
+        """Embeddings float32 (genes, dim): as learnt of a gene known by name, else its own.
+
+        Zeros where that is of another text or model.
+        """
+        match = self.match(cells)
+        if match.is_identity:
+            return self.genes.embedding
+        vectors = np.zeros((len(match.named), self.genes.embedding.shape[1]), np.float32)
+        if not match.texts_differ:
+            vectors[:] = cells.embedding
+        vectors[match.named] = self.genes.embedding[match.neighbours[match.named, 0]]
+        return vectors
 
     def linear_logits(self, cells: CellSequences) -> LinearLogits:
         weights = self.tensors["weights"] / self.tensors["spread"][:, None]
         biases = self.tensors["biases"] - self.tensors["mean"] @ weights
-        return cells.embedding @ weights, biases, cells.embedding
+        vectors = self._vectors(cells)
+        return vectors @ weights, biases, vectors
 
 
 class GenePTs(FeatureClassifier):
     """GenePT-s: the cell's gene symbols, in order, embedded as one text; classifier."""
 
     text_model: TextModel
+    by_text = False
+
+    def known(self, cells: CellSequences) -> np.ndarray:
+        return np.ones(len(cells.genes), np.float32)
 
     def fit(self, task: Task) -> None:
         """Keep the vectors in a temporary file: fitting may go over them again and again."""

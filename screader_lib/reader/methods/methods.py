@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from screader_lib.cells.gene_matcher import GeneMatcher
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.provenance import fingerprint
 from screader_lib.option_values import (
@@ -71,8 +70,8 @@ def train(
     kind = task.settings.classifier
     if kind not in (CLASSIFIERS if method in CLASSIFIER_METHODS else CLASSIFIERS[:1]):
         raise ScReaderError(f"method {method} has no classifier {kind!r}.")
-    genes, labels = task.cells.genes.index, len(task.labels.names)
-    classifier = FEATURE_CLASSIFIERS[method](genes, task.settings, labels)
+    labels = len(task.labels.names)
+    classifier = FEATURE_CLASSIFIERS[method](task.genes, task.settings, labels)
     if isinstance(classifier, GenePTs):
         identity, file = task.cells.embedding_identity, task.cells.opened.name
         classifier.text_model = load_text_model(
@@ -98,9 +97,9 @@ def restore(
     if stored.method in ITERATIVE_METHODS:
         return _restore_neural(stored, machine, llm_path)
     if stored.method == "majority":
-        return Majority(stored.tensors)
+        return Majority(stored.tensors, stored.genes)
     classifier = FEATURE_CLASSIFIERS[stored.method](
-        stored.gene_ids, stored.settings, len(stored.labels.names), stored.tensors
+        stored.genes, stored.settings, len(stored.labels.names), stored.tensors
     )
     if isinstance(classifier, GenePTs):
         classifier.text_model = load_text_model(
@@ -146,12 +145,11 @@ def _restore_neural(stored: StoredReader, machine: Machine, llm_path: str | None
                     f"({stored.llm.get('name')}): its {key.replace('_', ' ')} differs.",
                     remedy="Give the reader's LLM with --llm.",
                 )
-    genes = GeneMatcher(stored.gene_ids, stored.gene_embedding)
     labels = len(stored.labels.names)
     scaling = {name: stored.tensors[f"scaling.{name}"] for name in ("center", "map")}
     device, hidden = machine.torch_device, len(stored.tensors["cls"])
     reader = NeuralReader(
-        settings, scaling, genes, labels, llm, device, stored.poolings or None, hidden
+        settings, scaling, stored.genes, labels, llm, device, stored.poolings or None, hidden
     )
     reader.load(stored.tensors)
     return reader
@@ -209,7 +207,7 @@ def _check_tensors(stored: StoredReader) -> None:
 def _classifier_shapes(stored: StoredReader) -> dict[str, tuple]:
     """Shapes of a feature classifier's tensors; ScReaderError where its settings are damaged."""
     tensors, settings, labels = stored.tensors, stored.settings, len(stored.labels.names)
-    widths = {"logistic": len(stored.gene_ids), "genept-s": np.size(tensors.get("probe", 0.0))}
+    widths = {"logistic": len(stored.genes.ids), "genept-s": np.size(tensors.get("probe", 0.0))}
     width = widths.get(stored.method, stored.embedding.get("dim"))
     shapes: dict[str, tuple] = {"probe": (width,)} if stored.method == "genept-s" else {}
     shapes |= {"mean": (width,), "spread": (width,)}

@@ -53,14 +53,14 @@ class NeuralReader(TrainedMethod):
         genes, features = len(vocabulary.ids), scaling["map"].shape[1]
         self.model = ReaderModel(settings, genes, features, labels, llm, hidden).to(device)
         self.scaling = scaling
-        self.vocabulary = vocabulary
+        self.genes = vocabulary
         self.device = device
         self.runner = BatchRunner(settings.micro_batch_tokens, self._extra_tokens)
         self.history: list[Epoch] = []
         self.llm = llm.identity.to_json() if llm else {}
         self.poolings = poolings or stages_of(settings)[-1].poolings
         self.features = torch.from_numpy(scaled(vocabulary.embedding, scaling)).to(device)
-        self._mapped: tuple[CellSequences, GeneMapping, GeneTable] | None = None
+        self._table: tuple[CellSequences, GeneTable] | None = None
 
     @property
     def tensors(self) -> dict[str, np.ndarray]:  # type: ignore[override]
@@ -116,7 +116,7 @@ class NeuralReader(TrainedMethod):
         genes, features = self.features.shape
         self.model = ReaderModel(settings, genes, features, labels, None, len(old.cls))
         self.model.to(self.device).load_state_dict(tensors, strict="pool" in blocks)
-        self.poolings, self._mapped = ("pool",), None
+        self.poolings, self._table = ("pool",), None
 
     @property
     def table(self) -> GeneTable:
@@ -124,41 +124,25 @@ class NeuralReader(TrainedMethod):
         scores = self.model.scores if self.model.settings.gene_scores else None
         return GeneTable(self.features, self.model.offsets, scores)
 
-    def match(self, cells: CellSequences) -> tuple[GeneMapping, GeneTable]:
-        """How well the reader knows the genes of these cells, and as what, on the device."""
-        if self._mapped is None or self._mapped[0] is not cells:
-            match = self.vocabulary.match(cells.genes.index, cells.embedding)
+    def table_of(self, cells: CellSequences) -> GeneTable:
+        """As what the reader knows the genes of these cells, on the device."""
+        if self._table is None or self._table[0] is not cells:
+            match = self.match(cells)
 
             def mix(values: Tensor) -> Tensor:
                 mixed = match.weighted_mean(values.detach().cpu().numpy())
                 return torch.from_numpy(mixed).to(self.device)
 
-            table = self.table if match.is_identity else self.table.map(mix)
-            self._mapped = (cells, match, table)
-        return self._mapped[1:]
+            self._table = (cells, self.table if match.is_identity else self.table.map(mix))
+        return self._table[1]
 
-    def check_genes(self, cells: CellSequences, reporter: Reporter) -> None:
-        match, _ = self.match(cells)
-        if match.is_identity and match.coverage >= MIN_COVERAGE:
-            return
-        genes = len(match.known)
-        unknown = genes - match.by_name - match.by_text
-        if unknown == genes:
-            raise ScReaderError(
-                "the reader knows none of its genes, neither by name nor by text.",
-                file=cells.opened.name,
-                remedy="Were the genes embedded from texts with the same fields?",
-            )
-        message = (
-            f"of {genes:,} genes, the reader knows {match.by_name:,} by name and {match.by_text:,} "
-            f"by text; {unknown:,} are ignored."
+    def gene_note(self, match: GeneMapping) -> str:
+        if match.coverage >= MIN_COVERAGE or not self.model.settings.gene_scores:
+            return ""
+        return (
+            f" They cover {match.coverage:.0%} of the genes it was trained on, so only the gene "
+            "scores are used, without the head."
         )
-        if match.coverage < MIN_COVERAGE and self.model.settings.gene_scores:
-            message += (
-                f" They cover {match.coverage:.0%} of the genes it was trained on, so only the "
-                "gene scores are used, without the head."
-            )
-        (reporter.warning if unknown > genes / 2 else reporter.info)(message)
 
     def plan_memory(
         self, cells: CellSequences, machine: Machine, backward: bool, reporter: Reporter
@@ -197,7 +181,7 @@ class NeuralReader(TrainedMethod):
     def read(self, cells: CellSequences, rows: np.ndarray) -> Batch:
         """Cells with the genes that the reader knows, each weighted by how well."""
         genes, weights = read_sequences(cells, rows)
-        match, _ = self.match(cells)
+        match = self.match(cells)
         if not match.is_identity:
             genes, weights = filter_genes(genes, weights, lambda some: match.known[some] > 0)
             weights = weights * np.where(genes >= 0, match.known[genes], 0).astype(np.float32)
@@ -215,7 +199,7 @@ class NeuralReader(TrainedMethod):
         The head reads means over genes, which then are of other genes than those it has learnt
         from; the genes' own scores just add up.
         """
-        with_head = self.match(cells)[0].coverage >= MIN_COVERAGE
+        with_head = self.match(cells).coverage >= MIN_COVERAGE
         return partial(self.model.predict, poolings=self.poolings, with_head=with_head)
 
     def head_logits(self, cells: CellSequences, rows: np.ndarray) -> np.ndarray:
@@ -248,7 +232,7 @@ class NeuralReader(TrainedMethod):
         It gets the cells' genes, a batch of cells and their indices among ``rows``, and may give
         less than the whole width: the rest is zero.
         """
-        _, table = self.match(cells)
+        table = self.table_of(cells)
         outputs = [np.zeros((len(rows), width), np.float32) for width in widths]
 
         def compute(indices: np.ndarray) -> Sequence[Tensor]:
@@ -259,10 +243,6 @@ class NeuralReader(TrainedMethod):
                 output[indices, : result.shape[1]] = result.float().cpu().numpy()
         self.runner.processes.sum_arrays(*outputs)
         return outputs
-
-    def has_known_genes(self, cells: CellSequences, rows: np.ndarray) -> np.ndarray:
-        genes, _ = cells.rows(rows)
-        return ((genes >= 0) & (self.match(cells)[0].known[genes] > 0)).any(1)
 
     def energy(self, cells: CellSequences, rows: np.ndarray, logits: np.ndarray) -> np.ndarray:
         if self.model.settings.gene_scores:

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from screader_lib.cells.gene_matcher import GeneMatcher
 from screader_lib.errors import ScReaderError
 from screader_lib.reader.evaluation import ValidationScores, validation_scores
 from screader_lib.reader.llm.frozen_llm import FrozenLLM
@@ -47,7 +46,7 @@ def train_neural(
         reporter.warning(problem)
     torch.manual_seed(settings.seed)
     scaling = fit_scaling(task.cells.embedding, settings.scaling)
-    vocabulary = GeneMatcher(task.cells.genes.index, task.cells.embedding)
+    vocabulary = task.genes
     labels = len(task.labels.names)
     reader = NeuralReader(settings, scaling, vocabulary, labels, llm, task.device)
     reader.plan_memory(task.cells, task.machine, backward=True, reporter=reporter)

@@ -49,7 +49,7 @@ def predict_block(
     if genes_explained:
         best, labels = probability.argmax(1), probability.shape[1]
         explained = explain(cells, rows, trained, best, labels, genes_explained)
-    known = trained.has_known_genes(cells, rows)
+    known = trained.known_genes(cells, rows) > 0
     return PredictionBlock(probability, vectors, energy, known, explained)
 
 
