@@ -6,7 +6,9 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
+from screader_lib.cells.gene_matcher import filter_genes
 from screader_lib.cells.gene_texts import GeneTexts
+from screader_lib.cells.sequences import rescaled_weights
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import encoding
 from screader_lib.exchange.opening import ExchangeFile
@@ -127,3 +129,36 @@ class CellSequences:
                 "obs/genes_in_sequence does not match obsm/gene_index.", file=self.opened.name
             )
         return index.astype(np.int32, copy=False), self._weight[rows, : self.width]
+
+
+class CellsWithoutGenes(CellSequences):
+    """A few cells of ``cells``, as if a ``share`` of all genes had not been measured.
+
+    Each cell loses genes of its own, at random. Where ``renormalised``, bool (rows,), the genes
+    that are left are all that was measured, so their normalised values rise; elsewhere other genes,
+    which no reader knows, keep up the total.
+    """
+
+    def __init__(
+        self,
+        cells: CellSequences,
+        rows: np.ndarray,
+        share: float,
+        renormalised: np.ndarray,
+        random: np.random.Generator,
+    ) -> None:
+        self.opened, self.genes, self.embedding = cells.opened, cells.genes, cells.embedding
+        genes, weights = cells.rows(rows)
+        left = random.random(genes.shape) >= share
+        genes, weights = filter_genes(genes, weights, lambda _: left)
+        rises = rescaled_weights(cells.construction.get("weight", ""), weights, 1 / (1 - share))
+        self._sequences = genes, np.where(renormalised[:, None], rises, weights)
+        self.width = genes.shape[1]
+        self.lengths = (genes >= 0).sum(1).astype(np.int64)
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def rows(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        genes, weights = self._sequences
+        return genes[numbers], weights[numbers]

@@ -157,3 +157,17 @@ def _weights(kind: str, values: np.ndarray, ratios: np.ndarray, rank: np.ndarray
     if kind == "rank":
         return 1 / (1 + rank)
     return np.ones(len(values), np.float32)
+
+
+def rescaled_weights(kind: str, weights: np.ndarray, factor: float) -> np.ndarray:
+    """Ranked weights (cells, width), 0 where there is no gene, of values ``factor`` times as high.
+
+    Weights by rank are those of the ranks as they are now.
+    """
+    if kind == "log":
+        return np.log1p(np.expm1(weights) * np.float32(factor))
+    if kind in ("median-ratio", "normalised"):
+        return weights * np.float32(factor)
+    if kind == "rank":
+        return np.where(weights > 0, 1 / (1 + np.arange(weights.shape[1], dtype=np.float32)), 0)
+    return weights

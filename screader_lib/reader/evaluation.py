@@ -8,13 +8,18 @@ from typing import Any
 import numpy as np
 
 from screader_lib import label_metrics
+from screader_lib.cells.cells_file import CellsWithoutGenes
 from screader_lib.reader.confidence.calibration import (
+    MIN_CELLS,
     CalibrationSet,
     calibrated_loss,
     fit_temperature,
     softmax,
 )
+from screader_lib.reader.confidence.missing_genes import SHARES, TemperatureFactor, fit_factor
 from screader_lib.reader.task import Task, TrainedMethod
+
+MAX_CELLS_WITHOUT_GENES = 200
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,7 @@ def validation_scores(logits: np.ndarray, task: Task) -> ValidationScores:
 class Evaluation:
     """The temperature, the predictions of the validation cells, and the cross-validation if any."""
 
-    calibration: dict[str, float | int]
+    calibration: dict[str, Any]
     calibration_set: CalibrationSet
     cross_validation: dict[str, Any] = field(default_factory=dict)
 
@@ -49,8 +54,41 @@ def evaluate(trained: TrainedMethod, task: Task) -> Evaluation:
     if not len(rows):
         return Evaluation(fit_temperature(np.zeros((0, 1)), truth), CalibrationSet.empty())
     logits, _ = trained.outputs(task.cells, rows)
-    calibration = fit_temperature(logits, truth)
-    probability = softmax(logits, float(calibration["temperature"]))
+    calibration: dict[str, Any] = fit_temperature(logits, truth)
+    temperature = float(calibration["temperature"])
+    factor = factor_without_genes(trained, task, temperature)
+    calibration["few_genes"] = factor.to_json()
+    probability = softmax(logits, temperature * factor.of(trained.known_genes(task.cells, rows)))
     correct = probability.argmax(1) == truth
     energy = trained.energy(task.cells, rows, logits)
     return Evaluation(calibration, CalibrationSet(probability.max(1), correct, energy))
+
+
+def factor_without_genes(
+    trained: TrainedMethod, task: Task, temperature: float
+) -> TemperatureFactor:
+    """How the temperature rises where genes are missing, by validation cells that lose some.
+
+    Half of these are normalised anew. None where there are too few validation cells.
+    """
+    random = np.random.default_rng([task.settings.seed, 2])
+    order = random.permutation(len(task.validation_rows))[:MAX_CELLS_WITHOUT_GENES]
+    if len(order) < MIN_CELLS:
+        return TemperatureFactor()
+    rows, truth = task.validation_rows[order], task.validation_truth[order]
+    typical = max(1.0, float(np.median(trained.known_genes(task.cells, rows))))
+    every, renormalised = np.arange(len(rows)), np.arange(len(rows)) % 2 == 1
+    logits, genes = [], []
+    with task.reporter.progress("Calibrating", len(SHARES), "shares of genes") as advance:
+        for share in SHARES:
+            cells = CellsWithoutGenes(task.cells, rows, share, renormalised, random)
+            logits.append(trained.outputs(cells, every)[0])
+            genes.append(trained.known_genes(cells, every))
+            advance(1)
+    return fit_factor(
+        np.concatenate(logits),
+        np.tile(truth, len(SHARES)),
+        np.concatenate(genes),
+        typical,
+        temperature,
+    )

@@ -16,6 +16,7 @@ from screader_lib.exchange.opening import ExchangeFile
 from screader_lib.exchange.table import strings
 from screader_lib.option_values import ITERATIVE_METHODS, LLM_METHODS, METHODS, POOLINGS
 from screader_lib.reader.confidence.calibration import CalibrationSet
+from screader_lib.reader.confidence.missing_genes import TemperatureFactor
 from screader_lib.reader.evaluation import Evaluation
 from screader_lib.reader.settings import TrainingSettings
 from screader_lib.reader.task import Labels, Task, TrainedMethod
@@ -40,6 +41,7 @@ class StoredReader:
     construction: dict
     calibration_set: CalibrationSet
     poolings: tuple[str, ...] = ()
+    few_genes: TemperatureFactor = field(default_factory=TemperatureFactor)
     fold: dict = field(default_factory=dict)
     held_out: np.ndarray | None = None
 
@@ -47,6 +49,10 @@ class StoredReader:
     def needs_llm(self) -> bool:
         """Whether predictions need the LLM; so do those of all readers that do not say so."""
         return self.method in LLM_METHODS and self.llm.get("needed", True)
+
+    def temperatures(self, genes: np.ndarray) -> np.ndarray:
+        """Of cells of which it reads so many ``genes``, int (cells,); float64 (cells,)."""
+        return self.temperature * self.few_genes.of(genes)
 
     @classmethod
     def of(cls, task: Task, trained: TrainedMethod, evaluation: Evaluation) -> StoredReader:
@@ -63,6 +69,8 @@ class StoredReader:
             construction=task.cells.construction,
             calibration_set=evaluation.calibration_set,
             poolings=trained.latent_parts if task.settings.method in ITERATIVE_METHODS else (),
+            few_genes=TemperatureFactor.from_json(evaluation.calibration.get("few_genes"))
+            or TemperatureFactor(),
             fold=task.fold.to_json() if task.fold else {},
             held_out=task.cells.obs.index[task.held_out] if task.fold else None,
         )
@@ -115,7 +123,11 @@ def read_reader(opened: ExchangeFile) -> StoredReader:
     """A reader from its open file; ScReaderError where its settings are damaged."""
     file = opened.file
     labels = file["labels"]
-    temperature = encoding.read_json(file, "calibration").get("temperature", 1.0)
+    calibration = encoding.read_json(file, "calibration")
+    temperature = calibration.get("temperature", 1.0)
+    few_genes = TemperatureFactor.from_json(calibration.get("few_genes"))
+    if few_genes is None:
+        raise ScReaderError("its calibration for few genes is damaged.", file=opened.name)
     if not isinstance(temperature, (int, float)) or not temperature > 0:
         raise ScReaderError("its temperature is not a positive number.", file=opened.name)
     method = encoding.read_text(file, "method")
@@ -151,6 +163,7 @@ def read_reader(opened: ExchangeFile) -> StoredReader:
             file["kept/evidence"][()],
         ),
         poolings=tuple(poolings),
+        few_genes=few_genes,
         fold=encoding.read_json(file, "fold") if "fold" in file else {},
         held_out=encoding.read_strings(file["held_out/id"]) if "held_out" in file else None,
     )

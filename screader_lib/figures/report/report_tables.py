@@ -154,7 +154,9 @@ def data_summary(
         parameters = sum(int(tensor.size) for tensor in reader.file["tensors"].values())
         rows["trained parameters"] = f"{parameters:,}"
         rows["frozen LLM"] = _facts(llm, ("name", "kind", "layers", "hidden_size"))
-        rows["calibration"] = _facts(calibration, tuple(calibration))
+        rows["calibration"] = _facts(
+            calibration, tuple(name for name in calibration if name != "few_genes")
+        )
     return {name: value for name, value in rows.items() if value}
 
 

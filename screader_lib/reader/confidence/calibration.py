@@ -28,9 +28,12 @@ ENERGY_WEIGHT = 2.0  # against 1 for confidence
 ROUNDING = 1e-9  # of a precision as the user types it
 
 
-def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
-    """Probabilities float32 (cells, labels) of logits (cells, labels)."""
-    values = logits.astype(np.float64) / temperature
+def softmax(logits: np.ndarray, temperature: float | np.ndarray = 1.0) -> np.ndarray:
+    """Probabilities float32 (cells, labels) of logits (cells, labels).
+
+    One ``temperature``, or one for each cell, (cells,).
+    """
+    values = logits.astype(np.float64) / np.reshape(temperature, (-1, 1))
     values = np.exp(values - values.max(1, keepdims=True))
     return (values / values.sum(1, keepdims=True)).astype(np.float32)
 
@@ -51,7 +54,7 @@ def fit_temperature(logits: np.ndarray, truth: np.ndarray) -> dict[str, float | 
     result: dict[str, float | int] = {"temperature": 1.0, "cells": len(truth)}
     if len(truth) < MIN_CELLS or (logits.argmax(1) == truth).all():
         return result
-    losses = [_cross_entropy(logits, truth, temperature) for temperature in TEMPERATURES]
+    losses = [cross_entropy(logits, truth, temperature) for temperature in TEMPERATURES]
     result["temperature"] = float(TEMPERATURES[int(np.argmin(losses))])
     for name, temperature in (("error_before", 1.0), ("error_after", result["temperature"])):
         probability = softmax(logits, temperature)
@@ -62,10 +65,11 @@ def fit_temperature(logits: np.ndarray, truth: np.ndarray) -> dict[str, float | 
 
 def calibrated_loss(logits: np.ndarray, truth: np.ndarray) -> float:
     """Mean cross-entropy at the temperature that minimises it."""
-    return min(_cross_entropy(logits, truth, temperature) for temperature in TEMPERATURES[::10])
+    return min(cross_entropy(logits, truth, temperature) for temperature in TEMPERATURES[::10])
 
 
-def _cross_entropy(logits: np.ndarray, truth: np.ndarray, temperature: float) -> float:
+def cross_entropy(logits: np.ndarray, truth: np.ndarray, temperature: float) -> float:
+    """Mean cross-entropy of logits (cells, labels) with label numbers (cells,)."""
     values = logits.astype(np.float64) / temperature
     values -= values.max(1, keepdims=True)
     true = values[np.arange(len(truth)), truth]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,19 +39,22 @@ def predict_block(
     cells: CellSequences,
     rows: np.ndarray,
     trained: TrainedMethod,
-    temperature: float,
+    temperatures: Callable[[np.ndarray], np.ndarray],
     genes_explained: int = 0,
 ) -> PredictionBlock:
-    """Predict the cells at ``rows``."""
+    """Predict the cells at ``rows``.
+
+    ``temperatures`` gives float64 (cells,) for the numbers of their genes that are read.
+    """
     logits, vectors = trained.outputs(cells, rows)
-    probability = softmax(logits, temperature)
+    genes = trained.known_genes(cells, rows)
+    probability = softmax(logits, temperatures(genes))
     energy = trained.energy(cells, rows, logits)
     explained = None
     if genes_explained:
         best, labels = probability.argmax(1), probability.shape[1]
         explained = explain(cells, rows, trained, best, labels, genes_explained)
-    known = trained.known_genes(cells, rows) > 0
-    return PredictionBlock(probability, vectors, energy, known, explained)
+    return PredictionBlock(probability, vectors, energy, genes > 0, explained)
 
 
 @dataclass

@@ -30,6 +30,8 @@ from screader_lib.reader.task import TrainedMethod
 from screader_lib.reporting import SILENT, Reporter
 
 BLOCK = 1024  # cells that are predicted, saved and loaded together
+STRANGE = 0.05  # a median familiarity below it is one of strangers
+MIN_CELLS_TO_JUDGE = 20  # with fewer, one of known types may have such a median by chance
 OWN_COLUMNS = (
     "predicted_label",
     "predicted_ontology_id",
@@ -113,6 +115,7 @@ def write_predictions(
     familiarity = stored.calibration_set.familiarity(confidence, predictions.energy)
     predictions.assigned[:] = predictions.has_known_genes & (confidence >= options.min_confidence)
     predictions.assigned &= familiarity >= options.min_familiarity
+    _warn_of_strangers(familiarity[predictions.has_known_genes], reporter)
     own = predictions.columns(stored.labels)
     own |= {"evidence": predictions.energy, "familiarity": familiarity}
     given = cells.lazy_obs if len(rows) == len(cells) else cells.lazy_obs.take(rows)
@@ -146,6 +149,20 @@ def write_predictions(
     return predictions.has_known_genes
 
 
+def _warn_of_strangers(familiarity: np.ndarray, reporter: Reporter) -> None:
+    """Warn where the cells as a whole, float32 (cells,), are unlike those of the training."""
+    if len(familiarity) < MIN_CELLS_TO_JUDGE:
+        return
+    median = float(np.median(familiarity))
+    if median < STRANGE:
+        reporter.warning(
+            f"half of the cells have a familiarity below {median:.3g}, where cells like those of "
+            "the training have 0.5: they may be of another tissue, species, state or technology, "
+            "or have few genes that the reader knows. Their labels mean little; --min-familiarity "
+            "leaves such cells unassigned."
+        )
+
+
 def _write_blocks(
     file: h5py.File,
     cells: CellSequences,
@@ -167,8 +184,8 @@ def _write_blocks(
             part = slice(start, min(count, start + BLOCK))
             block = checkpoint.load(number)
             if block is None:
-                temperature = stored.temperature
-                block = predict_block(cells, rows[part], trained, temperature, genes_explained)
+                temperatures = stored.temperatures
+                block = predict_block(cells, rows[part], trained, temperatures, genes_explained)
                 checkpoint.save(number, block)
             advance(len(block.energy))
             if launch.is_worker():
