@@ -106,6 +106,18 @@ SET_BY_LIKE = ("select", "variable_genes", "genes_per_cell", "rank_by", "weight"
     help="Drop labels with fewer cells.",
 )
 @click.option(
+    "--min-counts",
+    type=click.IntRange(min=0),
+    default=0,
+    help="Leave out cells with fewer counts: most barcodes of an unfiltered matrix are no cells.",
+)
+@click.option(
+    "--min-genes",
+    type=click.IntRange(min=0),
+    default=0,
+    help="Leave out cells with fewer genes, of all genes of the file.",
+)
+@click.option(
     "--like",
     type=FilePath(),
     help="Use the genes, medians and construction of this reader or cells file. Genes of another "
@@ -176,6 +188,8 @@ def main(
     where: tuple[str, ...],
     drop_labels: tuple[str, ...],
     min_cells_per_label: int,
+    min_counts: int,
+    min_genes: int,
     like: str | None,
     select: str,
     variable_genes: int,
@@ -213,7 +227,8 @@ def main(
         files = InputFiles(run, stack)
         sources = files.expression(expression, layer, gene_column)
         names = None if cells is None else tuple(read_names(files.path("cells", cells), cells))
-        selection = CellSelection(names, cells or "", where, drop_labels, min_cells_per_label)
+        limits = (min_cells_per_label, min_counts, min_genes)
+        selection = CellSelection(names, cells or "", where, drop_labels, *limits)
         masks = select_cells(sources, selection, columns, run.reporter)
         table = files.embeddings(embeddings)
         reference = None if like is None else files.reference(like)

@@ -45,6 +45,7 @@ from screader_lib.reporting import SILENT, Reporter
 
 CHUNK = (64, 512)  # cells × genes: a random cell is in few and small chunks
 INT16_GENES = 2**15
+EMPTY_BARCODE = 50  # counts, below which a barcode is hardly a cell
 MAX_THREADS = 8  # each holds a block of cells in memory
 Result = TypeVar("Result")
 
@@ -243,10 +244,22 @@ class CellBuilder:
             f"{len(lengths):,} cells, {lengths.mean():.0f} genes per cell on average "
             f"(range {lengths.min()} to {lengths.max()})."
         )
+        if all(source.kind == "counts" for source in self.inputs):
+            self._warn_of_empty_barcodes(totals)
         empty = int((lengths == 0).sum())
         if empty:
             self.reporter.warning(
                 f"cells without an embedded gene, to be left unassigned: {empty:,}."
+            )
+
+    def _warn_of_empty_barcodes(self, totals: np.ndarray) -> None:
+        """Warn where most cells, with ``totals`` of counts (cells,), hold next to nothing."""
+        empty = int((totals < EMPTY_BARCODE).sum())
+        if empty > len(totals) / 2:
+            self.reporter.warning(
+                f"{empty:,} of {len(totals):,} cells have fewer than {EMPTY_BARCODE} counts: is "
+                "the matrix unfiltered? Such barcodes are no cells; leave them out with --min-counts "
+                "or --min-genes, or give the filtered matrix."
             )
 
     def _blocks(

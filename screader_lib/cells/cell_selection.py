@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from screader_lib.cells.formats.expression import Expression
+from screader_lib.cells.normalisation import recognise
 from screader_lib.cells.obs_columns import (
     ObsColumns,
     by_category,
@@ -46,7 +47,8 @@ MAX_LISTED = 12  # values or labels that a message lists
 class CellSelection:
     """The options that select cells; None and empty where one is not given.
 
-    ``names`` are those in the file ``names_file``; all ``conditions`` have to hold.
+    ``names`` are those in the file ``names_file``; all ``conditions`` have to hold. Cells with
+    fewer than ``min_counts`` or, over all genes of the file, ``min_genes`` are left out first.
     """
 
     names: tuple[str, ...] | None = None
@@ -54,6 +56,8 @@ class CellSelection:
     conditions: tuple[str, ...] = ()
     dropped_labels: tuple[str, ...] = ()
     min_cells_per_label: int = 0
+    min_counts: int = 0
+    min_genes: int = 0
 
 
 def select_cells(
@@ -72,7 +76,7 @@ def select_cells(
     if not len(obs):
         raise ScReaderError("holds no cells.", file=name)
     columns.resolved(obs, name)
-    mask = np.ones(len(obs), bool)
+    mask = _with_enough(inputs, selection, reporter)
     if selection.names is not None:
         mask &= _with_names(obs.index, selection, name)
     for condition in selection.conditions:
@@ -83,9 +87,44 @@ def select_cells(
         raise ScReaderError(
             "no cells are left.",
             file=name,
-            remedy="Relax --cells, --where, --drop-labels or --min-cells-per-label.",
+            remedy="Relax --min-counts, --min-genes, --cells, --where, --drop-labels or "
+            "--min-cells-per-label.",
         )
     return np.split(mask, np.cumsum([len(source.obs) for source in inputs])[:-1])
+
+
+def _with_enough(
+    inputs: Sequence[Expression], selection: CellSelection, reporter: Reporter
+) -> np.ndarray:
+    """Cells with enough counts and genes, bool (cells,): one pass, only where it is asked for.
+
+    ScReaderError where there are no counts to be enough.
+    """
+    total = sum(len(source.obs) for source in inputs)
+    if not (selection.min_counts or selection.min_genes):
+        return np.ones(total, bool)
+    masks = []
+    with reporter.progress("Counting", total, "cells") as advance:
+        for source in inputs:
+            for span in source.spans():
+                block = source.read(*span)
+                if selection.min_counts and recognise(block.data) not in ("counts", None):
+                    raise ScReaderError(
+                        "its values are no counts, which --min-counts needs.",
+                        file=source.name,
+                        remedy="Name the matrix of counts with --layer, or use --min-genes.",
+                    )
+                counts = np.asarray(block.sum(1)).ravel()
+                genes = np.asarray((block != 0).sum(1)).ravel()
+                masks.append((counts >= selection.min_counts) & (genes >= selection.min_genes))
+                advance(len(masks[-1]))
+    mask = np.concatenate(masks)
+    limits = {"counts": selection.min_counts, "genes": selection.min_genes}
+    asked = " or ".join(f"{limit:,} {what}" for what, limit in limits.items() if limit)
+    reporter.info(
+        f"{total - int(mask.sum()):,} of {total:,} cells with fewer than {asked} left out."
+    )
+    return mask
 
 
 def read_names(path: Path, name: str) -> list[str]:
