@@ -8,6 +8,7 @@
 - ``gene_statistics``  medians, variances and coverage of genes over cells;
 - ``sequences``        a block of cells to ranked genes and weights;
 - ``vocabulary``       the genes that cells may have;
+- ``gene_texts``       which texts embeddings are of, and whether two may be compared;
 - ``gene_matcher``     genes of cells matched to a reader's by name or text;
 - ``across_species``   species, and cells built like those of another species;
 - ``input_file``       one input: its cells, genes and kind of values;

@@ -133,7 +133,10 @@ class TextModel:
         known = all(one.dollars is not None for one in costs)
         dollars = sum(one.dollars or 0.0 for one in costs)
         price = f"about ${dollars:.2f}" if known else "price unknown"
-        self.reporter.info(f"{new:,} cells to embed: about {tokens:,} tokens, {price}.")
+        self.reporter.info(
+            f"{new:,} cells to embed: about {tokens:,} tokens, {price}; the validation cells, also "
+            "with genes taken away, come on top."
+        )
 
     def check(self, probe: np.ndarray) -> None:
         """ScReaderError where this is not the model whose vector of the probe was ``probe``."""
