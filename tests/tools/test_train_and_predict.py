@@ -167,13 +167,6 @@ def test_genept_by_the_papers_recipe(tmp_path: Path, cells: Path) -> None:
         assert (file["tensors/standardise.pool.spread"][()] == 1).all()
 
 
-def test_another_embedding_is_refused(tmp_path: Path, readers: Callable[[str], Path]) -> None:
-    write_embeddings(tmp_path / "embeddings.h5ad", model="another")
-    others = write_cells(tmp_path)
-    line = fail("predict", others, "-r", readers("pooled"), "-o", tmp_path / "p.h5ad")
-    assert "embedded by another" in line
-
-
 @pytest.mark.parametrize("method", ["pooled", "logistic", "genept-w"])
 def test_genes_known_by_name_need_no_text(
     tmp_path: Path, held_out: Path, readers: Callable[[str], Path], method: str
