@@ -14,12 +14,13 @@ reader's one temperature.
 from __future__ import annotations
 
 import argparse
-import subprocess
 import tempfile
+from importlib import import_module
 from pathlib import Path
 
 import anndata
 import numpy as np
+from click.testing import CliRunner
 
 from screader_lib.exchange.opening import open_exchange
 from screader_lib.label_metrics import expected_calibration_error
@@ -30,9 +31,12 @@ METHODS = ("logistic", "pooled")
 PARTS = 3
 
 
-def run(*command: object) -> None:
-    """Run to the end, quietly."""
-    subprocess.run([*map(str, command), "-q"], check=True)
+def run(tool: str, *words: object) -> None:
+    """Run a tool in this process, quietly."""
+    main = import_module(f"screader_tools.{tool.replace('-', '_')}").main
+    done = CliRunner().invoke(main, [*map(str, words), "-q"])
+    if done.exit_code:
+        raise SystemExit(done.output)
 
 
 def held_out_cells(data: anndata.AnnData, label: str, condition: str) -> np.ndarray:
