@@ -2,13 +2,15 @@
 
     python benchmarks/normalisation.py panels EXPRESSION EMBEDDINGS LABEL [--groups COLUMN]
         [--held-out GROUP ...]
+    python benchmarks/normalisation.py choices EXPRESSION LABEL [--groups COLUMN] [--held-out GROUP]
     python benchmarks/normalisation.py technologies EXPRESSION EMBEDDINGS LABEL GROUPS
     python benchmarks/normalisation.py transfer TRAINING LABEL QUERY LABEL EMBEDDINGS LABEL_MAP
         [--gene-column COLUMN]
 
 `panels`: a reader of raw counts calls the cells of a group left out (or of a fifth of the cells),
 as they are and as files of some of their genes with log1p of counts per 10,000 of all genes (of
-which `totals` and `reader` make the same as of counts). `technologies`: readers of logs of a part
+which `totals` and `reader` make the same as of counts). `choices`: the same by scikit-learn's
+logistic regression alone, and what a reader trained on the panel's genes reaches. `technologies`: readers of logs of a part
 of the genes call the cells of a group left out. `transfer`: a reader of one file calls the cells of
 another, whose labels a table translates.
 """
@@ -134,6 +136,60 @@ def panels(options: argparse.Namespace) -> None:
             print_table(results)
 
 
+def choices(options: argparse.Namespace) -> None:
+    """Normalisations of panels, before one was built in; 3,000 variable genes."""
+    from sklearn.linear_model import LogisticRegression
+
+    data = anndata.read_h5ad(options.expression)
+    random = np.random.default_rng(0)
+    groups = random.permutation(data.n_obs) % FOLDS
+    if options.groups:
+        groups = data.obs[options.groups].to_numpy()
+    held_out = groups.astype(str) == options.held_out
+    labels = data.obs[options.label].astype(str).to_numpy()
+    ranked = most_variable(log_values(data[~held_out].copy()))
+    chosen = ranked[:3000]
+    values = log_values(data).X.expm1().tocsc()  # per 10,000 of all genes
+    means = np.asarray(values[~held_out].mean(0)).ravel()
+
+    def fit(features: sparse.csr_matrix) -> LogisticRegression:
+        model = LogisticRegression(C=1, max_iter=60, tol=1e-2)
+        return model.fit(features[~held_out], labels[~held_out])
+
+    def over(genes: np.ndarray, target: float) -> sparse.csr_matrix:
+        """Values whose total over ``genes`` is ``target``."""
+        totals = np.maximum(np.asarray(values[:, genes].sum(1)).ravel(), 1e-9)
+        return (sparse.diags(target / totals) @ values).tocsc()
+
+    def measure(model: LogisticRegression, features: sparse.csr_matrix) -> str:
+        found = scores(labels[held_out], model.predict(features[held_out]))
+        return f"{found[0]:.3f} / {found[1]:.3f}"
+
+    def logs(matrix: sparse.csc_matrix, genes: np.ndarray) -> sparse.csr_matrix:
+        return matrix[:, genes].log1p().tocsr()
+
+    whole, selected = fit(logs(values, chosen)), fit(logs(over(chosen, 1e4), chosen))
+    print("| all genes |", measure(whole, logs(values, chosen)), "| over the 3,000:",
+          measure(selected, logs(over(chosen, 1e4), chosen)), "|")  # fmt: skip
+    for size in (1000, 300, 100):
+        for kind in ("variable", "random"):
+            panel = ranked[:size]
+            if kind == "random":
+                panel = np.sort(random.choice(ranked, size, replace=False))
+            shared = np.intersect1d(panel, chosen)
+            keep = sparse.diags(np.isin(chosen, shared).astype(float))
+            tried = [
+                (whole, logs(over(panel, 1e4), chosen) @ keep),
+                (whole, logs(over(shared, float(means[shared].sum())), chosen) @ keep),
+                (whole, logs(values, chosen) @ keep),
+                (selected, logs(over(shared, 1e4), chosen) @ keep),
+            ]
+            for features in (logs(over(shared, 1e4), shared), logs(values, shared)):
+                tried.append((fit(features), features))
+            cells = " | ".join(measure(model, features) for model, features in tried)
+            print(f"| {size:,} {kind} | {cells} |", flush=True)
+
+
 def technologies(options: argparse.Namespace) -> None:
     """Each group left out; readers of values as given and of values normalised again."""
     data = anndata.read_h5ad(options.expression)
@@ -184,6 +240,12 @@ def main() -> None:
     part.add_argument("--groups")
     part.add_argument("--held-out", nargs="+")
     part.set_defaults(measure=panels)
+    part = parts.add_parser("choices")
+    part.add_argument("expression")
+    part.add_argument("label")
+    part.add_argument("--groups")
+    part.add_argument("--held-out", default="0")
+    part.set_defaults(measure=choices)
     part = parts.add_parser("technologies")
     for name in ("expression", "embeddings", "label", "groups"):
         part.add_argument(name)

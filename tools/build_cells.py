@@ -77,9 +77,9 @@ SET_BY_LIKE = ("select", "variable_genes", "genes_per_cell", "rank_by", "weight"
     show_default="auto, or as in --like",
     help="totals: each cell to 10,000 over all genes of the file; reader: so that the genes shared "
     "with --like add up to what they do on average in its cells; none: logs are left as given; "
-    "auto: none for logs of fewer than 10,000 genes whose cells add up to different totals of at "
-    "most 10,000; reader where --like was normalised over twice or half as many genes; else "
-    "totals.",
+    "auto: reader for fewer than 10,000 genes where --like has all or twice or half as many; else "
+    "none for logs of fewer than 10,000 genes whose cells add up to different totals of at most "
+    "10,000; else totals.",
 )
 @click.option(
     "--cells",

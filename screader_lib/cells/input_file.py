@@ -68,8 +68,8 @@ class InputFile:
 
     @property
     def normalised_over(self) -> int:
-        """How many genes a cell's normalised values are per 10,000 of; 0 for all it has."""
-        return 0 if self.normalise == "none" else len(self.rows)
+        """How many genes a cell's normalised values are per 10,000 of, or ``AS_GIVEN``."""
+        return normalisation.AS_GIVEN if self.normalise == "none" else len(self.rows)
 
     @property
     def obs(self) -> LazyTable:

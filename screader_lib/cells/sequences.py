@@ -26,7 +26,8 @@ class Construction:
     - ``rank_by``: the cell's genes in falling order of normalised expression, or of
       expression over the gene's median; the first ``genes_per_cell`` are kept;
     - ``normalise``: as ``--normalise`` says, of which ``auto`` depends on each input's values;
-      ``normalised_over``: the fewest genes of an input whose totals were taken, 0 for all genes;
+      ``normalised_over``: the fewest genes of an input over which it was normalised, −1 where logs
+      were left as given, 0 where not known;
     - ``weight``: log1p of the normalised value, that value over the gene's median, the normalised
       value itself, the count as it is (``expression``), 1 / (1 + rank) or 1.
     """

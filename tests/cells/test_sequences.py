@@ -13,6 +13,7 @@ from scipy import sparse
 
 from screader_lib.cells import normalisation, sequences
 from screader_lib.cells.normalisation import (
+    AS_GIVEN,
     MAX_LOG,
     check_kind,
     choose_normalisation,
@@ -182,13 +183,19 @@ def test_values_that_were_normalised_without_logs() -> None:
         ("counts", 8, 8, None, "totals"),
         ("log", 12, 12, None, "totals"),  # all genes over which they were normalised
         ("log2", 8, 20, None, "none"),  # a part of them
-        ("log", 8, 20, 0, "none"),
         ("log", 8, 8, None, "totals"),  # a transcriptome, though its totals differ
-        ("log", 8, 20, 12, "reader"),  # --like was normalised over other genes
+        ("log", 8, 20, AS_GIVEN, "none"),
+        ("log", 8, 20, 0, "reader"),  # a reader of all genes
+        ("log", 8, 20, 8, "reader"),  # a reader of a panel's totals
+        ("log", 12, 20, 8, "totals"),
         ("log", 12, 20, 0, "reader"),  # normalised over a panel
+        ("log", 12, 20, AS_GIVEN, "reader"),
         ("counts", 8, 20, 0, "reader"),
+        ("counts", 8, 20, AS_GIVEN, "reader"),
+        ("counts", 8, 8, AS_GIVEN, "totals"),
         ("counts", 8, 8, 0, "totals"),
         ("counts", 12, 20, 12, "totals"),
+        ("counts", 12, 20, 6, "totals"),
         ("counts", 12, 12, 5, "reader"),
     ],
 )

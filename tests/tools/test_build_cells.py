@@ -328,15 +328,23 @@ def test_a_panel_is_read_in_the_units_of_all_genes(
         for name in given
     ]
     for name, words in (("logs", "log1p-normalised, kept"), ("log2", "log2-normalised, kept")):
+        command = ["build-cells", paths[name], "-e", embeddings, "-o", tmp_path / "own.h5ad"]
+        assert f"values are read as {words}" in succeed(*command, "--select", "all").stderr
+        command = ["build-cells", paths[name], "-e", embeddings, "-o", tmp_path / "same.h5ad"]
+        messages = succeed(*command, "--like", tmp_path / "own.h5ad").stderr
+        assert f"values are read as {words}" in messages
+        assert sequences_of(tmp_path / "same.h5ad") == sequences_of(tmp_path / "own.h5ad")
         command = ["build-cells", paths[name], "-e", embeddings, "--like", like]
-        assert f"values are read as {words}" in succeed(*command, "-o", tmp_path / "c").stderr
+        command += ["--normalise", "none", "-o", tmp_path / "c"]
+        assert f"values are read as {words}" in succeed(*command).stderr
         for cell, row in zip(sequences_of(tmp_path / "c").values(), expected, strict=True):
             assert cell[0] == [gene for gene, _ in row]
             assert cell[1] == pytest.approx([weight for _, weight in row], rel=1e-5)
-    made = sequences_of(built(tmp_path, embeddings, paths["counts"], "--like", like))
     mean = np.expm1(logs)[:, :15].sum(1).mean()  # what the 15 genes add up to in --like
-    totals = [np.expm1(weights).sum() for _, weights in made.values() if weights]
-    assert totals == pytest.approx([mean] * len(totals), rel=1e-4)
+    for path in paths.values():
+        made = sequences_of(built(tmp_path, embeddings, path, "--like", like))
+        totals = [np.expm1(weights).sum() for _, weights in made.values() if weights]
+        assert totals == pytest.approx([mean] * len(totals), rel=1e-4)
     forced = built(tmp_path, embeddings, paths["logs"], "--like", like, "--normalise", "totals")
     totals = [np.expm1(weights).sum() for _, weights in sequences_of(forced).values() if weights]
     assert totals == pytest.approx([1e4] * len(totals), rel=1e-4)
