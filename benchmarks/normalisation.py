@@ -10,9 +10,9 @@
 `panels`: a reader of raw counts calls the cells of a group left out (or of a fifth of the cells),
 as they are and as files of some of their genes with log1p of counts per 10,000 of all genes (of
 which `totals` and `reader` make the same as of counts). `choices`: the same by scikit-learn's
-logistic regression alone, and what a reader trained on the panel's genes reaches. `technologies`: readers of logs of a part
-of the genes call the cells of a group left out. `transfer`: a reader of one file calls the cells of
-another, whose labels a table translates.
+logistic regression alone, and what a reader trained on the panel's genes reaches. `technologies`:
+readers of logs of a part of the genes call the cells of a group left out. `transfer`: a reader of
+one file calls the cells of another, whose labels a table translates.
 """
 
 from __future__ import annotations

@@ -74,12 +74,11 @@ SET_BY_LIKE = ("select", "variable_genes", "genes_per_cell", "rank_by", "weight"
 @click.option(
     "--normalise",
     type=click.Choice(NORMALISATIONS),
-    show_default="auto, or as in --like",
+    show_default="auto; with --like totals or reader if its cells were so",
     help="totals: each cell to 10,000 over all genes of the file; reader: so that the genes shared "
     "with --like add up to what they do on average in its cells; none: logs are left as given; "
-    "auto: reader for fewer than 10,000 genes where --like has all or twice or half as many; else "
-    "none for logs of fewer than 10,000 genes whose cells add up to different totals of at most "
-    "10,000; else totals.",
+    "auto: none for logs of fewer than 10,000 genes whose cells add up to different totals of at "
+    "most 10,000, else totals.",
 )
 @click.option(
     "--cells",
@@ -220,9 +219,7 @@ def main(
     if like is not None:
         _check_like(run.context)
     columns = ObsColumns(label, label_ontology, donor)
-    construction = Construction(
-        select, variable_genes, genes_per_cell, rank_by, weight, normalise or "auto"
-    )
+    construction = Construction(select, variable_genes, genes_per_cell, rank_by, weight)
     with ExitStack() as stack:
         files = InputFiles(run, stack)
         sources = files.expression(expression, layer, gene_column)
@@ -238,19 +235,22 @@ def main(
         if normalise == "reader" and means is None:
             what = "its genes' mean values are not known" if reference else "it needs --like"
             raise click.UsageError(f"--normalise reader: {what}.", run.context)
-        construction = reference.construction if reference else construction
+        like_normalise = "auto"
+        if reference is not None:
+            construction = reference.construction
+            if construction.normalise == "totals" or means is not None:
+                like_normalise = construction.normalise.replace("none", "auto")
         inputs = [
             prepare_input(
                 source,
                 table.genes,
                 mask,
                 values,
-                normalise or construction.normalise,
+                normalise or like_normalise,
                 min_mapped,
                 run.reporter,
                 f"{source.name}: " if len(sources) > 1 else "",
                 means,
-                construction.normalised_over,
             )
             for source, mask in zip(sources, masks, strict=True)
         ]

@@ -64,9 +64,11 @@ class CellBuilder:
     ) -> None:
         self.inputs = inputs
         self.embeddings = embeddings
-        self.construction = construction
         self.threads = threads or default_threads()
         self.reporter = reporter
+        kept = any(source.normalise == "none" for source in inputs)
+        normalised = "none" if kept else inputs[0].normalise
+        self.construction = replace(construction, normalise=normalised)
         self.names = [source.expression.name for source in inputs]
         self.name = self.names[0] if len(inputs) == 1 else "the inputs"
         for source in inputs:
@@ -122,8 +124,6 @@ class CellBuilder:
                     file=self.name,
                     remedy="Give more cells, --like, or --select all.",
                 )
-        over = min(source.normalised_over for source in self.inputs)
-        self.construction = replace(self.construction, normalised_over=over)
         medians, means = statistics.medians(selected), statistics.means[selected]
         return Vocabulary(rows[selected], medians, means=means)
 

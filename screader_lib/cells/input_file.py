@@ -67,11 +67,6 @@ class InputFile:
         return int(self.mask.sum())
 
     @property
-    def normalised_over(self) -> int:
-        """How many genes a cell's normalised values are per 10,000 of, or ``AS_GIVEN``."""
-        return normalisation.AS_GIVEN if self.normalise == "none" else len(self.rows)
-
-    @property
     def obs(self) -> LazyTable:
         """The table of the selected cells."""
         obs = self.expression.obs
@@ -128,11 +123,10 @@ def prepare_input(
     reporter: Reporter = SILENT,
     prefix: str = "",
     means: np.ndarray | None = None,
-    like_genes: int = 0,
 ) -> InputFile:
     """An input matched to the embedded ``genes``; messages begin with ``prefix``.
 
-    ``means`` are those of ``--like``, where it has some; it was normalised over ``like_genes``.
+    ``means`` are those of ``--like``, where it has some.
     ScReaderError where it holds no gene, too few of its genes are embedded, or its values are no
     expression. An input without a selected cell is empty, and no error.
     """
@@ -148,9 +142,7 @@ def prepare_input(
     name = expression.name
     kind = normalisation.detect_kind(block, value_kind, name, expression.log_base)
     result.kind = kind
-    result.normalise = normalisation.choose_normalisation(
-        block, kind, normalise, None if means is None else like_genes
-    )
+    result.normalise = normalisation.choose_normalisation(block, kind, normalise)
     result.means = means
     reporter.info(
         f"{prefix}values are read as {normalisation.KIND_NAMES[kind]}, "

@@ -27,7 +27,6 @@ KIND_NAMES = {
     "log2": "log2-normalised",
     "log10": "log10-normalised",
 }
-AS_GIVEN = -1  # instead of a number of genes over which values were normalised
 WHOLE_TRANSCRIPTOME = 10_000  # genes; logs of so many add up to much the same in every cell
 MAX_SPAN = 10.0  # of the 95th to the 5th percentile of such totals
 
@@ -134,37 +133,21 @@ def _check_totals(block: csr_matrix, kind: str, name: str) -> None:
         )
 
 
-def choose_normalisation(
-    block: csr_matrix | None, kind: str, requested: str, like_genes: int | None
-) -> str:
+def choose_normalisation(block: csr_matrix | None, kind: str, requested: str) -> str:
     """``totals``, ``reader`` or ``none``: as ``requested``, or for ``auto`` what fits the values.
 
     Logs stay as given where they were normalised over more genes than ``block`` has: their cells'
-    totals differ, and none is above ``TARGET_SUM``. Totals over one panel of genes and over
-    another, or over all genes, mean different things: there, ``reader`` makes cells like those of
-    ``--like``, whose values are per 10,000 of ``like_genes`` genes (``AS_GIVEN``: logs as given; 0:
-    not known, all; None: without ``--like``). It is measured in benchmarks/normalisation.md.
+    totals differ, and none is above ``TARGET_SUM``. ``none`` is for logs alone. Both are measured
+    in benchmarks/normalisation.md.
     """
-    fits = {"totals": True, "reader": like_genes is not None, "none": kind in BASES}
-    if block is None or fits.get(requested):
-        return requested if fits.get(requested) else "totals"
-    part = kind in BASES and _is_part(block, kind)
-    if like_genes is None or (like_genes == AS_GIVEN and (part or _is_whole(block.shape[1]))):
-        return "none" if part else "totals"
-    if _is_whole(block.shape[1]) and _is_whole(like_genes):
-        return "totals"
-    fewer, more = sorted((block.shape[1], like_genes))
-    return "totals" if not part and more <= 2 * max(0, fewer) else "reader"
-
-
-def _is_whole(genes: int) -> bool:
-    """Whether so many genes are a whole transcriptome; 0 is not known."""
-    return genes == 0 or genes >= WHOLE_TRANSCRIPTOME
+    if requested in ("totals", "reader") or kind in NO_LOG or block is None:
+        return "reader" if requested == "reader" else "totals"
+    return "none" if requested == "none" or _is_part(block, kind) else "totals"
 
 
 def _is_part(block: csr_matrix, kind: str) -> bool:
     """Whether logs are of a part of the genes over which they were normalised."""
-    if _is_whole(block.shape[1]) or has_equal_totals(block, kind):
+    if block.shape[1] >= WHOLE_TRANSCRIPTOME or has_equal_totals(block, kind):
         return False
     totals = totals_of(block, kind)
     ratios = totals[totals > 0] / TARGET_SUM - 1

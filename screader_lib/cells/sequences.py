@@ -25,9 +25,7 @@ class Construction:
     - ``select``: the ``variable_genes`` most variable genes, or all embedded genes;
     - ``rank_by``: the cell's genes in falling order of normalised expression, or of
       expression over the gene's median; the first ``genes_per_cell`` are kept;
-    - ``normalise``: as ``--normalise`` says, of which ``auto`` depends on each input's values;
-      ``normalised_over``: the fewest genes of an input over which it was normalised, −1 where logs
-      were left as given, 0 where not known;
+    - ``normalise``: ``totals``, ``reader``, or ``none`` where logs of an input stay as given;
     - ``weight``: log1p of the normalised value, that value over the gene's median, the normalised
       value itself, the count as it is (``expression``), 1 / (1 + rank) or 1.
     """
@@ -37,8 +35,7 @@ class Construction:
     genes_per_cell: int = 2048
     rank_by: str = "median-ratio"
     weight: str = "log"
-    normalise: str = "auto"
-    normalised_over: int = 0
+    normalise: str = "totals"
 
     @property
     def needs_counts(self) -> bool:
@@ -47,12 +44,9 @@ class Construction:
 
     @classmethod
     def from_json(cls, content: dict[str, Any], file: object) -> Construction:
-        """From a file; ScReaderError where a value is unknown.
-
-        Files of before ``normalise`` were normalised by totals.
-        """
+        """From a file; ScReaderError where a value is unknown."""
         try:
-            result = cls(**{"normalise": "totals", **content})
+            result = cls(**content)
         except TypeError:
             raise ScReaderError("its construction is damaged.", file=file) from None
         known = {

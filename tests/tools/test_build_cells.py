@@ -342,10 +342,11 @@ def test_a_panel_is_read_in_the_units_of_all_genes(
             assert cell[1] == pytest.approx([weight for _, weight in row], rel=1e-5)
     mean = np.expm1(logs)[:, :15].sum(1).mean()  # what the 15 genes add up to in --like
     for path in paths.values():
-        made = sequences_of(built(tmp_path, embeddings, path, "--like", like))
+        words = ["--like", like, "--normalise", "reader"]
+        made = sequences_of(built(tmp_path, embeddings, path, *words))
         totals = [np.expm1(weights).sum() for _, weights in made.values() if weights]
         assert totals == pytest.approx([mean] * len(totals), rel=1e-4)
-    forced = built(tmp_path, embeddings, paths["logs"], "--like", like, "--normalise", "totals")
+    forced = built(tmp_path, embeddings, paths["logs"], "--like", like)  # which has totals
     totals = [np.expm1(weights).sum() for _, weights in sequences_of(forced).values() if weights]
     assert totals == pytest.approx([1e4] * len(totals), rel=1e-4)
     result = call(
