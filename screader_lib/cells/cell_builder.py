@@ -66,7 +66,7 @@ class CellBuilder:
         self.embeddings = embeddings
         self.threads = threads or default_threads()
         self.reporter = reporter
-        kept = any(source.normalise == "none" for source in inputs)
+        kept = "none" in (construction.normalise, *(source.normalise for source in inputs))
         normalised = "none" if kept else inputs[0].normalise
         self.construction = replace(construction, normalise=normalised)
         self.names = [source.expression.name for source in inputs]

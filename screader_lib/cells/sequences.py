@@ -25,7 +25,8 @@ class Construction:
     - ``select``: the ``variable_genes`` most variable genes, or all embedded genes;
     - ``rank_by``: the cell's genes in falling order of normalised expression, or of
       expression over the gene's median; the first ``genes_per_cell`` are kept;
-    - ``normalise``: ``totals``, ``reader``, or ``none`` where logs of an input stay as given;
+    - ``normalise``: ``totals``, ``reader``, or ``none`` where logs of an input, or of the
+      cells that these are like, stay as given;
     - ``weight``: log1p of the normalised value, that value over the gene's median, the normalised
       value itself, the count as it is (``expression``), 1 / (1 + rank) or 1.
     """

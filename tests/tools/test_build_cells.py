@@ -334,6 +334,15 @@ def test_a_panel_is_read_in_the_units_of_all_genes(
         messages = succeed(*command, "--like", tmp_path / "own.h5ad").stderr
         assert f"values are read as {words}" in messages
         assert sequences_of(tmp_path / "same.h5ad") == sequences_of(tmp_path / "own.h5ad")
+        # counts of all genes on the panel's genes, to train with, are in the same units
+        training = built(tmp_path, embeddings, whole, "--like", tmp_path / "own.h5ad", name="t")
+        succeed(*command, "--like", training)
+        for path in (training, tmp_path / "same.h5ad"):
+            found, wanted = sequences_of(path), sequences_of(tmp_path / "own.h5ad")
+            for cell, (ranked, weights) in found.items():
+                assert dict(zip(ranked, weights, strict=True)) == pytest.approx(
+                    dict(zip(*wanted[cell], strict=True)), rel=1e-5
+                )
         command = ["build-cells", paths[name], "-e", embeddings, "--like", like]
         command += ["--normalise", "none", "-o", tmp_path / "c"]
         assert f"values are read as {words}" in succeed(*command).stderr
