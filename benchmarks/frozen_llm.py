@@ -21,9 +21,9 @@ from torch import Tensor
 
 from screader_lib import label_metrics
 from screader_lib.cells.cells_file import CellSequences
+from screader_lib.cells.folds import assign_folds
 from screader_lib.exchange.opening import open_exchange
 from screader_lib.reader.confidence.calibration import softmax
-from screader_lib.reader.folds import assign_folds
 from screader_lib.reader.llm.frozen_llm import FrozenLLM, load_llm
 from screader_lib.reader.llm.weights import packaged_gguf
 from screader_lib.reader.model.logistic_regression import fit_logistic, weight_matrix
@@ -125,8 +125,8 @@ def main() -> None:
         table = weight_matrix(genes, weights, len(cells.embedding)).toarray()
         donors = len(set(cells.obs.strings("donor")))
         folds = (
-            assign_folds(cells, rows, truth, 5, "", 0),
-            assign_folds(cells, rows, truth, donors, "donor", 0),
+            assign_folds(cells.obs, rows, truth, 5, "", 0, opened.name),
+            assign_folds(cells.obs, rows, truth, donors, "donor", 0, opened.name),
         )
 
         def line(name: str, make: Callable[[], np.ndarray]) -> None:

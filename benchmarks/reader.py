@@ -1,20 +1,25 @@
 """scReader beside its controls on held-out cells: folds by cell, and donors left out.
 
-    python benchmarks/reader.py CELLS [--seeds 3] [--methods ...] [--splits ...] --results FILE
+    python benchmarks/reader.py COUNTS EMBEDDINGS [--seeds 3] [--methods ...] [--splits ...]
+        [--genes training all] --results FILE
 
-CELLS is what build-cells makes of Baron human (the demonstration's `input/cells.h5ad` and
-`gene-embeddings.h5ad`) with `--label cell_type1`. Every method sees the same folds; a fold's
-readers never see its cells, nor does anything that chooses their settings: those were chosen on
-the demonstration's training cells (see ablations.md). Finished runs are kept in FILE, one JSON a
-line, and not run again; the table is printed from it.
+COUNTS is Baron human and EMBEDDINGS what embed-genes makes of its genes (the demonstration's
+`gene-embeddings.h5ad`). Cells are built beside FILE for each split and seed. Every method sees the
+same folds; a fold's readers never see its cells, nor does what chooses their genes (`--genes all`
+measures what it is worth to choose them from all cells) or their settings: those were chosen on the
+demonstration's training cells (see ablations.md). Finished runs are kept in FILE, one JSON a line,
+and not run again; the tables are printed from it.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import subprocess
+import sys
 import tempfile
 import time
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +39,32 @@ METHODS = (
     "screader",
 )  # fmt: skip
 SPLITS = {"cells": (5, ""), "donors": (0, "donor")}
+GENES = {"training": "training cells", "all": "all cells"}
+DONORS = ("human3", "human1", "human2", "human4")  # as folds: the largest first
+LABEL = "cell_type1"
 LLM_LAYERS = 2
+ORDER = ("seed", "split", "genes", "method")
 SHOWN = ("accuracy", "macro_f1", "calibration_error")
 
 
-def run_once(cells: CellSequences, method: str, split: str, seed: int) -> dict[str, Any]:
+def built(given: argparse.Namespace, split: str, seed: int, genes: str) -> Path:
+    """The cells of a split, built where they are not there yet."""
+    count, group_by = SPLITS[split]
+    words: list[str] = []
+    if genes == "training":
+        words = ["--folds", str(count)] if count else ["--group-by", group_by]
+        words += ["--seed", str(seed)]
+    target = given.results.with_name("-".join(["cells", *words]).replace("--", "") + ".h5ad")
+    if not target.exists():
+        files = [given.counts, "-e", given.embeddings, "-o", target]
+        tool = Path(sys.executable).with_name("build-cells")
+        subprocess.run([tool, *map(str, files), "--label", LABEL, *words], check=True)
+    return target
+
+
+def run_once(
+    cells: CellSequences, method: str, split: str, seed: int, genes: str
+) -> dict[str, Any]:
     """Measures over all cells, each called by the reader that held it out, and seconds."""
     count, group_by = SPLITS[split]
     settings = settings_for(method, "default", {"seed": seed, "llm_layers": LLM_LAYERS})
@@ -55,10 +81,12 @@ def run_once(cells: CellSequences, method: str, split: str, seed: int) -> dict[s
             writing.create("predictions", target, made) as file,
         ):
             metrics = merge_folds(file, parts)
+    assert metrics["genes_selected_from"] == GENES[genes]
     return {
         "method": method,
         "split": split,
         "seed": seed,
+        "genes": genes,
         "seconds": time.monotonic() - start,
         "metrics": metrics,
     }
@@ -82,34 +110,59 @@ def print_table(runs: list[dict[str, Any]]) -> None:
         print(f"\n| {split} held out | accuracy | macro F1 | calibration error | seconds |")
         print("|---|---|---|---|---|")
         for method in METHODS:
-            found = [run for run in runs if (run["method"], run["split"]) == (method, split)]
+            wanted = (method, split, "training")
+            found = [run for run in runs if (run["method"], run["split"], run["genes"]) == wanted]
             if found:
                 cells = [shown([run["metrics"][name] for run in found]) for name in SHOWN]
                 seconds = np.median([run["seconds"] for run in found])
                 print(f"| {method_title(method)} | {' | '.join(cells)} | {seconds:.0f} |")
 
 
+def print_gene_table(runs: list[dict[str, Any]]) -> None:
+    """By donor left out, seed 0: genes from all cells beside genes from the training cells."""
+    chosen = [run for run in runs if run["split"] == "donors" and run["seed"] == 0]
+    methods = [name for name in METHODS if any(
+        run["method"] == name and run["genes"] == "all" for run in chosen)]  # fmt: skip
+    if not methods:
+        return
+    print(f"\n| method | genes from | {' | '.join(DONORS)} | all four |")
+    print("|---|---" + "|---" * 5 + "|")
+    for method in methods:
+        for genes in ("all", "training"):
+            for run in chosen:
+                if (run["method"], run["genes"]) == (method, genes):
+                    folds, whole = run["metrics"]["folds"], run["metrics"]
+                    pairs = [
+                        *zip(folds["accuracy"]["values"], folds["macro_f1"]["values"], strict=True),
+                        (whole["accuracy"], whole["macro_f1"]),
+                    ]
+                    cells = " | ".join(f"{100 * one:.2f} / {other:.3f}" for one, other in pairs)
+                    print(f"| {method_title(method)} | {GENES[genes]} | {cells} |")
+
+
 def main() -> None:
     """Run what is not done yet, then print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("cells", type=Path)
+    parser.add_argument("counts", type=Path)
+    parser.add_argument("embeddings", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--methods", nargs="*", default=list(METHODS), choices=METHODS)
     parser.add_argument("--splits", nargs="*", default=list(SPLITS), choices=list(SPLITS))
+    parser.add_argument("--genes", nargs="*", default=["training"], choices=list(GENES))
     parser.add_argument("--results", type=Path, required=True)
     given = parser.parse_args()
-    done = {(run["method"], run["split"], run["seed"]) for run in finished(given.results)}
-    with open_exchange(given.cells, "cells") as opened:
-        cells = CellSequences(opened)
-        for seed in range(given.seeds):
-            for split in given.splits:
-                for method in given.methods:
-                    if (method, split, seed) in done:
-                        continue
-                    run = run_once(cells, method, split, seed)
-                    with given.results.open("a", encoding="utf-8") as sink:
-                        sink.write(json.dumps(run) + "\n")
+    done = [tuple(run[name] for name in ORDER) for run in finished(given.results)]
+    for seed, split, genes, method in product(
+        range(given.seeds), given.splits, given.genes, given.methods
+    ):
+        if (seed, split, genes, method) in done:
+            continue
+        with open_exchange(built(given, split, seed, genes), "cells") as opened:
+            run = run_once(CellSequences(opened), method, split, seed, genes)
+        with given.results.open("a", encoding="utf-8") as sink:
+            sink.write(json.dumps(run) + "\n")
     print_table(finished(given.results))
+    print_gene_table(finished(given.results))
 
 
 if __name__ == "__main__":

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
 
-from screader_lib.command_line.options import FilePath, output_option
+from screader_lib.command_line.options import FilePath, output_option, seed_option
 from screader_lib.command_line.run import ToolRun
 from screader_lib.command_line.tool import tool
 from screader_lib.option_values import NORMALISATIONS, RANKINGS, SELECTIONS, VALUE_KINDS, WEIGHTS
 from screader_tools.build_cells_files import InputFiles
 
-SET_BY_LIKE = ("select", "variable_genes", "genes_per_cell", "rank_by", "weight", "medians")
+if TYPE_CHECKING:
+    from screader_lib.cells.cell_builder import CellBuilder
+    from screader_lib.cells.obs_columns import ObsColumns
+
+SET_BY_LIKE = (
+    "select",
+    "variable_genes",
+    "genes_per_cell",
+    "rank_by",
+    "weight",
+    "medians",
+    "folds",
+    "group_by",
+)
 
 
 @tool(
@@ -23,6 +37,7 @@ SET_BY_LIKE = ("select", "variable_genes", "genes_per_cell", "rank_by", "weight"
         "build-cells new.h5ad -e genes.h5ad --like reader.h5 -o new-cells.h5ad",
         "build-cells sample1.h5 sample2/ sample3.h5ad -e genes.h5ad -o cells.h5ad",
         "build-cells counts.h5ad -e genes.h5ad --where 'n_genes>500' -o cells.h5ad",
+        "build-cells counts.h5ad -e genes.h5ad --label cell_type --group-by donor -o cells.h5ad",
         "build-cells mouse.h5ad -e mouse-genes.h5ad --like human-reader.h5 -o mouse-cells.h5ad",
         "build-cells mouse.h5ad -e human-genes.h5ad --orthologs mouse2human.csv -o c.h5ad",
         "fetch-descriptions --genes counts.h5ad | embed-genes \\\n"
@@ -158,6 +173,20 @@ SET_BY_LIKE = ("select", "variable_genes", "genes_per_cell", "rank_by", "weight"
     help="Table of genes and the medians to rank by.",
 )
 @click.option(
+    "--folds",
+    type=click.IntRange(min=2),
+    help="Prepare a cross-validation with this many folds: select genes and medians also for each "
+    "fold, from the cells outside it, for train-reader --folds to use. As there, folds are "
+    "stratified by label, or of whole groups with --group-by.",
+)
+@click.option(
+    "--group-by",
+    metavar="COLUMN",
+    help="Assign whole groups, such as donors, to folds; one fold per group unless --folds is "
+    "given.",
+)
+@seed_option
+@click.option(
     "--threads",
     type=click.IntRange(1, 64),
     show_default="the number of processors, 8 at most",
@@ -196,6 +225,9 @@ def main(
     rank_by: str,
     weight: str,
     medians: str | None,
+    folds: int | None,
+    group_by: str | None,
+    seed: int,
     threads: int | None,
     min_mapped: float,
 ) -> None:
@@ -216,8 +248,7 @@ def main(
     from screader_lib.cells.vocabulary import with_medians
 
     run.output_path(output)
-    if like is not None:
-        _check_like(run.context)
+    _check_like(run.context)
     columns = ObsColumns(label, label_ontology, donor)
     construction = Construction(select, variable_genes, genes_per_cell, rank_by, weight)
     with ExitStack() as stack:
@@ -255,6 +286,7 @@ def main(
             for source, mask in zip(sources, masks, strict=True)
         ]
         builder = CellBuilder(inputs, table, construction, threads=threads, reporter=run.reporter)
+        _plan_folds(run, builder, columns, folds, group_by, seed)
         if reference is None:
             vocabulary = builder.learn_vocabulary(min_mapped)
         elif by_text:
@@ -271,8 +303,24 @@ def main(
         builder.write(file, vocabulary, columns)
 
 
+def _plan_folds(
+    run: ToolRun,
+    builder: CellBuilder,
+    columns: ObsColumns,
+    folds: int | None,
+    group_by: str | None,
+    seed: int,
+) -> None:
+    if folds or group_by:
+        builder.plan_folds(columns, folds or 0, group_by or "", seed)
+    else:
+        run.not_recorded |= {"folds", "group_by", "seed"}
+
+
 def _check_like(context: click.Context) -> None:
-    """UsageError for an option that --like sets."""
+    """UsageError for an option that --like, if given, sets."""
+    if context.params["like"] is None:
+        return
     for option in context.command.params:
         source = context.get_parameter_source(option.name or "")
         if option.name in SET_BY_LIKE and source is not ParameterSource.DEFAULT:

@@ -184,11 +184,17 @@ def main(
                 Shard,
                 write_predictions,
             )
-            from screader_lib.reader.reader_file import check_cells, held_out_rows, read_reader
+            from screader_lib.reader.reader_file import (
+                cells_of_fold,
+                check_cells,
+                held_out_rows,
+                read_reader,
+            )
 
             sequences, stored = CellSequences(opened, sequential=True), read_reader(known)
             _check_options(run, known.name, stored, given)
             check_cells(sequences, stored, known.name)
+            sequences = cells_of_fold(sequences, stored, known, given["held_out"])
             terms = None if obo is None else read_ontology(obo, _display_name(ontology))
             labels = None
             if map_path is not None:
@@ -202,9 +208,7 @@ def main(
             if target_precision is not None:
                 min_confidence = _confidence_for(run, stored.calibration_set, target_precision)
             _check_familiarity(run, given["min_familiarity"], len(stored.calibration_set))
-            rows = None
-            if given["held_out"]:
-                rows = held_out_rows(sequences, stored, known.name)
+            rows = held_out_rows(sequences, stored, known.name) if given["held_out"] else None
             shard, explained = given["shard"], given["explain"] or 0
             saved = PredictionCheckpoint(
                 Path(checkpoint) if checkpoint else None,

@@ -11,6 +11,8 @@
 - ``gene_texts``       which texts embeddings are of, and whether two may be compared;
 - ``gene_matcher``     genes of cells matched to a reader's by name or text;
 - ``across_species``   species, and cells built like those of another species;
+- ``folds``            which cells a fold holds out;
+- ``fold_sequences``   sequences by the genes that a fold's training cells select;
 - ``input_file``       one input: its cells, genes and kind of values;
 - ``cell_builder``     all of this together, into a ``cells`` file;
 - ``cells_file``       a ``cells`` file as readers see it (numpy and h5py only).

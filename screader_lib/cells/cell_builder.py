@@ -12,6 +12,8 @@ from typing import TypeVar
 import h5py
 import numpy as np
 
+from screader_lib.cells.fold_sequences import CHUNK, INT16_GENES, FoldBlock, FoldGenes, FoldWriter
+from screader_lib.cells.folds import FOLD_COLUMN, FoldPlan, plan_folds
 from screader_lib.cells.formats.expression import Span
 from screader_lib.cells.gene_names import ABSENT
 from screader_lib.cells.gene_statistics import (
@@ -30,6 +32,7 @@ from screader_lib.cells.obs_columns import (
     duplicate_names,
     hashes_of,
     renamed_cells,
+    unknown_column,
 )
 from screader_lib.cells.sequences import NO_GENE, Construction, rank_genes
 from screader_lib.cells.vocabulary import (
@@ -40,11 +43,9 @@ from screader_lib.cells.vocabulary import (
 )
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import chunks, encoding
-from screader_lib.exchange.table import Table, constant_column
+from screader_lib.exchange.table import LazyColumn, LazyTable, Table, constant_column
 from screader_lib.reporting import SILENT, Reporter
 
-CHUNK = (64, 512)  # cells × genes: a random cell is in few and small chunks
-INT16_GENES = 2**15
 EMPTY_BARCODE = 50  # counts, below which a barcode is hardly a cell
 MAX_THREADS = 8  # each holds a block of cells in memory
 Result = TypeVar("Result")
@@ -82,9 +83,10 @@ class CellBuilder:
         self.obs = concatenated(
             [(name, source.obs) for name, source in zip(self.names, inputs, strict=True)]
         )
-        hashes = hashes_of(self.obs.index)
-        self.sample = sampled_cells(hashes, MAX_SAMPLED)
-        new_names = duplicate_names(self.obs.index, hashes)
+        self.plan: FoldPlan | None = None
+        self.fold_of = np.zeros(0, np.int32)
+        self.hashes = hashes_of(self.obs.index)
+        new_names = duplicate_names(self.obs.index, self.hashes)
         if new_names:
             reporter.info(f"{len(new_names):,} repeated cell names get a suffix: -1, -2, …")
             self.obs = replace(self.obs, index=renamed_cells(self.obs.index, new_names))
@@ -95,37 +97,78 @@ class CellBuilder:
         matched = np.unique(np.concatenate([source.rows for source in self.inputs]))
         return matched[matched != ABSENT]
 
+    def plan_folds(self, columns: ObsColumns, count: int, group_by: str, seed: int) -> None:
+        """Hold cells out in folds, so that the vocabulary has genes of each fold's training cells.
+
+        See :func:`folds.plan_folds`. ScReaderError where there is no column ``group_by``.
+        """
+        obs = self._annotated(columns)
+        if group_by and group_by not in obs.columns:
+            raise unknown_column(f"--group-by {group_by}", group_by, obs)
+        read = {
+            name: obs.columns[name].load() for name in ("label", group_by) if name in obs.columns
+        }
+        table = Table(np.arange(len(obs)), read)
+        self.plan, self.fold_of = plan_folds(table, count, group_by, seed, self.name)
+        self.reporter.info(f"{self.plan}: genes are also selected for each, without its cells.")
+
+    def _annotated(self, columns: ObsColumns) -> LazyTable:
+        return annotated(self.obs, columns.resolved(self.obs, self.name))
+
+    def _samples(self) -> list[np.ndarray]:
+        """Cells that genes are learnt from, int64: of all cells, and of those outside each fold."""
+        folds = range(1, self.plan.count + 1) if self.plan else ()
+        training = (np.flatnonzero(self.fold_of != fold) for fold in folds)
+        return [
+            cells[sampled_cells(self.hashes[cells], MAX_SAMPLED)]
+            for cells in (np.arange(len(self.hashes)), *training)
+        ]
+
     def learn_vocabulary(self, min_mapped: float = 0.0) -> Vocabulary:
         """Select genes and take medians, by the cells or a sample of them (one pass).
 
         ScReaderError where the embedded genes carry less than ``min_mapped`` of an input's
         counts, or none varies.
         """
-        rows = self.rows
-        statistics = GeneStatistics(len(rows))
+        rows, samples = self.rows, self._samples()
+        read = np.unique(np.concatenate(samples))
+        mask = np.zeros(len(self.hashes), bool)
+        mask[read] = True
+        members = np.stack([np.isin(read, sample) for sample in samples]) if self.plan else None
+        statistics = GeneStatistics(len(rows), members)
         coverage = ExpressionCoverage(self.names)
 
-        def sums(
-            block: ExpressionBlock,
-        ) -> tuple[ExpressionBlock, np.ndarray, np.ndarray, np.ndarray]:
-            return block, *sums_of(block.values)
+        def sums(block: ExpressionBlock, cells: slice) -> tuple[ExpressionBlock, np.ndarray, list]:
+            return block, *sums_of(block.values, None if members is None else members[:, cells])
 
-        for number, (block, *terms) in self._blocks("Reading genes", self.sample, rows, sums):
-            statistics.add(block.values, *terms)
+        for number, (block, total, of_others) in self._blocks("Reading genes", mask, rows, sums):
+            statistics.add(block.values, total, of_others)
             coverage.add(number, block.covered, block.total)
         self.reporter.info(f"embedded genes carry {coverage}.")
         coverage.check(min_mapped)
-        selected = np.arange(len(rows))
+        selected = [np.arange(len(rows))] * len(samples)
         if self.construction.select == "variable":
-            selected = statistics.most_variable(self.construction.variable_genes)
-            if not len(selected):
-                raise ScReaderError(
-                    "no gene varies between its cells.",
-                    file=self.name,
-                    remedy="Give more cells, --like, or --select all.",
-                )
-        medians, means = statistics.medians(selected), statistics.means[selected]
-        return Vocabulary(rows[selected], medians, means=means)
+            count = self.construction.variable_genes
+            selected = [statistics.most_variable(count, number) for number in range(len(samples))]
+            for number, genes in enumerate(selected):
+                if not len(genes):
+                    raise ScReaderError(
+                        "no gene varies between its cells"
+                        + (f" without those of fold {number}." if number else "."),
+                        file=self.name,
+                        remedy="Give more cells, --like, or --select all.",
+                    )
+        every = np.unique(np.concatenate(selected))
+        medians = statistics.medians(every)
+        whole, *folds = (
+            Vocabulary(
+                rows[genes],
+                medians[number, np.searchsorted(every, genes)],
+                means=statistics.means(number)[genes],
+            )
+            for number, genes in enumerate(selected)
+        )
+        return replace(whole, folds=tuple(folds))
 
     def like(self, reference: ReferenceGenes, min_mapped: float = 0.0) -> Vocabulary:
         """The genes of a reference of the same species.
@@ -165,13 +208,15 @@ class CellBuilder:
         inputs = self._presence(vocabulary).sum(0)
         if not inputs.any():
             raise ScReaderError("has none of the genes of --like.", file=self.name)
-        obs = annotated(self.obs, columns.resolved(self.obs, self.name))
+        obs = self._annotated(columns)
         if "label" in obs.columns and not obs.columns["label"].categories:
             self.reporter.warning("no cell has a known label.")
         obs.columns |= {
             "total_counts": constant_column(0, np.float32, len(obs)),
             "genes_in_sequence": constant_column(0, np.int32, len(obs)),
         }
+        if self.plan:
+            obs.columns[FOLD_COLUMN] = LazyColumn.of(self.fold_of)
         genes = self.embeddings.genes.take(vocabulary.rows)
         names = ("symbol", "gene_id", "ensembl_id", "text")
         var = {name: genes.columns[name] for name in names if name in genes.columns}
@@ -188,35 +233,49 @@ class CellBuilder:
         encoding.write_array(file["varm"], "embedding", vectors)
         encoding.write_json(file["uns"], "embedding", self.embeddings.identity)
         encoding.write_json(file["uns"], "construction", asdict(self.construction))
+        if self.plan:
+            encoding.write_json(file["uns"], "folds", self.plan.to_json())
         self._write_sequences(file, vocabulary)
 
     def _write_sequences(self, file: h5py.File, vocabulary: Vocabulary) -> None:
-        """Both matrices of obsm, and the totals and lengths of obs."""
+        """The matrices of obsm, and the totals and lengths of obs."""
         cells, genes = len(self.obs), len(vocabulary.rows)
         width = min(self.construction.genes_per_cell, genes)
         index_type = np.int16 if genes <= INT16_GENES else np.int32
         weight_type = np.float16 if self.construction.weight == "none" else np.float32
         totals, lengths = np.empty(cells, np.float32), np.empty(cells, np.int32)
         coverage, carried = ExpressionCoverage(self.names), np.zeros(genes)
+        folds = FoldGenes.of(vocabulary.folds) if vocabulary.folds else None
+        rows = vocabulary.rows if folds is None else np.union1d(vocabulary.rows, folds.rows)
+        fold_writer: FoldWriter | None = None
 
         def build(
-            block: ExpressionBlock,
-        ) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[np.ndarray, float]]:
+            block: ExpressionBlock, _: slice
+        ) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[np.ndarray, float], FoldBlock | None]:
+            of_folds = None
+            if folds is not None and fold_writer is not None:
+                of_folds = fold_writer.prepare(block.take_genes(np.searchsorted(rows, folds.rows)))
+                block = block.take_genes(np.searchsorted(rows, vocabulary.rows))
             index, weight = rank_genes(
                 block.values, vocabulary.medians, self.construction, block.counts
             )
             sums = np.bincount(block.values.indices, block.values.data, minlength=genes)
-            return index.astype(index_type), weight, block.totals, (sums, block.total)
+            whole = sums, block.total
+            return index.astype(index_type), weight, block.totals, whole, of_folds
 
         blocks = self._blocks(
             "Writing cells",
             np.ones(cells, bool),
-            vocabulary.rows,
+            rows,
             build,
             counts=self.construction.needs_counts,
         )
         start = 0
         with ThreadPoolExecutor(self.threads) as pool:
+            if folds is not None:
+                fold_writer = FoldWriter(
+                    file, folds, self.embeddings, self.construction, cells, pool
+                )
 
             def writer(name: str, dtype: type, fill: int) -> chunks.RowWriter:
                 shape = (cells, width)
@@ -225,9 +284,11 @@ class CellBuilder:
 
             index = writer("gene_index", index_type, NO_GENE)
             weight = writer("gene_weight", weight_type, 0)
-            for number, (genes_of, weights, total, (sums, whole)) in blocks:
+            for number, (genes_of, weights, total, (sums, whole), of_folds) in blocks:
                 index.add(genes_of)
                 weight.add(weights)
+                if fold_writer is not None and of_folds is not None:
+                    fold_writer.add(of_folds)
                 stop = start + len(total)
                 totals[start:stop], lengths[start:stop] = total, (genes_of >= 0).sum(axis=1)
                 coverage.add(number, float(sums.sum()), whole)
@@ -235,11 +296,17 @@ class CellBuilder:
                 start = stop
             index.finish()
             weight.finish()
+            if fold_writer is not None:
+                fold_writer.finish()
         file["obs/total_counts"][...] = totals
         file["obs/genes_in_sequence"][...] = lengths
         file["var/share_of_counts"][...] = carried / max(coverage.total, 1e-9)
         report = self.reporter.warning if vocabulary.few else self.reporter.info
         report(f"{vocabulary.summary} {coverage}.")
+        self._report_cells(totals, lengths)
+
+    def _report_cells(self, totals: np.ndarray, lengths: np.ndarray) -> None:
+        """Tell how many genes the cells have, and which have none or next to no counts."""
         self.reporter.info(
             f"{len(lengths):,} cells, {lengths.mean():.0f} genes per cell on average "
             f"(range {lengths.min()} to {lengths.max()})."
@@ -267,31 +334,38 @@ class CellBuilder:
         title: str,
         mask: np.ndarray,
         rows: np.ndarray,
-        process: Callable[[ExpressionBlock], Result],
+        process: Callable[[ExpressionBlock, slice], Result],
         *,
         counts: bool = False,
     ) -> Iterator[tuple[int, Result]]:
-        """Number of the input and ``process`` of each block, in order.
+        """Number of the input and ``process`` of each block and its cells, in order.
 
-        ``mask``, boolean (selected cells,), are the cells to read. Genes are those of ``rows`` of
-        the embeddings, in their order; ``counts`` asks for these.
+        ``mask``, boolean (selected cells,), are the cells to read, numbered as they are read.
+        Genes are those of ``rows`` of the embeddings, in their order; ``counts`` asks for these.
         """
 
-        def tasks() -> Iterator[tuple[int, InputFile, Span, np.ndarray, np.ndarray]]:
-            first = 0
+        def tasks() -> Iterator[tuple[int, InputFile, Span, slice, np.ndarray, np.ndarray]]:
+            first = read = 0
             for number, source in enumerate(self.inputs):
                 own = source.mask.copy()
                 own[own] = mask[first : first + source.cells]
                 first += source.cells
                 columns = source.columns_of(rows, len(self.embeddings.genes))
                 for span in source.spans(own):
-                    yield number, source, span, own, columns
+                    cells = slice(read, read + int(own[slice(*span)].sum()))
+                    read = cells.stop
+                    yield number, source, span, cells, own, columns
 
         def run(
-            number: int, source: InputFile, span: Span, own: np.ndarray, columns: np.ndarray
+            number: int,
+            source: InputFile,
+            span: Span,
+            cells: slice,
+            own: np.ndarray,
+            columns: np.ndarray,
         ) -> tuple[int, Result, int]:
             block = source.read(span, own, columns, len(rows), counts)
-            return number, process(block), len(block.totals)
+            return number, process(block, cells), len(block.totals)
 
         with (
             ThreadPoolExecutor(self.threads) as pool,

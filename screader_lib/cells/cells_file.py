@@ -6,12 +6,14 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
+from screader_lib.cells.folds import ALL_CELLS, OTHER_CELLS, TRAINING_CELLS, FoldPlan
 from screader_lib.cells.gene_matcher import filter_genes
 from screader_lib.cells.gene_texts import GeneTexts
 from screader_lib.cells.sequences import rescaled_weights
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import encoding
 from screader_lib.exchange.opening import ExchangeFile
+from screader_lib.exchange.provenance import Record
 from screader_lib.exchange.table import Categorical, LazyTable, Table, stored_table
 
 MAX_IN_MEMORY = 512 << 20  # bytes
@@ -78,6 +80,32 @@ class CellSequences:
     def construction(self) -> dict:
         """How the sequences were built."""
         return encoding.read_json(self.opened.file["uns"], "construction")
+
+    @property
+    def genes_from(self) -> str:
+        """From which cells genes were selected and medians taken, as :attr:`Fold.genes` says.
+
+        Of ``--like``, from other cells, unless these were built from the same expression. Where
+        nothing is measured, as with ``--select all --rank-by expression``, any cells will do.
+        """
+        construction, inputs = self.construction, self.opened.provenance.record.inputs
+        if "like" in inputs:
+            earlier = set().union(*map(_expression, self.opened.provenance.history))
+            return (
+                ALL_CELLS if earlier & _expression(self.opened.provenance.record) else OTHER_CELLS
+            )
+        by_median = "median-ratio" in (construction.get("rank_by"), construction.get("weight"))
+        if construction.get("select") == "all" and ("medians" in inputs or not by_median):
+            return TRAINING_CELLS
+        return ALL_CELLS
+
+    @cached_property
+    def fold_plan(self) -> FoldPlan | None:
+        """The folds that each have genes of their own, None where the file has none."""
+        uns, name = self.opened.file["uns"], self.opened.name
+        if "folds" not in uns:
+            return None
+        return FoldPlan.from_json(encoding.read_json(uns, "folds"), name)
 
     @cached_property
     def lengths(self) -> np.ndarray:
@@ -162,3 +190,9 @@ class CellsWithoutGenes(CellSequences):
     def rows(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         genes, weights = self._sequences
         return genes[numbers], weights[numbers]
+
+
+def _expression(step: Record) -> set[str]:
+    """SHA-256 of the files of expression that a step read."""
+    roles = step.inputs.items()
+    return {entry["sha256"] for role, entry in roles if role.startswith("expression")}

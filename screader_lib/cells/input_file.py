@@ -38,6 +38,26 @@ class ExpressionBlock(NamedTuple):
     total: float
     counts: np.ndarray | None = None
 
+    def take_values(self, kept: np.ndarray) -> ExpressionBlock:
+        """With only the values of ``kept``, bool (values,)."""
+        from scipy.sparse import csr_matrix as rows
+
+        ends = np.concatenate([[0], np.cumsum(kept)])[self.values.indptr]
+        parts = self.values.data[kept], self.values.indices[kept], ends
+        counts = None if self.counts is None else self.counts[kept]
+        return self._replace(values=rows(parts, self.values.shape), counts=counts)
+
+    def take_genes(self, genes: np.ndarray) -> ExpressionBlock:
+        """With only these genes, int (genes,), ascending."""
+        from scipy.sparse import csr_matrix as rows
+
+        index_of = np.full(self.values.shape[1], ABSENT, np.int32)
+        index_of[genes] = np.arange(len(genes), dtype=np.int32)
+        part = self.take_values(index_of[self.values.indices] != ABSENT)
+        indices, shape = index_of[part.values.indices], (self.values.shape[0], len(genes))
+        values = rows((part.values.data, indices, part.values.indptr), shape)
+        return part._replace(values=values)
+
     @property
     def covered(self) -> float:
         """Sum of the normalised values."""

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from screader_lib.cells.folds import FOLD_COLUMN
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.table import (
     Categorical,
@@ -30,7 +31,9 @@ from screader_lib.exchange.table import (
 ONTOLOGY_COLUMNS = ("cell_type_ontology_term_id", "cell_ontology_id")
 DONOR_COLUMNS = ("donor_id", "donor")
 UNKNOWN_LABELS = {"", "nan", "none", "unknown", "ambiguous"}
-RESERVED = ("label", "label_ontology_id", "donor", "total_counts", "genes_in_sequence", "id")
+RESERVED = (
+    "label", "label_ontology_id", "donor", "total_counts", "genes_in_sequence", FOLD_COLUMN, "id",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -106,24 +106,34 @@ def rank_genes(
     depends on that cell alone.
     """
     lengths = np.diff(block.indptr)
-    values, genes = block.data, block.indices
-    ratios = values / np.where(medians > 0, medians, np.float32(1))[genes]
-    score = ratios if construction.rank_by == "median-ratio" else values
-    order = _rank_order(score, genes, lengths)
-    longest = int(lengths.max(initial=0))
-    width = min(construction.genes_per_cell, longest)
-    if width < longest:
-        rank = np.arange(len(order)) - np.repeat(block.indptr[:-1], lengths)
-        order = order[rank < width]
+    order, ratios = ranked(block, medians, construction)
+    width = min(construction.genes_per_cell, int(lengths.max(initial=0)))
     filled = np.arange(width) < np.minimum(lengths, width)[:, None]
     gene_index = np.full(filled.shape, NO_GENE, np.int32)
     gene_weight = np.zeros(filled.shape, np.float32)
-    gene_index[filled] = genes[order]
+    gene_index[filled] = block.indices[order]
     rank = np.broadcast_to(np.arange(width), filled.shape)[filled]
-    gene_weight[filled] = _weights(
-        construction.weight, (values if counts is None else counts)[order], ratios[order], rank
-    )
+    values = block.data if counts is None else counts
+    gene_weight[filled] = _weights(construction.weight, values[order], ratios[order], rank)
     return gene_index, gene_weight
+
+
+def ranked(
+    block: csr_matrix, medians: np.ndarray, construction: Construction
+) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of the values in sequences, cell by cell, and all values over medians.
+
+    As :func:`rank_genes`, of which it is the order: int64 (values in sequences,), and float32
+    (values,).
+    """
+    lengths = np.diff(block.indptr)
+    ratios = block.data / np.where(medians > 0, medians, np.float32(1))[block.indices]
+    score = ratios if construction.rank_by == "median-ratio" else block.data
+    order = _rank_order(score, block.indices, lengths)
+    if construction.genes_per_cell < lengths.max(initial=0):
+        rank = np.arange(len(order)) - np.repeat(block.indptr[:-1], lengths)
+        order = order[rank < construction.genes_per_cell]
+    return order, ratios
 
 
 def _rank_order(score: np.ndarray, genes: np.ndarray, lengths: np.ndarray) -> np.ndarray:

@@ -67,7 +67,8 @@ class Vocabulary:
 
     ``means`` float32 (genes,) are of normalised values, zeros included; None where not known.
     ``summary`` begins the message that ends with their share of the counts, which is a warning
-    where an input has ``few`` of them.
+    where an input has ``few`` of them. ``folds`` are those that the training cells of each fold
+    have.
     """
 
     rows: np.ndarray
@@ -75,6 +76,7 @@ class Vocabulary:
     summary: str = ""
     few: bool = False
     means: np.ndarray | None = None
+    folds: tuple[Vocabulary, ...] = ()
 
     def __post_init__(self) -> None:
         self.summary = self.summary or f"the {len(self.rows):,} selected genes carry"
@@ -153,7 +155,8 @@ def with_medians(
     missing = int((values == 0).sum())
     if missing == len(values):
         raise ScReaderError("has none of the genes.", file=name)
-    return replace(vocabulary, medians=values), missing
+    folds = (with_medians(fold, embeddings, path, name)[0] for fold in vocabulary.folds)
+    return replace(vocabulary, medians=values, folds=tuple(folds)), missing
 
 
 def _read_medians(path: Path, name: str) -> tuple[list[str], list[float]]:

@@ -37,6 +37,7 @@ class ToolRun:
         self.tool = tool
         self.context = context
         self.reporter = reporter
+        self.not_recorded = set(NOT_RECORDED)  # options that the provenance leaves out
         self._hashes: dict[Path, Future[str]] = {}
         self._check_options()
 
@@ -51,7 +52,7 @@ class ToolRun:
         return {
             option.name or "": value
             for option, value in self._options()
-            if option.name not in NOT_RECORDED and not isinstance(option.type, FilePath)
+            if option.name not in self.not_recorded and not isinstance(option.type, FilePath)
         }
 
     def _check_options(self) -> None:

@@ -2,7 +2,6 @@
 
 - ``settings``     every setting of a training, and the recipes;
 - ``task``         the cells to learn from, and the interface of a trained method;
-- ``folds``        which cells a fold holds out;
 - ``evaluation``   scores on the validation cells, and the calibration;
 - ``reader_file``  the ``reader`` file;
 - ``llm``          the frozen LLM: loading it and running it on tokens;

@@ -8,6 +8,8 @@ import h5py
 import numpy as np
 
 from screader_lib.cells.cells_file import CellSequences
+from screader_lib.cells.fold_sequences import of_fold
+from screader_lib.cells.folds import TRAINING_CELLS, Fold
 from screader_lib.cells.gene_matcher import GeneMatcher
 from screader_lib.cells.gene_texts import GeneTexts
 from screader_lib.errors import ScReaderError
@@ -180,6 +182,30 @@ def check_cells(cells: CellSequences, stored: StoredReader, reader_name: str) ->
                 file=cells.opened.name,
                 remedy=f"Build them with --like {reader_name}.",
             )
+
+
+def cells_of_fold(
+    cells: CellSequences, stored: StoredReader, known: ExchangeFile, held_out: bool
+) -> CellSequences:
+    """The cells by the genes of a fold's reader ``known``, where they are those of its training.
+
+    ScReaderError where the ``held_out`` ones are to be predicted, but have other genes or medians
+    than the fold's training cells.
+    """
+    if stored.fold.get("genes") != TRAINING_CELLS:
+        return cells
+    trained_on = known.provenance.record.inputs.get("cells", {}).get("sha256")
+    if cells.fold_plan and cells.opened.sha256 == trained_on:
+        return of_fold(cells, Fold(**stored.fold))
+    medians = known.file["genes/median"][()]
+    same = np.array_equal(cells.genes.index, stored.genes.ids)
+    if held_out and not (same and (np.asarray(cells.genes.columns["median"]) == medians).all()):
+        raise ScReaderError(
+            f"its genes are not those that the training cells of {known.name} have.",
+            file=cells.opened.name,
+            remedy=f"Give the cells file that it was trained on, or build one --like {known.name}.",
+        )
+    return cells
 
 
 def held_out_rows(cells: CellSequences, stored: StoredReader, reader_name: str) -> np.ndarray:

@@ -5,16 +5,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
 from screader_lib.cells.cells_file import CellSequences
+from screader_lib.cells.fold_sequences import of_fold
+from screader_lib.cells.folds import FOLD_COLUMN, Fold, assign_folds
 from screader_lib.cells.gene_matcher import GeneMapping, GeneMatcher
 from screader_lib.cells.gene_texts import common_name
 from screader_lib.cells.vocabulary import FEW_GENES
 from screader_lib.errors import ScReaderError
 from screader_lib.reader.confidence.calibration import log_sum_exp
-from screader_lib.reader.folds import Fold, assign_folds
 from screader_lib.reader.llm.machine import ON_CPU, Machine
 from screader_lib.reader.settings import TrainingSettings
 from screader_lib.reporting import SILENT, Reporter
@@ -60,6 +62,12 @@ class Task:
     def genes(self) -> GeneMatcher:
         """The genes that are learnt."""
         return GeneMatcher(self.cells.genes.index, self.cells.embedding, self.cells.texts)
+
+    @cached_property
+    def longest(self) -> int:
+        """Genes of the longest training or validation cell, at least 1."""
+        rows = np.concatenate([self.rows, self.validation_rows])
+        return int(self.cells.lengths[rows].max(initial=1))
 
 
 @dataclass
@@ -244,15 +252,17 @@ def make_task(
 ) -> Task:
     """The task of learning all labels of ``cells``; see :func:`labels_of` for errors.
 
-    With a ``fold``, its cells are held out, and labels that only they have are unknown.
+    With a ``fold``, its cells are held out, and labels that only they have are unknown; the task's
+    cells have the genes of the fold's training cells, where the file has these.
     """
     held_out = np.zeros(0, np.int64)
     labels, rows, truth = labels_of(cells)
     labelled = len(rows)
     if fold is not None:
-        held = assign_folds(cells, rows, truth, fold.count, fold.group_by, fold.seed) == fold.number
-        held_out = rows[held]
-        labels, rows, truth = labels_of(cells, without=held_out)
+        without = _cells_of(fold, cells, rows, truth)
+        held_out = rows[np.isin(rows, without)]
+        cells = of_fold(cells, fold)
+        labels, rows, truth = labels_of(cells, without)
     training, validation = split_validation(rows, truth, settings.validation, settings.seed)
     left_out = len(cells) - labelled
     text = (
@@ -266,6 +276,15 @@ def make_task(
         cells, labels, rows[training], truth[training], rows[validation], truth[validation],
         settings, fold, held_out, machine, reporter,
     )  # fmt: skip
+
+
+def _cells_of(fold: Fold, cells: CellSequences, rows: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Rows of the cells of a fold: as in the file, or of the labelled cells ``rows``."""
+    if cells.fold_plan and cells.fold_plan.has(fold):
+        return np.flatnonzero(np.asarray(cells.obs.columns[FOLD_COLUMN]) == fold.number)
+    obs, name = cells.obs, cells.opened.name
+    folds = assign_folds(obs, rows, truth, fold.count, fold.group_by, fold.seed, name)
+    return rows[folds == fold.number]
 
 
 def row_blocks(rows: np.ndarray) -> Iterator[np.ndarray]:

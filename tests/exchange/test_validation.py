@@ -79,7 +79,7 @@ def repeated(file: h5py.File, element: Element) -> None:
     file[element.path][1] = file[element.path][0]
 
 
-SIBLING = {"f4": "f8", "f8": "f4", "i4": "i8", "i8": "i4", "i1": "u8"}
+SIBLING = {"f4": "f8", "f8": "f4", "i4": "i8", "i8": "i4", "i1": "u8", "b1": "u1"}
 LAST = (..., -1)
 
 

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 from fold_files import built, gathered, read, scatter
-from small_files import CELLS, call, counts, succeed
+from small_files import CELLS, call, counts, succeed, write_cells
 
 from screader_lib import label_metrics
 from screader_lib.exchange import encoding
@@ -18,6 +18,13 @@ from screader_lib.reader.methods import methods
 
 FOLDS = 3
 OWN = ("evidence", "familiarity")  # columns besides the calls and the cells' own
+
+
+@pytest.fixture(scope="module")
+def cells(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Cells with genes for each fold; folds are those that they were built for."""
+    words = ("--folds", FOLDS, "--seed", 1, "--variable-genes", 25)
+    return write_cells(tmp_path_factory.mktemp("cells"), *words)
 
 
 @pytest.fixture(scope="module")

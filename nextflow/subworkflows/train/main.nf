@@ -6,7 +6,8 @@ include { GATHER as GATHER_FOLDS } from '../../modules/gather/main'
 include { asBefore } from '../options/main'
 include { asking } from '../options/main'
 
-// A reader of all samples; with folds, also every cell's call by a reader that never saw it.
+// A reader of all samples; with folds, also every cell's call by a reader that never saw it, nor did
+// what selected its genes.
 workflow TRAIN {
     take:
     ch_samples // channel: [ val(meta), path(expression files), path(embeddings) ], one item
@@ -17,7 +18,7 @@ workflow TRAIN {
 
     main:
     BUILD_TRAINING_CELLS(
-        ch_samples.map { meta, expression, embeddings -> [asking(meta, options.BUILD_CELLS), expression, embeddings] },
+        ch_samples.map { meta, expression, embeddings -> [asking(meta, options.BUILD_TRAINING_CELLS), expression, embeddings] },
         [],
     )
     ch_cells = BUILD_TRAINING_CELLS.out.cells.map { meta, path -> [asBefore(meta), path] }

@@ -188,8 +188,8 @@ class Trainer:
         gene_dropout, share = self.settings.gene_dropout, self.settings.dropout
         is_read, dropout = None, None
         if gene_dropout:
-            width = max(1, int(self.task.cells.lengths.max()))
-            is_read = random.random((len(rows), width), np.float32) >= gene_dropout
+            shape = (len(rows), self.task.longest)
+            is_read = random.random(shape, np.float32) >= gene_dropout
         if share:
             stays = random.random((len(rows), self.model.head.in_features), np.float32) >= share
             dropout = torch.from_numpy(stays / np.float32(1 - share)).to(self.task.device)

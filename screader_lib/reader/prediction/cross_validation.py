@@ -17,11 +17,11 @@ import numpy as np
 
 from screader_lib import launch
 from screader_lib.cells.cells_file import CellSequences
+from screader_lib.cells.folds import ALL_CELLS, Fold, groups_of
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import provenance, writing
 from screader_lib.exchange.opening import ExchangeFile, open_exchange
 from screader_lib.reader.evaluation import evaluate
-from screader_lib.reader.folds import Fold, groups_of
 from screader_lib.reader.llm.machine import ON_CPU, Machine
 from screader_lib.reader.methods.methods import llm_identity
 from screader_lib.reader.prediction.write_predictions import PredictionOptions, write_predictions
@@ -50,13 +50,29 @@ class CrossValidation:
     reporter: Reporter = SILENT
 
     def folds(self) -> list[Fold]:
-        """All folds."""
-        count = self.count
+        """All folds: those that the cells were built for, if these are the same.
+
+        Otherwise a warning where the cells' genes were selected with the held-out cells.
+        """
+        plan = self.cells.fold_plan
+        built = plan.folds(self.count, self.group_by) if plan else []
+        if built:
+            self.reporter.info(f"{plan}, as built: each with the genes of its training cells.")
+            return built
+        count, genes = self.count, self.cells.genes_from
         if not count:
             _, rows, _ = labels_of(self.cells)
-            count = len(np.unique(groups_of(self.cells, rows, self.group_by)))
+            name = self.cells.opened.name
+            count = len(np.unique(groups_of(self.cells.obs, rows, self.group_by, name)))
+        if genes == ALL_CELLS:
+            options = f"--folds {self.count} " if self.count else ""
+            options += f"--group-by {self.group_by} " if self.group_by else ""
+            self.reporter.warning(
+                "genes were selected with the held-out cells included, so the figures are slightly "
+                f"optimistic: build the cells with {options}to select them in each fold."
+            )
         seed = self.settings.seed
-        return [Fold(number + 1, count, self.group_by, seed) for number in range(count)]
+        return [Fold(number + 1, count, self.group_by, seed, genes) for number in range(count)]
 
     def fold(self, number: int) -> Fold:
         """Fold ``number``, from 1; ScReaderError where there are fewer."""
@@ -95,7 +111,7 @@ class CrossValidation:
         made = provenance.make(TOOL, {}, {"cells": cells.input_record}, [cells.steps])
         with writing.create("predictions", str(target), made) as file:
             options = PredictionOptions(task.held_out)
-            write_predictions(file, self.cells, stored, trained, options, self.reporter)
+            write_predictions(file, task.cells, stored, trained, options, self.reporter)
 
 
 @contextmanager

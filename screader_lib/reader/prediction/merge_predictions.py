@@ -33,6 +33,7 @@ from screader_lib.reader.confidence.calibration import CalibrationSet
 from screader_lib.reader.confidence.explanation import write_mean_parts
 from screader_lib.reader.prediction.predictions import (
     Predictions,
+    gene_origin,
     known_label_metrics,
     metrics_summary,
 )
@@ -74,6 +75,8 @@ def merge_shards(
             encoding.write_text(file["uns"], name, encoding.read_text(first, name))
     reporter.info(predictions.summary())
     if metrics:
+        if "fold" in first:
+            metrics |= gene_origin(encoding.read_json(first, "fold"))
         encoding.write_json(file["uns"], "metrics", metrics)
         reporter.info(metrics_summary(metrics))
     if "explanation" in first:
@@ -263,6 +266,7 @@ def merge_folds(file: h5py.File, folds: Sequence[ExchangeFile]) -> dict[str, Any
         label_metrics.scores(true[numbers == number], predicted[numbers == number])
         for number in range(1, len(folds) + 1)
     ]
+    metrics |= gene_origin(_json(folds[0], "fold"))
     metrics["per_label"] = label_metrics.per_label(true, predicted)
     metrics["folds"] = {}
     for name in each[0]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from screader_lib import label_metrics
 from screader_lib.cells.cells_file import CellSequences
+from screader_lib.cells.folds import ALL_CELLS
 from screader_lib.exchange.table import Categorical, Column, LazyColumn
 from screader_lib.reader.confidence.calibration import softmax
 from screader_lib.reader.confidence.explanation import Explained, explain
@@ -106,6 +107,11 @@ class Predictions:
             "second_label": Categorical(self.second, names),
             "status": Categorical((~self.assigned).astype(np.int32), STATUSES),
         }
+
+
+def gene_origin(fold: dict[str, Any]) -> dict[str, str]:
+    """With the metrics of a ``fold``'s held-out cells: from which cells its genes were selected."""
+    return {"genes_selected_from": str(fold.get("genes", ALL_CELLS))}
 
 
 def known_label_metrics(

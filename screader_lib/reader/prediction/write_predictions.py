@@ -21,6 +21,7 @@ from screader_lib.reader.prediction.label_map import translated
 from screader_lib.reader.prediction.prediction_checkpoint import NO_CHECKPOINT, PredictionCheckpoint
 from screader_lib.reader.prediction.predictions import (
     Predictions,
+    gene_origin,
     known_label_metrics,
     metrics_summary,
     predict_block,
@@ -142,6 +143,8 @@ def write_predictions(
     reporter.info(predictions.summary())
     metrics = known_label_metrics(truth, stored.labels.names, predictions)
     if metrics:
+        if options.rows is not None:
+            metrics |= gene_origin(stored.fold)
         encoding.write_json(uns, "metrics", metrics)
         reporter.info(metrics_summary(metrics))
     if not len(rows):

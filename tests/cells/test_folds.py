@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from screader_lib.cells.folds import assign_folds, groups_of
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.table import Categorical, Column, Table, strings
-from screader_lib.reader.folds import assign_folds, groups_of
 
 
-def cells(count: int, **columns: Column) -> Any:
+def cells(count: int, **columns: Column) -> Table:
     """As much of cells as folds look at."""
-    obs = Table(strings(range(count)), dict(columns))
-    return SimpleNamespace(obs=obs, opened=SimpleNamespace(name="c.h5ad"))
+    return Table(strings(range(count)), dict(columns))
 
 
 def folds(truth: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
     rows = np.arange(len(truth)) * 2
-    return assign_folds(cells(2 * len(truth)), rows, truth, count, "", seed)
+    return assign_folds(cells(2 * len(truth)), rows, truth, count, "", seed, "c.h5ad")
 
 
 labels = st.lists(st.integers(0, 4), min_size=6, max_size=80).map(np.array)
@@ -47,7 +43,7 @@ def test_the_seed_counts_and_other_columns_do_not() -> None:
     donor, age = Categorical.of(["x", "y", "z"] * 10), np.arange(30)
     one, two = cells(30, donor=donor, age=age), cells(30, age=age[::-1], donor=donor)
     for group_by in ("", "donor"):
-        found = [assign_folds(some, rows, truth, 3, group_by, 7) for some in (one, two)]
+        found = [assign_folds(some, rows, truth, 3, group_by, 7, "c.h5ad") for some in (one, two)]
         assert (found[0] == found[1]).all()
     assert (folds(truth, 3, 1) != folds(truth, 3, 2)).any()
 
@@ -62,7 +58,7 @@ def test_the_seed_counts_and_other_columns_do_not() -> None:
 def test_groups_are_never_split(groups: list[str], count: int) -> None:
     rows = np.arange(len(groups))
     some = cells(len(groups), donor=Categorical.of(groups))
-    fold = assign_folds(some, rows, rows % 2, count, "donor", 0)
+    fold = assign_folds(some, rows, rows % 2, count, "donor", 0, "c.h5ad")
     assert set(fold) == set(range(1, count + 1))
     for name in set(groups):
         assert len(set(fold[np.array(groups) == name])) == 1
@@ -75,14 +71,14 @@ def test_groups_known_answer() -> None:
     """The largest group comes first, each into the smallest fold."""
     groups = ["a"] * 5 + ["b"] * 4 + ["c"] * 3 + ["d"] * 2
     some, rows = cells(14, donor=Categorical.of(groups)), np.arange(14)
-    fold = assign_folds(some, rows, rows % 2, 2, "donor", 0)
+    fold = assign_folds(some, rows, rows % 2, 2, "donor", 0, "c.h5ad")
     by_number = cells(14, donor=np.array([ord(name) * 1.0 for name in groups]))
-    assert (assign_folds(by_number, rows, rows % 2, 2, "donor", 0) == fold).all()
+    assert (assign_folds(by_number, rows, rows % 2, 2, "donor", 0, "c.h5ad") == fold).all()
     assert fold.tolist() == [1] * 5 + [2] * 4 + [2] * 3 + [1] * 2
     # A donor whose cells have no label makes no fold.
-    assert groups_of(some, rows[:9], "donor").tolist() == groups[:9]
+    assert groups_of(some, rows[:9], "donor", "c.h5ad").tolist() == groups[:9]
     with pytest.raises(ScReaderError, match="has 2 groups, too few for 3 folds"):
-        assign_folds(some, rows[:9], rows[:9] % 2, 3, "donor", 0)
+        assign_folds(some, rows[:9], rows[:9] % 2, 3, "donor", 0, "c.h5ad")
 
 
 NUMBERS = np.array([1.0, 1.0, 2.0, 2.0])
@@ -106,5 +102,5 @@ def test_cells_that_cannot_be_folds(
 ) -> None:
     some, rows = cells(4, x=column), np.arange(4)
     with pytest.raises(ScReaderError, match=message) as caught:
-        assign_folds(some, rows, rows % 2, count, group_by, 0)
+        assign_folds(some, rows, rows % 2, count, group_by, 0, "c.h5ad")
     assert str(caught.value).startswith("c.h5ad") and "\n" not in str(caught.value)
