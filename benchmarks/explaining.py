@@ -74,7 +74,8 @@ def falls(
     rows = np.arange(len(cells))
     usual = softmax(trained.outputs(cells, rows)[0], temperature)
     calls = usual.argmax(1)
-    explained, _ = top(*trained.explain(cells, rows, calls), max(COUNTS))
+    genes, parts, _ = trained.explain(cells, rows, calls)
+    explained, _ = top(genes, parts, max(COUNTS))
     others = others_of_like_weight(cells, explained, np.random.default_rng(seed))
     found = []
     for genes in (explained, others):

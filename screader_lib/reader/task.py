@@ -178,8 +178,9 @@ class TrainedMethod(ABC):
 
     def explain(
         self, cells: CellSequences, rows: np.ndarray, calls: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Genes int (rows, width), −1 for none, and their attributions float32 (rows, width).
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Genes int (rows, width), −1 for none, their attributions float32 (rows, width), and how
+        far these are from adding up, float32 (rows,); see model.attribution.
 
         ``calls`` are the predicted label numbers (rows,). See confidence.explanation.
         ScReaderError where the method cannot be explained.

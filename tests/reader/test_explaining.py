@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import pytest
 import torch
-from small_files import TYPES, call, succeed
+from small_files import DIM, TYPES, call, succeed
 
 from screader_lib.cells.cells_file import CellSequences
+from screader_lib.reader.confidence import explanation
 from screader_lib.reader.confidence.explanation import top
 from screader_lib.reader.methods import methods
 from screader_lib.reader.model.attribution import (
+    MAX_GAP,
+    ROUNDS,
+    integrated_gradients,
     linear_attributions,
     log_odds,
+    nodes,
 )
 from screader_lib.reader.model.reader_model import Batch
 from screader_lib.reader.settings import settings_for
@@ -27,7 +33,11 @@ QUICK = {"precision": "float32", "warm_start_epochs": 4, "epochs": 1, "batch_siz
 
 
 def trained_by(method: str, sequences: CellSequences, llama: Path) -> TrainedMethod:
-    given = {**QUICK, "llm": str(llama)}
+    given: dict[str, Any] = {**QUICK, "llm": str(llama)}
+    if method == "screader":
+        given |= {"validation": 0.0, "learning_rate": 1e-2}  # so that the LLM has weight
+    elif method == "screader without weight":
+        method = "screader"
     if method == "genept":
         given |= {"warm_start_learning_rate": 1e-2}
     return methods.train(make_task(sequences, settings_for(method, "default", given)))
@@ -44,7 +54,10 @@ def test_parts_of_two_labels_that_are_linear_are_weight_times_difference() -> No
     matrix = np.array([[1.0, -1.0], [0.5, 2.0], [3.0, 3.0]], np.float32)
     genes = np.array([[0, 2, 1], [1, -1, -1]])
     weights = np.array([[2, 1, 1], [4, 0, 0]], np.float32)
-    parts = linear_attributions(genes, weights, np.array([0, 1]), matrix, np.zeros(2, np.float32))
+    parts, gaps = linear_attributions(
+        genes, weights, np.array([0, 1]), matrix, np.zeros(2, np.float32)
+    )
+    assert (gaps < 1e-6).all()
     assert parts == pytest.approx(np.array([[4, 0, -1.5], [6, 0, 0]]))
 
 
@@ -64,7 +77,7 @@ def test_removing_the_top_genes_costs_more_than_removing_others(
     rows = np.arange(0, len(sequences), 3)
     logits, _ = trained.outputs(sequences, rows)
     calls = logits.argmax(1)
-    genes, parts = trained.explain(sequences, rows, calls)
+    genes, parts, _ = trained.explain(sequences, rows, calls)
     best, _ = top(genes, parts, 3)
     random = np.random.default_rng(0)
     drop = np.array([random.permutation(cell[cell >= 0])[:3] for cell in genes])
@@ -100,33 +113,94 @@ def odds_without(
     return float(log_odds(torch.from_numpy(logits), torch.from_numpy(calls)).mean())
 
 
-@pytest.mark.parametrize("method", ["logistic", "pooled"])
+EXACT = ("logistic", "genept-w", "pooled", "screader without weight")
+
+
+@pytest.mark.parametrize("method", [*EXACT, "genept", "screader"])
 def test_parts_add_up_to_what_the_genes_change(
     method: str, sequences: CellSequences, llama: Path
 ) -> None:
+    """To 1e-4 where logits are linear in the genes' weights, else to within the gap's limit."""
     trained = trained_by(method, sequences, llama)
     rows = np.arange(12)
     logits, _ = trained.outputs(sequences, rows)
     calls = logits.argmax(1)
-    _, parts = trained.explain(sequences, rows, calls)
+    _, parts, gaps = trained.explain(sequences, rows, calls)
     empty = nothing(trained, len(calls))
     odds = log_odds(torch.from_numpy(logits), torch.from_numpy(calls)).numpy()
-    without = log_odds(empty, torch.from_numpy(calls)).numpy()
-    assert parts.sum(1) == pytest.approx(odds - without, rel=0.02, abs=0.02)
+    change = odds - log_odds(empty, torch.from_numpy(calls)).numpy()
+    close = 1e-4 if method in EXACT else MAX_GAP
+    assert parts.sum(1) == pytest.approx(change, rel=close, abs=close)
+    assert (np.abs(change) > 0.1).all() and (gaps <= close).all()
+    missed = np.abs(parts.sum(1) - change) / np.maximum(np.abs(change), 1)
+    if method != "screader":  # whose LLM also reads how many genes weigh nothing
+        assert gaps == pytest.approx(missed, abs=1e-5)
+
+
+@pytest.mark.parametrize("power", [1, 2, 3])
+def test_nodes_integrate_polynomials(power: int) -> None:
+    points, shares = nodes(8, power)
+    for degree in range(4):
+        found = sum(w * x**degree for x, w in zip(points, shares, strict=True))
+        assert found == pytest.approx(1 / (degree + 1))
+
+
+def test_cells_that_have_converged_cost_nothing_more() -> None:
+    """Of two cells, the log-odds of one are linear, those of the other turn within 1 % of the path.
+
+    A gap that stays above the limit is reported.
+    """
+    read: list[int] = []
+
+    def logits_of(batch: Batch) -> torch.Tensor:
+        read.append(len(batch.genes))
+        bent = torch.where(batch.genes == 0, batch.weights, torch.sigmoid(300 * batch.weights - 1))
+        return torch.cat([bent, torch.zeros_like(bent)], 1)
+
+    batch = Batch(torch.tensor([[0], [1]]), torch.ones(2, 1))
+    parts, gaps = integrated_gradients(logits_of, batch, torch.zeros(2, dtype=torch.long))
+    assert parts[0].item() == pytest.approx(1.0) and (gaps < MAX_GAP).all()
+    assert parts[1].item() == pytest.approx(1 - torch.sigmoid(torch.tensor(-1.0)).item(), abs=0.05)
+    assert read[:3] == [2, 2, 2] and read[-1] == 1 and sum(n == 2 for n in read) == 2 + ROUNDS[0]
+    alone, _ = integrated_gradients(
+        logits_of, Batch(batch.genes[1:], batch.weights[1:]), torch.zeros(1, dtype=torch.long)
+    )
+    assert torch.equal(alone[0], parts[1])
+
+    def noise(batch: Batch) -> torch.Tensor:
+        turns = torch.sin(1e5 * batch.weights)
+        return torch.cat([turns, torch.zeros_like(turns)], 1)
+
+    _, gaps = integrated_gradients(noise, batch, torch.zeros(2, dtype=torch.long))
+    assert (gaps > MAX_GAP).all() and gaps.isfinite().all()
 
 
 def nothing(trained: TrainedMethod, cells: int) -> torch.Tensor:
     """Logits of cells whose genes weigh nothing."""
     if "biases" in trained.tensors:
-        return torch.from_numpy(trained.tensors["biases"]).expand(cells, -1)
+        biases = trained.tensors["biases"]
+        if len(trained.tensors["mean"]) == DIM:
+            biases = (
+                biases
+                - trained.tensors["mean"] / trained.tensors["spread"] @ trained.tensors["weights"]
+            )
+        return torch.from_numpy(biases).expand(cells, -1)
     none = Batch(torch.zeros(cells, 1, dtype=torch.long), torch.zeros(cells, 1), torch.ones(cells))
     with torch.inference_mode():
         return trained.model.predict(trained.table, none, trained.poolings)[0]  # type: ignore[attr-defined]
 
 
-def test_marker_genes_explain_their_type(tmp_path: Path, cells: Path) -> None:
+def test_marker_genes_explain_their_type(
+    tmp_path: Path, cells: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     succeed("train-reader", cells, "--method", "pooled", "-o", tmp_path / "r.h5")
-    succeed("predict", cells, "-r", tmp_path / "r.h5", "--explain", "5", "-o", tmp_path / "p.h5ad")
+    monkeypatch.setattr(explanation, "WORTH_REPORTING", 0)
+    words = ["-r", tmp_path / "r.h5", "--explain", "5", "-o", tmp_path / "p.h5ad"]
+    told = succeed("predict", cells, *words).stderr
+    told = " ".join(told.split())
+    assert told.index("explaining 90 cells takes about 0 minutes") < told.index("are exact")
+    with h5py.File(tmp_path / "p.h5ad") as file:
+        assert file["obs/explanation_gap"][()].max() < 1e-4
     with h5py.File(tmp_path / "p.h5ad") as file:
         symbols = file["uns/explanation/symbol"].asstr()[()]
         parts = file["uns/explanation/part"][()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 import h5py
@@ -11,8 +12,13 @@ from screader_lib.cells.cells_file import CellSequences
 from screader_lib.exchange import encoding
 from screader_lib.exchange.table import Table, strings
 from screader_lib.reader.task import TrainedMethod
+from screader_lib.reporting import Reporter
 
 CELLS_AT_ONCE = 256
+TIMED_CELLS = 8
+WORTH_REPORTING = 60.0  # seconds
+MAX_GAP = 0.05  # as in model.attribution, whose import takes torch
+EXACT = 1e-4
 
 
 @dataclass(frozen=True)
@@ -21,12 +27,14 @@ class Explained:
 
     ``genes`` int32 (cells, count), −1 for none, are those of the largest contribution in each
     cell, ``parts`` float32 their contributions; ``sums`` float64 (labels, genes) are of all
-    contributions, by the predicted label.
+    contributions, by the predicted label. ``gaps`` float32 (cells,) say how far all contributions
+    are from adding up; see model.attribution.
     """
 
     genes: np.ndarray
     parts: np.ndarray
     sums: np.ndarray
+    gaps: np.ndarray
 
 
 def explain(
@@ -42,12 +50,29 @@ def explain(
     blocks = []
     for start in range(0, len(rows), CELLS_AT_ONCE):
         block = slice(start, start + CELLS_AT_ONCE)
-        genes, values = trained.explain(cells, rows[block], calls[block])
+        genes, values, gaps = trained.explain(cells, rows[block], calls[block])
         known = np.where(genes >= 0, values, 0)
         np.add.at(sums, (calls[block][:, None], np.maximum(genes, 0)), known)
-        blocks.append(top(genes, values, count))
-    genes, parts = (np.concatenate(part) for part in zip(*blocks, strict=True))
-    return Explained(genes, parts, sums)
+        blocks.append((*top(genes, values, count), gaps))
+    genes, parts, gaps = (np.concatenate(part) for part in zip(*blocks, strict=True))
+    return Explained(genes, parts, sums, gaps)
+
+
+def report_cost(
+    cells: CellSequences, rows: np.ndarray, trained: TrainedMethod, reporter: Reporter
+) -> None:
+    """Explain a few of ``rows``, and report how long all will take if it is long."""
+    sample = rows[np.unique(np.linspace(0, len(rows) - 1, TIMED_CELLS).astype(int))]
+    calls = trained.outputs(cells, sample)[0].argmax(1)
+    start = time.monotonic()
+    trained.explain(cells, sample, calls)
+    seconds = (time.monotonic() - start) / len(sample)
+    if seconds * len(rows) >= WORTH_REPORTING:
+        reporter.info(
+            f"explaining {len(rows):,} cells takes about {seconds * len(rows) / 60:.0f} minutes "
+            f"({seconds:.1f} s a cell). For fewer cells, use --shard, or build-cells --cells or "
+            "--where."
+        )
 
 
 class ExplanationWriter:
@@ -63,11 +88,24 @@ class ExplanationWriter:
             file["obsm"], "explanation_part", (cells, count), np.float32, 1024
         )
         self._sums = np.zeros((labels, len(genes)))
+        self.gaps = np.zeros(cells, np.float32)
 
     def add(self, rows: slice, explained: Explained) -> None:
         """Write the explanations of some of the cells."""
         self._genes[rows], self._parts[rows] = explained.genes, explained.parts
         self._sums += explained.sums
+        self.gaps[rows] = explained.gaps
+
+    def summary(self) -> str:
+        """How far the contributions are from adding up, in words."""
+        if not len(self.gaps) or self.gaps.max() < EXACT:
+            return "explanations are exact: contributions add up to the change in log-odds."
+        far = int((self.gaps > MAX_GAP).sum())
+        return (
+            f"explanations: contributions miss the change in log-odds by "
+            f"{np.median(self.gaps):.1%} in the median, by {self.gaps.max():.1%} at most; by more "
+            f"than {MAX_GAP:.0%} in {far:,} of {len(self.gaps):,} cells (obs/explanation_gap)."
+        )
 
     def finish(self, counts: np.ndarray) -> None:
         """Write the mean contribution of each gene per label, predicted ``counts`` times."""

@@ -82,14 +82,14 @@ class FeatureClassifier(TrainedMethod):
 
     def explain(
         self, cells: CellSequences, rows: np.ndarray, calls: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         linear = None if self.settings.classifier == "knn" else self.linear_logits(cells)
         if linear is None:
             return super().explain(cells, rows, calls)
         from screader_lib.reader.model.attribution import linear_attributions
 
         genes, weights = cells.rows(rows)
-        return genes, linear_attributions(genes, weights, calls, *linear)
+        return genes, *linear_attributions(genes, weights, calls, *linear)
 
     def linear_logits(self, cells: CellSequences) -> LinearLogits | None:
         """What each gene adds to the logits: matrix, biases and embedding of linear_attributions.

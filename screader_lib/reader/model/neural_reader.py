@@ -16,7 +16,7 @@ from screader_lib.errors import ScReaderError
 from screader_lib.reader.llm.frozen_llm import FrozenLLM
 from screader_lib.reader.llm.machine import Machine
 from screader_lib.reader.llm.memory import Costs, plan
-from screader_lib.reader.model.attribution import integrated_gradients
+from screader_lib.reader.model.attribution import integrated_gradients, linear_parts
 from screader_lib.reader.model.batches import BatchRunner, Result, read_sequences
 from screader_lib.reader.model.reader_model import (
     WIDTH_WITHOUT_LLM,
@@ -249,16 +249,42 @@ class NeuralReader(TrainedMethod):
             logits = self.gene_logits(cells, rows)
         return super().energy(cells, rows, logits)
 
+    def _logits(self, cells: CellSequences) -> tuple[Callable[[GeneTable, Batch], Tensor], bool]:
+        """The logits of predictions, and whether they are linear in the genes' weights.
+
+        What has no weight in them is not computed.
+        """
+        model = self.model
+        settings, poolings = model.settings, model.weighted(self.poolings)
+        with_head = self.match(cells).coverage >= MIN_COVERAGE
+        if settings.gene_scores and not (with_head and model.mix and poolings):
+            return model.gene_logits, True
+        passes_llm = bool(model.llm) and bool(set(poolings) - {"pool"})
+
+        def logits(table: GeneTable, batch: Batch) -> Tensor:
+            return model.predict(table, batch, poolings)[0]
+
+        return logits, not passes_llm and settings.projector_layers == 1
+
     def explain(
         self, cells: CellSequences, rows: np.ndarray, calls: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         width = max(1, int(cells.lengths[rows].max()))
-        predict = self._predict(cells)
+        logits, is_linear = self._logits(cells)
 
-        def forward(table: GeneTable, batch: Batch, indices: np.ndarray) -> tuple[Tensor, Tensor]:
+        def goes_on(wanted: bool) -> bool:
+            """In all processes if in any of those that share an LLM."""
+            runner = self.runner
+            return not runner.processes.min(not wanted) if runner.in_step else wanted
+
+        def forward(table: GeneTable, batch: Batch, indices: np.ndarray) -> Sequence[Tensor]:
             called = torch.from_numpy(calls[indices]).to(self.device)
-            parts = integrated_gradients(lambda part: predict(table, part)[0], batch, called)
-            return batch.genes + 1, parts  # 0 for none
+            logits_of = partial(logits, table)
+            if is_linear:
+                parts, gap = linear_parts(logits_of, batch, called)
+            else:
+                parts, gap = integrated_gradients(logits_of, batch, called, goes_on)
+            return batch.genes + 1, parts, gap[:, None]  # 0 for none
 
-        genes, parts = self.compute(cells, rows, [width, width], forward)
-        return genes.astype(np.int64) - 1, parts
+        genes, parts, gap = self.compute(cells, rows, [width, width, 1], forward)
+        return genes.astype(np.int64) - 1, parts, gap[:, 0]

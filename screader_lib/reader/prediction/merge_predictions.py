@@ -256,6 +256,7 @@ def merge_folds(file: h5py.File, folds: Sequence[ExchangeFile]) -> dict[str, Any
         probability[start:stop] = block
     obs = _concatenated_tables(tables).load().take(order)
     del obs.columns["row"]
+    obs.columns.pop("explanation_gap", None)  # explanations are left out
     numbers = np.repeat(np.arange(1, len(folds) + 1, dtype=np.int32), [*map(len, tables)])[order]
     obs.columns["fold"] = numbers
     _, metrics = _write_cells(file, LazyTable.of(obs), names, [ids[name] for name in names], folds)

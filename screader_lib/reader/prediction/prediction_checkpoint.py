@@ -23,7 +23,7 @@ MARK = "prediction.txt"
 BLOCKS = "block-*.h5"
 PARTIAL = ".*.partial"  # left behind by a kill in the midst of writing
 ARRAYS = ("probability", "vectors", "energy", "has_known_genes")
-EXPLAINED = ("genes", "parts", "sums")
+EXPLAINED = ("genes", "parts", "sums", "gaps")
 
 
 class PredictionCheckpoint:

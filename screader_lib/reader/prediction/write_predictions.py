@@ -16,7 +16,7 @@ from screader_lib import launch
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.exchange import encoding
 from screader_lib.exchange.table import LazyColumn, LazyTable, Table, strings
-from screader_lib.reader.confidence.explanation import ExplanationWriter
+from screader_lib.reader.confidence.explanation import ExplanationWriter, report_cost
 from screader_lib.reader.prediction.label_map import translated
 from screader_lib.reader.prediction.prediction_checkpoint import NO_CHECKPOINT, PredictionCheckpoint
 from screader_lib.reader.prediction.predictions import (
@@ -43,6 +43,7 @@ OWN_COLUMNS = (
     "assigned_ontology_id",
     "evidence",
     "familiarity",
+    "explanation_gap",
     "true_label",
     "row",
     "fold",
@@ -109,7 +110,7 @@ def write_predictions(
         encoding.write_json(file["uns"], "shard", options.shard.to_json(len(every)))
     if options.rows is not None:
         encoding.write_json(file["uns"], "fold", stored.fold)
-    predictions = _write_blocks(
+    predictions, gaps = _write_blocks(
         file, cells, rows, stored, trained, options.genes_explained, reporter, checkpoint
     )
     confidence = predictions.confidence
@@ -119,6 +120,8 @@ def write_predictions(
     _warn_of_strangers(familiarity[predictions.has_known_genes], reporter)
     own = predictions.columns(stored.labels)
     own |= {"evidence": predictions.energy, "familiarity": familiarity}
+    if gaps is not None:
+        own["explanation_gap"] = gaps
     given = cells.lazy_obs if len(rows) == len(cells) else cells.lazy_obs.take(rows)
     truth, label_map = given.columns.get("label"), options.label_map
     if truth is not None and label_map is not None:
@@ -175,18 +178,25 @@ def _write_blocks(
     genes_explained: int,
     reporter: Reporter,
     checkpoint: PredictionCheckpoint,
-) -> Predictions:
-    """Write probabilities, vectors and explanations, block by block; returns the predictions."""
+) -> tuple[Predictions, np.ndarray | None]:
+    """Write probabilities, vectors and explanations, block by block.
+
+    Returns the predictions, and how far explanations are from adding up, None without any.
+    """
     obsm, count, labels = file["obsm"], len(rows), len(stored.labels.names)
     predictions, vectors, explanation = Predictions.empty(count), None, None
     if genes_explained:
         explanation = ExplanationWriter(file, count, labels, cells.genes, genes_explained)
     probability = encoding.create_rows(obsm, "probability", (count, labels), np.float32, 1024)
+    is_cost_known = not genes_explained
     with reporter.progress("Predicting", count, "cells") as advance:
         for number, start in enumerate(range(0, count, BLOCK)):
             part = slice(start, min(count, start + BLOCK))
             block = checkpoint.load(number)
             if block is None:
+                if not is_cost_known:
+                    report_cost(cells, rows[start:], trained, reporter)
+                    is_cost_known = True
                 temperatures = stored.temperatures
                 block = predict_block(cells, rows[part], trained, temperatures, genes_explained)
                 checkpoint.save(number, block)
@@ -202,4 +212,5 @@ def _write_blocks(
                 explanation.add(part, block.explained)
     if explanation is not None:
         explanation.finish(np.bincount(predictions.best, minlength=labels))
-    return predictions
+        reporter.info(explanation.summary())
+    return predictions, None if explanation is None else explanation.gaps
