@@ -105,7 +105,7 @@ def test_training_and_prediction(
     messages = start_both(tmp_path, "predict", cells, "-r", reader, "--explain", 3, "-o", two)
     names = ("probability", "X_screader", "explanation_part", "explanation_gene")
     assert_same_predictions(two, calls, names)
-    assert messages.count("90 cells") == 1
+    assert messages.count("90 cells predicted") == 1
     files = {path.name for path in tmp_path.iterdir()}
     assert files == {"oof.h5ad", "r.h5", "two.h5ad", "0.txt", "1.txt"}
 
