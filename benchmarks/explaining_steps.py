@@ -64,7 +64,7 @@ def main() -> None:
     with open_exchange(given.cells, "cells") as opened:
         cells = CellSequences(opened)
         rows = np.linspace(0, len(cells) - 1, given.count).astype(int)
-        table, batch = reader.match(cells)[1], reader.read(cells, rows)
+        table, batch = reader.table_of(cells), reader.read(cells, rows)
         head = partial(reader.model, poolings=reader.poolings)
 
         def logits_of(part: Batch) -> Tensor:
