@@ -1,25 +1,30 @@
 """Whether confidence and familiarity mean something, on cells that no reader saw.
 
     python benchmarks/confidence.py precision EXPRESSION EMBEDDINGS LABEL [--method pooled]
+    python benchmarks/confidence.py donors EXPRESSION EMBEDDINGS LABEL [--method logistic]
     python benchmarks/confidence.py unknown EXPRESSION EMBEDDINGS LABEL [--method pooled]
 
 `precision`: five times, a fifth of the cells is held out; a reader trained on the rest with
-`--folds 5` calls them with `--target-precision`. `unknown`: each type of at least 20 cells is left
-out of the training once; are its cells told from held-out cells of known types?
+`--folds 5` calls them with `--target-precision`. `donors`: each donor (`--donor COLUMN`) is left
+out of the training once; does the threshold for a target precision, where the reader gives one,
+reach it there, and how many of its cells does `--min-familiarity 0.05` leave unassigned?
+`unknown`: each type of at least 20 cells is left out of the training once; are its cells told from
+held-out cells of known types?
 """
 
 from __future__ import annotations
 
 import argparse
-import subprocess
 import tempfile
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import anndata
 import numpy as np
 
 from screader_lib import label_metrics
+from screader_lib.errors import ScReaderError
 from screader_lib.exchange import encoding
 from screader_lib.exchange.opening import open_exchange
 from screader_lib.exchange.table import Table
@@ -27,6 +32,7 @@ from screader_lib.reader.reader_file import read_reader
 
 FEWEST_CELLS = 20
 TARGETS = (0.95, 0.98, 0.99)
+DONOR_TARGETS = (0.95, 0.97, 0.98, 0.99)
 REFUSED = 0.05
 
 
@@ -41,6 +47,8 @@ class Data:
     names: np.ndarray
     labels: np.ndarray
     folder: Path
+    donor: str = "donor"
+    donors: np.ndarray | None = None
 
     def build(self, name: str, chosen: np.ndarray, *options: str) -> str:
         """A cells file of the ``chosen`` cells, boolean (cells,)."""
@@ -70,9 +78,14 @@ class Data:
             return encoding.read_table(opened.file["obs"])
 
 
-def run(*command: str) -> None:
-    """Run to the end, quietly."""
-    subprocess.run([*command, "-q"], check=True)
+def run(tool: str, *words: str) -> None:
+    """Run one of the tools in this process, quietly."""
+    main = import_module(f"screader_tools.{tool.replace('-', '_')}").main
+    try:
+        main([*words, "-q"], prog_name=tool)
+    except SystemExit as end:
+        if end.code:
+            raise RuntimeError(f"{tool} {' '.join(words)} failed.") from None
 
 
 def deal(labels: np.ndarray, folds: int, seed: int) -> np.ndarray:
@@ -117,17 +130,56 @@ def precision(data: Data) -> None:
         print(f"| {target} | {right[assigned].mean():.4f} | {assigned.mean():.3f} | {error:.3f} |")
 
 
-def unknown(data: Data) -> None:
-    """How well each left-out type is told from known ones.
+def donors(data: Data) -> None:
+    """Precision of assigned labels and share assigned at each target, donor by donor."""
+    assert data.donors is not None, "give --donor"
+    shown = [f"wanted {target}" for target in DONOR_TARGETS]
+    print(f"| donor left out | cells | accuracy | {' | '.join(shown)} | unfamiliar |")
+    print("|" + "---|" * 8)
+    reached = given = 0
+    for donor in sorted(set(data.donors)):
+        out, options = data.donors == donor, ("--donor", data.donor)
+        train = data.build("train", ~out, *options)
+        test = data.build("test", out, "--like", train, *options)
+        reader = data.train(train)
+        calls = data.call(test, reader)
+        right = (calls.strings("predicted_label") == calls.strings("true_label")).astype(bool)
+        confidence = np.asarray(calls.columns["confidence"])
+        with open_exchange(Path(reader), "reader") as opened:
+            known = read_reader(opened).calibration_set
+        row = []
+        for target in DONOR_TARGETS:
+            try:
+                assigned = confidence >= known.threshold(target)
+            except ScReaderError:
+                row.append("none given")
+                reached += 1
+                continue
+            found = right[assigned].mean()
+            given, reached = given + 1, reached + (found >= target)
+            mark = "" if found >= target else "**"
+            row.append(f"{mark}{found:.3f}{mark} of {assigned.mean():.0%}")
+        unfamiliar = (np.asarray(calls.columns["familiarity"]) < REFUSED).mean()
+        shown = " | ".join(row)
+        print(
+            f"| {donor} | {int(out.sum())} | {right.mean():.3f} | {shown} | {unfamiliar:.1%} |",
+            flush=True,
+        )
+    print(f"\n{given} thresholds given; {reached} reached or not given.")
 
-    By the raw maximum probability (of the logits as they are, before calibration), by the
-    calibrated one, which is the confidence, and by familiarity.
+
+def unknown(data: Data) -> None:
+    """How well each left-out type is told from known ones, and how many cells are refused.
+
+    By confidence, by familiarity without distances (confidence and evidence alone), and by
+    familiarity. Refused: less familiar than ``REFUSED``.
     """
     fold = deal(data.labels, 5, 0)
-    shown = [f"{what}, {by}" for what in ("AUC", "detected")
-             for by in ("raw probability", "confidence", "familiarity")]  # fmt: skip
-    print(f"| left out | cells | {' | '.join(shown)} |")
-    print("|" + "---|" * 8)
+    names = ("confidence", "without distance", "familiarity")
+    shown = [f"AUC, {names[0]}", *(f"{what}, {by}" for what in ("AUC", "refused", "known refused")
+             for by in names[1:])]  # fmt: skip
+    print(f"| left out | cells | labelled | {' | '.join(shown)} |")
+    print("|" + "---|" * (3 + len(shown)))
     rows = []
     for left_out in sorted(set(data.labels)):
         out = data.labels == left_out
@@ -135,40 +187,37 @@ def unknown(data: Data) -> None:
             continue
         train = data.build("train", (fold != 0) & ~out)
         test = data.build("test", (fold == 0) | out, "--like", train)
-        familiar = signs(data, test, data.train(train))
+        reader = data.train(train)
+        calls = data.call(test, reader)
+        confidence = np.asarray(calls.columns["confidence"])
+        with open_exchange(Path(reader), "reader") as opened:
+            known = read_reader(opened).calibration_set
+        before = known.familiarity(confidence, np.asarray(calls.columns["evidence"]))
+        after = np.asarray(calls.columns["familiarity"])
         new = data.labels_of(test) == left_out
-        limits = [np.quantile(sign[~new], REFUSED) for sign in familiar]
-        found = [(sign[new] < limit).mean() for sign, limit in zip(familiar, limits, strict=True)]
-        rows.append([*(area(-sign, new) for sign in familiar), *found])
-        shown = " | ".join(f"{value:.3f}" for value in rows[-1])
-        print(f"| {left_out} | {int(out.sum())} | {shown} |", flush=True)
+        label, count = np.unique(
+            calls.strings("predicted_label")[new].astype(str), return_counts=True
+        )
+        called = f"{label[count.argmax()]} {count.max() / count.sum():.0%}"
+        row = [area(-sign, new) for sign in (confidence, before, after)]
+        row += [(sign[new] < REFUSED).mean() for sign in (before, after)]
+        row += [(sign[~new] < REFUSED).mean() for sign in (before, after)]
+        rows.append(row)
+        shown = " | ".join(f"{value:.2f}" for value in row)
+        print(f"| {left_out} | {int(out.sum())} | {called} | {shown} |", flush=True)
     shown = " | ".join(f"**{value:.3f}**" for value in np.mean(rows, 0))
-    print(f"| mean | | {shown} |")
-
-
-def signs(data: Data, cells: str, reader: str) -> list[np.ndarray]:
-    """Raw and calibrated maximum probability, and familiarity, float64 (cells,)."""
-    calls = data.call(cells, reader)
-    with open_exchange(data.folder / "calls.h5ad", "predictions") as opened:
-        probability = opened.file["obsm/probability"][()].astype(np.float64)
-    with open_exchange(Path(reader), "reader") as opened:
-        temperature = read_reader(opened).temperature
-    raw = np.maximum(probability, 1e-30) ** temperature  # undoes the temperature
-    return [
-        (raw / raw.sum(1, keepdims=True)).max(1),
-        np.asarray(calls.columns["confidence"], float),
-        np.asarray(calls.columns["familiarity"], float),
-    ]
+    print(f"| mean | | | {shown} |")
 
 
 def main() -> None:
     """Print one of the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("table", choices=("precision", "unknown"))
+    parser.add_argument("table", choices=("precision", "donors", "unknown"))
     parser.add_argument("expression")
     parser.add_argument("embeddings")
     parser.add_argument("label")
     parser.add_argument("--method", default="pooled")
+    parser.add_argument("--donor", default="donor")
     given = parser.parse_args()
     obs = anndata.read_h5ad(given.expression, backed="r").obs
     with tempfile.TemporaryDirectory() as folder:
@@ -180,8 +229,10 @@ def main() -> None:
             obs.index.to_numpy(dtype=object),
             obs[given.label].astype(str).to_numpy(dtype=object),
             Path(folder),
+            given.donor,
+            obs[given.donor].astype(str).to_numpy(dtype=object) if given.donor in obs else None,
         )
-        {"precision": precision, "unknown": unknown}[given.table](data)
+        {"precision": precision, "donors": donors, "unknown": unknown}[given.table](data)
 
 
 if __name__ == "__main__":

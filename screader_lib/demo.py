@@ -122,7 +122,7 @@ def learn(runner: Runner, method: str, reader: str, predictions: str, seed: int)
     """Train one method and predict the held-out cells; returns the seconds of both."""
     options = READER_OPTIONS if method in ("screader", "screader-random") else ()
     return runner.run(
-        "train-reader", "cells-train.h5ad", "--method", method, *options,
+        "train-reader", "cells-train.h5ad", "--method", method, "--calibrate-on", "cells", *options,
         "--seed", str(seed), "-o", reader,
     ) + runner.run(
         "predict", "cells-test.h5ad", "--reader", reader, "-o", predictions

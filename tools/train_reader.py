@@ -13,11 +13,13 @@ from screader_lib.command_line.options import OutputPath, input_argument, output
 from screader_lib.command_line.run import ToolRun
 from screader_lib.command_line.tool import tool
 from screader_lib.option_values import (
+    CALIBRATIONS,
     CLASSIFIER_METHODS,
     ITERATIVE_METHODS,
     METHODS,
     PAPER_METHODS,
     RECIPES,
+    SLOW_METHODS,
 )
 from screader_tools.machine_options import machine_options
 from screader_tools.train_reader_settings import settings_options
@@ -75,6 +77,14 @@ if TYPE_CHECKING:
     "given.",
 )
 @click.option(
+    "--calibrate-on",
+    type=click.Choice(CALIBRATIONS),
+    default="donors",
+    help="Calibrate confidence on whole donors where the cells are of several, so that it holds "
+    "for new donors, or on validation cells of all donors. Methods with an LLM or a text model "
+    "only use donors with few enough cells: give --group-by for these.",
+)
+@click.option(
     "--oof-predictions",
     type=OutputPath(),
     metavar="FILE",
@@ -109,6 +119,7 @@ def main(
     folds: int | None,
     fold: int | None,
     group_by: str | None,
+    calibrate_on: str,
     oof_predictions: str | None,
     **given: Any,
 ) -> None:
@@ -121,8 +132,13 @@ def main(
 
     With --folds or --group-by, each fold is labelled by a reader that was not trained on it;
     then the reader is trained on all cells and its confidence calibrated on the out-of-fold
-    predictions. --fold trains the reader of a single fold, so that a cluster can run the folds
-    in parallel; 'screader gather' merges their predictions.
+    predictions. Without these options, methods that need no LLM or text model do so by whole
+    donors, in at most 5 folds, if the cells are of several (see --calibrate-on). Otherwise,
+    confidence is calibrated on the validation cells. None of these have a label with fewer than
+    10 cells, so confidence in such labels is not calibrated.
+
+    --fold trains the reader of a single fold, so that a cluster can run the folds in parallel;
+    'screader gather' merges their predictions.
     """
     from screader_lib.reader.settings import settings_for
 
@@ -163,9 +179,14 @@ def main(
                 machine,
                 run.reporter,
             )
+            whole_donors = calibrate_on == "donors" and not (folds or fold or group_by)
+            if whole_donors and method not in SLOW_METHODS:
+                validation = validation.by_donors()
             held_out = validation.fold(fold) if fold else None
-            files = validation.run() if (folds or group_by) and not fold else []
-            task = make_task(sequences, settings, machine, run.reporter, held_out)
+            files = [] if fold else validation.run()
+            task = make_task(
+                sequences, settings, machine, run.reporter, held_out, whole_donors and not files
+            )
             trained = train(task)
             evaluation = evaluate(trained, task)
             if files:
@@ -205,12 +226,14 @@ def _with_folds(
     oof_predictions: str | None,
 ) -> Evaluation:
     """The evaluation with the out-of-fold predictions of all cells."""
+    from screader_lib.cells.folds import groups_of
     from screader_lib.reader.prediction import cross_validation
     from screader_lib.reader.prediction.merge_predictions import (
         fold_summary,
         merge_folds,
-        out_of_fold_set,
+        out_of_fold_calibration,
     )
+    from screader_lib.reader.task import labels_of
 
     target = oof_predictions or str(validation.folder / "out-of-fold.h5ad")
     inputs = {"cells": validation.cells.opened}
@@ -218,10 +241,19 @@ def _with_folds(
         cross_validation.open_predictions(files) as parts,
         run.create("predictions", target, inputs) as file,
     ):
-        metrics = merge_folds(file, parts)
-        calibration_set = out_of_fold_set(file)
+        metrics, by = merge_folds(file, parts), validation.group_by
+        cells, group = validation.cells, None
+        if by:
+            group = groups_of(cells.obs, labels_of(cells)[1], by, cells.opened.name)
+        calibration, known = out_of_fold_calibration(file, parts, group, by, run.reporter)
     run.reporter.info(fold_summary(metrics))
-    return replace(evaluation, calibration_set=calibration_set, cross_validation=metrics)
+    kept = {key: value for key, value in evaluation.calibration.items() if key == "few_genes"}
+    return replace(
+        evaluation,
+        calibration=kept | calibration,
+        calibration_set=known,
+        cross_validation=metrics,
+    )
 
 
 def _check_folds(

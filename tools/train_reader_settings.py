@@ -169,7 +169,7 @@ OPTIONS = (
         "--validation",
         type=click.FloatRange(0, 0.5),
         help="Fraction of each label's cells held back as validation cells, for early stopping and "
-        "calibration.",
+        "calibration; none of labels with fewer than 10 cells.",
     ),
     click.option(
         "--patience",

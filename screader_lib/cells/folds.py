@@ -10,6 +10,7 @@ import numpy as np
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.table import Categorical, Table
 
+DONOR = "donor"  # the column of obs that build-cells fills
 FOLD_COLUMN = "screader_fold"  # of obs
 STREAM = 5  # of random numbers; see training
 TRAINING_CELLS, ALL_CELLS, OTHER_CELLS = "training cells", "all cells", "other cells"
@@ -151,6 +152,17 @@ def groups_of(obs: Table, rows: np.ndarray, group_by: str, name: str) -> np.ndar
             remedy="Leave them out, or give them one.",
         )
     return groups
+
+
+def group_column(obs: Table, rows: np.ndarray) -> str:
+    """``DONOR`` where ``rows`` are of several donors, all known; else ""."""
+    if DONOR not in obs.columns:
+        return ""
+    try:
+        donors = groups_of(obs, rows, DONOR, "")
+    except ScReaderError:
+        return ""
+    return DONOR if len(np.unique(donors)) > 1 else ""
 
 
 def _by_group(obs: Table, rows: np.ndarray, count: int, group_by: str, name: str) -> np.ndarray:

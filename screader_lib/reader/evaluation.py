@@ -9,6 +9,7 @@ import numpy as np
 
 from screader_lib import label_metrics
 from screader_lib.cells.cells_file import CellsWithoutGenes
+from screader_lib.cells.folds import groups_of
 from screader_lib.reader.confidence.calibration import (
     MIN_CELLS,
     CalibrationSet,
@@ -17,6 +18,7 @@ from screader_lib.reader.confidence.calibration import (
     softmax,
 )
 from screader_lib.reader.confidence.missing_genes import SHARES, TemperatureFactor, fit_factor
+from screader_lib.reader.model.type_distance import TypeDistance
 from screader_lib.reader.task import Task, TrainedMethod
 
 MAX_CELLS_WITHOUT_GENES = 200
@@ -45,14 +47,19 @@ class Evaluation:
 
     calibration: dict[str, Any]
     calibration_set: CalibrationSet
+    type_distance: TypeDistance | None = None
     cross_validation: dict[str, Any] = field(default_factory=dict)
 
 
 def evaluate(trained: TrainedMethod, task: Task) -> Evaluation:
-    """Fit the temperature on the validation cells, and predict them with it."""
+    """Fit the temperature on the validation cells, and predict them with it.
+
+    Types' distances are measured on the training cells.
+    """
+    types = TypeDistance.fit(task)
     rows, truth = task.validation_rows, task.validation_truth
     if not len(rows):
-        return Evaluation(fit_temperature(np.zeros((0, 1)), truth), CalibrationSet.empty())
+        return Evaluation(fit_temperature(np.zeros((0, 1)), truth), CalibrationSet.empty(), types)
     logits, _ = trained.outputs(task.cells, rows)
     calibration: dict[str, Any] = fit_temperature(logits, truth)
     temperature = float(calibration["temperature"])
@@ -60,8 +67,12 @@ def evaluate(trained: TrainedMethod, task: Task) -> Evaluation:
     calibration["few_genes"] = factor.to_json()
     probability = softmax(logits, temperature * factor.of(trained.known_genes(task.cells, rows)))
     correct = probability.argmax(1) == truth
-    energy = trained.energy(task.cells, rows, logits)
-    return Evaluation(calibration, CalibrationSet(probability.max(1), correct, energy))
+    evidence = trained.evidence(task.cells, rows, logits)
+    by = task.validation_by
+    group = groups_of(task.cells.obs, rows, by, task.cells.opened.name) if by else None
+    distance = types.distances(task.cells, rows) if types else None
+    known = CalibrationSet(probability.max(1), correct, evidence, group, by, distance)
+    return Evaluation(calibration, known, types)
 
 
 def factor_without_genes(

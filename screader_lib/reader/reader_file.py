@@ -20,6 +20,7 @@ from screader_lib.option_values import ITERATIVE_METHODS, LLM_METHODS, METHODS, 
 from screader_lib.reader.confidence.calibration import CalibrationSet
 from screader_lib.reader.confidence.missing_genes import TemperatureFactor
 from screader_lib.reader.evaluation import Evaluation
+from screader_lib.reader.model.type_distance import TypeDistance
 from screader_lib.reader.settings import TrainingSettings
 from screader_lib.reader.task import Labels, Task, TrainedMethod
 
@@ -42,6 +43,7 @@ class StoredReader:
     temperature: float
     construction: dict
     calibration_set: CalibrationSet
+    type_distance: TypeDistance | None = None
     poolings: tuple[str, ...] = ()
     few_genes: TemperatureFactor = field(default_factory=TemperatureFactor)
     fold: dict = field(default_factory=dict)
@@ -70,6 +72,7 @@ class StoredReader:
             temperature=float(evaluation.calibration["temperature"]),
             construction=task.cells.construction,
             calibration_set=evaluation.calibration_set,
+            type_distance=evaluation.type_distance,
             poolings=trained.latent_parts if task.settings.method in ITERATIVE_METHODS else (),
             few_genes=TemperatureFactor.from_json(evaluation.calibration.get("few_genes"))
             or TemperatureFactor(),
@@ -112,7 +115,16 @@ def write_reader(
     calibration_set, group = evaluation.calibration_set, file.create_group("kept")
     encoding.write_array(group, "confidence", calibration_set.confidence)
     encoding.write_array(group, "correct", calibration_set.correct.astype(np.int64))
-    encoding.write_array(group, "evidence", calibration_set.energy)
+    encoding.write_array(group, "evidence", calibration_set.evidence)
+    if calibration_set.distance is not None:
+        encoding.write_array(group, "distance", calibration_set.distance)
+    if evaluation.type_distance is not None:
+        types = file.create_group("types")
+        encoding.write_array(types, "projection", evaluation.type_distance.projection)
+        encoding.write_array(types, "means", evaluation.type_distance.means)
+    if calibration_set.group is not None:
+        encoding.write_strings(group, "group", strings(calibration_set.group))
+        encoding.write_text(group, "group_by", calibration_set.group_by)
     if evaluation.cross_validation:
         encoding.write_json(file, "cross_validation", evaluation.cross_validation)
     if task.fold is not None:
@@ -163,12 +175,23 @@ def read_reader(opened: ExchangeFile) -> StoredReader:
             file["kept/confidence"][()],
             file["kept/correct"][()].astype(bool),
             file["kept/evidence"][()],
+            encoding.read_strings(file["kept/group"]) if "kept/group" in file else None,
+            encoding.read_text(file["kept"], "group_by") if "kept/group_by" in file else "",
+            file["kept/distance"][()] if "kept/distance" in file else None,
         ),
+        type_distance=_type_distance(file),
         poolings=tuple(poolings),
         few_genes=few_genes,
         fold=encoding.read_json(file, "fold") if "fold" in file else {},
         held_out=encoding.read_strings(file["held_out/id"]) if "held_out" in file else None,
     )
+
+
+def _type_distance(file: h5py.File) -> TypeDistance | None:
+    if "types/means" not in file:
+        return None
+    genes = encoding.read_strings(file["genes/id"])
+    return TypeDistance(genes, file["types/projection"][()], file["types/means"][()])
 
 
 def check_cells(cells: CellSequences, stored: StoredReader, reader_name: str) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.cells.fold_sequences import of_fold
-from screader_lib.cells.folds import FOLD_COLUMN, Fold, assign_folds
+from screader_lib.cells.folds import FOLD_COLUMN, Fold, assign_folds, group_column, groups_of
 from screader_lib.cells.gene_matcher import GeneMapping, GeneMatcher
 from screader_lib.cells.gene_texts import common_name
 from screader_lib.cells.vocabulary import FEW_GENES
@@ -23,6 +23,7 @@ from screader_lib.reporting import SILENT, Reporter
 
 ROWS_AT_ONCE = 4096
 MIN_CELLS_TO_SPLIT = 10  # a label with fewer cells has no validation cells
+MOST_OF_SHARE = 2.0  # validation cells of whole donors, against the share that is wanted
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class Labels:
 class Task:
     """Training cells: ``rows`` with label numbers ``truth``; and validation cells.
 
-    ``held_out`` int64, rising: labelled cells of ``fold``, which are in neither.
+    ``held_out`` int64, rising: labelled cells of ``fold``, which are in neither. Where the
+    validation cells are all cells of whole groups, ``validation_by`` is the groups' column.
     """
 
     cells: CellSequences
@@ -50,6 +52,7 @@ class Task:
     settings: TrainingSettings
     fold: Fold | None = None
     held_out: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    validation_by: str = ""
     machine: Machine = field(default_factory=Machine)
     reporter: Reporter = field(default=SILENT)
 
@@ -115,10 +118,11 @@ class TrainedMethod(ABC):
         genes, _ = cells.rows(rows)
         return ((genes >= 0) & (self.known(cells) > 0)[genes]).sum(1)
 
-    def energy(self, cells: CellSequences, rows: np.ndarray, logits: np.ndarray) -> np.ndarray:
-        """Energy score, float32 (rows,), high for cells like those of the training.
+    def evidence(self, cells: CellSequences, rows: np.ndarray, logits: np.ndarray) -> np.ndarray:
+        """Evidence for any label, float32 (rows,), high for cells like those of the training.
 
-        The logarithm of the sum of the exponentials of the ``logits``, which are the outputs' own.
+        The logarithm of the sum of the exponentials of the ``logits``, which are the outputs' own
+        ("energy" in Liu et al. 2020). The same for all cells where logits are log-probabilities.
         """
         return log_sum_exp(logits)
 
@@ -234,7 +238,10 @@ def _ontology_ids(
 def split_validation(
     rows: np.ndarray, truth: np.ndarray, share: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Boolean masks (rows,) of training and validation cells, stratified by label."""
+    """Boolean masks (rows,) of training and validation cells, stratified by label.
+
+    Labels with fewer than ``MIN_CELLS_TO_SPLIT`` cells have no validation cells.
+    """
     random = np.random.default_rng([seed, 1])
     validation = np.zeros(len(rows), bool)
     for label in np.unique(truth):
@@ -244,17 +251,40 @@ def split_validation(
     return ~validation, validation
 
 
+def split_groups(
+    groups: np.ndarray, truth: np.ndarray, share: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same, but the validation cells are all cells of whole ``groups``, str (rows,).
+
+    Groups are drawn until they have the ``share`` of the cells; not those that would make it more
+    than ``MOST_OF_SHARE`` times that, so there may be none. Labels stay in training that would
+    keep fewer than ``MIN_CELLS_TO_SPLIT`` cells there.
+    """
+    names, index, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    drawn, cells, wanted = np.zeros(len(names), bool), 0, share * len(groups)
+    for name in np.random.default_rng([seed, 1]).permutation(len(names)):
+        if cells < wanted and cells + sizes[name] <= MOST_OF_SHARE * wanted:
+            drawn[name] = True
+            cells += sizes[name]
+    left = np.bincount(truth[~drawn[index]], minlength=int(truth.max(initial=0)) + 1)
+    validation = drawn[index] & (left[truth] >= MIN_CELLS_TO_SPLIT)
+    return ~validation, validation
+
+
 def make_task(
     cells: CellSequences,
     settings: TrainingSettings,
     machine: Machine = ON_CPU,
     reporter: Reporter = SILENT,
     fold: Fold | None = None,
+    whole_donors: bool = False,
 ) -> Task:
     """The task of learning all labels of ``cells``; see :func:`labels_of` for errors.
 
     With a ``fold``, its cells are held out, and labels that only they have are unknown; the task's
     cells have the genes of the fold's training cells, where the file has these.
+    ``whole_donors``: validation cells are all cells of some donors, where those are known and few
+    cells enough.
     """
     held_out = np.zeros(0, np.int64)
     labels, rows, truth = labels_of(cells)
@@ -264,18 +294,24 @@ def make_task(
         held_out = rows[np.isin(rows, without)]
         cells = of_fold(cells, fold)
         labels, rows, truth = labels_of(cells, without)
-    training, validation = split_validation(rows, truth, settings.validation, settings.seed)
+    by = group_column(cells.obs, rows) if whole_donors else ""
+    if by:
+        groups = groups_of(cells.obs, rows, by, cells.opened.name)
+        training, validation = split_groups(groups, truth, settings.validation, settings.seed)
+    if not by or not validation.any():
+        by = ""
+        training, validation = split_validation(rows, truth, settings.validation, settings.seed)
     left_out = len(cells) - labelled
     text = (
         f"{int(training.sum()):,} training and {int(validation.sum()):,} validation cells of "
-        f"{len(labels.names)} labels"
+        f"{f'whole {by}s, ' if by else ''}{len(labels.names)} labels"
     )
     if fold is not None:
         text = f"fold {fold.number} of {fold.count}: {text}, {len(held_out):,} held out"
     reporter.info(text + (f"; {left_out:,} without label or genes skipped." if left_out else "."))
     return Task(
         cells, labels, rows[training], truth[training], rows[validation], truth[validation],
-        settings, fold, held_out, machine, reporter,
+        settings, fold, held_out, by, machine, reporter,
     )  # fmt: skip
 
 

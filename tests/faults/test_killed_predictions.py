@@ -117,7 +117,7 @@ def test_a_damaged_block_is_called_again(
     assert len(kept) == 3
     kept[0].write_bytes(kept[0].read_bytes()[:-100])
     with h5py.File(kept[1], "a") as file:
-        del file["energy"]
+        del file["evidence"]
     result = succeed("predict", *words)
     assert counted.calls == BLOCKS - 1 and result.stderr.count("is damaged") == 2
     assert output.read_bytes() == whole

@@ -181,8 +181,8 @@ def test_all_methods_are_shown_the_best_first(page: Page) -> None:
 @pytest.mark.parametrize(
     ("accuracies", "expected"),
     [
-        ({"me": 0.9, "x": 0.8}, "Of 2 methods, me is the most accurate."),
-        ({"me": 0.9, "x": 0.9}, "Of 2 methods, me is the most accurate, as accurate as x."),
+        ({"me": 0.9, "x": 0.8}, "Of 2 methods, none is more accurate than me."),
+        ({"me": 0.9, "x": 0.9}, "Of 2 methods, none is more accurate than me. Level with: x."),
         ({"me": 0.7, "x": 0.8, "y": 0.9}, "2 of the other 2 methods are more accurate than me"),
         ({"x": 0.8, "y": 0.9}, ""),
         ({"me": None, "y": 0.9}, ""),
@@ -194,6 +194,17 @@ def test_verdict(accuracies: dict[str, float | None], expected: str) -> None:
     verdict = compare_given({"methods": methods}, "me").verdict()
     assert verdict.startswith(expected)
     assert bool(verdict) == bool(expected)
+
+
+def test_methods_within_one_standard_error_are_level() -> None:
+    """Of 100 cells with 90 right, the standard error is 3 cells."""
+    methods = {"me": {"accuracy": 0.9}, "x": {"accuracy": 0.93}, "y": {"accuracy": 0.87}}
+    given = {"methods": methods | {"z": {"accuracy": 0.86}}, "cells": {"test": 100}}
+    told = compare_given(given, "me").verdict()
+    assert told == "Of 4 methods, none is more accurate than me. Level with: x, y."
+    given["methods"]["best"] = {"accuracy": 0.94}
+    told = compare_given(given, "me").verdict()
+    assert "1 of the other 4 methods is more accurate" in told and "Level with: x, y." in told
 
 
 def test_values_that_are_no_numbers_are_left_out() -> None:
@@ -272,7 +283,7 @@ def test_other_methods_are_measured_and_compared(tmp_path: Path) -> None:
     page = Page(made(files, (other,), None))
     text = " ".join(" ".join(page.text).split())
     assert text.index("scReader (this report)") < text.index("GenePT 0.")
-    assert "Of 2 methods, scReader is the most accurate." in text
+    assert "Of 2 methods, none is more accurate than scReader." in text
     assert "seconds" not in text
     alternatives = " ".join(image["alt"] for image in page.all("img"))
     assert "after GenePT" in alternatives and "GenePT: accuracy" in alternatives

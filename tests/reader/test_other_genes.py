@@ -230,12 +230,12 @@ def test_the_same_cells_have_the_same_logits(
     assert told == ([] if case == "another order" else [True])
     rows = np.arange(len(sequences))
     expected, _ = reader.outputs(sequences, rows)
-    energy = reader.energy(sequences, rows, expected)
+    evidence = reader.evidence(sequences, rows, expected)
     actual, _ = reader.outputs(others, rows)
     close = 2e-2 if "other names" in case else 1e-4
     assert actual == pytest.approx(expected, rel=close, abs=close)
     assert (actual.argmax(1) == expected.argmax(1)).all()
-    assert reader.energy(others, rows, actual) == pytest.approx(energy, rel=close, abs=close)
+    assert reader.evidence(others, rows, actual) == pytest.approx(evidence, rel=close, abs=close)
 
 
 def test_genes_are_read_as_far_as_they_are_known(

@@ -10,14 +10,16 @@ import h5py
 import numpy as np
 import pytest
 from fold_files import built, gathered, read, scatter
-from small_files import CELLS, call, counts, succeed, write_cells
+from small_files import CELLS, call, counts, fail, succeed, write_cells
 
 from screader_lib import label_metrics
 from screader_lib.exchange import encoding
+from screader_lib.exchange.table import Categorical
 from screader_lib.reader.methods import methods
+from screader_lib.reader.task import split_groups
 
 FOLDS = 3
-OWN = ("evidence", "familiarity")  # columns besides the calls and the cells' own
+OWN = ("evidence", "distance", "familiarity")  # columns besides the calls and the cells' own
 
 
 @pytest.fixture(scope="module")
@@ -198,3 +200,66 @@ def test_folds_that_cannot_be(
     result = call("train-reader", cells, "--method", "majority", *words, "-o", tmp_path / "r.h5")
     assert result.exit_code == status and message in result.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_whole_donors_serve_for_calibration(tmp_path: Path, cells: Path) -> None:
+    """As with --group-by; each calibration cell's donor is stored with the reader."""
+    words = ["--method", "genept-w"]
+    one, other, third = (tmp_path / f"{name}.h5" for name in ("one", "other", "third"))
+    said = succeed("train-reader", cells, *words, "-o", one).stderr
+    assert "the cells are of 4 donors: calibrating on 4 folds of whole donors" in said
+    succeed("train-reader", cells, *words, "--group-by", "donor", "-o", other)
+    succeed("train-reader", cells, *words, "--calibrate-on", "cells", "-o", third)
+    succeed("validate", one, third)
+    with h5py.File(one) as file, h5py.File(other) as same, h5py.File(third) as alone:
+        for name in file["kept"]:
+            assert np.all(file["kept"][name][()] == same["kept"][name][()]), name
+        with h5py.File(cells) as source:
+            donor = encoding.read_column(source["obs/donor"])
+        assert isinstance(donor, Categorical)
+        assert (encoding.read_strings(file["kept/group"]) == donor.strings()).all()
+        assert encoding.read_text(file["kept"], "group_by") == "donor"
+        assert len(alone["kept/correct"]) < 20 and "group" not in alone["kept"]
+        for name, tensor in file["tensors"].items():
+            assert (tensor[()] == alone["tensors"][name][()]).all()
+    calls = tmp_path / "calls.h5ad"
+    line = fail("predict", cells, "-r", one, "--target-precision", 0.9, "-o", calls)
+    assert "they come from 4 donors; for new ones, at least 3 with 44 cells each" in line
+    said = succeed("predict", cells, "-r", one, "--target-precision", 0.5, "-o", calls).stderr
+    assert "for new cells of new donors like those of the training" in " ".join(said.split())
+
+
+def test_labels_of_one_donor_do_not_serve_for_calibration(tmp_path: Path) -> None:
+    """Their folds' readers do not know them; the reader of all cells does."""
+    _, types = counts()
+    donor = np.array([f"donor{number % 4}" for number in range(CELLS)])
+    types = np.where((donor == "donor2") & (types == "beta"), "own", types)
+    types[np.flatnonzero(donor == "donor2")[:6]] = "own"
+    cells, reader = built(tmp_path, types, donor=donor.tolist()), tmp_path / "reader.h5"
+    said = succeed("train-reader", cells, "--method", "genept-w", "-o", reader).stderr
+    count = int((types == "own").sum())
+    assert count >= 10
+    assert f"{count} cells do not serve for calibration" in said and "(own)" in said
+    with h5py.File(reader) as file:
+        assert len(file["kept/group"]) == len(file["kept/correct"]) == CELLS - count
+
+
+def test_donors_with_a_label_each_cannot_be_held_out(tmp_path: Path) -> None:
+    _, types = counts()
+    types = np.where(types == "delta", "beta", types)
+    cells, reader = built(tmp_path, types, donor=types.tolist()), tmp_path / "reader.h5"
+    said = succeed("train-reader", cells, "--method", "genept-w", "-o", reader).stderr
+    assert "whole donors" not in said
+    with h5py.File(reader) as file:
+        assert "group" not in file["kept"] and len(file["kept/correct"])
+
+
+def test_validation_cells_of_whole_donors() -> None:
+    truth = np.repeat([0, 1], [90, 110])
+    donor = np.array([f"d{number % 20}" for number in range(200)])
+    training, validation = split_groups(donor, truth, 0.1, seed=3)
+    assert (training == ~validation).all() and validation.sum() == 20
+    assert not set(donor[training]) & set(donor[validation])
+    rare = np.where(np.arange(200) < 9, 2, truth)
+    assert not split_groups(donor, rare, 0.1, seed=3)[1][:9].any()
+    assert not split_groups(np.where(donor > "d15", "a", "b"), truth, 0.1, seed=3)[1].any()

@@ -47,7 +47,10 @@ def kept_of(reader: Path) -> CalibrationSet:
     with h5py.File(reader) as file:
         group = file["kept"]
         return CalibrationSet(
-            group["confidence"][()], group["correct"][()].astype(bool), group["evidence"][()]
+            group["confidence"][()],
+            group["correct"][()].astype(bool),
+            group["evidence"][()],
+            distance=group["distance"][()],
         )
 
 
@@ -66,7 +69,7 @@ def test_target_precision_is_the_least_confidence_that_assures_it(
     target = 0.75
     least = kept.threshold(target)
     found, said = predicted(noisy, reader, tmp_path / "p.h5ad", "--target-precision", target)
-    assert f"confidence of {least:.3f} reaches a precision of 0.75 on the" in said
+    assert f"confidence of {least:.3f} assures a precision of 0.75 for new cells" in said
     confidence = np.asarray(found.columns["confidence"])
     assigned = found.strings("status") == "assigned"
     assert (assigned == (confidence >= np.float32(least))).all()
@@ -89,9 +92,8 @@ def test_unfamiliar_cells_are_unassigned(tmp_path: Path, noisy: Path, reader: Pa
     least = 0.3
     found, _ = predicted(noisy, reader, tmp_path / "p.h5ad", "--min-familiarity", least)
     values = np.asarray(found.columns["familiarity"])
-    wanted = kept_of(reader).familiarity(
-        np.asarray(found.columns["confidence"]), np.asarray(found.columns["evidence"])
-    )
+    signs = (np.asarray(found.columns[one]) for one in ("confidence", "evidence", "distance"))
+    wanted = kept_of(reader).familiarity(*signs)
     assert len(kept_of(reader)) >= MIN_CALIBRATION_CELLS and (values == wanted).all()
     assert ((found.strings("status") == "assigned") == (values >= np.float32(least))).all()
     assert 0 < (found.strings("status") == "unassigned").sum() < CELLS
@@ -128,8 +130,8 @@ def test_held_out_cells_alone(tmp_path: Path, noisy: Path, of_fold: Path) -> Non
         (["--held-out"], "reader.h5: has no held-out cells", "--fold"),
         (
             ["--target-precision", 0.995],
-            f"the reader's {CELLS} calibration cells cannot guarantee a precision of 0.995",
-            "lower --target-precision",
+            f"the reader's {CELLS} calibration cells cannot assure --target-precision 0.995",
+            "or lower it",
         ),
     ],
     ids=["no cells held out", "precision out of reach"],

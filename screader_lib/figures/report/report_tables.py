@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import platform
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -24,6 +25,7 @@ from screader_lib.figures.report.history import Step
 from screader_lib.label_metrics import per_label, scores
 
 LOW_CONFIDENCE = 20  # cells listed
+ROUNDING = 1e-9  # of accuracies
 MAX_DONORS = 12  # listed by name
 PACKAGES = ("numpy", "h5py", "matplotlib", "scikit-learn", "umap-learn", "jinja2")
 
@@ -48,11 +50,14 @@ def read_metrics(path: Path, name: str) -> dict[str, Any]:
 class Comparison:
     """Methods, the most accurate first: rows of method, accuracy, macro F1 and perhaps seconds.
 
-    ``this`` is the row of the method that the report is about, None where it is not there.
+    ``this`` is the row of the method that the report is about, None where it is not there. Methods
+    are level with it where accuracies differ by no more than one standard error over ``cells``
+    cells; if that is 0, where they are equal.
     """
 
     rows: list[Row]
     this: Row | None = None
+    cells: int = 0
 
     def __post_init__(self) -> None:
         self.rows.sort(key=lambda r: -1 if r["accuracy"] is None else r["accuracy"], reverse=True)
@@ -63,15 +68,18 @@ class Comparison:
         if self.this is None or self.this not in ranked or len(ranked) < 2:
             return ""
         name, accuracy = self.this["method"], self.this["accuracy"]
-        better = [row for row in ranked if row["accuracy"] > accuracy]
+        others = [row for row in ranked if row is not self.this]
+        error = math.sqrt(accuracy * (1 - accuracy) / self.cells) if self.cells else 0.0
+        level = [r["method"] for r in others if abs(r["accuracy"] - accuracy) <= error + ROUNDING]
+        better = [row for row in others if row["accuracy"] > accuracy + error + ROUNDING]
+        tied = f" Level with: {', '.join(level)}." if level else ""
         if not better:
-            equal = [r for r in ranked if r["accuracy"] == accuracy and r is not self.this]
-            shared = f", as accurate as {equal[0]['method']}" if equal else ""
-            return f"Of {len(ranked)} methods, {name} is the most accurate{shared}."
+            return f"Of {len(ranked)} methods, none is more accurate than {name}.{tied}"
         verb = "are" if len(better) > 1 else "is"
         return (
             f"{len(better)} of the other {len(ranked) - 1} methods {verb} more accurate than "
             f"{name}; the most accurate is {better[0]['method']} ({better[0]['accuracy']:.3f})."
+            f"{tied}"
         )
 
     def disagreement(self, predictions: PredictionData) -> str:
@@ -98,7 +106,10 @@ def compare_given(metrics: Mapping[str, Any], method: str) -> Comparison:
         for key, column in columns.items():
             if key != "seconds" or any("seconds" in other for other in entries.values()):
                 rows[name][column] = _number(entry.get(key))
-    return Comparison(list(rows.values()), rows.get(method))
+    cells = metrics.get("cells")
+    tested = cells.get("test") if isinstance(cells, dict) else None
+    tested = tested if isinstance(tested, int) and tested > 0 else 0
+    return Comparison(list(rows.values()), rows.get(method), tested)
 
 
 def _number(value: Any) -> float | None:
@@ -115,7 +126,7 @@ def compare_measured(this: PredictionData, beside: Sequence[PredictionData]) -> 
         one.require_comparable()
         found = scores(*one.true_and_predicted())
         rows.append({"method": title, "accuracy": found["accuracy"], "macro F1": found["macro_f1"]})
-    return Comparison(rows, rows[0])
+    return Comparison(rows, rows[0], int(this.comparable.sum()))
 
 
 def data_summary(

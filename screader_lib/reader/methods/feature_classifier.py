@@ -80,6 +80,11 @@ class FeatureClassifier(TrainedMethod):
         labels = self.tensors["neighbours.labels"].astype(np.int64)[neighbours]
         return vote_logits(labels, self.labels), values
 
+    def evidence(self, cells: CellSequences, rows: np.ndarray, logits: np.ndarray) -> np.ndarray:
+        if self.settings.classifier == "knn":
+            return np.zeros(len(rows), np.float32)  # logits are log-probabilities
+        return super().evidence(cells, rows, logits)
+
     def explain(
         self, cells: CellSequences, rows: np.ndarray, calls: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -244,10 +244,10 @@ class NeuralReader(TrainedMethod):
         self.runner.processes.sum_arrays(*outputs)
         return outputs
 
-    def energy(self, cells: CellSequences, rows: np.ndarray, logits: np.ndarray) -> np.ndarray:
+    def evidence(self, cells: CellSequences, rows: np.ndarray, logits: np.ndarray) -> np.ndarray:
         if self.model.settings.gene_scores:
             logits = self.gene_logits(cells, rows)
-        return super().energy(cells, rows, logits)
+        return super().evidence(cells, rows, logits)
 
     def _logits(self, cells: CellSequences) -> tuple[Callable[[GeneTable, Batch], Tensor], bool]:
         """The logits of predictions, and whether they are linear in the genes' weights.

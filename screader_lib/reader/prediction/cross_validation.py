@@ -10,14 +10,14 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from screader_lib import launch
 from screader_lib.cells.cells_file import CellSequences
-from screader_lib.cells.folds import ALL_CELLS, Fold, groups_of
+from screader_lib.cells.folds import ALL_CELLS, Fold, assign_folds, group_column, groups_of
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import provenance, writing
 from screader_lib.exchange.opening import ExchangeFile, open_exchange
@@ -31,13 +31,15 @@ from screader_lib.reader.task import Task, TrainedMethod, labels_of, make_task
 from screader_lib.reporting import SILENT, Reporter
 
 TOOL = "train-reader"
+DONOR_FOLDS = 5  # at most, where whole donors are held out for calibration
 
 
 @dataclass(frozen=True)
 class CrossValidation:
     """How to cross-validate: ``train`` makes a method of a task, files go to ``folder``.
 
-    ``count`` folds, or 0 for as many as there are groups of the column ``group_by``.
+    ``count`` folds, or 0 for as many as there are groups of the column ``group_by``; none without
+    either.
     """
 
     cells: CellSequences
@@ -48,12 +50,16 @@ class CrossValidation:
     train: Callable[[Task], TrainedMethod]
     machine: Machine = ON_CPU
     reporter: Reporter = SILENT
+    is_automatic: bool = False
 
     def folds(self) -> list[Fold]:
         """All folds: those that the cells were built for, if these are the same.
 
-        Otherwise a warning where the cells' genes were selected with the held-out cells.
+        Otherwise a warning where the cells' genes were selected with the held-out cells. None
+        without a count and groups.
         """
+        if not (self.count or self.group_by):
+            return []
         plan = self.cells.fold_plan
         built = plan.folds(self.count, self.group_by) if plan else []
         if built:
@@ -67,12 +73,37 @@ class CrossValidation:
         if genes == ALL_CELLS:
             options = f"--folds {self.count} " if self.count else ""
             options += f"--group-by {self.group_by} " if self.group_by else ""
-            self.reporter.warning(
+            report = self.reporter.info if self.is_automatic else self.reporter.warning
+            report(
                 "genes were selected with the held-out cells included, so the figures are slightly "
                 f"optimistic: build the cells with {options}to select them in each fold."
             )
         seed = self.settings.seed
         return [Fold(number + 1, count, self.group_by, seed, genes) for number in range(count)]
+
+    def by_donors(self) -> CrossValidation:
+        """The same over whole donors, at most ``DONOR_FOLDS`` folds, where that is possible.
+
+        Not where the settings ask for no validation cells, donors are unknown, or without some of
+        them there would be only one label.
+        """
+        _, rows, truth = labels_of(self.cells)
+        obs, name, plan = self.cells.obs, self.cells.opened.name, self.cells.fold_plan
+        by = group_column(obs, rows)
+        if not by or not self.settings.validation:
+            return self
+        donors = len(np.unique(groups_of(obs, rows, by, name)))
+        count = plan.count if plan and plan.group_by == by else min(donors, DONOR_FOLDS)
+        validation = replace(self, count=count, group_by=by, is_automatic=True)
+        fold = assign_folds(obs, rows, truth, count, by, self.settings.seed, name)
+        for number in range(1, count + 1):
+            if len(np.unique(truth[fold != number])) < 2:
+                return self
+        self.reporter.info(
+            f"the cells are of {donors} {by}s: calibrating on {count} folds of whole "
+            f"{by}s, each predicted by a reader that was not trained on it."
+        )
+        return validation
 
     def fold(self, number: int) -> Fold:
         """Fold ``number``, from 1; ScReaderError where there are fewer."""
@@ -86,9 +117,12 @@ class CrossValidation:
 
     def run(self) -> list[Path]:
         """Train and predict every fold that is not done; returns their predictions files."""
+        folds = self.folds()
+        if not folds:
+            return []
         self.folder.mkdir(parents=True, exist_ok=True)
         llm, files = llm_identity(self.settings, self.machine), []
-        for fold in self.folds():
+        for fold in folds:
             fingerprint = provenance.fingerprint(
                 cells=self.cells.opened.sha256,
                 settings=self.settings.to_json(),

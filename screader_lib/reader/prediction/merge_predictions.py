@@ -29,7 +29,7 @@ from screader_lib.exchange.table import (
     strings,
 )
 from screader_lib.reader.confidence import ontology_backoff
-from screader_lib.reader.confidence.calibration import CalibrationSet
+from screader_lib.reader.confidence.calibration import CalibrationSet, fit_temperature, softmax
 from screader_lib.reader.confidence.explanation import write_mean_parts
 from screader_lib.reader.prediction.predictions import (
     Predictions,
@@ -37,10 +37,12 @@ from screader_lib.reader.prediction.predictions import (
     known_label_metrics,
     metrics_summary,
 )
+from screader_lib.reader.task import MIN_CELLS_TO_SPLIT
 from screader_lib.reporting import SILENT, Reporter
 
 ROWS_AT_ONCE = 1024  # of arrays that may be wide
 ROWS_PER_CHUNK = {"X_screader": 64}
+MAX_TEMPERATURE_CELLS = 20_000  # that the temperature is fitted on
 
 
 def shard_of(opened: ExchangeFile) -> dict[str, Any]:
@@ -73,6 +75,8 @@ def merge_shards(
     for name in ("fold", "latent"):
         if name in first:
             encoding.write_text(file["uns"], name, encoding.read_text(first, name))
+    if "temperature" in first:
+        encoding.write_number(file["uns"], "temperature", float(first["temperature"][()]))
     reporter.info(predictions.summary())
     if metrics:
         if "fold" in first:
@@ -310,15 +314,59 @@ def fold_summary(metrics: dict[str, Any]) -> str:
     )
 
 
-def out_of_fold_set(file: h5py.File) -> CalibrationSet:
-    """The out-of-fold predictions of all cells as a calibration set, from merged predictions."""
-    obs = encoding.read_table(file["obs"])
-    correct = obs.strings("predicted_label") == obs.strings("true_label")
-    return CalibrationSet(
-        np.asarray(obs.columns["confidence"]),
-        correct.astype(bool),
-        np.asarray(obs.columns["evidence"]),
-    )
+def out_of_fold_calibration(
+    file: h5py.File,
+    folds: Sequence[ExchangeFile],
+    group: np.ndarray | None,
+    group_by: str,
+    reporter: Reporter = SILENT,
+) -> tuple[dict[str, float | int], CalibrationSet]:
+    """The temperature that suits merged predictions best, and the cells as a calibration set.
+
+    Each fold's own temperature, which comes from few cells of the folds trained on, is undone.
+    Cells whose label was unknown to their fold's reader are wrong, but no temperature helps that.
+    ``group`` str (cells,): groups of the column ``group_by`` that folds held out whole, or None.
+    With groups, cells are left out whose label only their own groups have in number: the reader of
+    all cells knows it, their fold's reader does not.
+    """
+    obs, probability = encoding.read_table(file["obs"]), file["obsm/probability"]
+    own = np.array([float(fold.file["uns/temperature"][()]) for fold in folds])
+    own = own[np.asarray(obs.columns["fold"]) - 1]
+    true, predicted = obs.strings("true_label"), obs.strings("predicted_label")
+    number = {name: code for code, name in enumerate(encoding.read_strings(file["uns/labels"]))}
+    truth = np.array([number.get(name, -1) for name in true])
+
+    def logits(rows: np.ndarray) -> np.ndarray:
+        with np.errstate(divide="ignore"):
+            return np.log(probability[rows]) * own[rows, None]
+
+    fitted = np.arange(0, len(obs), -(-len(obs) // MAX_TEMPERATURE_CELLS))
+    values = logits(fitted)
+    known = (truth[fitted] >= 0) & np.isfinite(values[np.arange(len(fitted)), truth[fitted]])
+    calibration = fit_temperature(values[known], truth[fitted][known])
+    temperature, confidence = float(calibration["temperature"]), np.zeros(len(obs), np.float32)
+    for start, stop in row_blocks(len(obs)):
+        rows = np.arange(start, stop)
+        confidence[rows] = softmax(logits(rows), temperature).max(1)
+    evidence = np.asarray(obs.columns["evidence"])
+    distance = np.asarray(obs.columns["distance"]) if "distance" in obs.columns else None
+    correct = (predicted == true).astype(bool)
+    known = CalibrationSet(confidence, correct, evidence, group, group_by, distance)
+    if group is None:
+        return calibration, known
+    fold = np.asarray(obs.columns["fold"]) - 1
+    within = np.zeros((len(number), len(folds)), np.int64)
+    np.add.at(within, (truth, fold), 1)
+    total = within.sum(1)[truth]
+    covered = (total - within[truth, fold] >= MIN_CELLS_TO_SPLIT) | (total < MIN_CELLS_TO_SPLIT)
+    if not covered.all():
+        names = ", ".join(sorted(set(true[~covered])))
+        reporter.info(
+            f"{int((~covered).sum()):,} cells do not serve for calibration, as fewer than "
+            f"{MIN_CELLS_TO_SPLIT} cells of their label are of other {group_by}s ({names}): for "
+            "these labels, --target-precision says less."
+        )
+    return calibration, known.of(covered)
 
 
 def _json(opened: ExchangeFile, name: str) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from screader_lib.reporting import SILENT, Reporter
 MARK = "prediction.txt"
 BLOCKS = "block-*.h5"
 PARTIAL = ".*.partial"  # left behind by a kill in the midst of writing
-ARRAYS = ("probability", "vectors", "energy", "has_known_genes")
+ARRAYS = ("probability", "vectors", "evidence", "distance", "has_known_genes")
 EXPLAINED = ("genes", "parts", "sums", "gaps")
 
 

@@ -15,6 +15,7 @@ from screader_lib.cells.folds import ALL_CELLS
 from screader_lib.exchange.table import Categorical, Column, LazyColumn
 from screader_lib.reader.confidence.calibration import softmax
 from screader_lib.reader.confidence.explanation import Explained, explain
+from screader_lib.reader.model.type_distance import TypeDistance
 from screader_lib.reader.task import Labels, TrainedMethod
 
 STATUSES = ("assigned", "unassigned")
@@ -25,13 +26,15 @@ MAX_LISTED = 5
 class PredictionBlock:
     """Outputs for a block of cells.
 
-    ``probability`` float32 (cells, labels), ``vectors`` float32 (cells, hidden), ``energy``
-    float32 (cells,), and ``has_known_genes`` bool (cells,).
+    ``probability`` float32 (cells, labels), ``vectors`` float32 (cells, hidden), ``evidence`` and
+    ``distance`` float32 (cells,), the latter NaN where it is not known, and ``has_known_genes``
+    bool (cells,).
     """
 
     probability: np.ndarray
     vectors: np.ndarray
-    energy: np.ndarray
+    evidence: np.ndarray
+    distance: np.ndarray
     has_known_genes: np.ndarray
     explained: Explained | None = None
 
@@ -42,6 +45,7 @@ def predict_block(
     trained: TrainedMethod,
     temperatures: Callable[[np.ndarray], np.ndarray],
     genes_explained: int = 0,
+    types: TypeDistance | None = None,
 ) -> PredictionBlock:
     """Predict the cells at ``rows``.
 
@@ -50,23 +54,27 @@ def predict_block(
     logits, vectors = trained.outputs(cells, rows)
     genes = trained.known_genes(cells, rows)
     probability = softmax(logits, temperatures(genes))
-    energy = trained.energy(cells, rows, logits)
+    evidence = trained.evidence(cells, rows, logits)
     explained = None
     if genes_explained:
         best, labels = probability.argmax(1), probability.shape[1]
         explained = explain(cells, rows, trained, best, labels, genes_explained)
-    return PredictionBlock(probability, vectors, energy, genes > 0, explained)
+    unknown = np.full(len(rows), np.nan, np.float32)
+    distance = unknown if types is None else types.distances(cells, rows)
+    return PredictionBlock(probability, vectors, evidence, distance, genes > 0, explained)
 
 
 @dataclass
 class Predictions:
-    """Of each cell: numbers of the best and the second label (−1 for none), confidence, energy,
-    whether it has a gene that the reader knows, and whether its label is assigned."""
+    """Of each cell: numbers of the best and the second label (−1 for none), confidence, evidence,
+    distance to the nearest type, whether it has a gene that the reader knows, and whether its label
+    is assigned."""
 
     best: np.ndarray
     second: np.ndarray
     confidence: np.ndarray
-    energy: np.ndarray
+    evidence: np.ndarray
+    distance: np.ndarray
     has_known_genes: np.ndarray
     assigned: np.ndarray
 
@@ -76,6 +84,7 @@ class Predictions:
         return cls(
             np.zeros(cells, np.int32),
             np.full(cells, -1, np.int32),
+            np.zeros(cells, np.float32),
             np.zeros(cells, np.float32),
             np.zeros(cells, np.float32),
             np.zeros(cells, bool),
@@ -89,7 +98,8 @@ class Predictions:
         self.confidence[rows] = np.take_along_axis(block.probability, order[:, :1], 1)[:, 0]
         if block.probability.shape[1] > 1:
             self.second[rows] = order[:, 1]
-        self.energy[rows], self.has_known_genes[rows] = block.energy, block.has_known_genes
+        self.distance[rows] = block.distance
+        self.evidence[rows], self.has_known_genes[rows] = block.evidence, block.has_known_genes
 
     def summary(self) -> str:
         """In words."""

@@ -42,6 +42,7 @@ OWN_COLUMNS = (
     "assigned_label",
     "assigned_ontology_id",
     "evidence",
+    "distance",
     "familiarity",
     "explanation_gap",
     "true_label",
@@ -114,12 +115,15 @@ def write_predictions(
         file, cells, rows, stored, trained, options.genes_explained, reporter, checkpoint
     )
     confidence = predictions.confidence
-    familiarity = stored.calibration_set.familiarity(confidence, predictions.energy)
+    evidence, distance = predictions.evidence, predictions.distance
+    familiarity = stored.calibration_set.familiarity(confidence, evidence, distance)
     predictions.assigned[:] = predictions.has_known_genes & (confidence >= options.min_confidence)
     predictions.assigned &= familiarity >= options.min_familiarity
     _warn_of_strangers(familiarity[predictions.has_known_genes], reporter)
     own = predictions.columns(stored.labels)
-    own |= {"evidence": predictions.energy, "familiarity": familiarity}
+    own |= {"evidence": evidence, "distance": distance, "familiarity": familiarity}
+    if np.isnan(distance).any():
+        del own["distance"]
     if gaps is not None:
         own["explanation_gap"] = gaps
     given = cells.lazy_obs if len(rows) == len(cells) else cells.lazy_obs.take(rows)
@@ -143,6 +147,7 @@ def write_predictions(
     encoding.write_text(uns, "method", stored.method + knn)
     if trained.latent_parts:
         encoding.write_text(uns, "latent", ",".join(trained.latent_parts))
+    encoding.write_number(uns, "temperature", stored.temperature)
     reporter.info(predictions.summary())
     metrics = known_label_metrics(truth, stored.labels.names, predictions)
     if metrics:
@@ -197,10 +202,12 @@ def _write_blocks(
                 if not is_cost_known:
                     report_cost(cells, rows[start:], trained, reporter)
                     is_cost_known = True
-                temperatures = stored.temperatures
-                block = predict_block(cells, rows[part], trained, temperatures, genes_explained)
+                block = predict_block(
+                    cells, rows[part], trained, stored.temperatures, genes_explained,
+                    stored.type_distance,
+                )  # fmt: skip
                 checkpoint.save(number, block)
-            advance(len(block.energy))
+            advance(len(block.evidence))
             if launch.is_worker():
                 continue
             if vectors is None:

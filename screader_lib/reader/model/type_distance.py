@@ -1,0 +1,114 @@
+"""How far a cell is from the types of the training, by the genes that it expresses.
+
+A cell of an unknown type may get a known label with high confidence, where it expresses the genes
+that tell this label from the others. Its other genes may still show that it is something else. So
+the training cells' main directions of variation are found (principal components), scaled so that
+cells of one type vary as much in all of them (Lee et al. 2018, "A Simple Unified Framework for
+Detecting Out-of-Distribution Samples": Mahalanobis distance with one covariance for all types),
+and the distance is that to the nearest type's mean.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from screader_lib.cells.cells_file import CellSequences
+from screader_lib.reader.model.logistic_regression import weight_matrix
+from screader_lib.reader.task import Task, row_blocks
+
+COMPONENTS = 50
+SHRINKAGE = 0.1  # of the covariance within types, towards a sphere
+MAX_CELLS = 20_000  # that are measured
+MIN_CELLS = 20
+MIN_COVERAGE = 0.9  # of the genes' weight, for distances to count
+MEASURED = 6  # stream of random numbers; see training
+
+
+@dataclass(frozen=True)
+class TypeDistance:
+    """Distances to the means of types.
+
+    ``genes`` object (genes,), their ``projection`` float32 (genes, components), and each label's
+    mean in that space, ``means`` float32 (labels, components).
+    """
+
+    genes: np.ndarray
+    projection: np.ndarray
+    means: np.ndarray
+
+    @classmethod
+    def fit(cls, task: Task) -> TypeDistance | None:
+        """Measure the training cells, or a random sample of them; None where there are too few."""
+        random = np.random.default_rng([task.settings.seed, MEASURED])
+        chosen = np.sort(random.permutation(len(task.rows))[:MAX_CELLS])
+        rows, truth, genes = task.rows[chosen], task.truth[chosen], task.cells.genes.index
+        labels, present = np.unique(truth, return_inverse=True)
+        count = min(COMPONENTS, len(rows) - len(labels), len(genes) - 1)
+        if len(rows) < MIN_CELLS or count < 1:
+            return None
+        blocks = [_weights(task.cells, part, len(genes)) for part in row_blocks(rows)]
+        values = sparse.vstack(blocks, "csr").astype(np.float64)
+        directions = _principal_directions(values, count)
+        scores = values @ directions
+        sizes = np.bincount(present)
+        means = np.stack([np.bincount(present, column) / sizes for column in scores.T], 1)
+        within = scores - means[present]
+        covariance = within.T @ within / len(rows)
+        sphere = np.trace(covariance) / count * np.eye(count)
+        covariance = (1 - SHRINKAGE) * covariance + SHRINKAGE * sphere
+        if not np.trace(covariance) > 0:
+            return None
+        whitening = np.linalg.inv(np.linalg.cholesky(covariance)).T
+        projection = (directions @ whitening).astype(np.float32)
+        return cls(genes, projection, (means @ whitening).astype(np.float32))
+
+    def distances(self, cells: CellSequences, rows: np.ndarray) -> np.ndarray:
+        """Squared distance of each of ``rows`` to the nearest type's mean, float32 (rows,).
+
+        NaN for all where the cells' vocabulary lacks too many of the genes.
+        """
+        index = {gene: number for number, gene in enumerate(self.genes)}
+        column = np.array([index.get(gene, -1) for gene in cells.genes.index], np.int64)
+        size = (self.projection.astype(np.float64) ** 2).sum(1)
+        if size[column[column >= 0]].sum() < MIN_COVERAGE * size.sum():
+            return np.full(len(rows), np.nan, np.float32)
+        distances = np.zeros(len(rows))
+        for start, part in zip(range(0, len(rows), 4096), row_blocks(rows), strict=True):
+            values = _weights(cells, part, len(self.genes), column)
+            scores = values.astype(np.float64) @ self.projection.astype(np.float64)
+            nearest = np.full(len(part), np.inf)
+            for mean in self.means.astype(np.float64):
+                nearest = np.minimum(nearest, ((scores - mean) ** 2).sum(1))
+            distances[start : start + len(part)] = nearest
+        return distances.astype(np.float32)
+
+
+def _weights(
+    cells: CellSequences, rows: np.ndarray, genes: int, column: np.ndarray | None = None
+) -> sparse.csr_matrix:
+    index, weights = cells.rows(rows)
+    if column is not None:
+        index = np.where(index >= 0, column[index], -1)
+    return weight_matrix(index, weights, genes)
+
+
+def _principal_directions(values: sparse.csr_matrix, count: int) -> np.ndarray:
+    """The ``count`` directions of largest variance, float64 (genes, count), without densifying."""
+    from scipy.sparse.linalg import LinearOperator, svds
+
+    mean = np.asarray(values.mean(0)).ravel()
+
+    def multiply(vector: np.ndarray) -> np.ndarray:
+        return values @ vector.ravel() - mean @ vector.ravel()
+
+    def multiply_transposed(vector: np.ndarray) -> np.ndarray:
+        return values.T @ vector.ravel() - mean * vector.sum()
+
+    centred = LinearOperator(
+        values.shape, matvec=multiply, rmatvec=multiply_transposed, dtype=np.float64
+    )
+    start = np.random.default_rng(0).standard_normal(min(values.shape))
+    return svds(centred, k=min(count, min(values.shape) - 1), v0=start)[2].T
