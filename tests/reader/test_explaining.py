@@ -146,7 +146,7 @@ def test_nodes_integrate_polynomials(power: int) -> None:
 
 
 def test_cells_that_have_converged_cost_nothing_more() -> None:
-    """Of two cells, the log-odds of one are linear, those of the other turn within 1 % of the path.
+    """Of two cells, the log-odds of one are linear, those of the other turn within 0.1 % of the path.
 
     A gap that stays above the limit is reported.
     """
@@ -154,7 +154,7 @@ def test_cells_that_have_converged_cost_nothing_more() -> None:
 
     def logits_of(batch: Batch) -> torch.Tensor:
         read.append(len(batch.genes))
-        bent = torch.where(batch.genes == 0, batch.weights, torch.sigmoid(300 * batch.weights - 1))
+        bent = torch.where(batch.genes == 0, batch.weights, torch.sigmoid(5000 * batch.weights - 1))
         return torch.cat([bent, torch.zeros_like(bent)], 1)
 
     batch = Batch(torch.tensor([[0], [1]]), torch.ones(2, 1))

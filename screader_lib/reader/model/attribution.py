@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from screader_lib.reader.model.reader_model import Batch, by_gene
 
-ROUNDS = (8, 16, 32, 64, 128)  # nodes; as many rounds as a cell needs
+ROUNDS = (16, 32, 64, 128)  # nodes; as many rounds as a cell needs
 MAX_GAP = 0.05
 POWER = 2  # nodes lie at powers of Gauss-Legendre's: an LLM's norms change fastest near weight 0
 NODES_OF_LINEAR = 256  # of an integral over logits alone, which costs next to nothing
