@@ -22,9 +22,9 @@ import numpy as np
 
 from screader_lib import label_metrics
 from screader_lib.cells.cells_file import CellSequences
+from screader_lib.cells.folds import Fold
 from screader_lib.exchange.opening import open_exchange
 from screader_lib.option_values import LLM_METHODS
-from screader_lib.reader.folds import Fold
 from screader_lib.reader.methods import methods
 from screader_lib.reader.settings import settings_for
 from screader_lib.reader.task import make_task
@@ -59,7 +59,7 @@ def run_fold(cells: CellSequences, title: str, number: int, given: Any) -> dict[
         task = make_task(cells, changed, fold=Fold(number, FOLDS))
     trained = methods.train(task)
     names = np.array(task.labels.names, object)
-    called = names[trained.outputs(cells, task.held_out)[0].argmax(1)]
+    called = names[trained.outputs(task.cells, task.held_out)[0].argmax(1)]
     assert cells.labels is not None
     scores = label_metrics.scores(cells.labels.strings()[task.held_out], called)
     return {

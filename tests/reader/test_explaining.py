@@ -146,7 +146,7 @@ def test_nodes_integrate_polynomials(power: int) -> None:
 
 
 def test_cells_that_have_converged_cost_nothing_more() -> None:
-    """Of two cells, the log-odds of one are linear, those of the other turn within 0.1 % of the path.
+    """Of two cells, the log-odds of one are linear; those of the other turn near weight 0.
 
     A gap that stays above the limit is reported.
     """
