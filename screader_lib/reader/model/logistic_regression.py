@@ -1,4 +1,4 @@
-"""Multinomial logistic regression, and the gene scores that it gives.
+"""Multinomial logistic regression.
 
 It is scikit-learn's where the cells fit in memory, else streamed.
 
@@ -28,32 +28,6 @@ TOLERANCE = 1e-7  # of the largest partial derivative of the objective, divided 
 MAX_ITERATIONS = 10_000
 CORRECTIONS = 30  # that L-BFGS remembers
 
-GENE_SCALE = 2.0  # against weights of mean 1
-TEXT_SCALE = 1.0  # against features of variance 1 in all
-
-
-def fit_gene_scores(
-    task: Task, features: np.ndarray, weight_scale: float, label_weights: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Each gene's own logits, from a regression on a cell's genes and their texts.
-
-    They are the part of a reader that needs no LLM. Genes are told apart by name and by whitened
-    text at once, so rare labels gain from what their genes' texts share. The fit is convex: it has
-    one answer. ``features`` float32 (genes, features), ``label_weights`` float32 (labels,).
-    Returns scores float32 (genes, labels) for weights of mean 1, and biases float32 (labels,).
-    """
-    genes = len(features)
-    texts = features * np.float32(TEXT_SCALE / np.sqrt(max(1, features.shape[1])))
-
-    def inputs(cells: CellSequences, rows: np.ndarray) -> sparse.csr_matrix:
-        values = weight_matrix(*cells.rows(rows), genes) * np.float32(weight_scale)
-        by_text = sparse.csr_matrix(values @ texts)
-        return sparse.hstack([np.float32(GENE_SCALE) * values, by_text], "csr")
-
-    blocks = training_blocks(task, inputs)
-    coefficients, biases = fit_logistic(blocks, len(task.labels.names), label_weights)
-    return np.float32(GENE_SCALE) * coefficients[:genes] + texts @ coefficients[genes:], biases
-
 
 def training_blocks(
     task: Task, features: Callable[[CellSequences, np.ndarray], Features]
@@ -68,20 +42,21 @@ def training_blocks(
 
 
 def fit_logistic(
-    blocks: Blocks, labels: int, label_weights: np.ndarray | None = None
+    blocks: Blocks, labels: int, label_weights: np.ndarray | None = None, strength: float = C
 ) -> tuple[np.ndarray, np.ndarray]:
     """Fit on ``blocks()``, which gives features and label numbers (cells,) each time it is called.
 
     Features are float32 arrays or CSR matrices. Each of the ``labels`` labels has a cell. Cells
-    count by their ``label_weights`` float32 (labels,). Returns weights float32 (features, labels)
+    count by their ``label_weights`` float32 (labels,); ``strength`` is the inverse of the penalty's,
+    as scikit-learn's C. Returns weights float32 (features, labels)
     and biases float32 (labels,).
     """
     weights = np.ones(labels) if label_weights is None else label_weights.astype(np.float64)
     data = _in_memory(blocks())
     if data is None:
-        parameters = _fit_streaming(blocks, labels, weights)
+        parameters = _fit_streaming(blocks, labels, weights, strength)
     else:
-        parameters = _fit_in_memory(*data, labels, weights)
+        parameters = _fit_in_memory(*data, labels, weights, strength)
     return parameters[:-1].astype(np.float32), parameters[-1].astype(np.float32)
 
 
@@ -104,13 +79,13 @@ def _in_memory(blocks: Iterable[tuple[Features, np.ndarray]]) -> tuple[Features,
 
 
 def _fit_in_memory(
-    features: Features, truth: np.ndarray, labels: int, label_weights: np.ndarray
+    features: Features, truth: np.ndarray, labels: int, label_weights: np.ndarray, strength: float
 ) -> np.ndarray:
     """Weights and, as the last row, biases, float64 (features + 1, labels)."""
     from sklearn.linear_model import LogisticRegression
 
     # Of two labels, scikit-learn fits one vector w, which stands for −w/2 and w/2: half the penalty
-    penalty = C if labels > 2 else 2 * C
+    penalty = strength if labels > 2 else 2 * strength
     model = LogisticRegression(
         C=penalty, solver="newton-cg", tol=TOLERANCE, max_iter=MAX_ITERATIONS
     )
@@ -119,7 +94,9 @@ def _fit_in_memory(
     return parameters if labels > 2 else np.hstack([-parameters, parameters]) / 2
 
 
-def _fit_streaming(blocks: Blocks, labels: int, label_weights: np.ndarray) -> np.ndarray:
+def _fit_streaming(
+    blocks: Blocks, labels: int, label_weights: np.ndarray, strength: float
+) -> np.ndarray:
     """The same by L-BFGS; every evaluation goes over the blocks again."""
     from scipy.optimize import minimize
 
@@ -128,8 +105,8 @@ def _fit_streaming(blocks: Blocks, labels: int, label_weights: np.ndarray) -> np
 
     def loss_and_gradient(flat: np.ndarray) -> tuple[float, np.ndarray]:
         weights, biases = np.split(flat.reshape(width + 1, labels), [width])
-        loss = 0.5 / C * float((weights**2).sum())
-        gradient = np.vstack([weights / C, np.zeros(labels)])
+        loss = 0.5 / strength * float((weights**2).sum())
+        gradient = np.vstack([weights / strength, np.zeros(labels)])
         for values, truth in blocks():
             wide = values.astype(np.float64)
             logits = wide @ weights + biases

@@ -23,18 +23,19 @@ class GeneTable:
     """What the model knows of each gene, float32 (genes, …); None where it has no such thing.
 
     ``features`` of its text, ``offsets`` (genes, hidden) added to its projected features, and
-    ``scores`` (genes, labels): its own logits.
+    ``scores`` (genes, labels): its own logits, with the ``biases`` (labels,) of their sum.
     """
 
     features: Tensor
     offsets: Tensor | None
     scores: Tensor | None
+    biases: Tensor | None = None
 
     def map(self, function: Callable[[Tensor], Tensor]) -> GeneTable:
         """The ``function`` of each tensor."""
         offsets = None if self.offsets is None else function(self.offsets)
         scores = None if self.scores is None else function(self.scores)
-        return GeneTable(function(self.features), offsets, scores)
+        return GeneTable(function(self.features), offsets, scores, self.biases)
 
 
 @dataclass
@@ -95,6 +96,11 @@ class ReaderModel(nn.Module):
     scores: Tensor
     score_biases: Tensor
     mix: Tensor
+    component_scores: Tensor
+    component_biases: Tensor
+    component_mix: Tensor
+    gene_means: Tensor
+    gene_squares: Tensor
     token_scale: Tensor
     weight_scale: Tensor
 
@@ -123,6 +129,11 @@ class ReaderModel(nn.Module):
             self.register_buffer("scores", torch.zeros(genes, labels))
             self.register_buffer("score_biases", torch.zeros(labels))
             self.register_buffer("mix", torch.ones(()))
+            self.register_buffer("component_scores", torch.zeros(genes, labels))
+            self.register_buffer("component_biases", torch.zeros(labels))
+            self.register_buffer("component_mix", torch.zeros(()))
+            self.register_buffer("gene_means", torch.zeros(genes))
+            self.register_buffer("gene_squares", torch.zeros(genes))
         self.register_buffer("token_scale", torch.ones(()))
         self.register_buffer("weight_scale", torch.ones(()))
         if settings.init == "paper":
@@ -153,11 +164,39 @@ class ReaderModel(nn.Module):
         scores = self.gene_logits(table, batch)
         return (scores + self.mix * logits if with_head else scores), latents
 
+    def gene_table(self, presence: Tensor, with_components: bool) -> tuple[Tensor, Tensor]:
+        """Scores (genes, labels) and biases (labels,) for cells that have some of the genes.
+
+        ``presence`` float32 (genes,): 1 for a gene that the cells can have, 0 for one that was
+        not measured in them. Such a gene says what it says of the training cells on average.
+        ``with_components`` False leaves the components' scores out.
+        """
+        scores, biases = self.scores, self.score_biases
+        if with_components and self.component_mix:
+            scores = torch.lerp(scores, self.component_scores, self.component_mix)
+            biases = torch.lerp(biases, self.component_biases, self.component_mix)
+        if not self.gene_squares.any():  # a reader from before cells had one length
+            return scores, biases
+        share = (presence * self.gene_squares).sum() / self.gene_squares.sum()
+        missing = self.gene_means - presence * self.gene_means / share.sqrt().clamp(min=1e-6)
+        return scores, biases + missing @ scores
+
     def gene_logits(self, table: GeneTable, batch: Batch) -> Tensor:
-        """Logits of the genes' own scores alone, float32 (cells, labels)."""
-        assert table.scores is not None
-        weights = by_gene(batch, len(table.features)) * self.weight_scale
-        return weights @ table.scores + self.score_biases
+        """Logits of the genes' own scores alone, float32 (cells, labels).
+
+        The cells' weights are brought to the training cells' length; with ``totals``, to that of
+        the cells whose weights have these totals, of which the batch's are the same share.
+        """
+        assert table.scores is not None and table.biases is not None
+        weights = by_gene(batch, len(table.features))
+        if not self.gene_squares.any():
+            return weights * self.weight_scale @ table.scores + table.biases
+        with torch.no_grad():
+            lengths = weights.norm(dim=1)
+            if batch.totals is not None:
+                lengths = lengths * batch.totals / weights.sum(1).clamp(min=1e-12)
+            factors = self.gene_squares.sum().sqrt() / lengths.clamp(min=1e-12)
+        return (weights * factors[:, None]) @ table.scores + table.biases
 
     def forward(
         self,

@@ -16,7 +16,7 @@ from screader_lib.errors import ScReaderError
 from screader_lib.reader.evaluation import ValidationScores, validation_scores
 from screader_lib.reader.llm.frozen_llm import FrozenLLM
 from screader_lib.reader.model.batches import drop_genes, read_sequences
-from screader_lib.reader.model.logistic_regression import fit_gene_scores
+from screader_lib.reader.model.gene_scores import fit_gene_scores
 from screader_lib.reader.model.neural_reader import NeuralReader
 from screader_lib.reader.model.reader_model import Batch, GeneTable
 from screader_lib.reader.model.scaling import fit_scaling
@@ -253,14 +253,16 @@ class Trainer:
         """Fit the genes' own scores, and the mix of least validation loss."""
         task, reader = self.task, self.reader
         task.reporter.detail("fitting the gene scores.")
-        scores, biases = fit_gene_scores(
-            task,
-            reader.features.cpu().numpy(),
-            float(self.model.weight_scale),
-            self.class_weights.cpu().numpy(),
-        )
-        self.model.scores.copy_(torch.from_numpy(scores))
-        self.model.score_biases.copy_(torch.from_numpy(biases))
+        fitted = fit_gene_scores(task, self.class_weights.cpu().numpy())
+        values = {
+            "scores": fitted.genes[0], "score_biases": fitted.genes[1],
+            "component_scores": fitted.components[0], "component_biases": fitted.components[1],
+            "component_mix": np.float32(fitted.mix),
+            "gene_means": fitted.means, "gene_squares": fitted.squares,
+        }  # fmt: skip
+        for name, value in values.items():
+            getattr(self.model, name).copy_(torch.from_numpy(np.asarray(value)))
+        reader.forget_cells()
         self.model.mix.fill_(DEFAULT_MIX)
         if not len(task.validation_rows):
             return
