@@ -54,11 +54,20 @@ class GeneMapping:
         """How many genes are known by their texts alone."""
         return int((self.known > 0).sum()) - self.by_name
 
-    def reached(self, genes: np.ndarray | None = None) -> int:
-        """How many learnt genes some of ``genes``, bool (genes,), stand for; None: of all genes."""
+    def presence(self, genes: np.ndarray | None = None) -> np.ndarray:
+        """Which learnt genes some of ``genes``, bool (genes,), stand for; None: of all genes.
+
+        bool (learnt,).
+        """
         used = self.shares * self.known[:, None] > MIN_SIMILARITY
         used = used if genes is None else used & genes[:, None]
-        return len(np.unique(self.neighbours[used]))
+        present = np.zeros(self.learnt, bool)
+        present[self.neighbours[used]] = True
+        return present
+
+    def reached(self, genes: np.ndarray | None = None) -> int:
+        """How many learnt genes some of ``genes``, bool (genes,), stand for; None: of all genes."""
+        return int(self.presence(genes).sum())
 
     @property
     def coverage(self) -> float:

@@ -11,10 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from scipy import sparse
+from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
-from small_files import DIM, GENES
+from small_files import GENES
 
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.errors import ScReaderError
@@ -23,15 +25,17 @@ from screader_lib.reader import task as task_module
 from screader_lib.reader.confidence.calibration import softmax
 from screader_lib.reader.methods import methods, nearest_neighbours
 from screader_lib.reader.methods.nearest_neighbours import nearest, unit, vote_logits
-from screader_lib.reader.model import logistic_regression
-from screader_lib.reader.model.logistic_regression import (
-    GENE_SCALE,
-    TEXT_SCALE,
+from screader_lib.reader.model import gene_scores, logistic_regression
+from screader_lib.reader.model.gene_scores import (
+    COMPONENT_LENGTH,
+    COMPONENTS,
+    DEFAULT_STRENGTH,
     fit_gene_scores,
-    fit_logistic,
-    weight_matrix,
+    logits,
 )
-from screader_lib.reader.settings import TrainingSettings
+from screader_lib.reader.model.logistic_regression import fit_logistic, weight_matrix
+from screader_lib.reader.model.reader_model import Batch, GeneTable, ReaderModel
+from screader_lib.reader.settings import TrainingSettings, settings_for
 from screader_lib.reader.task import Task, make_task
 
 CELLS, FEATURES = 300, 12
@@ -153,16 +157,9 @@ def task(cells: Path) -> Iterator[Task]:
         yield replace(whole, rows=whole.rows[selected], truth=truth[selected])
 
 
-@pytest.fixture(scope="module")
-def features() -> np.ndarray:
-    return np.random.default_rng(3).normal(0, 1, (GENES, DIM)).astype(np.float32)
-
-
-def inputs(task: Task, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Scaled weights (cells, genes), and those of the regression beside them."""
-    values = weight_matrix(*task.cells.rows(task.rows), GENES).toarray() * SCALE
-    texts = TEXT_SCALE * values @ features / np.sqrt(DIM)
-    return values, np.hstack([GENE_SCALE * values, texts])
+def whole(task: Task) -> np.ndarray:
+    """The training cells' scaled weights, float64 (cells, genes)."""
+    return SCALE * weight_matrix(*task.cells.rows(task.rows), GENES).toarray().astype(np.float64)
 
 
 def centred(values: np.ndarray) -> np.ndarray:
@@ -174,44 +171,93 @@ def centred(values: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize(
     "label_weights", [EQUAL, np.array([0.5, 1.0, 4.0], np.float32)], ids=["alike", "by label"]
 )
-def test_gene_scores_are_scikit_learns(
-    task: Task, features: np.ndarray, label_weights: np.ndarray
-) -> None:
-    scores, biases = fit_gene_scores(task, features, SCALE, label_weights)
-    assert scores.shape == (GENES, 3) and scores.dtype == np.float32
-    weights = dict(enumerate(label_weights.tolist()))
-    other = LogisticRegression(C=1.0, tol=1e-8, max_iter=10_000, class_weight=weights)
-    other.fit(inputs(task, features)[1], task.truth)
-    wanted = other.decision_function(inputs(task, features)[1])
-    assert centred(inputs(task, features)[0] @ scores + biases) == pytest.approx(
-        centred(wanted), abs=1e-3
-    )
-    own = GENE_SCALE * other.coef_[:, :GENES].T
-    own += TEXT_SCALE * features @ other.coef_[:, GENES:].T / np.sqrt(DIM)
-    assert centred(scores) == pytest.approx(centred(own), abs=1e-3)
+def test_gene_scores_are_scikit_learns(task: Task, label_weights: np.ndarray) -> None:
+    found = fit_gene_scores(task, SCALE, label_weights)
+    values, weights = whole(task), dict(enumerate(label_weights.tolist()))
+    assert found.means == pytest.approx(values.mean(0), abs=1e-4)
+    spread = values.std(0)
+    floor = gene_scores.MIN_SPREAD * np.median(spread[spread > 0])
+    standardised = values / np.maximum(spread, floor)
+    count = min(COMPONENTS, *(np.array(values.shape) - 1))
+    principal = PCA(count, svd_solver="full").fit_transform(standardised)
+    principal *= COMPONENT_LENGTH / np.sqrt((principal**2).sum(1).mean())
+    for table, features in ((found.genes, values), (found.components, principal)):
+        other = LogisticRegression(
+            C=DEFAULT_STRENGTH, tol=1e-8, max_iter=10_000, class_weight=weights
+        )
+        wanted = softmax(other.fit(features, task.truth).decision_function(features))
+        own = logits(sparse.csr_matrix(values.astype(np.float32)), table)
+        assert softmax(own) == pytest.approx(wanted, abs=5e-3)
 
 
 @EITHER
 def test_gene_scores_whatever_the_blocks_and_order(
-    task: Task, features: np.ndarray, monkeypatch: pytest.MonkeyPatch
+    task: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole, _ = fit_gene_scores(task, features, SCALE, EQUAL)
+    first = fit_gene_scores(task, SCALE, EQUAL)
     turned = replace(task, rows=task.rows[::-1], truth=task.truth[::-1])
     monkeypatch.setattr(task_module, "ROWS_AT_ONCE", 7)
     for other in (task, turned):
-        parts, _ = fit_gene_scores(other, features, SCALE, EQUAL)
-        assert centred(parts) == pytest.approx(centred(whole), abs=1e-3)
+        scores = fit_gene_scores(other, SCALE, EQUAL).genes[0]
+        assert centred(scores) == pytest.approx(centred(first.genes[0]), abs=1e-3)
 
 
-@EITHER
-def test_text_tells_of_genes_that_no_cell_had(task: Task, features: np.ndarray) -> None:
-    """A gene with the text of another, met in no cell, says a part of what that one says."""
-    more = np.vstack([features, features[3], np.zeros(DIM, np.float32)])
-    found, _ = fit_gene_scores(task, more, SCALE, EQUAL)
-    assert not found[-1].any()
-    known, unmet = found[3], found[-2]
-    assert np.abs(unmet).max() > 0 and (known - unmet) @ known > 0
-    assert found[3] @ unmet > 0
+def test_strengths_and_mix_are_those_of_least_validation_loss(task: Task) -> None:
+    """Labels at random want the strongest penalty, and cells like those of training a weak one."""
+    random = np.random.default_rng(0)
+    rows = task.rows[::2]
+    strict = replace(task, validation_rows=rows, validation_truth=random.integers(0, 3, len(rows)))
+    loose = replace(task, validation_rows=rows, validation_truth=task.truth[::2])
+    sizes = [np.abs(fit_gene_scores(each, SCALE, EQUAL).genes[0]).max() for each in (strict, loose)]
+    assert sizes[0] < sizes[1]
+
+
+@pytest.fixture
+def model() -> ReaderModel:
+    random = torch.Generator().manual_seed(0)
+    model = ReaderModel(settings_for("pooled", "default", {}), 4, 2, 3, None)
+    for name in ("scores", "component_scores", "score_biases", "component_biases"):
+        buffer = getattr(model, name)
+        buffer.copy_(torch.randn(buffer.shape, generator=random))
+    model.gene_means.copy_(torch.tensor([1.0, 2.0, 3.0, 4.0]))
+    return model
+
+
+def gene_logits(
+    model: ReaderModel, weights: list[float], presence: list[float], components: bool = False
+) -> np.ndarray:
+    table = GeneTable(
+        torch.zeros(4, 2), None, *model.gene_table(torch.tensor(presence), components)
+    )
+    batch = Batch(torch.arange(4)[None], torch.tensor([weights]))
+    return model.gene_logits(table, batch)[0].numpy()
+
+
+def test_gene_logits_known_answer(model: ReaderModel) -> None:
+    cell, every = [0.5, 0, 1, 2], [1.0] * 4
+    wanted = np.array(cell) @ model.scores.numpy() + model.score_biases.numpy()
+    assert gene_logits(model, cell, every) == pytest.approx(wanted, abs=1e-4)
+    model.component_mix.fill_(0.25)
+    other = np.array(cell) @ model.component_scores.numpy() + model.component_biases.numpy()
+    both = gene_logits(model, cell, every, components=True)
+    assert both == pytest.approx(0.75 * wanted + 0.25 * other, abs=1e-4)
+    assert gene_logits(model, cell, every) == pytest.approx(wanted, abs=1e-4)
+
+
+def test_genes_that_were_not_measured_say_what_they_say_on_average(model: ReaderModel) -> None:
+    """The mean cell has its logits still; others differ from it as if all genes did as these."""
+    means, some = [1.0, 2.0, 3.0, 4.0], [1.0, 0.0, 1.0, 0.0]
+    mean = gene_logits(model, means, [1.0] * 4)
+    assert gene_logits(model, [1, 0, 3, 0], some) == pytest.approx(mean, abs=1e-4)
+    assert np.abs(gene_logits(model, [1, 0, 3, 0], [1.0] * 4) - mean).max() > 0.1
+    cell = gene_logits(model, [2, 0, 3, 0], some) - mean
+    assert cell == pytest.approx(model.scores[0].numpy() / 0.4, abs=1e-4)  # 0.4 = (1 + 3) / 10
+
+
+def test_a_reader_from_before_the_means_were_stored(model: ReaderModel) -> None:
+    model.gene_means.zero_()
+    wanted = np.array([1, 0, 3, 0]) @ model.scores.numpy() + model.score_biases.numpy()
+    assert gene_logits(model, [1, 0, 3, 0], [1, 0, 1, 0]) == pytest.approx(wanted, abs=1e-4)
 
 
 def vectors(cells: int, seed: int, dim: int = 7) -> np.ndarray:

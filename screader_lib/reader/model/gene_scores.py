@@ -3,32 +3,29 @@
 Two linear classifiers of a cell's genes, both fitted by logistic regression and told apart only by
 what they are fitted on. One reads each gene, the other the principal components of the training
 cells, as most people do before they cluster cells. Both add up over genes, so a table of genes by
-labels holds each of them. A cell's weights are brought to one length before: how deeply a cell was
-sequenced and how many of the reader's genes a sample has then matter little.
+labels holds each of them.
 
-Gene texts are not used here. Added to the features, whitened or not, they made held-out accuracy
-no better or worse (benchmarks/ablations.md).
+Gene texts are not used here. Added to the features, whitened or not, they made the accuracy no
+better or worse (benchmarks/ablations.md); they tell which genes of another species are alike.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
 
-from screader_lib.cells.cells_file import CellSequences
 from screader_lib.reader.confidence.calibration import calibrated_loss
 from screader_lib.reader.model.logistic_regression import Blocks, fit_logistic, weight_matrix
 from screader_lib.reader.task import Task, row_blocks
 
-LENGTH = 40.0  # of a cell's scaled weights; with it, strengths around 0.1 are right
 COMPONENTS = 50
 COMPONENT_LENGTH = 40.0  # root mean square over the training cells
 MIN_SPREAD = 1 / 3  # of the median gene's standard deviation; rarer genes do not count for more
-STRENGTHS = (0.01, 0.1, 1.0)  # inverse penalties that are tried on the validation cells
-DEFAULT_STRENGTH = 0.1  # without validation cells
+STRENGTHS = (0.1, 1.0, 10.0)  # inverse penalties that are tried on the validation cells
+DEFAULT_STRENGTH = 1.0  # without validation cells
 MIXES = (0.0, 0.25, 0.5, 0.75, 1.0)  # weights of the components' logits that are tried
 DEFAULT_MIX = 0.5
 SAMPLED_CELLS = 20_000  # from which components and strengths are chosen
@@ -39,39 +36,35 @@ Table = tuple[np.ndarray, np.ndarray]  # scores float32 (genes, labels), biases 
 
 @dataclass(frozen=True)
 class GeneScores:
-    """Two tables of scores for cells scaled to ``LENGTH``, and what is typical of their genes.
+    """Two tables of scores, and what is typical of the genes.
 
     The logits are (1 − ``mix``) times those of ``genes`` plus ``mix`` times those of
-    ``components``. ``means`` and ``squares`` float32 (genes,): mean scaled weight, and mean of its
-    square, over the training cells.
+    ``components``. ``means`` float32 (genes,): the mean scaled weight over the training cells.
     """
 
     genes: Table
     components: Table
     mix: float
     means: np.ndarray
-    squares: np.ndarray
 
 
-def scaled_weights(cells: CellSequences, rows: np.ndarray) -> sparse.csr_matrix:
-    """The genes' weights of each cell at the length ``LENGTH``, float32 (rows, genes)."""
-    values = weight_matrix(*cells.rows(rows), len(cells.genes.index))
-    lengths = np.sqrt(values.multiply(values).sum(1).A1)
-    factors = LENGTH / np.maximum(lengths, 1e-12)
-    return sparse.csr_matrix(sparse.diags(factors.astype(np.float32)) @ values)
-
-
-def fit_gene_scores(task: Task, label_weights: np.ndarray) -> GeneScores:
+def fit_gene_scores(task: Task, weight_scale: float, label_weights: np.ndarray) -> GeneScores:
     """Fit both tables; strengths and mix are those of least validation loss.
 
+    The genes' weights are multiplied by ``weight_scale``, which makes their mean 1.
     ``label_weights`` float32 (labels,). Each fit is convex and has one answer.
     """
-    means, squares = _moments(task)
+
+    def scaled_weights(rows: np.ndarray) -> sparse.csr_matrix:
+        values = weight_matrix(*task.cells.rows(rows), len(task.cells.genes.index))
+        return values * np.float32(weight_scale)
+
+    means, squares = _moments(task, scaled_weights)
     random = np.random.default_rng([task.settings.seed, SAMPLE])
     chosen = np.sort(random.permutation(len(task.rows))[:SAMPLED_CELLS])
-    sample, truth = scaled_weights(task.cells, task.rows[chosen]), task.truth[chosen]
+    sample, truth = scaled_weights(task.rows[chosen]), task.truth[chosen]
     directions = _directions(sample, means, squares, task.settings.seed)
-    labels, validation = len(task.labels.names), scaled_weights(task.cells, task.validation_rows)
+    labels, validation = len(task.labels.names), scaled_weights(task.validation_rows)
 
     def fit(project: np.ndarray | None, strength: float, everything: bool) -> Table:
         """The table of a regression on the genes, or on what ``project`` (genes, …) makes of them.
@@ -85,7 +78,7 @@ def fit_gene_scores(task: Task, label_weights: np.ndarray) -> GeneScores:
                 return
             pairs = zip(row_blocks(task.rows), row_blocks(task.truth), strict=True)
             for rows, numbers in pairs:
-                values = scaled_weights(task.cells, rows)
+                values = scaled_weights(rows)
                 yield (values if project is None else values @ project), numbers
 
         weights, biases = fit_logistic(blocks, labels, label_weights, strength)
@@ -113,7 +106,7 @@ def fit_gene_scores(task: Task, label_weights: np.ndarray) -> GeneScores:
             MIXES,
             key=lambda mix: calibrated_loss((1 - mix) * own + mix * other, task.validation_truth),
         )
-    return GeneScores(genes, components, mix, means, squares)
+    return GeneScores(genes, components, mix, means.astype(np.float32))
 
 
 def logits(values: sparse.csr_matrix, table: Table) -> np.ndarray:
@@ -121,14 +114,17 @@ def logits(values: sparse.csr_matrix, table: Table) -> np.ndarray:
     return values @ table[0] + table[1]
 
 
-def _moments(task: Task) -> tuple[np.ndarray, np.ndarray]:
+def _moments(
+    task: Task, scaled_weights: Callable[[np.ndarray], sparse.csr_matrix]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and mean square of each gene's weight over the training cells, float64 (genes,)."""
     genes, count = len(task.cells.genes.index), max(1, len(task.rows))
     total, squares = np.zeros(genes), np.zeros(genes)
     for rows in row_blocks(task.rows):
-        values = scaled_weights(task.cells, rows).astype(np.float64)
+        values = scaled_weights(rows).astype(np.float64)
         total += values.sum(0).A1
         squares += values.multiply(values).sum(0).A1
-    return (total / count).astype(np.float32), (squares / count).astype(np.float32)
+    return total / count, squares / count
 
 
 def _directions(
@@ -140,7 +136,7 @@ def _directions(
     """
     from sklearn.decomposition import PCA
 
-    spread = np.sqrt(np.maximum(squares.astype(np.float64) - means.astype(np.float64) ** 2, 0))
+    spread = np.sqrt(np.maximum(squares - means**2, 0))
     varies = spread > 1e-6 * spread.max(initial=0)
     floor = MIN_SPREAD * float(np.median(spread[varies])) if varies.any() else 1.0
     factors = np.where(varies, 1 / np.maximum(spread, floor), 0)

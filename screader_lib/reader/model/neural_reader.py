@@ -29,6 +29,9 @@ from screader_lib.reader.settings import TrainingSettings, stages_of
 from screader_lib.reader.task import Epoch, TrainedMethod
 from screader_lib.reporting import Reporter
 
+NEWER = (  # which readers had not at first
+    "component_scores", "component_biases", "component_mix", "gene_means",
+)  # fmt: skip
 MIN_COVERAGE = 0.9  # of the learnt genes, for the head's logits to count
 
 
@@ -75,6 +78,8 @@ class NeuralReader(TrainedMethod):
             for name, value in tensors.items()
             if not name.startswith("scaling.")
         }
+        own = self.model.state_dict()
+        state = {name: own[name] for name in NEWER if name in own} | state
         try:
             self.model.load_state_dict(state)
         except RuntimeError as error:
@@ -116,32 +121,41 @@ class NeuralReader(TrainedMethod):
         genes, features = self.features.shape
         self.model = ReaderModel(settings, genes, features, labels, None, len(old.cls))
         self.model.to(self.device).load_state_dict(tensors, strict="pool" in blocks)
-        self.poolings, self._table = ("pool",), None
+        self.poolings = ("pool",)
+        self.forget_cells()
 
     @property
     def table(self) -> GeneTable:
-        """The learnt genes; gradients go to their offsets."""
-        scores = self.model.scores if self.model.settings.gene_scores else None
-        return GeneTable(self.features, self.model.offsets, scores)
+        """The learnt genes, without their scores; gradients go to their offsets."""
+        return GeneTable(self.features, self.model.offsets, None)
 
     def table_of(self, cells: CellSequences) -> GeneTable:
         """As what the reader knows the genes of these cells, on the device."""
         if self._table is None or self._table[0] is not cells:
-            match = self.match(cells)
+            match, table = self.match(cells), self.table
+            if self.model.settings.gene_scores:
+                present = match.presence(cells.genes_in_input).astype(np.float32)
+                table.scores, table.biases = self.model.gene_table(
+                    torch.from_numpy(present).to(self.device), match.coverage >= MIN_COVERAGE
+                )
 
             def mix(values: Tensor) -> Tensor:
                 mixed = match.weighted_mean(values.detach().cpu().numpy())
                 return torch.from_numpy(mixed).to(self.device)
 
-            self._table = (cells, self.table if match.is_identity else self.table.map(mix))
+            self._table = (cells, table if match.is_identity else table.map(mix))
         return self._table[1]
+
+    def forget_cells(self) -> None:
+        """Look up the genes of cells anew: the tensors have changed."""
+        self._table = None
 
     def gene_note(self, match: GeneMapping) -> str:
         if match.coverage >= MIN_COVERAGE or not self.model.settings.gene_scores:
             return ""
         return (
             f" They cover {match.coverage:.0%} of the genes it was trained on, so only the gene "
-            "scores are used, without the head."
+            "scores are used, without components and head."
         )
 
     def plan_memory(

@@ -100,7 +100,6 @@ class ReaderModel(nn.Module):
     component_biases: Tensor
     component_mix: Tensor
     gene_means: Tensor
-    gene_squares: Tensor
     token_scale: Tensor
     weight_scale: Tensor
 
@@ -133,7 +132,6 @@ class ReaderModel(nn.Module):
             self.register_buffer("component_biases", torch.zeros(labels))
             self.register_buffer("component_mix", torch.zeros(()))
             self.register_buffer("gene_means", torch.zeros(genes))
-            self.register_buffer("gene_squares", torch.zeros(genes))
         self.register_buffer("token_scale", torch.ones(()))
         self.register_buffer("weight_scale", torch.ones(()))
         if settings.init == "paper":
@@ -168,35 +166,25 @@ class ReaderModel(nn.Module):
         """Scores (genes, labels) and biases (labels,) for cells that have some of the genes.
 
         ``presence`` float32 (genes,): 1 for a gene that the cells can have, 0 for one that was
-        not measured in them. Such a gene says what it says of the training cells on average.
+        not measured in them. Such a gene says what it says of the training cells on average, and
+        the others speak for it: they count by the inverse of their share of the mean weights.
         ``with_components`` False leaves the components' scores out.
         """
         scores, biases = self.scores, self.score_biases
         if with_components and self.component_mix:
             scores = torch.lerp(scores, self.component_scores, self.component_mix)
             biases = torch.lerp(biases, self.component_biases, self.component_mix)
-        if not self.gene_squares.any():  # a reader from before cells had one length
+        present = presence * self.gene_means
+        share = present.sum() / self.gene_means.sum()
+        if not share > 0:  # also where a reader was written before the means were stored
             return scores, biases
-        share = (presence * self.gene_squares).sum() / self.gene_squares.sum()
-        missing = self.gene_means - presence * self.gene_means / share.sqrt().clamp(min=1e-6)
-        return scores, biases + missing @ scores
+        return scores / share, biases + (self.gene_means - present / share) @ scores
 
     def gene_logits(self, table: GeneTable, batch: Batch) -> Tensor:
-        """Logits of the genes' own scores alone, float32 (cells, labels).
-
-        The cells' weights are brought to the training cells' length; with ``totals``, to that of
-        the cells whose weights have these totals, of which the batch's are the same share.
-        """
+        """Logits of the genes' own scores alone, float32 (cells, labels)."""
         assert table.scores is not None and table.biases is not None
-        weights = by_gene(batch, len(table.features))
-        if not self.gene_squares.any():
-            return weights * self.weight_scale @ table.scores + table.biases
-        with torch.no_grad():
-            lengths = weights.norm(dim=1)
-            if batch.totals is not None:
-                lengths = lengths * batch.totals / weights.sum(1).clamp(min=1e-12)
-            factors = self.gene_squares.sum().sqrt() / lengths.clamp(min=1e-12)
-        return (weights * factors[:, None]) @ table.scores + table.biases
+        weights = by_gene(batch, len(table.features)) * self.weight_scale
+        return weights @ table.scores + table.biases
 
     def forward(
         self,

@@ -253,12 +253,14 @@ class Trainer:
         """Fit the genes' own scores, and the mix of least validation loss."""
         task, reader = self.task, self.reader
         task.reporter.detail("fitting the gene scores.")
-        fitted = fit_gene_scores(task, self.class_weights.cpu().numpy())
+        fitted = fit_gene_scores(
+            task, float(self.model.weight_scale), self.class_weights.cpu().numpy()
+        )
         values = {
             "scores": fitted.genes[0], "score_biases": fitted.genes[1],
             "component_scores": fitted.components[0], "component_biases": fitted.components[1],
             "component_mix": np.float32(fitted.mix),
-            "gene_means": fitted.means, "gene_squares": fitted.squares,
+            "gene_means": fitted.means,
         }  # fmt: skip
         for name, value in values.items():
             getattr(self.model, name).copy_(torch.from_numpy(np.asarray(value)))
