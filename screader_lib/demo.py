@@ -35,7 +35,7 @@ MEMBER = "raw-Baron_human.h5ad"
 LABEL = "cell_type1"
 TEST_SHARE = 0.2
 READER_OPTIONS = ("--llm-layers", "2")
-CONTROLS = ("majority", "genept", "genept-w", "logistic", "pooled", "screader-random")
+CONTROLS = ("majority", "genept", "genept-w", "logistic", "components", "pooled", "screader-random")
 
 
 def extract_cells(target: Path) -> None:

@@ -18,6 +18,7 @@ METHODS = (
     "genept-w",
     "genept-s",
     "logistic",
+    "components",
     "majority",
 )
 LLM_METHODS = ("screader", "screader-random")

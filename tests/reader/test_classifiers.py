@@ -24,6 +24,7 @@ from screader_lib.exchange.opening import open_exchange
 from screader_lib.reader import task as task_module
 from screader_lib.reader.confidence.calibration import softmax
 from screader_lib.reader.methods import methods, nearest_neighbours
+from screader_lib.reader.methods.components import LogisticOnComponents
 from screader_lib.reader.methods.nearest_neighbours import nearest, unit, vote_logits
 from screader_lib.reader.model import gene_scores, logistic_regression
 from screader_lib.reader.model.gene_scores import (
@@ -210,6 +211,23 @@ def test_strengths_and_mix_are_those_of_least_validation_loss(task: Task) -> Non
     loose = replace(task, validation_rows=rows, validation_truth=task.truth[::2])
     sizes = [np.abs(fit_gene_scores(each, SCALE, EQUAL).genes[0]).max() for each in (strict, loose)]
     assert sizes[0] < sizes[1]
+
+
+def test_components_are_scikit_learns(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(components, "LIMIT", 2.0)
+    settings = TrainingSettings(method="components")
+    found = LogisticOnComponents(task.genes, settings, 3)
+    found.fit(replace(task, settings=settings))
+    values = whole(task) / SCALE
+    standardised = (values - values.mean(0)) / np.maximum(values.std(0), 1e-6)
+    clipped = np.minimum(standardised, 2)
+    assert (clipped < standardised).any() and standardised.min() > -2
+    count = min(COMPONENTS, *(np.array(values.shape) - 1))
+    principal = PCA(count, svd_solver="full").fit_transform(clipped)
+    other = LogisticRegression(C=1.0, tol=1e-8, max_iter=10_000).fit(principal, task.truth)
+    logits, vectors = found.outputs(task.cells, task.rows)
+    assert np.abs(vectors) == pytest.approx(np.abs(principal), abs=1e-2)
+    assert softmax(logits) == pytest.approx(other.predict_proba(principal), abs=5e-3)
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ METHODS = {
     "genept-s": "GenePT-s + logistic regression",
     "genept-s-knn": "GenePT-s + nearest neighbours",
     "logistic": "logistic regression on counts",
+    "components": "logistic regression on components",
     "majority": "majority",
     "pooled": "scReader without an LLM",
 }

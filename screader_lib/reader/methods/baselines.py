@@ -56,18 +56,23 @@ class LogisticOnExpression(FeatureClassifier):
 
     def fit(self, task: Task) -> None:
         """Fit on the weights of the cells' genes; ScReaderError where those are not logs."""
-        if task.cells.construction.get("weight") != "log":
-            raise ScReaderError(
-                "its weights are not log-normalised counts, which method logistic needs.",
-                file=task.cells.opened.name,
-                remedy="Build the cells with --weight log.",
-            )
+        self.check_weights(task)
         weights, biases = fit_logistic(training_blocks(task, self._matrix), self.labels)
         genes = len(self.genes.ids)
         self.tensors |= {
             "mean": np.zeros(genes, np.float32), "spread": np.ones(genes, np.float32),
             "weights": weights, "biases": biases,
         }  # fmt: skip
+
+    def check_weights(self, task: Task) -> None:
+        """ScReaderError where the cells' weights are not logs."""
+        if task.cells.construction.get("weight") != "log":
+            raise ScReaderError(
+                "its weights are not log-normalised counts, which method "
+                f"{self.settings.method} needs.",
+                file=task.cells.opened.name,
+                remedy="Build the cells with --weight log.",
+            )
 
     def features(self, cells: CellSequences, rows: np.ndarray) -> np.ndarray:
         return self._matrix(cells, rows).toarray()
@@ -83,7 +88,7 @@ class LogisticOnExpression(FeatureClassifier):
         match = self.match(cells)
         return np.where(match.named, match.neighbours[:, 0], -1)
 
-    def linear_logits(self, cells: CellSequences) -> LinearLogits:
+    def linear_logits(self, cells: CellSequences) -> LinearLogits | None:
         column = self._columns(cells)
         matrix = np.where(column[:, None] >= 0, self.tensors["weights"][column], 0)
         return matrix.astype(np.float32), self.tensors["biases"], None

@@ -20,6 +20,7 @@ from screader_lib.option_values import (
 )
 from screader_lib.reader.llm.machine import ON_CPU, Machine
 from screader_lib.reader.methods.baselines import LogisticOnExpression, Majority
+from screader_lib.reader.methods.components import LogisticOnComponents
 from screader_lib.reader.methods.feature_classifier import FeatureClassifier
 from screader_lib.reader.methods.genept import GenePTs, GenePTw, load_text_model
 from screader_lib.reader.reader_file import StoredReader
@@ -39,12 +40,14 @@ TITLES = {
     "genept-w": "GenePT-w with logistic regression",
     "genept-s": "GenePT-s with logistic regression",
     "logistic": "logistic regression on log counts",
+    "components": "logistic regression on components",
     "majority": "majority",
 }
 FEATURE_CLASSIFIERS: dict[str, type[FeatureClassifier]] = {
     "genept-w": GenePTw,
     "genept-s": GenePTs,
     "logistic": LogisticOnExpression,
+    "components": LogisticOnComponents,
 }
 
 
@@ -210,6 +213,10 @@ def _classifier_shapes(stored: StoredReader) -> dict[str, tuple]:
     widths = {"logistic": len(stored.genes.ids), "genept-s": np.size(tensors.get("probe", 0.0))}
     width = widths.get(stored.method, stored.embedding.get("dim"))
     shapes: dict[str, tuple] = {"probe": (width,)} if stored.method == "genept-s" else {}
+    if stored.method == "components":
+        genes, width = len(stored.genes.ids), np.shape(tensors.get("directions", [[]]))[-1]
+        shapes = dict.fromkeys(("gene_means", "gene_spreads", "centers"), (genes,))
+        shapes["directions"] = (genes, width)
     shapes |= {"mean": (width,), "spread": (width,)}
     if settings.classifier not in CLASSIFIERS:
         raise ScReaderError(f"the reader is damaged: its classifier is {settings.classifier!r}.")

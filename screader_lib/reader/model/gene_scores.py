@@ -18,7 +18,7 @@ import numpy as np
 from scipy import sparse
 
 from screader_lib.reader.confidence.calibration import calibrated_loss
-from screader_lib.reader.model.logistic_regression import Blocks, fit_logistic, weight_matrix
+from screader_lib.reader.model.logistic_regression import fit_logistic, weight_matrix
 from screader_lib.reader.task import Task, row_blocks
 
 COMPONENTS = 50
@@ -134,17 +134,28 @@ def _directions(
 
     The components are those of the genes' weights, each gene divided by its standard deviation.
     """
-    from sklearn.decomposition import PCA
-
     spread = np.sqrt(np.maximum(squares - means**2, 0))
     varies = spread > 1e-6 * spread.max(initial=0)
     floor = MIN_SPREAD * float(np.median(spread[varies])) if varies.any() else 1.0
     factors = np.where(varies, 1 / np.maximum(spread, floor), 0)
-    count = min(COMPONENTS, min(sample.shape) - 1)
-    if count < 1:
-        return np.zeros((len(means), 1), np.float32)
     standardised = sparse.csr_matrix(sample.astype(np.float64) @ sparse.diags(factors))
-    found = PCA(count, svd_solver="arpack", random_state=seed).fit(standardised)
-    length = np.sqrt(found.explained_variance_.sum())
-    directions = factors[:, None] * found.components_.T * (COMPONENT_LENGTH / max(length, 1e-12))
-    return directions.astype(np.float32)
+    directions = principal_directions(standardised, seed)
+    projected = standardised @ directions
+    length = np.sqrt(projected.var(0).sum())
+    return (factors[:, None] * directions * (COMPONENT_LENGTH / max(length, 1e-12))).astype(
+        np.float32
+    )
+
+
+def principal_directions(values: sparse.csr_matrix, seed: int) -> np.ndarray:
+    """The directions (features, components) of most variance of ``values``, float32.
+
+    ``COMPONENTS`` of them, or fewer where there are few cells or features.
+    """
+    from sklearn.decomposition import PCA
+
+    count = min(COMPONENTS, min(values.shape) - 1)
+    if count < 1:
+        return np.zeros((values.shape[1], 1), np.float32)
+    found = PCA(count, svd_solver="arpack", random_state=seed).fit(values.astype(np.float64))
+    return found.components_.T.astype(np.float32)

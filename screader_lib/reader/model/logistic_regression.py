@@ -47,9 +47,8 @@ def fit_logistic(
     """Fit on ``blocks()``, which gives features and label numbers (cells,) each time it is called.
 
     Features are float32 arrays or CSR matrices. Each of the ``labels`` labels has a cell. Cells
-    count by their ``label_weights`` float32 (labels,); ``strength`` is the inverse of the penalty's,
-    as scikit-learn's C. Returns weights float32 (features, labels)
-    and biases float32 (labels,).
+    count by their ``label_weights`` float32 (labels,); ``strength`` is scikit-learn's C. Returns
+    weights float32 (features, labels) and biases float32 (labels,).
     """
     weights = np.ones(labels) if label_weights is None else label_weights.astype(np.float64)
     data = _in_memory(blocks())
