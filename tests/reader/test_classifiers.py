@@ -23,7 +23,7 @@ from screader_lib.errors import ScReaderError
 from screader_lib.exchange.opening import open_exchange
 from screader_lib.reader import task as task_module
 from screader_lib.reader.confidence.calibration import softmax
-from screader_lib.reader.methods import methods, nearest_neighbours
+from screader_lib.reader.methods import components, methods, nearest_neighbours
 from screader_lib.reader.methods.components import LogisticOnComponents
 from screader_lib.reader.methods.nearest_neighbours import nearest, unit, vote_logits
 from screader_lib.reader.model import gene_scores, logistic_regression

@@ -183,6 +183,29 @@ def test_the_first_gene_is_never_dropped() -> None:
     assert left.tolist() == [[4, 6, -1], [7, -1, -1]]
 
 
+@pytest.mark.parametrize("genes", [3000, 400, 384, 300, 50])
+def test_partial_whitening_keeps_what_texts_say(genes: int) -> None:
+    """Cosines before and after correlate, whatever the number of genes; whitened ones do not."""
+    random = np.random.default_rng(0)
+    spectrum = np.arange(1, 385) ** -0.5  # like that of sentence embeddings
+    rotation = np.linalg.qr(random.standard_normal((384, 384)))[0]
+    vectors = (random.standard_normal((genes, 384)) * spectrum) @ rotation + 3
+
+    def cosines(values: np.ndarray) -> np.ndarray:
+        units = values / np.linalg.norm(values, axis=1, keepdims=True)
+        return (units @ units.T)[np.triu_indices(genes, 1)]
+
+    before = cosines(vectors - vectors.mean(0))
+    kept = {
+        kind: np.corrcoef(before, cosines(scaled(vectors, fit_scaling(vectors, kind))))[0, 1]
+        for kind in ("partial-whiten", "whiten")
+    }
+    assert kept["partial-whiten"] > 0.9 and kept["whiten"] < kept["partial-whiten"]
+    assert genes > 384 or abs(kept["whiten"]) < 0.1
+    features = scaled(vectors, fit_scaling(vectors, "partial-whiten"))
+    assert features.var(0).mean() == pytest.approx(1, rel=0.01)
+
+
 def test_whitening_gives_unit_covariance_and_drops_dead_directions() -> None:
     random = np.random.default_rng(0)
     vectors = random.standard_normal((500, 6)) @ random.standard_normal((6, 6)) + 30
