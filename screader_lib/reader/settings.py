@@ -36,7 +36,7 @@ class TrainingSettings:
     order: str = "instruction-cell-cls"
     position: str = "none"
     genes_per_cell: int = 64
-    scaling: str = "whiten"
+    scaling: str = "partial-whiten"
     weight_on: str = "token"
     projector_layers: int = 1
     pooling: tuple[str, ...] = ("cls", "mean", "pool")

@@ -126,7 +126,7 @@ def test_parts_add_up_to_what_the_genes_change(
     logits, _ = trained.outputs(sequences, rows)
     calls = logits.argmax(1)
     _, parts, gaps = trained.explain(sequences, rows, calls)
-    empty = nothing(trained, len(calls))
+    empty = nothing(trained, sequences, len(calls))
     odds = log_odds(torch.from_numpy(logits), torch.from_numpy(calls)).numpy()
     change = odds - log_odds(empty, torch.from_numpy(calls)).numpy()
     close = 1e-4 if method in EXACT else MAX_GAP
@@ -175,7 +175,7 @@ def test_cells_that_have_converged_cost_nothing_more() -> None:
     assert (gaps > MAX_GAP).all() and gaps.isfinite().all()
 
 
-def nothing(trained: TrainedMethod, cells: int) -> torch.Tensor:
+def nothing(trained: TrainedMethod, sequences: CellSequences, cells: int) -> torch.Tensor:
     """Logits of cells whose genes weigh nothing."""
     if "biases" in trained.tensors:
         biases = trained.tensors["biases"]
@@ -187,7 +187,8 @@ def nothing(trained: TrainedMethod, cells: int) -> torch.Tensor:
         return torch.from_numpy(biases).expand(cells, -1)
     none = Batch(torch.zeros(cells, 1, dtype=torch.long), torch.zeros(cells, 1), torch.ones(cells))
     with torch.inference_mode():
-        return trained.model.predict(trained.table, none, trained.poolings)[0]  # type: ignore[attr-defined]
+        table = trained.table_of(sequences)  # type: ignore[attr-defined]
+        return trained.model.predict(table, none, trained.poolings)[0]  # type: ignore[attr-defined]
 
 
 def test_marker_genes_explain_their_type(

@@ -185,7 +185,10 @@ def test_the_first_gene_is_never_dropped() -> None:
 
 @pytest.mark.parametrize("genes", [3000, 400, 384, 300, 50])
 def test_partial_whitening_keeps_what_texts_say(genes: int) -> None:
-    """Cosines before and after correlate, whatever the number of genes; whitened ones do not."""
+    """Cosines before and after correlate, whatever the number of genes; whitened ones do not.
+
+    They are compared on a sample of genes.
+    """
     random = np.random.default_rng(0)
     spectrum = np.arange(1, 385) ** -0.5  # like that of sentence embeddings
     rotation = np.linalg.qr(random.standard_normal((384, 384)))[0]
@@ -200,7 +203,7 @@ def test_partial_whitening_keeps_what_texts_say(genes: int) -> None:
         kind: np.corrcoef(before, cosines(scaled(vectors, fit_scaling(vectors, kind))))[0, 1]
         for kind in ("partial-whiten", "whiten")
     }
-    assert kept["partial-whiten"] > 0.9 and kept["whiten"] < kept["partial-whiten"]
+    assert kept["partial-whiten"] > 0.88 and kept["whiten"] < kept["partial-whiten"]
     assert genes > 384 or abs(kept["whiten"]) < 0.1
     features = scaled(vectors, fit_scaling(vectors, "partial-whiten"))
     assert features.var(0).mean() == pytest.approx(1, rel=0.01)

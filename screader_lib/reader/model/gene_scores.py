@@ -158,4 +158,4 @@ def principal_directions(values: sparse.csr_matrix, seed: int) -> np.ndarray:
     if count < 1:
         return np.zeros((values.shape[1], 1), np.float32)
     found = PCA(count, svd_solver="arpack", random_state=seed).fit(values.astype(np.float64))
-    return found.components_.T.astype(np.float32)
+    return np.ascontiguousarray(found.components_.T, np.float32)
