@@ -141,8 +141,9 @@ class CalibrationSet:
     def threshold(self, precision: float) -> float:
         """The lowest confidence that assures a ``precision`` of the labels at or above it.
 
-        With a probability of error of at most ``ERROR_RATE``: candidate thresholds, each ``STEP``
-        of the cells further down, are tested from the highest with enough cells, until one fails;
+        At most ``ERROR_RATE`` of readers get a wrong one (those that get none are counted in).
+        Candidate thresholds, each ``STEP`` of the cells further down, are tested from the highest
+        with enough cells, until one fails;
         so no correction for several tests is needed (fixed sequence testing: Maurer et al. 1995).
         A test is the exact binomial one (Clopper and Pearson 1934), and every group has to pass
         it: a new donor then has lower precision than the target only where it is worse than all

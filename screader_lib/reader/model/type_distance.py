@@ -41,9 +41,13 @@ class TypeDistance:
 
     @classmethod
     def fit(cls, task: Task) -> TypeDistance | None:
-        """Measure the training cells, or a random sample of them; None where there are too few."""
+        """Measure the training cells, or a random sample of them; None where there are too few.
+
+        Each label has a training cell, one of which is always measured.
+        """
         random = np.random.default_rng([task.settings.seed, MEASURED])
-        chosen = np.sort(random.permutation(len(task.rows))[:MAX_CELLS])
+        some = random.permutation(len(task.rows))[:MAX_CELLS]
+        chosen = np.union1d(some, np.unique(task.truth, return_index=True)[1])
         rows, truth, genes = task.rows[chosen], task.truth[chosen], task.cells.genes.index
         labels, present = np.unique(truth, return_inverse=True)
         count = min(COMPONENTS, len(rows) - len(labels), len(genes) - 1)
