@@ -150,7 +150,7 @@ def reader_of(path: Path) -> dict[str, Any]:
         kept = name.startswith(("tensors", "genes", "labels", "history", "kept"))
         if isinstance(item, h5py.Dataset) and kept:
             text = h5py.check_string_dtype(item.dtype)
-            parts[name] = list(item.asstr()) if text else item[()].tobytes()
+            parts[name] = np.ravel(item.asstr()[()]).tolist() if text else item[()].tobytes()
 
     with h5py.File(path) as file:
         file.visititems(visit)
@@ -167,7 +167,8 @@ def test_so_is_its_reader_and_what_it_predicts(
     cells = build(counts, "c.h5ad", *folds, *VARIABLE)
     training, held_out, _ = parted(counts, cells, 2, *VARIABLE)
     one, other = tmp_path / "one.h5", tmp_path / "other.h5"
-    words, predicted = ["--method", method, "--seed", 3], []
+    words: list[object] = ["--method", method, "--seed", 3, "--calibrate-on", "cells"]
+    predicted = []
     result = succeed("train-reader", cells, *words, *folds[:2], "--fold", 2, "-o", one)
     assert "as built" in result.stderr and WARNING not in result.stderr
     succeed("train-reader", training, *words, "-o", other)
