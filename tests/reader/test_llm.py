@@ -280,9 +280,10 @@ def test_out_of_memory_halves_the_batch_and_gives_the_same_reader(
 
     monkeypatch.setattr(Decoder, "__call__", limited)
     assert_same(train(sequences, llm, reporter), expected)
-    assert 1 <= len(reporter.warnings) <= 10
-    assert all("out of memory" in one and "continuing with" in one for one in reporter.warnings)
-    assert sum(tokens > 50 for tokens in sizes) == len(reporter.warnings)  # learnt, not retried
+    told = [one for one in reporter.warnings if "warm-up" not in one]
+    assert 1 <= len(told) <= 10
+    assert all("out of memory" in one and "continuing with" in one for one in told)
+    assert sum(tokens > 50 for tokens in sizes) == len(told)  # learnt, not retried
     assert max(sizes[-20:]) <= 50
 
 

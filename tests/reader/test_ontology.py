@@ -291,7 +291,7 @@ def test_a_truth_that_the_reader_never_learnt(
     others = with_ids(write_cells(tmp_path, "--like", cells, seed=1), [DELTA, ENDOTHELIAL, ACINAR])
     with h5py.File(others, "a") as file:
         file["obs/label/categories"][...] = np.array(["d cell", "vessel", "delta"], object)
-    made, metrics, _ = predicted(others, reader, obo, "--min-confidence", 0.7)
+    made, metrics, _ = predicted(others, reader, obo, "--min-confidence", 0.9)
     obs = made.obs.astype({"true_label": str, "predicted_label": str})
     off, true = obs["status"] == "backed-off", obs["true_label"]
     assert (off & (true == "d cell")).any() and (off & (true == "vessel")).any()
