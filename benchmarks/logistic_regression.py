@@ -3,10 +3,9 @@
     python benchmarks/logistic_regression.py CELLS
 
 CELLS is what build-cells makes of Baron human (the demonstration's `input/cells.h5ad` and
-`gene-embeddings.h5ad`) with `--label cell_type1`. Three sets of features are fitted: the genes'
-expression (method logistic), the cells' mean embeddings (genept-w), and expression beside texts
-(the genes' own scores of scReader). The reference is scikit-learn's Newton-CG in float64 at a
-tolerance of 1e-10. Seconds are of one process's CPU.
+`gene-embeddings.h5ad`) with `--label cell_type1`. Two sets of features are fitted: the genes'
+expression (method logistic) and the cells' mean embeddings (genept-w). The reference is
+scikit-learn's Newton-CG in float64 at a tolerance of 1e-10. Seconds are of one process's CPU.
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 
 from screader_lib.cells.cells_file import CellSequences
@@ -25,8 +23,7 @@ from screader_lib.exchange.opening import open_exchange
 from screader_lib.reader.confidence.calibration import softmax
 from screader_lib.reader.methods.nearest_neighbours import unit
 from screader_lib.reader.model import logistic_regression
-from screader_lib.reader.model.logistic_regression import GENE_SCALE, fit_logistic, weight_matrix
-from screader_lib.reader.model.scaling import fit_scaling, scaled
+from screader_lib.reader.model.logistic_regression import fit_logistic, weight_matrix
 from screader_lib.reader.settings import TrainingSettings
 from screader_lib.reader.task import Task, make_task
 
@@ -39,14 +36,9 @@ def feature_sets(task: Task) -> dict[str, Any]:
     weights = weight_matrix(*task.cells.rows(task.rows), len(embedding))
     means = unit(weights @ embedding)
     means = (means - means.mean(0)) / np.maximum(means.std(0), 1e-6)
-    relative = weights / weights.data.mean()
-    texts = scaled(embedding, fit_scaling(embedding, "whiten"))
-    texts = texts / np.float32(np.sqrt(texts.shape[1]))
-    beside = [GENE_SCALE * relative, sparse.csr_matrix(relative @ texts)]
     return {
         "expression": weights,
         "mean embeddings": means,
-        "expression beside texts": sparse.hstack(beside, "csr").astype(np.float32),
     }
 
 

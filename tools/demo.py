@@ -24,7 +24,7 @@ def main(run: ToolRun, output: Path, seed: int) -> None:
     """Run the executables on real cells and compare the reader with its controls.
 
     Takes 2,142 cells of the human pancreas (Baron et al. 2016), holds out a fifth of each type,
-    trains a reader and six controls on the rest, and evaluates all on the held-out cells. Needs
+    trains a reader and seven controls on the rest, and evaluates all on the held-out cells. Needs
     no network, no key and no GPU, only the three packages of requirements/embedded.txt.
     """
     import json

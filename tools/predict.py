@@ -291,10 +291,13 @@ def _confidence_for(run: ToolRun, calibration_set: CalibrationSet, precision: fl
 
     threshold = calibration_set.threshold(precision)
     by = calibration_set.group_by
-    told = f"of new {by}s like those of the training" if by else "like the training cells"
+    told = (
+        f"for new {by}s like those of the training" if by else "for cells like the training cells"
+    )
     run.reporter.info(
-        f"a minimum confidence of {threshold:.3f} assures a precision of {precision:g} for new "
-        f"cells {told}, with an error rate of at most {ERROR_RATE:g}."
+        f"cells of a confidence of at least {threshold:.3f} are assigned: a precision of "
+        f"{precision:g} or more is expected {told}. Of all readers, at most {ERROR_RATE:g} get a "
+        "threshold whose precision is lower."
     )
     if not by:
         run.reporter.warning(

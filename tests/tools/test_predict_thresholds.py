@@ -69,7 +69,7 @@ def test_target_precision_is_the_least_confidence_that_assures_it(
     target = 0.75
     least = kept.threshold(target)
     found, said = predicted(noisy, reader, tmp_path / "p.h5ad", "--target-precision", target)
-    assert f"confidence of {least:.3f} assures a precision of 0.75 for new cells" in said
+    assert f"confidence of at least {least:.3f} are assigned: a precision of 0.75" in said
     confidence = np.asarray(found.columns["confidence"])
     assigned = found.strings("status") == "assigned"
     assert (assigned == (confidence >= np.float32(least))).all()

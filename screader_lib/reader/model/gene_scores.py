@@ -6,7 +6,7 @@ cells, as most people do before they cluster cells. Both add up over genes, so a
 labels holds each of them.
 
 Gene texts are not used here. Added to the features, whitened or not, they made the accuracy no
-better or worse (benchmarks/ablations.md); they tell which genes of another species are alike.
+better or worse (benchmarks/species.md); they tell which genes of another species are alike.
 """
 
 from __future__ import annotations
