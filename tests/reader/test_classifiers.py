@@ -26,15 +26,15 @@ from screader_lib.reader.confidence.calibration import softmax
 from screader_lib.reader.methods import components, methods, nearest_neighbours
 from screader_lib.reader.methods.components import LogisticOnComponents
 from screader_lib.reader.methods.nearest_neighbours import nearest, unit, vote_logits
-from screader_lib.reader.model import gene_scores, logistic_regression
+from screader_lib.reader.model import gene_scores, logistic_regression, principal_components
 from screader_lib.reader.model.gene_scores import (
     COMPONENT_LENGTH,
-    COMPONENTS,
     DEFAULT_STRENGTH,
     fit_gene_scores,
     logits,
 )
 from screader_lib.reader.model.logistic_regression import fit_logistic, weight_matrix
+from screader_lib.reader.model.principal_components import COMPONENTS
 from screader_lib.reader.model.reader_model import Batch, GeneTable, ReaderModel
 from screader_lib.reader.settings import TrainingSettings, settings_for
 from screader_lib.reader.task import Task, make_task
@@ -201,6 +201,16 @@ def test_gene_scores_whatever_the_blocks_and_order(
     for other in (task, turned):
         scores = fit_gene_scores(other, SCALE, EQUAL).genes[0]
         assert centred(scores) == pytest.approx(centred(first.genes[0]), abs=1e-3)
+
+
+def test_a_sample_has_a_cell_of_each_label(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With more cells than are sampled, the scores of rare labels are fitted too."""
+    monkeypatch.setattr(principal_components, "SAMPLED_CELLS", 5)
+    monkeypatch.setattr(gene_scores, "MAX_VALIDATION_CELLS", 7)
+    rare = replace(task, truth=np.where(np.arange(len(task.rows)) == 3, 2, task.truth % 2))
+    rare = replace(rare, validation_rows=task.rows[::2], validation_truth=rare.truth[::2])
+    assert 2 in rare.truth[principal_components.sampled_cells(rare)]
+    assert fit_gene_scores(rare, SCALE, EQUAL).genes[0].shape == (GENES, 3)
 
 
 def test_strengths_and_mix_are_those_of_least_validation_loss(task: Task) -> None:

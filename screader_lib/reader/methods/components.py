@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from scipy import sparse
 
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.reader.methods.baselines import LogisticOnExpression
-from screader_lib.reader.model.gene_scores import SAMPLE, SAMPLED_CELLS, principal_directions
 from screader_lib.reader.model.logistic_regression import fit_logistic, training_blocks
-from screader_lib.reader.task import Task, row_blocks
+from screader_lib.reader.model.principal_components import (
+    mean_and_spread,
+    principal_directions,
+    sampled_cells,
+)
+from screader_lib.reader.task import Task
 
 LIMIT = 10.0  # standard deviations from the mean; as scanpy's tutorials clip
 
@@ -24,21 +30,12 @@ class LogisticOnComponents(LogisticOnExpression):
 
     def fit(self, task: Task) -> None:
         self.check_weights(task)
-        genes, count = len(self.genes.ids), max(1, len(task.rows))
-        total, squares = np.zeros(genes), np.zeros(genes)
-        for rows in row_blocks(task.rows):
-            values = self._matrix(task.cells, rows).astype(np.float64)
-            total += values.sum(0).A1
-            squares += values.multiply(values).sum(0).A1
-        means = total / count
-        spread = np.sqrt(np.maximum(squares / count - means**2, 0))
+        means, spread = mean_and_spread(task, partial(self._matrix, task.cells))
         self.tensors |= {
             "gene_means": means.astype(np.float32),
             "gene_spreads": np.where(spread > 1e-6, spread, 1).astype(np.float32),
         }
-        random = np.random.default_rng([task.settings.seed, SAMPLE])
-        sample = np.sort(random.permutation(task.rows)[:SAMPLED_CELLS])
-        clipped = self._clipped(task.cells, sample)
+        clipped = self._clipped(task.cells, task.rows[sampled_cells(task)])
         self.tensors["centers"] = clipped.mean(0).A1.astype(np.float32)
         self.tensors["directions"] = principal_directions(clipped, task.settings.seed)
         weights, biases = fit_logistic(training_blocks(task, self.features), self.labels)

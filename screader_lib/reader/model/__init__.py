@@ -5,7 +5,10 @@
 - ``attribution``          each gene's part in a call, by integrated gradients;
 - ``scaling``              the scaling of gene embeddings;
 - ``neural_reader``        a trained reader model: logits and latents of cells;
-- ``logistic_regression``  the fit, in memory or streaming; each gene's own logits;
+- ``logistic_regression``  the fit, in memory or streaming;
+- ``principal_components`` of the training cells, without densifying;
+- ``gene_scores``          each gene's own logits, with and without the components;
+- ``type_distance``        how far a cell is from the types of the training;
 - ``training``             the training loop;
 - ``training_checkpoint``  its state in a file, and the best weights.
 """

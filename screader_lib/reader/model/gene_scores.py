@@ -11,7 +11,7 @@ better or worse (benchmarks/species.md); they tell which genes of another specie
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,17 +19,21 @@ from scipy import sparse
 
 from screader_lib.reader.confidence.calibration import calibrated_loss
 from screader_lib.reader.model.logistic_regression import fit_logistic, weight_matrix
+from screader_lib.reader.model.principal_components import (
+    mean_and_spread,
+    principal_directions,
+    sampled_cells,
+)
 from screader_lib.reader.task import Task, row_blocks
 
-COMPONENTS = 50
 COMPONENT_LENGTH = 40.0  # root mean square over the training cells
 MIN_SPREAD = 1 / 3  # of the median gene's standard deviation; rarer genes do not count for more
 STRENGTHS = (0.1, 1.0, 10.0)  # inverse penalties that are tried on the validation cells
 DEFAULT_STRENGTH = 1.0  # without validation cells
 MIXES = (0.0, 0.25, 0.5, 0.75, 1.0)  # weights of the components' logits that are tried
 DEFAULT_MIX = 0.5
-SAMPLED_CELLS = 20_000  # from which components and strengths are chosen
-SAMPLE = 6  # stream of random numbers; see training
+MAX_VALIDATION_CELLS = 20_000  # on which they are chosen
+CHOICE = 7  # stream of random numbers; see training
 
 Table = tuple[np.ndarray, np.ndarray]  # scores float32 (genes, labels), biases float32 (labels,)
 
@@ -59,12 +63,14 @@ def fit_gene_scores(task: Task, weight_scale: float, label_weights: np.ndarray) 
         values = weight_matrix(*task.cells.rows(rows), len(task.cells.genes.index))
         return values * np.float32(weight_scale)
 
-    means, squares = _moments(task, scaled_weights)
-    random = np.random.default_rng([task.settings.seed, SAMPLE])
-    chosen = np.sort(random.permutation(len(task.rows))[:SAMPLED_CELLS])
+    means, spread = mean_and_spread(task, scaled_weights)
+    chosen = sampled_cells(task)
     sample, truth = scaled_weights(task.rows[chosen]), task.truth[chosen]
-    directions = _directions(sample, means, squares, task.settings.seed)
-    labels, validation = len(task.labels.names), scaled_weights(task.validation_rows)
+    directions = _directions(sample, spread, task.settings.seed)
+    random = np.random.default_rng([task.settings.seed, CHOICE])
+    kept = np.sort(random.permutation(len(task.validation_rows))[:MAX_VALIDATION_CELLS])
+    validation = scaled_weights(task.validation_rows[kept])
+    validation_truth, labels = task.validation_truth[kept], len(task.labels.names)
 
     def fit(project: np.ndarray | None, strength: float, everything: bool) -> Table:
         """The table of a regression on the genes, or on what ``project`` (genes, …) makes of them.
@@ -87,10 +93,10 @@ def fit_gene_scores(task: Task, weight_scale: float, label_weights: np.ndarray) 
     def best(project: np.ndarray | None) -> Table:
         tables = {}
         strength = DEFAULT_STRENGTH
-        if len(task.validation_rows):
+        if len(kept):
             tables = {each: fit(project, each, everything=False) for each in STRENGTHS}
             losses = {
-                each: calibrated_loss(logits(validation, table), task.validation_truth)
+                each: calibrated_loss(logits(validation, table), validation_truth)
                 for each, table in tables.items()
             }
             strength = min(losses, key=lambda each: losses[each])
@@ -100,11 +106,11 @@ def fit_gene_scores(task: Task, weight_scale: float, label_weights: np.ndarray) 
 
     genes, components = best(None), best(directions)
     mix = DEFAULT_MIX
-    if len(task.validation_rows):
+    if len(kept):
         own, other = logits(validation, genes), logits(validation, components)
         mix = min(
             MIXES,
-            key=lambda mix: calibrated_loss((1 - mix) * own + mix * other, task.validation_truth),
+            key=lambda mix: calibrated_loss((1 - mix) * own + mix * other, validation_truth),
         )
     return GeneScores(genes, components, mix, means.astype(np.float32))
 
@@ -114,27 +120,11 @@ def logits(values: sparse.csr_matrix, table: Table) -> np.ndarray:
     return values @ table[0] + table[1]
 
 
-def _moments(
-    task: Task, scaled_weights: Callable[[np.ndarray], sparse.csr_matrix]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and mean square of each gene's weight over the training cells, float64 (genes,)."""
-    genes, count = len(task.cells.genes.index), max(1, len(task.rows))
-    total, squares = np.zeros(genes), np.zeros(genes)
-    for rows in row_blocks(task.rows):
-        values = scaled_weights(rows).astype(np.float64)
-        total += values.sum(0).A1
-        squares += values.multiply(values).sum(0).A1
-    return total / count, squares / count
-
-
-def _directions(
-    sample: sparse.csr_matrix, means: np.ndarray, squares: np.ndarray, seed: int
-) -> np.ndarray:
+def _directions(sample: sparse.csr_matrix, spread: np.ndarray, seed: int) -> np.ndarray:
     """What maps scaled weights to components, but for a constant; float32 (genes, components).
 
     The components are those of the genes' weights, each gene divided by its standard deviation.
     """
-    spread = np.sqrt(np.maximum(squares - means**2, 0))
     varies = spread > 1e-6 * spread.max(initial=0)
     floor = MIN_SPREAD * float(np.median(spread[varies])) if varies.any() else 1.0
     factors = np.where(varies, 1 / np.maximum(spread, floor), 0)
@@ -145,17 +135,3 @@ def _directions(
     return (factors[:, None] * directions * (COMPONENT_LENGTH / max(length, 1e-12))).astype(
         np.float32
     )
-
-
-def principal_directions(values: sparse.csr_matrix, seed: int) -> np.ndarray:
-    """The directions (features, components) of most variance of ``values``, float32.
-
-    ``COMPONENTS`` of them, or fewer where there are few cells or features.
-    """
-    from sklearn.decomposition import PCA
-
-    count = min(COMPONENTS, min(values.shape) - 1)
-    if count < 1:
-        return np.zeros((values.shape[1], 1), np.float32)
-    found = PCA(count, svd_solver="arpack", random_state=seed).fit(values.astype(np.float64))
-    return np.ascontiguousarray(found.components_.T, np.float32)

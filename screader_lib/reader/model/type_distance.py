@@ -17,14 +17,16 @@ from scipy import sparse
 
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.reader.model.logistic_regression import weight_matrix
+from screader_lib.reader.model.principal_components import (
+    COMPONENTS,
+    principal_directions,
+    sampled_cells,
+)
 from screader_lib.reader.task import Task, row_blocks
 
-COMPONENTS = 50
 SHRINKAGE = 0.1  # of the covariance within types, towards a sphere
-MAX_CELLS = 20_000  # that are measured
 MIN_CELLS = 20
 MIN_COVERAGE = 0.9  # of the genes' weight, for distances to count
-MEASURED = 6  # stream of random numbers; see training
 
 
 @dataclass(frozen=True)
@@ -41,13 +43,8 @@ class TypeDistance:
 
     @classmethod
     def fit(cls, task: Task) -> TypeDistance | None:
-        """Measure the training cells, or a random sample of them; None where there are too few.
-
-        Each label has a training cell, one of which is always measured.
-        """
-        random = np.random.default_rng([task.settings.seed, MEASURED])
-        some = random.permutation(len(task.rows))[:MAX_CELLS]
-        chosen = np.union1d(some, np.unique(task.truth, return_index=True)[1])
+        """Measure the training cells, or a random sample of them; None where there are too few."""
+        chosen = sampled_cells(task)
         rows, truth, genes = task.rows[chosen], task.truth[chosen], task.cells.genes.index
         labels, present = np.unique(truth, return_inverse=True)
         count = min(COMPONENTS, len(rows) - len(labels), len(genes) - 1)
@@ -55,7 +52,7 @@ class TypeDistance:
             return None
         blocks = [_weights(task.cells, part, len(genes)) for part in row_blocks(rows)]
         values = sparse.vstack(blocks, "csr").astype(np.float64)
-        directions = _principal_directions(values, count)
+        directions = principal_directions(values, task.settings.seed, count).astype(np.float64)
         scores = values @ directions
         sizes = np.bincount(present)
         means = np.stack([np.bincount(present, column) / sizes for column in scores.T], 1)
@@ -97,22 +94,3 @@ def _weights(
     if column is not None:
         index = np.where(index >= 0, column[index], -1)
     return weight_matrix(index, weights, genes)
-
-
-def _principal_directions(values: sparse.csr_matrix, count: int) -> np.ndarray:
-    """The ``count`` directions of largest variance, float64 (genes, count), without densifying."""
-    from scipy.sparse.linalg import LinearOperator, svds
-
-    mean = np.asarray(values.mean(0)).ravel()
-
-    def multiply(vector: np.ndarray) -> np.ndarray:
-        return values @ vector.ravel() - mean @ vector.ravel()
-
-    def multiply_transposed(vector: np.ndarray) -> np.ndarray:
-        return values.T @ vector.ravel() - mean * vector.sum()
-
-    centred = LinearOperator(
-        values.shape, matvec=multiply, rmatvec=multiply_transposed, dtype=np.float64
-    )
-    start = np.random.default_rng(0).standard_normal(min(values.shape))
-    return svds(centred, k=min(count, min(values.shape) - 1), v0=start)[2].T
