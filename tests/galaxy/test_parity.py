@@ -73,6 +73,18 @@ def test_choices_are_those_of_the_command_line(name: str) -> None:
             assert offered == set(option.type.choices), param.attrib
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_no_empty_choice_is_handed_over_as_a_word(name: str) -> None:
+    """Galaxy writes a select without a choice as "None", which is true as a string."""
+    empty = {
+        param.get("name") or param.get("argument", "").lstrip("-").replace("-", "_")
+        for param in params(name)
+        if param.get("type") == "select" and param.get("optional") == "true"
+    }
+    asked = re.findall(r"#(?:else )?if str\(\$([\w.]+)\)", command(name))
+    assert [path for path in asked if path.split(".")[-1] in empty] == []
+
+
 def test_providers_of_embeddings_are_those_of_the_command_line() -> None:
     (param,) = [p for p in params("embed_genes") if p.get("argument") == "--provider"]
     offered = {choice.attrib["value"] for choice in param.findall("option")}
