@@ -114,6 +114,19 @@ def concatenated(tables: Sequence[tuple[str, LazyTable]]) -> LazyTable:
     A column that an input lacks is missing there. ``batch`` names the input of each cell, unless
     the inputs have such a column: then ``input`` does.
     """
+    result = joined(tables)
+    if len(tables) == 1:
+        return result
+    inputs = unique_names(strings(Path(name).name.partition(".")[0] for name, _ in tables))
+    batches = [constant_column(name, object, len(table))
+               for name, (_, table) in zip(inputs, tables, strict=True)]  # fmt: skip
+    batch = by_category(concatenated_columns(batches))
+    result.columns["input" if "batch" in result.columns else "batch"] = batch
+    return result
+
+
+def joined(tables: Sequence[tuple[str, LazyTable]]) -> LazyTable:
+    """Tables, given with their file names, one after the other; columns as by concatenated."""
     if len(tables) == 1:
         return tables[0][1]
     columns = {name: None for _, table in tables for name in table.columns}
@@ -122,11 +135,6 @@ def concatenated(tables: Sequence[tuple[str, LazyTable]]) -> LazyTable:
     for name in columns:
         parts = [table.columns.get(name) for _, table in tables]
         result.columns[name] = _concatenated(parts, lengths)
-    inputs = unique_names(strings(Path(name).name.partition(".")[0] for name, _ in tables))
-    batches = [constant_column(name, object, length)
-               for name, length in zip(inputs, lengths, strict=True)]  # fmt: skip
-    batch = by_category(concatenated_columns(batches))
-    result.columns["input" if "batch" in columns else "batch"] = batch
     return result
 
 

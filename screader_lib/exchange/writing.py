@@ -9,6 +9,7 @@ import fcntl
 import glob
 import os
 import shutil
+import stat
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -109,9 +110,10 @@ def _copy(temporary: Path, stream: BinaryIO) -> None:
 
 
 def _put_in_place(temporary: Path, target: Path) -> None:
+    """Rename, with the permissions that ``target`` has, or else those of any new file."""
     mask = os.umask(0)
     os.umask(mask)
-    temporary.chmod(0o666 & ~mask)
+    temporary.chmod(stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o666 & ~mask)
     with temporary.open("rb") as stream:
         os.fsync(stream.fileno())
     temporary.replace(target)
@@ -148,9 +150,12 @@ def create(kind: str, destination: str | Path, provenance: Provenance) -> Iterat
 
 
 @contextmanager
-def new_file(path: Path) -> Iterator[h5py.File]:
-    """A new HDF5 file to fill; left open after a failed write, as closing it crashes HDF5."""
-    file = h5py.File(path, "w", locking=False)
+def new_file(path: Path, mode: str = "w") -> Iterator[h5py.File]:
+    """A new HDF5 file to fill, or with mode ``r+`` a copy to add to.
+
+    It is left open after a failed write, as closing it crashes HDF5.
+    """
+    file = h5py.File(path, mode, locking=False)
     try:
         yield file
     except BaseException as error:

@@ -1,0 +1,164 @@
+"""The user's own h5ad with the calls in it: a copy of the file, byte by byte, that is added to.
+
+So whatever the file holds is there as it was, whoever wrote it and whatever it is compressed with.
+Only obs, and obsm and uns as groups, are touched, to add to them.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from screader_lib.annotation import obs_table
+from screader_lib.annotation.calls import Calls, Rows
+from screader_lib.errors import ScReaderError
+from screader_lib.exchange import encoding, opening, safety, writing
+from screader_lib.exchange import provenance as provenance_module
+from screader_lib.exchange.provenance import Provenance
+from screader_lib.exchange.table import LazyTable, Table, strings
+from screader_lib.reporting import SILENT, Reporter
+
+OWN_COLUMNS = re.compile(r"screader_(?!.*_previous(_\d+)?$).*", re.DOTALL)
+VECTORS = "X_screader"
+CHUNK_BYTES = 1 << 18
+
+
+def is_h5ad(path: Path) -> bool:
+    """Whether a file is an h5ad, so that calls can be written into a copy of it."""
+    if path.is_dir() or not h5py.is_hdf5(path):
+        return False
+    with h5py.File(path, "r", locking=False) as file:
+        return {"obs", "var"} <= set(file) and opening.kind_of(file) is None
+
+
+def write_annotated(
+    source: Path,
+    output: str | Path,
+    calls: Calls,
+    provenance: Provenance,
+    *,
+    name: str | None = None,
+    reporter: Reporter = SILENT,
+) -> None:
+    """Write ``output``: the h5ad ``source``, which messages call ``name``, with ``calls`` in it.
+
+    ``output`` may be ``source``: it is replaced in one step. What an earlier run added gets the
+    suffix ``_previous`` (``_previous_2``, …). ScReaderError where ``source`` is no h5ad, damaged
+    or unsafe, or has another number of cells than the calls.
+    """
+    name = name or str(source)
+    with safety.open_checked(source, name=name, strict=False) as file, safety.checking(name):
+        _check_input(file, calls, name)
+    with writing.replacing(output) as temporary:
+        shutil.copyfile(source, temporary)
+        with writing.new_file(temporary, "r+") as file:
+            add_calls(file, calls, provenance, reporter)
+        check_written(temporary, calls)
+
+
+def _check_input(file: h5py.File, calls: Calls, name: str) -> None:
+    if not {"obs", "var"} <= set(file) or opening.kind_of(file) is not None:
+        raise ScReaderError(f"is {opening.what_is_it(file)}, expected an h5ad.", file=name)
+    cells = obs_table.number_of_cells(file, name)
+    if cells != calls.cells:
+        raise ScReaderError(
+            f"has {cells:,} cells, but there are calls of {calls.cells:,}.",
+            file=name,
+            remedy="Was the file changed during the run? Run it again.",
+        )
+
+
+def add_calls(
+    file: h5py.File, calls: Calls, provenance: Provenance, reporter: Reporter = SILENT
+) -> None:
+    """Add the calls to an open h5ad, as columns of obs, arrays of obsm and ``uns/screader``."""
+    columns = calls.columns()
+    obs_table.make_groups(file)
+    _set_earlier_run_aside(file, list(columns), list(calls.obsm), reporter)
+    obs_table.add_columns(file, columns)
+    for name, rows in calls.obsm.items():
+        _write_rows(file["obsm"], name, calls, rows)
+    provenance_module.write(file, provenance)
+    for key, value in calls.uns.items():
+        _write_value(file["uns"][provenance_module.GROUP], key, value)
+
+
+def _set_earlier_run_aside(
+    file: h5py.File, columns: Sequence[str], vectors: Sequence[str], reporter: Reporter
+) -> None:
+    """Rename what an earlier run added, all with one suffix that none of the names has yet."""
+    obsm, uns, present = file["obsm"], file.get("uns", {}), set(obs_table.column_names(file))
+    old_columns = [
+        name for name in obs_table.column_names(file)
+        if OWN_COLUMNS.fullmatch(name) or name in columns
+    ]  # fmt: skip
+    old_vectors = [name for name in obsm if name == VECTORS or name in vectors]
+    old_uns = [provenance_module.GROUP] if provenance_module.GROUP in uns else []
+    number, suffix = 1, "_previous"
+    while (
+        present & {name + suffix for name in old_columns}
+        or any(name + suffix in obsm for name in old_vectors)
+        or any(name + suffix in uns for name in old_uns)
+    ):
+        number += 1
+        suffix = f"_previous_{number}"
+    obs_table.rename_columns(file, {name: name + suffix for name in old_columns})
+    for group, names in ((obsm, old_vectors), (uns, old_uns)):
+        for name in names:
+            group.move(name, name + suffix)
+    if old_columns or old_vectors:
+        reporter.info(
+            f"calls of an earlier run are kept, with the suffix {suffix}: "
+            f"{', '.join(old_columns + old_vectors)}."
+        )
+
+
+def _write_rows(obsm: h5py.Group, name: str, calls: Calls, rows: Rows) -> None:
+    """An array with a row for each cell of the file, NaN for those that were not called."""
+    dataset = None
+    for start, block in calls.blocks(rows):
+        if dataset is None:
+            shape, size = (calls.cells, *block.shape[1:]), block[:1].nbytes
+            per_chunk = max(1, CHUNK_BYTES // max(1, size))
+            dataset = encoding.create_rows(obsm, name, shape, block.dtype, per_chunk, np.nan)
+        dataset[start : start + len(block)] = block
+
+
+def _write_value(group: h5py.Group, key: str, value: Any) -> None:
+    if isinstance(value, str):
+        encoding.write_text(group, key, value)
+    elif isinstance(value, int | float | np.number):
+        encoding.write_number(group, key, value.item() if isinstance(value, np.number) else value)
+    elif isinstance(value, Table | LazyTable):
+        encoding.write_table(group, key, value)
+    elif isinstance(value, Mapping):
+        inner = encoding.write_group(group, key)
+        for name, content in value.items():
+            _write_value(inner, name, content)
+    elif isinstance(value, np.ndarray) and value.dtype.kind not in "OUS":
+        encoding.write_array(group, key, value)
+    elif isinstance(value, Iterable):
+        encoding.write_strings(group, key, strings(value))
+    else:
+        raise TypeError(f"uns/screader/{key}: {type(value).__name__} is not written")
+
+
+def check_written(path: Path, calls: Calls) -> None:
+    """ScReaderError where the calls are not in a new file.
+
+    On a full disk, a failed write may show only when the file is read again.
+    """
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            provenance_module.read(file)
+            complete = all(name in file["obs"] for name in calls.obs)
+    except Exception:
+        complete = False
+    if not complete:
+        raise ScReaderError("the file was not written completely.", remedy="Is the disk full?")

@@ -1,0 +1,142 @@
+"""What is said of the cells of a file: columns, vectors and what belongs to them as a whole.
+
+One object is the source of the annotated h5ad and of the table of calls, so that they agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import numpy as np
+
+from screader_lib.exchange.table import (
+    Categorical,
+    Column,
+    LazyColumn,
+    LazyTable,
+    Table,
+    row_blocks,
+)
+
+STATUS = "screader_status"
+LEFT_OUT = "left out"  # the status of cells that were not called
+ROWS_AT_ONCE = 4096
+Rows = np.ndarray | Iterable[np.ndarray]
+Value = str | int | float | np.ndarray | Table | LazyTable | Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Calls:
+    """Calls of the ``cells`` cells of a file, or of some of them.
+
+    ``rows``, int64, rising, are the cells that were called; None: all. ``obs`` and ``obsm`` have
+    one row for each of these: columns by name, and arrays (called cells, width), at once or as
+    blocks of rows in order. ``uns`` goes to ``uns/screader``: strings, numbers, arrays, tables,
+    and mappings of these. Keys have no slash, and the outer ones are none of those that the
+    provenance has there (tool, version, parameters, inputs, created, history).
+    """
+
+    cells: int
+    obs: Mapping[str, Column | LazyColumn]
+    obsm: Mapping[str, Rows] = field(default_factory=dict)
+    uns: Mapping[str, Value] = field(default_factory=dict)
+    rows: np.ndarray | None = None
+
+    @property
+    def called(self) -> int:
+        """How many cells were called."""
+        return self.cells if self.rows is None else len(self.rows)
+
+    def columns(self) -> dict[str, LazyColumn]:
+        """The columns of all cells, categories without those that no cell has.
+
+        Cells that were not called have the status ``left out`` and are missing elsewhere: no
+        category, NaN (whole numbers and booleans become float64) or the empty string.
+        ValueError where a column has another length than there are called cells.
+        """
+        columns = {name: LazyColumn.of(column) if not isinstance(column, LazyColumn) else column
+                   for name, column in self.obs.items()}  # fmt: skip
+        wrong = [name for name, column in columns.items() if len(column) != self.called]
+        if wrong:
+            raise ValueError(f"{wrong[0]} has not {self.called:,} rows, one for each called cell")
+        return {
+            name: self._of_all_cells(_of_used_categories(column), LEFT_OUT * (name == STATUS))
+            for name, column in columns.items()
+        }
+
+    def _of_all_cells(self, column: LazyColumn, category: str) -> LazyColumn:
+        """``column`` with a row for each cell; those not called have ``category``, if it is one."""
+        rows = self.rows
+        if rows is None or len(rows) == self.cells:
+            return column
+        names, dtype, missing = column.categories, column.dtype, cast(Any, np.nan)
+        if names is not None:
+            names = (*names, category) if category and category not in names else names
+            missing = names.index(category) if category else -1
+        elif dtype.kind != "f":
+            dtype, missing = (dtype, "") if dtype.kind == "O" else (np.dtype(np.float64), np.nan)
+
+        def read(start: int, stop: int) -> Column:
+            low, high = np.searchsorted(rows, [start, stop]).tolist()
+            called = column.read(low, high)
+            values = np.full(stop - start, missing, dtype)
+            values[rows[low:high] - start] = (
+                called.codes if isinstance(called, Categorical) else called
+            )
+            return values if names is None else Categorical(values, names)
+
+        return LazyColumn(self.cells, dtype, read, names)
+
+    def blocks(self, values: Rows) -> Iterator[tuple[int, np.ndarray]]:
+        """Row of the file and block of rows from there, of one of ``obsm``, in rising order.
+
+        Rows between called cells of one block are NaN, others come in no block.
+        ValueError where there are not as many rows as called cells.
+        """
+        done = 0
+        for block in _pieces(values):
+            if done + len(block) > self.called:
+                done += len(block)
+                break
+            if self.rows is None:
+                yield done, block
+            else:
+                at = self.rows[done : done + len(block)]
+                for start, stop in row_blocks(int(at[-1] - at[0]) + 1, ROWS_AT_ONCE):
+                    low, high = np.searchsorted(at, [start + at[0], stop + at[0]]).tolist()
+                    spread = np.full((stop - start, *block.shape[1:]), np.nan, block.dtype)
+                    spread[at[low:high] - at[0] - start] = block[low:high]
+                    yield int(at[0]) + start, spread
+            done += len(block)
+        if done != self.called:
+            raise ValueError(f"{done:,} rows of vectors for {self.called:,} called cells")
+
+
+def _pieces(values: Rows) -> Iterator[np.ndarray]:
+    """Blocks with at least one row; float32 where they are no floating-point numbers."""
+    blocks = values
+    if hasattr(values, "shape"):  # numpy's or HDF5's
+        array = cast(np.ndarray, values)
+        blocks = (array[slice(*bounds)] for bounds in row_blocks(len(array), ROWS_AT_ONCE))
+    for block in blocks:
+        if len(block):
+            yield block if block.dtype.kind == "f" else block.astype(np.float32)
+
+
+def _of_used_categories(column: LazyColumn) -> LazyColumn:
+    if column.categories is None:
+        return column
+    names = np.array([*column.categories, ""], dtype=object)
+    used = np.zeros(len(names), bool)
+    for block in column.blocks():
+        used[cast(Categorical, block).codes] = True
+    used[-1] = False
+    if used[:-1].all():
+        return column
+    kept = tuple(names[used])
+    new_code = np.where(used, np.cumsum(used) - 1, -1).astype(np.int32)
+    return column.map(
+        lambda block: Categorical(new_code[cast(Categorical, block).codes], kept), np.int32, kept
+    )

@@ -1,0 +1,219 @@
+"""Everything that was in the user's file is found again in the annotated one, and the calls."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import anndata
+import h5py
+import numpy as np
+import pandas
+import pytest
+from kinds_of_h5ad import CELLS, KINDS, stored, write_wide
+from recording_reporter import RecordingReporter
+
+from screader_lib.annotation.annotated_file import add_calls, write_annotated
+from screader_lib.annotation.calls import Calls
+from screader_lib.errors import ScReaderError
+from screader_lib.exchange import provenance
+from screader_lib.exchange.table import Categorical, Table, strings
+from screader_lib.reporting import SILENT
+
+PROVENANCE = provenance.make("annotate", {"reader": "test"}, {}, [])
+LABELS = ("B cell", "T cell, CD4\N{GREEK SMALL LETTER ALPHA}/β", "unused")
+
+
+def calls(rows: np.ndarray | None = None, cells: int = CELLS) -> Calls:
+    """Calls of all cells or some."""
+    count = cells if rows is None else len(rows)
+    numbers = np.arange(count)
+    labels = Categorical(np.where(numbers % 3 == 2, -1, numbers % 3).astype(np.int32), LABELS)
+    obs = {
+        "screader_label": labels,
+        "screader_confidence": np.linspace(0.5, 1, count, dtype=np.float32),
+        "screader_status": Categorical.of(["assigned", "low confidence"] * (count // 2)),
+        "screader_label_1": Categorical.of(["lymphocyte"] * count),
+        "screader_genes": numbers,
+        "screader_ontology_id": strings(f"CL:{number:07}" for number in numbers),
+    }
+    vectors = np.random.default_rng(0).standard_normal((count, 4)).astype(np.float32)
+    table = Table(strings(["0", "1"]), {"votes": np.array([3, 4])})
+    uns = {"reader": "test", "reader_version": 3, "labels": strings(LABELS), "clusters": table,
+           "figures": {"accuracy": 0.5, "matrix": np.eye(2)}}  # fmt: skip
+    return Calls(cells, obs, {"X_screader": vectors}, uns, rows)
+
+
+def annotate(
+    source: Path, output: Path, given: Calls | None = None, reporter: Any = SILENT
+) -> Path:
+    """Write the annotated file, which is returned."""
+    write_annotated(source, output, given or calls(), PROVENANCE, reporter=reporter)
+    return output
+
+
+def made(kind: str, folder: Path) -> Path:
+    """A file of this kind."""
+    KINDS[kind](folder / f"{kind}.h5ad")
+    return folder / f"{kind}.h5ad"
+
+
+def order(content: dict[str, Any]) -> list[str]:
+    """Take the order of columns out of what is stored of obs."""
+    value = content["/obs"][1].pop("column-order")[1]
+    return value[1] if isinstance(value[1], list) else []
+
+
+@pytest.mark.parametrize("kind", sorted(set(KINDS) - {"before_0_7", "hostile_names"}))
+def test_all_that_was_there_is_there_unchanged(kind: str, tmp_path: Path) -> None:
+    source = made(kind, tmp_path)
+    before, content = stored(source), source.read_bytes()
+    after = stored(annotate(source, tmp_path / "out.h5ad"))
+    assert order(after) == [*order(before), *calls().obs]
+    assert {path: after[path] for path in before} == before
+    assert source.read_bytes() == content
+    own = {f"/obs/{name}" for name in calls().obs} | {"/obsm/X_screader", "/uns/screader"}
+    new = {path for path in after if path not in before}
+    assert own <= new
+    allowed = (*own, "/obsm", "/uns")
+    assert all(path.startswith(allowed) for path in new)
+
+
+@pytest.mark.parametrize(
+    ("kind", "backed"),
+    [
+        *((kind, None) for kind in sorted(set(KINDS) - {"unknown_parts"})),
+        *((kind, "r") for kind in ("present_day", "by_columns", "dense", "of_version_0_7")),
+    ],
+)
+def test_anndata_reads_the_same_and_the_calls(kind: str, backed: Any, tmp_path: Path) -> None:
+    source = made(kind, tmp_path)
+    output = annotate(source, tmp_path / "out.h5ad")
+    old, new = anndata.read_h5ad(source, backed=backed), anndata.read_h5ad(output, backed=backed)
+    names = list(old.obs)
+    renamed = [f"{n}_previous_3" if is_earlier(n) else n for n in names]
+    pandas.testing.assert_frame_equal(new.obs[renamed].set_axis(list(old.obs), axis=1), old.obs)
+    assert list(new.obs)[-6:] == list(calls().obs)
+    assert (new.X is None) == (old.X is None)
+    same(new.X, old.X)
+    for part in ("layers", "varm", "obsp", "varp", "obsm", "uns"):
+        was, now = getattr(old, part), getattr(new, part)
+        for key in was:
+            moved = f"{key}_previous_3" if key in ("X_screader", "screader") else key
+            same(now[moved.replace("label_colors", "label_previous_3_colors")], was[key])
+    pandas.testing.assert_frame_equal(new.var, old.var)
+    if old.raw is not None:
+        same(new.raw.X, old.raw.X)
+        pandas.testing.assert_frame_equal(new.raw.var, old.raw.var)
+    check_calls(new, np.arange(CELLS))
+
+
+def is_earlier(name: str) -> bool:
+    return name.startswith("screader_") and not name.endswith("_previous")
+
+
+def same(one: Any, other: Any) -> None:
+    """Two elements of an AnnData are equal."""
+    if isinstance(other, pandas.DataFrame):
+        pandas.testing.assert_frame_equal(one, other)
+    elif hasattr(other, "items") and not hasattr(other, "dtype"):
+        assert set(one) == set(other)
+        for key in other:
+            same(one[key], other[key])
+    elif hasattr(other, "to_memory"):
+        same(one.to_memory(), other.to_memory())
+    elif hasattr(other, "tocsr"):
+        assert one.dtype == other.dtype and type(one) is type(other)
+        for part in ("data", "indices", "indptr"):
+            np.testing.assert_array_equal(getattr(one, part), getattr(other, part))
+    else:
+        np.testing.assert_array_equal(one, other)
+        assert getattr(one, "dtype", None) == getattr(other, "dtype", None)
+
+
+def check_calls(data: anndata.AnnData, rows: np.ndarray) -> None:
+    """The calls of ``rows`` are in the AnnData, and those of other cells are missing."""
+    given, others = calls(rows), np.setdiff1d(np.arange(data.n_obs), rows)
+    obs = data.obs
+    label = given.obs["screader_label"]
+    assert isinstance(label, Categorical)
+    assert [x if isinstance(x, str) else "" for x in obs["screader_label"].iloc[rows]] == list(
+        label.strings()
+    )
+    assert list(obs["screader_label"].cat.categories) == list(LABELS[:2])
+    assert obs["screader_label"].iloc[others].isna().all()
+    np.testing.assert_array_equal(
+        obs["screader_confidence"].iloc[rows], given.obs["screader_confidence"]
+    )
+    assert obs["screader_confidence"].dtype == np.float32
+    assert obs["screader_confidence"].iloc[others].isna().all()
+    assert (obs["screader_status"].iloc[others] == "left out").all()
+    assert list(obs["screader_status"].iloc[rows][:2]) == ["assigned", "low confidence"]
+    np.testing.assert_array_equal(obs["screader_genes"].iloc[rows], np.arange(len(rows)))
+    assert (obs["screader_ontology_id"].iloc[others] == "").all()
+    vectors = np.asarray(data.obsm["X_screader"])
+    np.testing.assert_array_equal(vectors[rows], given.obsm["X_screader"])
+    assert np.isnan(vectors[others]).all()
+    uns = data.uns["screader"]
+    assert uns["tool"] == "annotate" and uns["reader"] == "test" and uns["reader_version"] == 3
+    assert list(uns["labels"]) == list(LABELS) and uns["figures"]["accuracy"] == 0.5
+    assert list(uns["clusters"]["votes"]) == [3, 4]
+
+
+def test_more_columns_than_an_attribute_of_the_usual_format_can_list(tmp_path: Path) -> None:
+    """HDF5 lists 4,093 at most, and forgets the attribute when that fails."""
+    source = tmp_path / "wide.h5ad"
+    write_wide(source, 4090)
+    for _ in range(2):
+        with h5py.File(source, "r+") as file:
+            before = set(file["obs"]) - set(calls().obs)
+            add_calls(file, calls(), PROVENANCE)
+        with h5py.File(source) as file:
+            obs, order = file["obs"], list(file["obs"].attrs["column-order"])
+            assert before <= set(obs) == {"_index", *order}
+            assert order[-6:] == list(calls().obs) and len(order) == len(set(order))
+            assert obs.attrs["encoding-type"] == "dataframe" and obs.attrs["_index"] == "_index"
+            np.testing.assert_array_equal(obs["s4000"], np.arange(CELLS))
+            np.testing.assert_array_equal(obs["screader_genes"], np.arange(CELLS))
+
+
+@pytest.mark.parametrize("rows", [[0, 1], [2, 3, 8, 9], [10, 11], list(range(12)), [0, 11]])
+def test_some_of_the_cells(rows: list[int], tmp_path: Path) -> None:
+    chosen = np.array(rows)
+    output = annotate(made("present_day", tmp_path), tmp_path / "out.h5ad", calls(chosen))
+    check_calls(anndata.read_h5ad(output), chosen)
+
+
+def test_runs_one_after_the_other(tmp_path: Path) -> None:
+    file = made("present_day", tmp_path)
+    first, reporter = calls(), RecordingReporter()
+    annotate(file, file, first)
+    annotate(file, file, calls(np.arange(2)), reporter)
+    assert len(reporter.messages) == 1 and "_previous:" in reporter.messages[0]
+    annotate(file, file, calls(np.arange(4)))
+    data = anndata.read_h5ad(file)
+    check_calls(data, np.arange(4))
+    for suffix, called in (("_previous", CELLS), ("_previous_2", 2)):
+        assert data.obs[f"screader_confidence{suffix}"].notna().sum() == called
+        assert f"screader{suffix}" in data.uns and f"X_screader{suffix}" in data.obsm
+
+
+def test_damaged_and_foreign_files(tmp_path: Path) -> None:
+    source = made("present_day", tmp_path)
+    content = source.read_bytes()
+    for part in (content[:3000], b"", b"no file of HDF5"):
+        source.write_bytes(part)
+        with pytest.raises(ScReaderError, match=r"present_day\.h5ad: is"):
+            annotate(source, tmp_path / "out.h5ad")
+    source.write_bytes(content)
+    for name, link in (("external", h5py.ExternalLink("x.h5", "/")), ("group", None)):
+        with h5py.File(source, "r+") as file:
+            if link is not None:
+                file["uns"][name] = link
+            else:
+                del file["uns/external"], file["obs"].attrs["column-order"]
+        with pytest.raises(ScReaderError, match=r"link into another file|no data frame"):
+            annotate(source, tmp_path / "out.h5ad")
+    with pytest.raises(ScReaderError, match="has 12 cells, but there are calls of 14"):
+        annotate(made("dense", tmp_path), tmp_path / "out.h5ad", calls(cells=14))
+    assert not (tmp_path / "out.h5ad").exists()
