@@ -15,11 +15,13 @@ from typing import Any
 import h5py
 import numpy as np
 
-from screader_lib.annotation import obs_table
+from screader_lib.annotation import obs_table, zarr_copy
 from screader_lib.annotation.calls import Calls, Rows
+from screader_lib.cells.formats.anndata_expression import is_zarr
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import encoding, opening, safety, writing
 from screader_lib.exchange import provenance as provenance_module
+from screader_lib.exchange.chunks import RowAppender
 from screader_lib.exchange.provenance import Provenance
 from screader_lib.exchange.table import LazyTable, Table, strings
 from screader_lib.reporting import SILENT, Reporter
@@ -29,9 +31,11 @@ VECTORS = "X_screader"
 CHUNK_BYTES = 1 << 18
 
 
-def is_h5ad(path: Path) -> bool:
-    """Whether a file is an h5ad, so that calls can be written into a copy of it."""
-    if path.is_dir() or not h5py.is_hdf5(path):
+def is_anndata(path: Path) -> bool:
+    """Whether a path is an h5ad or AnnData zarr store, which is kept whole with calls in it."""
+    if path.is_dir():
+        return is_zarr(path)
+    if not h5py.is_hdf5(path):
         return False
     with h5py.File(path, "r", locking=False) as file:
         return {"obs", "var"} <= set(file) and opening.kind_of(file) is None
@@ -46,18 +50,25 @@ def write_annotated(
     name: str | None = None,
     reporter: Reporter = SILENT,
 ) -> None:
-    """Write ``output``: the h5ad ``source``, which messages call ``name``, with ``calls`` in it.
+    """Write ``output``: the AnnData ``source``, which messages call ``name``, with ``calls`` in it.
 
-    ``output`` may be ``source``: it is replaced in one step. What an earlier run added gets the
-    suffix ``_previous`` (``_previous_2``, …). ScReaderError where ``source`` is no h5ad, damaged
-    or unsafe, or has another number of cells than the calls.
+    ``source`` is an h5ad, which ``output`` may be too (it is replaced in one step), or a zarr
+    store, which becomes an h5ad. What an earlier run added gets the suffix ``_previous``
+    (``_previous_2``, …). ScReaderError where ``source`` is neither, is damaged or unsafe, or has
+    another number of cells than the calls.
     """
     name = name or str(source)
-    with safety.open_checked(source, name=name, strict=False) as file, safety.checking(name):
-        _check_input(file, calls, name)
+    is_store = source.is_dir()
+    if not is_store:
+        with safety.open_checked(source, name=name, strict=False) as file, safety.checking(name):
+            _check_input(file, calls, name)
     with writing.replacing(output) as temporary:
-        shutil.copyfile(source, temporary)
-        with writing.new_file(temporary, "r+") as file:
+        if not is_store:
+            shutil.copyfile(source, temporary)
+        with writing.new_file(temporary, "w" if is_store else "r+") as file:
+            if is_store:
+                zarr_copy.copy_store(source, file, name, reporter)
+                _check_input(file, calls, name)
             add_calls(file, calls, provenance, reporter)
         check_written(temporary, calls)
 
@@ -120,14 +131,16 @@ def _set_earlier_run_aside(
 
 
 def _write_rows(obsm: h5py.Group, name: str, calls: Calls, rows: Rows) -> None:
-    """An array with a row for each cell of the file, NaN for those that were not called."""
-    dataset = None
-    for start, block in calls.blocks(rows):
-        if dataset is None:
-            shape, size = (calls.cells, *block.shape[1:]), block[:1].nbytes
-            per_chunk = max(1, CHUNK_BYTES // max(1, size))
-            dataset = encoding.create_rows(obsm, name, shape, block.dtype, per_chunk, np.nan)
-        dataset[start : start + len(block)] = block
+    """An array with a row for each cell of the file."""
+    appender = None
+    for block in calls.blocks(rows):
+        if appender is None:
+            shape, size = (calls.cells, *block.shape[1:]), max(1, block[:1].nbytes)
+            dtype, per_chunk = block.dtype, max(1, CHUNK_BYTES // size)
+            appender = RowAppender(encoding.create_rows(obsm, name, shape, dtype, per_chunk))
+        appender.add(block)
+    if appender is not None:
+        appender.finish()
 
 
 def _write_value(group: h5py.Group, key: str, value: Any) -> None:

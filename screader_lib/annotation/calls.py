@@ -89,29 +89,40 @@ class Calls:
 
         return LazyColumn(self.cells, dtype, read, names)
 
-    def blocks(self, values: Rows) -> Iterator[tuple[int, np.ndarray]]:
-        """Row of the file and block of rows from there, of one of ``obsm``, in rising order.
+    def blocks(self, values: Rows) -> Iterator[np.ndarray]:
+        """One of ``obsm`` in blocks of rows, one for each cell; NaN where it was not called.
 
-        Rows between called cells of one block are NaN, others come in no block.
         ValueError where there are not as many rows as called cells.
         """
-        done = 0
+        called = done = 0
         for block in _pieces(values):
-            if done + len(block) > self.called:
-                done += len(block)
+            at = self._rows_of(called, called + len(block))
+            called += len(block)
+            if len(at) < len(block):
                 break
-            if self.rows is None:
-                yield done, block
-            else:
-                at = self.rows[done : done + len(block)]
-                for start, stop in row_blocks(int(at[-1] - at[0]) + 1, ROWS_AT_ONCE):
-                    low, high = np.searchsorted(at, [start + at[0], stop + at[0]]).tolist()
-                    spread = np.full((stop - start, *block.shape[1:]), np.nan, block.dtype)
-                    spread[at[low:high] - at[0] - start] = block[low:high]
-                    yield int(at[0]) + start, spread
-            done += len(block)
-        if done != self.called:
-            raise ValueError(f"{done:,} rows of vectors for {self.called:,} called cells")
+            stop = self.cells if called == self.called else int(at[-1]) + 1
+            yield from _spread(block, at - done, stop - done)
+            done = stop
+        if called != self.called:
+            raise ValueError(f"other than {self.called:,} rows of vectors, one a called cell")
+
+    def _rows_of(self, start: int, stop: int) -> np.ndarray:
+        """Which cells these of the called cells are."""
+        if self.rows is not None:
+            return self.rows[start:stop]
+        return np.arange(start, min(stop, self.cells))
+
+
+def _spread(block: np.ndarray, at: np.ndarray, rows: int) -> Iterator[np.ndarray]:
+    """``rows`` rows in pieces, of which those of ``at``, rising, are the block's and others NaN."""
+    if len(block) == rows:
+        yield block
+        return
+    for start, stop in row_blocks(rows, ROWS_AT_ONCE):
+        low, high = np.searchsorted(at, [start, stop]).tolist()
+        piece = np.full((stop - start, *block.shape[1:]), np.nan, block.dtype)
+        piece[at[low:high] - start] = block[low:high]
+        yield piece
 
 
 def _pieces(values: Rows) -> Iterator[np.ndarray]:

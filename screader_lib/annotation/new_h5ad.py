@@ -27,6 +27,7 @@ from screader_lib.cells.obs_columns import (
 )
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import encoding, safety, writing
+from screader_lib.exchange.chunks import RowAppender
 from screader_lib.exchange.provenance import Provenance
 from screader_lib.exchange.table import LazyTable, Table, as_strings
 from screader_lib.reporting import SILENT, Reporter, counted
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 ID_COLUMN = "gene_ids"
 INDEX = "_index"  # AnnData's name of an index that has none
 VALUES_PER_CHUNK = 1 << 17
-COMPRESSION = {**encoding.COMPRESSION, "compression_opts": 1}  # higher levels are much slower
 
 
 def cells_of(sources: Sequence[Expression]) -> LazyTable:
@@ -77,6 +77,9 @@ def write_new(
             f"the inputs have {counted(len(var), 'gene')} together; those that an input lacks are "
             "0 in its cells."
         )
+    for source in sources:
+        if source.others:
+            reporter.info(f"{source.name}: the new h5ad does not have its {source.others}.")
     with writing.replacing(output) as temporary:
         with writing.new_file(temporary) as file:
             _write_matrix(file, sources, column_of, len(var), reporter)
@@ -124,9 +127,9 @@ def _write_matrix(
     group = file.create_group("X")
     group.attrs["encoding-type"], group.attrs["encoding-version"] = "csr_matrix", "0.1.0"
     group.attrs["shape"] = np.array([cells, genes], np.int64)
-    data = _Growing(group, "data", dtype)
-    indices = _Growing(group, "indices", np.int32)
-    indptr = _Growing(group, "indptr", np.int64)
+    data = _growing(group, "data", dtype)
+    indices = _growing(group, "indices", np.int32)
+    indptr = _growing(group, "indptr", np.int64)
     indptr.add(np.zeros(1, np.int64))
     with reporter.progress("Writing", cells, "cells") as advance:
         for source, columns in zip(sources, column_of, strict=True):
@@ -134,7 +137,7 @@ def _write_matrix(
                 with safety.reading(source.name):
                     block = source.read(*span)
                 block = _with_columns(block, columns, genes)
-                indptr.add(block.indptr[1:].astype(np.int64) + data.size)
+                indptr.add(block.indptr[1:].astype(np.int64) + data.rows)
                 data.add(block.data)
                 indices.add(block.indices)
                 advance(span[1] - span[0])
@@ -156,33 +159,9 @@ def _with_columns(block: csr_matrix, columns: np.ndarray, genes: int) -> csr_mat
     return result
 
 
-class _Growing:
-    """A one-dimensional dataset of any length, written in whole chunks."""
-
-    def __init__(self, group: h5py.Group, name: str, dtype: object) -> None:
-        self.dataset = group.create_dataset(
-            name, (0,), dtype, maxshape=(None,), chunks=(VALUES_PER_CHUNK,), **COMPRESSION
-        )
-        self.dataset.attrs["encoding-type"] = "array"
-        self.dataset.attrs["encoding-version"] = "0.2.0"
-        self.pending: list[np.ndarray] = []
-        self.size = 0
-
-    def add(self, values: np.ndarray) -> None:
-        """Append values."""
-        self.pending.append(values)
-        self.size += len(values)
-        if self.size - len(self.dataset) >= VALUES_PER_CHUNK:
-            joined_values = np.concatenate(self.pending)
-            whole = len(joined_values) // VALUES_PER_CHUNK * VALUES_PER_CHUNK
-            self._write(joined_values[:whole])
-            self.pending = [joined_values[whole:]]
-
-    def finish(self) -> None:
-        """Write what is left."""
-        self._write(np.concatenate(self.pending))
-
-    def _write(self, values: np.ndarray) -> None:
-        start = len(self.dataset)
-        self.dataset.resize((start + len(values),))
-        self.dataset[start:] = values
+def _growing(group: h5py.Group, name: str, dtype: object) -> RowAppender:
+    dataset = group.create_dataset(
+        name, (0,), dtype, maxshape=(None,), chunks=(VALUES_PER_CHUNK,), **encoding.COMPRESSION
+    )
+    dataset.attrs["encoding-type"], dataset.attrs["encoding-version"] = "array", "0.2.0"
+    return RowAppender(dataset)

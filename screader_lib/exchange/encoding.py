@@ -71,17 +71,12 @@ def write_array(parent: h5py.Group, name: str, values: np.ndarray) -> None:
 
 
 def create_rows(
-    parent: h5py.Group,
-    name: str,
-    shape: tuple[int, ...],
-    dtype: Any,
-    rows_per_chunk: int,
-    fill: float | None = None,
+    parent: h5py.Group, name: str, shape: tuple[int, ...], dtype: Any, rows_per_chunk: int
 ) -> h5py.Dataset:
-    """An array to be filled by rows, which hold ``fill`` until then; chunks hold whole rows."""
+    """An empty array to be filled by rows; chunks hold whole rows."""
     chunks = (max(1, min(rows_per_chunk, shape[0])), *(max(1, size) for size in shape[1:]))
     options = {"chunks": chunks, **COMPRESSION} if all(shape) else {}
-    dataset = parent.create_dataset(name, shape=shape, dtype=dtype, fillvalue=fill, **options)
+    dataset = parent.create_dataset(name, shape=shape, dtype=dtype, **options)
     _mark(dataset, "array", "0.2.0")
     return dataset
 

@@ -10,10 +10,12 @@ import h5py
 import numpy as np
 import pandas
 import pytest
+import zarr
 from kinds_of_h5ad import CELLS, KINDS, stored, write_wide
 from recording_reporter import RecordingReporter
 
-from screader_lib.annotation.annotated_file import add_calls, write_annotated
+from screader_lib.annotation import zarr_copy
+from screader_lib.annotation.annotated_file import add_calls, is_anndata, write_annotated
 from screader_lib.annotation.calls import Calls
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import provenance
@@ -108,6 +110,47 @@ def test_anndata_reads_the_same_and_the_calls(kind: str, backed: Any, tmp_path: 
     check_calls(new, np.arange(CELLS))
 
 
+@pytest.mark.parametrize(("kind", "version"), [("present_day", 2), ("dense", 3)])
+def test_a_zarr_store_becomes_an_h5ad(kind: str, version: int, tmp_path: Path) -> None:
+    store = tmp_path / "x.zarr"
+    data = anndata.read_h5ad(made(kind, tmp_path))
+    data.uns["nothing"] = None
+    data.uns["long"] = np.arange(5000, dtype=">i4").reshape(-1, 2)
+    data.uns["no"] = np.zeros((1 << 13, 0))
+    data.uns["texts"] = np.array([["a", "ö"], ["", "d"]], object)
+    settings = {"allow_write_nullable_strings": True, "zarr_write_format": version}
+    with anndata.settings.override(**settings):
+        data.write_zarr(store)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(zarr_copy, "BYTES_AT_ONCE", 1 << 10)
+        output = annotate(store, tmp_path / "out.h5ad")
+    old, new = anndata.read_zarr(store), anndata.read_h5ad(output)
+    check_calls(new, np.arange(CELLS))
+    own = list(calls().obs)
+    pandas.testing.assert_frame_equal(new.obs.drop(columns=own), old.obs)
+    same(new.X, old.X)
+    pandas.testing.assert_frame_equal(new.var, old.var)
+    for part in ("layers", "obsm", "varm", "obsp", "varp", "uns"):
+        for key, value in getattr(old, part).items():
+            same(getattr(new, part)[key], value)
+    same(new.raw.X, old.raw.X)
+    assert new.uns["nothing"] is None
+    assert is_anndata(store) and is_anndata(output) and not is_anndata(tmp_path)
+
+
+def test_what_hdf5_has_no_type_for_is_told(tmp_path: Path) -> None:
+    store = tmp_path / "x.zarr"
+    anndata.AnnData(np.ones((CELLS, 3))).write_zarr(store)
+    dates = np.array(["2026-01-01"], "datetime64[D]")
+    zarr.open_group(store / "uns").create_array("date", data=dates)
+    zarr.consolidate_metadata(store)
+    reporter = RecordingReporter()
+    output = annotate(store, tmp_path / "out.h5ad", reporter=reporter)
+    assert len(reporter.warnings) == 1
+    assert "uns/date" in reporter.warnings[0] or " date is left out" in reporter.warnings[0]
+    assert list(anndata.read_h5ad(output).uns) == ["screader"]
+
+
 def is_earlier(name: str) -> bool:
     return name.startswith("screader_") and not name.endswith("_previous")
 
@@ -126,9 +169,12 @@ def same(one: Any, other: Any) -> None:
         assert one.dtype == other.dtype and type(one) is type(other)
         for part in ("data", "indices", "indptr"):
             np.testing.assert_array_equal(getattr(one, part), getattr(other, part))
+    elif getattr(other, "dtype", np.dtype(int)).names:
+        assert one.tolist() == other.tolist() and one.dtype.names == other.dtype.names
     else:
         np.testing.assert_array_equal(one, other)
-        assert getattr(one, "dtype", None) == getattr(other, "dtype", None)
+        kinds = [getattr(value, "dtype", None) for value in (one, other)]
+        assert kinds[0] == kinds[1] or kinds[1].kind == "T"  # zarr's strings
 
 
 def check_calls(data: anndata.AnnData, rows: np.ndarray) -> None:

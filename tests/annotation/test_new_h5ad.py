@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 import pandas
 import pytest
+import zarr
 from recording_reporter import RecordingReporter
 from scipy import io, sparse
 
@@ -131,6 +132,29 @@ def test_inputs_with_other_genes(tmp_path: Path) -> None:
     assert list(data.obs_names) == CELLS + [f"{name}-1" for name in CELLS]
     assert list(data.obs["batch"]) == ["one"] * 30 + ["two"] * 30
     assert data.obs["screader_label"].isna().sum() == 22
+
+
+def test_what_is_not_taken_over_is_told(tmp_path: Path) -> None:
+    write_tenx(tmp_path / "x.h5")
+    with h5py.File(tmp_path / "x.h5", "r+") as file:
+        kinds = file["matrix/features/feature_type"][()].astype("S20")
+        del file["matrix/features/feature_type"]
+        kinds[[0, 5]] = b"Antibody Capture"
+        file["matrix/features/feature_type"] = kinds
+    write_loom(tmp_path / "x.loom")
+    with h5py.File(tmp_path / "x.loom", "r+") as file:
+        file["layers/spliced"], file["col_graphs/KNN/a"] = file["matrix"][()], np.arange(3)
+    write_zarr(tmp_path / "x.zarr")
+    zarr.open_group(tmp_path / "x.zarr/obsm").create_array("X_pca", data=np.ones((30, 2)))
+    zarr.consolidate_metadata(tmp_path / "x.zarr")
+    reporter, names = RecordingReporter(), ["x.h5", "x.loom", "x.zarr"]
+    for name in names:
+        written([tmp_path / name], tmp_path / "out.h5ad", reporter=reporter)
+    others = ["2 features that are no genes", "layers/spliced, col_graphs", "obsm"]
+    assert reporter.messages == [
+        f"{name}: the new h5ad does not have its {other}."
+        for name, other in zip(names, others, strict=True)
+    ]
 
 
 def test_another_number_of_cells(tmp_path: Path) -> None:

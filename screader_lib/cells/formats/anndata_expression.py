@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     import pandas
     from scipy.sparse import csr_matrix
 
+PARTS = ("layers", "obsm", "varm", "obsp", "varp", "uns", "raw")
 ZARR_FILES = (".zgroup", "zarr.json")
 
 
@@ -56,6 +57,9 @@ class AnnDataExpression(Expression):
         self.obs = read_frame(root["obs"], name)
         self.genes = read_frame(var, name).load()
         self.organism = _organism(root)
+        self.others = ", ".join(
+            key for key in PARTS if hasattr(root.get(key), "keys") and len(root[key])
+        )
         self.log_base = _log_base(root)
         layout, self.shape = _layout_and_shape(self.matrix, name)
         if self.shape != (len(self.obs), len(self.genes)):
@@ -87,7 +91,7 @@ class ZarrExpression(AnnDataExpression):
     def __init__(self, path: Path, name: str, layer: str | None = None) -> None:
         import zarr
 
-        with _zarr_errors(name):
+        with zarr_errors(name):
             root = zarr.open_group(path, mode="r")
             for part in ("obs", "var"):
                 if part not in root:
@@ -95,7 +99,7 @@ class ZarrExpression(AnnDataExpression):
             super().__init__(root, name, layer)
 
     def read(self, start: int, stop: int) -> csr_matrix:
-        with _zarr_errors(self.name):
+        with zarr_errors(self.name):
             return super().read(start, stop)
 
 
@@ -105,7 +109,7 @@ def is_zarr(path: Path) -> bool:
 
 
 @contextmanager
-def _zarr_errors(name: str) -> Iterator[None]:
+def zarr_errors(name: str) -> Iterator[None]:
     """Any failure of the zarr library as one line."""
     try:
         yield

@@ -27,7 +27,8 @@ class Expression(ABC):
 
     ``obs`` and ``genes`` are the tables of cells and genes; ``name`` is what messages call the
     file; ``organism``, such as ``NCBITaxon:9606``, is empty where the file as a whole has none;
-    ``log_base`` is the base that the file states for its logarithms, 0 where it states none.
+    ``log_base`` is the base that the file states for its logarithms, 0 where it states none;
+    ``others`` says what else of the cells is in the file, such as layers, and is empty for nothing.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Expression(ABC):
     genes: Table
     organism: str = ""
     log_base: float = 0.0
+    others: str = ""
 
     @abstractmethod
     def spans(self) -> Sequence[Span]:

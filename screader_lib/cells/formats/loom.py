@@ -31,6 +31,9 @@ class LoomExpression(Expression):
         is_matrix = isinstance(self.matrix, h5py.Dataset) and self.matrix.ndim == 2
         if not is_matrix or self.matrix.dtype.kind not in "biuf":
             raise ScReaderError(f"{path} is not a matrix of numbers.", file=name)
+        matrices = {"matrix", *(f"layers/{one}" for one in file.get("layers", ()))} - {path}
+        graphs = [key for key in ("col_graphs", "row_graphs") if len(file.get(key, ()))]
+        self.others = ", ".join([*sorted(matrices), *graphs])
         genes, cells = self.matrix.shape
         self.genes = _attributes(file["row_attrs"], genes, GENE_NAMES, name).load()
         self.obs = _attributes(file["col_attrs"], cells, CELL_NAMES, name)

@@ -18,6 +18,7 @@ from screader_lib.errors import ScReaderError
 from screader_lib.exchange.encoding import read_strings
 from screader_lib.exchange.table import LazyTable, Table, stored_column, strings
 from screader_lib.genes.text_files import GENE_EXPRESSION, find_file, read_features, read_rows
+from screader_lib.reporting import counted
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -31,6 +32,9 @@ class _TenxExpression(Expression):
     def _set_genes(self, features: Table, is_gene: np.ndarray) -> None:
         self._gene_rows = None if is_gene.all() else np.flatnonzero(is_gene)
         self.genes = features if self._gene_rows is None else features.take(self._gene_rows)
+        other_features = int((~is_gene).sum())
+        if other_features:
+            self.others = counted(other_features, "feature") + " that are no genes"
 
     def spans(self) -> Sequence[Span]:
         return self.rows.spans()
