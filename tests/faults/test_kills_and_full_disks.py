@@ -9,25 +9,15 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import h5py
 import pytest
+from killing import Point, partials, run_until
 from running import command, environment
 from small_files import call, succeed, write_cells
 
 from screader_lib.exchange import provenance, writing
 from screader_lib.exchange.writing import temporary_file
-
-
-class Point(NamedTuple):
-    """A moment: the ``call``-th call of a function, and whether the new output is in place."""
-
-    where: Any
-    function: str
-    call: int = 1
-    done: bool = False
-
 
 POINTS = {
     "temporary file": Point(tempfile, "mkstemp"),
@@ -63,35 +53,9 @@ def ready(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def stopped_at(point: Point, number: signal.Signals) -> Callable:
-    """The function of the point, which sends this process a signal at the call asked for."""
-    usual, calls = getattr(point.where, point.function), []
-
-    def function(*words: Any, **named: Any) -> Any:
-        calls.append(words)
-        if len(calls) == point.call:
-            os.kill(os.getpid(), number)
-        return usual(*words, **named)
-
-    return function
-
-
-def run_until(point: Point, number: signal.Signals, tool: str, words: list[str]) -> int:
-    """Run the tool in a fork that stops itself; its exit status, negative for a signal."""
-    child = os.fork()
-    if not child:
-        try:
-            # What a shell starts in the background would ignore it, and so would its tests.
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            setattr(point.where, point.function, stopped_at(point, number))
-            os._exit(call(tool, *words).exit_code)
-        finally:
-            os._exit(99)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
-def partials(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.glob(".*.partial"))
+def running(tool: str, words: list[str]) -> Callable[[], int]:
+    """Runs the tool and returns its exit status."""
+    return lambda: call(tool, *words).exit_code
 
 
 @pytest.mark.parametrize(("tool", "point", "old"), KILLS)
@@ -104,7 +68,7 @@ def test_kill_9(
     if old is not None:
         output.write_bytes(old)
     words = [*LINES[tool], "-o", "output"]
-    assert run_until(POINTS[point], signal.SIGKILL, tool, words) == -signal.SIGKILL
+    assert run_until(POINTS[point], signal.SIGKILL, running(tool, words)) == -signal.SIGKILL
     wanted = (ready / f"{tool}.new").read_bytes() if POINTS[point].done else old
     assert (output.read_bytes() if output.exists() else None) == wanted
     with temporary_file("output", ready):
@@ -120,7 +84,7 @@ def test_signals_leave_nothing(
     monkeypatch.chdir(ready)
     (ready / "output").write_bytes(b"old")
     words = [*LINES["build-cells"], "-o", "output"]
-    status = run_until(POINTS[point], number, "build-cells", words)
+    status = run_until(POINTS[point], number, running("build-cells", words))
     assert status == {signal.SIGTERM: 143, signal.SIGINT: 130}[number]
     wanted = (ready / "build-cells.new").read_bytes() if POINTS[point].done else b"old"
     assert (ready / "output").read_bytes() == wanted
