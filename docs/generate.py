@@ -49,7 +49,7 @@ def generated() -> dict[Path, str]:
     result = {}
     for name in SUBCOMMANDS:
         command = import_module(f"screader_tools.{name.replace('-', '_')}").main
-        own = name in ("validate", "info", "demo")
+        own = name in ("readers", "validate", "info", "demo")
         extra = recipes() if name == "train-reader" else ""
         path = f"screader {name}" if own else name
         result[HERE / "tools" / f"{name}.md"] = command_pages.page(command, path, extra)

@@ -17,6 +17,7 @@ from running import command, invoke
 
 from screader_lib import __version__
 from screader_tools.plot import SUBCOMMANDS as PLOT
+from screader_tools.readers import SUBCOMMANDS as READERS
 from screader_tools.screader import SUBCOMMANDS as SCREADER
 
 ROOT = Path(__file__).parents[1]
@@ -37,6 +38,7 @@ MAY_IMPORT = {
     "preparation": BASE | {"exchange", "genes", "cells"},
     "reader": BASE | {"exchange", "genes", "cells"},
     "annotation": BASE | {"exchange", "genes", "cells", "reader"},
+    "readers": BASE | {"exchange", "genes", "cells", "reader"},
     "figures": BASE | {"exchange", "genes", "cells"},
     "demo": BASE | {"exchange"},
 }
@@ -49,7 +51,11 @@ EXECUTABLES = [
     "fetch-descriptions", "embed-genes", "build-cells", "prepare-cells", "train-reader", "predict",
     "plot", "screader",
 ]  # fmt: skip
-SUBCOMMANDS = [f"screader {name}" for name in SCREADER] + [f"plot {name}" for name in PLOT]
+SUBCOMMANDS = [
+    *(f"screader {name}" for name in SCREADER),
+    *(f"plot {name}" for name in PLOT),
+    *(f"screader readers {name}" for name in READERS),
+]
 HEAVY = [
     "anndata", "h5py", "matplotlib", "numpy", "openai", "pandas", "rich", "scanpy", "scipy",
     "sklearn", "torch", "transformers", "umap", "urllib3", "yaml",
@@ -162,7 +168,7 @@ def test_help_imports_nothing_heavy_and_has_examples() -> None:
 def test_every_package_and_executable_is_installed() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     names = {".".join(path.parent.relative_to(ROOT).parts) for path in MODULES}
-    tools = {"screader_tools", "screader_tools.pictures"}
+    tools = {f"screader_tools{folder}" for folder in ("", ".pictures", ".ready")}
     assert set(project["tool"]["setuptools"]["packages"]) == names | tools
     own = {f"screader-{name}" for name in EXECUTABLES if name != "screader"}
     assert set(project["project"]["scripts"]) == {*EXECUTABLES, *own}

@@ -134,8 +134,9 @@ SET_BY_LIKE = (
 @click.option(
     "--like",
     type=FilePath(),
-    help="Use the genes, medians and construction of this reader or cells file. Genes of another "
-    "species are matched to them by text.",
+    metavar="NAME|FILE",
+    help="Use the genes, medians and construction of this reader or cells file; a reader may be "
+    "named ('screader readers'). Genes of another species are matched to them by text.",
 )
 @click.option(
     "--select", type=click.Choice(SELECTIONS), default="variable", help="Which genes to use."

@@ -60,10 +60,12 @@ class InputFiles:
         return Embeddings.of(self._open("embeddings", name, "gene-embeddings"))
 
     def reference(self, name: str) -> ReferenceGenes:
-        """Cells or a reader, for ``--like``."""
+        """Cells or a reader, or the name of one, for ``--like``."""
         from screader_lib.cells.vocabulary import ReferenceGenes
+        from screader_lib.readers.fetching import find_reader
 
-        return ReferenceGenes.of(self._open("like", name, "cells", "reader"))
+        path = str(find_reader(name, reporter=self.run.reporter))
+        return ReferenceGenes.of(self._open("like", path, "cells", "reader"))
 
     def _open(self, role: str, name: str, *kinds: str) -> ExchangeFile:
         opened = self.stack.enter_context(self.run.open(name, *kinds))

@@ -14,7 +14,11 @@ from screader_lib.command_line.tool import tool
 def main(run: ToolRun, files: tuple[str, ...]) -> None:
     """Summarise the content of exchange FILES and how they were made."""
     from screader_lib.exchange.summary import describe
+    from screader_lib.readers.card import ELEMENT, in_words
 
     for number, name in enumerate(files):
         with run.open(name) as opened:
-            click.echo(("\n" if number else "") + "\n".join(describe(opened)))
+            lines = [*describe(opened, left_out=(ELEMENT,))]
+            if ELEMENT in opened.file:
+                lines += ["", *in_words(opened)]
+            click.echo(("\n" if number else "") + "\n".join(lines))

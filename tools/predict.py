@@ -36,6 +36,7 @@ SETTINGS = ("precision", "quantize", "micro_batch_tokens")
     "predict",
     examples=[
         "predict cells.h5ad --reader reader.h5 -o predictions.h5ad",
+        "predict cells.h5ad --reader human-pancreas -o predictions.h5ad",
         "build-cells new.h5ad -e genes.h5ad --like reader.h5 | predict -r reader.h5 > calls.h5ad",
         "predict cells.h5ad -r reader.h5 --ontology packaged --min-confidence 0.9 -o calls.h5ad",
         "predict cells.h5ad -r reader.h5 --target-precision 0.99 --explain 20 -o calls.h5ad",
@@ -44,7 +45,14 @@ SETTINGS = ("precision", "quantize", "micro_batch_tokens")
     ],
 )
 @input_argument("cells")
-@click.option("-r", "--reader", type=FilePath(), required=True, help="Reader (train-reader).")
+@click.option(
+    "-r",
+    "--reader",
+    type=FilePath(),
+    metavar="NAME|FILE",
+    required=True,
+    help="Reader: a file of train-reader, or a name that 'screader readers' lists.",
+)
 @output_option("the predictions")
 @click.option(
     "--llm",
@@ -163,9 +171,10 @@ def main(
     if checkpoint is None and output not in (None, "-"):
         checkpoint = f"{output}.unfinished"
     from screader_lib.reader.confidence.ontology import locate_ontology, read_ontology
+    from screader_lib.readers.fetching import find_reader
 
     with (
-        run.open(reader, "reader") as known,
+        run.open(str(find_reader(reader, reporter=run.reporter)), "reader") as known,
         run.open(cells, "cells") as opened,
         run.path(locate_ontology(ontology)) if ontology else nullcontext() as obo,
         run.path(label_map) if label_map else nullcontext() as map_path,

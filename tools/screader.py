@@ -13,6 +13,7 @@ SUBCOMMANDS = {
     "predict": "Predict cell types with a reader.",
     "gather": "Merge the predictions of shards or folds.",
     "plot": "Draw figures and write the report.",
+    "readers": "List, show and fetch readers that are ready to use.",
     "validate": "Check exchange files against their schemas.",
     "info": "Summarise exchange files.",
     "demo": "Run the whole suite on real cells.",

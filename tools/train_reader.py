@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,8 +10,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from screader_lib import launch
-from screader_lib.command_line.options import OutputPath, input_argument, output_option, seed_option
-from screader_lib.command_line.run import ToolRun
+from screader_lib.command_line.options import (
+    FilePath,
+    OutputPath,
+    input_argument,
+    output_option,
+    seed_option,
+)
+from screader_lib.command_line.run import Inputs, ToolRun
 from screader_lib.command_line.tool import tool
 from screader_lib.option_values import (
     CALIBRATIONS,
@@ -25,6 +32,7 @@ from screader_tools.machine_options import machine_options
 from screader_tools.train_reader_settings import settings_options
 
 if TYPE_CHECKING:
+    from screader_lib.exchange.opening import ExchangeFile
     from screader_lib.reader.evaluation import Evaluation
     from screader_lib.reader.prediction.cross_validation import CrossValidation
 
@@ -37,6 +45,7 @@ if TYPE_CHECKING:
         "train-reader cells.h5ad --method logistic -o control.h5",
         "train-reader cells.h5ad --folds 10 --oof-predictions calls.h5ad -o reader.h5",
         "train-reader cells.h5ad --group-by donor --fold 2 -o without-donor-2.h5",
+        "train-reader cells.h5ad --method pooled --card card.yaml -o reader.h5",
         "train-reader cells.h5ad --method genept-s --classifier knn -o control.h5",
         "build-cells counts.h5ad -e genes.h5ad --label cell_type | train-reader -o reader.h5",
     ],
@@ -85,6 +94,12 @@ if TYPE_CHECKING:
     "only use donors with few enough cells: give --group-by for these.",
 )
 @click.option(
+    "--card",
+    type=FilePath(),
+    help="What to say of the reader, in YAML or JSON: name, tissue, species, studies, limits "
+    "(docs/readers.md); 'screader readers show' prints it.",
+)
+@click.option(
     "--oof-predictions",
     type=OutputPath(),
     metavar="FILE",
@@ -120,6 +135,7 @@ def main(
     fold: int | None,
     group_by: str | None,
     calibrate_on: str,
+    card: str | None,
     oof_predictions: str | None,
     **given: Any,
 ) -> None:
@@ -150,7 +166,8 @@ def main(
     state = Path(checkpoint) if checkpoint and method in ITERATIVE_METHODS else None
     with (
         run.open(cells, "cells") as opened,
-        run.create("reader", output, {"cells": opened}) as file,
+        run.path(card) if card else nullcontext() as card_path,
+        run.create("reader", output, _inputs(opened, card_path)) as file,
     ):
         from screader_lib.cells.cells_file import CellSequences
         from screader_lib.reader.evaluation import evaluate
@@ -159,7 +176,9 @@ def main(
         from screader_lib.reader.prediction import cross_validation
         from screader_lib.reader.reader_file import write_reader
         from screader_lib.reader.task import make_task
+        from screader_lib.readers.card import read_card
 
+        about = read_card(card_path, card) if card_path else None
         sequences = CellSequences(opened)
         machine = prepare(device, max_memory, checkpoint_activations, compile)
         with cross_validation.fold_folder(output) as folder:
@@ -191,10 +210,14 @@ def main(
             evaluation = evaluate(trained, task)
             if files:
                 evaluation = _with_folds(run, validation, files, evaluation, oof_predictions)
-            write_reader(file, task, trained, evaluation)
+            write_reader(file, task, trained, evaluation, about)
             machine.processes.wait()
     if state is not None and not launch.is_worker():
         state.unlink(missing_ok=True)
+
+
+def _inputs(cells: ExchangeFile, card: Path | None) -> Inputs:
+    return {"cells": cells} if card is None else {"cells": cells, "card": card}
 
 
 def _check_method(

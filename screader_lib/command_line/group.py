@@ -48,7 +48,10 @@ class CommandWithExamples(click.Command):
 
 
 class Group(CommandWithExamples, click.Group):
-    """``subcommands`` maps names to a line each; ``module_of`` names the module of a ``main``."""
+    """``subcommands`` maps names to a line each; ``module_of`` names the module of a ``main``.
+
+    ``default`` is the subcommand that is meant where none is named.
+    """
 
     def __init__(
         self,
@@ -56,12 +59,18 @@ class Group(CommandWithExamples, click.Group):
         subcommands: Mapping[str, str],
         module_of: Callable[[str], str],
         heading: str = "Commands",
+        default: str = "",
         **settings: Any,
     ) -> None:
         super().__init__(*args, **settings)
         self.subcommands = subcommands
         self.module_of = module_of
         self.heading = heading
+        self.default = default
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        """The words after this command's own options."""
+        return super().parse_args(context, args or [self.default] if self.default else args)
 
     def list_commands(self, context: click.Context) -> list[str]:
         """The names, in the order given."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 import h5py
 import numpy as np
@@ -26,8 +26,11 @@ def human_size(size: float) -> str:
     return f"{size:.1f} TB"
 
 
-def describe(opened: ExchangeFile) -> Iterator[str]:
-    """Lines: kind, elements with their sizes or most frequent values, steps that made the file."""
+def describe(opened: ExchangeFile, left_out: Container[str] = ()) -> Iterator[str]:
+    """Lines: kind, elements with their sizes or most frequent values, steps that made the file.
+
+    Elements ``left_out`` are told elsewhere.
+    """
     schema = opened.schema
     size = human_size(opened.path.stat().st_size)
     yield f"{opened.name}: {schema.title.lower()} ({schema.name}, version {schema.version}, {size})"
@@ -35,7 +38,7 @@ def describe(opened: ExchangeFile) -> Iterator[str]:
     yield ""
     width = max(len(element.path) for element in schema.elements)
     for element in schema.elements:
-        if element.path in opened.file:
+        if element.path in opened.file and element.path not in left_out:
             yield f"  {element.path:<{width}}  {_content(element, opened.file[element.path])}"
     extra = _extra_columns(opened)
     if extra:

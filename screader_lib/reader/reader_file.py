@@ -82,9 +82,13 @@ class StoredReader:
 
 
 def write_reader(
-    file: h5py.File, task: Task, trained: TrainedMethod, evaluation: Evaluation
+    file: h5py.File,
+    task: Task,
+    trained: TrainedMethod,
+    evaluation: Evaluation,
+    card: dict | None = None,
 ) -> None:
-    """Fill a new ``reader`` file."""
+    """Fill a new ``reader`` file; ``card`` is what its author says of it."""
     labels = file.create_group("labels")
     encoding.write_strings(labels, "name", strings(task.labels.names))
     encoding.write_strings(labels, "ontology_id", strings(task.labels.ontology_ids))
@@ -127,6 +131,8 @@ def write_reader(
         encoding.write_text(group, "group_by", calibration_set.group_by)
     if evaluation.cross_validation:
         encoding.write_json(file, "cross_validation", evaluation.cross_validation)
+    if card:
+        encoding.write_json(file, "card", card)
     if task.fold is not None:
         encoding.write_json(file, "fold", task.fold.to_json())
         held_out = file.create_group("held_out")

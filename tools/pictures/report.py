@@ -30,7 +30,12 @@ from screader_tools.pictures.picture_options import TYPE_PALETTE, read_coordinat
     ],
 )
 @input_argument("predictions")
-@click.option("--reader", type=FilePath(), help="The reader: adds its training curves.")
+@click.option(
+    "--reader",
+    type=FilePath(),
+    metavar="NAME|FILE",
+    help="The reader, or its name: adds its training curves.",
+)
 @click.option("--cells", type=FilePath(), help="The cells: adds their UMAP before reading.")
 @click.option("--metrics", type=FilePath(), help="Metrics of other methods to compare with (JSON).")
 @click.option(
@@ -84,9 +89,11 @@ def main(
     from screader_lib.figures.report.multiqc import content
     from screader_lib.figures.report.report import ReportInputs, build
     from screader_lib.figures.report.report_tables import read_metrics
+    from screader_lib.readers.fetching import find_reader
     from screader_tools.pictures.command_words import command_words
 
     destination = run.output_path(output)
+    known = str(find_reader(reader, reporter=run.reporter)) if reader else None
     with ExitStack() as stack:
         scores = None
         if metrics is not None:
@@ -94,7 +101,7 @@ def main(
             scores = read_metrics(stack.enter_context(run.path(metrics)), name)
         inputs = ReportInputs(
             PredictionData(stack.enter_context(run.open(predictions, "predictions"))),
-            stack.enter_context(run.open(reader, "reader")) if reader else None,
+            stack.enter_context(run.open(known, "reader")) if known else None,
             stack.enter_context(run.open(cells, "cells")) if cells else None,
             scores,
             [

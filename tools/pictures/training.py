@@ -25,8 +25,9 @@ def main(run: ToolRun, reader: str, **settings: Any) -> None:
     Dashed lines separate the stages of training.
     """
     from screader_lib.figures.plots import training_curves
+    from screader_lib.readers.fetching import find_reader
 
     output = options.PictureOutput(run, settings)
-    with run.open(reader, "reader") as opened:
+    with run.open(str(find_reader(reader, reporter=run.reporter)), "reader") as opened:
         history = training_curves.read(opened)
     output.write(training_curves.picture(history, output.style))

@@ -10,30 +10,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import urllib3
-from urllib3 import exceptions
-
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.provenance import sha256_of
 from screader_lib.exchange.writing import replacing
 from screader_lib.genes.records import Organism
-from screader_lib.genes.services.service import (
-    RETRIED,
-    Pace,
-    Service,
-    Unreachable,
-    check_allowed,
-    pool_for,
-)
-from screader_lib.genes.services.web_client import Retries, in_words, next_attempt
+from screader_lib.genes.services.file_download import BLOCK, download
+from screader_lib.genes.services.service import check_allowed, checked_url
 from screader_lib.reporting import SILENT, Reporter
 
 URL = "https://ftp.ncbi.nlm.nih.gov/gene/DATA"
 ALL_SPECIES = "All_Data"
-BLOCK = 1 << 20
-ATTEMPTS = 5
 OPTIONS = {"gene_orthologs.gz": "--orthologs", "gene_history.gz": "--gene-history"}
-NO_CONNECTION = (exceptions.ConnectTimeoutError, exceptions.ProxyError)
 
 
 def info_path(organism: Organism) -> str:
@@ -56,9 +43,8 @@ def local_copy(
     if known is not None:
         reporter.detail(f"{local.name}: copy of {known['downloaded'][:10]}.")
         return local
-    source = f"{url.rstrip('/')}/{path}"
-    server = Service("the download", source, Pace(10), reporter=reporter, attempts=ATTEMPTS)
-    check_allowed(server.url, _remedy(server.url))
+    source = checked_url(f"{url.rstrip('/')}/{path}")
+    check_allowed(source, _remedy(source))
     try:
         local.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -67,12 +53,11 @@ def local_copy(
             file=local.parent,
             remedy="Name another folder with --cache.",
         ) from error
-    reporter.info(f"downloading {server.url}")
     with replacing(local) as temporary:
-        modified = _download(server, temporary)
-        _check_gzip(temporary, server.url)
+        modified = download(source, temporary, _remedy(source), reporter)
+        _check_gzip(temporary, source)
         content = {
-            "url": server.url,
+            "url": source,
             "downloaded": datetime.now(UTC).isoformat(timespec="seconds"),
             "last_modified": modified,
             "sha256": sha256_of(temporary),
@@ -89,47 +74,6 @@ def _valid_note(local: Path, note: Path) -> dict[str, Any] | None:
         if content["sha256"] == sha256_of(local) and content["downloaded"]:
             return dict(content)
     return None
-
-
-def _download(server: Service, temporary: Path) -> str:
-    """Fill ``temporary``; the server's date of the file, empty where it names none."""
-    retries: urllib3.Retry = Retries(server, connect=1, redirect=3)
-    timeout = urllib3.Timeout(connect=10.0, read=server.timeout)
-    try:
-        with pool_for(server.url, timeout=timeout) as pool:
-            while True:
-                answer = pool.request("GET", server.url, retries=retries, preload_content=False)
-                try:
-                    return _save(answer, server, temporary)
-                except exceptions.HTTPError as error:
-                    retries = next_attempt(answer.retries, error)
-    except exceptions.MaxRetryError as error:
-        if isinstance(error.reason, NO_CONNECTION):
-            problem = "cannot be reached."
-            raise Unreachable(problem, file=server.url, remedy=_remedy(server.url)) from error
-        raise _failed(server, f"{in_words(error)}, {ATTEMPTS} times") from error
-
-
-def _save(answer: urllib3.BaseHTTPResponse, server: Service, temporary: Path) -> str:
-    with answer:
-        if answer.status in RETRIED:
-            raise _failed(server, f"HTTP status {answer.status}, {ATTEMPTS} times")
-        if answer.status != 200:
-            raise _failed(server, f"HTTP status {answer.status}")
-        total = answer.length_remaining or 0
-        with (
-            temporary.open("wb") as target,
-            server.reporter.progress("Downloading", total, "bytes") as advance,
-        ):
-            for block in answer.stream(BLOCK, decode_content=False):
-                target.write(block)
-                advance(len(block))
-        return answer.headers.get("Last-Modified") or ""
-
-
-def _failed(server: Service, reason: str) -> ScReaderError:
-    problem = f"cannot be downloaded: {reason}."
-    return ScReaderError(problem, file=server.url, remedy=_remedy(server.url))
 
 
 def _remedy(source: str) -> str:

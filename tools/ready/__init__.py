@@ -1,0 +1,1 @@
+"""The subcommands of ``screader readers``, one file each."""
