@@ -35,10 +35,11 @@ def is_anndata(path: Path) -> bool:
     """Whether a path is an h5ad or AnnData zarr store, which is kept whole with calls in it."""
     if path.is_dir():
         return is_zarr(path)
-    if not h5py.is_hdf5(path):
-        return False
-    with h5py.File(path, "r", locking=False) as file:
-        return {"obs", "var"} <= set(file) and opening.kind_of(file) is None
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            return {"obs", "var"} <= set(file) and opening.kind_of(file) is None
+    except OSError:
+        return False  # of another format, damaged or not there: said where it is opened
 
 
 def write_annotated(
@@ -104,16 +105,13 @@ def _set_earlier_run_aside(
     file: h5py.File, columns: Sequence[str], vectors: Sequence[str], reporter: Reporter
 ) -> None:
     """Rename what an earlier run added, all with one suffix that none of the names has yet."""
-    obsm, uns, present = file["obsm"], file.get("uns", {}), set(obs_table.column_names(file))
-    old_columns = [
-        name for name in obs_table.column_names(file)
-        if OWN_COLUMNS.fullmatch(name) or name in columns
-    ]  # fmt: skip
+    obsm, uns, present = file["obsm"], file.get("uns", {}), obs_table.all_names(file)
+    old_columns = [name for name in present if OWN_COLUMNS.fullmatch(name) or name in columns]
     old_vectors = [name for name in obsm if name == VECTORS or name in vectors]
     old_uns = [provenance_module.GROUP] if provenance_module.GROUP in uns else []
     number, suffix = 1, "_previous"
     while (
-        present & {name + suffix for name in old_columns}
+        {name + suffix for name in old_columns} & set(present)
         or any(name + suffix in obsm for name in old_vectors)
         or any(name + suffix in uns for name in old_uns)
     ):

@@ -50,7 +50,7 @@ class Calls:
         return self.cells if self.rows is None else len(self.rows)
 
     def columns(self) -> dict[str, LazyColumn]:
-        """The columns of all cells, categories without those that no cell has.
+        """The columns of all cells, categories without those that no cell has or are empty.
 
         Cells that were not called have the status ``left out`` and are missing elsewhere: no
         category, NaN (whole numbers and booleans become float64) or the empty string.
@@ -143,7 +143,7 @@ def _of_used_categories(column: LazyColumn) -> LazyColumn:
     used = np.zeros(len(names), bool)
     for block in column.blocks():
         used[cast(Categorical, block).codes] = True
-    used[-1] = False
+    used[names == ""] = False
     if used[:-1].all():
         return column
     kept = tuple(names[used])

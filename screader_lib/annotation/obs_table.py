@@ -57,8 +57,15 @@ def column_names(file: h5py.File) -> list[str]:
     return [_text(name) for name in file["obs"].attrs[ORDER]]
 
 
+def all_names(file: h5py.File) -> list[str]:
+    """The columns in order, then the index and whatever else the group of obs holds."""
+    columns = column_names(file)
+    known = {*columns, *(name.partition("/")[0] for name in columns)}  # some have a slash
+    return [*columns, *(name for name in file["obs"] if name not in known)]
+
+
 def rename_columns(file: h5py.File, new_names: Mapping[str, str]) -> None:
-    """Give columns of obs other names, and the colours that scanpy keeps of them in uns."""
+    """Give members of obs other names, and the colours that scanpy keeps of them in uns."""
     obs, uns = file["obs"], file.get("uns", {})
     for name, new in new_names.items():
         for group in (obs, obs.get(OLD_CATEGORIES, {})):
@@ -66,6 +73,9 @@ def rename_columns(file: h5py.File, new_names: Mapping[str, str]) -> None:
                 group.move(name, new)
         if f"{name}_colors" in uns:
             uns.move(f"{name}_colors", f"{new}_colors")
+    index = _text(obs.attrs["_index"])
+    if index in new_names:
+        obs.attrs["_index"] = new_names[index]
     if new_names:
         _set_order(file, [new_names.get(name, name) for name in column_names(file)])
 

@@ -244,11 +244,57 @@ def test_runs_one_after_the_other(tmp_path: Path) -> None:
         assert f"screader{suffix}" in data.uns and f"X_screader{suffix}" in data.obsm
 
 
+def test_names_that_are_no_columns(tmp_path: Path) -> None:
+    """An index and a forgotten array that have names of ours."""
+    file = made("present_day", tmp_path)
+    with h5py.File(file, "r+") as content:
+        content["obs"].move("_index", "screader_label")
+        content["obs"].attrs["_index"] = "screader_label"
+        content["obs/screader_status"] = np.arange(3)
+    annotate(file, file)
+    data = anndata.read_h5ad(file)
+    check_calls(data, np.arange(CELLS))
+    assert data.obs.index.name == "screader_label_previous" and data.obs_names[3] == "cell3"
+    assert "screader_status_previous" not in data.obs
+    with h5py.File(file) as content:
+        np.testing.assert_array_equal(content["obs/screader_status_previous"], np.arange(3))
+
+
+def test_an_empty_category_is_missing(tmp_path: Path) -> None:
+    ids = {"screader_ontology_id": Categorical.of(["CL:0000001", "", "CL:0000002"] * 4)}
+    output = annotate(made("dense", tmp_path), tmp_path / "out.h5ad", Calls(CELLS, ids))
+    column = anndata.read_h5ad(output).obs["screader_ontology_id"]
+    assert list(column.cat.categories) == ["CL:0000001", "CL:0000002"]
+    assert column.isna().tolist() == [False, True, False] * 4
+
+
+def test_calls_of_another_length(tmp_path: Path) -> None:
+    source, output = made("dense", tmp_path), tmp_path / "out.h5ad"
+    labels = {"screader_label": Categorical.of(["x"] * CELLS)}
+    for vectors in (np.ones((11, 2)), np.ones((13, 2)), iter([np.ones((6, 2)), np.ones((7, 2))])):
+        with pytest.raises(ValueError, match="other than 12 rows of vectors"):
+            annotate(source, output, Calls(CELLS, labels, {"X_screader": vectors}))
+    with pytest.raises(ValueError, match="screader_label has not 2 rows"):
+        annotate(source, output, Calls(CELLS, labels, rows=np.array([1, 2])))
+    assert not output.exists()
+
+
+def test_vectors_in_blocks_of_any_size(tmp_path: Path) -> None:
+    rows, vectors = np.array([1, 2, 7, 8, 10]), np.arange(15.0).reshape(5, 3)
+    blocks = (vectors[start:stop] for start, stop in ((0, 1), (1, 1), (1, 4), (4, 5)))
+    given = Calls(CELLS, {"n": np.arange(5)}, {"X_screader": blocks}, rows=rows)
+    output = annotate(made("dense", tmp_path), tmp_path / "out.h5ad", given)
+    found = anndata.read_h5ad(output).obsm["X_screader"]
+    np.testing.assert_array_equal(found[rows], vectors)
+    assert np.isnan(np.delete(found, rows, 0)).all() and found.dtype == np.float64
+
+
 def test_damaged_and_foreign_files(tmp_path: Path) -> None:
     source = made("present_day", tmp_path)
     content = source.read_bytes()
     for part in (content[:3000], b"", b"no file of HDF5"):
         source.write_bytes(part)
+        assert not is_anndata(source)
         with pytest.raises(ScReaderError, match=r"present_day\.h5ad: is"):
             annotate(source, tmp_path / "out.h5ad")
     source.write_bytes(content)
