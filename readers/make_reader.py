@@ -24,7 +24,7 @@ from screader_lib.errors import ScReaderError
 from screader_lib.exchange import encoding
 from screader_lib.exchange.opening import open_exchange
 from screader_lib.exchange.provenance import sha256_of
-from screader_lib.exchange.writing import replacing
+from screader_lib.exchange.writing import new_file, replacing
 from screader_lib.reader.confidence.ontology import locate_ontology, read_ontology
 from screader_lib.readers.card import ELEMENT, checked, in_words, read_mapping
 from screader_lib.readers.registry import FILE, Entry, known_readers, write_registry
@@ -34,7 +34,7 @@ PACKAGED = Path(__file__).parents[1] / "screader_lib" / "readers" / "packaged"
 MAX_BYTES = 5_000_000  # of a packaged reader
 GENES = ("descriptions.h5ad", "gene-embeddings.h5ad")
 TERMS = "cell_ontology_id"
-EMBEDDING, BITS = "genes/embedding", 11  # significant bits kept, those of float16
+EMBEDDING, BITS = "genes/embedding", 9  # significant bits that are kept
 
 
 def run(*words: object) -> None:
@@ -61,9 +61,9 @@ def with_terms(source: Path, target: Path, label: str, terms: dict[str, str]) ->
             raise ScReaderError(f"{name}: {term} is no term of the Cell Ontology.")
     adata = anndata.read_h5ad(source)
     adata.obs[TERMS] = adata.obs[label].astype(str).map(terms).fillna("").astype("category")
-    with replacing(target) as temporary:
-        adata.write_h5ad(temporary)
-    return target
+    unfinished = target.with_suffix(".unfinished")
+    adata.write_h5ad(unfinished)
+    return unfinished.replace(target)
 
 
 class Making:
@@ -152,14 +152,14 @@ def compact(source: Path, target: Path, card: dict[str, Any]) -> None:
     with (
         h5py.File(source, "r") as old,
         replacing(target) as temporary,
-        h5py.File(temporary, "w") as new,
+        new_file(temporary) as new,
     ):
         new.attrs.update(old.attrs)
-        for name in old:
-            old.copy(name, new)
+        names = [*old, *(f"genes/{part}" for part in old["genes"])]
+        for name in sorted({*names} - {"genes", EMBEDDING}):
+            old.copy(name, new, name=name)
         mantissa, exponent = np.frexp(old[EMBEDDING][()])
         rounded = np.ldexp(np.round(mantissa * 2**BITS) / 2**BITS, exponent)
-        del new[EMBEDDING]
         encoding.write_array(new["genes"], "embedding", rounded.astype(np.float32))
         encoding.write_json(new, ELEMENT, card)
 
@@ -218,8 +218,8 @@ def main() -> None:
     trained, card = making.train(embeddings), making.card
     reader = making.folder / f"{card['name']}.h5"
     compact(trained, reader, card)
-    told = (making.calls(path, path.stem) for path in (trained, reader))
-    print(f"rounded gene embeddings: {same_calls(*told)}")
+    exact, rounded = (making.calls(path, path.stem) for path in (trained, reader))
+    print(f"with gene embeddings of {BITS} bits, {same_calls(exact, rounded)}")
     card = {**card, "figures": making.figures(reader, embeddings)}
     compact(trained, reader, card)
     with open_exchange(reader, "reader") as opened:

@@ -185,23 +185,29 @@ def _study(study: Mapping[str, str]) -> str:
 
 
 def _labels(opened: ExchangeFile) -> Iterator[str]:
+    from screader_lib.reader.task import MIN_CELLS_TO_SPLIT
+
     labels = opened.file["labels"]
     names = encoding.read_strings(labels["name"])
     terms = encoding.read_strings(labels["ontology_id"])
     counts = labels["count"][()]
-    yield f"{len(names)} labels, with the cells that it was trained on"
+    per_label = _cross_validation(opened).get("per_label", {})
+    found = "; share of held-out cells of the label that it found" if per_label else ""
+    yield f"{len(names)} labels: term, cells that it was trained on{found}"
     width = max(map(len, names), default=0)
     for number in (-counts).argsort(kind="stable"):
-        few = "  (few: seldom right, confidence not calibrated)" if counts[number] < 10 else ""
+        recall = per_label.get(names[number], {}).get("recall")
+        share = "" if recall is None else f"  {recall:.3f}"
+        few = "  (too few to calibrate confidence)" if counts[number] < MIN_CELLS_TO_SPLIT else ""
         term = terms[number] or "no term"
-        yield f"  {names[number]:<{width}}  {term:<10}  {counts[number]:>9,}{few}"
+        yield f"  {names[number]:<{width}}  {term:<10}  {counts[number]:>9,}{share}{few}"
 
 
 def _held_out(opened: ExchangeFile) -> Iterator[str]:
-    if "cross_validation" not in opened.file:
+    metrics = _cross_validation(opened)
+    if not metrics:
         yield "Held-out cells: no figures (train-reader --folds or --group-by)."
         return
-    metrics = encoding.read_json(opened.file, "cross_validation")
     folds = metrics.get("folds", {})
     by = "group_by" in opened.file["kept"] and encoding.read_text(opened.file["kept"], "group_by")
     number = len(folds.get("accuracy", {}).get("values", ()))
@@ -210,6 +216,13 @@ def _held_out(opened: ExchangeFile) -> Iterator[str]:
     if "calibration_error" in metrics:
         values["calibration_error"] = metrics["calibration_error"]
     yield f"  {_shares(values)}; {number} folds"
+
+
+def _cross_validation(opened: ExchangeFile) -> dict[str, Any]:
+    """Metrics of the predictions for held-out cells, empty where there are none."""
+    if "cross_validation" not in opened.file:
+        return {}
+    return dict(encoding.read_json(opened.file, "cross_validation"))
 
 
 def _elsewhere(figures: list[dict[str, Any]]) -> Iterator[str]:

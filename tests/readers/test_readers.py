@@ -217,7 +217,7 @@ def test_the_card_is_printed_with_the_readers_own_figures(reader: Path) -> None:
         for words in (
             "test-reader, version 1.0: Three types for tests",
             "A study; https://doi.org/10.1016/j.cels.2016.08.011; CC0",
-            "CL:0000001         30",
+            "CL:0000001         30  ",
             "Held-out cells of the same samples\n  accuracy 0.333, macro F1 0.167",
             "1,200 cells, blood (another)\n    accuracy 0.988",
             "Anything but three types.",
