@@ -23,6 +23,7 @@ from screader_lib.exchange.table import Categorical, Table, strings
 from screader_lib.reporting import SILENT
 
 PROVENANCE = provenance.make("annotate", {"reader": "test"}, {}, [])
+CONTENT: dict[str, bytes] = {}
 LABELS = ("B cell", "T cell, CD4\N{GREEK SMALL LETTER ALPHA}/β", "unused")
 
 
@@ -55,9 +56,13 @@ def annotate(
 
 
 def made(kind: str, folder: Path) -> Path:
-    """A file of this kind."""
-    KINDS[kind](folder / f"{kind}.h5ad")
-    return folder / f"{kind}.h5ad"
+    """A file of this kind, whose content is made once."""
+    path = folder / f"{kind}.h5ad"
+    if kind not in CONTENT:
+        KINDS[kind](path)
+        CONTENT[kind] = path.read_bytes()
+    path.write_bytes(CONTENT[kind])
+    return path
 
 
 def order(content: dict[str, Any]) -> list[str]:
@@ -223,7 +228,7 @@ def test_more_columns_than_an_attribute_of_the_usual_format_can_list(tmp_path: P
             np.testing.assert_array_equal(obs["screader_genes"], np.arange(CELLS))
 
 
-@pytest.mark.parametrize("rows", [[0, 1], [2, 3, 8, 9], [10, 11], list(range(12)), [0, 11]])
+@pytest.mark.parametrize("rows", [[2, 3, 8, 9], list(range(12)), [0, 11]])
 def test_some_of_the_cells(rows: list[int], tmp_path: Path) -> None:
     chosen = np.array(rows)
     output = annotate(made("present_day", tmp_path), tmp_path / "out.h5ad", calls(chosen))

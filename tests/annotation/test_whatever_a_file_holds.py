@@ -63,14 +63,14 @@ def add(file: h5py.File, element: tuple[Any, ...]) -> None:
 def bases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """Files to start from."""
     path, content = tmp_path_factory.mktemp("bases") / "base.h5ad", {}
-    for kind in ("present_day", "of_version_0_7", "newest_format"):
+    for kind in ("only_obs_and_var", "of_version_0_7", "newest_format"):
         KINDS[kind](path)
         content[kind] = path.read_bytes()
     return content
 
 
 @given(
-    kind=st.sampled_from(["present_day", "of_version_0_7", "newest_format"]),
+    kind=st.sampled_from(["only_obs_and_var", "of_version_0_7", "newest_format"]),
     elements=ELEMENTS,
     rows=st.sets(st.integers(0, CELLS - 1), min_size=2).filter(lambda rows: len(rows) % 2 == 0),
 )
