@@ -170,8 +170,9 @@ class RowAppender:
         for start in range(0, stop, size):
             chunk = values[start : min(start + size, stop)]
             if len(chunk) < size:
-                padding = np.full((size - len(chunk), *chunk.shape[1:]), dataset.fillvalue)
-                chunk = np.concatenate([chunk, padding.astype(chunk.dtype)])
+                whole = np.full((size, *chunk.shape[1:]), dataset.fillvalue, dataset.dtype)
+                whole[: len(chunk)] = chunk
+                chunk = whole
             offset = (self._written + start, *(0 for _ in chunk.shape[1:]))
             dataset.id.write_direct_chunk(offset, quickly_deflated(shuffled(chunk)))
         self._written += stop

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
@@ -13,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from screader_lib.exchange import encoding
-from screader_lib.exchange.chunks import ChunkReader, RowWriter
+from screader_lib.exchange import chunks, encoding
+from screader_lib.exchange.chunks import ChunkReader, RowAppender, RowWriter
 
 VALUES = np.random.default_rng(0).integers(0, 50, 1000).astype(np.int32)
 LAYOUTS: dict[str, dict[str, Any]] = {
@@ -100,3 +101,36 @@ def test_rows_in_any_pieces(
             writer.add(expected[start:stop, : max(lengths[start:stop])])
         writer.finish()
         assert np.array_equal(stored[()], expected)
+
+
+@pytest.mark.parametrize("module", [chunks.inflate, zlib])
+@pytest.mark.parametrize("dtype", [">f4", "<f8", "<i4", "?"])
+@given(
+    sizes=st.lists(st.integers(0, 9), max_size=8),
+    width=st.sampled_from([None, 1, 3]),
+    rows=st.integers(1, 6),
+)
+@settings(max_examples=12, deadline=None)
+def test_rows_appended(
+    module: Any, dtype: str, sizes: list[int], width: int | None, rows: int
+) -> None:
+    """Rows in pieces of any sizes, into a dataset of this length or one that grows."""
+    shape = (sum(sizes),) if width is None else (sum(sizes), width)
+    values = np.random.default_rng(0).integers(0, 2**20, shape).astype(dtype)
+    options = {"dtype": dtype, "chunks": (rows, *shape[1:]), **encoding.COMPRESSION}
+    grows = {"shape": (0, *shape[1:]), "maxshape": (None, *shape[1:])}
+    with (
+        h5py.File("x.h5", "w", driver="core", backing_store=False) as file,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setattr(chunks, "inflate", module)
+        for name, size in (
+            ("grows", grows),
+            ("fixed", {"shape": shape, "maxshape": (99, *shape[1:])}),
+        ):
+            appender = RowAppender(file.create_dataset(name, **size, **options))
+            for start, stop in pairwise(np.cumsum([0, *sizes]).tolist()):
+                appender.add(values[start:stop])
+            appender.finish()
+            assert appender.rows == len(values)
+            np.testing.assert_array_equal(file[name], values)
