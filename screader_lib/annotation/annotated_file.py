@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -144,20 +144,21 @@ def _write_rows(obsm: h5py.Group, name: str, calls: Calls, rows: Rows) -> None:
 def _write_value(group: h5py.Group, key: str, value: Any) -> None:
     if isinstance(value, str):
         encoding.write_text(group, key, value)
-    elif isinstance(value, int | float | np.number):
-        encoding.write_number(group, key, value.item() if isinstance(value, np.number) else value)
+    elif isinstance(value, int | float | np.generic):
+        plain = value.item() if isinstance(value, np.generic) else value
+        encoding.write_number(group, key, plain)
     elif isinstance(value, Table | LazyTable):
         encoding.write_table(group, key, value)
+    elif isinstance(value, Mapping) and any("/" in name or name in ("", ".") for name in value):
+        encoding.write_json(group, key, value)  # HDF5 has no such names
     elif isinstance(value, Mapping):
         inner = encoding.write_group(group, key)
         for name, content in value.items():
             _write_value(inner, name, content)
-    elif isinstance(value, np.ndarray) and value.dtype.kind not in "OUS":
-        encoding.write_array(group, key, value)
-    elif isinstance(value, Iterable):
-        encoding.write_strings(group, key, strings(value))
-    else:
-        raise TypeError(f"uns/screader/{key}: {type(value).__name__} is not written")
+    elif value is not None:
+        values = np.asarray(value)
+        write = encoding.write_array if values.dtype.kind in "biuf" else encoding.write_strings
+        write(group, key, values if values.dtype.kind in "biuf" else strings(value))
 
 
 def check_written(path: Path, calls: Calls) -> None:

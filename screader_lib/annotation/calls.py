@@ -5,7 +5,7 @@ One object is the source of the annotated h5ad and of the table of calls, so tha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -24,7 +24,9 @@ STATUS = "screader_status"
 LEFT_OUT = "left out"  # the status of cells that were not called
 ROWS_AT_ONCE = 4096
 Rows = np.ndarray | Iterable[np.ndarray]
-Value = str | int | float | np.ndarray | Table | LazyTable | Mapping[str, Any]
+Value = (
+    str | int | float | Sequence[Any] | np.ndarray | Table | LazyTable | Mapping[str, Any] | None
+)
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,10 @@ class Calls:
 
     ``rows``, int64, rising, are the cells that were called; None: all. ``obs`` and ``obsm`` have
     one row for each of these: columns by name, and arrays (called cells, width), at once or as
-    blocks of rows in order. ``uns`` goes to ``uns/screader``: strings, numbers, arrays, tables,
-    and mappings of these. Keys have no slash, and the outer ones are none of those that the
-    provenance has there (tool, version, parameters, inputs, created, history).
+    blocks of rows in order. ``uns`` goes to ``uns/screader``: strings, numbers, arrays or lists,
+    tables, mappings of these (as JSON where a key has a slash), and None, which is left out. The
+    outer keys are none of those that the provenance has there (tool, version, parameters, inputs,
+    created, history).
     """
 
     cells: int

@@ -273,6 +273,22 @@ def test_an_empty_category_is_missing(tmp_path: Path) -> None:
     assert column.isna().tolist() == [False, True, False] * 4
 
 
+def test_values_of_uns(tmp_path: Path) -> None:
+    given: dict[str, Any] = {
+        "none": None, "yes": True, "half": np.float32(0.5), "numbers": [1, 2], "labels": ["a", "ö"],
+        "no labels": [], "by label": {"T/NK": 1, "T": 2}, "by cluster": {"0": {"a": (0.5, 1)}},
+    }  # fmt: skip
+    labels = {"screader_label": Categorical.of(["x"] * CELLS)}
+    output = annotate(
+        made("dense", tmp_path), tmp_path / "out.h5ad", Calls(CELLS, labels, uns=given)
+    )
+    found = anndata.read_h5ad(output).uns["screader"]
+    assert "none" not in found and found["yes"] == 1 and found["half"] == 0.5
+    assert found["numbers"].tolist() == [1, 2] and found["labels"].tolist() == ["a", "ö"]
+    assert len(found["no labels"]) == 0 and found["by label"] == '{"T": 2, "T/NK": 1}'
+    assert found["by cluster"]["0"]["a"].tolist() == [0.5, 1]
+
+
 def test_calls_of_another_length(tmp_path: Path) -> None:
     source, output = made("dense", tmp_path), tmp_path / "out.h5ad"
     labels = {"screader_label": Categorical.of(["x"] * CELLS)}
