@@ -2,6 +2,7 @@
 # make test   all tests
 # make check  formatting, lint, types
 # make docs   the generated pages in docs/
+# make readers DATA=FOLDER   the packaged readers, trained anew from the cells in that folder
 # make test-galaxy   the tools and workflows on a real Galaxy server, installed into .galaxy/
 # make nextflow-tools        linters, Groovy and Nextflow's parser, that the pipeline's tests use where they are
 # make test-nextflow         the pipeline: linters, logic, and, with nextflow on the PATH, all runs
@@ -13,10 +14,12 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 OTHER_TOOLS := .nextflow-tools
+DATA ?= data
+WORK ?= readers-work
 # One more than cores, as many tests wait; at most 9, as each takes up to a gigabyte.
 WORKERS ?= $(shell cores=$$(nproc 2>/dev/null || echo 2); echo $$(( cores < 8 ? cores + 1 : 9 )))
 
-.PHONY: demo install test test-galaxy nextflow-tools test-nextflow test-containers test-containers-gpu check docs clean
+.PHONY: demo install test readers test-galaxy nextflow-tools test-nextflow test-containers test-containers-gpu check docs clean
 
 $(INSTALLED): pyproject.toml requirements/constraints.txt requirements/embedded.txt
 	$(PYTHON) -m venv $(VENV)
@@ -32,6 +35,13 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
+
+# The blood cells' genes that have texts are among the pancreas', whose embeddings serve both.
+readers: $(INSTALLED)
+	$(BIN)/python readers/make_reader.py readers/human-pancreas.yaml --data $(DATA) --work $(WORK) --again --package
+	$(BIN)/python readers/make_reader.py readers/human-blood.yaml --data $(DATA) --work $(WORK) --again --package \
+	  --embeddings $(WORK)/human-pancreas/gene-embeddings.h5ad
+	$(BIN)/python readers/make_reader.py readers/mouse-pancreas.yaml --data $(DATA) --work $(WORK) --again --package
 
 test-galaxy: $(INSTALLED)
 	$(BIN)/python galaxy_wrappers/test_on_galaxy.py

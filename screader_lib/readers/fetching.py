@@ -40,10 +40,12 @@ def find_reader(
     fetched first. ScReaderError where there is none of this name, or its file is not the one that
     the registry means.
     """
-    path = Path(name)
-    if str(name) == "-" or path.exists():
+    path, name = Path(name), str(name)
+    if name == "-" or (path.exists() and not path.is_dir()):
         return path
-    return _file_of(registries.entry_of(str(name), registry), registry, reporter)
+    if path.is_dir() and all(name != entry.name for entry in registries.known_readers(registry)):
+        return path  # which is told where it is opened
+    return _file_of(registries.entry_of(name, registry), registry, reporter)
 
 
 def fetch(

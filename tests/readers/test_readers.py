@@ -90,6 +90,17 @@ def test_a_name_is_a_reader_for_the_commands(reader: Path, cells: Path, tmp_path
     assert not (tmp_path / "other.h5ad").exists()
 
 
+def test_a_folder_of_a_readers_name_does_not_hide_it(
+    reader: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetch(str(reader))
+    monkeypatch.chdir(tmp_path)
+    for name in ("test-reader", "other"):
+        (tmp_path / name).mkdir()
+    assert find_reader("test-reader").read_bytes() == reader.read_bytes()
+    assert "other: is a folder" in screader("show", "other").stderr
+
+
 def test_a_url_is_fetched_once(reader: Path, tmp_path: Path) -> None:
     with served(reader) as server:
         path = registry(tmp_path, location=f"{server.url}/r.h5", sha256=sha256_of(reader))
