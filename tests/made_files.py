@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from unittest import mock
 
@@ -64,6 +66,21 @@ def _write(parent: h5py.Group, element: Element) -> None:
 
 def write(kind: str, path: Path, made: provenance.Provenance = PROVENANCE, **sizes: int) -> Path:
     """A valid file of the kind with all its elements, optional ones too; ``sizes`` of axes."""
+    if made is PROVENANCE:
+        path.write_bytes(_content(kind, tuple(sizes.items())))
+    else:
+        _write_file(kind, path, made, sizes)
+    return path
+
+
+@cache
+def _content(kind: str, sizes: tuple[tuple[str, int], ...]) -> bytes:
+    with TemporaryDirectory() as folder:
+        _write_file(kind, Path(folder) / "file", PROVENANCE, dict(sizes))
+        return (Path(folder) / "file").read_bytes()
+
+
+def _write_file(kind: str, path: Path, made: provenance.Provenance, sizes: dict[str, int]) -> None:
     schema = load(kind)
     with mock.patch.dict(SIZES, sizes), create(kind, path, made) as file:
         if schema.is_anndata:
@@ -73,4 +90,3 @@ def write(kind: str, path: Path, made: provenance.Provenance = PROVENANCE, **siz
                 if schema.is_anndata and element.frame and element.frame not in file:
                     encoding.write_group(file, element.frame)
                 _write(file.require_group(element.frame or "/"), element)
-    return path

@@ -109,9 +109,9 @@ def _restored(cwd: Path | None, environ: Mapping[str, str]) -> Iterator[None]:
 
 
 def _forget() -> None:
-    """Empty the library's caches, such as the LLM that was read last."""
+    """Empty the library's caches, such as the LLM that was read last; but for the schemas."""
     for name, module in list(sys.modules.items()):
-        if name.startswith("screader_lib"):
+        if name.startswith("screader_lib") and not name.startswith("screader_lib.exchange"):
             for value in vars(module).values():
                 if hasattr(value, "cache_clear"):
                     value.cache_clear()

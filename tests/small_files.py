@@ -21,6 +21,8 @@ TYPES = ("alpha", "beta", "delta")
 GENES = 40
 CELLS = 90
 DIM = 24
+# Instead of as many readers more as there are folds of donors, which train-reader calibrates on.
+ONE_READER = ("--calibrate-on", "cells")
 
 
 def counts(seed: int = 0, cells: int = CELLS) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from small_files import counts, expression, succeed, write_embeddings
+from small_files import ONE_READER, counts, expression, succeed, write_embeddings
 
 from screader_lib import demo
 from screader_lib.errors import ScReaderError
@@ -32,7 +32,7 @@ def test_failing_step_is_an_error(tmp_path: Path) -> None:
 
 def test_scores_come_from_the_predictions(tmp_path: Path, cells: Path) -> None:
     reader, predictions = tmp_path / "r.h5", tmp_path / "p.h5ad"
-    succeed("train-reader", cells, "--method", "majority", "-o", reader)
+    succeed("train-reader", cells, "--method", "majority", *ONE_READER, "-o", reader)
     succeed("predict", cells, "-r", reader, "-o", predictions)
     scores = demo.read_scores(predictions)
     assert scores == pytest.approx({"accuracy": 1 / 3, "macro_f1": 1 / 6})
@@ -52,7 +52,7 @@ def test_cells_without_a_known_label_do_not_count(tmp_path: Path, cells: Path) -
     half, reader, predictions = tmp_path / "c.h5ad", tmp_path / "r.h5", tmp_path / "p.h5ad"
     words = ["-e", embeddings, "--like", cells, "--label", "cell_type", "-o", half]
     succeed("build-cells", tmp_path / "x.h5ad", *words)
-    succeed("train-reader", cells, "--method", "majority", "-o", reader)
+    succeed("train-reader", cells, "--method", "majority", *ONE_READER, "-o", reader)
     succeed("predict", half, "-r", reader, "-o", predictions)
     with h5py.File(predictions) as file:
         assert encoding.read_json(file["uns"], "metrics")["cells"] == 45

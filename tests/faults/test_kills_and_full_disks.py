@@ -14,7 +14,7 @@ import h5py
 import pytest
 from killing import Point, partials, run_until
 from running import command, environment
-from small_files import call, succeed, write_cells
+from small_files import ONE_READER, call, succeed, write_cells
 
 from screader_lib.exchange import provenance, writing
 from screader_lib.exchange.writing import temporary_file
@@ -32,7 +32,7 @@ POINTS = {
 LINES = {
     "fetch-descriptions": ["--genes", "counts-0.h5ad"],
     "build-cells": ["counts-0.h5ad", "-e", "embeddings.h5ad", "--label", "cell_type"],
-    "train-reader": ["cells.h5ad", "--method", "majority"],
+    "train-reader": ["cells.h5ad", "--method", "majority", *ONE_READER],
 }
 KILLS = [("build-cells", point, b"old") for point in POINTS]
 KILLS += [(tool, "ninth dataset", None) for tool in LINES]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from running import command, environment
-from small_files import fail, succeed, write_cells
+from small_files import ONE_READER, fail, succeed, write_cells
 
 Fault = Callable[[Path, Path], object]
 
@@ -45,7 +45,13 @@ def ready(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("ready")
     write_cells(folder)
     succeed(
-        "train-reader", folder / "cells.h5ad", "--method", "majority", "-o", folder / "reader.h5"
+        "train-reader",
+        folder / "cells.h5ad",
+        "--method",
+        "majority",
+        *ONE_READER,
+        "-o",
+        folder / "reader.h5",
     )
     return folder
 

@@ -214,15 +214,16 @@ def tried(
     """
     random, counts = np.random.default_rng(0), [0, 0, 0]
 
-    def chance(confidence: np.ndarray, effect: np.ndarray) -> np.ndarray:
-        odds = np.log(np.clip(SHAPES[shape](confidence.astype(np.float64)), 1e-9, 1 - 1e-9))
-        odds -= np.log1p(-np.exp(odds))
-        return 1 / (1 + np.exp(-odds - effect))
+    def odds(confidence: np.ndarray) -> np.ndarray:
+        chance = np.clip(SHAPES[shape](confidence.astype(np.float64)), 1e-9, 1 - 1e-9)
+        return np.log(chance) - np.log1p(-chance)
 
+    new = np.sort(random.beta(6, 0.4, 100_000))[25::50]  # quantiles: what new cells are on average
+    new_odds = odds(new)
     for _ in range(300):
         confidence = random.beta(6, 0.4, cells).astype(np.float32)
         effects, donor = random.normal(0, spread, donors + 1), np.arange(cells) % donors
-        correct = random.random(cells) < chance(confidence, effects[donor])
+        correct = random.random(cells) < 1 / (1 + np.exp(-odds(confidence) - effects[donor]))
         known = of_donors(confidence, correct, donor)
         if donors == 1:
             known = calibration_set(confidence, correct=correct)
@@ -230,12 +231,11 @@ def tried(
             least = known.threshold(precision)
         except ScReaderError:
             continue
-        new = random.beta(6, 0.4, 20_000)
-        new = new[new >= least]
-        reached = [chance(new, effect).mean() >= precision for effect in effects]
+        above = new_odds[new >= least]
+        reached = (1 / (1 + np.exp(-above - effects[:, None]))).mean(1)
         counts[0] += 1
-        counts[1] += not np.mean([chance(new, one).mean() for one in effects[:-1]]) >= precision
-        counts[2] += not reached[-1]
+        counts[1] += not reached[:-1].mean() >= precision
+        counts[2] += not reached[-1] >= precision
     return counts[0], counts[1], counts[2]
 
 

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from small_files import DIM, TYPES, call, succeed
+from small_files import DIM, ONE_READER, TYPES, call, succeed
 
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.reader.confidence import explanation
@@ -194,7 +194,7 @@ def nothing(trained: TrainedMethod, sequences: CellSequences, cells: int) -> tor
 def test_marker_genes_explain_their_type(
     tmp_path: Path, cells: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    succeed("train-reader", cells, "--method", "pooled", "-o", tmp_path / "r.h5")
+    succeed("train-reader", cells, "--method", "pooled", *ONE_READER, "-o", tmp_path / "r.h5")
     monkeypatch.setattr(explanation, "WORTH_REPORTING", 0)
     words = ["-r", tmp_path / "r.h5", "--explain", "5", "-o", tmp_path / "p.h5ad"]
     told = succeed("predict", cells, *words).stderr
@@ -213,7 +213,7 @@ def test_marker_genes_explain_their_type(
 
 
 def test_a_method_that_cannot_tell_says_so(tmp_path: Path, cells: Path) -> None:
-    succeed("train-reader", cells, "--method", "majority", "-o", tmp_path / "r.h5")
+    succeed("train-reader", cells, "--method", "majority", *ONE_READER, "-o", tmp_path / "r.h5")
     target = tmp_path / "p.h5ad"
     result = call("predict", cells, "-r", tmp_path / "r.h5", "--explain", "5", "-o", target)
     assert result.exit_code == 1 and "Leave --explain out." in result.stderr

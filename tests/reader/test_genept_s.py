@@ -9,7 +9,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from small_files import CELLS, call, fail, succeed, write_cells
+from small_files import CELLS, ONE_READER, call, fail, succeed, write_cells
 
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.exchange import encoding
@@ -58,7 +58,7 @@ def words(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> WordVectors:
 
 def train(folder: Path, cells: Path, *options: object) -> Path:
     reader = folder / "r.h5"
-    given = ("--method", "genept-s", "--embedder", "packaged", *options)
+    given = ("--method", "genept-s", "--embedder", "packaged", *ONE_READER, *options)
     succeed("train-reader", cells, *given, "-o", reader)
     return reader
 

@@ -29,7 +29,16 @@ from obo_files import (
     stanza,
     write_obo,
 )
-from small_files import counts, expression, fail, genes, succeed, write_cells, write_embeddings
+from small_files import (
+    ONE_READER,
+    counts,
+    expression,
+    fail,
+    genes,
+    succeed,
+    write_cells,
+    write_embeddings,
+)
 
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import encoding
@@ -335,7 +344,7 @@ def test_calls_at_the_level_of_the_truth(
 
 def test_a_call_above_the_truth(tmp_path: Path, obo: Path) -> None:
     cells = with_ids(write_cells(tmp_path), [PANCREATIC, ENDOTHELIAL, ACINAR])
-    succeed("train-reader", cells, "--method", "logistic", "-o", tmp_path / "r.h5")
+    succeed("train-reader", cells, "--method", "logistic", *ONE_READER, "-o", tmp_path / "r.h5")
     with_ids(cells, [ALPHA, ENDOTHELIAL, ACINAR])
     with h5py.File(cells, "a") as file:
         file["obs/label/categories"][...] = np.array(["a cell", "beta", "delta"], object)
@@ -360,7 +369,7 @@ def test_cells_without_a_known_gene_do_not_back_off(
     words = ("-e", embeddings, "--label", "cell_type", "-o", cells)
     succeed("build-cells", tmp_path / "x.h5ad", *words)
     reader = tmp_path / "r.h5"
-    succeed("train-reader", trained[0], "--method", "logistic", "-o", reader)
+    succeed("train-reader", trained[0], "--method", "logistic", *ONE_READER, "-o", reader)
     made, _, _ = predicted(cells, reader, obo, "--min-confidence", 0.5)
     labels, unknown = list(made.uns["labels"]), made.obs[:3]
     both = made.obsm["probability"][:3, [labels.index("alpha"), labels.index("beta")]]
@@ -373,7 +382,7 @@ def test_cells_without_a_known_gene_do_not_back_off(
 
 def test_labels_without_ids_are_reported_once(tmp_path: Path, obo: Path) -> None:
     cells, reader = with_ids(write_cells(tmp_path), ["", "x", "CL:0000002"]), tmp_path / "r.h5"
-    succeed("train-reader", cells, "--method", "majority", "-o", reader)
+    succeed("train-reader", cells, "--method", "majority", *ONE_READER, "-o", reader)
     made, _, messages = predicted(cells, reader, obo, "--min-confidence", 0.9)
     assert messages.count("have no term in the ontology") == 1
     assert (made.obs["status"] == "unassigned").all() and (made.obs["assigned_label"] == "").all()

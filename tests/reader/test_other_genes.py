@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from recording_reporter import RecordingReporter
-from small_files import DIM, GENES, fail, genes, succeed
+from small_files import DIM, GENES, ONE_READER, fail, genes, succeed
 
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.cells.gene_matcher import (
@@ -275,7 +275,9 @@ def test_cells_with_no_known_gene_at_all_are_refused(
 ) -> None:
     """Neither their ids nor their texts are those of before."""
     reader, others = tmp_path / "r.h5", shutil.copy(cells, tmp_path / "c.h5ad")
-    succeed("train-reader", cells, "--method", method, *QUICK_OPTIONS[method], "-o", reader)
+    succeed(
+        "train-reader", cells, "--method", method, *QUICK_OPTIONS[method], *ONE_READER, "-o", reader
+    )
     with h5py.File(others, "a") as file:
         file["var/id"][...] = FOREIGN
         vectors = np.random.default_rng(8).standard_normal((GENES, DIM))

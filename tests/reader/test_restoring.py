@@ -22,6 +22,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_files import (
+    ONE_READER,
     counts,
     expression,
     fail,
@@ -228,7 +229,7 @@ def readers(tmp_path_factory: pytest.TempPathFactory, cells: Path) -> Callable[[
     @cache
     def reader(method: str) -> Path:
         path = folder / f"{method}.h5"
-        succeed("train-reader", cells, "--method", *method.split(), "-o", path)
+        succeed("train-reader", cells, "--method", *method.split(), *ONE_READER, "-o", path)
         return path
 
     return reader

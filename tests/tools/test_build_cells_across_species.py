@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from small_files import (
     DIM,
+    ONE_READER,
     counts,
     expression,
     fail,
@@ -84,7 +85,7 @@ def test_a_cell_is_built_and_called_as_in_the_other_species(
     like = cells
     if kind == "reader":
         like = tmp_path / "reader.h5"
-        succeed("train-reader", cells, "--method", "genept-w", "-o", like)
+        succeed("train-reader", cells, "--method", "genept-w", *ONE_READER, "-o", like)
     messages = succeed(*words_for(tmp_path, like)).stderr
     assert f"match 40 of the 40 genes of {like} by text and carry 9" in messages
     human, mouse = human_cells(tmp_path, like), tmp_path / "mouse-cells.h5ad"

@@ -102,19 +102,20 @@ def parted(counts: Path, cells: Path, number: int, *words: object) -> tuple[Path
     return files[0], files[1], folds
 
 
-@pytest.mark.parametrize("folds", [BY_LABEL, BY_DONOR], ids=["labels", "donors"])
 @pytest.mark.parametrize(
-    "words",
+    ("words", "folds"),
     [
-        pytest.param(VARIABLE, id="log"),
-        pytest.param(VARIABLE, id="sampled"),
-        pytest.param((*VARIABLE, "-k", 5, "--weight", "normalised"), id="truncated"),
+        pytest.param(VARIABLE, BY_LABEL, id="log"),
+        pytest.param(VARIABLE, BY_DONOR, id="sampled"),
+        pytest.param((*VARIABLE, "-k", 5, "--weight", "normalised"), BY_LABEL, id="truncated"),
         pytest.param(
-            (*VARIABLE, "-k", 4, "--weight", "rank", "--rank-by", "expression"), id="rank"
+            (*VARIABLE, "-k", 4, "--weight", "rank", "--rank-by", "expression"), BY_DONOR, id="rank"
         ),
-        pytest.param((*VARIABLE, "-k", 6, "--weight", "expression"), id="counts"),
-        pytest.param((*VARIABLE, "--weight", "none"), id="none"),
-        pytest.param(("--select", "all", "-k", 7, "--weight", "median-ratio"), id="all genes"),
+        pytest.param((*VARIABLE, "-k", 6, "--weight", "expression"), BY_LABEL, id="counts"),
+        pytest.param((*VARIABLE, "--weight", "none"), BY_DONOR, id="none"),
+        pytest.param(
+            ("--select", "all", "-k", 7, "--weight", "median-ratio"), BY_LABEL, id="all genes"
+        ),
     ],
 )
 def test_a_fold_is_as_if_built_from_its_training_cells(
@@ -158,8 +159,9 @@ def reader_of(path: Path) -> dict[str, Any]:
     return parts
 
 
-@pytest.mark.parametrize("method", ["pooled", "logistic", "genept-w"])
-@pytest.mark.parametrize("folds", [BY_LABEL, BY_DONOR], ids=["labels", "donors"])
+@pytest.mark.parametrize(
+    ("method", "folds"), [("pooled", BY_DONOR), ("logistic", BY_LABEL), ("genept-w", BY_DONOR)]
+)
 def test_so_is_its_reader_and_what_it_predicts(
     tmp_path: Path, method: str, folds: tuple[object, ...]
 ) -> None:

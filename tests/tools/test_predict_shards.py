@@ -12,7 +12,7 @@ import pytest
 from fold_files import write_obo
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_files import call, fail, succeed, write_cells
+from small_files import ONE_READER, call, fail, succeed, write_cells
 
 from screader_lib.reader.prediction import write_predictions
 from screader_lib.reader.prediction.write_predictions import Shard
@@ -38,7 +38,7 @@ def readers(tmp_path_factory: pytest.TempPathFactory, cells: Path, llama: Path) 
     words = {**METHODS, "fold": [*METHODS["genept-w"], "--folds", 2, "--fold", 1]}
     for name, more in words.items():
         llm = ["--llm", llama] if name == "screader" else []
-        succeed("train-reader", cells, *llm, *more, "-o", folder / f"{name}.h5")
+        succeed("train-reader", cells, *llm, *ONE_READER, *more, "-o", folder / f"{name}.h5")
     return {name: folder / f"{name}.h5" for name in words}
 
 

@@ -16,6 +16,7 @@ from fold_files import built
 from small_files import (
     CELLS,
     GENES,
+    ONE_READER,
     call,
     counts,
     expression,
@@ -59,6 +60,7 @@ def trained(folder: Path, cells: Path, llama: Path, method: str, *words: object)
     reader = folder / f"{method}.h5"
     options = ABLE.get(method, [])
     llm = ["--llm", llama] if method.startswith("screader") else []
+    words = (*ONE_READER, *words)
     succeed("train-reader", cells, "--method", method, *options, *llm, *words, "-o", reader)
     return reader
 
@@ -158,7 +160,7 @@ def test_a_recipe_is_not_ignored(tmp_path: Path, cells: Path, method: str) -> No
 
 
 def test_genept_by_the_papers_recipe(tmp_path: Path, cells: Path) -> None:
-    reader, words = tmp_path / "r.h5", ["--method", "genept", "--recipe", "paper"]
+    reader, words = tmp_path / "r.h5", ["--method", "genept", "--recipe", "paper", *ONE_READER]
     told = succeed("train-reader", cells, *words, "-o", reader).stderr
     assert "warm start has 20 steps" in told and told.index("warm-up") < told.index("loss")
     with h5py.File(reader) as file:
@@ -208,7 +210,7 @@ def with_labels(path: Path, *names: str) -> Path:
 
 def test_labels_that_the_reader_does_not_have(tmp_path: Path, cells: Path) -> None:
     reader = tmp_path / "r.h5"
-    succeed("train-reader", cells, "--method", "logistic", "-o", reader)
+    succeed("train-reader", cells, "--method", "logistic", *ONE_READER, "-o", reader)
     some = with_labels(Path(shutil.copy(cells, tmp_path / "some.h5ad")), "alpha", "beta", "D cell")
     words = ["-r", reader, "-o", tmp_path / "p.h5ad"]
     messages = succeed("predict", some, *words).stderr
@@ -254,7 +256,7 @@ def test_labels_that_the_reader_does_not_have(tmp_path: Path, cells: Path) -> No
     ],
 )
 def test_a_wrong_table_of_labels(tmp_path: Path, cells: Path, text: str, message: str) -> None:
-    succeed("train-reader", cells, "--method", "majority", "-o", tmp_path / "r.h5")
+    succeed("train-reader", cells, "--method", "majority", *ONE_READER, "-o", tmp_path / "r.h5")
     (tmp_path / "map.txt").write_text(text)
     words = ["-r", tmp_path / "r.h5", "--label-map", tmp_path / "map.txt"]
     assert message in fail("predict", cells, *words, "-o", tmp_path / "p.h5ad")
