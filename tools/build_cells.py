@@ -200,6 +200,13 @@ SET_BY_LIKE = (
     help="Fail if a smaller share of an input's genes has an embedding, or if an input has a "
     "smaller share of the genes of --like (with another species: if a smaller share is matched).",
 )
+@click.option(
+    "--check",
+    metavar="ORGANISM",
+    help="Only check EXPRESSION, as cells of this organism: columns, conditions, kind of values, "
+    "size, and the species that the names of the genes are of. Needs no embeddings and writes no "
+    "cells: one line for each input and fault, and exit status 1 if there are faults.",
+)
 def main(
     run: ToolRun,
     expression: tuple[str, ...],
@@ -231,6 +238,7 @@ def main(
     seed: int,
     threads: int | None,
     min_mapped: float,
+    check: str | None,
 ) -> None:
     """Turn the cells of EXPRESSION into ranked, weighted sequences of embedded genes.
 
@@ -242,22 +250,32 @@ def main(
     """
     from screader_lib.cells.across_species import vocabulary_by_texts
     from screader_lib.cells.cell_builder import CellBuilder
-    from screader_lib.cells.cell_selection import CellSelection, read_names, select_cells
+    from screader_lib.cells.cell_selection import CellSelection, select_cells
     from screader_lib.cells.input_file import prepare_input
     from screader_lib.cells.obs_columns import ObsColumns
     from screader_lib.cells.sequences import Construction
     from screader_lib.cells.vocabulary import with_medians
 
-    run.output_path(output)
+    if check is None:
+        run.output_path(output)
     _check_like(run.context)
     columns = ObsColumns(label, label_ontology, donor)
     construction = Construction(select, variable_genes, genes_per_cell, rank_by, weight)
     with ExitStack() as stack:
         files = InputFiles(run, stack)
+        selection = CellSelection(
+            files.listed_cells(cells),
+            cells or "",
+            where,
+            drop_labels,
+            min_cells_per_label,
+            min_counts,
+            min_genes,
+        )
+        if check is not None:
+            files.check(expression, (layer, gene_column), (columns, selection, values, check))
+            return
         sources = files.expression(expression, layer, gene_column)
-        names = None if cells is None else tuple(read_names(files.path("cells", cells), cells))
-        limits = (min_cells_per_label, min_counts, min_genes)
-        selection = CellSelection(names, cells or "", where, drop_labels, *limits)
         masks = select_cells(sources, selection, columns, run.reporter)
         table = files.embeddings(embeddings)
         reference = None if like is None else files.reference(like)

@@ -5,7 +5,10 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+import click
+
 from screader_lib.command_line.run import ToolRun
+from screader_lib.errors import ScReaderError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,7 +16,9 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from screader_lib.cells.cell_selection import CellSelection
     from screader_lib.cells.formats.expression import Expression
+    from screader_lib.cells.obs_columns import ObsColumns
     from screader_lib.cells.vocabulary import Embeddings, ReferenceGenes
     from screader_lib.exchange.opening import ExchangeFile
     from screader_lib.exchange.table import Table
@@ -32,6 +37,12 @@ class InputFiles:
         path = self.stack.enter_context(self.run.path(name))
         self.inputs[role] = path
         return path
+
+    def listed_cells(self, name: str | None) -> tuple[str, ...] | None:
+        """The names of cells in a text file; None where none is given."""
+        from screader_lib.cells.cell_selection import read_names
+
+        return None if name is None else tuple(read_names(self.path("cells", name), name))
 
     def expression(
         self, names: Sequence[str], layer: str | None, gene_column: str | None
@@ -52,6 +63,35 @@ class InputFiles:
             sources.append(self.stack.enter_context(opened))
             self.run.start_hashing(path)
         return sources
+
+    def check(
+        self,
+        names: Sequence[str],
+        matrix: tuple[str | None, str | None],
+        asked: tuple[ObsColumns, CellSelection, str, str],
+    ) -> None:
+        """Say of each file what it is and what is wrong with it; ScReaderError for any fault.
+
+        ``matrix`` are layer and column of gene names, ``asked`` the columns, the selection of
+        cells, the kind of values and the organism.
+        """
+        from screader_lib.cells.formats.open_expression import open_expression
+        from screader_lib.preparation.sample_check import check_sample
+
+        unusable = 0
+        for name in names:
+            layer, gene_column = matrix
+            try:
+                path = self.path("expression", name)
+                with open_expression(path, name, layer=layer, gene_column=gene_column) as source:
+                    summary, faults = check_sample(source, *asked)
+            except ScReaderError as error:
+                summary, faults = "", [str(error)]
+            unusable += bool(faults)
+            lines = [f"bad: {fault}" for fault in faults] or [f"ok: {name}: {summary}"]
+            click.echo("\n".join(lines))
+        if unusable:
+            raise ScReaderError(f"{unusable} of {len(names)} inputs cannot be used.")
 
     def embeddings(self, name: str) -> Embeddings:
         """The gene embeddings."""

@@ -19,6 +19,7 @@ OMITTED = {
         "--eutils-url": SERVER_DECIDES,
         "--datasets-url": SERVER_DECIDES,
     },
+    "build_cells": {"--check": "a job that builds the cells tells the same faults"},
     "embed_genes": {
         "--cache": "a job's folder; administrators set SCREADER_CACHE to share one",
         "--no-cache": "a job's cache is empty",
