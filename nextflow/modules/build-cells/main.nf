@@ -17,6 +17,8 @@ process BUILD_CELLS {
     def args = task.ext.args ?: ''
     prefix = task.ext.prefix ?: "${meta.id}.cells"
     def inputs = [expression].flatten().collect { name -> "${name}" }.join(' ')
+    def label = meta.label ? "--label '${meta.label}'" : ''
+    def donor = meta.donor ? "--donor '${meta.donor}'" : ''
     def construction = like ? "--like ${like}" : ''
     if ([expression, embeddings, like].flatten().any { name -> "${name}" == "${prefix}.h5ad" }) {
         error("BUILD_CELLS: input and output are both named ${prefix}.h5ad; set ext.prefix.")
@@ -25,6 +27,8 @@ process BUILD_CELLS {
     build-cells \\
         ${inputs} \\
         --embeddings ${embeddings} \\
+        ${label} \\
+        ${donor} \\
         ${construction} \\
         --threads ${task.cpus} \\
         ${args} \\

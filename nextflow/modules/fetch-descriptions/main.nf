@@ -26,6 +26,7 @@ process FETCH_DESCRIPTIONS {
     }
     """
     fetch-descriptions \\
+        --organism '${meta.organism}' \\
         ${named} \\
         ${infos} \\
         ${summaries} \\

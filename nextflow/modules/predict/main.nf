@@ -1,5 +1,5 @@
 process PREDICT {
-    tag "${shard ? meta.id + ' ' + shard : meta.id}"
+    tag "${[meta.id, meta.fold ? "fold ${meta.fold}" : shard].join(' ').trim()}"
     label 'process_medium'
     label 'process_gpu'
 
@@ -20,8 +20,9 @@ process PREDICT {
     def device = task.accelerator ? 'cuda' : 'cpu'
     def model = llm ? "--llm ${llm}" : ''
     def terms = ontology ? "--ontology ${ontology}" : ''
+    def held_out = meta.fold ? '--held-out' : ''
     def part = shard ? "--shard ${shard}" : ''
-    prefix = task.ext.prefix ?: (shard ? "${meta.id}.shard-${shard.replace('/', '-of-')}" : "${meta.id}.predictions")
+    prefix = task.ext.prefix ?: "${meta.id}.${meta.fold ? 'held-out-' + meta.fold : shard ? 'shard-' + shard.replace('/', '-of-') : 'predictions'}"
     if ("${cells}" == "${prefix}.h5ad") {
         error("PREDICT: input and output are both named ${prefix}.h5ad; set ext.prefix.")
     }
@@ -33,13 +34,14 @@ process PREDICT {
         --device ${device} \\
         ${model} \\
         ${terms} \\
+        ${held_out} \\
         ${part} \\
         ${args} \\
         -o '${prefix}.h5ad'
     """
 
     stub:
-    prefix = task.ext.prefix ?: (shard ? "${meta.id}.shard-${shard.replace('/', '-of-')}" : "${meta.id}.predictions")
+    prefix = task.ext.prefix ?: "${meta.id}.${meta.fold ? 'held-out-' + meta.fold : shard ? 'shard-' + shard.replace('/', '-of-') : 'predictions'}"
     """
     touch '${prefix}.h5ad'
     """

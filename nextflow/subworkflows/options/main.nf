@@ -5,6 +5,7 @@
 def optionsOf(settings) {
     def training = ['method', 'seed', 'llm', 'trainOptions']
     def read = [
+        CHECK_SAMPLE: ['prepare', 'buildOptions'],
         FETCH_DESCRIPTIONS: ['source', 'fetchOptions'],
         EMBED_GENES: ['embedOptions'],
         PREPARE_CELLS: ['seed', 'prepareOptions'],

@@ -40,7 +40,7 @@ workflow TRAIN {
         ch_held_out = ch_cells
             .combine(ch_fold_readers, by: 0)
             .map { meta, path, fold, fold_reader ->
-                [asking(meta, options.PREDICT_HELD_OUT) + [fold: fold], path, fold_reader, '']
+                [asking(meta + [fold: fold], options.PREDICT_HELD_OUT), path, fold_reader, '']
             }
         PREDICT_HELD_OUT(ch_held_out, llm, [])
         ch_parts = PREDICT_HELD_OUT.out.predictions

@@ -1,0 +1,178 @@
+"""What the pipeline runs, runs again with ``-resume``, publishes and tells, under Nextflow."""
+
+from __future__ import annotations
+
+import os
+import re
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+from engine import Engine, needs_engine, published, stand_ins, warnings
+from pipeline_files import PIPELINE, ROOT
+
+CELLS = PIPELINE / "assets/test"
+SAMPLES = [f"a,{CELLS / 'train.h5ad'},train", f"b,{CELLS / 'predict.h5ad'},predict"]
+ONE_MORE = f"c,{CELLS / 'other.h5ad'},predict"
+OF_ONE_SAMPLE = {"CHECK_SAMPLE": 1, "BUILD_CELLS": 1, "PREDICT": 2, "GATHER": 1, "PLOT": 1}
+pytestmark = needs_engine
+
+
+def test_every_step_runs_once_and_on_resume_those_that_read_what_changed(engine: Engine) -> None:
+    said = engine()
+    assert warnings(said) == [] and "3 samples" in said
+    assert engine.count() == {
+        "CHECK_SAMPLE": 3, "FETCH_DESCRIPTIONS": 1, "EMBED_GENES": 1, "BUILD_TRAINING_CELLS": 1,
+        "TRAIN_READER": 1, "TRAIN_FOLD": 2, "PREDICT_HELD_OUT": 2, "GATHER_FOLDS": 1,
+        "BUILD_CELLS": 2, "PREDICT": 4, "GATHER": 2, "PLOT": 8, "VALIDATE": 3,
+        "VALIDATE_READER": 1, "RUN_REPORT": 1,
+    }  # fmt: skip
+    assert all(row["workdir"].startswith(str(engine.folder)) for row in engine.tasks())
+    before = published(engine.folder / "out")
+    assert b"PREDICT:\n    predict:" in before["pipeline_info/versions.yml"]
+    assert not any(name.startswith("cells/") for name in before)
+    assert not (engine.folder / "out/cells").exists()
+    engine("-resume")
+    assert engine.count() == {} and engine.count("CACHED").total() == 33
+    assert published(engine.folder / "out") == before
+    engine("-resume", "--save-cells")
+    assert engine.count() == {}
+    assert sorted(path.name for path in (engine.folder / "out/cells").iterdir()) == [
+        "donor-2.cells.h5ad", "donor-4.cells.h5ad", "reader.cells.h5ad",
+    ]  # fmt: skip
+    engine("-resume", "--min-confidence=0.5")
+    assert engine.count() == {
+        "PREDICT": 4, "GATHER": 2, "PLOT": 6, "VALIDATE": 2, "RUN_REPORT": 1,
+    }  # fmt: skip
+
+
+def test_a_sample_more_or_changed_costs_its_own_tasks(engine: Engine) -> None:
+    path = engine.folder / "mine.h5ad"
+    path.write_bytes((CELLS / "predict.h5ad").read_bytes())
+    given = [
+        "-resume",
+        "--folds=0",
+        "--plots=",
+        f"--genes={CELLS / 'train.h5ad'}",
+        "--validate=false",
+    ]
+    rows = [SAMPLES[0], f"mine,{path},predict"]
+    engine(*given, engine.sheet(*rows))
+    os.utime(path, (0, 0))
+    engine(*given, engine.sheet(*rows, ONE_MORE))
+    assert engine.count() == {step: 2 * n for step, n in OF_ONE_SAMPLE.items()} | {"RUN_REPORT": 1}
+
+
+def test_annotation_takes_a_reader_and_each_organism_its_genes(engine: Engine) -> None:
+    (engine.folder / "r.h5").write_text("a reader")
+    cells = CELLS / "predict.h5ad"
+    rows = [f"a,{cells},human", f"b,{cells},Mus musculus", f"c,{cells},"]
+    words = ["--mode=annotate", "--label=", f"--reader={engine.folder / 'r.h5'}", "--shards=1"]
+    engine(*words, engine.sheet(*rows, columns="sample,path,organism"))
+    assert engine.count() == {
+        "CHECK_SAMPLE": 3, "FETCH_DESCRIPTIONS": 2, "EMBED_GENES": 2, "BUILD_CELLS": 3,
+        "PREDICT": 3, "PLOT": 6, "VALIDATE": 3, "VALIDATE_READER": 1, "RUN_REPORT": 1,
+    }  # fmt: skip
+
+
+def test_what_is_published_is_what_the_page_of_outputs_names(real_engine: Engine) -> None:
+    """And every stub makes its outputs."""
+    page = (ROOT / "docs/nextflow/outputs.md").read_text()
+    cells = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    names = re.findall(r"`([^`]+)`", "".join(cells))
+    own = [name for name in names if "TIME" not in name]  # those of Nextflow itself
+    patterns = [re.sub("[A-Z]+", "*", name) for name in own]
+    markers = f"--markers={CELLS / 'samples.csv'}"
+    real_engine("-stub-run", "--prepare", markers, "--save-cells", "--shards=1", "--plots=umap")
+    assert real_engine.count()["PREPARE_CELLS"] == 2
+    assert real_engine.count()["PREPARE_TRAINING_CELLS"] == 1
+    found = list(published(real_engine.folder / "out"))
+    assert [name for name in found if not any(fnmatch(name, one) for one in patterns)] == []
+    assert [one for one in patterns if not any(fnmatch(name, one) for name in found)] == []
+
+
+def test_a_killed_task_is_tried_again_with_more_but_not_for_ever(tmp_path: Path) -> None:
+    mark = tmp_path / "tried"
+    once = f"[ -e {mark} ] || {{ touch {mark}; exit 137; }}"
+    programs = stand_ins(tmp_path / "programs", train_reader=once, predict="exit 140")
+    engine = Engine(tmp_path, str(programs))
+    given = ["--folds=0", "--max-memory=500.GB", "--max-time=100.h", "--shards=1", "--plots="]
+    said = engine(*given, engine.sheet(*SAMPLES), fails=True)
+    assert "PREDICT (b)" in said
+    tries = {
+        step: [
+            (row["status"], row["exit"], row["time"])
+            for row in engine.tasks()
+            if row["process"] == step
+        ]
+        for step in ("TRAIN_READER", "PREDICT")
+    }
+    assert tries["TRAIN_READER"] == [("FAILED", "137", "2d"), ("COMPLETED", "0", "4d")]
+    assert tries["PREDICT"] == [
+        ("FAILED", "140", "12h"),
+        ("FAILED", "140", "1d"),
+        ("FAILED", "140", "1d 12h"),
+    ]
+
+
+def test_a_sample_that_fails_is_passed_over_and_the_report_says_why(tmp_path: Path) -> None:
+    end = "case $1 in c.*) echo 'predict: error: c.cells.h5ad: no <good>.' >&2; exit 1 ;; esac"
+    engine = Engine(tmp_path, str(stand_ins(tmp_path / "programs", predict=end)))
+    given = [
+        "--folds=0",
+        "--shards=1",
+        "--plots=",
+        "--continue-on-error",
+        engine.sheet(*SAMPLES, ONE_MORE),
+    ]
+    said = engine(*given)
+    failed = next(row for row in engine.tasks() if row["status"] == "FAILED")
+    reason = "predict: error: c.cells.h5ad: no <good>."
+    assert "1 task failed and the run went on without:" in said
+    assert f"PREDICT (c), exit status 1: {reason}\n    {failed['workdir']}" in said
+    lines = (tmp_path / "out/run-report.tsv").read_text().splitlines()
+    table = {line.split("\t")[0]: line.split("\t")[1:] for line in lines}
+    assert table["sample"][:5] == ["status", "step", "exit", "reason", "work_folder"]
+    assert table["c"][:5] == ["failed", "PREDICT", "1", reason, failed["workdir"]]
+    page = (tmp_path / "out/run-report.html").read_text()
+    assert "PREDICT, exit status 1: predict: error: c.cells.h5ad: no &lt;good&gt;. (" in page
+    engine("-resume", "--fail-on-error", *given, fails=True)
+
+
+def test_the_faults_of_all_samples_are_told_before_anything_is_computed(
+    real_engine: Engine,
+) -> None:
+    broken = real_engine.folder / "broken.h5ad"
+    broken.write_bytes((CELLS / "other.h5ad").read_bytes()[:5000])
+    rows = [f"{SAMPLES[0]},cel_type1,", f"{SAMPLES[1]},cell_type1,gone", f"c,{broken},predict,,"]
+    sheet = real_engine.sheet(*rows, columns="sample,path,role,label,donor")
+    said = real_engine(sheet, fails=True)
+    assert f"sample 'a' ({CELLS / 'train.h5ad'}): the cells have no column 'cel_type1'. Did" in said
+    assert f"sample 'b' ({CELLS / 'predict.h5ad'}): the cells have no column 'gone'." in said
+    assert f"sample 'c' ({broken}): is damaged or truncated" in said
+    assert real_engine.count() == {"CHECK_SAMPLE": 3}
+
+
+def test_what_the_command_line_says_is_taken(engine: Engine) -> None:
+    said = engine("--max-cpus=0", "--shard-megabytes=x", "--foldz=3", fails=True)
+    for told in (
+        "--max-cpus is 0",
+        "--shard-megabytes is a whole number",
+        "Did you mean '--folds'?",
+    ):
+        assert told in said
+    assert engine.tasks() == []
+    said = engine("--help", profile="")
+    assert "--shard-megabytes" in said and engine.tasks() == []
+
+
+@pytest.mark.parametrize(
+    ("profile", "wanted"),
+    [
+        ("slurm,gpu,apptainer", ["executor = 'slurm'", "accelerator = 1", "autoMounts = true"]),
+        ("test_full,docker", ["docker {\n   enabled = true", "explain = 10", "folds = 5"]),
+    ],
+)  # fmt: skip
+def test_profiles_go_together(engine: Engine, profile: str, wanted: list[str]) -> None:
+    settings = engine.settings(profile)
+    assert [one for one in wanted if one not in settings] == []
