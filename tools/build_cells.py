@@ -288,8 +288,9 @@ def main(
         like_normalise = "auto"
         if reference is not None:
             construction = reference.construction
-            if construction.normalise == "totals" or means is not None:
-                like_normalise = construction.normalise.replace("none", "auto")
+            like_normalise = reference.normalise
+            if by_text and like_normalise == "reader":
+                like_normalise = "auto"
         inputs = [
             prepare_input(
                 source,

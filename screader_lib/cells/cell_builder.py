@@ -15,7 +15,7 @@ import numpy as np
 from screader_lib.cells.fold_sequences import CHUNK, INT16_GENES, FoldBlock, FoldGenes, FoldWriter
 from screader_lib.cells.folds import FOLD_COLUMN, FoldPlan, plan_folds
 from screader_lib.cells.formats.expression import Span
-from screader_lib.cells.gene_names import ABSENT
+from screader_lib.cells.gene_names import ABSENT, GENE_NAMES
 from screader_lib.cells.gene_statistics import (
     MAX_SAMPLED,
     ExpressionCoverage,
@@ -218,7 +218,7 @@ class CellBuilder:
         if self.plan:
             obs.columns[FOLD_COLUMN] = LazyColumn.of(self.fold_of)
         genes = self.embeddings.genes.take(vocabulary.rows)
-        names = ("symbol", "gene_id", "ensembl_id", "text")
+        names = (*GENE_NAMES, "text")
         var = {name: genes.columns[name] for name in names if name in genes.columns}
         var["median"] = vocabulary.medians
         if vocabulary.means is not None:

@@ -160,32 +160,32 @@ class CellSequences:
 
 
 class CellsWithoutGenes(CellSequences):
-    """A few cells of ``cells``, as if a ``share`` of all genes had not been measured.
+    """A few cells of ``cells``, as if only the genes ``kept``, bool (genes,), had been measured.
 
-    Each cell loses genes of its own, at random. Where ``renormalised``, bool (rows,), the genes
-    that are left are all that was measured, so their normalised values rise; elsewhere other genes,
-    which no reader knows, keep up the total.
+    Where ``renormalised``, the genes that are left are all that was measured, so their normalised
+    values rise by the inverse of the share that is left; else other genes, which no reader
+    knows, keep up the total.
     """
 
     def __init__(
-        self,
-        cells: CellSequences,
-        rows: np.ndarray,
-        share: float,
-        renormalised: np.ndarray,
-        random: np.random.Generator,
+        self, cells: CellSequences, rows: np.ndarray, kept: np.ndarray, renormalised: bool
     ) -> None:
         self.opened, self.genes, self.embedding = cells.opened, cells.genes, cells.embedding
-        genes, weights = cells.rows(rows)
-        left = random.random(genes.shape) >= share
-        genes, weights = filter_genes(genes, weights, lambda _: left)
-        rises = rescaled_weights(cells.construction.get("weight", ""), weights, 1 / (1 - share))
-        self._sequences = genes, np.where(renormalised[:, None], rises, weights)
+        self._kept = kept & cells.genes_in_input
+        genes, weights = filter_genes(*cells.rows(rows), lambda some: kept[some])
+        if renormalised:
+            share = max(float(kept.mean()), 1 / len(kept))
+            weights = rescaled_weights(cells.construction.get("weight", ""), weights, 1 / share)
+        self._sequences = genes, weights
         self.width = genes.shape[1]
         self.lengths = (genes >= 0).sum(1).astype(np.int64)
 
     def __len__(self) -> int:
         return len(self.lengths)
+
+    @property
+    def genes_in_input(self) -> np.ndarray:
+        return self._kept
 
     def rows(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         genes, weights = self._sequences

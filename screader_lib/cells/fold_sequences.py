@@ -18,6 +18,7 @@ import numpy as np
 
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.cells.folds import Fold
+from screader_lib.cells.gene_names import GENE_NAMES
 from screader_lib.cells.sequences import NO_GENE, Construction, rank_genes, ranked
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import chunks, encoding
@@ -107,7 +108,7 @@ class FoldWriter:
             encoding.write_group(file["uns"], "fold_genes"),
         )
         encoding.write_strings(group, "id", table.index)
-        for name in ("symbol", "gene_id", "ensembl_id", "text"):
+        for name in (*GENE_NAMES, "text"):
             if name in table.columns:
                 encoding.write_strings(group, name, table.strings(name))
         encoding.write_array(group, "embedding", embeddings.vectors[genes.rows])
@@ -191,7 +192,7 @@ class FoldSequences(CellSequences):
 
     @cached_property
     def genes(self) -> Table:
-        names = ("symbol", "gene_id", "ensembl_id", "text")
+        names = (*GENE_NAMES, "text")
         columns = {
             name: encoding.read_strings(self._stored[name])[self._chosen]
             for name in names

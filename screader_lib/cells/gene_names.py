@@ -18,6 +18,7 @@ from screader_lib.genes.records import ENSEMBL, without_version
 from screader_lib.reporting import SILENT, Reporter
 
 ABSENT = -1
+GENE_NAMES = ("symbol", "gene_id", "ensembl_id", "aliases", "other_ids")  # beside the id
 NAME_COLUMNS = ("feature_name", "gene_symbols", "gene_symbol", "gene_name", "symbol", "gene_ids")
 NO_ORTHOLOG = "(no ortholog)"  # matches no gene
 DEFAULT_REASON = "Are the embeddings of this species, and is --gene-column right?"

@@ -143,17 +143,19 @@ def prepare_input(
     reporter: Reporter = SILENT,
     prefix: str = "",
     means: np.ndarray | None = None,
+    known_as: str = "have an embedding",
 ) -> InputFile:
     """An input matched to the embedded ``genes``; messages begin with ``prefix``.
 
-    ``means`` are those of ``--like``, where it has some.
+    ``means`` are those of ``--like``, where it has some; ``known_as`` is what the genes are that
+    are matched.
     ScReaderError where it holds no gene, too few of its genes are embedded, or its values are no
     expression. An input without a selected cell is empty, and no error.
     """
     mask = np.ones(len(expression.obs), bool) if mask is None else mask
     if not len(mask) or not len(expression.genes):
         raise ScReaderError("holds no cells or no genes.", file=expression.name)
-    match = _match_genes(expression, genes, min_mapped, reporter, prefix)
+    match = _match_genes(expression, genes, min_mapped, reporter, prefix, known_as)
     result = InputFile(expression, match.rows, mask, "counts", value_kind)
     block = normalisation.first_values(
         expression.read(start, stop)[np.flatnonzero(mask[start:stop])]
@@ -172,15 +174,18 @@ def prepare_input(
 
 
 def _match_genes(
-    expression: Expression, genes: Table, min_mapped: float, reporter: Reporter, prefix: str
+    expression: Expression,
+    genes: Table,
+    min_mapped: float,
+    reporter: Reporter,
+    prefix: str,
+    known_as: str,
 ) -> NameMatch:
     match, column = best_match(expression.genes, genes)
     matched, total = match.matched, len(match.rows)
     ways = ", ".join(f"{count:,} by {way}" for way, count in match.counts.most_common())
     source = f" of {column}" if column else ""
-    reporter.info(
-        f"{prefix}{matched:,} of {total:,} genes have an embedding ({ways or 'none'}{source})."
-    )
+    reporter.info(f"{prefix}{matched:,} of {total:,} genes {known_as} ({ways or 'none'}{source}).")
     shared = matched - len(np.unique(match.rows[match.rows != ABSENT]))
     if shared:
         reporter.info(
@@ -188,8 +193,8 @@ def _match_genes(
         )
     if not matched or matched < min_mapped * total:
         raise ScReaderError(
-            f"only {matched:,} of {total:,} genes have an embedding "
-            f"(--min-mapped requires {min_mapped:.0%}).",
+            f"only {matched:,} of {total:,} genes {known_as}"
+            + (f" (--min-mapped requires {min_mapped:.0%})." if min_mapped else "."),
             file=expression.name,
             remedy=likely_reason(expression.genes.index, genes),
         )

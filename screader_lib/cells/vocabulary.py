@@ -10,13 +10,13 @@ from typing import Any
 import h5py
 import numpy as np
 
-from screader_lib.cells.gene_names import ABSENT, match_names
+from screader_lib.cells.gene_names import ABSENT, GENE_NAMES, match_names
 from screader_lib.cells.gene_texts import GeneTexts, is_other_species
 from screader_lib.cells.sequences import Construction
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import encoding
 from screader_lib.exchange.opening import ExchangeFile
-from screader_lib.exchange.table import Table, strings
+from screader_lib.exchange.table import Column, Table, strings
 from screader_lib.genes.text_files import read_text
 
 FEW_GENES = 0.5  # share of a reader's genes, below which a sample that has no more is warned of
@@ -46,6 +46,18 @@ class Embeddings:
         identity["fields"] = ",".join(texts.fields)
         identity["species"] = [species] if species else sorted(texts.species)
         return cls(opened.name, genes, opened.file["X"], identity)
+
+    @classmethod
+    def of_reader(cls, opened: ExchangeFile) -> Embeddings:
+        """Those of the genes of an open reader, under all names that it has of them."""
+        group, identity = opened.file["genes"], encoding.read_json(opened.file, "embedding")
+        ids = encoding.read_strings(group["id"])
+        unknown = np.full(len(ids), "", dtype=object)
+        names: dict[str, Column] = {
+            name: encoding.read_strings(group[name]) if name in group else unknown
+            for name in GENE_NAMES
+        }
+        return cls(opened.name, Table(ids, names), group["embedding"], identity)
 
     @property
     def texts(self) -> GeneTexts:
@@ -115,6 +127,15 @@ class ReferenceGenes:
             GeneTexts.of(encoding.read_json(uns, "embedding"), opened.steps),
             genes["mean"][()] if "mean" in genes else None,
         )
+
+    @property
+    def normalise(self) -> str:
+        """How cells like these are normalised where nothing else is asked for.
+
+        ``auto`` where they were not, or where means would be needed that are not known.
+        """
+        own = self.construction.normalise
+        return own.replace("none", "auto") if own == "totals" or self.means is not None else "auto"
 
     def is_other_species(self, embeddings: Embeddings) -> bool:
         """Whether the embedded genes are of another species than these."""

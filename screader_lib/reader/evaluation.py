@@ -18,10 +18,12 @@ from screader_lib.reader.confidence.calibration import (
     softmax,
 )
 from screader_lib.reader.confidence.missing_genes import SHARES, TemperatureFactor, fit_factor
+from screader_lib.reader.model.label_profiles import LabelProfiles
 from screader_lib.reader.model.type_distance import TypeDistance
 from screader_lib.reader.task import Task, TrainedMethod
 
 MAX_CELLS_WITHOUT_GENES = 200
+SAMPLES = 4
 
 
 @dataclass(frozen=True)
@@ -48,18 +50,20 @@ class Evaluation:
     calibration: dict[str, Any]
     calibration_set: CalibrationSet
     type_distance: TypeDistance | None = None
+    profiles: LabelProfiles | None = None
     cross_validation: dict[str, Any] = field(default_factory=dict)
 
 
 def evaluate(trained: TrainedMethod, task: Task) -> Evaluation:
     """Fit the temperature on the validation cells, and predict them with it.
 
-    Types' distances are measured on the training cells.
+    Types' distances and profiles are measured on the training cells.
     """
-    types = TypeDistance.fit(task)
+    types, profiles = TypeDistance.fit(task), LabelProfiles.fit(task)
     rows, truth = task.validation_rows, task.validation_truth
     if not len(rows):
-        return Evaluation(fit_temperature(np.zeros((0, 1)), truth), CalibrationSet.empty(), types)
+        untested = fit_temperature(np.zeros((0, 1)), truth), CalibrationSet.empty()
+        return Evaluation(*untested, types, profiles)
     logits, _ = trained.outputs(task.cells, rows)
     calibration: dict[str, Any] = fit_temperature(logits, truth)
     temperature = float(calibration["temperature"])
@@ -72,7 +76,7 @@ def evaluate(trained: TrainedMethod, task: Task) -> Evaluation:
     group = groups_of(task.cells.obs, rows, by, task.cells.opened.name) if by else None
     distance = types.distances(task.cells, rows) if types else None
     known = CalibrationSet(probability.max(1), correct, evidence, group, by, distance)
-    return Evaluation(calibration, known, types)
+    return Evaluation(calibration, known, types, profiles)
 
 
 def factor_without_genes(
@@ -80,7 +84,8 @@ def factor_without_genes(
 ) -> TemperatureFactor:
     """How the temperature rises where genes are missing, by validation cells that lose some.
 
-    Half of these are normalised anew. None where there are too few validation cells.
+    They are in ``SAMPLES`` samples, each of which lacks genes of its own, as a whole; every other
+    one is normalised anew. None where there are too few validation cells.
     """
     random = np.random.default_rng([task.settings.seed, 2])
     order = random.permutation(len(task.validation_rows))[:MAX_CELLS_WITHOUT_GENES]
@@ -88,17 +93,21 @@ def factor_without_genes(
         return TemperatureFactor()
     rows, truth = task.validation_rows[order], task.validation_truth[order]
     typical = max(1.0, float(np.median(trained.known_genes(task.cells, rows))))
-    every, renormalised = np.arange(len(rows)), np.arange(len(rows)) % 2 == 1
-    logits, genes = [], []
+    logits, genes, labels = [], [], []
     with task.reporter.progress("Calibrating", len(SHARES), "shares of genes") as advance:
         for share in SHARES:
-            cells = CellsWithoutGenes(task.cells, rows, share, renormalised, random)
-            logits.append(trained.outputs(cells, every)[0])
-            genes.append(trained.known_genes(cells, every))
+            for number in range(SAMPLES):
+                kept = random.random(len(task.cells.genes)) >= share
+                part = np.arange(number, len(rows), SAMPLES)
+                cells = CellsWithoutGenes(task.cells, rows[part], kept, number % 2 == 1)
+                every = np.arange(len(part))
+                logits.append(trained.outputs(cells, every)[0])
+                genes.append(trained.known_genes(cells, every))
+                labels.append(truth[part])
             advance(1)
     return fit_factor(
         np.concatenate(logits),
-        np.tile(truth, len(SHARES)),
+        np.concatenate(labels),
         np.concatenate(genes),
         typical,
         temperature,

@@ -11,6 +11,7 @@ from screader_lib.cells.cells_file import CellSequences
 from screader_lib.cells.fold_sequences import of_fold
 from screader_lib.cells.folds import TRAINING_CELLS, Fold
 from screader_lib.cells.gene_matcher import GeneMatcher
+from screader_lib.cells.gene_names import GENE_NAMES
 from screader_lib.cells.gene_texts import GeneTexts
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import encoding
@@ -18,8 +19,15 @@ from screader_lib.exchange.opening import ExchangeFile
 from screader_lib.exchange.table import strings
 from screader_lib.option_values import ITERATIVE_METHODS, LLM_METHODS, METHODS, POOLINGS
 from screader_lib.reader.confidence.calibration import CalibrationSet
+from screader_lib.reader.confidence.levels import (
+    Level,
+    levels_from_json,
+    levels_to_json,
+    packaged_levels,
+)
 from screader_lib.reader.confidence.missing_genes import TemperatureFactor
 from screader_lib.reader.evaluation import Evaluation
+from screader_lib.reader.model.label_profiles import LabelProfiles
 from screader_lib.reader.model.type_distance import TypeDistance
 from screader_lib.reader.settings import TrainingSettings
 from screader_lib.reader.task import Labels, Task, TrainedMethod
@@ -29,7 +37,8 @@ from screader_lib.reader.task import Labels, Task, TrainedMethod
 class StoredReader:
     """What a reader file holds.
 
-    ``poolings`` are what the head reads, empty in files that do not say so. ``fold`` says which
+    ``poolings`` are what the head reads, empty in files that do not say so. ``levels`` are the
+    broad types above the labels, broadest first. ``fold`` says which
     cells were held out and why, ``held_out`` their ids, object (cells,).
     """
 
@@ -44,8 +53,10 @@ class StoredReader:
     construction: dict
     calibration_set: CalibrationSet
     type_distance: TypeDistance | None = None
+    profiles: LabelProfiles | None = None
     poolings: tuple[str, ...] = ()
     few_genes: TemperatureFactor = field(default_factory=TemperatureFactor)
+    levels: tuple[Level, ...] = ()
     fold: dict = field(default_factory=dict)
     held_out: np.ndarray | None = None
 
@@ -73,9 +84,11 @@ class StoredReader:
             construction=task.cells.construction,
             calibration_set=evaluation.calibration_set,
             type_distance=evaluation.type_distance,
+            profiles=evaluation.profiles,
             poolings=trained.latent_parts if task.settings.method in ITERATIVE_METHODS else (),
             few_genes=TemperatureFactor.from_json(evaluation.calibration.get("few_genes"))
             or TemperatureFactor(),
+            levels=packaged_levels(task.labels.names, task.labels.ontology_ids),
             fold=task.fold.to_json() if task.fold else {},
             held_out=task.cells.obs.index[task.held_out] if task.fold else None,
         )
@@ -89,16 +102,8 @@ def write_reader(
     card: dict | None = None,
 ) -> None:
     """Fill a new ``reader`` file; ``card`` is what its author says of it."""
-    labels = file.create_group("labels")
-    encoding.write_strings(labels, "name", strings(task.labels.names))
-    encoding.write_strings(labels, "ontology_id", strings(task.labels.ontology_ids))
-    encoding.write_array(labels, "count", np.array(task.labels.counts, np.int64))
-    genes = file.create_group("genes")
-    encoding.write_strings(genes, "id", task.cells.genes.index)
-    encoding.write_array(genes, "median", np.asarray(task.cells.genes.columns["median"]))
-    if "mean" in task.cells.genes.columns:
-        encoding.write_array(genes, "mean", np.asarray(task.cells.genes.columns["mean"]))
-    encoding.write_array(genes, "embedding", task.cells.embedding)
+    _write_labels(file, task)
+    _write_genes(file.create_group("genes"), task)
     tensors = file.create_group("tensors")
     for name, values in sorted(trained.tensors.items()):
         encoding.write_array(tensors, name, values.astype(np.float32))
@@ -115,28 +120,57 @@ def write_reader(
     encoding.write_json(file, "llm", trained.llm)
     if task.settings.method in ITERATIVE_METHODS:
         encoding.write_text(file, "poolings", ",".join(trained.latent_parts))
-    encoding.write_json(file, "calibration", evaluation.calibration)
-    calibration_set, group = evaluation.calibration_set, file.create_group("kept")
-    encoding.write_array(group, "confidence", calibration_set.confidence)
-    encoding.write_array(group, "correct", calibration_set.correct.astype(np.int64))
-    encoding.write_array(group, "evidence", calibration_set.evidence)
-    if calibration_set.distance is not None:
-        encoding.write_array(group, "distance", calibration_set.distance)
-    if evaluation.type_distance is not None:
-        types = file.create_group("types")
-        encoding.write_array(types, "projection", evaluation.type_distance.projection)
-        encoding.write_array(types, "means", evaluation.type_distance.means)
-    if calibration_set.group is not None:
-        encoding.write_strings(group, "group", strings(calibration_set.group))
-        encoding.write_text(group, "group_by", calibration_set.group_by)
-    if evaluation.cross_validation:
-        encoding.write_json(file, "cross_validation", evaluation.cross_validation)
+    _write_evaluation(file, evaluation)
     if card:
         encoding.write_json(file, "card", card)
     if task.fold is not None:
         encoding.write_json(file, "fold", task.fold.to_json())
         held_out = file.create_group("held_out")
         encoding.write_strings(held_out, "id", task.cells.obs.index[task.held_out])
+
+
+def _write_labels(file: h5py.File, task: Task) -> None:
+    labels = file.create_group("labels")
+    encoding.write_strings(labels, "name", strings(task.labels.names))
+    encoding.write_strings(labels, "ontology_id", strings(task.labels.ontology_ids))
+    encoding.write_array(labels, "count", np.array(task.labels.counts, np.int64))
+    levels = packaged_levels(task.labels.names, task.labels.ontology_ids)
+    encoding.write_json(file, "levels", levels_to_json(levels))
+
+
+def _write_genes(group: h5py.Group, task: Task) -> None:
+    genes = task.cells.genes
+    encoding.write_strings(group, "id", genes.index)
+    for name in GENE_NAMES:
+        if name in genes.columns:
+            encoding.write_strings(group, name, genes.strings(name))
+    encoding.write_array(group, "median", np.asarray(genes.columns["median"]))
+    if "mean" in genes.columns:
+        encoding.write_array(group, "mean", np.asarray(genes.columns["mean"]))
+    encoding.write_array(group, "embedding", task.cells.embedding)
+
+
+def _write_evaluation(file: h5py.File, evaluation: Evaluation) -> None:
+    encoding.write_json(file, "calibration", evaluation.calibration)
+    known, group = evaluation.calibration_set, file.create_group("kept")
+    encoding.write_array(group, "confidence", known.confidence)
+    encoding.write_array(group, "correct", known.correct.astype(np.int64))
+    encoding.write_array(group, "evidence", known.evidence)
+    if known.distance is not None:
+        encoding.write_array(group, "distance", known.distance)
+    if known.group is not None:
+        encoding.write_strings(group, "group", strings(known.group))
+        encoding.write_text(group, "group_by", known.group_by)
+    if evaluation.type_distance is not None:
+        types = file.create_group("types")
+        encoding.write_array(types, "projection", evaluation.type_distance.projection)
+        encoding.write_array(types, "means", evaluation.type_distance.means)
+    if evaluation.profiles is not None:
+        profiles = file.create_group("profiles")
+        encoding.write_array(profiles, "values", evaluation.profiles.values.astype(np.float16))
+        encoding.write_array(profiles, "label", evaluation.profiles.labels)
+    if evaluation.cross_validation:
+        encoding.write_json(file, "cross_validation", evaluation.cross_validation)
 
 
 def read_reader(opened: ExchangeFile) -> StoredReader:
@@ -150,6 +184,12 @@ def read_reader(opened: ExchangeFile) -> StoredReader:
         raise ScReaderError("its calibration for few genes is damaged.", file=opened.name)
     if not isinstance(temperature, (int, float)) or not temperature > 0:
         raise ScReaderError("its temperature is not a positive number.", file=opened.name)
+    names = tuple(encoding.read_strings(labels["name"]))
+    levels = levels_from_json(
+        encoding.read_json(file, "levels") if "levels" in file else {}, len(names)
+    )
+    if levels is None:
+        raise ScReaderError("its levels of labels are damaged.", file=opened.name)
     method = encoding.read_text(file, "method")
     if method not in METHODS:
         raise ScReaderError(
@@ -163,7 +203,7 @@ def read_reader(opened: ExchangeFile) -> StoredReader:
         method=method,
         settings=TrainingSettings.from_json(encoding.read_json(file, "configuration"), opened.name),
         labels=Labels(
-            tuple(encoding.read_strings(labels["name"])),
+            names,
             tuple(encoding.read_strings(labels["ontology_id"])),
             tuple(int(count) for count in labels["count"][()]),
         ),
@@ -186,8 +226,10 @@ def read_reader(opened: ExchangeFile) -> StoredReader:
             file["kept/distance"][()] if "kept/distance" in file else None,
         ),
         type_distance=_type_distance(file),
+        profiles=_profiles(file),
         poolings=tuple(poolings),
         few_genes=few_genes,
+        levels=levels,
         fold=encoding.read_json(file, "fold") if "fold" in file else {},
         held_out=encoding.read_strings(file["held_out/id"]) if "held_out" in file else None,
     )
@@ -198,6 +240,13 @@ def _type_distance(file: h5py.File) -> TypeDistance | None:
         return None
     genes = encoding.read_strings(file["genes/id"])
     return TypeDistance(genes, file["types/projection"][()], file["types/means"][()])
+
+
+def _profiles(file: h5py.File) -> LabelProfiles | None:
+    if "profiles/values" not in file:
+        return None
+    genes, values = encoding.read_strings(file["genes/id"]), file["profiles/values"][()]
+    return LabelProfiles(genes, values.astype(np.float32), file["profiles/label"][()])
 
 
 def check_cells(cells: CellSequences, stored: StoredReader, reader_name: str) -> None:

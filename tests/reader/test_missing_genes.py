@@ -19,18 +19,20 @@ QUICK = {"pooled": ["--warm-start-epochs", 3], "logistic": [], "genept-w": []}
 
 
 @pytest.mark.parametrize("renormalised", [False, True])
-def test_genes_are_taken_away(sequences: CellSequences, renormalised: bool) -> None:
-    rows, random = np.arange(5, 85), np.random.default_rng(0)
+def test_a_sample_without_some_genes(sequences: CellSequences, renormalised: bool) -> None:
+    rows, gone = np.arange(5, 85), np.arange(len(sequences.genes)) % 4 > 0
     own, weights = sequences.rows(rows)
-    cells = CellsWithoutGenes(sequences, rows, 0.75, np.full(80, renormalised), random)
+    cells = CellsWithoutGenes(sequences, rows, ~gone, renormalised)
     left, left_weights = cells.rows(np.arange(80))
     assert len(cells) == 80 and (cells.lengths == (left >= 0).sum(1)).all()
-    assert cells.lengths.sum() == pytest.approx((own >= 0).sum() / 4, rel=0.15)
+    assert not cells.genes_in_input[gone].any() and cells.genes_in_input[~gone].all()
+    assert set(left[left >= 0]) == set(own[own >= 0]) - set(np.flatnonzero(gone))
     for cell in range(80):
         weight_of = dict(zip(own[cell], weights[cell], strict=True))
         kept = left[cell][left[cell] >= 0]
         before = np.array([weight_of[gene] for gene in kept])
-        expected = np.log1p(4 * np.expm1(before)) if renormalised else before
+        ratio = len(gone) / (~gone).sum()
+        expected = np.log1p(ratio * np.expm1(before)) if renormalised else before
         assert left_weights[cell, : len(kept)] == pytest.approx(expected, rel=1e-5)
         assert not left_weights[cell, len(kept) :].any()
 

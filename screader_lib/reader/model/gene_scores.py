@@ -29,6 +29,7 @@ from screader_lib.reader.task import Task, row_blocks
 COMPONENT_LENGTH = 40.0  # root mean square over the training cells
 MIN_SPREAD = 1 / 3  # of the median gene's standard deviation; rarer genes do not count for more
 STRENGTHS = (0.1, 1.0, 10.0)  # inverse penalties that are tried on the validation cells
+TOLERANCE = 1e-5  # of the fits, see logistic_regression: what is left changes no prediction
 DEFAULT_STRENGTH = 1.0  # without validation cells
 MIXES = (0.0, 0.25, 0.5, 0.75, 1.0)  # weights of the components' logits that are tried
 DEFAULT_MIX = 0.5
@@ -72,8 +73,10 @@ def fit_gene_scores(task: Task, weight_scale: float, label_weights: np.ndarray) 
     validation = scaled_weights(task.validation_rows[kept])
     validation_truth, labels = task.validation_truth[kept], len(task.labels.names)
 
-    def fit(project: np.ndarray | None, strength: float, everything: bool) -> Table:
-        """The table of a regression on the genes, or on what ``project`` (genes, …) makes of them.
+    def fit(
+        project: np.ndarray | None, strength: float, everything: bool, start: Table | None = None
+    ) -> Table:
+        """Of a regression on the genes, or on what ``project`` (genes, …) makes of them.
 
         On a sample of the training cells, or on all of them.
         """
@@ -87,22 +90,22 @@ def fit_gene_scores(task: Task, weight_scale: float, label_weights: np.ndarray) 
                 values = scaled_weights(rows)
                 yield (values if project is None else values @ project), numbers
 
-        weights, biases = fit_logistic(blocks, labels, label_weights, strength)
-        return (weights if project is None else project @ weights), biases
+        return fit_logistic(blocks, labels, label_weights, strength, TOLERANCE, start)
 
     def best(project: np.ndarray | None) -> Table:
-        tables = {}
-        strength = DEFAULT_STRENGTH
+        table: Table | None = None
+        strength, lowest = DEFAULT_STRENGTH, np.inf
         if len(kept):
-            tables = {each: fit(project, each, everything=False) for each in STRENGTHS}
-            losses = {
-                each: calibrated_loss(logits(validation, table), validation_truth)
-                for each, table in tables.items()
-            }
-            strength = min(losses, key=lambda each: losses[each])
-        if strength in tables and len(chosen) == len(task.rows):
-            return tables[strength]
-        return fit(project, strength, everything=True)
+            values = validation if project is None else validation @ project
+            fitted = None
+            for each in STRENGTHS:  # each fit starts from the one before
+                fitted = fit(project, each, everything=False, start=fitted)
+                loss = calibrated_loss(logits(values, fitted), validation_truth)
+                if loss < lowest:
+                    table, strength, lowest = fitted, each, loss
+        if table is None or len(chosen) < len(task.rows):
+            table = fit(project, strength, everything=True, start=table)
+        return table if project is None else (project @ table[0], table[1])
 
     genes, components = best(None), best(directions)
     mix = DEFAULT_MIX
@@ -115,8 +118,8 @@ def fit_gene_scores(task: Task, weight_scale: float, label_weights: np.ndarray) 
     return GeneScores(genes, components, mix, means.astype(np.float32))
 
 
-def logits(values: sparse.csr_matrix, table: Table) -> np.ndarray:
-    """Logits float32 (cells, labels) of scaled weights (cells, genes)."""
+def logits(values: np.ndarray | sparse.csr_matrix, table: Table) -> np.ndarray:
+    """Logits float32 (cells, labels) of features (cells, …), such as scaled weights of genes."""
     return values @ table[0] + table[1]
 
 

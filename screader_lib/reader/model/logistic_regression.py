@@ -20,6 +20,7 @@ from screader_lib.errors import ScReaderError
 from screader_lib.reader.task import Task, row_blocks
 
 Features = Any  # np.ndarray or sparse.csr_matrix (cells, features)
+Weights = tuple[np.ndarray, np.ndarray]  # float32 (features, labels) and biases (labels,)
 Blocks = Callable[[], Iterable[tuple[Features, np.ndarray]]]
 
 C = 1.0  # inverse strength of the penalty, as in scikit-learn
@@ -42,20 +43,27 @@ def training_blocks(
 
 
 def fit_logistic(
-    blocks: Blocks, labels: int, label_weights: np.ndarray | None = None, strength: float = C
-) -> tuple[np.ndarray, np.ndarray]:
+    blocks: Blocks,
+    labels: int,
+    label_weights: np.ndarray | None = None,
+    strength: float = C,
+    tolerance: float = TOLERANCE,
+    start: Weights | None = None,
+) -> Weights:
     """Fit on ``blocks()``, which gives features and label numbers (cells,) each time it is called.
 
     Features are float32 arrays or CSR matrices. Each of the ``labels`` labels has a cell. Cells
     count by their ``label_weights`` float32 (labels,); ``strength`` is scikit-learn's C. Returns
-    weights float32 (features, labels) and biases float32 (labels,).
+    weights float32 (features, labels) and biases float32 (labels,); from those of a similar fit,
+    ``start``, they are found sooner.
     """
     weights = np.ones(labels) if label_weights is None else label_weights.astype(np.float64)
+    first = None if start is None else np.vstack([start[0], start[1]]).astype(np.float64)
     data = _in_memory(blocks())
     if data is None:
-        parameters = _fit_streaming(blocks, labels, weights, strength)
+        parameters = _fit_streaming(blocks, labels, weights, strength, tolerance, first)
     else:
-        parameters = _fit_in_memory(*data, labels, weights, strength)
+        parameters = _fit_in_memory(*data, labels, weights, strength, tolerance, first)
     return parameters[:-1].astype(np.float32), parameters[-1].astype(np.float32)
 
 
@@ -78,7 +86,13 @@ def _in_memory(blocks: Iterable[tuple[Features, np.ndarray]]) -> tuple[Features,
 
 
 def _fit_in_memory(
-    features: Features, truth: np.ndarray, labels: int, label_weights: np.ndarray, strength: float
+    features: Features,
+    truth: np.ndarray,
+    labels: int,
+    label_weights: np.ndarray,
+    strength: float,
+    tolerance: float,
+    start: np.ndarray | None,
 ) -> np.ndarray:
     """Weights and, as the last row, biases, float64 (features + 1, labels)."""
     from sklearn.linear_model import LogisticRegression
@@ -86,15 +100,23 @@ def _fit_in_memory(
     # Of two labels, scikit-learn fits one vector w, which stands for −w/2 and w/2: half the penalty
     penalty = strength if labels > 2 else 2 * strength
     model = LogisticRegression(
-        C=penalty, solver="newton-cg", tol=TOLERANCE, max_iter=MAX_ITERATIONS
+        C=penalty, solver="newton-cg", tol=tolerance, max_iter=MAX_ITERATIONS, warm_start=True
     )
+    if start is not None:
+        first = start if labels > 2 else start[:, 1:] - start[:, :1]
+        model.coef_, model.intercept_ = first[:-1].T, first[-1]
     model.fit(features, truth, sample_weight=label_weights[truth])
     parameters = np.vstack([model.coef_.T, model.intercept_])
     return parameters if labels > 2 else np.hstack([-parameters, parameters]) / 2
 
 
 def _fit_streaming(
-    blocks: Blocks, labels: int, label_weights: np.ndarray, strength: float
+    blocks: Blocks,
+    labels: int,
+    label_weights: np.ndarray,
+    strength: float,
+    tolerance: float,
+    start: np.ndarray | None,
 ) -> np.ndarray:
     """The same by L-BFGS; every evaluation goes over the blocks again."""
     from scipy.optimize import minimize
@@ -121,11 +143,11 @@ def _fit_streaming(
         return loss / count, gradient.ravel() / count
 
     options = {
-        "gtol": TOLERANCE, "ftol": 0.0, "maxcor": CORRECTIONS,
+        "gtol": tolerance, "ftol": 0.0, "maxcor": CORRECTIONS,
         "maxiter": MAX_ITERATIONS, "maxfun": 2 * MAX_ITERATIONS,
     }  # fmt: skip
-    start = np.zeros((width + 1) * labels)
-    result = minimize(loss_and_gradient, start, jac=True, method="L-BFGS-B", options=options)
+    first = np.zeros((width + 1) * labels) if start is None else start.ravel()
+    result = minimize(loss_and_gradient, first, jac=True, method="L-BFGS-B", options=options)
     return result.x.reshape(width + 1, labels)
 
 

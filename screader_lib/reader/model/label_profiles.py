@@ -1,0 +1,105 @@
+"""Typical expression of each label, and how well a cell's ranks agree with it.
+
+A label's training cells are put into groups of similar cells, and each group's mean weights are
+kept (Aran et al. 2019, "Reference-based analysis of lung single-cell sequencing", SingleR, and the
+aggregated references of its manual). Correlations of ranks need no common scale: they hold where
+another technology has other depths, or where a sample has few of the genes, whatever the method
+that was trained on all of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from screader_lib.reader.model.logistic_regression import weight_matrix
+from screader_lib.reader.model.principal_components import principal_directions, sampled_cells
+from screader_lib.reader.task import Task
+
+MOST_GROUPS = 20  # of a label's cells; their number is the root of that of its cells
+DIMENSIONS = 20  # in which cells are similar
+MARKERS = 500  # genes that tell each label from each other one, with two labels
+FEWER = 2 / 3  # as many, for each doubling of the number of labels; as in SingleR
+QUANTILE = 0.8  # of the correlations with a label's profiles
+BLOCK = 1024
+
+
+@dataclass(frozen=True)
+class LabelProfiles:
+    """Mean gene weights of groups of training cells.
+
+    ``genes`` object (genes,), ``values`` float32 (profiles, genes), ``labels`` the label number of
+    each profile, int64 (profiles,), rising; all ``count`` labels have one.
+    """
+
+    genes: np.ndarray
+    values: np.ndarray
+    labels: np.ndarray
+
+    @classmethod
+    def fit(cls, task: Task) -> LabelProfiles:
+        """Of the training cells, or a random sample of them."""
+        from sklearn.cluster import KMeans
+
+        chosen, genes = sampled_cells(task), task.cells.genes.index
+        truth = task.truth[chosen]
+        weights = weight_matrix(*task.cells.rows(task.rows[chosen]), len(genes))
+        places = weights @ principal_directions(weights, task.settings.seed, DIMENSIONS)
+        profiles, labels = [], []
+        for label in range(len(task.labels.names)):
+            rows = np.flatnonzero(truth == label)
+            groups = min(MOST_GROUPS, int(np.ceil(np.sqrt(len(rows)))))
+            if not groups:
+                continue
+            means = KMeans(groups, n_init=1, random_state=task.settings.seed)
+            group = means.fit_predict(places[rows])
+            for number in np.unique(group):
+                profiles.append(weights[rows[group == number]].mean(0).A1)
+                labels.append(label)
+        return cls(genes, np.array(profiles, np.float32), np.array(labels, np.int64))
+
+    def scores(self, weights: sparse.csr_matrix, present: np.ndarray) -> np.ndarray:
+        """Agreement of cells with each label, float32 (cells, labels), between −1 and 1.
+
+        Rank correlations over the markers among the genes that are ``present``, bool (genes,), of
+        ``weights`` (cells, genes). 0 where no marker is.
+        """
+        labels = int(self.labels.max()) + 1
+        profiles = self.values[:, present]
+        markers = _markers(profiles, self.labels)
+        result = np.zeros((weights.shape[0], labels), np.float32)
+        if len(markers) < 2:
+            return result
+        own, columns = _ranks(profiles[:, markers]), np.flatnonzero(present)[markers]
+        for start in range(0, weights.shape[0], BLOCK):
+            cells = weights[start : start + BLOCK][:, columns].toarray()
+            correlation = _ranks(cells) @ own.T
+            for label in np.unique(self.labels):
+                of_label = correlation[:, self.labels == label]
+                result[start : start + BLOCK, label] = np.quantile(of_label, QUANTILE, axis=1)
+        return result
+
+
+def _markers(profiles: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Numbers of the genes that are higher in one label than in another, most of all; rising."""
+    names = np.unique(labels)
+    typical = np.stack([np.median(profiles[labels == label], 0) for label in names])
+    count = max(5, round(MARKERS * FEWER ** np.log2(max(2, len(names)))))
+    chosen = np.zeros(profiles.shape[1], bool)
+    for one in typical:
+        for other in typical:
+            higher = one - other
+            best = np.argsort(-higher, kind="stable")[:count]
+            chosen[best[higher[best] > 0]] = True
+    return np.flatnonzero(chosen)
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """Ranks within each row, ties shared, centred and of length 1; 0 where all are equal."""
+    from scipy.stats import rankdata
+
+    ranks = rankdata(values, axis=1)
+    ranks -= ranks.mean(1, keepdims=True)
+    return ranks / np.maximum(np.linalg.norm(ranks, axis=1, keepdims=True), 1e-12)
