@@ -288,9 +288,7 @@ def main(
         like_normalise = "auto"
         if reference is not None:
             construction = reference.construction
-            like_normalise = reference.normalise
-            if by_text and like_normalise == "reader":
-                like_normalise = "auto"
+            like_normalise = reference.normalise(by_text)
         inputs = [
             prepare_input(
                 source,

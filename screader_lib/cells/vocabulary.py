@@ -128,14 +128,15 @@ class ReferenceGenes:
             genes["mean"][()] if "mean" in genes else None,
         )
 
-    @property
-    def normalise(self) -> str:
+    def normalise(self, by_text: bool = False) -> str:
         """How cells like these are normalised where nothing else is asked for.
 
-        ``auto`` where they were not, or where means would be needed that are not known.
+        ``auto`` where they were not, or where means would be needed that are not known, as of genes
+        matched ``by_text``.
         """
-        own = self.construction.normalise
-        return own.replace("none", "auto") if own == "totals" or self.means is not None else "auto"
+        own, needs_means = self.construction.normalise, self.construction.normalise != "totals"
+        is_unknown = needs_means and (by_text or self.means is None)
+        return "auto" if is_unknown else own.replace("none", "auto")
 
     def is_other_species(self, embeddings: Embeddings) -> bool:
         """Whether the embedded genes are of another species than these."""
