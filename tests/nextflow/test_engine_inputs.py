@@ -62,6 +62,7 @@ PARAMETERS = {
     "--mode=guess": "--mode is 'guess', not one of train, annotate, evaluate",
     "--mode=annotate": "--mode annotate needs --reader",
     "--input=gone.csv": "--input: there is no 'gone.csv'",
+    f"--reader={TEST_CELLS / 'samples.csv'}": "samples.csv' is no HDF5 file",
     "--label=it's": "names of columns have no quotes",
     "--train-options=x; rm -rf y": "--train-options is 'x; rm -rf y': options have none of",
 }

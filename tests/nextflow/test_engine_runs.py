@@ -64,10 +64,9 @@ def test_a_sample_more_or_changed_costs_its_own_tasks(engine: Engine) -> None:
 
 
 def test_annotation_takes_a_reader_and_each_organism_its_genes(engine: Engine) -> None:
-    (engine.folder / "r.h5").write_text("a reader")
     cells = CELLS / "predict.h5ad"
     rows = [f"a,{cells},human", f"b,{cells},Mus musculus", f"c,{cells},"]
-    words = ["--mode=annotate", "--label=", f"--reader={engine.folder / 'r.h5'}", "--shards=1"]
+    words = ["--mode=annotate", "--label=", f"--reader={CELLS / 'train.h5ad'}", "--shards=1"]
     engine(*words, engine.sheet(*rows, columns="sample,path,organism"))
     assert engine.count() == {
         "CHECK_SAMPLE": 3, "FETCH_DESCRIPTIONS": 2, "EMBED_GENES": 2, "BUILD_CELLS": 3,

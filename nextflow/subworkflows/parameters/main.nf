@@ -67,12 +67,20 @@ def converted(value, spec) {
     return spec.exists ? file(text, glob: false) : text
 }
 
+// Whether a file begins as HDF5 files do.
+def isHdf5(path) {
+    return path.withInputStream { stream -> new String(stream.readNBytes(4), 'ISO-8859-1') == '\u0089HDF' }
+}
+
 // What is wrong with a path that must exist, as a list of lines.
 def problemsOfFile(shown, text, path, spec) {
     if (!path.exists()) {
         return ["${shown}: there is no '${text}'"]
     }
-    return spec.format == 'file-path' && path.isDirectory() ? ["${shown}: '${text}' is a folder, not a file"] : []
+    if (spec.format == 'file-path' && path.isDirectory()) {
+        return ["${shown}: '${text}' is a folder, not a file"]
+    }
+    return spec.mimetype == 'application/x-hdf5' && !isHdf5(path) ? ["${shown}: '${text}' is no HDF5 file"] : []
 }
 
 // The nearest known name, as a question, for a name that is unknown.
