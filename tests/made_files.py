@@ -19,7 +19,7 @@ from screader_lib.exchange.writing import create
 SIZES = {
     "none": 0, "cells": 4, "genes": 3, "dim": 2, "k": 2, "labels": 2, "hidden": 2, "epochs": 2,
     "calibration": 3, "held_out": 2, "top_genes": 2, "components": 2,
-    "folds": 2, "fold_genes": 3, "fold_k": 2,
+    "folds": 2, "fold_genes": 3, "fold_k": 2, "profiles": 2,
 }  # fmt: skip
 PROVENANCE = provenance.make("test", {"a": 1}, {"x": {"sha256": "0", "schema": ""}}, [])
 
