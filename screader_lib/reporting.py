@@ -29,6 +29,15 @@ class Reporter:
         yield lambda done: None
 
 
+class WithoutInfo(Reporter):
+    """Passes warnings, details and progress to another reporter, and no lines of information."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self.detail = reporter.detail  # type: ignore[method-assign]
+        self.warning = reporter.warning  # type: ignore[method-assign]
+        self.progress = reporter.progress  # type: ignore[method-assign]
+
+
 SILENT = Reporter()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from screader_lib.command_line.group import group
 
 SUBCOMMANDS = {
+    "annotate": "Label the cells of a file by a reader that is ready.",
     "fetch-descriptions": "Fetch one text per gene.",
     "embed-genes": "Embed gene texts, one vector per gene.",
     "build-cells": "Turn an expression matrix into ranked, weighted gene sequences.",
@@ -22,6 +23,7 @@ SUBCOMMANDS = {
 
 EXAMPLES = (
     "screader demo",
+    "screader annotate counts.h5ad --reader human-blood -o annotated.h5ad",
     "screader info descriptions.h5ad cells.h5ad",
     "screader validate *.h5ad reader.h5",
     "screader train-reader cells.h5ad -o reader.h5",

@@ -18,6 +18,7 @@ from screader_lib.genes.records import ENSEMBL, without_version
 from screader_lib.reporting import SILENT, Reporter
 
 ABSENT = -1
+ALIAS = "alias"  # a way to match
 GENE_NAMES = ("symbol", "gene_id", "ensembl_id", "aliases", "other_ids")  # beside the id
 NAME_COLUMNS = ("feature_name", "gene_symbols", "gene_symbol", "gene_name", "symbol", "gene_ids")
 NO_ORTHOLOG = "(no ortholog)"  # matches no gene
@@ -28,16 +29,30 @@ DEFAULT_REASON = "Are the embeddings of this species, and is --gene-column right
 class NameMatch:
     """``rows`` int32 (input genes,): the row of each gene's embedding, −1 for none.
 
-    ``counts`` has the number of genes matched in each way, such as ``symbol``.
+    ``counts`` has the number of genes matched in each way, such as ``symbol``, and ``ways`` the
+    way of each gene, object (input genes,), "" for none.
     """
 
     rows: np.ndarray
     counts: Counter[str] = field(default_factory=Counter)
+    ways: np.ndarray = field(default_factory=lambda: np.zeros(0, object))
 
     @property
     def matched(self) -> int:
         """Number of input genes that have an embedding."""
         return int((self.rows != ABSENT).sum())
+
+
+    def without_aliases(self) -> NameMatch:
+        """Without genes matched by alias to a gene that another one is by a better name.
+
+        They are other genes: what is a gene's alias may be another one's own symbol.
+        """
+        by_alias = self.ways == ALIAS
+        named = np.isin(self.rows, self.rows[~by_alias & (self.rows != ABSENT)])
+        dropped = by_alias & named
+        rows, ways = np.where(dropped, ABSENT, self.rows), np.where(dropped, "", self.ways)
+        return NameMatch(rows, Counter(way for way in ways if way), ways)
 
 
 def best_match(own: Table, genes: Table) -> tuple[NameMatch, str]:
@@ -62,7 +77,7 @@ def match_names(names: np.ndarray, genes: Table) -> NameMatch:
     first way that knows it is not matched.
     """
     rows_by = _lookups(genes)
-    result = NameMatch(np.full(len(names), ABSENT, np.int32))
+    result = NameMatch(np.full(len(names), ABSENT, np.int32), ways=np.full(len(names), "", object))
     for number, name in enumerate(names):
         for way, row_of in rows_by.items():
             row = row_of.get(name, row_of.get(without_version(name)))
@@ -70,6 +85,7 @@ def match_names(names: np.ndarray, genes: Table) -> NameMatch:
                 result.rows[number] = row
                 if row != ABSENT:
                     result.counts[way] += 1
+                    result.ways[number] = way
                 break
     return result
 
@@ -98,7 +114,7 @@ def _lookups(genes: Table) -> dict[str, Mapping[str, int]]:
         "Ensembl id": by(genes.strings("ensembl_id")),
         "NCBI GeneID": by(ids),
         "other id": by_each("other_ids"),
-        "alias": by_each("aliases"),
+        ALIAS: by_each("aliases"),
     }
 
 

@@ -143,19 +143,19 @@ def prepare_input(
     reporter: Reporter = SILENT,
     prefix: str = "",
     means: np.ndarray | None = None,
-    known_as: str = "have an embedding",
+    of_reader: bool = False,
 ) -> InputFile:
     """An input matched to the embedded ``genes``; messages begin with ``prefix``.
 
-    ``means`` are those of ``--like``, where it has some; ``known_as`` is what the genes are that
-    are matched.
+    ``means`` are those of ``--like``, where it has some; ``of_reader`` says that ``genes`` are
+    only some of the species' genes, those of a reader.
     ScReaderError where it holds no gene, too few of its genes are embedded, or its values are no
     expression. An input without a selected cell is empty, and no error.
     """
     mask = np.ones(len(expression.obs), bool) if mask is None else mask
     if not len(mask) or not len(expression.genes):
         raise ScReaderError("holds no cells or no genes.", file=expression.name)
-    match = _match_genes(expression, genes, min_mapped, reporter, prefix, known_as)
+    match = _match_genes(expression, genes, min_mapped, reporter, prefix, of_reader)
     result = InputFile(expression, match.rows, mask, "counts", value_kind)
     block = normalisation.first_values(
         expression.read(start, stop)[np.flatnonzero(mask[start:stop])]
@@ -179,9 +179,11 @@ def _match_genes(
     min_mapped: float,
     reporter: Reporter,
     prefix: str,
-    known_as: str,
+    of_reader: bool,
 ) -> NameMatch:
     match, column = best_match(expression.genes, genes)
+    match = match.without_aliases() if of_reader else match
+    known_as = "are genes of the reader" if of_reader else "have an embedding"
     matched, total = match.matched, len(match.rows)
     ways = ", ".join(f"{count:,} by {way}" for way, count in match.counts.most_common())
     source = f" of {column}" if column else ""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import h5py
 
     from screader_lib.exchange.opening import ExchangeFile
+    from screader_lib.exchange.provenance import Provenance
 
 STANDARD = "-"
 NOT_RECORDED = {"threads"}  # options without effect on the output
@@ -135,13 +136,18 @@ class ToolRun:
 
         ``inputs``, by role, are what it is made from; they are recorded in its provenance.
         """
-        from screader_lib.exchange import provenance, writing
+        from screader_lib.exchange import writing
+
+        with writing.create(kind, self.output_path(output), self.provenance(inputs)) as file:
+            yield file
+
+    def provenance(self, inputs: Inputs) -> Provenance:
+        """What is recorded in an output that is made from ``inputs``, by role."""
+        from screader_lib.exchange import provenance
 
         records = {role: self._input_record(source) for role, source in inputs.items()}
         histories = [source.steps for source in inputs.values() if not isinstance(source, Path)]
-        made = provenance.make(self.tool, self.parameters, records, histories)
-        with writing.create(kind, self.output_path(output), made) as file:
-            yield file
+        return provenance.make(self.tool, self.parameters, records, histories)
 
     def record(self, inputs: Mapping[str, Path]) -> dict[str, Any]:
         """Tool, version, parameters and inputs, for an output that is no exchange file."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
+from screader_lib.cells.cells_file import CellSequences
 from screader_lib.reader.model.logistic_regression import weight_matrix
 from screader_lib.reader.model.principal_components import principal_directions, sampled_cells
 from screader_lib.reader.task import Task
@@ -59,6 +60,37 @@ class LabelProfiles:
                 profiles.append(weights[rows[group == number]].mean(0).A1)
                 labels.append(label)
         return cls(genes, np.array(profiles, np.float32), np.array(labels, np.int64))
+
+    def columns_of(self, cells: CellSequences) -> np.ndarray:
+        """For each gene of these cells its number among the profiles' genes, −1 for none; int64."""
+        index = {gene: number for number, gene in enumerate(self.genes)}
+        return np.array([index.get(gene, -1) for gene in cells.genes.index], np.int64)
+
+    def present(self, cells: CellSequences, columns: np.ndarray) -> np.ndarray:
+        """Which of the profiles' genes these cells' file has, bool (genes,)."""
+        found = np.zeros(len(self.genes), bool)
+        found[columns[(columns >= 0) & cells.genes_in_input]] = True
+        return found
+
+    def weights(
+        self, cells: CellSequences, rows: np.ndarray, columns: np.ndarray
+    ) -> sparse.csr_matrix:
+        """Weights of the profiles' genes in these cells, float32 (rows, genes)."""
+        genes, weights = cells.rows(rows)
+        known = np.where(genes >= 0, columns[genes], -1)
+        return weight_matrix(known, weights, len(self.genes))
+
+    def agreement(self, mean: np.ndarray, present: np.ndarray) -> float:
+        """How alike a sample is to the training cells: a rank correlation over ``present`` genes.
+
+        ``mean`` float (genes,) are the sample's mean weights; they are compared with those of each
+        label, and of all labels together, and the highest correlation is returned.
+        """
+        typical = [self.values[self.labels == one].mean(0) for one in np.unique(self.labels)]
+        profiles = np.stack([*typical, np.mean(typical, 0)])[:, present]
+        if profiles.shape[1] < 2:
+            return 0.0
+        return float((_ranks(mean[None, present]) @ _ranks(profiles).T).max())
 
     def scores(self, weights: sparse.csr_matrix, present: np.ndarray) -> np.ndarray:
         """Agreement of cells with each label, float32 (cells, labels), between −1 and 1.

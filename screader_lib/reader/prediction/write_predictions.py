@@ -169,8 +169,8 @@ def _warn_of_strangers(familiarity: np.ndarray, reporter: Reporter) -> None:
         reporter.warning(
             f"half of the cells have a familiarity below {median:.3g}, where cells like those of "
             "the training have 0.5: they may be of another tissue, species, state or technology, "
-            "or have few genes that the reader knows. Their labels mean little; --min-familiarity "
-            "leaves such cells unassigned."
+            "or have few genes that the reader knows. How often their labels are right was not "
+            "measured on such cells; --min-familiarity leaves them unassigned."
         )
 
 

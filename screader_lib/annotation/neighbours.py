@@ -1,0 +1,79 @@
+"""Nearest neighbours of a sample's cells, in the principal components of their own genes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy import sparse
+
+NEIGHBOURS = 10
+COMPONENTS = 20
+SKETCH = 20_000  # cells that components are found in, and neighbours looked for
+MOST_DEVIATIONS = 10.0  # from a gene's mean that count
+BLOCK = 1024
+
+Read = Callable[[np.ndarray], sparse.csr_matrix]
+
+
+def own_components(read: Read, cells: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Places of ``cells`` cells, float32 (cells, components), of length 1, and the sketch's rows.
+
+    ``read(rows)`` gives their gene weights (rows, genes). Genes are standardised by the cells of
+    the sketch, int64 rising, which are all cells or a random sample of them; their components are
+    found in it. Nothing is made dense but ``BLOCK`` cells.
+    """
+    random = np.random.default_rng(seed)
+    sketch = np.sort(random.permutation(cells)[:SKETCH])
+    weights = read(sketch)
+    mean = weights.mean(0).A1
+    spread = np.sqrt(np.maximum(weights.multiply(weights).mean(0).A1 - mean**2, 0))
+    varying = np.flatnonzero(spread > 0)
+    count = min(COMPONENTS, len(varying), len(sketch) - 1)
+    if count < 1:
+        return np.zeros((cells, 1), np.float32), sketch
+
+    def standardised(rows: np.ndarray) -> np.ndarray:
+        values = read(rows)[:, varying].toarray()
+        values = (values - mean[varying]) / spread[varying]
+        return np.clip(values, -MOST_DEVIATIONS, MOST_DEVIATIONS).astype(np.float32)
+
+    covariance = np.zeros((len(varying), len(varying)), np.float32)
+    for start in range(0, len(sketch), BLOCK):
+        values = standardised(sketch[start : start + BLOCK])
+        covariance += values.T @ values
+    places = np.empty((cells, count), np.float32)
+    directions = _main_directions(covariance, count)
+    for start in range(0, cells, BLOCK):
+        block = standardised(np.arange(start, min(cells, start + BLOCK))) @ directions
+        places[start : start + BLOCK] = block
+    places /= np.maximum(np.linalg.norm(places, axis=1, keepdims=True), 1e-9)
+    return places, sketch
+
+
+def _main_directions(covariance: np.ndarray, count: int) -> np.ndarray:
+    """Eigenvectors of the largest eigenvalues, float32 (genes, count)."""
+    from scipy.sparse.linalg import eigsh
+
+    if count > len(covariance) // 2:
+        return np.linalg.eigh(covariance)[1][:, -count:]
+    start = np.ones(len(covariance), covariance.dtype)  # the same result in every run
+    return eigsh(covariance, count, v0=start)[1]
+
+
+def nearest(places: np.ndarray, among: np.ndarray, count: int = NEIGHBOURS) -> np.ndarray:
+    """The nearest of the cells ``among``, int64 rising, for each cell but itself, by cosine.
+
+    int64 (cells, at most ``count``), rows of ``places`` float32 (cells, components) of length 1.
+    """
+    count = min(count, len(among) - 1)
+    found = np.empty((len(places), count), np.int64)
+    for start in range(0, len(places), BLOCK):
+        rows = np.arange(start, min(len(places), start + BLOCK))
+        cosine = places[rows] @ places[among].T
+        at = np.searchsorted(among, rows)
+        own = (at < len(among)) & (among[np.minimum(at, len(among) - 1)] == rows)
+        cosine[np.flatnonzero(own), at[own]] = -np.inf
+        best = np.argpartition(-cosine, count - 1, axis=1)[:, :count]
+        found[rows] = among[np.sort(best, axis=1)]
+    return found

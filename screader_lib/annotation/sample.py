@@ -1,0 +1,130 @@
+"""The cells to annotate, built by the genes that a reader has learnt.
+
+The reader names its genes and holds their vectors, so a sample's genes are found by id, symbol,
+Ensembl id or alias without any other file. Where few are, upper and lower case are ignored: human
+and mouse write most orthologs alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from screader_lib.cells.cell_builder import CellBuilder
+from screader_lib.cells.cell_selection import CellSelection, select_cells
+from screader_lib.cells.formats.expression import Expression
+from screader_lib.cells.gene_names import ABSENT, best_match, named_by_orthologs
+from screader_lib.cells.input_file import InputFile, prepare_input
+from screader_lib.cells.obs_columns import ObsColumns
+from screader_lib.cells.vocabulary import Embeddings, ReferenceGenes
+from screader_lib.exchange.opening import ExchangeFile
+from screader_lib.exchange.table import Table, strings
+from screader_lib.genes.missing_texts import pairs_by_name
+from screader_lib.reporting import SILENT, Reporter
+
+FEW_BY_NAME = 0.3  # of the reader's genes, below which case is ignored
+GAIN = 2  # how many times as many genes that has to find
+NO_LABELS = ObsColumns(None, None, None)
+
+
+@dataclass(frozen=True)
+class SampleOptions:
+    """How the inputs are read; as the options of ``build-cells`` of the same names.
+
+    ``orthologs`` is a table whose first two columns name the genes of two species.
+    """
+
+    values: str = "auto"
+    normalise: str | None = None
+    min_counts: int = 0
+    min_genes: int = 0
+    orthologs: Path | None = None
+    threads: int | None = None
+
+
+class Sample:
+    """The selected cells of some inputs, with the genes of a reader."""
+
+    def __init__(
+        self,
+        sources: Sequence[Expression],
+        reader: ExchangeFile,
+        options: SampleOptions,
+        reporter: Reporter = SILENT,
+    ) -> None:
+        """ScReaderError where no cell is left, no gene is one of the reader's, or the values are
+        no expression."""
+        selection = CellSelection(min_counts=options.min_counts, min_genes=options.min_genes)
+        masks = select_cells(sources, selection, NO_LABELS, reporter)
+        self.selected = np.concatenate(masks)
+        self.reference = ReferenceGenes.of(reader)
+        self.genes = Embeddings.of_reader(reader)
+        inputs = [
+            self._input(source, mask, options, reporter, f"{source.name}: " * (len(sources) > 1))
+            for source, mask in zip(sources, masks, strict=True)
+        ]
+        self.builder = CellBuilder(
+            inputs,
+            self.genes,
+            self.reference.construction,
+            threads=options.threads,
+            reporter=reporter,
+        )
+        rows = np.unique(np.concatenate([source.rows for source in inputs]))
+        self.share_of_genes = float((rows != ABSENT).sum() / len(self.reference.ids))
+
+    def _input(
+        self,
+        source: Expression,
+        mask: np.ndarray,
+        options: SampleOptions,
+        reporter: Reporter,
+        prefix: str,
+    ) -> InputFile:
+        if options.orthologs is not None:
+            pairs = pairs_by_name(options.orthologs, source.genes.index)
+            source.genes = named_by_orthologs(source, pairs, reporter)
+        else:
+            _ignore_case(source, self.genes.genes, reporter, prefix)
+        return prepare_input(
+            source,
+            self.genes.genes,
+            mask,
+            options.values,
+            options.normalise or self.reference.normalise(),
+            0.0,
+            reporter,
+            prefix,
+            self.reference.means,
+            of_reader=True,
+        )
+
+    def write(self, file: h5py.File) -> None:
+        """Fill a new ``cells`` file with the selected cells."""
+        self.builder.write(file, self.builder.like(self.reference), NO_LABELS)
+
+
+def _ignore_case(source: Expression, genes: Table, reporter: Reporter, prefix: str) -> None:
+    """Name the input's genes as the reader does where they differ in upper and lower case only."""
+    match, column = best_match(source.genes, genes)
+    found = len(np.unique(match.rows[match.rows != ABSENT]))
+    if found >= FEW_BY_NAME * len(genes):
+        return
+    names = source.genes.strings(column) if column else source.genes.index
+    own: dict[str, str] = {}
+    for key in ("symbol", ""):
+        for name, gene in zip(genes.strings(key) if key else genes.index, genes.index, strict=True):
+            if name:
+                own[name.lower()] = gene
+    renamed = strings(own.get(name.lower(), name) for name in names)
+    shared = len(set(renamed) & set(genes.index))
+    if shared >= GAIN * max(1, found):
+        source.genes = Table(renamed, {}, "name, ignoring case")
+        reporter.info(
+            f"{prefix}genes are matched ignoring upper and lower case, as those of another "
+            f"species: {shared:,} instead of {found:,}."
+        )

@@ -1,0 +1,194 @@
+"""``annotate``: own calls of each cell, broad types, the consensus, and what is refused."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import anndata
+import numpy as np
+import pandas
+import pytest
+from running import invoke
+from small_files import GENES, TYPES, counts, expression, genes, write_cells, write_expression
+
+from screader_lib.annotation import annotate
+from screader_lib.annotation.consensus import ConsensusWeights
+from screader_lib.annotation.neighbours import nearest, own_components
+
+OWN = ["screader_label", "screader_confidence", "screader_familiarity", "screader_status"]
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("reader")
+    cells = write_cells(folder)
+    options = ["--method", "pooled", "--warm-start-epochs", 3, "--calibrate-on", "cells"]
+    done = invoke("train-reader", cells, *options, "-o", folder / "reader.h5")
+    assert done.exit_code == 0, done.stderr
+    return folder / "reader.h5"
+
+
+@pytest.fixture(scope="module")
+def annotated(reader: Path, tmp_path_factory: pytest.TempPathFactory) -> anndata.AnnData:
+    folder = tmp_path_factory.mktemp("annotated")
+    source = write_expression(folder / "new.h5ad", seed=5, cells=120)
+    arguments = [source, "-r", reader, "-o", folder / "out.h5ad", "--calls", folder / "calls.csv"]
+    done = invoke("annotate", *arguments)
+    assert done.exit_code == 0, done.stderr
+    assert "40 of 40 genes are genes of the reader" in done.stderr
+    assert "120 cells: 120 assigned." in done.stderr
+    return anndata.read_h5ad(folder / "out.h5ad")
+
+
+def test_the_file_comes_back_with_labels_that_are_right(annotated: anndata.AnnData) -> None:
+    values, types = counts(5, 120)
+    assert (annotated.X.toarray() == values).all()
+    assert (annotated.obs["cell_type"].astype(str) == types).all()
+    assert (annotated.obs["screader_label"].astype(str) == types).all()
+    assert (annotated.obs["screader_consensus_label"].astype(str) == types).all()
+    assert set(annotated.obs["screader_status"]) == {"assigned"}
+    assert annotated.obs["screader_confidence"].between(0.5, 1).all()
+    assert annotated.obsm["X_screader"].shape[0] == 120
+    assert annotated.uns["screader"]["tool"] == "annotate"
+
+
+def test_a_cells_own_call_depends_on_that_cell_alone(
+    annotated: anndata.AnnData, reader: Path, tmp_path: Path
+) -> None:
+    few = np.array([3, 70, 7, 119])
+    values, types = counts(5, 120)
+    expression(values[few], types[few]).write_h5ad(tmp_path / "few.h5ad")
+    done = invoke("annotate", tmp_path / "few.h5ad", "-r", reader, "-o", tmp_path / "o.h5ad")
+    assert done.exit_code == 0, done.stderr
+    alone = anndata.read_h5ad(tmp_path / "o.h5ad").obs
+    for name in OWN:
+        expected = annotated.obs[name].iloc[few]
+        if alone[name].dtype.kind == "f":
+            assert alone[name].to_numpy() == pytest.approx(expected.to_numpy(), abs=1e-5)
+        else:
+            assert alone[name].astype(str).tolist() == expected.astype(str).tolist()
+    assert "screader_consensus_label" not in alone  # too few cells to have neighbours
+
+
+def test_the_table_says_what_the_h5ad_says(
+    annotated: anndata.AnnData, reader: Path, tmp_path: Path
+) -> None:
+    source = write_expression(tmp_path / "new.h5ad", seed=5, cells=120)
+    done = invoke("annotate", source, "-r", reader, "--calls", tmp_path / "calls.tsv")
+    assert done.exit_code == 0, done.stderr
+    with (tmp_path / "calls.tsv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream, delimiter="\t"))
+    assert [row["cell"] for row in rows] == annotated.obs_names.tolist()
+    for name in ("screader_label", "screader_status", "screader_consensus_label"):
+        assert [row[name] for row in rows] == annotated.obs[name].astype(str).tolist()
+
+
+def test_in_place_and_again(reader: Path, tmp_path: Path) -> None:
+    source = write_expression(tmp_path / "new.h5ad", seed=6, cells=60)
+    for _ in range(2):
+        done = invoke("annotate", source, "-r", reader, "--in-place")
+        assert done.exit_code == 0, done.stderr
+    obs = anndata.read_h5ad(source).obs
+    assert (obs["screader_label"].astype(str) == obs["screader_label_previous"].astype(str)).all()
+
+
+def test_cells_left_out_stay_in_the_file(reader: Path, tmp_path: Path) -> None:
+    values, types = counts(7, 60)
+    values[10] = 0
+    values[10, 3] = 2
+    expression(values, types).write_h5ad(tmp_path / "new.h5ad")
+    arguments = [tmp_path / "new.h5ad", "-r", reader, "-o", tmp_path / "o.h5ad"]
+    done = invoke("annotate", *arguments, "--min-counts", 10)
+    assert done.exit_code == 0, done.stderr
+    obs = anndata.read_h5ad(tmp_path / "o.h5ad").obs
+    assert obs["screader_status"].iloc[10] == "left out"
+    assert pandas.isna(obs["screader_label"].iloc[10])
+    assert (obs["screader_status"] == "assigned").sum() == 59
+
+
+def test_an_unsure_cell_has_no_label(reader: Path, tmp_path: Path) -> None:
+    values, types = counts(8, 60)
+    values[4, :30] = 3  # as much of every type
+    expression(values, types).write_h5ad(tmp_path / "new.h5ad")
+    arguments = [tmp_path / "new.h5ad", "-r", reader, "-o", tmp_path / "o.h5ad"]
+    done = invoke("annotate", *arguments, "--min-confidence", 0.95)
+    assert done.exit_code == 0, done.stderr
+    obs = anndata.read_h5ad(tmp_path / "o.h5ad").obs
+    assert obs["screader_status"].iloc[4] == "low confidence"
+    assert pandas.isna(obs["screader_label"].iloc[4])
+
+
+def test_names_in_another_case_are_found(reader: Path, tmp_path: Path) -> None:
+    values, types = counts(9, 60)
+    made = expression(values, types)
+    made.var_names = [name.capitalize() for name in genes()]
+    made.write_h5ad(tmp_path / "mouse.h5ad")
+    done = invoke("annotate", tmp_path / "mouse.h5ad", "-r", reader, "-o", tmp_path / "o.h5ad")
+    assert done.exit_code == 0, done.stderr
+    assert "ignoring upper and lower case" in done.stderr
+    obs = anndata.read_h5ad(tmp_path / "o.h5ad").obs
+    assert (obs["screader_label"].astype(str) == types).all()
+
+
+def _few_genes(folder: Path) -> Path:
+    values, types = counts(9, 60)
+    made = expression(values, types)
+    made.var_names = [*genes()[:5], *(f"other{number}" for number in range(GENES - 5))]
+    made.write_h5ad(folder / "few.h5ad")
+    return folder / "few.h5ad"
+
+
+def _another_tissue(folder: Path) -> Path:
+    """Its genes are expressed the other way round: what no label expresses most of all."""
+    random = np.random.default_rng(0)
+    rate = np.concatenate([np.linspace(0.1, 0.4, 30), np.full(10, 9.0)])
+    expression(random.poisson(rate, (60, GENES)), np.full(60, "?")).write_h5ad(folder / "t.h5ad")
+    return folder / "t.h5ad"
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [(_few_genes, "has only 5 of the 40 genes"), (_another_tissue, "another tissue?")],
+)
+def test_refused_unless_forced(
+    make: object, words: str, reader: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(annotate, "MIN_GENES_TO_JUDGE", 30)
+    source, output = make(tmp_path), tmp_path / "o.h5ad"  # type: ignore[operator]
+    refused = invoke("annotate", source, "-r", reader, "-o", output)
+    assert refused.exit_code == 1 and words in refused.stderr and "--force" in refused.stderr
+    assert refused.stderr.count("error:") == 1 and not output.exists()
+    forced = invoke("annotate", source, "-r", reader, "-o", output, "--force")
+    assert forced.exit_code == 0, forced.stderr
+    assert words in forced.stderr
+    statuses = set(anndata.read_h5ad(output).obs["screader_status"])
+    assert statuses <= {"doubtful", "low confidence", "no known gene"} and "assigned" not in statuses
+
+
+def test_nowhere_to_write_is_a_usage_error(reader: Path, tmp_path: Path) -> None:
+    source = write_expression(tmp_path / "new.h5ad", cells=60)
+    assert invoke("annotate", source, "-r", reader).exit_code == 2
+    both = invoke("annotate", source, "-r", reader, "--in-place", "-o", tmp_path / "o.h5ad")
+    assert both.exit_code == 2
+
+
+def test_what_counts_comes_from_the_sample() -> None:
+    """Neighbours more among strangers, profiles more where genes are missing."""
+    home = ConsensusWeights.of(1.0, np.full(9, 0.4))
+    stranger = ConsensusWeights.of(0.1, np.full(9, 0.02))
+    assert (home.profiles, home.neighbours) == (0.3, 0.2)
+    assert (stranger.profiles, stranger.neighbours) == (0.48, 0.8)
+
+
+def test_neighbours_are_cells_of_the_same_type() -> None:
+    values, types = counts(3, 90)
+    from scipy import sparse
+
+    weights = sparse.csr_matrix(np.log1p(values).astype(np.float32))
+    found = nearest(*own_components(lambda rows: weights[rows], 90))
+    assert found.shape == (90, 10) and (types[found] == types[:, None]).mean() > 0.99
+    assert not (found == np.arange(90)[:, None]).any()
+    again = nearest(*own_components(lambda rows: weights[rows], 90))
+    assert (found == again).all()
+    assert len(TYPES) == 3

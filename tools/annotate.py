@@ -1,0 +1,193 @@
+"""``annotate``: the cells of a file, labelled by a reader, in a copy of that file."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import click
+
+from screader_lib.command_line.options import FilePath, OutputPath
+from screader_lib.command_line.run import ToolRun
+from screader_lib.command_line.tool import tool
+from screader_lib.option_values import NORMALISATIONS, VALUE_KINDS
+from screader_tools.machine_options import machine_options
+
+
+@tool(
+    "annotate",
+    examples=[
+        "screader annotate counts.h5ad --reader human-pancreas -o annotated.h5ad",
+        "screader annotate filtered_feature_bc_matrix.h5 -r human-blood --calls calls.csv",
+        "screader annotate my.h5ad -r reader.h5 --in-place",
+        "screader annotate mouse.h5ad -r human-pancreas --min-confidence 0.8 -o annotated.h5ad",
+        "screader annotate sample1/ sample2/ -r human-blood -o annotated.h5ad --calls calls.tsv",
+    ],
+)
+@click.argument("expression", type=FilePath(), nargs=-1, required=True)
+@click.option(
+    "-r",
+    "--reader",
+    metavar="NAME|FILE",
+    required=True,
+    help="A reader by name (see 'screader readers'), or its file (train-reader).",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=OutputPath(),
+    help="The h5ad to write: all that the input holds, with the calls in it.",
+)
+@click.option("--in-place", is_flag=True, help="Add the calls to the input itself (one h5ad).")
+@click.option(
+    "--calls",
+    type=OutputPath(),
+    metavar="TABLE",
+    help="Also, or only, write the calls as a table: .csv, .tsv (also .gz) or .parquet.",
+)
+@click.option(
+    "--min-confidence",
+    type=click.FloatRange(0, 1),
+    default=0.5,
+    help="Give cells with a lower confidence the finest broader type that reaches it, or none.",
+)
+@click.option(
+    "--min-familiarity",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    help="Give no label to cells less familiar to the reader than this share of its training "
+    "donors' or held-out cells.",
+)
+@click.option(
+    "--consensus",
+    type=click.Choice(["auto", "none"]),
+    default="auto",
+    help="auto: from 50 cells, also a consensus of each cell with its nearest neighbours, in "
+    "columns of its own.",
+)
+@click.option("--gene-column", metavar="COLUMN", help="Column of var with the gene names to match.")
+@click.option(
+    "--orthologs",
+    type=FilePath(),
+    help="Match genes by orthologs: a table whose first two columns name the genes of two species. "
+    "[default: by name, ignoring upper and lower case where few names are the reader's]",
+)
+@click.option(
+    "--layer",
+    metavar="NAME",
+    show_default="X, or raw where only raw holds counts",
+    help="Matrix to read: X, raw, or the name of a layer.",
+)
+@click.option(
+    "--values",
+    type=click.Choice(VALUE_KINDS),
+    default="auto",
+    help="Kind of values, as in build-cells.",
+)
+@click.option(
+    "--normalise",
+    type=click.Choice(NORMALISATIONS),
+    show_default="as the reader's cells",
+    help="How values are normalised, as in build-cells.",
+)
+@click.option(
+    "--min-counts", type=click.IntRange(min=0), default=0, help="Leave out cells with fewer counts."
+)
+@click.option(
+    "--min-genes", type=click.IntRange(min=0), default=0, help="Leave out cells with fewer genes."
+)
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Call the cells of a sample that is refused, of another tissue or with next to none of "
+    "the reader's genes; their status is 'doubtful'.",
+)
+@click.option("--llm", metavar="NAME", help="Where to find the LLM of a reader that needs one.")
+@machine_options
+@click.option(
+    "--threads",
+    type=click.IntRange(1, 64),
+    show_default="the number of processors, 8 at most",
+    help="Blocks of cells processed at a time.",
+)
+def main(
+    run: ToolRun,
+    expression: tuple[str, ...],
+    reader: str,
+    output: str | None,
+    in_place: bool,
+    calls: str | None,
+    **given: Any,
+) -> None:
+    """Label the cells of EXPRESSION, and write them into a copy of it.
+
+    EXPRESSION is what build-cells reads: an h5ad, a 10x h5, a loom file, an AnnData zarr store or
+    a folder with matrix.mtx; several become one h5ad. No gene embeddings are needed: the reader
+    knows its genes by all their names.
+
+    The columns of obs are screader_label (missing where no label is confident enough),
+    screader_confidence, screader_familiarity, screader_status, screader_ontology_id, broad types
+    as screader_label_1 and so on, and screader_consensus_label with its confidence. A cell's own
+    label depends on that cell alone; the consensus also on its nearest neighbours. What an earlier
+    run added is kept under other names.
+    """
+    _check_outputs(run, expression, output, in_place, calls)
+    if calls is not None:
+        from screader_lib.annotation.calls_table import table_kind
+
+        table_kind(calls)
+    from screader_lib.annotation import annotated_file, calls_table, new_h5ad
+    from screader_lib.annotation.annotate import AnnotationOptions, annotate
+    from screader_lib.annotation.sample import SampleOptions
+    from screader_lib.reader.llm.machine import prepare
+    from screader_lib.readers.fetching import find_reader
+    from screader_tools.build_cells_files import InputFiles
+
+    with ExitStack() as stack:
+        files = InputFiles(run, stack)
+        sources = files.expression(expression, given["layer"], given["gene_column"])
+        known = stack.enter_context(run.open(str(find_reader(reader)), "reader"))
+        orthologs = given["orthologs"] and files.path("orthologs", given["orthologs"])
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="screader-")))
+        made = run.provenance({**files.inputs, "reader": known})
+        sample = SampleOptions(
+            given["values"], given["normalise"], given["min_counts"], given["min_genes"],
+            orthologs, given["threads"],
+        )  # fmt: skip
+        options = AnnotationOptions(
+            given["min_confidence"], given["min_familiarity"], given["consensus"], given["force"],
+            sample,
+        )  # fmt: skip
+        machine = prepare(
+            *(given[name] for name in ("device", "max_memory", "checkpoint_activations", "compile"))
+        )
+        annotation = annotate(
+            sources, known, made, folder, options, machine, given["llm"], run.reporter
+        )
+        if calls is not None:
+            names = new_h5ad.cells_of(sources).index
+            calls_table.write_calls(calls, names, annotation.calls.columns())
+        target = expression[0] if in_place else output
+        if target is None:
+            return
+        path = files.inputs["expression"]
+        if len(sources) == 1 and isinstance(path, Path) and annotated_file.is_anndata(path):
+            annotated_file.write_annotated(
+                path, target, annotation.calls, made, name=sources[0].name, reporter=run.reporter
+            )
+        else:
+            new_h5ad.write_new(sources, target, annotation.calls, made, reporter=run.reporter)
+
+
+def _check_outputs(
+    run: ToolRun, expression: tuple[str, ...], output: str | None, in_place: bool, calls: str | None
+) -> None:
+    """A usage error where nothing would be written, or not where it is wanted."""
+    if in_place and output is not None:
+        raise click.UsageError("--in-place and --output are mutually exclusive.", run.context)
+    if in_place and (len(expression) > 1 or expression[0] == "-"):
+        raise click.UsageError("--in-place needs one file.", run.context)
+    if not in_place and output is None and calls is None:
+        raise click.UsageError("name an output: -o, --in-place or --calls.", run.context)
