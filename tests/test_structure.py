@@ -48,6 +48,7 @@ ORDER = {  # folders of a room; each imports those before it only
     "figures": ["drawing", "data", "plots", "report"],
 }
 EXECUTABLES = [
+    "annotate",
     "fetch-descriptions", "embed-genes", "build-cells", "prepare-cells", "train-reader", "predict",
     "plot", "screader",
 ]  # fmt: skip

@@ -19,11 +19,11 @@ from screader_tools.machine_options import machine_options
 @tool(
     "annotate",
     examples=[
-        "screader annotate counts.h5ad --reader human-pancreas -o annotated.h5ad",
-        "screader annotate filtered_feature_bc_matrix.h5 -r human-blood --calls calls.csv",
-        "screader annotate my.h5ad -r reader.h5 --in-place",
-        "screader annotate mouse.h5ad -r human-pancreas --min-confidence 0.8 -o annotated.h5ad",
-        "screader annotate sample1/ sample2/ -r human-blood -o annotated.h5ad --calls calls.tsv",
+        "annotate counts.h5ad --reader human-pancreas -o annotated.h5ad",
+        "annotate filtered_feature_bc_matrix.h5 -r human-blood --calls calls.csv",
+        "annotate my.h5ad -r reader.h5 --in-place",
+        "annotate mouse.h5ad -r human-pancreas --min-confidence 0.8 -o annotated.h5ad",
+        "annotate sample1/ sample2/ -r human-blood -o annotated.h5ad --calls calls.tsv",
     ],
 )
 @click.argument("expression", type=FilePath(), nargs=-1, required=True)

@@ -42,7 +42,6 @@ class NameMatch:
         """Number of input genes that have an embedding."""
         return int((self.rows != ABSENT).sum())
 
-
     def without_aliases(self) -> NameMatch:
         """Without genes matched by alias to a gene that another one is by a better name.
 

@@ -163,7 +163,7 @@ def test_refused_unless_forced(
     assert forced.exit_code == 0, forced.stderr
     assert words in forced.stderr
     statuses = set(anndata.read_h5ad(output).obs["screader_status"])
-    assert statuses <= {"doubtful", "low confidence", "no known gene"} and "assigned" not in statuses
+    assert statuses <= {"doubtful", "low confidence", "no known gene"}
 
 
 def test_nowhere_to_write_is_a_usage_error(reader: Path, tmp_path: Path) -> None:
