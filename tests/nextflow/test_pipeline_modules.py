@@ -14,7 +14,7 @@ from screader_lib import __version__
 from screader_tools.screader import SUBCOMMANDS
 
 RUNS = {"check-sample": "build-cells"}  # others run what they are named after
-EXECUTABLES = {name for name in SUBCOMMANDS if name not in ("info", "demo")}
+EXECUTABLES = {name for name in SUBCOMMANDS if name not in ("info", "demo", "readers", "annotate")}
 each_module = pytest.mark.parametrize("module", MODULES, ids=lambda path: path.name)
 
 
