@@ -228,6 +228,8 @@ def write_exchange() -> None:
         run("predict", "new-cells.h5ad", "-r", "reader.h5", "--shard", f"{fold}/2",
             "-o", f"shard-{fold}.h5ad")  # fmt: skip
     (TARGET / "fold-2-reader.h5").unlink()
+    row = "tests/majority\tMajority\t${__HERE__}/majority.h5\n"
+    (TARGET / "screader_readers.loc").write_text(row, "utf-8")
 
 
 def main() -> None:

@@ -8,6 +8,8 @@ import click
 import pytest
 from galaxy.wrappers import COMMANDS, click_options, command, options_used, params, tool
 
+from screader_lib.readers.registry import known_readers
+
 SERVER_DECIDES = "the server's administrators decide where a job computes and what it may ask"
 COMPILER = "it needs a compiler where the job runs, and pays off in long runs only"
 JOB_ENDS = "Galaxy runs a job that was killed from its start, in a folder of its own"
@@ -36,6 +38,11 @@ OMITTED = {
         "--device": SERVER_DECIDES,
         "--compile": COMPILER,
         "--checkpoint": JOB_ENDS,
+    },
+    "annotate": {
+        "--in-place": "Galaxy's datasets never change: a job writes new ones",
+        "--device": SERVER_DECIDES,
+        "--compile": COMPILER,
     },
 }
 FROM_GALAXY = {"--threads"}  # what the server grants, no parameter
@@ -93,6 +100,12 @@ def test_providers_of_embeddings_are_those_of_the_command_line() -> None:
     assert offered == {*choices, "import"}
 
 
+def test_packaged_readers_are_those_of_the_suite() -> None:
+    packaged = {entry.name for entry in known_readers() if entry.known_from == "packaged"}
+    (param,) = [p for p in params("annotate") if p.get("name") == "packaged"]
+    assert {choice.attrib["value"] for choice in param.findall("option")} == packaged
+
+
 def test_pictures_are_those_of_the_command_line() -> None:
     (param,) = [p for p in params("plot") if p.get("name") == "picture"]
     offered = {f"pictures.{choice.attrib['value']}" for choice in param.findall("option")}
@@ -116,7 +129,8 @@ def test_numbers_have_the_limits_and_defaults_of_the_command_line(name: str) -> 
 
 
 def test_threads_and_memory_are_what_the_server_grants() -> None:
-    assert "GALAXY_SLOTS" in command("build_cells")
-    for name in ("train_reader", "predict"):
+    for name in ("build_cells", "annotate"):
+        assert re.search(r"--threads \S+ \S*GALAXY_SLOTS", command(name))
+    for name in ("train_reader", "predict", "annotate"):
         assert re.search(r"OMP_NUM_THREADS=\S*GALAXY_SLOTS", command(name))
         assert "--max-memory" in command(name) and "GALAXY_MEMORY_MB" in command(name)

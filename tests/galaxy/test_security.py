@@ -125,7 +125,7 @@ def test_8_keys_come_through_credentials() -> None:
     assert kept["fetch_descriptions"] == {"NCBI_API_KEY", "OPENAI_API_KEY"}
     assert kept["embed_genes"] == {"OPENAI_API_KEY"}
     assert kept["train_reader"] == kept["predict"] == {"OPENAI_API_KEY"}
-    assert not any(kept[name] for name in ("build_cells", "gather", "plot", "validate"))
+    assert not any(kept[name] for name in ("annotate", "build_cells", "gather", "plot", "validate"))
 
 
 @pytest.mark.parametrize("name", TOOLS)

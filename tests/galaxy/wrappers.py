@@ -23,6 +23,7 @@ COMMANDS = {
     "build_cells": ["build_cells"],
     "train_reader": ["train_reader"],
     "predict": ["predict"],
+    "annotate": ["annotate"],
     "gather": ["gather"],
     "validate": ["validate"],
     "plot": [f"pictures.{name}" for name in PICTURES],
