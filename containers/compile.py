@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 from py_compile import PycInvalidationMode
 
-OWN = ("screader_lib", "screader_tools")
+OWN = ("screader", "screader_lib", "screader_tools")
 IMPORTED = [
     "anndata", "bitsandbytes", "gguf", "h5py", "igraph", "isal.igzip", "jinja2",
     "matplotlib.backends.backend_agg", "matplotlib.backends.backend_pdf",

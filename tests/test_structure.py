@@ -21,7 +21,7 @@ from screader_tools.readers import SUBCOMMANDS as READERS
 from screader_tools.screader import SUBCOMMANDS as SCREADER
 
 ROOT = Path(__file__).parents[1]
-LIBRARY, TOOLS = ROOT / "screader_lib", ROOT / "tools"
+LIBRARY, TOOLS, PYTHON = ROOT / "screader_lib", ROOT / "tools", ROOT / "screader"
 MODULES = sorted(LIBRARY.rglob("*.py"))
 
 TOP_LEVEL = {
@@ -89,17 +89,32 @@ def imports(path: Path) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
 
 
+def first(name: str) -> str:
+    """The first part of a dotted name."""
+    return name.partition(".")[0]
+
+
 def test_imports_point_one_way() -> None:
     wrong = []
     for path in MODULES:
         own = top_level(path)
         for name in imports(path):
-            first, *inner = name.split(".")
-            up = first == "screader_lib" and inner[0] not in {own, *MAY_IMPORT.get(own, ())}
-            relative = not first
-            if relative or first == "screader_tools" or (up and inner[0] != "__version__"):
+            start, *inner = name.split(".")
+            up = start == "screader_lib" and inner[0] not in {own, *MAY_IMPORT.get(own, ())}
+            relative = not start
+            if (
+                relative
+                or start in {"screader_tools", "screader"}
+                or (up and inner[0] != "__version__")
+            ):
                 wrong.append(f"{path.relative_to(ROOT)} imports {name}")
     assert not wrong
+
+
+def test_the_python_package_imports_the_library_only() -> None:
+    used = {first(name) for path in PYTHON.rglob("*.py") for name in imports(path)}
+    assert "screader_lib" in used and "screader_tools" not in used
+    assert not [path for path in TOOLS.rglob("*.py") if "screader" in map(first, imports(path))]
 
 
 @pytest.mark.parametrize("room", ORDER)
@@ -121,7 +136,7 @@ def test_every_room_is_known() -> None:
 
 def test_public_things_are_documented() -> None:
     missing = []
-    for path in [*MODULES, *TOOLS.rglob("*.py")]:
+    for path in [*MODULES, *TOOLS.rglob("*.py"), *PYTHON.rglob("*.py")]:
         tree = ast.parse(path.read_text("utf-8"))
         public = (
             node
@@ -166,11 +181,18 @@ def test_help_imports_nothing_heavy_and_has_examples() -> None:
         assert f"$ {example}" in page, line
 
 
+def test_importing_the_python_package_imports_nothing_heavy() -> None:
+    code = f"import sys, screader; sys.exit(str([n for n in {HEAVY!r} if n in sys.modules] or ''))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert not done.stderr.strip()
+
+
 def test_every_package_and_executable_is_installed() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     names = {".".join(path.parent.relative_to(ROOT).parts) for path in MODULES}
     tools = {f"screader_tools{folder}" for folder in ("", ".pictures", ".ready")}
-    assert set(project["tool"]["setuptools"]["packages"]) == names | tools
+    assert set(project["tool"]["setuptools"]["packages"]) == names | tools | {"screader"}
+    assert (PYTHON / "py.typed").is_file()
     own = {f"screader-{name}" for name in EXECUTABLES if name != "screader"}
     assert set(project["project"]["scripts"]) == {*EXECUTABLES, *own}
     assert own < entry_points(group="console_scripts").names
@@ -218,7 +240,7 @@ def test_nothing_runs_code_from_files() -> None:
         r"|shell\s*=\s*True|(?<![\w.])(eval|exec)\(",
         re.MULTILINE,
     )
-    for path in [*MODULES, *TOOLS.rglob("*.py")]:
+    for path in [*MODULES, *TOOLS.rglob("*.py"), *PYTHON.rglob("*.py")]:
         matches = {match[0].strip() for match in unpickling.finditer(path.read_text("utf-8"))}
         assert matches <= ALLOWED.get(path.name, set()), f"{path}: {matches}"
 

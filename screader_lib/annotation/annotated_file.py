@@ -6,7 +6,6 @@ Only obs, and obsm and uns as groups, are touched, to add to them.
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 
 from screader_lib.annotation import obs_table, zarr_copy
 from screader_lib.annotation.calls import Calls, Rows
+from screader_lib.annotation.earlier_run import EarlierRun
 from screader_lib.cells.formats.anndata_expression import is_zarr
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import encoding, opening, safety, writing
@@ -26,8 +26,6 @@ from screader_lib.exchange.provenance import Provenance
 from screader_lib.exchange.table import LazyTable, Table, strings
 from screader_lib.reporting import SILENT, Reporter
 
-OWN_COLUMNS = re.compile(r"screader_(?!.*_previous(_\d+)?$).*", re.DOTALL)
-VECTORS = "X_screader"
 CHUNK_BYTES = 1 << 18
 
 
@@ -105,27 +103,13 @@ def _set_earlier_run_aside(
     file: h5py.File, columns: Sequence[str], vectors: Sequence[str], reporter: Reporter
 ) -> None:
     """Rename what an earlier run added, all with one suffix that none of the names has yet."""
-    obsm, uns, present = file["obsm"], file.get("uns", {}), obs_table.all_names(file)
-    old_columns = [name for name in present if OWN_COLUMNS.fullmatch(name) or name in columns]
-    old_vectors = [name for name in obsm if name == VECTORS or name in vectors]
-    old_uns = [provenance_module.GROUP] if provenance_module.GROUP in uns else []
-    number, suffix = 1, "_previous"
-    while (
-        {name + suffix for name in old_columns} & set(present)
-        or any(name + suffix in obsm for name in old_vectors)
-        or any(name + suffix in uns for name in old_uns)
-    ):
-        number += 1
-        suffix = f"_previous_{number}"
-    obs_table.rename_columns(file, {name: name + suffix for name in old_columns})
-    for group, names in ((obsm, old_vectors), (uns, old_uns)):
+    obsm, uns = file["obsm"], file.get("uns", {})
+    earlier = EarlierRun.of(obs_table.all_names(file), obsm, uns, columns, vectors)
+    obs_table.rename_columns(file, {name: name + earlier.suffix for name in earlier.columns})
+    for group, names in ((obsm, earlier.vectors), (uns, earlier.uns)):
         for name in names:
-            group.move(name, name + suffix)
-    if old_columns or old_vectors:
-        reporter.info(
-            f"calls of an earlier run are kept, with the suffix {suffix}: "
-            f"{', '.join(old_columns + old_vectors)}."
-        )
+            group.move(name, name + earlier.suffix)
+    earlier.report(reporter)
 
 
 def _write_rows(obsm: h5py.Group, name: str, calls: Calls, rows: Rows) -> None:

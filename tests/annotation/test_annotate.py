@@ -10,23 +10,13 @@ import numpy as np
 import pandas
 import pytest
 from running import invoke
-from small_files import GENES, TYPES, counts, expression, genes, write_cells, write_expression
+from small_files import GENES, TYPES, counts, expression, genes, write_expression
 
 from screader_lib.annotation import annotate
 from screader_lib.annotation.consensus import ConsensusWeights
 from screader_lib.annotation.neighbours import nearest, own_components
 
 OWN = ["screader_label", "screader_confidence", "screader_familiarity", "screader_status"]
-
-
-@pytest.fixture(scope="module")
-def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("reader")
-    cells = write_cells(folder)
-    options = ["--method", "pooled", "--warm-start-epochs", 3, "--calibrate-on", "cells"]
-    done = invoke("train-reader", cells, *options, "-o", folder / "reader.h5")
-    assert done.exit_code == 0, done.stderr
-    return folder / "reader.h5"
 
 
 @pytest.fixture(scope="module")

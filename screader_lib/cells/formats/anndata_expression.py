@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 PARTS = ("layers", "obsm", "varm", "obsp", "varp", "uns", "raw")
+NO_NAME = "_index"  # AnnData's name of an index that has none
+REWRITE = "Rewrite the file with a current anndata."
 ZARR_FILES = (".zgroup", "zarr.json")
 
 
@@ -180,14 +182,26 @@ def read_frame(group: Any, name: str) -> LazyTable:
         frame = anndata.io.read_elem(group)
         if isinstance(frame, np.ndarray):
             raise TypeError("a compound table of AnnData before 0.7")
-        columns = {str(key): _column(frame[key]) for key in frame}
-        return LazyTable.of(Table(strings(frame.index), columns))
     except Exception as error:
-        raise ScReaderError(
-            f"{group.name} cannot be read as a data frame ({error}).",
-            file=name,
-            remedy="Rewrite the file with a current anndata.",
-        ) from error
+        raise _no_frame(group.name, name, error, REWRITE) from error
+    return LazyTable.of(frame_table(frame, group.name, name, REWRITE))
+
+
+def frame_table(frame: pandas.DataFrame, part: str, name: str, remedy: str = "") -> Table:
+    """A data frame of pandas, which messages call ``part`` of ``name``, as a table.
+
+    ScReaderError where it has columns that no table can have, such as two of one name.
+    """
+    try:
+        columns = {str(key): _column(frame[key]) for key in frame}
+        return Table(strings(frame.index), columns, str(frame.index.name or NO_NAME))
+    except Exception as error:
+        raise _no_frame(part, name, error, remedy) from error
+
+
+def _no_frame(part: str, name: str, error: Exception, remedy: str) -> ScReaderError:
+    problem = f"{part} cannot be read as a data frame ({error})."
+    return ScReaderError(problem, file=name, remedy=remedy)
 
 
 def _is_current(group: Any) -> bool:

@@ -28,7 +28,8 @@ class Expression(ABC):
     ``obs`` and ``genes`` are the tables of cells and genes; ``name`` is what messages call the
     file; ``organism``, such as ``NCBITaxon:9606``, is empty where the file as a whole has none;
     ``log_base`` is the base that the file states for its logarithms, 0 where it states none;
-    ``others`` says what else of the cells is in the file, such as layers, and is empty for nothing.
+    ``others`` says what else of the cells is in the file, such as layers, and is empty for nothing;
+    ``has_raw`` whether an AnnData has a matrix ``raw``.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Expression(ABC):
     organism: str = ""
     log_base: float = 0.0
     others: str = ""
+    has_raw: bool = False
 
     @abstractmethod
     def spans(self) -> Sequence[Span]:

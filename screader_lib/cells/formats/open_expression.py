@@ -1,4 +1,4 @@
-"""Opens any file or folder of expression; its format is recognised by its content."""
+"""Opens any expression: a file or folder, recognised by its content, or an AnnData object."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import h5py
 
@@ -16,12 +17,16 @@ from screader_lib.cells.formats.anndata_expression import (
 )
 from screader_lib.cells.formats.expression import Expression
 from screader_lib.cells.formats.loom import LoomExpression
+from screader_lib.cells.formats.memory_expression import MemoryExpression
 from screader_lib.cells.formats.tenx import TenxH5Expression, TenxMtxExpression
 from screader_lib.cells.gene_names import named_by_column
 from screader_lib.cells.normalisation import recognise
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import opening, safety
 from screader_lib.reporting import SILENT, Reporter
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 
 @contextmanager
@@ -49,9 +54,26 @@ def open_expression(
         else:
             _refuse_layer(layer, name)
             source = TenxMtxExpression(path, name)
-        if gene_column is not None:
-            source.genes = named_by_column(source.genes, gene_column, name)
-        yield source
+        yield _named(source, gene_column)
+
+
+def expression_of(
+    adata: AnnData,
+    name: str,
+    *,
+    layer: str | None = None,
+    gene_column: str | None = None,
+    reporter: Reporter = SILENT,
+) -> Expression:
+    """The expression of an AnnData object, which messages call ``name``; as that of an h5ad."""
+    source = _counts_first(partial(MemoryExpression, adata, name), layer, reporter)
+    return _named(source, gene_column)
+
+
+def _named(source: Expression, gene_column: str | None) -> Expression:
+    if gene_column is not None:
+        source.genes = named_by_column(source.genes, gene_column, source.name)
+    return source
 
 
 def _from_hdf5(file: h5py.File, name: str, layer: str | None, reporter: Reporter) -> Expression:
@@ -84,7 +106,7 @@ def _refuse_layer(layer: str | None, name: str) -> None:
 
 
 def _counts_first(
-    make: Callable[[str | None], AnnDataExpression], layer: str | None, reporter: Reporter
+    make: Callable[[str | None], Expression], layer: str | None, reporter: Reporter
 ) -> Expression:
     """The ``layer``; without one X, or raw if X holds no counts and there is a raw."""
     source = make(layer)
