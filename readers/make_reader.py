@@ -34,7 +34,7 @@ PACKAGED = Path(__file__).parents[1] / "screader_lib" / "readers" / "packaged"
 MAX_BYTES = 5_000_000  # of a packaged reader
 GENES = ("descriptions.h5ad", "gene-embeddings.h5ad")
 TERMS = "cell_ontology_id"
-EMBEDDING, BITS = "genes/embedding", 9  # significant bits that are kept
+EMBEDDING, BITS = "genes/embedding", 8  # significant bits that are kept
 
 
 def run(*words: object) -> None:

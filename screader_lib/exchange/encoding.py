@@ -27,6 +27,7 @@ from screader_lib.exchange.table import (
 STRING = h5py.string_dtype("utf-8")
 COMPRESSION: dict[str, Any] = {"compression": "gzip", "compression_opts": 4, "shuffle": True}
 COMPRESS_FROM = 4096  # bytes; smaller datasets stay contiguous
+LONGEST_PADDED = 1024  # bytes of a string
 
 
 def _mark(element: h5py.Group | h5py.Dataset, kind: str, version: str) -> None:
@@ -61,6 +62,22 @@ def write_strings(parent: h5py.Group, name: str, values: np.ndarray) -> None:
     """A string array, shape (n,)."""
     dataset = parent.create_dataset(name, data=np.asarray(values, dtype=object), dtype=STRING)
     _mark(dataset, "string-array", "0.2.0")
+
+
+def write_padded_strings(parent: h5py.Group, name: str, values: np.ndarray) -> None:
+    """A string array whose strings are padded to the longest, so that they can be compressed.
+
+    HDF5 never compresses strings of variable length, which AnnData's encoding asks for: this is for
+    other files. Arrays with a string of more than ``LONGEST_PADDED`` bytes are not padded.
+    """
+    encoded = [str(value).encode() for value in values]
+    length = max((1, *map(len, encoded)))
+    if length > LONGEST_PADDED:
+        write_strings(parent, name, values)
+        return
+    padded = np.array(encoded, h5py.string_dtype("utf-8", length))
+    options = COMPRESSION if padded.nbytes > COMPRESS_FROM else {}
+    _mark(parent.create_dataset(name, data=padded, **options), "string-array", "0.2.0")
 
 
 def write_array(parent: h5py.Group, name: str, values: np.ndarray) -> None:

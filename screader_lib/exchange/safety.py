@@ -207,7 +207,7 @@ class _Walk:
             self._refuse(path, f"declares {shape} values but stores only {stored:,} bytes")
 
     def _plain(self, dataset: h5py.Dataset, properties: h5py.h5p.PropDCID, path: str) -> None:
-        if dataset.dtype.kind not in "Obiuf":
+        if dataset.dtype.kind not in "OSbiuf":
             self._refuse(path, f"has type {dataset.dtype}, expected numbers, booleans or strings")
         for number in range(properties.get_nfilters()):
             if properties.get_filter(number)[0] not in EXCHANGE_FILTERS:

@@ -126,7 +126,7 @@ def write_reader(
     if task.fold is not None:
         encoding.write_json(file, "fold", task.fold.to_json())
         held_out = file.create_group("held_out")
-        encoding.write_strings(held_out, "id", task.cells.obs.index[task.held_out])
+        encoding.write_padded_strings(held_out, "id", task.cells.obs.index[task.held_out])
 
 
 def _write_labels(file: h5py.File, task: Task) -> None:
@@ -140,10 +140,10 @@ def _write_labels(file: h5py.File, task: Task) -> None:
 
 def _write_genes(group: h5py.Group, task: Task) -> None:
     genes = task.cells.genes
-    encoding.write_strings(group, "id", genes.index)
+    encoding.write_padded_strings(group, "id", genes.index)
     for name in GENE_NAMES:
         if name in genes.columns:
-            encoding.write_strings(group, name, genes.strings(name))
+            encoding.write_padded_strings(group, name, genes.strings(name))
     encoding.write_array(group, "median", np.asarray(genes.columns["median"]))
     if "mean" in genes.columns:
         encoding.write_array(group, "mean", np.asarray(genes.columns["mean"]))
@@ -159,7 +159,7 @@ def _write_evaluation(file: h5py.File, evaluation: Evaluation) -> None:
     if known.distance is not None:
         encoding.write_array(group, "distance", known.distance)
     if known.group is not None:
-        encoding.write_strings(group, "group", strings(known.group))
+        encoding.write_padded_strings(group, "group", strings(known.group))
         encoding.write_text(group, "group_by", known.group_by)
     if evaluation.type_distance is not None:
         types = file.create_group("types")

@@ -121,6 +121,17 @@ def test_lazy_tables_in_blocks_are_as_those_in_memory(table: Table, data: st.Dat
     assert constant_column("x", object, 7).load().tolist() == ["x"] * 7
 
 
+@FEW
+@given(st.lists(TEXT, max_size=9), st.sampled_from(["", "é" * 600]), st.booleans())
+def test_padded_strings_come_back(texts: list[str], long: str, many: bool) -> None:
+    texts = [*texts, long, "ACTB"] * (900 if many else 1)
+    with h5py.File(BytesIO(), "w") as file:
+        encoding.write_padded_strings(file, "x", strings(texts))
+        assert encoding.read_strings(file["x"]).tolist() == texts
+        assert anndata.io.read_elem(file["x"]).tolist() == texts
+        assert not many or (file["x"].compression is None) == bool(long)
+
+
 @pytest.mark.parametrize("size", [1, 127, 128, 129, 32768, 32769])
 def test_codes_reach_every_category(size: int) -> None:
     column = Categorical(np.arange(-1, size, dtype=np.int32), tuple(map(str, range(size))))

@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import threading
+from copy import copy
 from pathlib import Path
 
 import made_files
@@ -93,7 +94,7 @@ def test_a_file_that_cannot_be_read_again_is_discarded(
 
     monkeypatch.setattr(writing, "_check_reopens", cut)
     with pytest.raises(ScReaderError, match="was not written completely"):
-        made_files.write("cells", tmp_path / "x")
+        made_files.write("cells", tmp_path / "x", copy(made_files.PROVENANCE))  # not a cached one
     assert names(tmp_path) == []
 
 

@@ -16,7 +16,7 @@ from screader_lib.readers.card import card_of
 from screader_lib.readers.fetching import find_reader
 from screader_lib.readers.registry import PACKAGED, known_readers
 
-NAMES = ("human-pancreas", "mouse-pancreas")
+NAMES = ("human-blood", "human-pancreas", "mouse-pancreas")
 MAX_BYTES = 5_000_000
 
 
@@ -32,13 +32,16 @@ def test_a_packaged_reader_is_valid_small_and_has_a_card(name: str) -> None:
         assert not validation.problems(opened.file, opened.schema, values_up_to=None)
         assert card_of(opened)["name"] == name
         assert (encoding.read_strings(opened.file["labels/ontology_id"]) != "").all()
-        assert "cross_validation" in opened.file
+        assert {"cross_validation", "profiles"} <= set(opened.file)
+        assert {"symbol", "ensembl_id", "aliases"} <= set(opened.file["genes"])
+        assert encoding.read_json(opened.file, "levels")["levels"]
     assert "What it does not know" in invoke("screader", "readers", "show", name).stdout
 
 
 @pytest.mark.parametrize(
     ("name", "cells", "label"),
     [
+        ("human-blood", "pbmc_facs.h5ad", "lineage"),
         ("human-pancreas", "baron_human.h5ad", "cell_type1"),
         ("mouse-pancreas", "baron_mouse.h5ad", "cell_type1"),
     ],
