@@ -48,7 +48,8 @@ find "$packages" -type f \( -name '*.cpython-*.so' -o -name '*.abi3.so' \) \
 if [ "$image" = screader ]; then
   find "$packages/torch/lib" "$packages/llvmlite" -name '*.so*' -exec strip --strip-unneeded {} +
 fi
-# A lean image trains and predicts; its other executables would only end in an import error.
+# A lean image trains, predicts and annotates; its other executables would only end in an import
+# error.
 if [ "$image" = screader-gpu ]; then
   for tool in fetch-descriptions embed-genes prepare-cells build-cells plot; do
     rm "$target/bin/$tool" "$target/bin/screader-$tool"

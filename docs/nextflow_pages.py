@@ -18,6 +18,7 @@ PASSED_ON = {
     "build-cells": "--build-options",
     "train-reader": "--train-options",
     "predict": "--predict-options",
+    "annotate": "--annotate-options",
     "plot": "--plot-options",
     "gather": "",
     "validate": "",

@@ -4,6 +4,7 @@ include { checkedSettings } from './subworkflows/parameters/main'
 include { parameterHelp } from './subworkflows/parameters/main'
 include { tellFailures } from './subworkflows/failures/main'
 include { readSamples } from './subworkflows/samples/main'
+include { ANNOTATE_FILES } from './workflows/annotate_files'
 include { SCREADER } from './workflows/screader'
 
 workflow {
@@ -15,7 +16,11 @@ workflow {
         def settings = checkedSettings(params, schema)
         def rows = readSamples(settings, file("${projectDir}/assets/schema_input.json", glob: false))
         log.info("scReader ${workflow.manifest.version}: ${settings.mode}, ${rows.size()} samples, results in ${settings.outdir}")
-        SCREADER(rows, settings)
+        if (settings.mode == 'annotate-files') {
+            ANNOTATE_FILES(rows, settings)
+        } else {
+            SCREADER(rows, settings)
+        }
 
         channel.topic('versions')
             .map { name, tool, version ->

@@ -19,10 +19,11 @@ TOOLS = {
         "build-cells",
         "train-reader",
         "predict",
+        "annotate",
         "plot",
         "screader",
     ],
-    "screader-gpu": ["train-reader", "predict", "screader"],
+    "screader-gpu": ["train-reader", "predict", "annotate", "screader"],
 }
 UNPRIVILEGED = 1  # daemon: Apptainer wants a user whom the machine knows
 PIPELINE = Path(__file__).with_name("pipeline.sh")

@@ -24,14 +24,14 @@ STAND_IN = """#!/bin/bash
 set -eu
 last=
 for word; do
-    case $last in -o|--unmatched|--multiqc|--evidence) : > "$word" ;; esac
+    case $last in -o|--calls|--unmatched|--multiqc|--evidence) : > "$word" ;; esac
     [ "$word" != --version ] || echo "stand-in 1.0"
     last=$word
 done
 """
 TOOLS = (
     "fetch-descriptions", "embed-genes", "prepare-cells", "build-cells", "train-reader", "predict",
-    "plot", "screader",
+    "annotate", "plot", "screader",
 )  # fmt: skip
 
 

@@ -59,8 +59,10 @@ PARAMETERS = {
     "--validate=": "--validate is true or false, not ''",
     "--plots=umap,genes": "--plots genes needs --explain",
     "--input=/tmp": "--input: '/tmp' is a folder, not a file",
-    "--mode=guess": "--mode is 'guess', not one of train, annotate, evaluate",
+    "--mode=guess": "--mode is 'guess', not one of train, annotate, evaluate, annotate-files",
     "--mode=annotate": "--mode annotate needs --reader",
+    "--mode=annotate-files": "--mode annotate-files needs --reader",
+    "--reader=human-pancreas": "--reader: there is no 'human-pancreas' (--mode annotate-files",
     "--input=gone.csv": "--input: there is no 'gone.csv'",
     f"--reader={TEST_CELLS / 'samples.csv'}": "samples.csv' is no HDF5 file",
     "--label=it's": "names of columns have no quotes",
@@ -90,6 +92,10 @@ def taken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     for text in PARAMETERS:
         option, value = text.split("=", 1)
         cases[text] = GIVEN | {configured(option): value}
+    of_files = GIVEN | {"mode": "annotate-files", "reader": "human-pancreas"}
+    cases["files"] = of_files
+    cases["files, to no use"] = of_files | {"explain": 5, "prepare": True}
+    cases["files, no reader"] = of_files | {"reader": "gone.h5"}
     text = f'\ufeffsample , path,role\r\n"a" ,"{CELLS}",train\r\n\r\nb, {CELLS} , predict\r\n'
     (folder / "windows.csv").write_text(text, "utf-8")
     cases["windows"] = GIVEN | {"input": str(folder / "windows.csv")}
@@ -140,6 +146,15 @@ def test_a_sheet_for_training_serves_the_other_entry_points(taken: dict[str, Any
     assert ids["evaluation"] == ids["annotation"] == ["donor-2", "donor-4"]
     for told in ("without --reader: donor-2, donor-4", "with --reader: donors-1-and-3"):
         assert told in taken["said"]
+
+
+def test_a_reader_that_annotates_files_has_a_name_or_a_file(taken: dict[str, Any]) -> None:
+    files = taken["cases"]["files"]
+    assert files["settings"]["reader"] == "human-pancreas"
+    assert [row["id"] for row in files["samples"]] == ["donor-2", "donor-4"]
+    assert "there is no 'gone.h5'" in taken["cases"]["files, no reader"]["refused"]
+    told = taken["cases"]["files, to no use"]["refused"]
+    assert "no use for --explain" in told and "no use for --prepare" in told
 
 
 def test_large_samples_are_cut_by_their_size(taken: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from screader_lib import __version__
 from screader_tools.screader import SUBCOMMANDS
 
 RUNS = {"check-sample": "build-cells"}  # others run what they are named after
-EXECUTABLES = {name for name in SUBCOMMANDS if name not in ("info", "demo", "readers", "annotate")}
+EXECUTABLES = {name for name in SUBCOMMANDS if name not in ("info", "demo", "readers")}
 each_module = pytest.mark.parametrize("module", MODULES, ids=lambda path: path.name)
 
 
@@ -120,4 +120,4 @@ def test_scripts_that_tasks_call_can_be_executed() -> None:
     for path in (PIPELINE / "bin").iterdir():
         assert path.stat().st_mode & 0o111, path.name
         assert path.read_text("utf-8").startswith("#!/usr/bin/env python3\n")
-    assert len(MODULES) == 11
+    assert len(MODULES) == 12

@@ -16,6 +16,7 @@ def optionsOf(settings) {
         PREDICT: ['llm', 'minConfidence', 'targetPrecision', 'minFamiliarity', 'explain', 'predictOptions'],
         PREDICT_HELD_OUT: ['llm', 'explain', 'predictOptions'],
         PLOT: ['plotOptions'],
+        ANNOTATE: ['llm', 'minConfidence', 'minFamiliarity', 'annotateOptions'],
     ]
     return read.collectEntries { step, names ->
         def given = names.findAll { name -> settings[name] != null }

@@ -49,6 +49,11 @@ def problemsOf(shown, value, spec) {
     return []
 }
 
+// Whether a text is a name where a file or a name may stand: one of its form that no file has.
+def isName(text, spec) {
+    return spec.names && text ==~ spec.names && !file(text, glob: false).exists()
+}
+
 // A parameter's value in the type its specification names; paths that must exist become paths.
 def converted(value, spec) {
     def text = value == null ? '' : value.toString()
@@ -64,7 +69,7 @@ def converted(value, spec) {
     if (spec.type == 'number') {
         return text.toBigDecimal()
     }
-    return spec.exists ? file(text, glob: false) : text
+    return spec.exists && !isName(text, spec) ? file(text, glob: false) : text
 }
 
 // Whether a file begins as HDF5 files do.
@@ -91,13 +96,24 @@ def meant(name, known) {
     return near ? " Did you mean '${near}'?" : ''
 }
 
+// Parameters that are given but would change nothing where files are annotated, as a list of lines.
+def unusedByFiles(given) {
+    def unused = ['genes', 'embeddings', 'prepare', 'markers', 'buildOptions', 'targetPrecision', 'explain', 'ontology', 'predictOptions']
+    return unused
+        .findAll { name -> given[name] }
+        .collect { name -> "--mode annotate-files has no use for ${option(name)}; options of annotate are given with --annotate-options" }
+}
+
 // What contradicts itself among the parameters, as a list of lines.
 def contradictions(given) {
-    def wrong = []
+    def wrong = given.mode == 'annotate-files' ? unusedByFiles(given) : []
     def trained = given.mode == 'annotate' || given.reader != null
     def pictures = (given.plots ?: '').tokenize(',')
-    if (given.mode == 'annotate' && given.reader == null) {
-        wrong << '--mode annotate needs --reader, a reader from train-reader'
+    if (given.mode in ['annotate', 'annotate-files'] && given.reader == null) {
+        wrong << "--mode ${given.mode} needs --reader, a reader from train-reader"
+    }
+    if (given.mode != 'annotate-files' && given.reader instanceof String) {
+        wrong << "--reader: there is no '${given.reader}' (--mode annotate-files takes names of readers, too)"
     }
     if (given.mode == 'train' && given.reader != null) {
         wrong << '--mode train trains a reader and does not accept --reader; use --mode annotate or evaluate'
@@ -146,7 +162,7 @@ def checkedSettings(parameters, schema_file) {
     if (!problems) {
         settings = specs.collectEntries { name, spec -> [name, converted(given[name], spec)] }
         problems += specs
-            .findAll { name, spec -> spec.exists && settings[name] != null }
+            .findAll { name, spec -> spec.exists && settings[name] != null && !(settings[name] instanceof String) }
             .collectMany { name, spec -> problemsOfFile(option(name), given[name], settings[name], spec) }
         problems += contradictions(settings)
     }

@@ -30,7 +30,7 @@ def problemsOfRow(row, rules) {
 
 // A row with the defaults filled in, as a sample: its meta map and its path.
 def sampleOf(row, settings, sheet) {
-    def role = row.role ?: (settings.mode == 'annotate' || settings.reader ? 'predict' : 'train')
+    def role = row.role ?: (settings.reader ? 'predict' : 'train')
     def prepared = settings.prepare && settings.markers && role == 'train' ? 'label' : ''
     def label = row.label ?: settings.label ?: prepared
     def meta = [

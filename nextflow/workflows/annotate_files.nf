@@ -1,0 +1,19 @@
+include { ANNOTATE } from '../modules/annotate/main'
+include { asking } from '../subworkflows/options/main'
+include { optionsOf } from '../subworkflows/options/main'
+
+// Each sample's cells, labelled by a reader in a copy of its file: one task a sample.
+workflow ANNOTATE_FILES {
+    take:
+    rows // list of maps: meta (map) and path of each sample
+    settings // map of the checked parameters
+
+    main:
+    def named = settings.reader instanceof String
+    def options = optionsOf(settings)
+    ch_samples = channel.fromList(rows).map { row -> [asking(row.meta, options.ANNOTATE), row.path] }
+    ANNOTATE(ch_samples, named ? [] : settings.reader, named ? settings.reader : '', settings.llmFolder ?: [])
+
+    emit:
+    annotated = ANNOTATE.out.annotated // channel: [ val(meta), path(h5ad), path(tsv) ]
+}
