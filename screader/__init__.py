@@ -6,18 +6,21 @@
     screader.annotate(adata, "human-pancreas")      # labels in adata.obs, as the command writes
     reader = screader.Reader.load("reader.h5")      # any reader
     calls = reader.predict(adata)                   # the same labels as a data frame
+    mine = screader.train(adata, "cell_type")       # a reader of one's own cells
 
 It runs the code of the commands, in ``screader_lib``. Failures that can be foreseen are
 ``screader.ScReaderError``. Modules:
 
 - ``annotation``  ``annotate``;
 - ``reader``      ``Reader`` and ``readers``;
+- ``training``    ``train``;
 - ``messages``    messages and progress on a terminal or in a notebook.
 """
 
 from screader.annotation import annotate
 from screader.reader import Reader, readers
+from screader.training import train
 from screader_lib import __version__
 from screader_lib.errors import ScReaderError
 
-__all__ = ["Reader", "ScReaderError", "__version__", "annotate", "readers"]
+__all__ = ["Reader", "ScReaderError", "__version__", "annotate", "readers", "train"]

@@ -57,7 +57,7 @@ def annotate(
     object, the file is not changed. ScReaderError where the sample is refused, or an argument is
     wrong.
     """
-    if in_place and _anndata(adata).isbacked and adata.is_view:
+    if in_place and anndata_of(adata).isbacked and adata.is_view:
         raise ScReaderError(
             "is a view of an AnnData that is backed by a file, and cannot be changed.",
             file=NAME,
@@ -122,12 +122,12 @@ def calls_of(
     from screader_lib.cells.formats.open_expression import expression_of
     from screader_lib.exchange import provenance
 
-    _check_share("min_confidence", min_confidence)
-    _check_share("min_familiarity", min_familiarity)
-    _check_choice("consensus", consensus, CONSENSUS)
-    _check_choice("values", values, VALUE_KINDS)
-    _check_choice("normalise", normalise, (None, *NORMALISATIONS))
-    _check_choice("device", device, DEVICES)
+    check_share("min_confidence", min_confidence)
+    check_share("min_familiarity", min_familiarity)
+    check_choice("consensus", consensus, CONSENSUS)
+    check_choice("values", values, VALUE_KINDS)
+    check_choice("normalise", normalise, (None, *NORMALISATIONS))
+    check_choice("device", device, DEVICES)
     table = None if orthologs is None else Path(orthologs)
     sample = SampleOptions(values, normalise, min_counts, min_genes, table, threads)
     options = AnnotationOptions(min_confidence, min_familiarity, consensus, force, sample)
@@ -135,7 +135,7 @@ def calls_of(
     with (
         errors_in_python(),
         reader.open() as opened,
-        _machine(device) as machine,
+        machine_for(device) as machine,
         tempfile.TemporaryDirectory(prefix="screader-") as folder,
     ):
         inputs = {"reader": opened.input_record}
@@ -143,7 +143,7 @@ def calls_of(
             inputs["orthologs"] = {"schema": "", "sha256": provenance.sha256_of(table)}
         made = provenance.make("annotate", recorded, inputs, [opened.steps])
         source = expression_of(
-            _anndata(adata), NAME, layer=layer, gene_column=gene_column, reporter=reporter
+            anndata_of(adata), NAME, layer=layer, gene_column=gene_column, reporter=reporter
         )
         annotation = annotate_sources(
             [source], opened, made, Path(folder), options, machine, llm, reporter
@@ -151,7 +151,8 @@ def calls_of(
         return parts_of(annotation.calls, made, Path(folder))
 
 
-def _anndata(adata: object) -> AnnData:
+def anndata_of(adata: object) -> AnnData:
+    """``adata``; ScReaderError where it is something else."""
     from anndata import AnnData
 
     if not isinstance(adata, AnnData):
@@ -163,7 +164,7 @@ def _anndata(adata: object) -> AnnData:
 
 
 @contextmanager
-def _machine(device: str) -> Iterator[Machine]:
+def machine_for(device: str) -> Iterator[Machine]:
     """The machine to compute on; torch's settings are the user's again afterwards."""
     import torch
 
@@ -178,12 +179,14 @@ def _machine(device: str) -> Iterator[Machine]:
         torch.set_deterministic_debug_mode(mode)
 
 
-def _check_share(name: str, value: float) -> None:
+def check_share(name: str, value: float) -> None:
+    """ScReaderError where an argument is not from 0 to 1."""
     if not 0 <= value <= 1:
         raise ScReaderError(f"{name} is {value!r}, expected a number from 0 to 1.")
 
 
-def _check_choice(name: str, value: object, known: tuple[str | None, ...]) -> None:
+def check_choice(name: str, value: object, known: tuple[str | None, ...]) -> None:
+    """ScReaderError where an argument is none of the values that it may have."""
     if value not in known:
         listed = ", ".join(map(repr, known))
         raise ScReaderError(f"{name} is {value!r}, expected one of {listed}.")

@@ -22,11 +22,15 @@ class Reader:
     it has no card). Printing it tells what it knows, how well, and what not.
     """
 
-    def __init__(self, path: str | Path, name: str | None = None) -> None:
-        """The reader in a file; ScReaderError where it is none. Messages call it ``name``."""
+    def __init__(self, path: str | Path, name: str | None = None, kept: object = None) -> None:
+        """The reader in a file; ScReaderError where it is none. Messages call it ``name``.
+
+        ``kept`` is what has to stay as long as the reader does, such as its temporary folder.
+        """
         from screader_lib.exchange.encoding import read_strings
         from screader_lib.readers.card import card_of
 
+        self._kept = kept
         self.path = Path(path)
         self.name = name or str(path)
         with errors_in_python(), self.open() as opened:

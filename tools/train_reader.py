@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,15 +25,12 @@ from screader_lib.option_values import (
     METHODS,
     PAPER_METHODS,
     RECIPES,
-    SLOW_METHODS,
 )
 from screader_tools.machine_options import machine_options
 from screader_tools.train_reader_settings import settings_options
 
 if TYPE_CHECKING:
     from screader_lib.exchange.opening import ExchangeFile
-    from screader_lib.reader.evaluation import Evaluation
-    from screader_lib.reader.prediction.cross_validation import CrossValidation
 
 
 @tool(
@@ -160,6 +156,8 @@ def main(
 
     _check_method(run, method, recipe, given, embedder)
     _check_folds(run, folds, fold, group_by, oof_predictions)
+    if oof_predictions is not None:
+        oof_predictions = run.output_path(oof_predictions)
     settings = settings_for(method, recipe, given)
     if checkpoint is None and output not in (None, "-"):
         checkpoint = f"{output}.checkpoint"
@@ -170,48 +168,21 @@ def main(
         run.create("reader", output, _inputs(opened, card_path)) as file,
     ):
         from screader_lib.cells.cells_file import CellSequences
-        from screader_lib.reader.evaluation import evaluate
         from screader_lib.reader.llm.machine import prepare
-        from screader_lib.reader.methods import methods
-        from screader_lib.reader.prediction import cross_validation
-        from screader_lib.reader.reader_file import write_reader
-        from screader_lib.reader.task import make_task
+        from screader_lib.reader.prediction.cross_validation import fold_folder
+        from screader_lib.reader.train_reader import TrainingOptions, train_reader
         from screader_lib.readers.card import read_card
 
         about = read_card(card_path, card) if card_path else None
         sequences = CellSequences(opened)
         machine = prepare(device, max_memory, checkpoint_activations, compile)
-        with cross_validation.fold_folder(output) as folder:
-
-            def train(task: Any) -> Any:
-                cross_validating = task.fold and not fold
-                file = folder / f"fold-{task.fold.number}.checkpoint" if cross_validating else state
-                return methods.train(task, state and file, checkpoint_minutes, embedder)
-
-            validation = cross_validation.CrossValidation(
-                sequences,
-                settings,
-                folds or 0,
-                group_by or "",
-                folder,
-                train,
-                machine,
-                run.reporter,
-            )
-            whole_donors = calibrate_on == "donors" and not (folds or fold or group_by)
-            if whole_donors and method not in SLOW_METHODS:
-                validation = validation.by_donors()
-            held_out = validation.fold(fold) if fold else None
-            files = [] if fold else validation.run()
-            task = make_task(
-                sequences, settings, machine, run.reporter, held_out, whole_donors and not files
-            )
-            trained = train(task)
-            evaluation = evaluate(trained, task)
-            if files:
-                evaluation = _with_folds(run, validation, files, evaluation, oof_predictions)
-            write_reader(file, task, trained, evaluation, about)
-            machine.processes.wait()
+        with fold_folder(output) as folder:
+            options = TrainingOptions(
+                folder, folds or 0, fold or 0, group_by or "", calibrate_on, oof_predictions,
+                state, checkpoint_minutes, embedder,
+            )  # fmt: skip
+            made = run.provenance({"cells": opened})
+            train_reader(file, sequences, settings, options, made, about, machine, run.reporter)
     if state is not None and not launch.is_worker():
         state.unlink(missing_ok=True)
 
@@ -239,44 +210,6 @@ def _check_method(
         raise click.UsageError("--neighbours only applies to --classifier knn.", run.context)
     if embedder is not None and method != "genept-s":
         raise click.UsageError("--embedder only applies to --method genept-s.", run.context)
-
-
-def _with_folds(
-    run: ToolRun,
-    validation: CrossValidation,
-    files: list[Path],
-    evaluation: Evaluation,
-    oof_predictions: str | None,
-) -> Evaluation:
-    """The evaluation with the out-of-fold predictions of all cells."""
-    from screader_lib.cells.folds import groups_of
-    from screader_lib.reader.prediction import cross_validation
-    from screader_lib.reader.prediction.merge_predictions import (
-        fold_summary,
-        merge_folds,
-        out_of_fold_calibration,
-    )
-    from screader_lib.reader.task import labels_of
-
-    target = oof_predictions or str(validation.folder / "out-of-fold.h5ad")
-    inputs = {"cells": validation.cells.opened}
-    with (
-        cross_validation.open_predictions(files) as parts,
-        run.create("predictions", target, inputs) as file,
-    ):
-        metrics, by = merge_folds(file, parts), validation.group_by
-        cells, group = validation.cells, None
-        if by:
-            group = groups_of(cells.obs, labels_of(cells)[1], by, cells.opened.name)
-        calibration, known = out_of_fold_calibration(file, parts, group, by, run.reporter)
-    run.reporter.info(fold_summary(metrics))
-    kept = {key: value for key, value in evaluation.calibration.items() if key == "few_genes"}
-    return replace(
-        evaluation,
-        calibration=kept | calibration,
-        calibration_set=known,
-        cross_validation=metrics,
-    )
 
 
 def _check_folds(

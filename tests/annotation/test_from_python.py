@@ -13,7 +13,7 @@ import pandas
 import pytest
 from real_data import real
 from scipy import sparse
-from small_files import GENES, counts, expression, genes, succeed
+from small_files import GENES, ONE_READER, counts, expression, genes, succeed, write_embeddings
 
 import screader
 from screader_lib.annotation import annotate as annotation
@@ -267,13 +267,63 @@ def test_settings_of_torch_stay_as_they_are(reader: Path) -> None:
         torch.set_deterministic_debug_mode(mode)
 
 
+def test_a_reader_is_trained_as_by_the_commands(tmp_path: Path) -> None:
+    values, types = counts(0, 90)
+    donors = [f"d{number % 3}" for number in range(90)]
+    adata = expression(values, types, donor=donors)
+    adata.write_h5ad(tmp_path / "counts.h5ad")
+    table = write_embeddings(tmp_path / "genes.h5ad")
+    words = ("-e", table, "--label", "cell_type", "-o", tmp_path / "cells.h5ad")
+    succeed("build-cells", tmp_path / "counts.h5ad", *words)
+    words = (
+        "--method",
+        "pooled",
+        "--warm-start-epochs",
+        1,
+        *ONE_READER,
+        "-o",
+        tmp_path / "reader.h5",
+    )
+    succeed("train-reader", tmp_path / "cells.h5ad", *words)
+    reader = screader.train(adata, embeddings=table, calibrate_on="cells", warm_start_epochs=1)
+    assert list(adata.obs) == ["cell_type", "donor"]
+    expected = screader.Reader(tmp_path / "reader.h5")
+    assert reader.labels == expected.labels
+    calls = [one.predict(source(), min_counts=10) for one in (reader, expected)]
+    pandas.testing.assert_frame_equal(*calls, check_exact=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"label": "type"}, "the cells have no column 'type'"),
+        ({"donor": "patient"}, "the cells have no column 'patient'"),
+        ({"method": "best"}, "method is 'best', expected one of"),
+        ({"epoch": 3}, "a setting is 'epoch', expected one of"),
+        ({"embeddings": "none.h5ad"}, "none.h5ad"),
+    ],
+)
+def test_what_cannot_be_trained(arguments: dict, words: str, tmp_path: Path) -> None:
+    given = {"embeddings": write_embeddings(tmp_path / "genes.h5ad"), **arguments}
+    with pytest.raises(screader.ScReaderError, match=re.escape(words)):
+        screader.train(source(), **given)
+
+
 def test_the_page_does_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cells = anndata.read_h5ad(real("baron_human.h5ad"), backed="r")[:30].to_memory()
     cells.write_h5ad(tmp_path / "cells.h5ad")
     monkeypatch.chdir(tmp_path)
     names: dict = {}
-    for code in re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.S):
+    *blocks, training = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.S)
+    for code in blocks:
         exec(compile(code, str(PAGE), "exec"), names)
     obs = anndata.read_h5ad("annotated.h5ad").obs
     assert (obs["screader_label"].astype(str) == obs["cell_type1"].astype(str)).mean() > 0.9
     assert len(names["calls"]) == 30 and Path("reader.h5").is_file()
+    values, types = counts(0, 90)
+    names["adata"] = expression(values, types, donor=["d1", "d1", "d1", "d2", "d2", "d2"] * 15)
+    names["adata"].obs["cell_type1"] = names["adata"].obs["cell_type"]
+    names["adata"].var_names = cells.var_names[: 5 * GENES : 5]  # few, so that embedding is quick
+    exec(compile(training, str(PAGE), "exec"), names)
+    calls = screader.Reader.load("mine.h5").predict(names["adata"])
+    assert (calls["screader_label"].astype(str) == types).mean() > 0.9
