@@ -17,6 +17,7 @@ from small_files import GENES, ONE_READER, counts, expression, genes, succeed, w
 
 import screader
 from screader_lib.annotation import annotate as annotation
+from screader_lib.cells.formats.open_expression import expression_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "python.md"
 CELLS = 70
@@ -141,6 +142,17 @@ def test_nothing_of_a_matrix_is_sorted_or_summed(reader: Path) -> None:
     first, second = (screader.annotate(a, reader, verbose=False) for a in (adata, mixed))
     assert (mixed.X.indices == indices).all()
     pandas.testing.assert_frame_equal(own(first), own(second), rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", [sparse.csr_matrix, sparse.csc_matrix, np.asarray])
+def test_blocks_are_copies(kind: Callable) -> None:
+    adata = source()
+    adata.X = kind(adata.X.toarray())
+    found = expression_of(adata, "adata")
+    block = found.read(*found.spans()[0])
+    values = adata.X.data if sparse.issparse(adata.X) else adata.X
+    assert not np.shares_memory(block.data, values)
+    assert (block.toarray() == source().X.toarray()).all()
 
 
 def test_an_earlier_run_is_kept_as_in_files(reader: Path, tmp_path: Path) -> None:
