@@ -141,6 +141,7 @@ def main(
     from screader_lib.annotation import annotated_file, calls_table, new_h5ad
     from screader_lib.annotation.annotate import AnnotationOptions, annotate
     from screader_lib.annotation.sample import SampleOptions
+    from screader_lib.exchange.opening import open_exchange
     from screader_lib.reader.llm.machine import prepare
     from screader_lib.readers.fetching import find_reader
     from screader_tools.build_cells_files import InputFiles
@@ -148,7 +149,8 @@ def main(
     with ExitStack() as stack:
         files = InputFiles(run, stack)
         sources = files.expression(expression, given["layer"], given["gene_column"])
-        known = stack.enter_context(run.open(str(find_reader(reader)), "reader"))
+        path = find_reader(reader, reporter=run.reporter)
+        known = stack.enter_context(open_exchange(path, "reader", name=reader))
         orthologs = given["orthologs"] and files.path("orthologs", given["orthologs"])
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="screader-")))
         made = run.provenance({**files.inputs, "reader": known})
@@ -172,10 +174,10 @@ def main(
         target = expression[0] if in_place else output
         if target is None:
             return
-        path = files.inputs["expression"]
-        if len(sources) == 1 and isinstance(path, Path) and annotated_file.is_anndata(path):
+        source = files.inputs["expression"]
+        if len(sources) == 1 and isinstance(source, Path) and annotated_file.is_anndata(source):
             annotated_file.write_annotated(
-                path, target, annotation.calls, made, name=sources[0].name, reporter=run.reporter
+                source, target, annotation.calls, made, name=sources[0].name, reporter=run.reporter
             )
         else:
             new_h5ad.write_new(sources, target, annotation.calls, made, reporter=run.reporter)
