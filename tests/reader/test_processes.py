@@ -51,6 +51,7 @@ def _work(folder: Path, index: int, port: str, tool: str, words: tuple[object, .
     from accelerate.state import PartialState
 
     PartialState._reset_state()
+    torch.set_num_threads(1)  # a pool of threads that an earlier test started is not here
     os.environ.update(WORKER, RANK=str(index), LOCAL_RANK=str(index), MASTER_PORT=port)
     result = call(tool, *words)
     (folder / f"{index}.txt").write_text(result.stderr)
