@@ -9,7 +9,11 @@ from pathlib import Path
 import pytest
 
 os.environ.update(
-    SCREADER_OFFLINE="1", HF_HUB_OFFLINE="1", OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false"
+    SCREADER_OFFLINE="1",
+    HF_HUB_OFFLINE="1",
+    TOKENIZERS_PARALLELISM="false",
+    OMP_NUM_THREADS="1",
+    NUMBA_NUM_THREADS="1",
 )
 CACHE = Path(sys.prefix) / "cache"  # compiled code and fonts, made once for all processes
 os.environ.update(NUMBA_CACHE_DIR=str(CACHE / "numba"), MPLCONFIGDIR=str(CACHE / "matplotlib"))
