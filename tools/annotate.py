@@ -148,7 +148,7 @@ def main(
 
     with ExitStack() as stack:
         files = InputFiles(run, stack)
-        sources = files.expression(expression, given["layer"], given["gene_column"])
+        sources = files.expression(expression, given["layer"], None)
         path = find_reader(reader, reporter=run.reporter)
         known = stack.enter_context(open_exchange(path, "reader", name=reader))
         orthologs = given["orthologs"] and files.path("orthologs", given["orthologs"])
@@ -156,7 +156,7 @@ def main(
         made = run.provenance({**files.inputs, "reader": known})
         sample = SampleOptions(
             given["values"], given["normalise"], given["min_counts"], given["min_genes"],
-            orthologs, given["threads"],
+            orthologs, given["threads"], given["gene_column"],
         )  # fmt: skip
         options = AnnotationOptions(
             given["min_confidence"], given["min_familiarity"], given["consensus"], given["force"],

@@ -8,6 +8,7 @@ and mouse write most orthologs alike.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import numpy as np
 from screader_lib.cells.cell_builder import CellBuilder
 from screader_lib.cells.cell_selection import CellSelection, select_cells
 from screader_lib.cells.formats.expression import Expression
-from screader_lib.cells.gene_names import ABSENT, best_match, named_by_orthologs
+from screader_lib.cells.gene_names import ABSENT, best_match, named_by_column, named_by_orthologs
 from screader_lib.cells.input_file import InputFile, prepare_input
 from screader_lib.cells.obs_columns import ObsColumns
 from screader_lib.cells.vocabulary import Embeddings, ReferenceGenes
@@ -44,6 +45,7 @@ class SampleOptions:
     min_genes: int = 0
     orthologs: Path | None = None
     threads: int | None = None
+    gene_column: str | None = None
 
 
 class Sample:
@@ -85,6 +87,9 @@ class Sample:
         reporter: Reporter,
         prefix: str,
     ) -> InputFile:
+        source = copy(source)  # whose genes get other names; the file that is written keeps its own
+        if options.gene_column is not None:
+            source.genes = named_by_column(source.genes, options.gene_column, source.name)
         if options.orthologs is not None:
             pairs = pairs_by_name(options.orthologs, source.genes.index)
             source.genes = named_by_orthologs(source, pairs, reporter)

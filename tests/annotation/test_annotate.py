@@ -182,3 +182,23 @@ def test_neighbours_are_cells_of_the_same_type() -> None:
     again = nearest(*own_components(lambda rows: weights[rows], 90))
     assert (found == again).all()
     assert len(TYPES) == 3
+
+
+def test_a_new_file_keeps_the_names_of_its_genes(reader: Path, tmp_path: Path) -> None:
+    """However they were matched: ignoring case, by a column, by orthologs."""
+    values, types = counts(9, 60)
+    mouse = [name.capitalize() for name in genes()]
+    for number in range(2):  # two inputs become a new h5ad
+        made = expression(values, types)
+        made.var_names = mouse
+        made.var["human"] = genes()
+        made.write_h5ad(tmp_path / f"{number}.h5ad")
+    pairs = "\n".join(f"{own},{other}" for own, other in zip(mouse, genes(), strict=True))
+    (tmp_path / "pairs.csv").write_text(f"mouse,human\n{pairs}\n")
+    inputs = [tmp_path / "0.h5ad", tmp_path / "1.h5ad", "-r", reader, "-o", tmp_path / "o.h5ad"]
+    for more in ([], ["--gene-column", "human"], ["--orthologs", tmp_path / "pairs.csv"]):
+        done = invoke("annotate", *inputs, *more)
+        assert done.exit_code == 0, done.stderr
+        new = anndata.read_h5ad(tmp_path / "o.h5ad")
+        assert new.var_names.tolist() == mouse and new.var["human"].tolist() == genes()
+        assert (new.obs["screader_label"].astype(str) == np.tile(types, 2)).all()
