@@ -128,9 +128,9 @@ def _build(
     """Labelled cells as ``build-cells`` writes them."""
     from screader_lib.cells.across_species import check_organism
     from screader_lib.cells.cell_builder import CellBuilder
-    from screader_lib.cells.cell_selection import CellSelection, select_cells
     from screader_lib.cells.input_file import prepare_input
-    from screader_lib.cells.obs_columns import ObsColumns
+    from screader_lib.cells.obs.columns import ObsColumns
+    from screader_lib.cells.obs.selection import CellSelection, select_cells
     from screader_lib.cells.sequences import Construction
     from screader_lib.cells.vocabulary import Embeddings
     from screader_lib.exchange import provenance, writing

@@ -16,7 +16,7 @@ from screader_tools.build_cells_files import InputFiles
 
 if TYPE_CHECKING:
     from screader_lib.cells.cell_builder import CellBuilder
-    from screader_lib.cells.obs_columns import ObsColumns
+    from screader_lib.cells.obs.columns import ObsColumns
 
 SET_BY_LIKE = (
     "select",
@@ -112,6 +112,12 @@ SET_BY_LIKE = (
     metavar="LABEL",
     multiple=True,
     help="Drop the cells of this label. Repeatable.",
+)
+@click.option(
+    "--merge-labels",
+    is_flag=True,
+    help="Read labels that differ only in upper and lower case, spaces or hyphens as one, the most "
+    "frequent.",
 )
 @click.option(
     "--min-cells-per-label",
@@ -223,6 +229,7 @@ def main(
     cells: str | None,
     where: tuple[str, ...],
     drop_labels: tuple[str, ...],
+    merge_labels: bool,
     min_cells_per_label: int,
     min_counts: int,
     min_genes: int,
@@ -250,16 +257,16 @@ def main(
     """
     from screader_lib.cells.across_species import vocabulary_by_texts
     from screader_lib.cells.cell_builder import CellBuilder
-    from screader_lib.cells.cell_selection import CellSelection, select_cells
     from screader_lib.cells.input_file import prepare_input
-    from screader_lib.cells.obs_columns import ObsColumns
+    from screader_lib.cells.obs.columns import ObsColumns
+    from screader_lib.cells.obs.selection import CellSelection, select_cells
     from screader_lib.cells.sequences import Construction
     from screader_lib.cells.vocabulary import with_medians
 
     if check is None:
         run.output_path(output)
     _check_like(run.context)
-    columns = ObsColumns(label, label_ontology, donor)
+    columns = ObsColumns(label, label_ontology, donor, merge_labels)
     construction = Construction(select, variable_genes, genes_per_cell, rank_by, weight)
     with ExitStack() as stack:
         files = InputFiles(run, stack)

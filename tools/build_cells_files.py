@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from screader_lib.cells.cell_selection import CellSelection
     from screader_lib.cells.formats.expression import Expression
-    from screader_lib.cells.obs_columns import ObsColumns
+    from screader_lib.cells.obs.columns import ObsColumns
+    from screader_lib.cells.obs.selection import CellSelection
     from screader_lib.cells.vocabulary import Embeddings, ReferenceGenes
     from screader_lib.exchange.opening import ExchangeFile
     from screader_lib.exchange.table import Table
@@ -40,7 +40,7 @@ class InputFiles:
 
     def listed_cells(self, name: str | None) -> tuple[str, ...] | None:
         """The names of cells in a text file; None where none is given."""
-        from screader_lib.cells.cell_selection import read_names
+        from screader_lib.cells.obs.selection import read_names
 
         return None if name is None else tuple(read_names(self.path("cells", name), name))
 

@@ -18,7 +18,7 @@ import numpy as np
 from screader_lib.annotation.annotated_file import add_calls, check_written
 from screader_lib.annotation.calls import Calls
 from screader_lib.cells.formats.expression import Expression
-from screader_lib.cells.obs_columns import (
+from screader_lib.cells.obs.columns import (
     concatenated,
     duplicate_names,
     hashes_of,

@@ -16,11 +16,11 @@ import h5py
 import numpy as np
 
 from screader_lib.cells.cell_builder import CellBuilder
-from screader_lib.cells.cell_selection import CellSelection, select_cells
 from screader_lib.cells.formats.expression import Expression
 from screader_lib.cells.gene_names import ABSENT, best_match, named_by_column, named_by_orthologs
 from screader_lib.cells.input_file import InputFile, prepare_input
-from screader_lib.cells.obs_columns import ObsColumns
+from screader_lib.cells.obs.columns import ObsColumns
+from screader_lib.cells.obs.selection import CellSelection, select_cells
 from screader_lib.cells.vocabulary import Embeddings, ReferenceGenes
 from screader_lib.exchange.opening import ExchangeFile
 from screader_lib.exchange.table import Table, strings

@@ -1,8 +1,7 @@
 """Expression matrices to ranked, weighted gene sequences.
 
 - ``formats``          the formats of expression, read block by block;
-- ``cell_selection``   which cells of the inputs: names, conditions, labels;
-- ``obs_columns``      names of cells, labels, donors and other columns of several inputs as one;
+- ``obs``              the table of cells: columns, labels, which cells are taken;
 - ``gene_names``       genes of the input matched to the embedded genes by name;
 - ``normalisation``    counts or log-normalised? both as counts per ten thousand;
 - ``gene_statistics``  medians, variances and coverage of genes over cells;

@@ -25,7 +25,7 @@ from screader_lib.cells.gene_statistics import (
 )
 from screader_lib.cells.input_file import ExpressionBlock, InputFile
 from screader_lib.cells.normalisation import KIND_NAMES
-from screader_lib.cells.obs_columns import (
+from screader_lib.cells.obs.columns import (
     ObsColumns,
     annotated,
     concatenated,
@@ -34,6 +34,7 @@ from screader_lib.cells.obs_columns import (
     renamed_cells,
     unknown_column,
 )
+from screader_lib.cells.obs.labels import Labels
 from screader_lib.cells.sequences import NO_GENE, Construction, rank_genes
 from screader_lib.cells.vocabulary import (
     FEW_GENES,
@@ -209,8 +210,11 @@ class CellBuilder:
         if not inputs.any():
             raise ScReaderError("has none of the genes of --like.", file=self.name)
         obs = self._annotated(columns)
-        if "label" in obs.columns and not obs.columns["label"].categories:
-            self.reporter.warning("no cell has a known label.")
+        if columns.label is not None:
+            labels = Labels.of(self.obs.column(columns.label))
+            labels.report(columns.label, columns.merge_labels, self.reporter)
+            if not labels.known:
+                self.reporter.warning("no cell has a known label.")
         obs.columns |= {
             "total_counts": constant_column(0, np.float32, len(obs)),
             "genes_in_sequence": constant_column(0, np.int32, len(obs)),

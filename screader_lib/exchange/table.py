@@ -204,7 +204,8 @@ def concatenated_columns(columns: Sequence[LazyColumn]) -> LazyColumn:
 def stored_column(element: Any) -> LazyColumn:
     """A column of an AnnData data frame in an open file, HDF5 or zarr, of sound structure.
 
-    Nullable values that are masked come as NaN, False or the empty string. Reading raises
+    Nullable values that are masked come as NaN, False or the empty string; any negative code is
+    missing, such as R's of NA, −2³¹. Reading raises
     ScReaderError where strings are not UTF-8.
     """
     if not hasattr(element, "keys"):
@@ -215,7 +216,7 @@ def stored_column(element: Any) -> LazyColumn:
     names = tuple(as_strings(_stored_array(element["categories"]).load()))
 
     def read(start: int, stop: int) -> Column:
-        return Categorical(np.asarray(codes[start:stop]).astype(np.int32), names)
+        return Categorical(np.maximum(codes[start:stop], -1).astype(np.int32), names)
 
     return LazyColumn(codes.shape[0], np.int32, read, names)
 

@@ -11,7 +11,7 @@ import numpy as np
 from screader_lib.cells.formats.expression import Expression
 from screader_lib.cells.gene_names import name_columns
 from screader_lib.cells.normalisation import KIND_NAMES, check_kind, detect_kind, first_values
-from screader_lib.cells.obs_columns import unique_names
+from screader_lib.cells.obs.columns import unique_names
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.table import Categorical, Table
 from screader_lib.genes.records import ENSEMBL

@@ -12,9 +12,10 @@ import numpy as np
 
 from screader_lib.cells import normalisation
 from screader_lib.cells.across_species import organisms_of
-from screader_lib.cells.cell_selection import CellSelection, select_cells
 from screader_lib.cells.formats.expression import Expression
-from screader_lib.cells.obs_columns import ObsColumns, is_known
+from screader_lib.cells.obs.columns import ObsColumns
+from screader_lib.cells.obs.labels import is_known
+from screader_lib.cells.obs.selection import CellSelection, select_cells
 from screader_lib.errors import ScReaderError
 from screader_lib.genes.records import ENSEMBL, organism_of
 from screader_lib.preparation.marker_tables import MIN_FRACTION, TAXA, species_by_spelling

@@ -12,7 +12,7 @@ from scipy import sparse
 from screader_lib.cells.cell_builder import CellBuilder
 from screader_lib.cells.formats.expression import Expression, Span
 from screader_lib.cells.input_file import prepare_input
-from screader_lib.cells.obs_columns import ObsColumns
+from screader_lib.cells.obs.columns import ObsColumns
 from screader_lib.cells.sequences import Construction
 from screader_lib.cells.vocabulary import Embeddings
 from screader_lib.exchange.table import LazyTable, Table, strings

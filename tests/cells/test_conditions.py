@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from screader_lib.cells.cell_selection import cells_where
+from screader_lib.cells.obs.selection import cells_where
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.table import Categorical, LazyTable, Table, strings
 

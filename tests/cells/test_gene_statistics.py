@@ -18,7 +18,7 @@ from scipy import sparse
 from screader_lib.cells import gene_statistics
 from screader_lib.cells.formats.transpose import ScratchFile
 from screader_lib.cells.gene_statistics import GeneStatistics, ValuesByGene, sampled_cells, sums_of
-from screader_lib.cells.obs_columns import hashes_of
+from screader_lib.cells.obs.columns import hashes_of
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.table import LazyColumn
 

@@ -12,7 +12,7 @@ import pytest
 
 from screader_lib.cells.formats import anndata_expression
 from screader_lib.cells.gene_statistics import sampled_cells
-from screader_lib.cells.obs_columns import (
+from screader_lib.cells.obs.columns import (
     ObsColumns,
     annotated,
     concatenated,

@@ -232,8 +232,7 @@ def _plain_values(column: Any) -> Any:
     if not is_string(categories) or codes.dtype.kind != "i" or codes.ndim != 1:
         return None
     for start, stop in row_blocks(codes.shape[0]):
-        block = codes[start:stop]
-        if block.min() < -1 or block.max() >= categories.shape[0]:
+        if codes[start:stop].max() >= categories.shape[0]:
             return None
     return codes
 

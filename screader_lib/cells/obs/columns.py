@@ -9,13 +9,14 @@ import difflib
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
 from screader_lib.cells.folds import FOLD_COLUMN
+from screader_lib.cells.obs.labels import Labels, is_known, renamed
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.table import (
     Categorical,
@@ -30,7 +31,6 @@ from screader_lib.exchange.table import (
 
 ONTOLOGY_COLUMNS = ("cell_type_ontology_term_id", "cell_ontology_id")
 DONOR_COLUMNS = ("donor_id", "donor")
-UNKNOWN_LABELS = {"", "nan", "none", "unknown", "ambiguous"}
 RESERVED = (
     "label", "label_ontology_id", "donor", "total_counts", "genes_in_sequence", FOLD_COLUMN, "id",
 )  # fmt: skip
@@ -38,11 +38,15 @@ RESERVED = (
 
 @dataclass(frozen=True)
 class ObsColumns:
-    """Which columns of the input hold the label, its ontology id and the donor; None for none."""
+    """Which columns of the input hold the label, its ontology id and the donor; None for none.
+
+    ``merge_labels`` says that labels that differ only in case and spaces are one.
+    """
 
     label: str | None = None
     ontology: str | None = None
     donor: str | None = None
+    merge_labels: bool = False
 
     def resolved(self, obs: LazyTable, name: str) -> ObsColumns:
         """With the usual columns filled in for ontology id and donor, where obs has them.
@@ -57,7 +61,13 @@ class ObsColumns:
             ontology = _ontology_of(self.label, obs)
         if donor is None:
             donor = next((key for key in DONOR_COLUMNS if key in obs.columns), None)
-        return ObsColumns(self.label, ontology, donor)
+        return replace(self, ontology=ontology, donor=donor)
+
+    def labels(self, obs: LazyTable) -> LazyColumn:
+        """The column of labels, near twins merged where that is asked for."""
+        assert self.label is not None
+        column = obs.column(self.label)
+        return renamed(column, Labels.of(column).merged) if self.merge_labels else column
 
 
 def _ontology_of(label: str, obs: LazyTable) -> str | None:
@@ -90,12 +100,12 @@ def unknown_column(where: str, column: str, obs: LazyTable) -> ScReaderError:
 def annotated(obs: LazyTable, columns: ObsColumns) -> LazyTable:
     """obs with ``label``, ``label_ontology_id`` and ``donor`` first and all its columns after.
 
-    Labels such as "unknown" or NaN become missing. Where a column of the input has a reserved
+    Labels such as "unknown", "NA" or NaN become missing. Where a column of the input has a reserved
     name and another meaning, it is kept as ``NAME_input``.
     """
     result = LazyTable(obs.index)
     if columns.label is not None:
-        result.columns["label"] = by_category(obs.column(columns.label), is_known)
+        result.columns["label"] = by_category(columns.labels(obs), is_known)
     if columns.ontology is not None:
         result.columns["label_ontology_id"] = by_category(obs.column(columns.ontology), is_known)
     if columns.donor is not None:
@@ -159,11 +169,6 @@ def _concatenated(parts: Sequence[LazyColumn | None], lengths: Sequence[int]) ->
     )
     categorical = is_text and all(part.categories is not None for part in present)
     return by_category(column, bool) if categorical else column
-
-
-def is_known(label: str) -> bool:
-    """Whether a label is more than "", "nan", "unknown" and the like."""
-    return label.strip().lower() not in UNKNOWN_LABELS
 
 
 def by_category(column: LazyColumn, known: Callable[[str], bool] = lambda _: True) -> LazyColumn:

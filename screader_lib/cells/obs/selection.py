@@ -17,13 +17,13 @@ import numpy as np
 
 from screader_lib.cells.formats.expression import Expression
 from screader_lib.cells.normalisation import recognise
-from screader_lib.cells.obs_columns import (
+from screader_lib.cells.obs.columns import (
     ObsColumns,
     by_category,
     concatenated,
-    is_known,
     unknown_column,
 )
+from screader_lib.cells.obs.labels import is_known
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.table import Categorical, LazyColumn, LazyTable
 from screader_lib.genes.text_files import read_text
@@ -165,7 +165,7 @@ def _with_labels(
         raise ScReaderError(
             "--drop-labels and --min-cells-per-label need labels.", remedy="Give --label COLUMN."
         )
-    labels = by_category(obs.column(columns.label)).load()
+    labels = by_category(columns.labels(obs)).load()
     assert isinstance(labels, Categorical)
     names, dropped = labels.categories, selection.dropped_labels
     unknown = sorted(set(dropped) - set(names))
