@@ -28,6 +28,7 @@ HUB = re.compile(
     r"hf:(?P<repository>[\w.-]+/[\w.-]+)(?:/(?P<file>[\w.-]+(?:/[\w.-]+)*))?(?:@(?P<revision>[\w.-]+))?"
 )
 READER = "reader.h5"
+MAX_BYTES = 2 << 30
 BY_HAND = "Fetch it on a machine with a network, and give the file."
 
 
@@ -133,7 +134,7 @@ def _take(source: str, target: Path, reporter: Reporter) -> None:
         if source.startswith("hf:"):
             url, token = _hub_url(source), secret_of("HF_TOKEN")
             headers = {"Authorization": f"Bearer {token}"} if token else {}
-        download(url, target, BY_HAND, reporter, headers)
+        download(url, target, BY_HAND, reporter, headers, MAX_BYTES)
         return
     path = Path(source)
     if path.is_dir():

@@ -14,12 +14,16 @@ from screader_lib.errors import ScReaderError
 from screader_lib.exchange.provenance import sha256_of
 from screader_lib.exchange.writing import replacing
 from screader_lib.genes.records import Organism
-from screader_lib.genes.services.file_download import BLOCK, download
+from screader_lib.genes.services.file_download import download
 from screader_lib.genes.services.service import check_allowed, checked_url
 from screader_lib.reporting import SILENT, Reporter
 
 URL = "https://ftp.ncbi.nlm.nih.gov/gene/DATA"
 ALL_SPECIES = "All_Data"
+HEADER = b"#tax_id"
+BLOCK = 1 << 20  # bytes
+MOST_COMPRESSED = 50  # NCBI's tables reach 10 : 1
+SLACK = 64 << 20  # bytes
 OPTIONS = {"gene_orthologs.gz": "--orthologs", "gene_history.gz": "--gene-history"}
 
 
@@ -55,7 +59,7 @@ def local_copy(
         ) from error
     with replacing(local) as temporary:
         modified = download(source, temporary, _remedy(source), reporter)
-        _check_gzip(temporary, source)
+        _check(temporary, source)
         content = {
             "url": source,
             "downloaded": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -83,11 +87,22 @@ def _remedy(source: str) -> str:
     return "Give local copies with --gene-info and --gene-summary."
 
 
-def _check_gzip(path: Path, source: str) -> None:
+def _check(path: Path, source: str) -> None:
+    """ScReaderError unless this is a whole gzip file of one of NCBI's tables of genes."""
+    most = path.stat().st_size * MOST_COMPRESSED + SLACK
+    unpacked = 0
     try:
         with gzip.open(path) as stream:
-            while stream.read(BLOCK):
-                pass
+            if stream.read(len(HEADER)) != HEADER:
+                raise ScReaderError("is no file of genes.", file=source, remedy=_remedy(source))
+            while block := stream.read(BLOCK):
+                unpacked += len(block)
+                if unpacked > most:
+                    raise ScReaderError(
+                        "unpacks to more than any file of genes.",
+                        file=source,
+                        remedy=_remedy(source),
+                    )
     except (OSError, EOFError, zlib.error) as error:
         raise ScReaderError(
             "was not received as a complete gzip file.", file=source, remedy="Try again."

@@ -8,21 +8,25 @@ Retry-After beyond a minute and waits in silence.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from screader_lib.errors import ScReaderError
+from screader_lib.genes.services.bounded import TooLong, bounded_body, within
 from screader_lib.genes.services.service import (
+    LONGEST_EXAMINED,
     OPENAI_KEY,
     TRY_LATER,
     BadAnswer,
+    Passing,
     Service,
     check_allowed,
-    first_line,
     secret_of,
+    without_secret_bytes,
+    words_of,
 )
 
 if TYPE_CHECKING:
@@ -32,6 +36,7 @@ T = TypeVar("T")
 URL = "https://api.openai.com/v1"
 PASSING = (408, 409, 429)  # HTTP statuses, beside 5xx
 MAX_BAD_ANSWERS = 3  # each is charged for
+FRAMING = ("content-length", "transfer-encoding")  # headers of a body as it is sent
 NO_QUOTA = b"insufficient_quota"
 TOO_LARGE = re.compile(
     r"context length|too (?:long|large|many)|max\w* .{0,40}(?:tokens|batch|inputs|length)"
@@ -80,26 +85,40 @@ class OpenAIServer(Service):
                 remedy=f"Set it, or name a server of your own with {self.url_option}.",
             )
         check_allowed(self.url)
-        bad_answers = 0
-        for attempt in range(1, self.attempts + 1):
-            headers: Mapping[str, str] = {}
+        asked: list[Exception] = []  # what was wrong with the answers so far
+
+        def once() -> T:
             try:
-                return parse(call(self._client).content)
-            except BadAnswer as bad:
-                problem = f"gave no usable answer, but {bad}"
-                bad_answers += 1
+                body = call(self._client).content
             except openai.APIStatusError as error:
-                headers = error.response.headers
-                problem = self._passing_status(error.response)
-            except openai.APITimeoutError:
-                problem = "gave no answer in time"
-            except openai.APIConnectionError as error:
-                unreachable = "Connect" in type(error.__cause__).__name__
-                problem = "cannot be reached" if unreachable else "cut the connection"
-            if attempt == self.attempts or bad_answers == MAX_BAD_ANSWERS:
-                break
-            self.pause(attempt, problem, headers)
-        raise self.error(f"{problem}, {attempt} times.", TRY_LATER)
+                raise self._failure(error.response) from None
+            except (openai.APIConnectionError, TooLong, TimeoutError) as error:
+                raise self._no_answer(error.__cause__ or error) from None
+            try:
+                return parse(without_secret_bytes(body, self.secret))
+            except BadAnswer as bad:
+                asked.append(bad)
+                failure = Passing(f"gave no usable answer, but {bad}")
+            if len(asked) == MAX_BAD_ANSWERS:
+                raise self._given_up(failure, len(asked))
+            raise failure
+
+        try:
+            return self.tried(once)
+        except Passing as failure:
+            raise self._given_up(failure, self.attempts) from None
+
+    def _given_up(self, failure: Passing, times: int) -> ScReaderError:
+        return self.error(f"{self.shown(failure.reason)}, {times} times.", TRY_LATER)
+
+    def _no_answer(self, error: BaseException) -> Exception:
+        """What no connection or no answer means: Passing, or the error of one without an end."""
+        if isinstance(error, TooLong):
+            return self.too_long()
+        kind = type(error).__name__
+        if "Timeout" in kind:
+            return Passing("gave no answer in time")
+        return Passing("cannot be reached" if "Connect" in kind else "cut the connection")
 
     def run_all(
         self, tasks: Sequence[Callable[[], T]], concurrent: int, on_done: Callable[[int], None]
@@ -130,37 +149,68 @@ class OpenAIServer(Service):
             raise failed
         return [future.result() for future in futures]
 
-    def _passing_status(self, answer: Any) -> str:
-        """What may pass, in words; ScReaderError where trying again is of no use."""
-        status, reason = answer.status_code, first_line(answer.content)
+    def _failure(self, answer: Any) -> Exception:
+        """What an HTTP status means: Passing, or the error that trying again would not change."""
+        status, reason = answer.status_code, words_of(answer.content[:LONGEST_EXAMINED])
         if NO_QUOTA in answer.content:
             problem = "says that the account has no quota left."
-            raise self.error(problem, "Check plan and billing; answers received so far are cached.")
+            return self.error(
+                problem, "Check plan and billing; answers received so far are cached."
+            )
         if status in PASSING or status >= 500:
-            return f"answered with HTTP status {status}"
+            return Passing(f"answered with HTTP status {status}", answer.headers)
         refused = self.refused(status, answer.content)
         if status == 413 or (status in (400, 422) and TOO_LARGE.search(reason)):
-            raise TooLarge(str(refused).removeprefix(f"{self.url}: "), self.url, _share(reason))
-        raise refused
+            return TooLarge(str(refused).removeprefix(f"{self.url}: "), self.url, _share(reason))
+        return refused
 
     @cached_property
     def _client(self) -> openai.OpenAI:
         import openai
 
-        hooks: dict[str, list[Callable]] = {"request": [self._prepare]}
+        server = self
+
+        class BoundedClient(openai.DefaultHttpxClient):
+            """Reads every answer to its end, which comes in time and before too many bytes."""
+
+            def send(self, request: Any, **settings: Any) -> Any:
+                server.prepare(request)
+
+                def answered() -> Any:
+                    answer = super(BoundedClient, self).send(
+                        request, **{**settings, "stream": True}
+                    )
+                    try:
+                        return server.whole(answer)
+                    finally:
+                        answer.close()
+
+                return within(server.limit, answered)
+
         return openai.OpenAI(
             api_key=self.secret or "none",
             base_url=self.url,
             max_retries=0,
             timeout=self.timeout,
-            http_client=openai.DefaultHttpxClient(event_hooks=hooks),
+            http_client=BoundedClient(),
         )
 
-    def _prepare(self, request: Any) -> None:
+    def prepare(self, request: Any) -> None:
         """Before each attempt; a server that needs no key is sent none."""
+        request.headers["Accept-Encoding"] = "gzip"
         if not self.secret:
             request.headers.pop("Authorization", None)
         self.pace.wait()
+
+    def whole(self, answer: Any) -> Any:
+        """The answer with its body, decompressed."""
+        headers = dict(answer.headers)
+        encoding = headers.pop("content-encoding", "")
+        body = bounded_body(answer.iter_raw(), encoding, self.max_bytes)
+        headers = {key: value for key, value in headers.items() if key not in FRAMING}
+        return type(answer)(
+            answer.status_code, headers=headers, content=body, request=answer.request
+        )
 
 
 def _share(reason: str) -> float | None:

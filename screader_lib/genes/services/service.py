@@ -8,11 +8,13 @@ import os
 import random
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from itertools import groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -23,6 +25,7 @@ from screader_lib.reporting import SILENT, Reporter
 if TYPE_CHECKING:
     import urllib3
 
+T = TypeVar("T")
 NCBI_KEY = "NCBI_API_KEY"
 NCBI_EMAIL = "NCBI_EMAIL"
 OPENAI_KEY = "OPENAI_API_KEY"
@@ -31,6 +34,9 @@ KEY_REFUSED = (401, 403)
 MAX_PAUSE = 60.0  # seconds, where the server asks for none
 MAX_RETRY_AFTER = 600.0  # seconds
 QUIET_PAUSE = 5.0  # seconds; longer ones are reported to every user
+SECRET_PART = 8  # characters of a secret in a row that are hidden as the whole is
+LONGEST_EXAMINED = 4_000  # characters of a server's words that are looked at
+LONGEST_REASON = 300  # characters of them in a message
 RATE_MARGIN = 1.1  # gaps are this much longer, so that no second sees more requests than allowed
 HTML = "an HTML page"
 TRY_LATER = "Try again later; answers received so far are cached."
@@ -40,7 +46,16 @@ class Unreachable(ScReaderError):
     """A service cannot be reached: there is no network, or none is allowed."""
 
 
-class BadAnswer(Exception):
+class Passing(Exception):
+    """A failure that may pass: its ``reason``, and the ``headers`` of the answer."""
+
+    def __init__(self, reason: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.headers = headers or {}
+
+
+class BadAnswer(Passing):
     """An answer that is cut off, malformed or of another kind than was asked for."""
 
 
@@ -69,8 +84,9 @@ class Service:
     """A server at ``url``, called ``name`` in messages, where ``secret`` never appears.
 
     A request is tried ``attempts`` times, with a pause of ``first_pause`` seconds, then twice as
-    long each time, with jitter, or as long as the server asks (Retry-After). Setting ``stopped``
-    ends the pauses of all threads.
+    long each time, with jitter, or as long as the server asks (Retry-After). The server may be
+    silent for ``timeout`` seconds; each request ends after ``limit`` seconds, and its answer has
+    at most ``max_bytes``. Setting ``stopped`` ends the pauses of all threads.
     """
 
     name: str
@@ -81,6 +97,8 @@ class Service:
     attempts: int = 6
     first_pause: float = 1.0  # seconds
     timeout: float = 60.0  # seconds
+    limit: float = 600.0  # seconds
+    max_bytes: int = 256 << 20
     stopped: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
@@ -88,19 +106,40 @@ class Service:
 
     def error(self, problem: str, remedy: str = "") -> ScReaderError:
         """The error of this service's having a ``problem``, without the secret."""
-        return ScReaderError(self.hidden(f"{self.name} {problem}"), file=self.url, remedy=remedy)
+        return ScReaderError(f"{self.name} {self.shown(problem)}", file=self.url, remedy=remedy)
 
     def hidden(self, text: str) -> str:
-        """``text`` with stars for the secret."""
-        return text.replace(self.secret, "***") if self.secret else text
+        """``text`` with stars for the secret and for any part of it."""
+        return without_secret(text, self.secret)
+
+    def shown(self, text: str) -> str:
+        """The beginning of ``text`` as one line; the secret is hidden before anything is cut."""
+        line = " ".join(self.hidden(text[:LONGEST_EXAMINED]).split())
+        return line if len(line) <= LONGEST_REASON else f"{line[:LONGEST_REASON]} …"
 
     def refused(self, status: int, body: bytes) -> ScReaderError:
         """The error of an HTTP status that no further attempt would change."""
         if status in KEY_REFUSED:  # the body may repeat the key, or part of it
             problem = f"refused the request with HTTP status {status}."
             return self.error(problem, "Check the key in the environment.")
-        reason = first_line(body)
+        reason = self.shown(words_of(body)).rstrip(".")
         return self.error(f"refused with HTTP status {status}{reason and f' ({reason})'}.")
+
+    def too_long(self) -> ScReaderError:
+        """The error of an answer of more than ``max_bytes``."""
+        return self.error(f"sent more than {self.max_bytes >> 20:,} MB, which no answer has.")
+
+    def tried(self, once: Callable[[], T]) -> T:
+        """What ``once`` returns in the first of ``attempts`` that does not raise Passing.
+
+        The last attempt's Passing is raised.
+        """
+        for failures in range(1, self.attempts):
+            try:
+                return once()
+            except Passing as failure:
+                self.pause(failures, failure.reason, failure.headers)
+        return once()
 
     def pause(self, failures: int, reason: str, headers: Mapping[str, str]) -> None:
         """Wait after so many ``failures`` of a request, the last one for ``reason``.
@@ -114,9 +153,28 @@ class Service:
             problem = f"asks to come back in {seconds:,.0f} seconds."
             raise self.error(problem, "Run again then; answers received so far are cached.")
         report = self.reporter.info if seconds > QUIET_PAUSE else self.reporter.detail
-        report(self.hidden(f"{self.name}: {reason}; trying again in {seconds:,.1f} s."))
+        report(f"{self.name}: {self.shown(reason)}; trying again in {seconds:,.1f} s.")
         if self.stopped.wait(seconds):
             raise self.error(f"was not waited for: {reason}.")
+
+
+def without_secret(text: str, secret: str) -> str:
+    """``text`` with stars for the secret and for each part of it of ``SECRET_PART`` characters."""
+    size = min(SECRET_PART, len(secret))
+    parts = {secret[start : start + size] for start in range(len(secret) - size + 1)} - {""}
+    if not any(part in text for part in parts):
+        return text
+    is_secret = bytearray(len(text))
+    for start in range(len(text) - size + 1):
+        if text[start : start + size] in parts:
+            is_secret[start : start + size] = b"\1" * size
+    runs = groupby(zip(text, is_secret, strict=True), key=itemgetter(1))
+    return "".join("***" if hide else "".join(map(itemgetter(0), run)) for hide, run in runs)
+
+
+def without_secret_bytes(body: bytes, secret: str) -> bytes:
+    """An answer with stars for the whole secret, should it repeat it."""
+    return body.replace(secret.encode(), b"***") if secret else body
 
 
 def secret_of(variable: str) -> str:
@@ -211,8 +269,6 @@ def kind_of_body(body: bytes) -> str:
     return HTML if is_html else "a cut or malformed answer"
 
 
-def first_line(body: bytes) -> str:
-    """The beginning of an answer as one line; empty for an HTML page."""
-    if kind_of_body(body) == HTML:
-        return ""
-    return " ".join(body[:200].decode("utf-8", "replace").split())
+def words_of(body: bytes) -> str:
+    """An answer as text; empty for an HTML page."""
+    return "" if kind_of_body(body) == HTML else body.decode("utf-8", "replace")

@@ -1,60 +1,30 @@
-"""Forms and JSON to NCBI's services: urllib3's retries, at a limited rate, with checked answers."""
+"""Forms and JSON to NCBI's services: tried again, at a limited rate, with checked answers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import urllib3
 from urllib3 import exceptions
 
 from screader_lib import __version__
+from screader_lib.genes.services.bounded import TooLong, bounded_body, within
 from screader_lib.genes.services.service import (
     RETRIED,
     TRY_LATER,
-    BadAnswer,
+    Passing,
     Service,
     check_allowed,
     pool_for,
+    without_secret_bytes,
 )
 
 T = TypeVar("T")
-
-
-class Retries(urllib3.Retry):
-    """urllib3's retries of a request to ``service``, at its pace and with its pauses.
-
-    A bad status of the last attempt is the caller's to see; other failures are MaxRetryError.
-    """
-
-    def __init__(self, service: Service, **settings: Any) -> None:
-        ours: dict[str, Any] = {
-            "total": service.attempts - 1,
-            "allowed_methods": None,  # all
-            "status_forcelist": RETRIED,
-            "raise_on_status": False,
-        }
-        super().__init__(**ours | settings)
-        self.service = service
-
-    def new(self, **changes: Any) -> Self:
-        return super().new(service=self.service, **changes)
-
-    def sleep(self, response: urllib3.BaseHTTPResponse | None = None) -> None:
-        last = self.history[-1]
-        reason = f"HTTP status {last.status}" if last.status else in_words(last.error)
-        headers = {} if response is None else response.headers
-        self.service.pause(len(self.history), reason, headers)
-        self.service.pace.wait()
-
-
-def next_attempt(retries: urllib3.Retry | None, error: Exception) -> urllib3.Retry:
-    """Pause after an answer that proved bad; what is left of ``retries``, or MaxRetryError."""
-    left = (retries or urllib3.Retry(0)).increment("POST", error=error)
-    left.sleep()
-    return left
+BLOCK = 1 << 16  # bytes
 
 
 @dataclass
@@ -80,28 +50,40 @@ class WebClient(Service):
         content: dict[str, Any] = {"json": body}
         if form is not None:
             content = {"fields": dict(form), "encode_multipart": False}
-        retries: urllib3.Retry = Retries(self)
-        self.pace.wait()
-        try:
-            while True:
-                answer = None
-                try:
-                    answer = self._pool.request(
-                        "POST", f"{self.url}/{path}", redirect=False, retries=retries, **content
-                    )
-                    if answer.status in RETRIED:
-                        raise self._no_answer(f"HTTP status {answer.status}")
-                    if answer.status != 200:
-                        raise self.refused(answer.status, answer.data)
-                    return parse(answer.data)
-                except (BadAnswer, exceptions.DecodeError) as error:
-                    retries = next_attempt(answer.retries if answer else retries, error)
-        except exceptions.HTTPError as error:
-            raise self._no_answer(in_words(error)) from error
 
-    def _no_answer(self, reason: str) -> Exception:
-        problem = f"gave no usable answer in {self.attempts} attempts, the last time: {reason}."
-        return self.error(problem, TRY_LATER)
+        def once() -> T:
+            self.pace.wait()
+            with in_words():
+                status, headers, answer = within(self.limit, lambda: self._ask(path, content))
+            if status in RETRIED:
+                raise Passing(f"HTTP status {status}", headers)
+            if status != 200:
+                raise self.refused(status, answer)
+            return parse(without_secret_bytes(answer, self.secret))
+
+        try:
+            return self.tried(once)
+        except Passing as failure:
+            reason = self.shown(failure.reason)
+            problem = f"gave no usable answer in {self.attempts} attempts, the last time: {reason}."
+            raise self.error(problem, TRY_LATER) from None
+        except TooLong:
+            raise self.too_long() from None
+
+    def _ask(self, path: str, content: dict[str, Any]) -> tuple[int, Mapping[str, str], bytes]:
+        """Status, headers and body of one answer."""
+        answer = self._pool.request(
+            "POST", f"{self.url}/{path}", retries=False, preload_content=False, **content
+        )
+        try:
+            blocks = blocks_of(answer)
+            encoding = answer.headers.get("Content-Encoding", "")
+            return answer.status, answer.headers, bounded_body(blocks, encoding, self.max_bytes)
+        except BaseException:
+            answer.close()
+            raise
+        finally:
+            answer.release_conn()
 
     @cached_property
     def _pool(self) -> urllib3.PoolManager:
@@ -114,15 +96,29 @@ class WebClient(Service):
         return pool_for(self.url, headers=headers, timeout=timeout)
 
 
-def in_words(error: Exception | None) -> str:
-    """What went wrong on the way to a server, or with its answer."""
-    error = getattr(error, "reason", None) or error
-    if isinstance(error, BadAnswer):
-        return str(error)
-    if isinstance(error, exceptions.NewConnectionError | exceptions.ProxyError):
+def blocks_of(answer: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+    """The bytes of a body as they arrive, compressed as they were sent."""
+    while block := answer.read1(BLOCK, decode_content=False):
+        yield block
+
+
+@contextmanager
+def in_words() -> Iterator[None]:
+    """Passing where a request or its answer fails on the way."""
+    try:
+        yield
+    except TimeoutError as error:
+        raise Passing("no answer in time") from error
+    except exceptions.HTTPError as error:
+        raise Passing(_reason(error)) from error
+
+
+def _reason(error: exceptions.HTTPError) -> str:
+    cause = getattr(error, "reason", None) or error
+    if isinstance(cause, exceptions.NewConnectionError | exceptions.ProxyError):
         return "no connection"
-    if isinstance(error, exceptions.TimeoutError):
+    if isinstance(cause, exceptions.TimeoutError):
         return "no answer in time"
-    if isinstance(error, exceptions.ProtocolError | exceptions.DecodeError):
+    if isinstance(cause, exceptions.ProtocolError | exceptions.DecodeError):
         return "the connection was cut"
-    return type(error).__name__
+    return type(cause).__name__

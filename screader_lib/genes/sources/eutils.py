@@ -310,7 +310,7 @@ def _search_result(body: bytes) -> tuple[int, list[str]]:
     with checking_schema("a search result"):
         result = answer["esearchresult"]
         if "ERROR" in result:
-            raise BadAnswer(f"the search failed ({str(result['ERROR'])[:100]})")
+            raise BadAnswer(f"the search failed ({result['ERROR']})")
         count, ids = int(result["count"]), [str(one) for one in result["idlist"]]
     if len(ids) != min(count, MAX_RESULTS):
         raise BadAnswer(f"{len(ids)} ids of {count}")
