@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 import h5py
 import pytest
+import torch
 from huggingface_hub import constants
 from huggingface_hub.utils import filter_repo_objects
 from loopback import HTML, Loopback, Reply, Request, json_reply, serving
@@ -21,6 +22,7 @@ from small_files import fail, succeed, write_llama
 
 from screader_lib import offline
 from screader_lib.errors import ScReaderError
+from screader_lib.genes.providers.local_models import load_encoder
 from screader_lib.reader.llm import weights as fetching
 from screader_lib.reader.llm.frozen_llm import load_llm
 from screader_lib.reader.llm.weights import find_weights
@@ -295,6 +297,20 @@ def test_shards_that_the_index_names(models: Path, tmp_path: Path) -> None:
     (folder / "model.safetensors.index.json").write_text("[]")
     with pytest.raises(ScReaderError, match="cannot be read"):
         find_weights(str(folder))
+
+
+@pytest.mark.parametrize(
+    "file", ["pytorch_model.bin", "../stray.safetensors", "/stray.safetensors"]
+)
+def test_an_index_that_names_other_files(models: Path, tmp_path: Path, file: str) -> None:
+    """A pickle, or a file outside the folder, is refused wherever a model is loaded."""
+    folder = shutil.copytree(models / "first", tmp_path / "other")
+    shutil.copy(folder / "model.safetensors", tmp_path / "stray.safetensors")
+    shutil.move(folder / "model.safetensors", folder / "pytorch_model.bin")
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": file}}))
+    for load in (find_weights, lambda name: load_encoder(name, torch.float32)):
+        with pytest.raises(ScReaderError, match=r"no \.safetensors file of the folder"):
+            load(str(folder))
 
 
 def test_the_files_that_are_wanted() -> None:

@@ -20,6 +20,7 @@ from screader_lib.errors import ScReaderError
 from screader_lib.genes.providers.embedder import Embedder, OnBatch
 from screader_lib.gguf_files import read_once
 from screader_lib.reporting import Reporter, counted
+from screader_lib.weight_files import INDEX, names_in, safetensors_in
 
 if TYPE_CHECKING:
     import torch
@@ -166,19 +167,31 @@ def load_encoder(model: str, dtype: Any) -> tuple[Any, Any]:
     path = Path(model)
     if path.suffix == ".gguf":
         model, options = str(path.parent), {"gguf_file": path.name}
-    weights = {} if options else {"use_safetensors": True}  # never unpickle
+    weights: dict[str, Any] = {}
+    if not options:
+        _check_weights(model)
+        weights = {"use_safetensors": True}  # never unpickle
     try:
         with read_once():
+            options["trust_remote_code"] = False
             tokenizer = AutoTokenizer.from_pretrained(model, **options)
             network = AutoModel.from_pretrained(model, dtype=dtype, **options, **weights)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         first = str(error).strip().split("\n")[0]
         raise ScReaderError(
             f"cannot be loaded as a model ({first}).",
-            file=path if options else model,
+            file=model if weights else path,
             remedy="Give a Hugging Face id or a folder with config.json and model.safetensors.",
         ) from error
     return tokenizer, network
+
+
+def _check_weights(model: str) -> None:
+    """ScReaderError where a model's index names anything but safetensors beside it."""
+    if Path(model).is_dir():
+        safetensors_in(Path(model), model)
+    elif (index := _read_config(model, INDEX)) is not None:
+        names_in(index, model)
 
 
 def check_model_path(model: str) -> None:

