@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from screader_lib.reader.llm.machine import Machine
 
 NAME = "adata"  # what messages call the object
+NOT_RECORDED = ("markers", "orthologs", "threads", "verbose")  # in the provenance
 
 
 def annotate(
@@ -29,6 +31,8 @@ def annotate(
     min_confidence: float = 0.5,
     min_familiarity: float = 0.0,
     consensus: str = "auto",
+    clusters: str | None = None,
+    markers: Sequence[str | Path] = (),
     layer: str | None = None,
     gene_column: str | None = None,
     orthologs: str | Path | None = None,
@@ -49,14 +53,16 @@ def annotate(
     label is confident enough, ``screader_confidence``, ``screader_familiarity``,
     ``screader_status``, ``screader_ontology_id``, broad types as ``screader_label_1`` and so on,
     ``screader_consensus_label`` with its confidence), ``obsm["X_screader"]``, float32 (cells,
-    width), and ``uns["screader"]``, where they are from. X, sparse or dense, in memory or backed by
-    a file, stays as it is; what an earlier run added is kept under names that end in
-    ``_previous``. Arguments are the options of the command.
+    width), and ``uns["screader"]``, where they are from. With ``clusters``, a column of obs or
+    "auto", ``uns["screader"]["clusters"]`` is a data frame with a row for each cluster. X, sparse
+    or dense, in memory or backed by a file, stays as it is; what an earlier run added is kept under
+    names that end in ``_previous``. Arguments are the options of the command.
 
     Returns ``adata``, or with ``in_place=False`` an annotated copy, which is in memory. Of a backed
     object, the file is not changed. ScReaderError where the sample is refused, or an argument is
     wrong.
     """
+    options = {name: value for name, value in locals().items() if name in _defaults()}
     if in_place and anndata_of(adata).isbacked and adata.is_view:
         raise ScReaderError(
             "is a view of an AnnData that is backed by a file, and cannot be changed.",
@@ -64,25 +70,7 @@ def annotate(
             remedy="Give in_place=False.",
         )
     given = reader if isinstance(reader, Reader) else Reader.load(reader, verbose=verbose)
-    parts = calls_of(
-        adata,
-        given,
-        min_confidence=min_confidence,
-        min_familiarity=min_familiarity,
-        consensus=consensus,
-        layer=layer,
-        gene_column=gene_column,
-        orthologs=orthologs,
-        values=values,
-        normalise=normalise,
-        min_counts=min_counts,
-        min_genes=min_genes,
-        force=force,
-        llm=llm,
-        device=device,
-        threads=threads,
-        verbose=verbose,
-    )
+    parts = calls_of(adata, given, options)
     from screader_lib.annotation.annotated_object import add_to
 
     if not in_place:
@@ -91,62 +79,71 @@ def annotate(
     return adata
 
 
-def calls_of(
-    adata: AnnData,
-    reader: Reader,
-    *,
-    min_confidence: float = 0.5,
-    min_familiarity: float = 0.0,
-    consensus: str = "auto",
-    layer: str | None = None,
-    gene_column: str | None = None,
-    orthologs: str | Path | None = None,
-    values: str = "auto",
-    normalise: str | None = None,
-    min_counts: int = 0,
-    min_genes: int = 0,
-    force: bool = False,
-    llm: str | None = None,
-    device: str = "auto",
-    threads: int | None = None,
-    verbose: bool = True,
-) -> Parts:
-    """What :func:`annotate` adds to an object."""
-    recorded: dict[str, Any] = {**locals(), "reader": reader.name}
-    for name in ("adata", "orthologs", "threads", "verbose"):
-        del recorded[name]
+def _defaults() -> dict[str, Any]:
+    """The options of :func:`annotate` that decide on the calls, with their defaults."""
+    parameters = inspect.signature(annotate).parameters.values()
+    named = {one.name: one.default for one in parameters if one.kind is one.KEYWORD_ONLY}
+    del named["in_place"]
+    return named
+
+
+def calls_of(adata: AnnData, reader: Reader, options: Mapping[str, Any]) -> Parts:
+    """What :func:`annotate` adds to an object; ``options`` are some of its own, or all.
+
+    TypeError for one that it does not have.
+    """
+    unknown = set(options) - set(_defaults())
+    if unknown:
+        raise TypeError(f"unknown option {min(unknown)!r}; there are {', '.join(_defaults())}.")
+    given = {**_defaults(), **options}
     from screader_lib.annotation.annotate import CONSENSUS, AnnotationOptions
     from screader_lib.annotation.annotate import annotate as annotate_sources
     from screader_lib.annotation.annotated_object import parts_of
+    from screader_lib.annotation.clusters import read_known_markers
     from screader_lib.annotation.sample import SampleOptions
     from screader_lib.cells.formats.open_expression import expression_of
     from screader_lib.exchange import provenance
 
-    check_share("min_confidence", min_confidence)
-    check_share("min_familiarity", min_familiarity)
-    check_choice("consensus", consensus, CONSENSUS)
-    check_choice("values", values, VALUE_KINDS)
-    check_choice("normalise", normalise, (None, *NORMALISATIONS))
-    check_choice("device", device, DEVICES)
-    table = None if orthologs is None else Path(orthologs)
-    sample = SampleOptions(values, normalise, min_counts, min_genes, table, threads)
-    options = AnnotationOptions(min_confidence, min_familiarity, consensus, force, sample)
-    reporter = PythonReporter(verbose)
+    check_share("min_confidence", given["min_confidence"])
+    check_share("min_familiarity", given["min_familiarity"])
+    check_choice("consensus", given["consensus"], CONSENSUS)
+    check_choice("values", given["values"], VALUE_KINDS)
+    check_choice("normalise", given["normalise"], (None, *NORMALISATIONS))
+    check_choice("device", given["device"], DEVICES)
+    markers = [Path(path) for path in given["markers"]]
+    tables = {f"markers_{number}": path for number, path in enumerate(markers, 1)}
+    if given["orthologs"] is not None:
+        tables["orthologs"] = Path(given["orthologs"])
+    reporter = PythonReporter(given["verbose"])
     with (
         errors_in_python(),
         reader.open() as opened,
-        machine_for(device) as machine,
+        machine_for(given["device"]) as machine,
         tempfile.TemporaryDirectory(prefix="screader-") as folder,
     ):
+        known_markers = read_known_markers(
+            markers, [*map(str, markers)], anndata_of(adata).var_names, reporter
+        )
+        sample = SampleOptions(
+            given["values"], given["normalise"], given["min_counts"], given["min_genes"],
+            tables.get("orthologs"), given["threads"],
+        )  # fmt: skip
+        how = AnnotationOptions(
+            given["min_confidence"], given["min_familiarity"], given["consensus"],
+            given["clusters"], known_markers, given["force"], sample,
+        )  # fmt: skip
         inputs = {"reader": opened.input_record}
-        if table is not None:
-            inputs["orthologs"] = {"schema": "", "sha256": provenance.sha256_of(table)}
-        made = provenance.make("annotate", recorded, inputs, [opened.steps])
+        for role, path in tables.items():
+            inputs[role] = {"schema": "", "sha256": provenance.sha256_of(path)}
+        recorded = {name: given[name] for name in given if name not in NOT_RECORDED}
+        made = provenance.make(
+            "annotate", {"reader": reader.name, **recorded}, inputs, [opened.steps]
+        )
         source = expression_of(
-            anndata_of(adata), NAME, layer=layer, gene_column=gene_column, reporter=reporter
+            adata, NAME, layer=given["layer"], gene_column=given["gene_column"], reporter=reporter
         )
         annotation = annotate_sources(
-            [source], opened, made, Path(folder), options, machine, llm, reporter
+            [source], opened, made, Path(folder), how, machine, given["llm"], reporter
         )
         return parts_of(annotation.calls, made, Path(folder))
 

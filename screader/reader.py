@@ -72,7 +72,7 @@ class Reader:
         """
         from screader.annotation import calls_of
 
-        return calls_of(adata, self, **options).obs.set_axis(adata.obs_names, axis=0)
+        return calls_of(adata, self, options).obs.set_axis(adata.obs_names, axis=0)
 
     def __repr__(self) -> str:
         return f"<Reader {self.name}: {len(self.labels)} labels>"

@@ -39,7 +39,7 @@ MAY_IMPORT = {
     "cells": BASE | {"exchange", "genes"},
     "preparation": BASE | {"exchange", "genes", "cells"},
     "reader": BASE | {"exchange", "genes", "cells"},
-    "annotation": BASE | {"exchange", "genes", "cells", "reader"},
+    "annotation": BASE | {"exchange", "genes", "cells", "preparation", "reader"},
     "readers": BASE | {"exchange", "genes", "cells", "reader"},
     "figures": BASE | {"exchange", "genes", "cells"},
     "demo": BASE | {"exchange"},

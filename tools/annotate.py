@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +15,10 @@ from screader_lib.command_line.run import ToolRun
 from screader_lib.command_line.tool import tool
 from screader_lib.option_values import NORMALISATIONS, VALUE_KINDS
 from screader_tools.machine_options import machine_options
+
+if TYPE_CHECKING:
+    from screader_lib.annotation.annotate import Annotation
+    from screader_lib.exchange.opening import ExchangeFile
 
 
 @tool(
@@ -24,6 +29,8 @@ from screader_tools.machine_options import machine_options
         "annotate my.h5ad -r reader.h5 --in-place",
         "annotate mouse.h5ad -r human-pancreas --min-confidence 0.8 -o annotated.h5ad",
         "annotate sample1/ sample2/ -r human-blood -o annotated.h5ad --calls calls.tsv",
+        "annotate my.h5ad -r human-blood --clusters leiden --cluster-table clusters.tsv \\\n"
+        "--report report.html -o annotated.h5ad",
     ],
 )
 @click.argument("expression", type=FilePath(), nargs=-1, required=True)
@@ -66,6 +73,30 @@ from screader_tools.machine_options import machine_options
     default="auto",
     help="auto: from 50 cells, also a consensus of each cell with its nearest neighbours, in "
     "columns of its own.",
+)
+@click.option(
+    "--clusters",
+    metavar="COLUMN|auto",
+    show_default="auto with --cluster-table or --report, else none",
+    help="Also tell of each cluster its types, the genes behind them and what to check, in "
+    "uns/screader/clusters. Clusters are those of a column of obs; auto finds them (Leiden) and "
+    "writes screader_cluster.",
+)
+@click.option(
+    "--cluster-table", type=OutputPath(), metavar="TSV", help="Write the clusters here as well."
+)
+@click.option(
+    "--markers",
+    type=FilePath(),
+    multiple=True,
+    help="Table of known marker genes to compare with the genes behind the clusters' types: "
+    "PanglaoDB, CellMarker, or columns cell_type and gene. Repeatable.",
+)
+@click.option(
+    "--report",
+    type=OutputPath(),
+    metavar="HTML",
+    help="Write a report: labels, a UMAP, clusters and the least sure cells, in one HTML file.",
 )
 @click.option("--gene-column", metavar="COLUMN", help="Column of var with the gene names to match.")
 @click.option(
@@ -119,6 +150,8 @@ def main(
     output: str | None,
     in_place: bool,
     calls: str | None,
+    cluster_table: str | None,
+    report: str | None,
     **given: Any,
 ) -> None:
     """Label the cells of EXPRESSION, and write them into a copy of it.
@@ -133,13 +166,13 @@ def main(
     label depends on that cell alone; the consensus also on its nearest neighbours. What an earlier
     run added is kept under other names.
     """
-    _check_outputs(run, expression, output, in_place, calls)
+    _check_outputs(run, expression, in_place, [output, calls, cluster_table, report])
     if calls is not None:
         from screader_lib.annotation.calls_table import table_kind
 
         table_kind(calls)
-    from screader_lib.annotation import annotated_file, calls_table, new_h5ad
-    from screader_lib.annotation.annotate import AnnotationOptions, annotate
+    from screader_lib.annotation import annotated_file, calls_table, clusters, new_h5ad
+    from screader_lib.annotation.annotate import AUTO, AnnotationOptions, annotate
     from screader_lib.annotation.sample import SampleOptions
     from screader_lib.exchange.opening import open_exchange
     from screader_lib.reader.llm.machine import prepare
@@ -158,9 +191,17 @@ def main(
             given["values"], given["normalise"], given["min_counts"], given["min_genes"],
             orthologs, given["threads"], given["gene_column"],
         )  # fmt: skip
+        markers = [
+            files.path(f"markers_{number}", name) for number, name in enumerate(given["markers"], 1)
+        ]
+        known_markers = clusters.read_known_markers(
+            markers, given["markers"], sources[0].genes.index, run.reporter
+        )
+        wants_clusters = cluster_table is not None or report is not None
         options = AnnotationOptions(
-            given["min_confidence"], given["min_familiarity"], given["consensus"], given["force"],
-            sample,
+            given["min_confidence"], given["min_familiarity"], given["consensus"],
+            given["clusters"] or (AUTO if wants_clusters else None),
+            known_markers, given["force"], sample,
         )  # fmt: skip
         machine = prepare(
             *(given[name] for name in ("device", "max_memory", "checkpoint_activations", "compile"))
@@ -171,6 +212,11 @@ def main(
         if calls is not None:
             names = new_h5ad.cells_of(sources).index
             calls_table.write_calls(calls, names, annotation.calls.columns())
+        if cluster_table is not None and annotation.clusters is not None:
+            clusters.write_tsv(annotation.clusters, cluster_table)
+        if report is not None:
+            named = sources[0].name if len(sources) == 1 else f"{len(sources)} files"
+            _write_report(report, annotation, folder, known, Path(named).name, run)
         target = expression[0] if in_place else output
         if target is None:
             return
@@ -183,13 +229,47 @@ def main(
             new_h5ad.write_new(sources, target, annotation.calls, made, reporter=run.reporter)
 
 
-def _check_outputs(
-    run: ToolRun, expression: tuple[str, ...], output: str | None, in_place: bool, calls: str | None
+def _write_report(
+    path: str,
+    annotation: Annotation,
+    folder: Path,
+    reader: ExchangeFile,
+    cells_name: str,
+    run: ToolRun,
 ) -> None:
-    """A usage error where nothing would be written, or not where it is wanted."""
-    if in_place and output is not None:
+    from screader_lib.annotation.annotate import CELLS, PREDICTIONS, store_final_labels
+    from screader_lib.exchange.opening import open_exchange
+    from screader_lib.exchange.writing import replacing
+    from screader_lib.figures.data.prediction_data import PredictionData
+    from screader_lib.figures.report.report import ReportInputs, build
+    from screader_tools.pictures.command_words import command_words
+
+    store_final_labels(annotation, folder)
+    with (
+        open_exchange(folder / PREDICTIONS, "predictions") as predictions,
+        open_exchange(folder / CELLS, "cells") as cells,
+    ):
+        inputs = ReportInputs(
+            PredictionData(predictions), reader, cells, clusters=annotation.clusters
+        )
+        title = f"{cells_name}: {len(inputs.predictions):,} cells labelled by {reader.name}"
+        page = build(inputs, title=title, words=command_words, reporter=run.reporter)
+    with replacing(path) as temporary:
+        temporary.write_text(page, "utf-8")
+
+
+def _check_outputs(
+    run: ToolRun, expression: tuple[str, ...], in_place: bool, outputs: Sequence[str | None]
+) -> None:
+    """A usage error where nothing would be written, or not where it is wanted.
+
+    The first of the ``outputs`` is the h5ad.
+    """
+    if in_place and outputs[0] is not None:
         raise click.UsageError("--in-place and --output are mutually exclusive.", run.context)
     if in_place and (len(expression) > 1 or expression[0] == "-"):
         raise click.UsageError("--in-place needs one file.", run.context)
-    if not in_place and output is None and calls is None:
-        raise click.UsageError("name an output: -o, --in-place or --calls.", run.context)
+    if not in_place and not any(outputs):
+        raise click.UsageError(
+            "name an output: -o, --in-place, --calls, --cluster-table or --report.", run.context
+        )

@@ -1,7 +1,7 @@
-"""Cells of any file, called by a reader: each cell's own call, broad types, and the consensus.
+"""Cells of any file, called by a reader: each cell's own call, broad types, consensus, clusters.
 
-A cell's own call depends on that cell alone, and on which genes its file has. The consensus also
-uses the other cells. What is computed on the way is in files of a temporary folder.
+A cell's own call depends on that cell alone, and on which genes its file has. The consensus and the
+clusters also use the other cells. What is computed on the way is in files of a temporary folder.
 """
 
 from __future__ import annotations
@@ -15,21 +15,28 @@ import h5py
 import numpy as np
 
 from screader_lib.annotation.calls import Calls
-from screader_lib.annotation.consensus import ConsensusWeights, with_neighbours, with_profiles
+from screader_lib.annotation.clusters import CalledCells, find_clusters, tabulate
+from screader_lib.annotation.consensus import (
+    ConsensusWeights,
+    neighbours_of,
+    with_neighbours,
+    with_profiles,
+)
 from screader_lib.annotation.sample import Sample, SampleOptions
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.cells.formats.expression import Expression
 from screader_lib.errors import ScReaderError
-from screader_lib.exchange import writing
+from screader_lib.exchange import encoding, writing
 from screader_lib.exchange.opening import ExchangeFile, open_exchange
 from screader_lib.exchange.provenance import Provenance
-from screader_lib.exchange.table import Categorical, Column
+from screader_lib.exchange.table import Categorical, Column, Table
+from screader_lib.preparation.marker_tables import CellType
 from screader_lib.reader.confidence.levels import Level
 from screader_lib.reader.llm.machine import ON_CPU, Machine
 from screader_lib.reader.methods import methods
 from screader_lib.reader.prediction.write_predictions import PredictionOptions, write_predictions
 from screader_lib.reader.reader_file import StoredReader, read_reader
-from screader_lib.reader.task import row_blocks
+from screader_lib.reader.task import Labels, row_blocks
 from screader_lib.reporting import SILENT, Reporter, WithoutInfo
 
 CELLS, PREDICTIONS = "cells.h5ad", "predictions.h5ad"
@@ -37,6 +44,7 @@ MIN_GENES = 20  # of the reader's, below which a sample is refused
 MIN_CELLS_TO_JUDGE, MIN_GENES_TO_JUDGE = 20, 50  # whether it is of another tissue
 MIN_AGREEMENT = 0.55  # with the training cells' mean expression; see benchmarks/annotate.md
 MIN_CELLS_FOR_CONSENSUS = 50
+AUTO = "auto"
 CONSENSUS = ("auto", "none")
 STATUSES = ("assigned", "broader type", "low confidence", "unfamiliar", "no known gene", "doubtful")
 ASSIGNED, BROADER, LOW, UNFAMILIAR, NO_GENE, DOUBTFUL = range(len(STATUSES))
@@ -48,26 +56,31 @@ class AnnotationOptions:
 
     A cell whose label is less probable than ``min_confidence`` gets the finest broader type that is
     not, or none; one less familiar than ``min_familiarity`` gets none. ``consensus`` is one of
-    ``CONSENSUS``. With ``force`` a sample is called that would be refused, and marked.
+    ``CONSENSUS``. ``clusters`` is a column of the one input, "auto" to find them, or None; their
+    genes are compared with the ``known_markers``. With ``force`` a sample is called that would be
+    refused, and marked.
     """
 
     min_confidence: float = 0.5
     min_familiarity: float = 0.0
     consensus: str = "auto"
+    clusters: str | None = None
+    known_markers: Sequence[CellType] = ()
     force: bool = False
     sample: SampleOptions = field(default_factory=SampleOptions)
 
 
 @dataclass(frozen=True)
 class Annotation:
-    """The ``calls``, and of the called cells the consensus or else own probabilities.
+    """The ``calls`` for a file, and what they are made of: the called cells, by the ``labels``.
 
-    ``probability`` float32 (called cells, labels), columns in the order of ``labels``.
+    ``clusters`` has a row for each cluster; None without any.
     """
 
     calls: Calls
-    labels: tuple[str, ...]
-    probability: np.ndarray
+    cells: CalledCells
+    labels: Labels
+    clusters: Table | None = None
 
 
 def annotate(
@@ -106,15 +119,60 @@ def annotate(
         caller = _Caller(stored, options, known, familiarity, doubts)
         columns: dict[str, Column] = caller.own_columns(probability)
         uns: dict[str, Any] = {"reader": reader.name, "labels": list(stored.labels.names)}
+        neighbours = clusters = None
         if options.consensus == "auto" and len(cells) >= MIN_CELLS_FOR_CONSENSUS:
-            probability, _ = with_neighbours(cells, probability, weights.neighbours)
+            neighbours = neighbours_of(cells)
+            probability = with_neighbours(probability, neighbours, weights.neighbours)
             columns |= caller.consensus_columns(probability)
             uns["consensus"] = weights.to_json()
+        called = CalledCells.of(columns, probability)
+        if options.clusters is not None:
+            if options.clusters == AUTO:
+                found = find_clusters(neighbours or neighbours_of(cells))
+                columns["screader_cluster"] = found
+            else:
+                found = sample.obs_column(options.clusters)
+            clusters = tabulate(
+                found, called, stored.labels.names, cells, trained, options.known_markers
+            )
+            uns["clusters"] = clusters
     reporter.info(caller.summary)
     rows = None if sample.selected.all() else np.flatnonzero(sample.selected)
     vectors = {"X_screader": _Vectors(folder / PREDICTIONS)}
     calls = Calls(len(sample.selected), columns, vectors, uns, rows)
-    return Annotation(calls, stored.labels.names, probability)
+    return Annotation(calls, called, stored.labels, clusters)
+
+
+def store_final_labels(annotation: Annotation, folder: Path) -> None:
+    """Make the ``predictions`` file in ``folder``, of own calls, one of the final labels.
+
+    Those are of the consensus where there is one. A broader type is a label that was backed off to.
+    """
+    cells, names = annotation.cells, annotation.labels.names
+    order = np.argsort(-cells.probability, axis=1, kind="stable").astype(np.int32)
+    second = order[:, 1] if len(names) > 1 else np.full(len(order), -1, np.int32)
+    status = np.where(cells.label == "", 1, np.where(np.isin(cells.label, names), 0, 2))
+    ids = Categorical.of(annotation.labels.ontology_ids)
+    with h5py.File(folder / PREDICTIONS, "r+", locking=False) as file:
+        file["obsm/probability"][...] = cells.probability
+        obs = file["obs"]
+        new: dict[str, Column] = {
+            "predicted_label": Categorical(order[:, 0], names),
+            "predicted_ontology_id": ids.take(order[:, 0]),
+            "confidence": cells.probability.max(1),
+            "second_label": Categorical(second, names),
+            "status": Categorical(
+                status.astype(np.int32), ("assigned", "unassigned", "backed-off")
+            ),
+            "assigned_label": Categorical.of(cells.label),
+            "assigned_ontology_id": Categorical.of(cells.ontology_id),
+        }
+        for name, column in new.items():
+            if name in obs:
+                del obs[name]
+            encoding.write_column(obs, name, column)
+        given = [name for name in obs.attrs["column-order"] if name not in new]
+        obs.attrs["column-order"] = np.array([*new, *given], dtype=h5py.string_dtype())
 
 
 def _refuse(reason: str, sample: Sample, options: AnnotationOptions, reporter: Reporter) -> bool:
@@ -228,14 +286,7 @@ class _Caller:
             status[new] = ASSIGNED if is_finest else BROADER
         if self.is_doubtful:
             status[status <= BROADER] = DOUBTFUL
-        return _categorical(names), _categorical(ids), confidence, status
-
-
-def _categorical(values: np.ndarray) -> Categorical:
-    """Strings as categories, the empty one as missing."""
-    names = sorted(set(values) - {""})
-    code_of = {name: code for code, name in enumerate(names)} | {"": -1}
-    return Categorical(np.array([code_of[one] for one in values], np.int32), tuple(names))
+        return Categorical.with_missing(names), Categorical.with_missing(ids), confidence, status
 
 
 class _Vectors:

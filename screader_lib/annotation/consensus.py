@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from screader_lib.annotation.neighbours import NEIGHBOURS, nearest, own_components
+from screader_lib.annotation.neighbours import NEIGHBOURS, Neighbours
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.reader.confidence.calibration import softmax
 from screader_lib.reader.model.label_profiles import LabelProfiles
@@ -69,27 +69,27 @@ def with_profiles(
     return result
 
 
-def with_neighbours(
-    cells: CellSequences, probability: np.ndarray, least: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Each cell's ``probability`` and the mean of its neighbours', and the neighbours.
-
-    The less sure a cell's own call is, the more the neighbours count, and at least by ``least``.
-    float32 (cells, labels), int64 (cells, neighbours).
-    """
+def neighbours_of(cells: CellSequences) -> Neighbours:
+    """The cells' neighbours, by the weights of the genes that are in their file."""
     genes = np.flatnonzero(cells.genes_in_input)
 
     def read(rows: np.ndarray) -> sparse.csr_matrix:
-        matrix = weight_matrix(*cells.rows(rows), len(cells.genes))
-        return matrix[:, genes]
+        return weight_matrix(*cells.rows(rows), len(cells.genes))[:, genes]
 
-    neighbours = nearest(*own_components(read, len(cells)))
+    return Neighbours.of(read, len(cells))
+
+
+def with_neighbours(probability: np.ndarray, neighbours: Neighbours, least: float) -> np.ndarray:
+    """Each cell's ``probability`` and the mean of its neighbours', float32 (cells, labels).
+
+    The less sure a cell's own call is, the more the neighbours count, and at least by ``least``.
+    """
     weight = least + (MOST_NEIGHBOURS - least) * (1 - probability.max(1, keepdims=True))
     result = np.empty_like(probability)
-    for rows in row_blocks(np.arange(len(cells))):
-        mean = probability[neighbours[rows]].mean(1)
+    for rows in row_blocks(np.arange(len(probability))):
+        mean = probability[neighbours.nearest[rows]].mean(1)
         result[rows] = (1 - weight[rows]) * probability[rows] + weight[rows] * mean
-    return result, neighbours
+    return result
 
 
 def _log(probability: np.ndarray) -> np.ndarray:

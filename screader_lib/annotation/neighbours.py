@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
@@ -14,6 +15,23 @@ MOST_DEVIATIONS = 10.0  # from a gene's mean that count
 BLOCK = 1024
 
 Read = Callable[[np.ndarray], sparse.csr_matrix]
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The ``nearest`` cells of each cell, int64 (cells, count), all of them in the ``sketch``.
+
+    ``sketch`` int64, rising: all cells, or a random sample of them.
+    """
+
+    nearest: np.ndarray
+    sketch: np.ndarray
+
+    @classmethod
+    def of(cls, read: Read, cells: int) -> Neighbours:
+        """By the components of :func:`own_components`."""
+        places, sketch = own_components(read, cells)
+        return cls(nearest(places, sketch), sketch)
 
 
 def own_components(read: Read, cells: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -19,11 +19,12 @@ from screader_lib.cells.cell_builder import CellBuilder
 from screader_lib.cells.formats.expression import Expression
 from screader_lib.cells.gene_names import ABSENT, best_match, named_by_column, named_by_orthologs
 from screader_lib.cells.input_file import InputFile, prepare_input
-from screader_lib.cells.obs.columns import ObsColumns
+from screader_lib.cells.obs.columns import ObsColumns, unknown_column
 from screader_lib.cells.obs.selection import CellSelection, select_cells
 from screader_lib.cells.vocabulary import Embeddings, ReferenceGenes
+from screader_lib.errors import ScReaderError
 from screader_lib.exchange.opening import ExchangeFile
-from screader_lib.exchange.table import Table, strings
+from screader_lib.exchange.table import Categorical, Table, as_strings, strings
 from screader_lib.genes.missing_texts import pairs_by_name
 from screader_lib.reporting import SILENT, Reporter
 
@@ -63,6 +64,7 @@ class Sample:
         selection = CellSelection(min_counts=options.min_counts, min_genes=options.min_genes)
         masks = select_cells(sources, selection, NO_LABELS, reporter)
         self.selected = np.concatenate(masks)
+        self.sources = sources
         self.reference = ReferenceGenes.of(reader)
         self.genes = Embeddings.of_reader(reader)
         inputs = [
@@ -107,6 +109,21 @@ class Sample:
             self.reference.means,
             of_reader=True,
         )
+
+    def obs_column(self, name: str) -> Categorical:
+        """A column of the one input's obs, as categories, for the selected cells.
+
+        ScReaderError where there are several inputs, or no such column.
+        """
+        if len(self.sources) > 1:
+            raise ScReaderError(
+                f"column {name!r} may mean something else in each input.",
+                remedy="Give --clusters auto, or one input.",
+            )
+        obs = self.sources[0].obs
+        if name not in obs.columns:
+            raise unknown_column(self.sources[0].name, name, obs)
+        return Categorical.with_missing(as_strings(obs.columns[name].load())[self.selected])
 
     def write(self, file: h5py.File) -> None:
         """Fill a new ``cells`` file with the selected cells."""

@@ -35,6 +35,14 @@ class Categorical:
         code_of = {name: code for code, name in enumerate(names)}
         return cls(np.fromiter(map(code_of.__getitem__, values), np.int32, len(values)), names)
 
+    @classmethod
+    def with_missing(cls, values: Iterable[str]) -> Categorical:
+        """Encode strings by sorted categories, the empty one as missing."""
+        known = cls.of(values)
+        if "" not in known.categories:
+            return known
+        return cls(known.codes - 1, known.categories[1:])  # it is the first
+
     def strings(self, missing: str = "") -> np.ndarray:
         """The values as an object array of str."""
         return np.array([*self.categories, missing], dtype=object)[self.codes]

@@ -24,7 +24,9 @@ STAND_IN = """#!/bin/bash
 set -eu
 last=
 for word; do
-    case $last in -o|--calls|--unmatched|--multiqc|--evidence) : > "$word" ;; esac
+    case $last in
+        -o|--calls|--cluster-table|--report|--unmatched|--multiqc|--evidence) : > "$word" ;;
+    esac
     [ "$word" != --version ] || echo "stand-in 1.0"
     last=$word
 done

@@ -14,6 +14,8 @@ process ANNOTATE {
 
     output:
     tuple val(meta), path("${prefix}.h5ad"), path("${prefix}.tsv"), emit: annotated
+    tuple val(meta), path("${prefix}.clusters.tsv"), emit: clusters
+    tuple val(meta), path("${prefix}.html"), emit: report
     tuple val("${task.process}"), val('annotate'), eval('annotate --version'), emit: versions, topic: versions
 
     script:
@@ -35,12 +37,14 @@ process ANNOTATE {
         ${model} \\
         ${args} \\
         --calls '${prefix}.tsv' \\
+        --cluster-table '${prefix}.clusters.tsv' \\
+        --report '${prefix}.html' \\
         -o '${prefix}.h5ad'
     """
 
     stub:
     prefix = task.ext.prefix ?: "${meta.id}.annotated"
     """
-    touch '${prefix}.h5ad' '${prefix}.tsv'
+    touch '${prefix}.h5ad' '${prefix}.tsv' '${prefix}.clusters.tsv' '${prefix}.html'
     """
 }

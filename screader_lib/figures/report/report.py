@@ -9,6 +9,7 @@ from typing import Any
 
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.opening import ExchangeFile
+from screader_lib.exchange.table import Table
 from screader_lib.figures.data.panels import SavedCoordinates
 from screader_lib.figures.data.prediction_data import PredictionData
 from screader_lib.figures.drawing.canvas import Picture, Style, require
@@ -37,7 +38,8 @@ class ReportInputs:
     """What a report is made of; all but the predictions may be missing.
 
     ``metrics`` is the content of a metrics file, ``beside`` the predictions of other methods on
-    the same cells, ``coordinates`` those of the UMAP panels.
+    the same cells, ``coordinates`` those of the UMAP panels, ``clusters`` a row for each cluster
+    of an annotated sample.
     """
 
     predictions: PredictionData
@@ -46,6 +48,7 @@ class ReportInputs:
     metrics: Mapping[str, Any] | None = None
     beside: Sequence[PredictionData] = ()
     coordinates: SavedCoordinates | None = None
+    clusters: Table | None = None
 
 
 def build(
@@ -84,6 +87,9 @@ def build(
         comparison = report_tables.compare_given(inputs.metrics, predictions.method)
     else:
         comparison = report_tables.compare_measured(predictions, inputs.beside)
+    last_command = []
+    if predictions.opened.steps[-1].tool != "annotate":  # which writes reports itself
+        last_command = [history.command("plot report", options, files, "report.html")]
     return _render({
         "title": one_line(title) or f"{predictions.title}: {len(predictions):,} cells",
         "method": predictions.title,
@@ -98,14 +104,14 @@ def build(
         "disagreement": comparison.disagreement(predictions),
         "summary": report_tables.data_summary(predictions, inputs.cells, inputs.reader),
         "types": report_tables.types_table(predictions, inputs.reader),
+        "clusters": report_tables.clusters_table(inputs.clusters),
+        "cluster_genes": report_tables.cluster_genes(inputs.clusters),
+        "in_words": report_tables.in_words(predictions, inputs.clusters),
         "genes": report_tables.genes_table(genes),
         "pairs": [dict(zip(PAIR_COLUMNS, pair, strict=True)) for pair in confused],
         "low_confidence": report_tables.low_confidence(predictions),
         "steps": report_tables.steps_table(history.steps),
-        "commands": [
-            *(step.command for step in history.steps),
-            history.command("plot report", options, files, "report.html"),
-        ],
+        "commands": [step.command for step in history.steps] + last_command,
         "other_files": inputs.metrics is not None or inputs.coordinates is not None,
         "versions": report_tables.versions(),
         "pictures": _pictures(inputs, matrix, palette, seed, reporter),

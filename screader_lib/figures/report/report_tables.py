@@ -19,12 +19,15 @@ from screader_lib import __version__
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import encoding
 from screader_lib.exchange.opening import ExchangeFile
+from screader_lib.exchange.table import Table
 from screader_lib.figures.data.prediction_data import PredictionData, distinct_titles
 from screader_lib.figures.plots.gene_bars import TypeGenes
 from screader_lib.figures.report.history import Step
 from screader_lib.label_metrics import per_label, scores
 
 LOW_CONFIDENCE = 20  # cells listed
+LABELS_IN_WORDS, REMARKS = 6, 3  # in the first paragraph
+WORTH_NAMING = 0.01  # share of a cluster's cells
 ROUNDING = 1e-9  # of accuracies
 MAX_DONORS = 12  # listed by name
 PACKAGES = ("numpy", "h5py", "matplotlib", "scikit-learn", "umap-learn", "jinja2")
@@ -220,6 +223,70 @@ def genes_table(types: Sequence[TypeGenes]) -> list[Row]:
         for one in types
         for gene in one.genes
     ]
+
+
+def clusters_table(clusters: Table | None) -> list[Row]:
+    """The clusters of an annotated sample: their labels, genes and what to check."""
+    if clusters is None:
+        return []
+    rows = []
+    for name, row in _rows_of(clusters):
+        second = f"{row['second_label']} {row['second_share']:.0%}"
+        rows.append({
+            "cluster": name,
+            "cells": row["cells"],
+            "label": row["label"],
+            "share": row["share"],
+            "second label": second if row["second_share"] > WORTH_NAMING else "",
+            "confidence": row["confidence"],
+            "familiarity": row["familiarity"],
+            "genes": ", ".join(_genes_of(row)),
+            "known markers": row.get("known_markers", ""),
+            "to check": row["check"],
+        })  # fmt: skip
+        if "known_markers" not in clusters.columns:
+            del rows[-1]["known markers"]
+    return rows
+
+
+def cluster_genes(clusters: Table | None) -> dict[str, str]:
+    """Full names of the genes behind the clusters' labels, where they are known."""
+    rows = [] if clusters is None else [row for _, row in _rows_of(clusters)]
+    named = {gene: name for row in rows for gene, name in _genes_of(row).items() if name}
+    return dict(sorted(named.items()))
+
+
+def _rows_of(clusters: Table) -> list[tuple[str, Row]]:
+    columns = {name: np.asarray(column).tolist() for name, column in clusters.columns.items()}
+    return [
+        (str(name), {key: values[number] for key, values in columns.items()})
+        for number, name in enumerate(clusters.index)
+    ]
+
+
+def _genes_of(row: Row) -> dict[str, str]:
+    """Symbol → full name, from "INS (insulin); IAPP"."""
+    parts = (one.partition(" (") for one in row["genes"].split("; ") if one)
+    return {symbol: name.removesuffix(")") for symbol, _, name in parts}
+
+
+def in_words(predictions: PredictionData, clusters: Table | None) -> str:
+    """What was found, how sure it is, and what to look at; for cells without true labels."""
+    cells, labelled = len(predictions), predictions.final_label[predictions.final_label != ""]
+    if not cells:
+        return "There are no cells."
+    counts = Counter(labelled.tolist()).most_common()
+    listed = ", ".join(f"{name} ({count / cells:.0%})" for name, count in counts[:LABELS_IN_WORDS])
+    more = f" and {len(counts) - LABELS_IN_WORDS} more" if len(counts) > LABELS_IN_WORDS else ""
+    text = f"{len(labelled):,} of {cells:,} cells have a label"
+    text += f": {listed}{more}." if counts else "."
+    text += f" The median confidence is {np.median(predictions.confidence):.2f}."
+    if clusters is not None:
+        remarks = [(name, row["check"]) for name, row in _rows_of(clusters) if row["check"]]
+        shown = "; ".join(f"cluster {name} ({remark})" for name, remark in remarks[:REMARKS])
+        rest = f"; and {len(remarks) - REMARKS} more below" if len(remarks) > REMARKS else ""
+        text += f" Look at {shown}{rest}." if remarks else " No cluster stands out as doubtful."
+    return text + " No cell has a true label, so the accuracy is unknown."
 
 
 def low_confidence(predictions: PredictionData, count: int = LOW_CONFIDENCE) -> list[Row]:

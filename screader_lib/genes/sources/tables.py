@@ -61,7 +61,7 @@ class BulkFiles(GeneSource):
 
     def catalog(self, names: Sequence[str], gene_ids: Sequence[str]) -> Catalog:
         summaries = self._summaries()
-        genes = [replace(gene, summary=summaries.get(gene.gene_id, "")) for gene in self._genes()]
+        genes = [replace(gene, summary=summaries.get(gene.gene_id, "")) for gene in self.genes()]
         if not genes:
             raise ScReaderError(
                 f"contains no genes of the species {self.organism.tax_id}.",
@@ -79,7 +79,8 @@ class BulkFiles(GeneSource):
         for path in paths:
             yield from read_rows(path, columns, self.organism.tax_id)
 
-    def _genes(self) -> Iterator[Gene]:
+    def genes(self) -> Iterator[Gene]:
+        """All of them."""
         for row in self._rows(self.gene_info, INFO_COLUMNS):
             if row["Symbol"] == NO_SYMBOL_YET:
                 continue
@@ -186,9 +187,10 @@ class PackagedFacts(GeneSource):
 
     def catalog(self, names: Sequence[str], gene_ids: Sequence[str]) -> Catalog:
         shared = gzip.decompress(_facts_file(self.organism, "shared_names.txt.gz").read_bytes())
-        return Catalog(self._genes(), elsewhere=shared.decode().splitlines())
+        return Catalog(self.genes(), elsewhere=shared.decode().splitlines())
 
-    def _genes(self) -> Iterator[Gene]:
+    def genes(self) -> Iterator[Gene]:
+        """All of them."""
         with gzip.open(self.facts, "rt", encoding="utf-8") as stream:
             for row in csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE):
                 yield _gene(row, self.organism, official=row["official"] == "1")

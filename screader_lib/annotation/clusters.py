@@ -1,0 +1,251 @@
+"""Clusters of a sample's cells, and what the calls say of each: votes, evidence, what to check.
+
+Clusters come from a column of the file, or are found by Leiden's algorithm (Traag et al. 2019) on
+the graph of nearest neighbours that the consensus uses.
+"""
+
+from __future__ import annotations
+
+import csv
+import random
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from screader_lib.annotation.neighbours import Neighbours
+from screader_lib.cells.cells_file import CellSequences
+from screader_lib.errors import ScReaderError
+from screader_lib.exchange.table import Categorical, Column, Table, as_strings, strings
+from screader_lib.exchange.writing import replacing
+from screader_lib.genes.records import organism_of
+from screader_lib.genes.sources.tables import PackagedFacts
+from screader_lib.preparation.marker_tables import (
+    CellType,
+    plain_name,
+    read_marker_tables,
+    species_by_spelling,
+)
+from screader_lib.reader.confidence.explanation import explain
+from screader_lib.reader.task import TrainedMethod
+from screader_lib.reporting import Reporter
+
+RESOLUTION = 1.0
+CELLS_EXPLAINED = 30  # of a cluster
+GENES_SHOWN, MARKERS_SHOWN = 5, 8
+GENES_COMPARED = 25  # with the known markers
+CLEAR_MAJORITY, STRONG_SECOND = 0.7, 0.2  # shares of a cluster's cells
+MANY = 0.5  # share of a cluster's cells
+STRANGE = 0.03  # median familiarity
+FEW_CELLS = 10
+
+
+def find_clusters(neighbours: Neighbours, seed: int = 0) -> Categorical:
+    """Leiden clusters, named "1", "2", … from the largest.
+
+    They are found among the cells of the sketch; each other cell joins the cluster of most of its
+    neighbours. ScReaderError where igraph is not installed.
+    """
+    try:
+        import igraph
+    except ModuleNotFoundError as error:
+        raise ScReaderError(
+            "finding clusters needs the Python package 'igraph'.",
+            remedy="Install it with: pip install 'screader-suite[prepare]', or name a column "
+            "with --clusters.",
+        ) from error
+    sketch, nearest = neighbours.sketch, neighbours.nearest
+    ends = np.searchsorted(sketch, nearest[sketch])
+    starts = np.repeat(np.arange(len(sketch)), ends.shape[1])
+    graph = igraph.Graph(len(sketch), np.stack([starts, ends.ravel()], 1))
+    graph.es["weight"] = 1.0
+    graph.simplify(combine_edges="sum")  # two neighbours of each other weigh double
+    state = random.getstate()
+    random.seed(seed)
+    try:
+        found = graph.community_leiden(
+            "modularity", weights="weight", resolution=RESOLUTION, n_iterations=-1
+        )
+    finally:
+        random.setstate(state)
+    of_sketch = np.asarray(found.membership)
+    sizes = np.bincount(of_sketch)
+    rank = np.argsort(np.argsort(-sizes, kind="stable"))
+    codes = np.full(len(nearest), -1, np.int32)
+    codes[sketch] = rank[of_sketch]
+    others = np.flatnonzero(codes < 0)
+    codes[others] = [np.bincount(near).argmax() for near in codes[nearest[others]]]
+    return Categorical(codes, tuple(str(number + 1) for number in range(len(sizes))))
+
+
+@dataclass(frozen=True)
+class CalledCells:
+    """What is said of each cell: objects or float32 (cells,).
+
+    ``label`` with its ``ontology_id``, empty where there is none, and its ``confidence``: those of
+    the consensus where there is one; ``own_label`` without the neighbours; ``familiarity``;
+    ``probability`` float32 (cells, labels) behind the labels.
+    """
+
+    label: np.ndarray
+    ontology_id: np.ndarray
+    own_label: np.ndarray
+    confidence: np.ndarray
+    familiarity: np.ndarray
+    probability: np.ndarray
+
+    @classmethod
+    def of(cls, columns: Mapping[str, Column], probability: np.ndarray) -> CalledCells:
+        """From the columns of the calls."""
+        kind = "consensus_" if "screader_consensus_label" in columns else ""
+        label, term = (
+            as_strings(columns[f"screader_{kind}{name}"]) for name in ("label", "ontology_id")
+        )
+        own, confidence = (
+            as_strings(columns["screader_label"]),
+            columns[f"screader_{kind}confidence"],
+        )
+        familiarity = columns["screader_familiarity"]
+        return cls(label, term, own, np.asarray(confidence), np.asarray(familiarity), probability)
+
+
+def read_known_markers(
+    paths: Sequence[Path], names: Sequence[str], genes: Iterable[str], reporter: Reporter
+) -> list[CellType]:
+    """The cell types of marker tables, of the species that the spelling of ``genes`` tells.
+
+    Messages call the tables by ``names``. ScReaderError as by ``read_marker_tables``.
+    """
+    if not paths:
+        return []
+    species = species_by_spelling(genes) or "human"
+    return read_marker_tables(paths, species, names=names, reporter=reporter)
+
+
+def tabulate(
+    clusters: Categorical,
+    calls: CalledCells,
+    labels: Sequence[str],
+    cells: CellSequences,
+    trained: TrainedMethod,
+    known_markers: Sequence[CellType] = (),
+) -> Table:
+    """A row for each cluster: its cells' calls, the genes behind them, and what to check.
+
+    ``labels`` are those of the columns of the calls' probabilities. The genes are those that
+    contribute most to the log-odds of the cluster's most probable label, over at most
+    ``CELLS_EXPLAINED`` of its cells, with their full names where the package knows them.
+    """
+    symbols, full_names = cells.genes.strings("symbol"), _full_names()
+    markers_of = {_bare(one.name): one.genes for one in known_markers}
+    rows = []
+    for code in range(len(clusters.categories)):
+        members = np.flatnonzero(clusters.codes == code)
+        if not len(members):
+            continue
+        row = _votes(members, calls)
+        best = int(calls.probability[members].mean(0).argmax())
+        genes = [str(symbols[gene]) for gene in _evidence(members, best, calls, cells, trained)]
+        row["genes"] = "; ".join(
+            f"{name} ({full_names[name.upper()]})" if name.upper() in full_names else name
+            for name in genes[:GENES_SHOWN]
+        )
+        known = markers_of.get(_bare(labels[best]), set())
+        if known_markers:
+            among = [name for name in genes if name.upper() in known]
+            row["known_markers"] = ", ".join(among[:MARKERS_SHOWN])
+        row["check"] = _what_to_check(row, bool(known))
+        rows.append((clusters.categories[code], row))
+    columns: dict[str, Column] = {}
+    for name in rows[0][1] if rows else ():
+        values = [row[name] for _, row in rows]
+        columns[name] = strings(values) if isinstance(values[0], str) else np.array(values)
+    return Table(strings(name for name, _ in rows), columns, "cluster")
+
+
+def _votes(members: np.ndarray, calls: CalledCells) -> dict[str, Any]:
+    """Labels of the cells that have one, and shares of all cells."""
+    votes = Counter(calls.label[members].tolist())
+    unassigned = votes.pop("", 0)
+    ranked = sorted(votes.items(), key=lambda vote: (-vote[1], vote[0]))
+    (label, first), (second, other) = (*ranked, ("", 0), ("", 0))[:2]
+    ids = calls.ontology_id[members][calls.label[members] == label]
+    return {
+        "cells": len(members),
+        "label": label,
+        "ontology_id": ids[0] if label else "",
+        "share": first / len(members),
+        "second_label": second,
+        "second_share": other / len(members),
+        "unassigned": unassigned / len(members),
+        "changed_by_neighbours": float((calls.own_label != calls.label)[members].mean()),
+        "confidence": float(np.median(calls.confidence[members])),
+        "familiarity": float(np.median(calls.familiarity[members])),
+    }
+
+
+def _evidence(
+    members: np.ndarray,
+    label: int,
+    calls: CalledCells,
+    cells: CellSequences,
+    trained: TrainedMethod,
+) -> np.ndarray:
+    """Numbers of the genes that contribute most to the label, the largest first."""
+    which = members[calls.probability[members].argmax(1) == label]
+    which = which if len(which) else members
+    which = which[cells.lengths[which] > 0]
+    if not len(which):
+        return which
+    sample = which[np.unique(np.linspace(0, len(which) - 1, CELLS_EXPLAINED).astype(int))]
+    called = np.full(len(sample), label, np.int64)
+    labels = calls.probability.shape[1]
+    sums = explain(cells, sample, trained, called, labels, 1).sums[label]
+    best = np.argsort(-sums, kind="stable")[:GENES_COMPARED]
+    return best[sums[best] > 0]
+
+
+def _what_to_check(row: Mapping[str, Any], has_known_markers: bool) -> str:
+    """What a person should look at, in words; empty where nothing stands out."""
+    remarks = []
+    if row["cells"] < FEW_CELLS:
+        remarks.append("few cells")
+    if row["unassigned"] > MANY:
+        remarks.append("most cells have no label that is confident enough")
+    elif row["share"] < CLEAR_MAJORITY and row["second_share"] > STRONG_SECOND:
+        remarks.append(f"mixed: {row['label']} and {row['second_label']}")
+    if row["familiarity"] < STRANGE:
+        remarks.append("unlike the training cells: perhaps a type that the reader does not know")
+    if row["changed_by_neighbours"] > MANY:
+        remarks.append("most cells' own labels differ from those with their neighbours")
+    if has_known_markers and not row["known_markers"]:
+        remarks.append("no known marker of its type is among the genes behind the label")
+    return "; ".join(remarks)
+
+
+def _bare(label: str) -> str:
+    """A type's name to look it up by: "Alpha cells" and "alpha" are the same."""
+    return plain_name(label.replace("_", " ")).removesuffix(" cell")
+
+
+def _full_names() -> dict[str, str]:
+    """Full names of human genes by symbol; mouse genes are mostly called alike."""
+    genes = PackagedFacts(organism_of("human")).genes()
+    return {gene.symbol.upper(): gene.full_name for gene in genes if gene.full_name}
+
+
+def write_tsv(table: Table, path: str | Path) -> None:
+    """The table of clusters as TSV, in one step; shares with three digits."""
+    columns = [_texts(column) for column in table.columns.values()]
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, delimiter="\t", lineterminator="\n")
+        writer.writerow([table.index_name, *table.columns])
+        writer.writerows(zip(table.index, *columns, strict=True))
+
+
+def _texts(column: Column) -> list[str]:
+    values = np.asarray(column)
+    return [f"{value:.3f}" for value in values] if values.dtype.kind == "f" else values.tolist()
