@@ -78,8 +78,9 @@ def write_new(
             "0 in its cells."
         )
     for source in sources:
-        if source.others:
-            reporter.info(f"{source.name}: the new h5ad does not have its {source.others}.")
+        lost = " and ".join(filter(None, (source.left_out, source.others)))
+        if lost:
+            reporter.info(f"{source.name}: the new h5ad does not have its {lost}.")
     with writing.replacing(output) as temporary:
         with writing.new_file(temporary) as file:
             _write_matrix(file, sources, column_of, len(var), reporter)

@@ -155,6 +155,7 @@ def prepare_input(
     mask = np.ones(len(expression.obs), bool) if mask is None else mask
     if not len(mask) or not len(expression.genes):
         raise ScReaderError("holds no cells or no genes.", file=expression.name)
+    reporter.info(f"{prefix}{expression.summary}.")
     match = _match_genes(expression, genes, min_mapped, reporter, prefix, of_reader)
     result = InputFile(expression, match.rows, mask, "counts", value_kind)
     block = normalisation.first_values(

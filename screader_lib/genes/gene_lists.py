@@ -96,7 +96,7 @@ def _is_csv(lines: Sequence[str]) -> bool:
 def _from_folder(path: Path, name: str, column: str | None) -> list[str]:
     if column not in (None, "id", "name"):
         raise ScReaderError(f"has no column {column!r}.", file=name, remedy="Columns: id, name.")
-    genes = [feature for feature in read_features(path, name) if feature.is_gene]
+    genes = [feature for feature in read_features(path, name) if feature.kind == GENE_EXPRESSION]
     return [gene.id if column == "id" else gene.name for gene in genes]
 
 

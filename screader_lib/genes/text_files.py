@@ -80,11 +80,11 @@ GENE_EXPRESSION = "Gene Expression"
 
 
 class Feature(NamedTuple):
-    """A row of the matrix; others than genes are antibodies, guides and the like."""
+    """A row of the matrix; kinds other than ``GENE_EXPRESSION`` are antibodies and the like."""
 
     id: str
     name: str
-    is_gene: bool
+    kind: str
 
 
 def read_features(folder: Path, display_name: str) -> list[Feature]:
@@ -97,7 +97,7 @@ def read_features(folder: Path, display_name: str) -> list[Feature]:
         Feature(
             id=row[0],
             name=row[1] if len(row) > 1 else row[0],
-            is_gene=len(row) < 3 or row[2] == GENE_EXPRESSION,
+            kind=row[2] if len(row) > 2 else GENE_EXPRESSION,
         )
         for row in rows
     ]

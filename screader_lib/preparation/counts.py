@@ -38,6 +38,7 @@ def load_counts(source: Expression, reporter: Reporter = SILENT) -> anndata.AnnD
     import anndata
     from scipy.sparse import csr_matrix, vstack
 
+    reporter.info(f"{source.summary}.")
     blocks = [source.read(start, stop) for start, stop in source.spans()]
     kind = detect_kind(first_values(blocks), "auto", source.name, source.log_base)
     for block in blocks:

@@ -26,6 +26,8 @@ Sequences = dict[str, list[tuple[str, float]]]
 class InMemory(Expression):
     """Cells from an array, in blocks of a given number of cells."""
 
+    format = "array"
+
     def __init__(self, values: np.ndarray, order: np.ndarray, cells_per_block: int) -> None:
         self.name = "memory"
         self.values = values[order]
@@ -37,7 +39,7 @@ class InMemory(Expression):
         starts = range(0, len(self.values), self.size)
         return [(start, min(len(self.values), start + self.size)) for start in starts]
 
-    def read(self, start: int, stop: int) -> sparse.csr_matrix:
+    def read_features(self, start: int, stop: int) -> sparse.csr_matrix:
         return sparse.csr_matrix(self.values[start:stop])
 
 

@@ -34,12 +34,15 @@ from screader_lib.exchange.table import (
     stored_table,
     strings,
 )
+from screader_lib.genes.text_files import GENE_EXPRESSION
 
 if TYPE_CHECKING:
     import pandas
     from scipy.sparse import csr_matrix
 
 PARTS = ("layers", "obsm", "varm", "obsp", "varp", "uns", "raw")
+KIND_COLUMNS = ("feature_types", "feature_type")  # as scanpy and 10x call it
+SPIKE_IN = "spike-in"
 NO_NAME = "_index"  # AnnData's name of an index that has none
 REWRITE = "Rewrite the file with a current anndata."
 ZARR_FILES = (".zgroup", "zarr.json")
@@ -51,25 +54,29 @@ class AnnDataExpression(Expression):
     ScReaderError where there is no such matrix, or it does not fit obs and var.
     """
 
+    format = "h5ad"
+
     def __init__(self, root: Any, name: str, layer: str | None = None) -> None:
         self.name = name
         raw = root.get("raw")  # an empty array where there is none
         self.has_raw = hasattr(raw, "keys") and "X" in raw
-        self.matrix, var = _matrix_and_var(root, name, layer)
+        self.matrix, group = _matrix_and_var(root, name, layer)
+        self.matrix_name = matrix_path(layer)
         self.obs = read_frame(root["obs"], name)
-        self.genes = read_frame(var, name).load()
+        var = read_frame(group, name).load()
         self.organism = _organism(root)
         self.others = ", ".join(
             key for key in PARTS if hasattr(root.get(key), "keys") and len(root[key])
         )
         self.log_base = _log_base(root)
         layout, self.shape = _layout_and_shape(self.matrix, name)
-        if self.shape != (len(self.obs), len(self.genes)):
+        if self.shape != (len(self.obs), len(var)):
             raise ScReaderError(
                 f"{self.matrix.name} is {self.shape[0]:,} × {self.shape[1]:,}, but obs and var "
-                f"have {len(self.obs):,} and {len(self.genes):,} rows.",
+                f"have {len(self.obs):,} and {len(var):,} rows.",
                 file=name,
             )
+        self.set_features(var, kinds_of(var))
         self.rows: CompressedRows | TransposedColumns | None = None  # of a dense matrix
         if layout == "csr_matrix":
             self.rows = CompressedRows(self.matrix, *self.shape, name)
@@ -79,7 +86,7 @@ class AnnDataExpression(Expression):
     def spans(self) -> Sequence[Span]:
         return even_spans(*self.shape) if self.rows is None else self.rows.spans()
 
-    def read(self, start: int, stop: int) -> csr_matrix:
+    def read_features(self, start: int, stop: int) -> csr_matrix:
         from scipy.sparse import csr_matrix
 
         if self.rows is None:
@@ -89,6 +96,8 @@ class AnnDataExpression(Expression):
 
 class ZarrExpression(AnnDataExpression):
     """X, ``raw/X`` or a layer of an AnnData zarr store."""
+
+    format = "zarr store"
 
     def __init__(self, path: Path, name: str, layer: str | None = None) -> None:
         import zarr
@@ -100,9 +109,9 @@ class ZarrExpression(AnnDataExpression):
                     raise ScReaderError(f"has no {part}, so it is no AnnData.", file=name)
             super().__init__(root, name, layer)
 
-    def read(self, start: int, stop: int) -> csr_matrix:
+    def read_features(self, start: int, stop: int) -> csr_matrix:
         with zarr_errors(self.name):
-            return super().read(start, stop)
+            return super().read_features(start, stop)
 
 
 def is_zarr(path: Path) -> bool:
@@ -121,8 +130,28 @@ def zarr_errors(name: str) -> Iterator[None]:
         raise ScReaderError(f"cannot be read as a zarr store ({error}).", file=name) from error
 
 
+def matrix_path(layer: str | None) -> str:
+    """Where the matrix of a ``layer`` is: X, ``raw/X`` or a layer's path."""
+    return {None: "X", "X": "X", "raw": "raw/X"}.get(layer, f"layers/{layer}")
+
+
+def kinds_of(var: Table) -> np.ndarray | None:
+    """The kind of each feature, object (features,), where var has a column of 10x's; else None.
+
+    Spike-ins, which CELLxGENE marks in ``feature_biotype``, are a kind of their own.
+    """
+    if "feature_biotype" in var.columns:
+        biotypes = var.strings("feature_biotype")
+        if SPIKE_IN in biotypes:
+            return np.where(biotypes == SPIKE_IN, SPIKE_IN, GENE_EXPRESSION).astype(object)
+    for column in KIND_COLUMNS:
+        if column in var.columns:
+            return var.strings(column)
+    return None
+
+
 def _matrix_and_var(root: Any, name: str, layer: str | None) -> tuple[Any, Any]:
-    path = {None: "X", "X": "X", "raw": "raw/X"}.get(layer, f"layers/{layer}")
+    path = matrix_path(layer)
     if path not in root:
         layers = list(root["layers"]) if "layers" in root else []
         known = ["X"] * ("X" in root) + ["raw"] * ("raw" in root) + layers

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,42 +13,105 @@ import numpy as np
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.chunks import ChunkReader
 from screader_lib.exchange.table import LazyTable, Table
+from screader_lib.genes.text_files import GENE_EXPRESSION
+from screader_lib.reporting import counted
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 VALUES_PER_BLOCK = 1_000_000
 CELLS_PER_BLOCK = 32_768
+# Other kinds of features: Cell Ranger, Space Ranger, Xenium; spike-ins of CELLxGENE.
+NO_GENES = (
+    "Antibody Capture", "CRISPR Guide Capture", "Multiplexing Capture", "Antigen Capture", "Custom",
+    "Peaks", "Protein Expression", "Negative Control Probe", "Negative Control Codeword",
+    "Unassigned Codeword", "Deprecated Codeword", "Genomic Control", "Blank Codeword",
+)  # fmt: skip
 ORGANISM_KEY = "organism_ontology_term_id"  # CELLxGENE's, in obs or, since schema 6, in uns
 
 Span = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which part of a file is read, None for the usual one.
+
+    ``layer`` is a matrix; ``gene_column`` the column of the genes' names; ``modality`` a modality,
+    assay or table of a file that may hold several.
+    """
+
+    layer: str | None = None
+    gene_column: str | None = None
+    modality: str | None = None
 
 
 class Expression(ABC):
     """Cells × genes, read block by block.
 
     ``obs`` and ``genes`` are the tables of cells and genes; ``name`` is what messages call the
-    file; ``organism``, such as ``NCBITaxon:9606``, is empty where the file as a whole has none;
+    file, ``format`` its format and ``matrix_name`` the matrix in it, "" where it has only one;
+    ``organism``, such as ``NCBITaxon:9606``, is empty where the file as a whole has none;
     ``log_base`` is the base that the file states for its logarithms, 0 where it states none;
-    ``others`` says what else of the cells is in the file, such as layers, and is empty for nothing;
-    ``has_raw`` whether an AnnData has a matrix ``raw``.
+    ``left_out`` says which features are no genes, and ``others`` what else of the cells is in the
+    file, such as layers; both are empty for nothing. ``has_raw``: whether an AnnData has a matrix
+    ``raw``.
     """
 
     name: str
+    format: str
     obs: LazyTable
     genes: Table
+    matrix_name: str = ""
     organism: str = ""
     log_base: float = 0.0
+    left_out: str = ""
     others: str = ""
     has_raw: bool = False
+    _columns: np.ndarray | None = None  # of the genes among the features; None: all are genes
 
     @abstractmethod
     def spans(self) -> Sequence[Span]:
         """Bounds of the blocks, from the first cell to the last."""
 
     @abstractmethod
+    def read_features(self, start: int, stop: int) -> csr_matrix:
+        """The block of one span, all features; several threads may read at a time."""
+
     def read(self, start: int, stop: int) -> csr_matrix:
         """The block of one span, values as stored; several threads may read at a time."""
+        block = self.read_features(start, stop)
+        return block if self._columns is None else block[:, self._columns]
+
+    def set_features(self, features: Table, kinds: np.ndarray | None = None) -> None:
+        """Make those of the ``features`` that are genes by their ``kinds`` the genes.
+
+        ``kinds`` object (features,); without them all are genes, and also where none is a kind of
+        10x Genomics. ScReaderError where the kinds are of other things only.
+        """
+        self.genes, self._columns, self.left_out = features, None, ""
+        if kinds is None or not set(kinds) & {GENE_EXPRESSION, *NO_GENES}:
+            return
+        is_gene = np.array([kind == GENE_EXPRESSION for kind in kinds], bool)
+        others = Counter(kinds[~is_gene]).most_common()
+        if not others:
+            return
+        listed = ", ".join(f"{count:,} {kind or 'of no kind'}" for kind, count in others)
+        if not is_gene.any():
+            raise ScReaderError(
+                f"has no genes, only other features ({listed}).",
+                file=self.name,
+                remedy=f"Give the file whose features are {GENE_EXPRESSION}.",
+            )
+        self._columns = np.flatnonzero(is_gene)
+        self.genes = features.take(self._columns)
+        self.left_out = f"{counted(int((~is_gene).sum()), 'feature')} that are no genes ({listed})"
+
+    @property
+    def summary(self) -> str:
+        """Format, matrix and size, and what is left out."""
+        what = f"{self.format}, {self.matrix_name}" if self.matrix_name else self.format
+        size = f"{counted(len(self.obs), 'cell')}, {counted(len(self.genes), 'gene')}"
+        return f"{what}: {size}" + (f"; left out: {self.left_out}" if self.left_out else "")
 
 
 class CompressedRows:

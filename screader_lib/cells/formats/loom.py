@@ -21,13 +21,15 @@ GENE_NAMES = ("Gene", "var_names", "gene", "gene_name", "Accession")
 class LoomExpression(Expression):
     """The main matrix or a layer of a loom file, read by blocks of cells."""
 
+    format = "loom"
+
     def __init__(self, file: h5py.File, name: str, layer: str | None = None) -> None:
         self.name = name
         path = "matrix" if layer in (None, "matrix", "X") else f"layers/{layer}"
         if path not in file:
             known = ", ".join(["matrix", *file.get("layers", ())])
             raise ScReaderError(f"has no matrix {path}.", file=name, remedy=f"It has: {known}.")
-        self.matrix = file[path]
+        self.matrix, self.matrix_name = file[path], path
         is_matrix = isinstance(self.matrix, h5py.Dataset) and self.matrix.ndim == 2
         if not is_matrix or self.matrix.dtype.kind not in "biuf":
             raise ScReaderError(f"{path} is not a matrix of numbers.", file=name)
@@ -42,7 +44,7 @@ class LoomExpression(Expression):
         genes, cells = self.matrix.shape
         return even_spans(cells, genes)
 
-    def read(self, start: int, stop: int) -> csr_matrix:
+    def read_features(self, start: int, stop: int) -> csr_matrix:
         from scipy.sparse import csr_matrix
 
         return csr_matrix(as_scipy_type(self.matrix[:, start:stop].T))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
-from screader_lib.cells.formats.anndata_expression import frame_table
+from screader_lib.cells.formats.anndata_expression import frame_table, kinds_of, matrix_path
 from screader_lib.cells.formats.expression import (
     ORGANISM_KEY,
     CompressedRows,
@@ -33,23 +33,27 @@ class MemoryExpression(Expression):
     such matrix, or it is of another kind.
     """
 
+    format = "AnnData object"
+
     def __init__(self, adata: AnnData, name: str, layer: str | None = None) -> None:
         self.name = name
         self.has_raw = adata.raw is not None
         self.matrix = _matrix(adata, name, layer)
         self.obs = LazyTable.of(frame_table(adata.obs, "obs", name))
+        self.matrix_name = matrix_path(layer)
         frame = adata.raw.var if layer == "raw" else adata.var
-        self.genes = frame_table(frame, "var", name)
+        var = frame_table(frame, "var", name)
         organism = adata.uns.get(ORGANISM_KEY)
         self.organism = organism if isinstance(organism, str) else ""
         self.log_base = _log_base(adata.uns)
         self.shape: tuple[int, int] = self.matrix.shape
-        if self.shape != (len(self.obs), len(self.genes)):
+        if self.shape != (len(self.obs), len(var)):
             raise ScReaderError(
                 f"its matrix is {self.shape[0]:,} × {self.shape[1]:,}, but obs and var have "
-                f"{len(self.obs):,} and {len(self.genes):,} rows.",
+                f"{len(self.obs):,} and {len(var):,} rows.",
                 file=name,
             )
+        self.set_features(var, kinds_of(var))
         self.rows = self._rows()
 
     def _rows(self) -> CompressedRows | TransposedColumns | None:
@@ -75,7 +79,7 @@ class MemoryExpression(Expression):
     def spans(self) -> Sequence[Span]:
         return even_spans(*self.shape) if self.rows is None else self.rows.spans()
 
-    def read(self, start: int, stop: int) -> csr_matrix:
+    def read_features(self, start: int, stop: int) -> csr_matrix:
         from scipy.sparse import csr_matrix
 
         if self.rows is None:

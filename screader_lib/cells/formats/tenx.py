@@ -10,38 +10,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import h5py
-import numpy as np
 
 from screader_lib.cells.formats.expression import CompressedRows, Expression, Span
 from screader_lib.cells.formats.transpose import MatrixMarket
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.encoding import read_strings
 from screader_lib.exchange.table import LazyTable, Table, stored_column, strings
-from screader_lib.genes.text_files import GENE_EXPRESSION, find_file, read_features, read_rows
-from screader_lib.reporting import counted
+from screader_lib.genes.text_files import find_file, read_features, read_rows
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 
 class _TenxExpression(Expression):
-    """``rows`` of all features, of which ``is_gene``, boolean (features,), tells the genes."""
+    """``rows`` of all features."""
 
     rows: CompressedRows | MatrixMarket
-
-    def _set_genes(self, features: Table, is_gene: np.ndarray) -> None:
-        self._gene_rows = None if is_gene.all() else np.flatnonzero(is_gene)
-        self.genes = features if self._gene_rows is None else features.take(self._gene_rows)
-        other_features = int((~is_gene).sum())
-        if other_features:
-            self.others = counted(other_features, "feature") + " that are no genes"
 
     def spans(self) -> Sequence[Span]:
         return self.rows.spans()
 
-    def read(self, start: int, stop: int) -> csr_matrix:
-        block = self.rows.read(start, stop)
-        return block if self._gene_rows is None else block[:, self._gene_rows]
+    def read_features(self, start: int, stop: int) -> csr_matrix:
+        return self.rows.read(start, stop)
 
 
 class TenxH5Expression(_TenxExpression):
@@ -49,6 +39,8 @@ class TenxH5Expression(_TenxExpression):
 
     10x stores genes × cells by columns, which is cells × genes by rows: streamed as it is.
     """
+
+    format = "10x h5"
 
     def __init__(self, file: h5py.File, name: str) -> None:
         self.name = name
@@ -67,14 +59,14 @@ class TenxH5Expression(_TenxExpression):
         table = Table(read_strings(features[names]), {"gene_ids": read_strings(features[ids])})
         self.obs = LazyTable(stored_column(group["barcodes"]))
         self.rows = CompressedRows(group, len(self.obs), len(table), name)
-        is_gene = np.ones(len(table), bool)
-        if "feature_type" in features:
-            is_gene = read_strings(features["feature_type"]) == GENE_EXPRESSION
-        self._set_genes(table, is_gene)
+        kinds = read_strings(features["feature_type"]) if "feature_type" in features else None
+        self.set_features(table, kinds)
 
 
 class TenxMtxExpression(_TenxExpression):
     """A folder with matrix.mtx, barcodes.tsv and features.tsv or genes.tsv, gzipped or not."""
+
+    format = "10x folder"
 
     def __init__(self, folder: Path, name: str) -> None:
         self.name = name
@@ -85,4 +77,4 @@ class TenxMtxExpression(_TenxExpression):
         ids = strings(feature.id for feature in features)
         table = Table(strings(feature.name for feature in features), {"gene_ids": ids})
         self.rows = MatrixMarket(matrix, len(self.obs), len(table))
-        self._set_genes(table, np.array([feature.is_gene for feature in features], bool))
+        self.set_features(table, strings(feature.kind for feature in features))
