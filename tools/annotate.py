@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from screader_lib.command_line.options import FilePath, OutputPath
+from screader_lib.command_line.options import FilePath, OutputPath, modality_option
 from screader_lib.command_line.run import ToolRun
 from screader_lib.command_line.tool import tool
 from screader_lib.option_values import NORMALISATIONS, VALUE_KINDS
@@ -111,6 +111,7 @@ if TYPE_CHECKING:
     show_default="X, or raw where only raw holds counts",
     help="Matrix to read: X, raw, or the name of a layer.",
 )
+@modality_option("--assay", "--table")
 @click.option(
     "--values",
     type=click.Choice(VALUE_KINDS),
@@ -174,6 +175,7 @@ def main(
     from screader_lib.annotation import annotated_file, calls_table, clusters, new_h5ad
     from screader_lib.annotation.annotate import AUTO, AnnotationOptions, annotate
     from screader_lib.annotation.sample import SampleOptions
+    from screader_lib.cells.formats.expression import Wanted
     from screader_lib.exchange.opening import open_exchange
     from screader_lib.reader.llm.machine import prepare
     from screader_lib.readers.fetching import find_reader
@@ -181,7 +183,7 @@ def main(
 
     with ExitStack() as stack:
         files = InputFiles(run, stack)
-        sources = files.expression(expression, given["layer"], None)
+        sources = files.expression(expression, Wanted(given["layer"], None, given["modality"]))
         path = find_reader(reader, reporter=run.reporter)
         known = stack.enter_context(open_exchange(path, "reader", name=reader))
         orthologs = given["orthologs"] and files.path("orthologs", given["orthologs"])
@@ -220,10 +222,10 @@ def main(
         target = expression[0] if in_place else output
         if target is None:
             return
-        source = files.inputs["expression"]
-        if len(sources) == 1 and isinstance(source, Path) and annotated_file.is_anndata(source):
+        whole = sources[0].anndata_path if len(sources) == 1 else None
+        if whole is not None:
             annotated_file.write_annotated(
-                source, target, annotation.calls, made, name=sources[0].name, reporter=run.reporter
+                whole, target, annotation.calls, made, name=sources[0].name, reporter=run.reporter
             )
         else:
             new_h5ad.write_new(sources, target, annotation.calls, made, reporter=run.reporter)

@@ -8,13 +8,20 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from screader_lib.command_line.options import FilePath, output_option, seed_option
+from screader_lib.command_line.options import (
+    FilePath,
+    modality_option,
+    output_option,
+    seed_option,
+)
 from screader_lib.command_line.run import ToolRun
 from screader_lib.command_line.tool import tool
 from screader_lib.option_values import NORMALISATIONS, RANKINGS, SELECTIONS, VALUE_KINDS, WEIGHTS
 from screader_tools.build_cells_files import InputFiles
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from screader_lib.cells.cell_builder import CellBuilder
     from screader_lib.cells.obs.columns import ObsColumns
 
@@ -79,6 +86,7 @@ SET_BY_LIKE = (
     show_default="X, or raw where only raw holds counts",
     help="Matrix to read: X, raw, or the name of a layer.",
 )
+@modality_option("--assay", "--table")
 @click.option(
     "--values",
     type=click.Choice(VALUE_KINDS),
@@ -224,6 +232,7 @@ def main(
     gene_column: str | None,
     orthologs: str | None,
     layer: str | None,
+    modality: str | None,
     values: str,
     normalise: str | None,
     cells: str | None,
@@ -257,6 +266,7 @@ def main(
     """
     from screader_lib.cells.across_species import vocabulary_by_texts
     from screader_lib.cells.cell_builder import CellBuilder
+    from screader_lib.cells.formats.expression import Wanted
     from screader_lib.cells.input_file import prepare_input
     from screader_lib.cells.obs.columns import ObsColumns
     from screader_lib.cells.obs.selection import CellSelection, select_cells
@@ -266,6 +276,7 @@ def main(
     if check is None:
         run.output_path(output)
     _check_like(run.context)
+    wanted = Wanted(layer, gene_column, modality)
     columns = ObsColumns(label, label_ontology, donor, merge_labels)
     construction = Construction(select, variable_genes, genes_per_cell, rank_by, weight)
     with ExitStack() as stack:
@@ -280,18 +291,16 @@ def main(
             min_genes,
         )
         if check is not None:
-            files.check(expression, (layer, gene_column), (columns, selection, values, check))
+            files.check(expression, wanted, (columns, selection, values, check))
             return
-        sources = files.expression(expression, layer, gene_column)
+        sources = files.expression(expression, wanted)
         masks = select_cells(sources, selection, columns, run.reporter)
         table = files.embeddings(embeddings)
         reference = None if like is None else files.reference(like)
         files.match_species(sources, masks, table.genes, orthologs)
         by_text = bool(reference and orthologs is None and reference.is_other_species(table))
         means = None if reference is None or by_text else reference.means
-        if normalise == "reader" and means is None:
-            what = "its genes' mean values are not known" if reference else "it needs --like"
-            raise click.UsageError(f"--normalise reader: {what}.", run.context)
+        _check_normalise(run.context, normalise, means, reference is not None)
         like_normalise = "auto"
         if reference is not None:
             construction = reference.construction
@@ -326,6 +335,15 @@ def main(
                 run.reporter.info(f"{missing:,} genes without a median are ranked by value.")
         file = stack.enter_context(run.create("cells", output, files.inputs))
         builder.write(file, vocabulary, columns)
+
+
+def _check_normalise(
+    context: click.Context, normalise: str | None, means: np.ndarray | None, is_like: bool
+) -> None:
+    """UsageError for --normalise reader where there are no means of a reader's genes."""
+    if normalise == "reader" and means is None:
+        what = "its genes' mean values are not known" if is_like else "it needs --like"
+        raise click.UsageError(f"--normalise reader: {what}.", context)
 
 
 def _plan_folds(

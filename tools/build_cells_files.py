@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from screader_lib.cells.formats.expression import Expression
+    from screader_lib.cells.formats.expression import Expression, Wanted
     from screader_lib.cells.obs.columns import ObsColumns
     from screader_lib.cells.obs.selection import CellSelection
     from screader_lib.cells.vocabulary import Embeddings, ReferenceGenes
@@ -44,22 +44,15 @@ class InputFiles:
 
         return None if name is None else tuple(read_names(self.path("cells", name), name))
 
-    def expression(
-        self, names: Sequence[str], layer: str | None, gene_column: str | None
-    ) -> list[Expression]:
+    def expression(self, names: Sequence[str], wanted: Wanted) -> list[Expression]:
         """The files of expression, opened; hashing them begins."""
         from screader_lib.cells.formats.open_expression import open_expression
 
         sources = []
         for number, name in enumerate(names):
             path = self.path(f"expression_{number}" if number else "expression", name)
-            opened = open_expression(
-                path,
-                "standard input" if name == "-" else name,
-                layer=layer,
-                gene_column=gene_column,
-                reporter=self.run.reporter,
-            )
+            shown = "standard input" if name == "-" else name
+            opened = open_expression(path, shown, wanted, self.run.reporter)
             sources.append(self.stack.enter_context(opened))
             self.run.start_hashing(path)
         return sources
@@ -67,23 +60,21 @@ class InputFiles:
     def check(
         self,
         names: Sequence[str],
-        matrix: tuple[str | None, str | None],
+        wanted: Wanted,
         asked: tuple[ObsColumns, CellSelection, str, str],
     ) -> None:
         """Say of each file what it is and what is wrong with it; ScReaderError for any fault.
 
-        ``matrix`` are layer and column of gene names, ``asked`` the columns, the selection of
-        cells, the kind of values and the organism.
+        ``asked`` are the columns, the selection of cells, the kind of values and the organism.
         """
         from screader_lib.cells.formats.open_expression import open_expression
         from screader_lib.preparation.sample_check import check_sample
 
         unusable = 0
         for name in names:
-            layer, gene_column = matrix
             try:
                 path = self.path("expression", name)
-                with open_expression(path, name, layer=layer, gene_column=gene_column) as source:
+                with open_expression(path, name, wanted) as source:
                     summary, faults = check_sample(source, *asked)
             except ScReaderError as error:
                 summary, faults = "", [str(error)]

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import click
 
-from screader_lib.command_line.options import FilePath, OutputPath, output_option
+from screader_lib.command_line.options import FilePath, OutputPath, modality_option, output_option
 from screader_lib.command_line.run import ToolRun
 from screader_lib.command_line.tool import tool
 
@@ -42,6 +42,7 @@ DATASETS_URL = "https://api.ncbi.nlm.nih.gov/datasets/v2"
     help="Column with the gene names.",
     show_default="the gene index; of a text, the first column",
 )
+@modality_option("--assay")
 @output_option("the descriptions")
 @click.option(
     "--organism",
@@ -127,6 +128,7 @@ def main(
     run: ToolRun,
     genes: tuple[str, ...],
     column: str | None,
+    modality: str | None,
     output: str | None,
     organism: str,
     sources: tuple[str, ...],
@@ -156,8 +158,9 @@ def main(
     Environment variables: NCBI_API_KEY (10 instead of 3 requests per second), NCBI_EMAIL (sent to
     E-utilities, as NCBI asks), OPENAI_API_KEY (for --fill llm).
     """
+    from screader_lib.cells.formats import gene_lists
     from screader_lib.exchange.writing import replacing
-    from screader_lib.genes import describe, gene_lists
+    from screader_lib.genes import describe
     from screader_lib.genes.missing_texts import FillOptions, fill
     from screader_lib.genes.records import organism_of
     from screader_lib.genes.sources.gene_source import numbered_roles
@@ -180,7 +183,7 @@ def main(
     filling = FillOptions(ways, orthologs, llm_model, llm_url, llm_prompt)
     with ExitStack() as opened:
         paths = [opened.enter_context(run.path(name)) for name in genes]
-        gene_list = gene_lists.read_all(paths, genes, column)
+        gene_list = gene_lists.read_all(paths, genes, column, modality)
         gene_sources = make_sources(sources, species, options, run.reporter)
         described = describe.describe(gene_list.names, gene_sources, text_fields, run.reporter)
         filled = fill(described, filling, species, options, sources, text_fields, run.reporter)

@@ -6,7 +6,13 @@ from contextlib import ExitStack
 
 import click
 
-from screader_lib.command_line.options import FilePath, OutputPath, output_option, seed_option
+from screader_lib.command_line.options import (
+    FilePath,
+    OutputPath,
+    modality_option,
+    output_option,
+    seed_option,
+)
 from screader_lib.command_line.run import ToolRun
 from screader_lib.command_line.tool import tool
 
@@ -52,6 +58,7 @@ from screader_lib.command_line.tool import tool
     "--evidence", type=OutputPath(), help="Write clusters, labels, scores and marker genes here."
 )
 @click.option("--layer", metavar="NAME", help="Matrix with the counts, if not X.")
+@modality_option("--assay", "--table")
 @click.option("--gene-column", metavar="COLUMN", help="Column with the gene symbols.")
 @click.option(
     "--min-counts", type=click.IntRange(min=0), default=0, help="Minimum counts per cell."
@@ -119,6 +126,7 @@ def main(
     labels: str | None,
     evidence: str | None,
     layer: str | None,
+    modality: str | None,
     gene_column: str | None,
     min_counts: int,
     min_genes: int,
@@ -141,6 +149,7 @@ def main(
     labelled ambiguous, one that fits none unknown; later tools treat both as unlabelled. Labels
     are proposals: review the evidence, correct its table, and pass it back with --labels.
     """
+    from screader_lib.cells.formats.expression import Wanted
     from screader_lib.cells.formats.open_expression import open_expression
     from screader_lib.exchange.writing import replacing
     from screader_lib.preparation import clustering, counts, labelling, marker_tables
@@ -162,7 +171,7 @@ def main(
         inputs["expression"] = path = stack.enter_context(run.path(expression))
         name = "standard input" if expression == "-" else expression
         source = stack.enter_context(
-            open_expression(path, name, layer=layer, gene_column=gene_column, reporter=reporter)
+            open_expression(path, name, Wanted(layer, gene_column, modality), reporter)
         )
         raw = counts.load_counts(source, reporter)
         if types:

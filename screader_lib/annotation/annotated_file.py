@@ -17,7 +17,6 @@ import numpy as np
 from screader_lib.annotation import obs_table, zarr_copy
 from screader_lib.annotation.calls import Calls, Rows
 from screader_lib.annotation.earlier_run import EarlierRun
-from screader_lib.cells.formats.anndata_expression import is_zarr
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import encoding, opening, safety, writing
 from screader_lib.exchange import provenance as provenance_module
@@ -27,17 +26,6 @@ from screader_lib.exchange.table import LazyTable, Table, strings
 from screader_lib.reporting import SILENT, Reporter
 
 CHUNK_BYTES = 1 << 18
-
-
-def is_anndata(path: Path) -> bool:
-    """Whether a path is an h5ad or AnnData zarr store, which is kept whole with calls in it."""
-    if path.is_dir():
-        return is_zarr(path)
-    try:
-        with h5py.File(path, "r", locking=False) as file:
-            return {"obs", "var"} <= set(file) and opening.kind_of(file) is None
-    except OSError:
-        return False  # of another format, damaged or not there: said where it is opened
 
 
 def write_annotated(

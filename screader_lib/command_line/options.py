@@ -73,3 +73,16 @@ def input_argument(name: str) -> Callable:
 seed_option = click.option(
     "--seed", type=click.IntRange(min=0), default=0, help="Seed for all random numbers."
 )
+
+
+def modality_option(*more_names: str) -> Callable:
+    """``--modality``, which part of a file that holds several is read; also as ``more_names``."""
+    return click.option(
+        "modality",
+        "--modality",
+        *more_names,
+        metavar="NAME",
+        show_default="rna or RNA, or the only one",
+        help="Part to read of a file with several: modality of an h5mu, assay of an R object, "
+        "table of a SpatialData store.",
+    )

@@ -25,6 +25,7 @@ import numpy as np
 from screader_lib.errors import ScReaderError
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
+USER_BLOCKS = (512, 1024, 2048)  # sizes of what may come before, as in h5mu
 MAX_OBJECTS = 100_000
 MAX_DEPTH = 16
 MAX_COMPRESSION = 1_100  # deflate reaches 1,032 : 1
@@ -51,7 +52,7 @@ def open_checked(path: Path, *, name: str | None = None, strict: bool = True) ->
     HDF5, truncated or unsafe; ``strict`` also refuses what exchange files never hold.
     """
     name = name or str(path)
-    _check_is_hdf5(path, name)
+    _check_is_hdf5(path, name, strict)
     try:
         file = h5py.File(path, "r", locking=False)
     except OSError as error:
@@ -66,14 +67,15 @@ def open_checked(path: Path, *, name: str | None = None, strict: bool = True) ->
     return file
 
 
-def _check_is_hdf5(path: Path, name: str) -> None:
+def _check_is_hdf5(path: Path, name: str, strict: bool) -> None:
     if not path.exists():
         raise ScReaderError("no such file.", file=name, remedy="Check the name and the folder.")
     if path.is_dir():
         raise ScReaderError("is a folder, expected an HDF5 file.", file=name)
+    places = (0,) if strict else (0, *USER_BLOCKS)
     try:
         with path.open("rb") as stream:
-            head = stream.read(len(SIGNATURE))
+            head = stream.read(max(places) + len(SIGNATURE))
     except PermissionError:
         raise ScReaderError("cannot be read: permission denied.", file=name) from None
     if not head:
@@ -82,7 +84,7 @@ def _check_is_hdf5(path: Path, name: str) -> None:
             file=name,
             remedy="Did the previous step fail?",
         )
-    if head != SIGNATURE:
+    if not any(head[place:].startswith(SIGNATURE) for place in places):
         raise ScReaderError("is not an HDF5 file.", file=name)
 
 
@@ -231,7 +233,8 @@ class _Walk:
                 self.path.open("rb") as stream,
                 mmap(stream.fileno(), 0, access=ACCESS_READ) as content,
             ):
-                if not all(_is_complete(content, address) for address in collections):
+                start = self.file.userblock_size  # from which addresses count
+                if not all(_is_complete(content, start + one) for one in collections):
                     self._refuse(path, "keeps its strings in a damaged heap")
         self.intact |= collections
 

@@ -3,7 +3,6 @@
 From names to texts (``fetch-descriptions``):
 
 - ``records``        one gene and one species as sources know them;
-- ``gene_lists``     the genes that an input names;
 - ``text_files``     texts, gzipped or not, their tables, and the lists in a 10x folder;
 - ``catalog``        the rules that match a name to a gene;
 - ``sources``        where facts and texts come from;

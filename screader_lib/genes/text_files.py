@@ -44,6 +44,8 @@ def first_bytes(path: Path, name: str, number: int) -> bytes:
     except FileNotFoundError:
         problem = "no such file."
         raise ScReaderError(problem, file=name, remedy="Check the name and the folder.") from None
+    except PermissionError:
+        raise ScReaderError("cannot be read: permission denied.", file=name) from None
 
 
 def read_text(path: Path, name: str, remedy: str = "") -> str:

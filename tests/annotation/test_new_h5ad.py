@@ -149,7 +149,11 @@ def test_what_is_not_taken_over_is_told(tmp_path: Path) -> None:
     reporter, names = RecordingReporter(), ["x.h5", "x.loom", "x.zarr"]
     for name in names:
         written([tmp_path / name], tmp_path / "out.h5ad", reporter=reporter)
-    others = ["2 features that are no genes (2 Antibody Capture)", "layers/spliced, col_graphs", "obsm"]
+    others = [
+        "2 features that are no genes (2 Antibody Capture)",
+        "layers/spliced, col_graphs",
+        "obsm",
+    ]
     assert reporter.messages == [
         f"{name}: the new h5ad does not have its {other}."
         for name, other in zip(names, others, strict=True)

@@ -126,11 +126,11 @@ def options_used(name: str) -> set[str]:
 
 
 def click_options(name: str) -> dict[str, click.Option]:
-    """Options of the wrapped commands by long name; of a switch both names."""
+    """Options of the wrapped commands by their first long name; of a switch both names."""
     found = {}
     for module in COMMANDS.get(name, []):
         for param in import_module(f"screader_tools.{module}").main.params:
             if isinstance(param, click.Option):
-                spelt = [*param.opts, *param.secondary_opts]
-                found |= {word: param for word in spelt if word.startswith("--")}
+                long = [word for word in param.opts if word.startswith("--")]
+                found |= dict.fromkeys((*long[:1], *param.secondary_opts), param)
     return {word: option for word, option in found.items() if word not in STANDARD}

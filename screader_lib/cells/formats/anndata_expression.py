@@ -16,9 +16,11 @@ import numpy as np
 
 from screader_lib.cells.formats.expression import (
     ORGANISM_KEY,
+    USUAL,
     CompressedRows,
     Expression,
     Span,
+    Wanted,
     as_scipy_type,
     even_spans,
 )
@@ -56,10 +58,14 @@ class AnnDataExpression(Expression):
 
     format = "h5ad"
 
-    def __init__(self, root: Any, name: str, layer: str | None = None) -> None:
+    def __init__(self, root: Any, name: str, wanted: Wanted = USUAL) -> None:
         self.name = name
         raw = root.get("raw")  # an empty array where there is none
         self.has_raw = hasattr(raw, "keys") and "X" in raw
+        if wanted.genes_only:
+            self._set_all_genes(root)
+            return
+        layer = wanted.layer
         self.matrix, group = _matrix_and_var(root, name, layer)
         self.matrix_name = matrix_path(layer)
         self.obs = read_frame(root["obs"], name)
@@ -83,6 +89,22 @@ class AnnDataExpression(Expression):
         elif layout == "csc_matrix":
             self.rows = TransposedColumns(self.matrix, *self.shape, name)
 
+    def _set_all_genes(self, root: Any) -> None:
+        """The genes of var, then those of raw that are not among them, but no cells."""
+        var = read_frame(root["var"], self.name).load()
+        self.set_features(var, kinds_of(var))
+        if self.has_raw and "var" in root["raw"]:
+            more = read_frame(root["raw/var"], self.name).load()
+            known = set(self.genes.index)
+            more = more.take(np.flatnonzero([name not in known for name in more.index]))
+            columns: dict[str, Column] = {
+                name: np.concatenate([self.genes.strings(name), more.strings(name)])
+                for name in self.genes.columns
+                if name in more.columns
+            }
+            index = np.concatenate([self.genes.index, more.index])
+            self.genes = Table(index, columns, self.genes.index_name)
+
     def spans(self) -> Sequence[Span]:
         return even_spans(*self.shape) if self.rows is None else self.rows.spans()
 
@@ -98,16 +120,6 @@ class ZarrExpression(AnnDataExpression):
     """X, ``raw/X`` or a layer of an AnnData zarr store."""
 
     format = "zarr store"
-
-    def __init__(self, path: Path, name: str, layer: str | None = None) -> None:
-        import zarr
-
-        with zarr_errors(name):
-            root = zarr.open_group(path, mode="r")
-            for part in ("obs", "var"):
-                if part not in root:
-                    raise ScReaderError(f"has no {part}, so it is no AnnData.", file=name)
-            super().__init__(root, name, layer)
 
     def read_features(self, start: int, stop: int) -> csr_matrix:
         with zarr_errors(self.name):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,12 +39,17 @@ class Wanted:
     """Which part of a file is read, None for the usual one.
 
     ``layer`` is a matrix; ``gene_column`` the column of the genes' names; ``modality`` a modality,
-    assay or table of a file that may hold several.
+    assay or table of a file that may hold several. With ``genes_only`` the matrix does not matter,
+    and may be missing.
     """
 
     layer: str | None = None
     gene_column: str | None = None
     modality: str | None = None
+    genes_only: bool = False
+
+
+USUAL = Wanted()
 
 
 class Expression(ABC):
@@ -50,11 +57,12 @@ class Expression(ABC):
 
     ``obs`` and ``genes`` are the tables of cells and genes; ``name`` is what messages call the
     file, ``format`` its format and ``matrix_name`` the matrix in it, "" where it has only one;
+    ``anndata_path`` is the h5ad or zarr store that it is as a whole, None where it is none;
     ``organism``, such as ``NCBITaxon:9606``, is empty where the file as a whole has none;
     ``log_base`` is the base that the file states for its logarithms, 0 where it states none;
     ``left_out`` says which features are no genes, and ``others`` what else of the cells is in the
     file, such as layers; both are empty for nothing. ``has_raw``: whether an AnnData has a matrix
-    ``raw``.
+    ``raw``. ``reading`` is a context that names the file in errors of reading it.
     """
 
     name: str
@@ -62,11 +70,13 @@ class Expression(ABC):
     obs: LazyTable
     genes: Table
     matrix_name: str = ""
+    anndata_path: Path | None = None
     organism: str = ""
     log_base: float = 0.0
     left_out: str = ""
     others: str = ""
     has_raw: bool = False
+    reading: Callable[[], AbstractContextManager] = nullcontext
     _columns: np.ndarray | None = None  # of the genes among the features; None: all are genes
 
     @abstractmethod
@@ -79,7 +89,8 @@ class Expression(ABC):
 
     def read(self, start: int, stop: int) -> csr_matrix:
         """The block of one span, values as stored; several threads may read at a time."""
-        block = self.read_features(start, stop)
+        with self.reading():
+            block = self.read_features(start, stop)
         return block if self._columns is None else block[:, self._columns]
 
     def set_features(self, features: Table, kinds: np.ndarray | None = None) -> None:

@@ -11,9 +11,11 @@ import numpy as np
 from screader_lib.cells.formats.anndata_expression import frame_table, kinds_of, matrix_path
 from screader_lib.cells.formats.expression import (
     ORGANISM_KEY,
+    USUAL,
     CompressedRows,
     Expression,
     Span,
+    Wanted,
     as_scipy_type,
     even_spans,
 )
@@ -35,7 +37,8 @@ class MemoryExpression(Expression):
 
     format = "AnnData object"
 
-    def __init__(self, adata: AnnData, name: str, layer: str | None = None) -> None:
+    def __init__(self, adata: AnnData, name: str, wanted: Wanted = USUAL) -> None:
+        layer = wanted.layer
         self.name = name
         self.has_raw = adata.raw is not None
         self.matrix = _matrix(adata, name, layer)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import h5py
 
-from screader_lib.cells.formats.expression import CompressedRows, Expression, Span
+from screader_lib.cells.formats.expression import USUAL, CompressedRows, Expression, Span, Wanted
 from screader_lib.cells.formats.transpose import MatrixMarket
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.encoding import read_strings
@@ -42,8 +42,9 @@ class TenxH5Expression(_TenxExpression):
 
     format = "10x h5"
 
-    def __init__(self, file: h5py.File, name: str) -> None:
+    def __init__(self, file: h5py.File, name: str, wanted: Wanted = USUAL) -> None:
         self.name = name
+        _refuse_layer(wanted.layer, name)
         groups = [entry for entry in file.values() if isinstance(entry, h5py.Group)]
         groups = [group for group in groups if "barcodes" in group]
         if len(groups) != 1:
@@ -68,13 +69,25 @@ class TenxMtxExpression(_TenxExpression):
 
     format = "10x folder"
 
-    def __init__(self, folder: Path, name: str) -> None:
+    def __init__(self, folder: Path, name: str, wanted: Wanted = USUAL) -> None:
         self.name = name
-        matrix = find_file(folder, name, "matrix.mtx")
+        _refuse_layer(wanted.layer, name)
         features = read_features(folder, name)
-        barcodes = read_rows(find_file(folder, name, "barcodes.tsv"))
-        self.obs = LazyTable.of(Table(strings(row[0] for row in barcodes)))
         ids = strings(feature.id for feature in features)
         table = Table(strings(feature.name for feature in features), {"gene_ids": ids})
-        self.rows = MatrixMarket(matrix, len(self.obs), len(table))
         self.set_features(table, strings(feature.kind for feature in features))
+        if wanted.genes_only:
+            return
+        matrix = find_file(folder, name, "matrix.mtx")
+        barcodes = read_rows(find_file(folder, name, "barcodes.tsv"))
+        self.obs = LazyTable.of(Table(strings(row[0] for row in barcodes)))
+        self.rows = MatrixMarket(matrix, len(self.obs), len(table))
+
+
+def _refuse_layer(layer: str | None, name: str) -> None:
+    if layer is not None:
+        raise ScReaderError(
+            f"has no matrix {layer}: 10x files have one matrix.",
+            file=name,
+            remedy="Leave --layer out.",
+        )

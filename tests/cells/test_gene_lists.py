@@ -10,9 +10,11 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from cell_files import CSC, IDS, Writer, gzipped_mtx, loom, mtx, raw, tenx_2, tenx_3, zarr
+from small_files import genes, write_embeddings
 
+from screader_lib.cells.formats.gene_lists import read_genes
 from screader_lib.errors import ScReaderError
-from screader_lib.genes.gene_lists import read_genes
 
 
 def names(path: Path, column: str | None = None) -> tuple[str, ...]:
@@ -63,35 +65,37 @@ def test_h5ad_by_index_and_column(tmp_path: Path) -> None:
         names(path, "x")
 
 
-def test_10x_takes_genes_only(tmp_path: Path) -> None:
-    path = tmp_path / "c.h5"
-    with h5py.File(path, "w") as file:
-        features = file.create_group("matrix/features")
-        features["name"], features["id"] = [b"INS", b"CD3"], [b"ENSG1", b"ab"]
-        features["feature_type"] = [b"Gene Expression", b"Antibody Capture"]
-        file["matrix/barcodes"] = [b"A"]
-    assert (names(path), names(path, "id")) == (("INS",), ("ENSG1",))
+@pytest.mark.parametrize(
+    "write", [CSC, raw, zarr, tenx_2, tenx_3, mtx, gzipped_mtx, loom], ids=lambda one: str(one)[:30]
+)
+def test_any_file_of_cells(tmp_path: Path, write: Writer) -> None:
+    assert list(names(write(tmp_path))) == genes()
 
 
-def test_10x_folder(tmp_path: Path) -> None:
-    rows = b"ENSG1\tINS%s\nENSG2\tCD3%s"
-    (tmp_path / "genes.tsv").write_bytes(rows % (b"", b""))
+@pytest.mark.parametrize("write", [tenx_2, tenx_3, mtx])
+def test_10x_by_id(tmp_path: Path, write: Writer) -> None:
+    path = write(tmp_path)
+    assert list(names(path, "id")) == list(names(path, "gene_ids")) == IDS
+    assert list(names(path, "name")) == genes()
+    with pytest.raises(ScReaderError, match=r"no column 'symbol'\. Columns: gene_ids"):
+        names(path, "symbol")
+
+
+def test_10x_folder_with_a_list_alone(tmp_path: Path) -> None:
+    (tmp_path / "genes.tsv").write_bytes(b"ENSG1\tINS\nENSG2\tCD3")
     assert (names(tmp_path), names(tmp_path, "id")) == (("INS", "CD3"), ("ENSG1", "ENSG2"))
-    (tmp_path / "genes.tsv").unlink()
-    packed = gzip.compress(rows % (b"\tGene Expression", b"\tAntibody Capture"))
-    (tmp_path / "features.tsv.gz").write_bytes(packed)
-    assert (names(tmp_path), names(tmp_path, "id")) == (("INS",), ("ENSG1",))
-    with pytest.raises(ScReaderError, match="Columns: id, name"):
-        names(tmp_path, "symbol")
 
 
-def test_loom(tmp_path: Path) -> None:
-    path = tmp_path / "c.loom"
-    with h5py.File(path, "w") as file:
-        file["matrix"] = np.zeros((2, 1))
-        file["row_attrs/Gene"], file["row_attrs/Accession"] = [b"INS", b"GCG"], [b"E1", b"E2"]
-        file.create_group("col_attrs")
-    assert (names(path), names(path, "Accession")) == (("INS", "GCG"), ("E1", "E2"))
+def test_loom_by_column(tmp_path: Path) -> None:
+    path = loom(tmp_path)
+    with h5py.File(path, "a") as file:
+        file["row_attrs/Accession"] = [one.encode() for one in IDS]
+    assert list(names(path, "Accession")) == IDS
+
+
+def test_own_files(tmp_path: Path) -> None:
+    path = write_embeddings(tmp_path / "e.h5ad", ["b", "a"], symbol=["INS", "GCG"])
+    assert (names(path), names(path, "symbol")) == (("b", "a"), ("INS", "GCG"))
 
 
 @pytest.mark.parametrize(
@@ -118,5 +122,5 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
         names(tmp_path)
     path = tmp_path / "other.h5"
     h5py.File(path, "w").close()
-    with pytest.raises(ScReaderError, match="no gene list"):
+    with pytest.raises(ScReaderError, match="none of cells"):
         names(path)
