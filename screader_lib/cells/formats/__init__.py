@@ -3,6 +3,7 @@
 - ``open_expression``     which format a path is;
 - ``expression``          what every format offers, and the rows of CSR matrices;
 - ``anndata_expression``  h5ad files and zarr stores;
+- ``zarr_chunks``         whether a zarr store has all its chunks;
 - ``memory_expression``   AnnData objects;
 - ``tenx``                10x h5 files and mtx folders;
 - ``loom``                loom files;

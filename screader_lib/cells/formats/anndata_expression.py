@@ -25,6 +25,7 @@ from screader_lib.cells.formats.expression import (
     even_spans,
 )
 from screader_lib.cells.formats.transpose import TransposedColumns
+from screader_lib.cells.formats.zarr_chunks import check_chunks
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.table import (
     Categorical,
@@ -120,6 +121,13 @@ class ZarrExpression(AnnDataExpression):
     """X, ``raw/X`` or a layer of an AnnData zarr store."""
 
     format = "zarr store"
+
+    def __init__(self, root: Any, name: str, wanted: Wanted = USUAL) -> None:
+        if wanted.genes_only:
+            check_chunks((root["var"],), name)
+        else:
+            check_chunks((*_matrix_and_var(root, name, wanted.layer), root["obs"]), name)
+        super().__init__(root, name, wanted)
 
     def read_features(self, start: int, stop: int) -> csr_matrix:
         with zarr_errors(self.name):
