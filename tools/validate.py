@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import click
 
 from screader_lib.command_line.options import FilePath
@@ -27,9 +29,10 @@ def main(run: ToolRun, files: tuple[str, ...]) -> None:
     for name in files:
         display_name = "standard input" if name == "-" else name
         try:
+            kind_first = partial(schema_of, name=display_name)
             with (
                 run.path(name) as path,
-                safety.open_checked(path, name=display_name) as file,
+                safety.open_checked(path, name=display_name, first=kind_first) as file,
                 safety.checking(display_name),
             ):
                 schema = schema_of(file, display_name)

@@ -120,6 +120,15 @@ def unshuffled(content: bytes, dtype: np.dtype) -> np.ndarray:
     return np.ascontiguousarray(planes.T).view(dtype)[:, 0]
 
 
+def inflates_beyond(content: bytes, limit: int) -> bool:
+    """Whether deflated bytes inflate to more than ``limit``, of which no more are held."""
+    inflater = inflate.decompressobj()
+    try:
+        return len(inflater.decompress(content, limit + 1)) > limit
+    except READ_ERRORS:
+        return False  # which shows where they are read
+
+
 def shuffled(values: np.ndarray) -> bytes:
     """The bytes of ``values`` after the shuffle filter."""
     planes = np.ascontiguousarray(values).view(np.uint8).reshape(-1, values.itemsize)

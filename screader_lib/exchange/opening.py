@@ -78,12 +78,24 @@ def _expected(kinds: tuple[str, ...]) -> str:
     return " or ".join(f"{kind} (from {load(kind).written_by})" for kind in kinds)
 
 
+def _remedy(kinds: tuple[str, ...], name: str) -> str:
+    """The commands that a user's own file of cells may have been meant for."""
+    if kinds == KINDS or "cells" not in kinds:
+        return ""
+    return (
+        f"Cells are made by: build-cells {name} -e gene-embeddings.h5ad -o cells.h5ad, with "
+        f"--like READER to predict or --label COLUMN to train; screader annotate {name} -r READER "
+        "labels the file as it is."
+    )
+
+
 def schema_of(file: h5py.File, name: str, kinds: tuple[str, ...] = KINDS) -> Schema:
     """The schema of an open file; ScReaderError if its kind is wrong or its version too new."""
     kind = kind_of(file)
     if kind is None or kind not in KINDS:
         got = what_is_it(file) if kind is None else f"of unknown kind {reprlib.repr(kind)}"
-        raise ScReaderError(f"is {got}, expected {_expected(kinds)}.", file=name)
+        remedy = _remedy(kinds, name) if kind is None else ""
+        raise ScReaderError(f"is {got}, expected {_expected(kinds)}.", file=name, remedy=remedy)
     if kind not in kinds:
         raise ScReaderError(f"is a {kind} file, expected {_expected(kinds)}.", file=name)
     schema = load(kind)
@@ -107,10 +119,11 @@ def open_exchange(path: Path, *kinds: str, name: str | None = None) -> Iterator[
     violates its schema (the values of large arrays are not read).
     """
     name = name or str(path)
-    file = safety.open_checked(path, name=name)
+    kinds = kinds or KINDS
+    file = safety.open_checked(path, name=name, first=lambda file: schema_of(file, name, kinds))
     with file:
         with safety.checking(name):
-            schema = schema_of(file, name, kinds or KINDS)
+            schema = schema_of(file, name, kinds)
             problems = validation.problems(file, schema, values_up_to=validation.BYTES_AT_ONCE)
         if problems:
             more = f" ({len(problems) - 1} more)" if len(problems) > 1 else ""

@@ -13,8 +13,9 @@ Specification 3.0, "Global Heap" and "Variable-Length Datatypes".
 from __future__ import annotations
 
 import math
+import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
@@ -23,12 +24,18 @@ import h5py
 import numpy as np
 
 from screader_lib.errors import ScReaderError
+from screader_lib.exchange.chunks import inflates_beyond
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 USER_BLOCKS = (512, 1024, 2048)  # sizes of what may come before, as in h5mu
 MAX_OBJECTS = 100_000
 MAX_DEPTH = 16
+MAX_ATTRIBUTES = 1_000  # of one object
 MAX_COMPRESSION = 1_100  # deflate reaches 1,032 : 1
+MAX_CHUNK = 128 << 20  # bytes
+MAX_FOREIGN_CHUNK = 512 << 20  # of a user's own file
+MAX_STRING = 10_000  # bytes of a string of fixed length in an array
+HARMLESS = 1 << 18  # bytes of a chunk that is small even where it inflates a thousandfold
 SLACK = 1 << 20
 EXCHANGE_FILTERS = {
     h5py.h5z.FILTER_DEFLATE,
@@ -45,11 +52,18 @@ HEAP_OBJECT = struct.Struct("<HHIQ")
 UNDEFINED_ADDRESS = 2**64 - 1
 
 
-def open_checked(path: Path, *, name: str | None = None, strict: bool = True) -> h5py.File:
+def open_checked(
+    path: Path,
+    *,
+    name: str | None = None,
+    strict: bool = True,
+    first: Callable[[h5py.File], object] | None = None,
+) -> h5py.File:
     """Open ``path`` for reading after checking that it is valid HDF5.
 
     Messages call the file ``name``. Raises ScReaderError for a file that is missing, empty, not
-    HDF5, truncated or unsafe; ``strict`` also refuses what exchange files never hold.
+    HDF5, truncated or unsafe; ``strict`` also refuses what exchange files never hold. ``first`` is
+    called, before all else, with the open file whose root's own attributes are sound.
     """
     name = name or str(path)
     _check_is_hdf5(path, name, strict)
@@ -60,7 +74,7 @@ def open_checked(path: Path, *, name: str | None = None, strict: bool = True) ->
             "is damaged or truncated: HDF5 cannot open it.", file=name, remedy="Make it again."
         ) from error
     try:
-        _Walk(file, path, name, strict).run()
+        _Walk(file, path, name, strict).run(first)
     except BaseException:
         file.close()
         raise
@@ -128,8 +142,11 @@ class _Walk:
         self.intact: set[int] = {0, UNDEFINED_ADDRESS}  # addresses of collections
         self.objects = 0
 
-    def run(self) -> None:
+    def run(self, first: Callable[[h5py.File], object] | None) -> None:
         with checking(self.name):
+            self._header(self.file, "/")
+            if first is not None:
+                first(self.file)
             self._group(self.file, 0, set())
 
     def _refuse(self, path: str, what: str) -> None:
@@ -171,7 +188,10 @@ class _Walk:
     def _header(self, element: h5py.Group | h5py.Dataset, path: str) -> None:
         if self.strict and h5py.h5o.get_info(element.id).rc > 1:
             self._refuse(path, "has a second hard link, which scReader never writes")
-        for number in range(h5py.h5a.get_num_attrs(element.id)):
+        count = h5py.h5a.get_num_attrs(element.id)
+        if count > MAX_ATTRIBUTES:  # each takes longer to reach than the one before
+            self._refuse(path, f"has {count:,} attributes, more than {MAX_ATTRIBUTES:,}")
+        for number in range(count):
             attribute = h5py.h5a.open(element.id, index=number)
             name = attribute.name.decode("utf-8", "replace")
             self._type(attribute.get_type(), f"{path}@{name}")
@@ -192,6 +212,8 @@ class _Walk:
         if properties.get_layout() != h5py.h5d.CHUNKED and properties.get_external_count():
             self._refuse(path, "keeps its data in another file")
         self._size(dataset, path)
+        if properties.get_layout() == h5py.h5d.CHUNKED:
+            self._chunks(dataset, properties, path)
         if h5py.check_string_dtype(dataset.dtype) and dataset.dtype.kind == "O":
             self._strings(dataset, properties, path)
         if self.strict:
@@ -207,6 +229,35 @@ class _Walk:
         if declared > stored * MAX_COMPRESSION + SLACK:
             shape = " × ".join(f"{size:,}" for size in dataset.shape)
             self._refuse(path, f"declares {shape} values but stores only {stored:,} bytes")
+        if dataset.dtype.kind == "S" and dataset.shape and dataset.dtype.itemsize > MAX_STRING:
+            self._refuse(path, f"holds strings of {dataset.dtype.itemsize:,} bytes each")
+
+    def _chunks(self, dataset: h5py.Dataset, properties: h5py.h5p.PropDCID, path: str) -> None:
+        """A chunk is read as a whole, whatever it inflates to."""
+        declared = math.prod(properties.get_chunk()) * dataset.dtype.itemsize
+        if declared > (MAX_CHUNK if self.strict else MAX_FOREIGN_CHUNK):
+            self._refuse(path, f"declares chunks of {declared:,} bytes")
+        filters = [properties.get_filter(n)[0] for n in range(properties.get_nfilters())]
+        deflates = filters.count(h5py.h5z.FILTER_DEFLATE)
+        if deflates > 1:
+            self._refuse(path, "is deflated more than once")
+        if not filters or dataset.id.get_storage_size() <= HARMLESS:
+            return
+        large: list[h5py.h5d.StoreInfo] = []
+
+        def remember(chunk: h5py.h5d.StoreInfo) -> None:
+            if chunk.size > HARMLESS:
+                large.append(chunk)
+
+        dataset.id.chunk_iter(remember)
+        with self.path.open("rb") as stream:
+            for chunk in large:
+                if chunk.size > declared + declared // 100 + SLACK:
+                    self._refuse(path, f"has a chunk of {chunk.size:,} bytes for {declared:,}")
+                if deflates and not chunk.filter_mask:
+                    content = os.pread(stream.fileno(), chunk.size, chunk.byte_offset)
+                    if inflates_beyond(content, declared + SLACK):
+                        self._refuse(path, "has a chunk that inflates to more than it declares")
 
     def _plain(self, dataset: h5py.Dataset, properties: h5py.h5p.PropDCID, path: str) -> None:
         if dataset.dtype.kind not in "OSbiuf":

@@ -19,7 +19,7 @@ import numpy as np
 
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import encoding, safety
-from screader_lib.exchange.opening import kind_of
+from screader_lib.exchange.opening import kind_of, open_exchange
 from screader_lib.exchange.table import Categorical, Table, strings
 from screader_lib.genes.catalog import Catalog
 from screader_lib.genes.embeddings import GeneEmbeddings, check_missing, with_missing
@@ -34,7 +34,9 @@ NAME_KEYS = (
 )  # fmt: skip
 KNOWN_FORMATS = "Give npz, csv, parquet, h5ad, or a pickled dict from gene to list of numbers."
 VECTOR_KEYS = ("vectors", "embeddings", "embedding", "X")
-UNREADABLE = (ValueError, KeyError, TypeError, csv.Error, OverflowError, MemoryError)
+UNREADABLE = (
+    ValueError, LookupError, TypeError, AttributeError, csv.Error, OverflowError, MemoryError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -114,13 +116,20 @@ def _from_h5ad(path: Path, name: str) -> Precomputed:
                 "has no dense X with genes in obs.", file=name, remedy="Give genes × dimensions."
             )
         if kind_of(file) == "gene-embeddings":
-            genes = encoding.read_table(frame)
-            rows = np.flatnonzero(genes.strings("source") != "none")
-            genes = genes.take(rows)
-            model = encoding.read_text(file["uns"], "model")
-            return Precomputed(tuple(genes.index.tolist()), matrix[()][rows], model, genes)
+            return _from_own(path, name)
+        if matrix.ndim != 2 or matrix.dtype.kind not in "biuf":
+            raise ScReaderError("X is not a matrix of numbers.", file=name)
         names = encoding.read_strings(frame[str(frame.attrs["_index"])])
         return Precomputed(tuple(names.tolist()), matrix[()])
+
+
+def _from_own(path: Path, name: str) -> Precomputed:
+    with open_exchange(path, "gene-embeddings", name=name) as opened:
+        genes = encoding.read_table(opened.file["obs"])
+        rows = np.flatnonzero(genes.strings("source") != "none")
+        genes, vectors = genes.take(rows), opened.file["X"][()][rows]
+        model = encoding.read_text(opened.file["uns"], "model")
+        return Precomputed(tuple(genes.index.tolist()), vectors, model, genes)
 
 
 def _from_npz(path: Path, name: str) -> Precomputed:
