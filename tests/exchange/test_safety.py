@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -61,6 +63,32 @@ def list_as_attribute(file: h5py.File) -> None:
     file["obs"].attrs.create("x", values, dtype=h5py.vlen_dtype(np.int64))
 
 
+def many_attributes(file: h5py.File) -> None:
+    group = file.create_group("uns/x", track_order=True)
+    for number in range(safety.MAX_ATTRIBUTES + 1):
+        group.attrs[f"a{number}"] = number
+
+
+def inflating(file: h5py.File) -> None:
+    """A chunk of 300 kB that is said to hold 4 MB and inflates to 300 MB."""
+    dataset = file["uns"].create_dataset("x", (1 << 20,), "i4", chunks=(1 << 20,), compression=1)
+    dataset.id.write_direct_chunk((0,), zlib.compress(bytes(300 << 20), 1))
+
+
+def a_chunk_of_more_than_it_declares(file: h5py.File) -> None:
+    dataset = file["uns"].create_dataset("x", (64,), "i4", chunks=(64,), compression=1)
+    dataset.id.write_direct_chunk((0,), bytes(3 << 20))
+
+
+def deflated_twice(file: h5py.File) -> None:
+    properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    properties.set_chunk((64,))
+    properties.set_deflate(1)
+    properties.set_deflate(1)
+    space = h5py.h5s.create_simple((64,))
+    h5py.h5d.create(file["uns"].id, b"x", h5py.h5t.NATIVE_INT32, space, properties)
+
+
 ALWAYS_REFUSED: dict[str, Change] = {
     "external link": put("uns/x", h5py.ExternalLink("/etc/hostname", "/x")),
     "cycle": lambda file: put("uns/loop", file["uns"])(file),
@@ -71,6 +99,12 @@ ALWAYS_REFUSED: dict[str, Change] = {
     "gigantic contiguous": make((2**45,), "f8"),
     "gigantic strings": make((2**40,), STRING),
     "one string named often": one_string_named_often,
+    "gigantic chunk": make((4,), "f4", chunks=(2**30,), maxshape=(None,), compression=1),
+    "inflating chunk": inflating,
+    "chunk of more than it declares": a_chunk_of_more_than_it_declares,
+    "deflated twice": deflated_twice,
+    "many attributes": many_attributes,
+    "gigantic fixed strings": make(data=np.zeros(4, "S100000"), chunks=(4,), compression=1),
     "deep": lambda file: file.create_group("/".join("a" * 60)),
     "wide": wide,
 }
@@ -142,11 +176,22 @@ for path in sys.argv[1:]:
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux")
 def test_hostile_files_take_no_memory(hostile: Callable[[str], Path], tmp_path: Path) -> None:
-    names = [name for name in HOSTILE if name.startswith("gigantic") or "often" in name]
+    names = [name for name in HOSTILE if re.search("gigantic|often|inflating", name)]
     paths = [hostile(name).rename(tmp_path / name) for name in names]
     words = [sys.executable, "-c", MEMORY, *paths]
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
-    assert done.stdout.count("Refused as unsafe.\n") == len(names) == 4, done.stderr
+    assert done.stdout.count("Refused as unsafe.\n") == len(names) == 7, done.stderr
+
+
+def test_the_kind_of_a_file_comes_before_what_is_wrong_with_it(tmp_path: Path) -> None:
+    """A compressed h5ad of the user's own, which holds strings in chunks."""
+    path = tmp_path / "mine.h5ad"
+    with h5py.File(path, "w") as file:
+        file.create_group("var")
+        file.create_dataset("obs/name", data=["a"] * 99, dtype=STRING, compression=4)
+    told = refusal(path)
+    assert "AnnData file (h5ad) that scReader did not write, expected cells" in told
+    assert "build-cells" in told and f"screader annotate {path} -r READER" in told
 
 
 @pytest.mark.parametrize("share", [0.0005, 0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.9999])

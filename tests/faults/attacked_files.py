@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import pickle  # noqa: TID251 (to write what is read without it)
 from pathlib import Path
 
 import anndata
@@ -45,9 +46,8 @@ def write_all(folder: Path) -> Path:
         "fetch-descriptions", "--genes", folder / "genes.txt", "--source", "table",
         "--table", folder / "table.csv", "-o", folder / "descriptions.h5ad",
     )  # fmt: skip
-    for method in ("logistic", "scvector"):
-        pass
-    succeed("train-reader", cells, "--method", "majority", *ONE_READER, "-o", folder / "majority.h5")
+    majority = ("--method", "majority", *ONE_READER)
+    succeed("train-reader", cells, *majority, "-o", folder / "majority.h5")
     succeed(
         "train-reader", cells, "--llm", folder / "llama", *SMALL, *ONE_READER,
         "-o", folder / "reader.h5",
@@ -66,7 +66,7 @@ def _write_tenx(folder: Path, values: np.ndarray) -> None:
     lists = {
         "matrix.mtx": content.decode(),
         "barcodes.tsv": "\n".join(names),
-        "features.tsv": "\n".join(f"ENSG{n}\t{name}\tGene Expression" for n, name in enumerate(genes())),
+        "features.tsv": "\n".join(f"{name}\t{name}\tGene Expression" for name in genes()),
     }
     for name, text in lists.items():
         (mtx / f"{name}.gz").write_bytes(gzip.compress(text.encode()))
@@ -94,8 +94,6 @@ def _write_vectors(folder: Path) -> None:
     np.savez(folder / "vectors.npz", genes=np.array(genes()), vectors=vectors)
     lines = (",".join([name, *map(str, row)]) for name, row in zip(genes(), vectors, strict=True))
     (folder / "vectors.csv").write_text("\n".join(lines))
-    import pickle
-
     plain = {name: row.tolist() for name, row in zip(genes(), vectors, strict=True)}
     (folder / "vectors.pkl").write_bytes(pickle.dumps(plain))
     try:

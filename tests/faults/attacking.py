@@ -15,7 +15,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
@@ -45,7 +45,7 @@ def attacked(words: list[str], folder: Path, limit: float = SECONDS) -> Outcome:
     """Run a tool in ``folder``, which writes to ``output`` there, and see what is wrong with it."""
     output = folder / "output"
     output.write_bytes(OLD)
-    before = set(os.listdir(folder))
+    before = names_in(folder)
     scratch = folder / "tmp"
     scratch.mkdir(exist_ok=True)
     with tempfile.TemporaryFile() as told:
@@ -70,17 +70,22 @@ def attacked(words: list[str], folder: Path, limit: float = SECONDS) -> Outcome:
         found.append("not one line of error")
     if status and output.read_bytes() != OLD:
         found.append("output lost")
-    left = set(os.listdir(folder)) - before - {"tmp"}
+    left = names_in(folder) - before - {"tmp"}
     if status > 0 and left:
         found.append(f"left behind {sorted(left)[0]}")
-    left_there = [name for name in os.listdir(scratch) if not name.startswith("torchinductor")]
-    if left_there and not killed:
-        found.append(f"temporary {left_there[0]} left behind")
+    temporary = {name for name in names_in(scratch) if not name.startswith("torchinductor")}
+    if temporary and not killed:
+        found.append(f"temporary {min(temporary)} left behind")
     shutil.rmtree(scratch)
     for name in left:
         shutil.rmtree(folder / name, ignore_errors=True)
         (folder / name).unlink(missing_ok=True)
     return Outcome(status, seconds, memory, text, found)
+
+
+def names_in(folder: Path) -> set[str]:
+    """The names of what a folder holds."""
+    return {path.name for path in folder.iterdir()}
 
 
 def _run(words: list[str], folder: Path, scratch: Path, told: int) -> None:
@@ -200,9 +205,7 @@ def _elements(file: h5py.File) -> list[str]:
 def _values_like(dataset: h5py.Dataset, dice: random.Random) -> Any:
     seed = np.random.default_rng(dice.randrange(2**32))
     kinds = ("i4", "i8", "u1", "f4", "f8", "bool", "S3", "text", "f2", ">i4")
-    shape = tuple(
-        max(0, size + dice.choice((0, 0, 0, 1, -1, -size))) for size in dataset.shape
-    )
+    shape = tuple(max(0, size + dice.choice((0, 0, 0, 1, -1, -size))) for size in dataset.shape)
     shape = dice.choice((shape, shape, shape, (), (1,), (3, 2)))
     kind = dice.choice(kinds)
     if kind == "text":
@@ -213,8 +216,9 @@ def _values_like(dataset: h5py.Dataset, dice: random.Random) -> Any:
     if kind in ("f4", "f8", "f2"):
         values = seed.normal(size=shape).astype(kind)
         bad = dice.choice((np.nan, np.inf, -1e30, 1e38, 0.0))
+        is_bad = seed.random(shape) < dice.choice((0.0, 0.1, 1.0))
         with np.errstate(over="ignore"):
-            return np.where(seed.random(shape) < dice.choice((0.0, 0.1, 1.0)), bad, values).astype(kind)
+            return np.where(is_bad, bad, values).astype(kind)
     return seed.integers(-3 if kind[-2] == "i" else 0, 100, shape).astype(kind)
 
 
@@ -306,13 +310,10 @@ def damaged(source: Path, target: Path, dice: random.Random) -> str:
     return damaged_bytes(file, dice) if file.stat().st_size else "nothing"
 
 
-Case = Callable[[random.Random], tuple[list[str], str]]
-
-
 def attack(
     commands: dict[str, tuple[Path, list[str]]], folder: Path, seed: int, count: int
 ) -> Iterator[tuple[str, str, Outcome]]:
-    """``count`` runs, each of one command on a damaged copy of its file, called BAD in its words."""
+    """``count`` runs of the commands in turn, each on a damaged copy of its file (BAD)."""
     dice = random.Random(seed)
     names = list(commands)
     for turn in range(count):

@@ -64,7 +64,8 @@ def _opened(
         file = stack.enter_context(safety.open_checked(path, name=name, strict=False))
         reading = partial(explaining, file, name)
         stack.enter_context(reading())
-        source = _from_hdf5(file, path, name, wanted, reporter)
+        with safety.checking(name):
+            source = _from_hdf5(file, path, name, wanted, reporter)
         source.reading = reading
         return source
     raise ScReaderError(

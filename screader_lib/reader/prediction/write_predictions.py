@@ -14,6 +14,7 @@ import numpy as np
 
 from screader_lib import launch
 from screader_lib.cells.cells_file import CellSequences
+from screader_lib.errors import ScReaderError
 from screader_lib.exchange import encoding
 from screader_lib.exchange.table import LazyColumn, LazyTable, Table, strings
 from screader_lib.reader.confidence.explanation import ExplanationWriter, report_cost
@@ -206,6 +207,11 @@ def _write_blocks(
                     cells, rows[part], trained, stored.temperatures, genes_explained,
                     stored.type_distance,
                 )  # fmt: skip
+                if not np.isfinite(block.probability).all():
+                    raise ScReaderError(
+                        "the reader's probabilities are not finite: its tensors are damaged.",
+                        remedy="Copy the reader again, or train it anew.",
+                    )
                 checkpoint.save(number, block)
             advance(len(block.evidence))
             if launch.is_worker():
