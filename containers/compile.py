@@ -20,7 +20,7 @@ OWN = ("screader", "screader_lib", "screader_tools")
 IMPORTED = [
     "anndata", "bitsandbytes", "gguf", "h5py", "igraph", "isal.igzip", "jinja2",
     "matplotlib.backends.backend_agg", "matplotlib.backends.backend_pdf",
-    "matplotlib.backends.backend_svg", "matplotlib.pyplot", "openai", "scanpy",
+    "matplotlib.backends.backend_svg", "matplotlib.pyplot", "openai", "rdata.parser", "scanpy",
     "scipy.sparse.linalg", "skmisc.loess", "sklearn.linear_model", "sklearn.neighbors", "torch",
     "transformers.modeling_gguf_pytorch_utils", "transformers.models.auto",
     "transformers.models.bert.modeling_bert", "transformers.models.bert.tokenization_bert",

@@ -17,6 +17,11 @@ from screader_lib.option_values import NORMALISATIONS, VALUE_KINDS
 from screader_tools.machine_options import machine_options
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from screader_lib.cells.formats.expression import Expression
+
+if TYPE_CHECKING:
     from screader_lib.annotation.annotate import Annotation
     from screader_lib.exchange.opening import ExchangeFile
 
@@ -157,8 +162,9 @@ def main(
 ) -> None:
     """Label the cells of EXPRESSION, and write them into a copy of it.
 
-    EXPRESSION is what build-cells reads: an h5ad, a 10x h5, a loom file, an AnnData zarr store or
-    a folder with matrix.mtx; several become one h5ad. No gene embeddings are needed: the reader
+    EXPRESSION is what build-cells reads: h5ad, h5mu, 10x h5, loom, AnnData or SpatialData zarr
+    store, folder with matrix.mtx, table of counts, or Seurat or SingleCellExperiment object of R,
+    also compressed or zipped; several become one h5ad. No gene embeddings are needed: the reader
     knows its genes by all their names.
 
     The columns of obs are screader_label (missing where no label is confident enough),
@@ -214,6 +220,7 @@ def main(
         if calls is not None:
             names = new_h5ad.cells_of(sources).index
             calls_table.write_calls(calls, names, annotation.calls.columns())
+        _tell_line_of_r(run, sources, calls)
         if cluster_table is not None and annotation.clusters is not None:
             clusters.write_tsv(annotation.clusters, cluster_table)
         if report is not None:
@@ -258,6 +265,17 @@ def _write_report(
         page = build(inputs, title=title, words=command_words, reporter=run.reporter)
     with replacing(path) as temporary:
         temporary.write_text(page, "utf-8")
+
+
+def _tell_line_of_r(run: ToolRun, sources: Sequence[Expression], calls: str | None) -> None:
+    """How calls get into the object of R that was read."""
+    line = sources[0].how_to_add if len(sources) == 1 else ""
+    if line and calls is None:
+        run.reporter.info("--calls TABLE writes a table that R can add to the object.")
+    elif line:
+        from screader_lib.annotation.calls_table import read_in_r
+
+        run.reporter.info(f"in R: {line.format(calls=read_in_r(calls or ''))}")
 
 
 def _check_outputs(

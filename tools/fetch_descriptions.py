@@ -33,8 +33,8 @@ DATASETS_URL = "https://api.ncbi.nlm.nih.gov/datasets/v2"
     type=FilePath(),
     multiple=True,
     default=["-"],
-    help="Genes to describe: a text file with one gene per line, or an h5ad, 10x h5, 10x folder or "
-    "loom; '-': standard input. Repeatable: genes in several files are described once.",
+    help="Genes to describe: a text file with one gene per line, or any file of cells that "
+    "build-cells reads; '-': standard input. Repeatable: genes in several files are described once.",
 )
 @click.option(
     "--column",

@@ -51,6 +51,15 @@ def table_kind(path: str | Path) -> str:
     return kind
 
 
+def read_in_r(path: str | Path) -> str:
+    """The call of R that reads a table of calls, with the cells' names as names of its rows."""
+    kind = table_kind(path)
+    if kind == PARQUET:
+        return f"data.frame(arrow::read_parquet('{path}'), row.names = 1)"
+    read = "read.csv" if DELIMITERS[kind] == "," else "read.delim"
+    return f"{read}('{path}', row.names = 1, na.strings = '')"
+
+
 def write_calls(path: str | Path, names: LazyColumn, columns: Mapping[str, LazyColumn]) -> None:
     """Write the calls of the cells called ``names``, in blocks of rows, in one step.
 

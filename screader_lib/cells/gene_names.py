@@ -20,7 +20,15 @@ from screader_lib.reporting import SILENT, Reporter
 ABSENT = -1
 ALIAS = "alias"  # a way to match
 GENE_NAMES = ("symbol", "gene_id", "ensembl_id", "aliases", "other_ids")  # beside the id
-NAME_COLUMNS = ("feature_name", "gene_symbols", "gene_symbol", "gene_name", "symbol", "gene_ids")
+NAME_COLUMNS = (
+    "feature_name",
+    "gene_symbols",
+    "gene_symbol",
+    "gene_name",
+    "symbol",
+    "Symbol",
+    "gene_ids",
+)
 NO_ORTHOLOG = "(no ortholog)"  # matches no gene
 DEFAULT_REASON = "Are the embeddings of this species, and is --gene-column right?"
 

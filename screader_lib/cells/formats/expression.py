@@ -62,7 +62,8 @@ class Expression(ABC):
     ``log_base`` is the base that the file states for its logarithms, 0 where it states none;
     ``left_out`` says which features are no genes, and ``others`` what else of the cells is in the
     file, such as layers; both are empty for nothing. ``has_raw``: whether an AnnData has a matrix
-    ``raw``. ``reading`` is a context that names the file in errors of reading it.
+    ``raw``. ``how_to_add`` is a line of R with ``{calls}`` that adds a table to the object.
+    ``reading`` is a context that names the file in errors of reading it.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Expression(ABC):
     left_out: str = ""
     others: str = ""
     has_raw: bool = False
+    how_to_add: str = ""
     reading: Callable[[], AbstractContextManager] = nullcontext
     _columns: np.ndarray | None = None  # of the genes among the features; None: all are genes
 

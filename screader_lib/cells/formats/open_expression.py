@@ -21,7 +21,8 @@ from screader_lib.cells.formats.expression import USUAL, Expression, Wanted
 from screader_lib.cells.formats.hdf5_filters import explaining, load_plugins
 from screader_lib.cells.formats.loom import LoomExpression
 from screader_lib.cells.formats.memory_expression import MemoryExpression
-from screader_lib.cells.formats.packed import HDF5, content_of, unpacked
+from screader_lib.cells.formats.packed import HDF5, R, content_of, unpacked
+from screader_lib.cells.formats.r_objects import open_r
 from screader_lib.cells.formats.tenx import TenxH5Expression, TenxMtxExpression
 from screader_lib.cells.gene_names import named_by_column
 from screader_lib.errors import ScReaderError
@@ -68,6 +69,8 @@ def _opened(
             source = _from_hdf5(file, path, name, wanted, reporter)
         source.reading = reading
         return source
+    if content == R:
+        return open_r(path, name, wanted, reporter)
     raise ScReaderError(
         f"is {content}, no file of cells.", file=name, remedy=f"Give {KNOWN_FORMATS}."
     )

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import safety
@@ -79,6 +79,20 @@ def _opener(head: bytes) -> Any:
     return next((opener for magic, opener in OPENERS.items() if head.startswith(magic)), None)
 
 
+def decompress(path: Path, target: BinaryIO, name: str) -> None:
+    """Copy a file, without its compression by gzip, bzip2 or xz if it has one, to ``target``.
+
+    ScReaderError, calling the file ``name``, where it is damaged or the disk is full.
+    """
+    opener = _opener(first_bytes(path, name, 8)) or open
+    try:
+        with opener(path, "rb") as source:
+            shutil.copyfileobj(source, target, 1 << 20)
+        target.flush()
+    except UNPACKING as error:
+        raise _not_unpacked(error, name) from error
+
+
 def _not_unpacked(error: Exception, name: str) -> ScReaderError:
     reason = getattr(error, "strerror", None)  # of the disk
     if reason:
@@ -108,11 +122,8 @@ def unpacked(path: Path, name: str) -> Iterator[Path]:
     elif content == HDF5 and opener is not None:
         with tempfile.TemporaryDirectory(prefix="screader-") as folder:
             target = Path(folder) / "unpacked.h5"
-            try:
-                with opener(path) as source, target.open("wb") as stream:
-                    shutil.copyfileobj(source, stream, 1 << 20)
-            except UNPACKING as error:
-                raise _not_unpacked(error, name) from error
+            with target.open("wb") as stream:
+                decompress(path, stream, name)
             yield target
     else:
         yield path
