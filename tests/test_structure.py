@@ -64,7 +64,9 @@ HEAVY = [
     "sklearn", "torch", "transformers", "umap", "urllib3", "yaml",
 ]  # fmt: skip
 MAX_LINES, MAX_MODULES = 500, 15  # of a file, of a folder
-BINARY = (".gz", ".h5", ".h5ad", ".loom", ".npz", ".png", ".safetensors")
+BINARY = (
+    ".RData", ".gz", ".h5", ".h5ad", ".loom", ".npz", ".png", ".rds", ".safetensors"
+)  # fmt: skip
 ALLOWED = {"plain_pickle.py": {"import pickle"}}  # its unpickler permits no globals
 
 
