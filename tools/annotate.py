@@ -13,6 +13,7 @@ import click
 from screader_lib.command_line.options import FilePath, OutputPath, modality_option
 from screader_lib.command_line.run import ToolRun
 from screader_lib.command_line.tool import tool
+from screader_lib.errors import ScReaderError
 from screader_lib.option_values import NORMALISATIONS, VALUE_KINDS
 from screader_tools.machine_options import machine_options
 
@@ -190,6 +191,12 @@ def main(
     with ExitStack() as stack:
         files = InputFiles(run, stack)
         sources = files.expression(expression, Wanted(given["layer"], None, given["modality"]))
+        if in_place and sources[0].anndata_path != Path(expression[0]):
+            raise ScReaderError(
+                f"is no h5ad to add to ({sources[0].format}).",
+                file=expression[0],
+                remedy="Write one: -o OUT.h5ad instead of --in-place.",
+            )
         path = find_reader(reader, reporter=run.reporter)
         known = stack.enter_context(open_exchange(path, "reader", name=reader))
         orthologs = given["orthologs"] and files.path("orthologs", given["orthologs"])

@@ -261,9 +261,9 @@ def main(
     EXPRESSION is a file or folder of cells: h5ad, h5mu, 10x h5, loom, AnnData or SpatialData zarr
     store, folder with matrix.mtx, table of counts, or Seurat or SingleCellExperiment object of R,
     also compressed or zipped, with counts or log-normalised values; several are combined, and
-    their genes may differ. Each cell becomes its expressed genes, highest rank first. Ties go to the gene that
-    comes first in the vocabulary. With more than 20,000 cells, genes are selected and medians
-    computed from a sample of 20,000.
+    their genes may differ. Each cell becomes its expressed genes, highest rank first. Ties go to
+    the gene that comes first in the vocabulary. With more than 20,000 cells, genes are selected
+    and medians computed from a sample of 20,000.
     """
     from screader_lib.cells.across_species import vocabulary_by_texts
     from screader_lib.cells.cell_builder import CellBuilder

@@ -34,7 +34,8 @@ DATASETS_URL = "https://api.ncbi.nlm.nih.gov/datasets/v2"
     multiple=True,
     default=["-"],
     help="Genes to describe: a text file with one gene per line, or any file of cells that "
-    "build-cells reads; '-': standard input. Repeatable: genes in several files are described once.",
+    "build-cells reads; '-': standard input. Repeatable: genes in several files are described "
+    "once.",
 )
 @click.option(
     "--column",

@@ -194,3 +194,11 @@ def test_calls_and_the_line_of_r_that_adds_them(
 def test_nodes_of_the_tree() -> None:
     frame = r_tree.read_r(OBJECTS / "table.rds", "x", RecordingReporter())[""].frame()
     assert len(frame) == 90 and frame.strings("cell_type")[0] == "beta"
+
+
+def test_an_object_of_r_is_never_overwritten(tmp_path: Path) -> None:
+    path = tmp_path / "x.rds"
+    path.write_bytes(SEURAT.read_bytes())
+    message = fail("annotate", path, "-r", "human-pancreas", "--in-place")
+    assert "x.rds: is no h5ad to add to (Seurat 4.1, assay RNA). Write one: -o" in message
+    assert path.read_bytes() == SEURAT.read_bytes()

@@ -221,8 +221,8 @@ def read_r(path: Path, name: str, reporter: Reporter) -> dict[str, Node]:
         decompress(path, scratch, name)
         size = scratch.tell()
         reporter.info(
-            f"{name}: files of R go through memory as a whole ({size / 1e6:,.1f} MB unpacked, about "
-            "four times as much in memory)."
+            f"{name}: files of R go through memory as a whole ({size / 1e6:,.1f} MB unpacked, "
+            "about four times as much in memory)."
         )
         try:
             sys.setrecursionlimit(max(depth, MAX_DEPTH))  # long pairlists, such as arguments
