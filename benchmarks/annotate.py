@@ -9,13 +9,16 @@ column `feature_name` where there is one. With --genes only the query's most var
 The table of --map translates labels of both into common ones; cells of labels that the reference
 does not have are left out. Rows: the reader as `predict` calls, each cell's own call of `annotate`
 without a threshold, and the consensus; logistic regression on the shared genes and on 50 principal
-components of them; SingleR (PyPI's singler) and CellTypist where they are installed.
+components of them; SingleR (PyPI's singler), CellTypist, and Seurat's label
+transfer and SingleR of R (annotate.R), where they are installed.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import shutil
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable
@@ -25,6 +28,7 @@ import anndata
 import h5py
 import numpy as np
 from scipy import sparse
+from scipy.io import mmwrite
 
 from screader_lib import label_metrics
 from screader_lib.annotation.annotate import AnnotationOptions, annotate
@@ -61,9 +65,9 @@ def by_reader(reader: Path, query: Path) -> dict[str, Calls]:
         for name, consensus in (("own call", "none"), ("consensus", "auto")):
             options = AnnotationOptions(min_confidence=0, consensus=consensus, force=True)
             result = annotate([source], opened, made, Path(folder), options)
-            labels = np.array(result.labels, object)
-            best = result.probability.argmax(1)
-            found[f"annotate, {name}"] = labels[best], result.probability.max(1)
+            labels = np.array(result.labels.names, object)
+            best = result.cells.probability.argmax(1)
+            found[f"annotate, {name}"] = labels[best], result.cells.probability.max(1)
         with h5py.File(Path(folder) / "predictions.h5ad") as file:
             probability = file["obsm/probability"][()]
         alone = labels[probability.argmax(1)], probability.max(1)
@@ -119,11 +123,35 @@ def celltypist(train: sparse.csr_matrix, truth: np.ndarray, test: sparse.csr_mat
     return labels.astype(object), result.probability_matrix.max(1).to_numpy()
 
 
+def in_r(method: str) -> Callable[..., Calls]:
+    """A method of annotate.R, by its defaults; ImportError where R lacks it."""
+
+    def calls(train: sparse.csr_matrix, truth: np.ndarray, test: sparse.csr_matrix) -> Calls:
+        script = Path(__file__).with_suffix(".R")
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            mmwrite(folder / "reference.mtx", sparse.coo_matrix(train.T))
+            mmwrite(folder / "query.mtx", sparse.coo_matrix(test.T))
+            (folder / "labels.txt").write_text("\n".join(truth) + "\n")
+            words = ["Rscript", script, method, folder]
+            if not shutil.which("Rscript") or subprocess.run(words, check=False).returncode:
+                raise ImportError(method)
+            rows = [line.split("\t") for line in (folder / "calls.tsv").read_text().splitlines()]
+        labels = np.array([label for label, _ in rows], object)
+        if method == "SingleR":
+            return labels, None
+        return labels, np.array([float(score) for _, score in rows])
+
+    return calls
+
+
 METHODS: dict[str, Callable[..., Calls]] = {
     "logistic regression": logistic,
     "50 components, logistic regression": components,
     "SingleR": single_r,
     "CellTypist": celltypist,
+    "Seurat": in_r("Seurat"),
+    "SingleR in R": in_r("SingleR"),
 }
 
 

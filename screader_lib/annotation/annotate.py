@@ -17,11 +17,15 @@ import numpy as np
 from screader_lib.annotation.calls import Calls
 from screader_lib.annotation.clusters import CalledCells, find_clusters, tabulate
 from screader_lib.annotation.consensus import (
-    ConsensusWeights,
+    answers_of,
+    combined,
+    least_of_neighbours,
     neighbours_of,
+    usual_weights,
+    weights_by_agreement,
     with_neighbours,
-    with_profiles,
 )
+from screader_lib.annotation.neighbours import NEIGHBOURS
 from screader_lib.annotation.sample import Sample, SampleOptions
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.cells.formats.expression import Expression
@@ -113,18 +117,23 @@ def annotate(
             write_predictions(file, cells, stored, trained, PredictionOptions(), quiet)
             probability, familiarity = file["obsm/probability"][()], file["obs/familiarity"][()]
         known = cells.lengths > 0
-        weights = ConsensusWeights.of(sample.share_of_genes, familiarity)
-        if stored.profiles is not None:
-            probability = with_profiles(cells, probability, stored.profiles, weights.profiles)
+        answers = answers_of(cells, probability, stored.profiles)
+        probability = combined(answers, usual_weights(familiarity))
         caller = _Caller(stored, options, known, familiarity, doubts)
         columns: dict[str, Column] = caller.own_columns(probability)
         uns: dict[str, Any] = {"reader": reader.name, "labels": list(stored.labels.names)}
         neighbours = clusters = None
         if options.consensus == "auto" and len(cells) >= MIN_CELLS_FOR_CONSENSUS:
             neighbours = neighbours_of(cells)
-            probability = with_neighbours(probability, neighbours, weights.neighbours)
+            weights = weights_by_agreement(answers, neighbours, familiarity)
+            least = least_of_neighbours(familiarity)
+            probability = with_neighbours(combined(answers, weights), neighbours, least)
             columns |= caller.consensus_columns(probability)
-            uns["consensus"] = weights.to_json()
+            uns["consensus"] = {
+                **dict(zip(answers, weights.round(3).tolist(), strict=True)),
+                "neighbours": least,
+                "number_of_neighbours": NEIGHBOURS,
+            }
         called = CalledCells.of(columns, probability)
         if options.clusters is not None:
             if options.clusters == AUTO:

@@ -1,72 +1,132 @@
-"""What a sample as a whole says about its cells' types.
+"""What a cell is called by several methods, and by its neighbours.
 
-A reader calls each cell by itself. Here two more things count: how well the ranks of a cell's genes
-agree with the typical expression of each label (model.label_profiles), and what its nearest
-neighbours in the sample are called. How much they count comes from the sample: ranks more where few
-of the reader's genes are there, neighbours more where its cells are strange to the reader, and for
-cells that it is not sure of. Chosen on the samples of benchmarks/annotate.md that are named there.
+Three methods answer for each cell by itself: the reader; the rank correlation with the typical
+expression of each label (model.label_profiles); and a classifier for just the genes that the sample
+has (model.simulated_cells). Each is the best on some samples: the last where the cells are like the
+reader's but many genes are missing, the others where the technology is another one. A cell's own
+call weights them by how familiar the cell is to the reader. The consensus also weights them by how
+much the calls of each agree with those of the nearest neighbours, which needs no true label, and
+then takes the neighbours in: more where the cells are strange to the reader, and for cells that the
+methods are not sure of. The numbers were chosen on the samples of benchmarks/annotate.md that are
+named there.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
-
 import numpy as np
 from scipy import sparse
 
-from screader_lib.annotation.neighbours import NEIGHBOURS, Neighbours
+from screader_lib.annotation.neighbours import Neighbours
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.reader.confidence.calibration import softmax
 from screader_lib.reader.model.label_profiles import LabelProfiles
 from screader_lib.reader.model.logistic_regression import weight_matrix
+from screader_lib.reader.model.simulated_cells import SimulatedCells
 from screader_lib.reader.task import row_blocks
 
 PROFILE_TEMPERATURE = 0.02  # of rank correlations
-PROFILES_AT_HOME, PROFILES_ALONE = 0.3, 0.5  # weight with all, and with none of the reader's genes
+METHODS = ("reader", "profiles", "simulated_cells")
+WEIGHTS_AT_HOME = (0.3, 0.2, 0.5)  # for a cell that is as familiar as HOME
+WEIGHTS_STRANGE = (0.5, 0.4, 0.1)  # for one that is no more familiar than STRANGE
+AGREEMENT_SCALE = 0.05  # by how much less agreement a method counts for a factor e less
+SHARPNESS = 1.3  # sum of the weights of logarithms: methods that agree are surer than each
 NEIGHBOURS_AT_HOME, NEIGHBOURS_STRANGE = 0.2, 0.8  # least weight in familiar and strange samples
-HOME, STRANGE = 0.2, 0.03  # median familiarities
-MOST_NEIGHBOURS = 0.9  # weight for a cell that the reader knows nothing of
+HOME, STRANGE = 0.2, 0.03  # familiarities, or medians of them
+MOST_NEIGHBOURS = 0.9  # weight for a cell that the methods know nothing of
 LEAST = 1e-4  # probability
 
-
-@dataclass(frozen=True)
-class ConsensusWeights:
-    """What counts: ``profiles`` against the reader, ``neighbours`` at least against the cell."""
-
-    profiles: float
-    neighbours: float
-
-    @classmethod
-    def of(cls, share_of_genes: float, familiarity: np.ndarray) -> ConsensusWeights:
-        """By the share of the reader's genes that the sample has, and its cells' familiarity."""
-        profiles = PROFILES_ALONE + share_of_genes * (PROFILES_AT_HOME - PROFILES_ALONE)
-        median = max(float(np.median(familiarity)), 1e-9)
-        at_home = np.interp(np.log(median), np.log([STRANGE, HOME]), [0.0, 1.0])
-        least = NEIGHBOURS_STRANGE + at_home * (NEIGHBOURS_AT_HOME - NEIGHBOURS_STRANGE)
-        return cls(round(profiles, 3), round(float(least), 3))
-
-    def to_json(self) -> dict[str, Any]:
-        """For ``uns/screader``."""
-        return {**asdict(self), "number_of_neighbours": NEIGHBOURS}
+Answers = dict[str, np.ndarray]
 
 
-def with_profiles(
-    cells: CellSequences, probability: np.ndarray, profiles: LabelProfiles, weight: float
-) -> np.ndarray:
-    """The reader's ``probability`` and the profiles', as a weighted geometric mean.
+def answers_of(
+    cells: CellSequences, probability: np.ndarray, profiles: LabelProfiles | None
+) -> Answers:
+    """Probabilities by each method, float32 (cells, labels); the reader's are ``probability``.
 
-    float32 (cells, labels); the profiles count by ``weight``, the reader by the rest.
+    Readers of early versions have no ``profiles``; then there is no other method.
     """
+    answers = {"reader": probability}
+    if profiles is None:
+        return answers
+    answers |= {name: np.empty_like(probability) for name in METHODS if name != "reader"}
     columns = profiles.columns_of(cells)
     present = profiles.present(cells, columns)
-    result = np.empty_like(probability)
+    simulated = SimulatedCells.fit(profiles, present)
     for rows in row_blocks(np.arange(len(cells))):
-        scores = profiles.scores(profiles.weights(cells, rows, columns), present)
-        own = softmax(scores, PROFILE_TEMPERATURE)
-        logs = (1 - weight) * _log(probability[rows]) + weight * _log(own)
-        result[rows] = softmax(logs)
+        weights = profiles.weights(cells, rows, columns)
+        scores = profiles.scores(weights, present)
+        answers["profiles"][rows] = softmax(scores, PROFILE_TEMPERATURE)
+        labels = probability.shape[1]
+        answers["simulated_cells"][rows] = simulated.probability(weights, labels)
+    return answers
+
+
+def at_home(familiarity: np.ndarray) -> np.ndarray:
+    """From 0 for cells that are strange to the reader to 1 for familiar ones; float64 (cells,)."""
+    logs = np.log(np.maximum(familiarity, 1e-9))
+    return np.interp(logs, np.log([STRANGE, HOME]), [0.0, 1.0])
+
+
+def usual_weights(familiarity: np.ndarray) -> np.ndarray:
+    """How much each method counts for a cell by its familiarity, float64 (cells, methods)."""
+    home = at_home(familiarity)[:, None]
+    return home * WEIGHTS_AT_HOME + (1 - home) * WEIGHTS_STRANGE
+
+
+def combined(answers: Answers, weights: np.ndarray) -> np.ndarray:
+    """The methods' weighted geometric mean, sharpened; float32 (cells, labels).
+
+    ``weights`` (cells or 1, methods).
+    """
+    if len(answers) == 1:
+        return next(iter(answers.values()))
+    result = np.empty_like(answers["reader"])
+    weights = np.broadcast_to(weights, (len(result), len(METHODS)))
+    for rows in row_blocks(np.arange(len(result))):
+        logs = np.zeros_like(result[rows])
+        for name, of_method in zip(METHODS, weights.T, strict=True):
+            logs += of_method[rows, None] * _log(answers[name][rows])
+        result[rows] = softmax(SHARPNESS * logs)
     return result
+
+
+def weights_by_agreement(
+    answers: Answers, neighbours: Neighbours, familiarity: np.ndarray
+) -> np.ndarray:
+    """How much each method counts in this sample, float64 (methods,), in all 1.
+
+    What is usual for the cells' median familiarity, times what the :func:`agreement` says.
+    """
+    found = np.array([agreement(some, neighbours) for some in answers.values()])
+    usual = usual_weights(np.median(familiarity)[None])[0] if len(answers) > 1 else np.ones(1)
+    weights = usual * np.exp((found - found.max()) / AGREEMENT_SCALE)
+    return np.asarray(weights / weights.sum())
+
+
+def agreement(probability: np.ndarray, neighbours: Neighbours) -> float:
+    """How much the neighbours' labels tell of a cell's label, from 0 to 1.
+
+    The mutual information of a cell's most probable label and one of a neighbour, over the entropy
+    of the former; so calling all cells alike is no agreement.
+    """
+    labels, best = probability.shape[1], probability.argmax(1)
+    joint = np.zeros((labels, labels))
+    for rows in row_blocks(np.arange(len(best))):
+        near = best[neighbours.nearest[rows]]
+        np.add.at(joint, (np.repeat(best[rows], near.shape[1]), near.ravel()), 1.0)
+    joint /= max(1.0, joint.sum())
+    own, other = joint.sum(1), joint.sum(0)
+    there = joint > 0
+    shared = (joint[there] * np.log(joint[there] / np.outer(own, other)[there])).sum()
+    entropy = -(own[own > 0] * np.log(own[own > 0])).sum()
+    return float(shared / entropy) if entropy > 0 else 0.0
+
+
+def least_of_neighbours(familiarity: np.ndarray) -> float:
+    """What the neighbours count at least, by the cells' familiarity, float32 (cells,)."""
+    home = float(at_home(np.median(familiarity)[None])[0])
+    least = NEIGHBOURS_STRANGE + home * (NEIGHBOURS_AT_HOME - NEIGHBOURS_STRANGE)
+    return round(least, 3)
 
 
 def neighbours_of(cells: CellSequences) -> Neighbours:

@@ -12,9 +12,8 @@ import pytest
 from running import invoke
 from small_files import GENES, TYPES, counts, expression, genes, write_expression
 
-from screader_lib.annotation import annotate
-from screader_lib.annotation.consensus import ConsensusWeights
-from screader_lib.annotation.neighbours import nearest, own_components
+from screader_lib.annotation import annotate, consensus
+from screader_lib.annotation.neighbours import Neighbours, nearest, own_components
 
 OWN = ["screader_label", "screader_confidence", "screader_familiarity", "screader_status"]
 
@@ -163,12 +162,31 @@ def test_nowhere_to_write_is_a_usage_error(reader: Path, tmp_path: Path) -> None
     assert both.exit_code == 2
 
 
-def test_what_counts_comes_from_the_sample() -> None:
-    """Neighbours more among strangers, profiles more where genes are missing."""
-    home = ConsensusWeights.of(1.0, np.full(9, 0.4))
-    stranger = ConsensusWeights.of(0.1, np.full(9, 0.02))
-    assert (home.profiles, home.neighbours) == (0.3, 0.2)
-    assert (stranger.profiles, stranger.neighbours) == (0.48, 0.8)
+def test_neighbours_count_more_among_strangers() -> None:
+    assert consensus.least_of_neighbours(np.full(9, 0.4)) == 0.2
+    assert consensus.least_of_neighbours(np.full(9, 0.02)) == 0.8
+
+
+def test_methods_that_agree_with_the_neighbours_count_more() -> None:
+    """Six cells of two types, each a neighbour of the other two of its type."""
+    near = Neighbours(np.array([[1, 2], [0, 2], [0, 1], [4, 5], [3, 5], [3, 4]]), np.arange(6))
+    right = np.repeat([[0.9, 0.1], [0.1, 0.9]], 3, axis=0).astype(np.float32)
+    mixed = right[[0, 3, 1, 4, 2, 5]]
+    alike = np.tile(np.float32([[0.9, 0.1]]), (6, 1))
+    assert consensus.agreement(right, near) == pytest.approx(1)
+    assert consensus.agreement(alike, near) == 0
+    assert consensus.agreement(mixed, near) < 0.2
+    answers = dict(zip(consensus.METHODS, (mixed, right, alike), strict=True))
+    weights = consensus.weights_by_agreement(answers, near, np.full(6, 0.5))
+    assert weights.sum() == pytest.approx(1) and weights[1] > 0.99
+    assert (consensus.combined(answers, weights).argmax(1) == [0, 0, 0, 1, 1, 1]).all()
+
+
+def test_a_familiar_cell_goes_by_the_genes_that_there_are() -> None:
+    weights = consensus.usual_weights(np.array([0.0, 0.01, 0.2, 1.0]))
+    assert weights.sum(1) == pytest.approx(1)
+    assert weights[:2] == pytest.approx(np.array([consensus.WEIGHTS_STRANGE] * 2))
+    assert weights[2:] == pytest.approx(np.array([consensus.WEIGHTS_AT_HOME] * 2))
 
 
 def test_neighbours_are_cells_of_the_same_type() -> None:
