@@ -249,6 +249,13 @@ def test_nothing_runs_code_from_files() -> None:
         assert matches <= ALLOWED.get(path.name, set()), f"{path}: {matches}"
 
 
+def test_hdf5_is_written_where_full_disks_are_known_of() -> None:
+    writes = re.compile(r"h5py\.File\((?![^)]*\"r\")[^)]*\)")
+    for path in [*MODULES, *TOOLS.rglob("*.py"), *PYTHON.rglob("*.py")]:
+        if path.name != "writing.py":
+            assert not writes.search(path.read_text("utf-8")), path
+
+
 def test_the_architecture_page_names_files_that_exist() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
     names = {name for name in re.findall(r"`([\w./-]+)`", text) if "/" in name or ".py" in name}

@@ -162,7 +162,7 @@ def store_final_labels(annotation: Annotation, folder: Path) -> None:
     second = order[:, 1] if len(names) > 1 else np.full(len(order), -1, np.int32)
     status = np.where(cells.label == "", 1, np.where(np.isin(cells.label, names), 0, 2))
     ids = Categorical.of(annotation.labels.ontology_ids)
-    with h5py.File(folder / PREDICTIONS, "r+", locking=False) as file:
+    with writing.new_file(folder / PREDICTIONS, "r+") as file:
         file["obsm/probability"][...] = cells.probability
         obs = file["obs"]
         new: dict[str, Column] = {

@@ -82,7 +82,9 @@ def _copy_array(source: Any, group: h5py.Group, key: str, dtype: Any) -> h5py.Da
         source.shape[0], max(source.chunks[0], BYTES_AT_ONCE // row_bytes)
     ):
         block = source[start:stop].astype(dtype)
-        if appender is None:
+        if dtype is encoding.STRING and block.ndim == 1:
+            encoding.fill_strings(dataset, start, strings(block))
+        elif appender is None:
             dataset[start:stop] = block
         else:
             appender.add(block)

@@ -28,6 +28,7 @@ STRING = h5py.string_dtype("utf-8")
 COMPRESSION: dict[str, Any] = {"compression": "gzip", "compression_opts": 4, "shuffle": True}
 COMPRESS_FROM = 4096  # bytes; smaller datasets stay contiguous
 LONGEST_PADDED = 1024  # bytes of a string
+STRINGS_AT_ONCE = 1 << 22  # characters that are written before they are sent to the disk
 
 
 def _mark(element: h5py.Group | h5py.Dataset, kind: str, version: str) -> None:
@@ -60,8 +61,27 @@ def write_number(parent: h5py.Group, name: str, value: int | float) -> None:
 
 def write_strings(parent: h5py.Group, name: str, values: np.ndarray) -> None:
     """A string array, shape (n,)."""
-    dataset = parent.create_dataset(name, data=np.asarray(values, dtype=object), dtype=STRING)
+    values = np.asarray(values, dtype=object)
+    dataset = parent.create_dataset(name, values.shape, STRING)
+    fill_strings(dataset, 0, values)
     _mark(dataset, "string-array", "0.2.0")
+
+
+def fill_strings(dataset: h5py.Dataset, start: int, values: np.ndarray) -> None:
+    """Put an object array of str into a string array from row ``start`` on.
+
+    Piece by piece, each sent to the disk: HDF5 crashes where it finds the disk full among strings
+    that it holds back.
+    """
+    ends = np.cumsum(np.fromiter(map(len, values), np.int64, len(values)))
+    first = 0
+    while first < len(values):
+        before = int(ends[first - 1]) if first else 0
+        last = max(first + 1, int(np.searchsorted(ends, before + STRINGS_AT_ONCE)))
+        dataset[start + first : start + last] = values[first:last]
+        if ends[-1] > COMPRESS_FROM:
+            dataset.file.flush()
+        first = last
 
 
 def write_padded_strings(parent: h5py.Group, name: str, values: np.ndarray) -> None:
@@ -140,7 +160,10 @@ def _write_blocks(parent: h5py.Group, name: str, column: LazyColumn, dtype: Any)
     _mark(dataset, "string-array" if dtype is STRING else "array", "0.2.0")
     for start, stop in row_blocks(rows):
         block = column.read(start, stop)
-        dataset[start:stop] = block.codes if isinstance(block, Categorical) else block
+        if dtype is STRING:
+            fill_strings(dataset, start, np.asarray(block, dtype=object))
+        else:
+            dataset[start:stop] = block.codes if isinstance(block, Categorical) else block
 
 
 def write_table(parent: h5py.Group, name: str, table: Table | LazyTable) -> None:

@@ -28,6 +28,7 @@ from screader_lib.exchange.schema import ROOT_KIND, ROOT_VERSION, load
 
 STANDARD = "-"
 MAX_STEM = 200  # bytes of a file name, which may have 255
+METADATA_CACHE = 32 << 20  # bytes, the most that HDF5 takes by itself
 _UNCLOSED: list[h5py.File] = []  # after a failed write, their destructors crash
 
 
@@ -156,8 +157,10 @@ def new_file(path: Path, mode: str = "w") -> Iterator[h5py.File]:
     It is left open after a failed write, as closing it crashes HDF5.
     """
     file = h5py.File(path, mode, locking=False)
+    _hold_back_little(file)
     try:
         yield file
+        file.flush()
     except BaseException as error:
         if failed_write(error):
             _UNCLOSED.append(file)
@@ -165,6 +168,19 @@ def new_file(path: Path, mode: str = "w") -> Iterator[h5py.File]:
             file.close()
         raise
     file.close()
+
+
+def _hold_back_little(file: h5py.File) -> None:
+    """Keep HDF5 from writing metadata in the midst of other work, where a full disk crashes it.
+
+    Its cache has room for what is sent to the disk now and then (``encoding.fill_strings``).
+    """
+    config = file.id.get_mdc_config()
+    config.incr_mode = config.flash_incr_mode = config.decr_mode = 0
+    config.set_initial_size = True
+    config.initial_size = config.min_size = config.max_size = METADATA_CACHE
+    config.min_clean_fraction = 0.3
+    file.id.set_mdc_config(config)
 
 
 def _check_reopens(path: Path, kind: str) -> None:

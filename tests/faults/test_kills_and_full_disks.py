@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import tempfile
@@ -11,13 +12,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 import h5py
+import numpy as np
 import pytest
+import torch
 from killing import Point, partials, run_until
 from running import command, environment
 from small_files import ONE_READER, call, succeed, write_cells
+from torch import nn
 
-from screader_lib.exchange import provenance, writing
-from screader_lib.exchange.writing import temporary_file
+from screader_lib.errors import failed_write
+from screader_lib.exchange import encoding, provenance, writing
+from screader_lib.exchange.table import strings
+from screader_lib.exchange.writing import new_file, replacing, temporary_file
+from screader_lib.reader.model.training_checkpoint import TrainingCheckpoint, TrainingState
+from screader_lib.reader.prediction.prediction_checkpoint import ARRAYS, PredictionCheckpoint
+from screader_lib.reader.prediction.predictions import PredictionBlock
 
 POINTS = {
     "temporary file": Point(tempfile, "mkstemp"),
@@ -143,3 +152,55 @@ def test_a_full_disk_behind_standard_output(ready: Path, tool: str, words: list[
     with Path("/dev/full").open("wb") as full:
         told = fail_in_process(ready, command(tool, *words), stdout=full)
     assert told.endswith(": error: No space left on device.")
+
+
+def write_texts(path: Path) -> None:
+    with replacing(path) as temporary, new_file(temporary) as file:
+        for number in range(6):
+            encoding.write_strings(file, f"s{number}", strings(f"{n} " * 60 for n in range(9_000)))
+            encoding.write_array(file, f"a{number}", np.arange(4_000.0))
+
+
+def save_training(path: Path) -> None:
+    model = nn.Linear(200, 200)
+    optimiser = torch.optim.AdamW(model.parameters())
+    model(torch.ones(200)).sum().backward()
+    optimiser.step()
+    TrainingCheckpoint(path, "f" * 64).save(TrainingState(0), model, optimiser, last=True)
+
+
+def save_block(path: Path) -> None:
+    arrays = {name: np.random.default_rng(0).random((4_000, 9)) for name in ARRAYS}
+    path.mkdir()
+    PredictionCheckpoint(path).save(0, PredictionBlock(**arrays))
+
+
+@pytest.mark.parametrize("write", [write_texts, save_training, save_block])
+def test_a_disk_that_is_full_at_any_byte(tmp_path: Path, write: Callable[[Path], None]) -> None:
+    """Whatever is written, it is told, and nothing is left; HDF5 would crash the process."""
+    write(tmp_path / "whole")
+    whole = max(file.stat().st_size for file in tmp_path.rglob("*") if file.is_file())
+    for share in (0.0001, 0.01, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 0.999, 1.5):
+        status = run_until(
+            Point(os, "abort"),
+            signal.SIGKILL,
+            limited(int(share * whole), write, tmp_path / f"{share}"),
+        )
+        assert status == (1 if share < 1 else 0), share
+        files = [file for file in (tmp_path / f"{share}").rglob("*") if file.is_file()]
+        assert partials(tmp_path) == [] and bool(files) == (share > 1 and write is save_block)
+
+
+def limited(size: int, write: Callable[[Path], None], output: Path) -> Callable[[], int]:
+    """Writes where no file may have more bytes; 1 where that is told."""
+
+    def run() -> int:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+        try:
+            write(output)
+        except Exception as error:
+            return 1 if "File too large" in (failed_write(error) or str(error)) else 2
+        return 0
+
+    return run

@@ -19,7 +19,7 @@ from torch.optim import Optimizer
 from screader_lib import launch
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import safety
-from screader_lib.exchange.writing import replacing
+from screader_lib.exchange.writing import new_file, replacing
 from screader_lib.reader.evaluation import ValidationScores
 from screader_lib.reader.task import Epoch
 from screader_lib.reporting import SILENT, Reporter
@@ -125,7 +125,7 @@ class TrainingCheckpoint:
         groups = {"model": model.state_dict(), "best": state.best.tensors}
         for number, moments in optimiser.state_dict()["state"].items():
             groups[f"optimiser/{number}"] = {name: moments[name] for name in MOMENTS}
-        with replacing(self.path) as temporary, h5py.File(temporary, "w", locking=False) as file:
+        with replacing(self.path) as temporary, new_file(temporary) as file:
             file.attrs["fingerprint"] = self.fingerprint
             file.create_dataset("position", data=json.dumps(position))
             for group, tensors in groups.items():

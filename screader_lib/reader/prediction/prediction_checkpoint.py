@@ -9,12 +9,10 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-import h5py
-
 from screader_lib import launch
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import safety
-from screader_lib.exchange.writing import replacing
+from screader_lib.exchange.writing import new_file, replacing
 from screader_lib.reader.confidence.explanation import Explained
 from screader_lib.reader.prediction.predictions import PredictionBlock
 from screader_lib.reporting import SILENT, Reporter
@@ -87,10 +85,7 @@ class PredictionCheckpoint:
         """Save a block."""
         if self.folder is None or launch.is_worker():
             return
-        with (
-            replacing(self._file(number)) as temporary,
-            h5py.File(temporary, "w", locking=False) as file,
-        ):
+        with replacing(self._file(number)) as temporary, new_file(temporary) as file:
             for name in ARRAYS:
                 file.create_dataset(name, data=getattr(block, name))
             if block.explained is not None:
