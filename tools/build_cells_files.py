@@ -45,15 +45,18 @@ class InputFiles:
         return None if name is None else tuple(read_names(self.path("cells", name), name))
 
     def expression(self, names: Sequence[str], wanted: Wanted) -> list[Expression]:
-        """The files of expression, opened; hashing them begins."""
-        from screader_lib.cells.formats.open_expression import open_expression
+        """The files of expression, opened; hashing them begins.
+
+        A folder of several samples is several.
+        """
+        from screader_lib.cells.formats.open_expression import open_expression, samples_of
 
         sources = []
         for number, name in enumerate(names):
             path = self.path(f"expression_{number}" if number else "expression", name)
-            shown = "standard input" if name == "-" else name
-            opened = open_expression(path, shown, wanted, self.run.reporter)
-            sources.append(self.stack.enter_context(opened))
+            for part, shown in samples_of(path, "standard input" if name == "-" else name):
+                opened = open_expression(part, shown, wanted, self.run.reporter)
+                sources.append(self.stack.enter_context(opened))
             self.run.start_hashing(path)
         return sources
 

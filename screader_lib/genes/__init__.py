@@ -3,7 +3,7 @@
 From names to texts (``fetch-descriptions``):
 
 - ``records``        one gene and one species as sources know them;
-- ``text_files``     texts, gzipped or not, their tables, and the lists in a 10x folder;
+- ``text_files``     texts, gzipped or not, and their tables;
 - ``catalog``        the rules that match a name to a gene;
 - ``sources``        where facts and texts come from;
 - ``describe``       sources in order → one description per gene, in an exchange file;

@@ -118,7 +118,7 @@ def test_wrong_files(tmp_path: Path, content: bytes, message: str) -> None:
 def test_missing_file_and_folder(tmp_path: Path) -> None:
     with pytest.raises(ScReaderError, match="no such file"):
         names(tmp_path / "x")
-    with pytest.raises(ScReaderError, match=r"has no features\.tsv or genes\.tsv"):
+    with pytest.raises(ScReaderError, match=r"has no matrix\.mtx or features\.tsv"):
         names(tmp_path)
     path = tmp_path / "other.h5"
     h5py.File(path, "w").close()

@@ -77,7 +77,7 @@ INVALID = "not a valid Matrix Market file"
     [
         (b"", INVALID),
         (b"gene,cell\n", INVALID),
-        (HEAD + b"2000000000 2000000000 1\n1 1 1\n", "has 2,000,000,000"),
+        (HEAD + b"2000000000 2000000000 1\n1 1 1\n", "matrix of 2,000,000,000"),
         (HEAD + b"3 2 3\n1 2 4\n", "holds 1 of 3 entries"),
         (HEAD + b"3 2 1\n4 1 1\n", "gene is outside"),
         (HEAD + b"3 2 1\n1 3 1\n", "cell is outside"),

@@ -7,7 +7,8 @@
 - ``zarr_chunks``         whether a zarr store has all its chunks;
 - ``anndata_stores``      files and stores of several AnnData: MuData, SpatialData;
 - ``memory_expression``   AnnData objects;
-- ``tenx``                10x h5 files and mtx folders;
+- ``tenx``                10x h5 files;
+- ``mtx_folder``          folders with Matrix Market files;
 - ``loom``                loom files;
 - ``r_objects``           objects of R: Seurat, SingleCellExperiment, matrices;
 - ``r_tree``              vectors, data frames and matrices in files of R;

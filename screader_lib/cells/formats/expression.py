@@ -213,3 +213,13 @@ def checked_indptr(group: Any, rows: int, columns: int, name: str) -> np.ndarray
             file=name,
         )
     return ends
+
+
+def refuse_layer(layer: str | None, name: str) -> None:
+    """ScReaderError for a layer of files that have one matrix."""
+    if layer is not None:
+        raise ScReaderError(
+            f"has no matrix {layer}: 10x files have one matrix.",
+            file=name,
+            remedy="Leave --layer out.",
+        )

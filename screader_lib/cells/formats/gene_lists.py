@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from screader_lib.cells.formats.expression import Wanted
-from screader_lib.cells.formats.open_expression import open_expression
+from screader_lib.cells.formats.open_expression import open_expression, samples_of
 from screader_lib.cells.formats.packed import HDF5, TEXT, content_of
 from screader_lib.cells.gene_names import named_by_column
 from screader_lib.errors import ScReaderError
@@ -47,9 +47,14 @@ def read_genes(
         return _once(_from_text(text, name, column), name)
     if content == HDF5 and (names := _of_own_file(path, name, column)) is not None:
         return _once(names, name)
-    with open_expression(path, name, Wanted(modality=modality, genes_only=True)) as source:
-        column = TENX_COLUMNS.get(column or "", column) if "10x" in source.format else column
-        return _once(_names(source.genes, column, name), name)
+    wanted = Wanted(modality=modality, genes_only=True)
+    lists = []
+    for sample, sample_name in samples_of(path, name):
+        with open_expression(sample, sample_name, wanted) as source:
+            own = TENX_COLUMNS.get(column or "", column) if "10x" in source.format else column
+            lists.append(_once(_names(source.genes, own, name), name))
+    together = dict.fromkeys(gene for genes in lists for gene in genes.names)
+    return GeneList(tuple(together), max(genes.repeated for genes in lists))
 
 
 def _names(genes: Table, column: str | None, name: str) -> np.ndarray:

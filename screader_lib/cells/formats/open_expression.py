@@ -21,9 +21,10 @@ from screader_lib.cells.formats.expression import USUAL, Expression, Wanted
 from screader_lib.cells.formats.hdf5_filters import explaining, load_plugins
 from screader_lib.cells.formats.loom import LoomExpression
 from screader_lib.cells.formats.memory_expression import MemoryExpression
-from screader_lib.cells.formats.packed import HDF5, R, content_of, unpacked
+from screader_lib.cells.formats.mtx_folder import MtxFolderExpression, samples_in
+from screader_lib.cells.formats.packed import HDF5, MATRIX_MARKET, R, content_of, unpacked
 from screader_lib.cells.formats.r_objects import open_r
-from screader_lib.cells.formats.tenx import TenxH5Expression, TenxMtxExpression
+from screader_lib.cells.formats.tenx import TenxH5Expression
 from screader_lib.cells.gene_names import named_by_column
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import opening, safety
@@ -52,13 +53,24 @@ def open_expression(
         yield _named(_opened(place, name, wanted, reporter, stack), wanted.gene_column)
 
 
+def samples_of(path: Path, name: str) -> list[tuple[Path, str]]:
+    """What a user's ``path`` stands for: the matrices of a folder of several samples, or itself.
+
+    Each with the name that messages call it, which for a sample ends in its own.
+    """
+    samples = samples_in(path) if path.is_dir() and not is_zarr(path) else []
+    if len(samples) < 2:
+        return [(path, name)]
+    return [(one.matrix, f"{name.rstrip('/')}/{one.sample.rstrip('._-')}") for one in samples]
+
+
 def _opened(
     path: Path, name: str, wanted: Wanted, reporter: Reporter, stack: ExitStack
 ) -> Expression:
     if path.is_dir():
         if is_zarr(path):
             return open_zarr(path, name, wanted, reporter)
-        return TenxMtxExpression(path, name, wanted)
+        return MtxFolderExpression(path, name, wanted)
     content = content_of(path, name)
     if content == HDF5:
         load_plugins()
@@ -69,6 +81,8 @@ def _opened(
             source = _from_hdf5(file, path, name, wanted, reporter)
         source.reading = reading
         return source
+    if content == MATRIX_MARKET:
+        return MtxFolderExpression(path.parent, name, wanted, path)
     if content == R:
         return open_r(path, name, wanted, reporter)
     raise ScReaderError(

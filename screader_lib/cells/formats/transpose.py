@@ -13,10 +13,10 @@ import tempfile
 import threading
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
@@ -29,11 +29,14 @@ from screader_lib.cells.formats.expression import (
 )
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.chunks import ChunkReader
+from screader_lib.genes.text_files import GZIP, first_bytes
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 ENTRIES_PER_PIECE = 4_000_000
+MAX_LINE = 1 << 20  # characters
+READABLE = [[field, "general"] for field in ("integer", "unsigned-integer", "real", "pattern")]
 UNREADABLE = (ValueError, OverflowError, OSError, EOFError, zlib.error)
 
 
@@ -133,38 +136,26 @@ class TransposedColumns(TransposedEntries):
 
 
 class MatrixMarket(TransposedEntries):
-    """Rows of a Matrix Market file of genes × cells, gzipped or not, coordinate format."""
+    """Rows of a Matrix Market file in coordinate format, gzipped or not by its content.
 
-    def __init__(self, path: Path, cells: int, genes: int) -> None:
+    Its rows are the genes, or the cells where it is ``by_cells``.
+    """
+
+    def __init__(self, path: Path, cells: int, genes: int, by_cells: bool = False) -> None:
         super().__init__(cells, genes, np.dtype("<f8"))
         self.path = path
-        self.size = self._checked_size()
+        self.by_cells = by_cells
+        rows, columns, self.size = matrix_market_header(path)
+        if (rows, columns) != ((cells, genes) if by_cells else (genes, cells)):
+            raise ScReaderError(
+                f"is a matrix of {rows:,} × {columns:,}, expected {genes:,} genes and {cells:,} "
+                "cells.",
+                file=path,
+            )
         self._parsed: ScratchFile | None = None
 
-    def _checked_size(self) -> int:
-        """The number of entries by the header, which is checked before memory is taken."""
-        from scipy.io import mminfo
-
-        try:
-            genes, cells, size, form, field, symmetry = mminfo(self.path)
-        except UNREADABLE as error:
-            raise self._damaged(error) from error
-        if (form, symmetry) != ("coordinate", "general") or field == "complex":
-            raise ScReaderError(
-                f"is a Matrix Market file of {form} {field} {symmetry} values; expected "
-                "coordinate integer or real general.",
-                file=self.path,
-            )
-        if (cells, genes) != (self.cells, self.genes):
-            raise ScReaderError(
-                f"has {genes:,} genes and {cells:,} cells, but the lists "
-                f"beside it have {self.genes:,} and {self.cells:,}.",
-                file=self.path,
-            )
-        return int(size)
-
     def _damaged(self, reason: object) -> ScReaderError:
-        return ScReaderError(f"is not a valid Matrix Market file ({reason}).", file=self.path)
+        return _damaged_matrix(self.path, reason)
 
     def pieces(self) -> Iterator[np.ndarray]:
         """From the text the first time, and then from its numbers on disk."""
@@ -183,12 +174,9 @@ class MatrixMarket(TransposedEntries):
         import pandas
 
         count = 0
-        opener = gzip.open if self.path.suffix == ".gz" else open
         try:
-            with opener(self.path, "rt", encoding="utf-8") as stream:
-                line = stream.readline()
-                while line.startswith("%") or not line.strip():
-                    line = stream.readline()
+            with _opener(self.path)(self.path, "rt", encoding="utf-8") as stream:
+                _first_entry(stream)
                 if not self.size:
                     return
                 tables = pandas.read_csv(
@@ -207,11 +195,50 @@ class MatrixMarket(TransposedEntries):
         if numbers.shape[1] not in (2, 3) or np.isnan(numbers[:, :2]).any():
             raise self._damaged("a line holds something other than gene, cell and value")
         genes, cells = numbers[:, 0] - 1, numbers[:, 1] - 1
+        if self.by_cells:
+            genes, cells = cells, genes
         for what, indices, size in (("gene", genes, self.genes), ("cell", cells, self.cells)):
             if indices.min() < 0 or indices.max() >= size:
                 raise self._damaged(f"an entry's {what} is outside 1 … {size:,}")
         values = numbers[:, 2] if numbers.shape[1] == 3 else np.ones(len(numbers))
         return self.entries(cells, genes, values)
+
+
+def matrix_market_header(path: Path) -> tuple[int, int, int]:
+    """Rows, columns and entries by the header, which is checked before memory is taken.
+
+    ScReaderError where the file is no such matrix of numbers.
+    """
+    try:
+        with _opener(path)(path, "rt", encoding="utf-8") as stream:
+            kind = stream.readline(MAX_LINE).lower().split()
+            line = _first_entry(stream)
+        rows, columns, size = (int(number) for number in line.split()[:3])
+    except UNREADABLE as error:
+        raise _damaged_matrix(path, error) from error
+    if kind[:3] != ["%%matrixmarket", "matrix", "coordinate"] or kind[3:] not in READABLE:
+        raise ScReaderError(
+            f"is a Matrix Market file of {' '.join(kind[1:]) or 'no kind'} values; expected "
+            "coordinate integer or real general.",
+            file=path,
+        )
+    return rows, columns, size
+
+
+def _first_entry(stream: TextIO) -> str:
+    """The first line that is neither empty nor a comment; "" at the end."""
+    line = stream.readline(MAX_LINE)
+    while line and (line.startswith("%") or not line.strip()):
+        line = stream.readline(MAX_LINE)
+    return line
+
+
+def _opener(path: Path) -> Callable[..., Any]:
+    return gzip.open if first_bytes(path, str(path), len(GZIP)) == GZIP else open
+
+
+def _damaged_matrix(path: Path, reason: object) -> ScReaderError:
+    return ScReaderError(f"is not a valid Matrix Market file ({reason}).", file=path)
 
 
 class ScratchFile:
