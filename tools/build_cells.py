@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from screader_lib.cells.obs.columns import ObsColumns
 
 SET_BY_LIKE = (
+    "genes_of",
     "select",
     "variable_genes",
     "genes_per_cell",
@@ -45,6 +46,7 @@ SET_BY_LIKE = (
         "build-cells sample1.h5 sample2/ sample3.h5ad -e genes.h5ad -o cells.h5ad",
         "build-cells counts.h5ad -e genes.h5ad --where 'n_genes>500' -o cells.h5ad",
         "build-cells counts.h5ad -e genes.h5ad --label cell_type --group-by donor -o cells.h5ad",
+        "build-cells atlas.h5ad -e genes.h5ad --label type --genes-of panel.h5ad -o cells.h5ad",
         "build-cells mouse.h5ad -e mouse-genes.h5ad --like human-reader.h5 -o mouse-cells.h5ad",
         "build-cells mouse.h5ad -e human-genes.h5ad --orthologs mouse2human.csv -o c.h5ad",
         "fetch-descriptions --genes counts.h5ad | embed-genes \\\n"
@@ -153,6 +155,13 @@ SET_BY_LIKE = (
     "named ('screader readers'). Genes of another species are matched to them by text.",
 )
 @click.option(
+    "--genes-of",
+    type=FilePath(),
+    metavar="QUERY",
+    help="Use only genes that this file of cells has, too: for a reader of a panel or of another "
+    "laboratory's cells.",
+)
+@click.option(
     "--select", type=click.Choice(SELECTIONS), default="variable", help="Which genes to use."
 )
 @click.option(
@@ -243,6 +252,7 @@ def main(
     min_counts: int,
     min_genes: int,
     like: str | None,
+    genes_of: str | None,
     select: str,
     variable_genes: int,
     genes_per_cell: int,
@@ -298,7 +308,7 @@ def main(
         masks = select_cells(sources, selection, columns, run.reporter)
         table = files.embeddings(embeddings)
         reference = None if like is None else files.reference(like)
-        files.match_species(sources, masks, table.genes, orthologs)
+        files.match_genes(sources, masks, table.genes, orthologs, genes_of)
         by_text = bool(reference and orthologs is None and reference.is_other_species(table))
         means = None if reference is None or by_text else reference.means
         _check_normalise(run.context, normalise, means, reference is not None)

@@ -106,14 +106,29 @@ class InputFiles:
         self.inputs[role] = opened
         return opened
 
-    def match_species(
+    def match_genes(
+        self,
+        sources: Sequence[Expression],
+        masks: Sequence[np.ndarray],
+        genes: Table,
+        orthologs: str | None,
+        genes_of: str | None,
+    ) -> None:
+        """Name the genes by ``orthologs``, and leave out those that ``genes_of`` lacks.
+
+        Without orthologs, ScReaderError where cells and embeddings are of different species.
+        """
+        self._match_species(sources, masks, genes, orthologs)
+        if genes_of is not None:
+            self._keep_genes_of(genes_of, sources, genes)
+
+    def _match_species(
         self,
         sources: Sequence[Expression],
         masks: Sequence[np.ndarray],
         genes: Table,
         orthologs: str | None,
     ) -> None:
-        """Check that cells and embeddings are of one species, or name genes by ``orthologs``."""
         from screader_lib.cells.across_species import check_organism
         from screader_lib.cells.gene_names import named_by_orthologs
         from screader_lib.genes.missing_texts import pairs_by_name
@@ -126,3 +141,24 @@ class InputFiles:
         for source in sources:
             pairs = pairs_by_name(table, source.genes.index)
             source.genes = named_by_orthologs(source, pairs, self.run.reporter)
+
+    def _keep_genes_of(self, name: str, sources: Sequence[Expression], genes: Table) -> None:
+        """Leave out the genes of the ``sources`` that the file ``name`` lacks.
+
+        Names are compared through the embedded ``genes``. ScReaderError where none is left.
+        """
+        import numpy as np
+
+        from screader_lib.cells.formats.expression import Wanted
+        from screader_lib.cells.formats.open_expression import open_expression
+        from screader_lib.cells.gene_names import ABSENT, best_match
+
+        opened = open_expression(self.path("genes_of", name), name, Wanted(genes_only=True))
+        with opened as query:
+            rows = best_match(query.genes, genes)[0].rows
+        for source in sources:
+            own = best_match(source.genes, genes)[0].rows
+            kept = (own != ABSENT) & np.isin(own, rows)
+            if not kept.any():
+                raise ScReaderError(f"shares no embedded gene with {name}.", file=source.name)
+            source.keep_genes(kept, f"that {name} lacks")

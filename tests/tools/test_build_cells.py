@@ -54,6 +54,28 @@ def sequences_of(path: Path) -> dict[str, tuple[list, list]]:
     }
 
 
+def test_only_genes_that_a_query_has_are_used_and_counted(
+    embeddings: Path, source: Path, tmp_path: Path
+) -> None:
+    """As if the file had no others: weights are those of its other genes alone."""
+    values, types = counts()
+    own = np.arange(40) % 3 != 0
+    query = expression(values, types)[:5, ::-1][:, np.r_[own[::-1]]].copy()
+    query.write_h5ad(tmp_path / "query.h5ad")
+    expression(values, types)[:, own].copy().write_h5ad(tmp_path / "only.h5ad")
+    words = ("--genes-of", tmp_path / "query.h5ad")
+    done = succeed("build-cells", source, *words, "-e", embeddings, "-o", tmp_path / "c.h5ad")
+    assert "left out: 14 genes that" in done.stderr
+    expected = sequences_of(built(tmp_path, embeddings, tmp_path / "only.h5ad", name="o.h5ad"))
+    assert sequences_of(tmp_path / "c.h5ad") == expected
+    query.var_names = [f"other{number}" for number in range(query.n_vars)]
+    query.write_h5ad(tmp_path / "query.h5ad")
+    words = (source, "-e", embeddings, *words, "-o", tmp_path / "n.h5ad")
+    assert "shares no embedded gene with" in fail("build-cells", *words)
+    assert call("build-cells", *words, "--like", tmp_path / "c.h5ad").exit_code == 2
+    assert not (tmp_path / "n.h5ad").exists()
+
+
 def with_species(path: Path, tax_id: int) -> Path:
     write_embeddings(path)
     with h5py.File(path, "a") as file:

@@ -119,6 +119,14 @@ class Expression(ABC):
         self.genes = features.take(self._columns)
         self.left_out = f"{counted(int((~is_gene).sum()), 'feature')} that are no genes ({listed})"
 
+    def keep_genes(self, kept: np.ndarray, others: str) -> None:
+        """Leave out all but the ``kept`` genes, bool (genes,); ``others`` says what the rest is."""
+        columns = np.arange(len(kept)) if self._columns is None else self._columns
+        self._columns = columns[kept]
+        self.genes = self.genes.take(np.flatnonzero(kept))
+        left_out = f"{counted(int((~kept).sum()), 'gene')} {others}"
+        self.left_out = "; ".join(filter(None, [self.left_out, left_out]))
+
     @property
     def summary(self) -> str:
         """Format, matrix and size, and what is left out."""
