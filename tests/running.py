@@ -16,6 +16,7 @@ from unittest import mock
 
 from click.testing import CliRunner, Result
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SECRETS = ("NCBI_API_KEY", "NCBI_EMAIL", "OPENAI_API_KEY", "HF_TOKEN", "SCREADER_CACHE")
 
 
@@ -77,17 +78,17 @@ def invoke(
 ) -> Result:
     """Run a tool inside this process; click's result has exit_code, stdout_bytes and stderr."""
     main = import_module(f"screader_tools.{tool.replace('-', '_')}").main
-    with _restored(cwd, os.environ if environ is None else environ):
+    with restored(cwd, os.environ if environ is None else environ):
         return CliRunner().invoke(main, [*map(str, words)], input=stdin, prog_name=tool)
 
 
 @contextmanager
-def _restored(cwd: Path | None, environ: Mapping[str, str]) -> Iterator[None]:
+def restored(cwd: Path | None, environ: Mapping[str, str]) -> Iterator[None]:
     """A folder and an environment; what a tool sets for its process is as before at the end."""
     folder = Path.cwd()
     names = ("excepthook", "unraisablehook")
     hooks = {name: getattr(sys, name) for name in names}
-    terminate = signal.getsignal(signal.SIGTERM)
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
     torch = sys.modules.get("torch")
     mode = torch.get_deterministic_debug_mode() if torch else 0
     with (
@@ -100,7 +101,8 @@ def _restored(cwd: Path | None, environ: Mapping[str, str]) -> Iterator[None]:
             yield
         finally:
             os.chdir(folder)
-            signal.signal(signal.SIGTERM, terminate)
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
             for name, hook in hooks.items():
                 setattr(sys, name, hook)
             if torch := sys.modules.get("torch"):

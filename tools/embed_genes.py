@@ -29,6 +29,7 @@ PROVIDERS = ["packaged", "sentence-transformers", "openai", "hidden-states"]
         "embed-genes descriptions.h5ad --import GenePT_gene_embedding_ada_text.pickle -o e.h5ad",
         "embed-genes descriptions.h5ad --provider hidden-states --model ./llm -o e.h5ad",
     ],
+    resumes="the vectors made so far, unless --no-cache is given",
 )
 @click.argument("descriptions", type=FilePath(), required=False)
 @output_option("the gene embeddings")

@@ -27,6 +27,7 @@ DATASETS_URL = "https://api.ncbi.nlm.nih.gov/datasets/v2"
         "fetch-descriptions --genes mouse.h5ad --organism mouse --fill ortholog -o d.h5ad",
         "fetch-descriptions --genes genes.txt --source table --table mine.tsv --source packaged",
     ],
+    resumes="the answers received so far",
 )
 @click.option(
     "--genes",

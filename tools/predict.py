@@ -43,6 +43,7 @@ SETTINGS = ("precision", "quantize", "micro_batch_tokens")
         "predict cells.h5ad -r reader.h5 --shard 3/8 -o part-3.h5ad",
         "predict cells.h5ad -r reader.h5 --min-confidence 0.9 --llm /models/llama -o calls.h5ad",
     ],
+    resumes="the last finished block of cells, where the output is a file",
 )
 @input_argument("cells")
 @click.option(

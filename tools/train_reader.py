@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         "train-reader cells.h5ad --method genept-s --classifier knn -o control.h5",
         "build-cells counts.h5ad -e genes.h5ad --label cell_type | train-reader -o reader.h5",
     ],
+    resumes="its last checkpoint, where the output is a file",
 )
 @input_argument("cells")
 @output_option("the reader")

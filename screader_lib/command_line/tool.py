@@ -7,24 +7,20 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from types import FrameType
 from typing import Any
 
 import click
 
 from screader_lib import __version__, launch, offline
+from screader_lib.command_line import signals
 from screader_lib.command_line.group import CommandWithExamples
 from screader_lib.command_line.progress import TerminalReporter
 from screader_lib.command_line.run import ToolRun
+from screader_lib.command_line.signals import Stopped
 from screader_lib.errors import ScReaderError, failed_write
 from screader_lib.reporting import Reporter
 
 EXIT_INTERRUPTED = 130
-EXIT_TERMINATED = 143
-
-
-class Terminated(BaseException):
-    """SIGTERM arrived; raised so that temporary files are removed on the way out."""
 
 
 class ToolFailure(click.ClickException):
@@ -40,14 +36,21 @@ class ToolFailure(click.ClickException):
         if launch.is_worker():
             process = f" (process {launch.process_index() + 1} of {launch.process_count()})"
         if file or sys.stderr:
-            click.echo(f"{self.command}{process}: error: {self.message}", file=file or sys.stderr)
+            with suppress(OSError):  # a terminal that was closed
+                click.echo(
+                    f"{self.command}{process}: error: {self.message}", file=file or sys.stderr
+                )
 
 
 class Tool(CommandWithExamples):
-    """A command with examples, whose failures are one line and exit status 1."""
+    """A command with examples, whose failures are one line and exit status 1.
 
-    def __init__(self, *args: Any, **settings: Any) -> None:
+    ``resumes`` says what a run that is stopped and started again goes on from, if anything.
+    """
+
+    def __init__(self, *args: Any, resumes: str = "", **settings: Any) -> None:
         super().__init__(*args, **settings)
+        self.resumes = resumes
         self.params.extend(_common_options())
 
     def invoke(self, context: click.Context) -> Any:
@@ -60,18 +63,22 @@ class Tool(CommandWithExamples):
             else TerminalReporter(context.command_path, max(-1, verbosity))
         )
         context.obj = ToolRun(self.name or "", context, reporter)
-        signal.signal(signal.SIGTERM, _terminate)
+        signals.install()
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         offline.set_library_variables()
-        if not debug:  # what h5py's destructors raise after a failed write only repeats the error
-            sys.excepthook, sys.unraisablehook = lambda *_: None, lambda _: None
+        if not debug:
+            sys.excepthook, sys.unraisablehook = lambda *_: None, signals.when_unraisable
         try:
             return super().invoke(context)
         except (click.ClickException, click.exceptions.Exit):
             raise
         except KeyboardInterrupt:
-            raise ToolFailure(context, "interrupted.", EXIT_INTERRUPTED) from None
-        except Terminated:
-            raise ToolFailure(context, "terminated.", EXIT_TERMINATED) from None
+            told = f"interrupted. {self._how_to_go_on()}"
+            raise ToolFailure(context, told, EXIT_INTERRUPTED) from None
+        except Stopped as stopped:
+            told = f"{signals.WORDS[signal.Signals(stopped.number)]}. {self._how_to_go_on()}"
+            raise ToolFailure(context, told, stopped.exit_code) from None
         except Exception as error:
             if debug:
                 raise
@@ -81,6 +88,11 @@ class Tool(CommandWithExamples):
                 sys.stderr.flush()
                 os._exit(1)
             raise ToolFailure(context, _one_line(error)) from error
+
+    def _how_to_go_on(self) -> str:
+        if self.resumes:
+            return f"The same command goes on from {self.resumes}."
+        return "The same command starts over."
 
 
 def _one_line(error: Exception) -> str:
@@ -106,10 +118,6 @@ def _discard_standard_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _terminate(number: int, frame: FrameType | None) -> None:
-    raise Terminated
-
-
 def _print_version(context: click.Context, option: click.Parameter, is_given: bool) -> None:
     if is_given and not context.resilient_parsing:
         click.echo(f"{context.command_path} {__version__}")
@@ -132,10 +140,11 @@ def _common_options() -> list[click.Option]:
     ]
 
 
-def tool(name: str, examples: Sequence[str]) -> Callable[[Callable], Tool]:
+def tool(name: str, examples: Sequence[str], resumes: str = "") -> Callable[[Callable], Tool]:
     """Make a function a :class:`Tool`; its first argument is the :class:`ToolRun`."""
 
     def decorate(function: Callable) -> Tool:
-        return click.command(name, cls=Tool, examples=examples)(click.pass_obj(function))
+        command = click.command(name, cls=Tool, examples=examples, resumes=resumes)
+        return command(click.pass_obj(function))
 
     return decorate
