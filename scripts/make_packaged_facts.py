@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from screader_lib.cells.formats.gene_lists import read_genes
+from screader_lib.cells.gene_lists import read_genes
 from screader_lib.genes.catalog import REGION, Catalog
 from screader_lib.genes.records import ENSEMBL, Gene, organism_of
 from screader_lib.genes.sources.tables import BulkFiles

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from screader_lib.command_line.options import FilePath, OutputPath, modality_option
+from screader_lib.command_line.options import FilePath, OutputPath, genome_option, modality_option
 from screader_lib.command_line.run import ToolRun
 from screader_lib.command_line.tool import tool
 from screader_lib.errors import ScReaderError
@@ -118,6 +118,7 @@ if TYPE_CHECKING:
     help="Matrix to read: X, raw, or the name of a layer.",
 )
 @modality_option("--assay", "--table")
+@genome_option
 @click.option(
     "--values",
     type=click.Choice(VALUE_KINDS),
@@ -190,7 +191,9 @@ def main(
 
     with ExitStack() as stack:
         files = InputFiles(run, stack)
-        sources = files.expression(expression, Wanted(given["layer"], None, given["modality"]))
+        sources = files.expression(
+            expression, Wanted(given["layer"], None, given["modality"], given["genome"])
+        )
         if in_place and sources[0].anndata_path != Path(expression[0]):
             raise ScReaderError(
                 f"is no h5ad to add to ({sources[0].format}).",

@@ -10,6 +10,7 @@ from click.core import ParameterSource
 
 from screader_lib.command_line.options import (
     FilePath,
+    genome_option,
     modality_option,
     output_option,
     seed_option,
@@ -89,6 +90,7 @@ SET_BY_LIKE = (
     help="Matrix to read: X, raw, or the name of a layer.",
 )
 @modality_option("--assay", "--table")
+@genome_option
 @click.option(
     "--values",
     type=click.Choice(VALUE_KINDS),
@@ -242,6 +244,7 @@ def main(
     orthologs: str | None,
     layer: str | None,
     modality: str | None,
+    genome: str | None,
     values: str,
     normalise: str | None,
     cells: str | None,
@@ -287,7 +290,7 @@ def main(
     if check is None:
         run.output_path(output)
     _check_like(run.context)
-    wanted = Wanted(layer, gene_column, modality)
+    wanted = Wanted(layer, gene_column, modality, genome)
     columns = ObsColumns(label, label_ontology, donor, merge_labels)
     construction = Construction(select, variable_genes, genes_per_cell, rank_by, weight)
     with ExitStack() as stack:

@@ -6,7 +6,13 @@ from contextlib import ExitStack
 
 import click
 
-from screader_lib.command_line.options import FilePath, OutputPath, modality_option, output_option
+from screader_lib.command_line.options import (
+    FilePath,
+    OutputPath,
+    genome_option,
+    modality_option,
+    output_option,
+)
 from screader_lib.command_line.run import ToolRun
 from screader_lib.command_line.tool import tool
 
@@ -45,6 +51,7 @@ DATASETS_URL = "https://api.ncbi.nlm.nih.gov/datasets/v2"
     show_default="the gene index; of a text, the first column",
 )
 @modality_option("--assay")
+@genome_option
 @output_option("the descriptions")
 @click.option(
     "--organism",
@@ -131,6 +138,7 @@ def main(
     genes: tuple[str, ...],
     column: str | None,
     modality: str | None,
+    genome: str | None,
     output: str | None,
     organism: str,
     sources: tuple[str, ...],
@@ -160,7 +168,8 @@ def main(
     Environment variables: NCBI_API_KEY (10 instead of 3 requests per second), NCBI_EMAIL (sent to
     E-utilities, as NCBI asks), OPENAI_API_KEY (for --fill llm).
     """
-    from screader_lib.cells.formats import gene_lists
+    from screader_lib.cells import gene_lists
+    from screader_lib.cells.formats.expression import Wanted
     from screader_lib.exchange.writing import replacing
     from screader_lib.genes import describe
     from screader_lib.genes.missing_texts import FillOptions, fill
@@ -185,7 +194,9 @@ def main(
     filling = FillOptions(ways, orthologs, llm_model, llm_url, llm_prompt)
     with ExitStack() as opened:
         paths = [opened.enter_context(run.path(name)) for name in genes]
-        gene_list = gene_lists.read_all(paths, genes, column, modality)
+        gene_list = gene_lists.read_all(
+            paths, genes, column, Wanted(modality=modality, genome=genome)
+        )
         gene_sources = make_sources(sources, species, options, run.reporter)
         described = describe.describe(gene_list.names, gene_sources, text_fields, run.reporter)
         filled = fill(described, filling, species, options, sources, text_fields, run.reporter)

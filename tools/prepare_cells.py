@@ -9,6 +9,7 @@ import click
 from screader_lib.command_line.options import (
     FilePath,
     OutputPath,
+    genome_option,
     modality_option,
     output_option,
     seed_option,
@@ -59,6 +60,7 @@ from screader_lib.command_line.tool import tool
 )
 @click.option("--layer", metavar="NAME", help="Matrix with the counts, if not X.")
 @modality_option("--assay", "--table")
+@genome_option
 @click.option("--gene-column", metavar="COLUMN", help="Column with the gene symbols.")
 @click.option(
     "--min-counts", type=click.IntRange(min=0), default=0, help="Minimum counts per cell."
@@ -127,6 +129,7 @@ def main(
     evidence: str | None,
     layer: str | None,
     modality: str | None,
+    genome: str | None,
     gene_column: str | None,
     min_counts: int,
     min_genes: int,
@@ -171,7 +174,7 @@ def main(
         inputs["expression"] = path = stack.enter_context(run.path(expression))
         name = "standard input" if expression == "-" else expression
         source = stack.enter_context(
-            open_expression(path, name, Wanted(layer, gene_column, modality), reporter)
+            open_expression(path, name, Wanted(layer, gene_column, modality, genome), reporter)
         )
         raw = counts.load_counts(source, reporter)
         if types:

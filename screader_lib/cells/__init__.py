@@ -2,6 +2,8 @@
 
 - ``formats``          the formats of expression, read block by block;
 - ``obs``              the table of cells: columns, labels, which cells are taken;
+- ``gene_lists``       the genes that a file of cells, or a text, names;
+- ``genomes``          genes of several genomes, and their prefixes;
 - ``gene_names``       genes of the input matched to the embedded genes by name;
 - ``normalisation``    counts or log-normalised? both as counts per ten thousand;
 - ``gene_statistics``  medians, variances and coverage of genes over cells;

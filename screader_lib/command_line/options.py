@@ -86,3 +86,10 @@ def modality_option(*more_names: str) -> Callable:
         help="Part to read of a file with several: modality of an h5mu, assay of an R object, "
         "table of a SpatialData store.",
     )
+
+
+genome_option = click.option(
+    "--genome",
+    metavar="NAME",
+    help="Genome whose genes are read, such as GRCh38, of a matrix with the genes of several.",
+)

@@ -14,8 +14,8 @@ from cell_files import IDS, NAMES, VALUES, tenx_group
 from h5py import File
 from small_files import genes, succeed, write_embeddings
 
-from screader_lib.cells.formats.gene_lists import read_genes
 from screader_lib.cells.formats.open_expression import expression_of, open_expression
+from screader_lib.cells.gene_lists import read_genes
 from screader_lib.errors import ScReaderError
 
 KINDS = ["Gene Expression"] * len(genes()) + ["Antibody Capture"] * 2

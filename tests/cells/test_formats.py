@@ -139,7 +139,7 @@ def with_file(write: Writer, name: str, content: bytes | None) -> Writer:
         (replaced(h5ad, "X", np.full(VALUES.shape, b"three")), "does not hold numbers"),
         (edited(h5ad, lambda file: file["X"].attrs.__delitem__("shape")), "has no shape"),
         (replaced(tenx_2, "GRCh38/gene_names", None), "gene_names"),
-        (edited(tenx_2, lambda file: file.copy("GRCh38", "mm10")), "2 genomes"),
+        (edited(tenx_2, lambda file: file.copy("GRCh38", "mm10")), "several genomes"),
         (replaced(loom, "matrix", np.zeros(5)), "not a matrix"),
         (replaced(loom, "row_attrs/Gene", None), "has no Gene or"),
         (

@@ -13,7 +13,7 @@ import pytest
 from cell_files import CSC, IDS, Writer, gzipped_mtx, loom, mtx, raw, tenx_2, tenx_3, zarr
 from small_files import genes, write_embeddings
 
-from screader_lib.cells.formats.gene_lists import read_genes
+from screader_lib.cells.gene_lists import read_genes
 from screader_lib.errors import ScReaderError
 
 

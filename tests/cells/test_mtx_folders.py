@@ -13,8 +13,8 @@ from cell_files import IDS, NAMES, VALUES
 from scipy import io, sparse
 from small_files import fail, genes, succeed, write_embeddings
 
-from screader_lib.cells.formats.gene_lists import read_genes
 from screader_lib.cells.formats.open_expression import open_expression
+from screader_lib.cells.gene_lists import read_genes
 from screader_lib.errors import ScReaderError
 
 PREFIXES = ("GSM1_a_", "GSM2_b-")

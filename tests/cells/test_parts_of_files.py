@@ -22,8 +22,8 @@ from cell_files import NAMES, TYPES, VALUES, gzipped_mtx, h5ad, mtx, zarr
 from small_files import CELLS, expression, fail, genes, succeed, write_embeddings, write_expression
 
 from screader_lib.cells.formats.expression import Expression, Wanted
-from screader_lib.cells.formats.gene_lists import read_genes
 from screader_lib.cells.formats.open_expression import open_expression
+from screader_lib.cells.gene_lists import read_genes
 from screader_lib.errors import ScReaderError
 
 RNA = expression(VALUES, TYPES)
@@ -83,7 +83,10 @@ def test_a_modality(
         if names[1] == "rna" and modality is None:  # columns of all modalities, in its order
             assert source.obs.columns["broad"].load().tolist() == [f"{t} cell" for t in TYPES]
             assert "fine" in source.obs.columns and "prot:x" not in source.obs.columns
-    assert list(read_genes(path, "x", modality=modality).names) == genes()[: expected.shape[1]]
+    assert (
+        list(read_genes(path, "x", None, Wanted(modality=modality)).names)
+        == genes()[: expected.shape[1]]
+    )
 
 
 def test_no_such_modality(tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ from small_files import fail, succeed, write_embeddings
 
 from screader_lib.cells.formats import r_tree
 from screader_lib.cells.formats.expression import USUAL, Expression, Wanted
-from screader_lib.cells.formats.gene_lists import read_genes
 from screader_lib.cells.formats.open_expression import open_expression
+from screader_lib.cells.gene_lists import read_genes
 from screader_lib.errors import ScReaderError
 
 OBJECTS = Path(__file__).parents[1] / "r_objects"

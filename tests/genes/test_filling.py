@@ -15,7 +15,7 @@ from fake_ncbi import INS
 from loopback import HTML, Loopback, Reply, Request, json_reply, serving
 from real_data import real
 
-from screader_lib.cells.formats.gene_lists import read_genes
+from screader_lib.cells.gene_lists import read_genes
 from screader_lib.errors import ScReaderError
 from screader_lib.genes.catalog import Catalog
 from screader_lib.genes.describe import DEFAULT_FIELDS, describe, summary_lines, unmatched_tsv

@@ -12,7 +12,6 @@
 - ``loom``                loom files;
 - ``r_objects``           objects of R: Seurat, SingleCellExperiment, matrices;
 - ``r_tree``              vectors, data frames and matrices in files of R;
-- ``gene_lists``          the genes that a file of cells, or a text, names;
 - ``hdf5_filters``        filters of compressed HDF5 that may be missing;
 - ``transpose``           rows of matrices whose entries are not stored cell by cell; scratch files.
 """

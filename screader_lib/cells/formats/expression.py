@@ -39,13 +39,15 @@ class Wanted:
     """Which part of a file is read, None for the usual one.
 
     ``layer`` is a matrix; ``gene_column`` the column of the genes' names; ``modality`` a modality,
-    assay or table of a file that may hold several. With ``genes_only`` the matrix does not matter,
+    assay or table of a file that may hold several; ``genome`` the one whose genes are read, of a
+    matrix of several. With ``genes_only`` the matrix does not matter,
     and may be missing.
     """
 
     layer: str | None = None
     gene_column: str | None = None
     modality: str | None = None
+    genome: str | None = None
     genes_only: bool = False
 
 

@@ -26,6 +26,7 @@ from screader_lib.cells.formats.packed import HDF5, MATRIX_MARKET, R, content_of
 from screader_lib.cells.formats.r_objects import open_r
 from screader_lib.cells.formats.tenx import TenxH5Expression
 from screader_lib.cells.gene_names import named_by_column
+from screader_lib.cells.genomes import choose_genome
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import opening, safety
 from screader_lib.reporting import SILENT, Reporter
@@ -50,7 +51,9 @@ def open_expression(
     """
     with ExitStack() as stack:
         place = stack.enter_context(unpacked(path, name))
-        yield _named(_opened(place, name, wanted, reporter, stack), wanted.gene_column)
+        source = _opened(place, name, wanted, reporter, stack)
+        choose_genome(source, wanted, reporter)
+        yield _named(source, wanted.gene_column)
 
 
 def samples_of(path: Path, name: str) -> list[tuple[Path, str]]:
@@ -99,7 +102,9 @@ def expression_of(
     reporter: Reporter = SILENT,
 ) -> Expression:
     """The expression of an AnnData object, which messages call ``name``; as that of an h5ad."""
-    source = counts_first(partial(MemoryExpression, adata, name), Wanted(layer), reporter)
+    wanted = Wanted(layer)
+    source = counts_first(partial(MemoryExpression, adata, name), wanted, reporter)
+    choose_genome(source, wanted, reporter)
     return _named(source, gene_column)
 
 

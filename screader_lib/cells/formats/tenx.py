@@ -20,14 +20,14 @@ from screader_lib.cells.formats.expression import (
 )
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.encoding import read_strings
-from screader_lib.exchange.table import LazyTable, Table, stored_column
+from screader_lib.exchange.table import Column, LazyTable, Table, stored_column, strings
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 
 class TenxH5Expression(Expression):
-    """A 10x h5: version 3 (group ``matrix``) or 2 (one group per genome, one genome only).
+    """A 10x h5: version 3 (group ``matrix``) or 2 (one group per genome).
 
     10x stores genes × cells by columns, which is cells × genes by rows: streamed as it is.
     """
@@ -37,19 +37,19 @@ class TenxH5Expression(Expression):
     def __init__(self, file: h5py.File, name: str, wanted: Wanted = USUAL) -> None:
         self.name = name
         refuse_layer(wanted.layer, name)
-        groups = [entry for entry in file.values() if isinstance(entry, h5py.Group)]
-        groups = [group for group in groups if "barcodes" in group]
-        if len(groups) != 1:
-            raise ScReaderError(
-                f"holds {len(groups)} genomes; expected one.", file=name, remedy="Split it."
-            )
-        group = groups[0]
+        group = _group_of(file, name, wanted.genome)
         features = group.get("features", group)
         names = "name" if "name" in features else "gene_names"
-        ids = "id" if "id" in features else "genes"
-        if names not in features or ids not in features:
-            raise ScReaderError(f"{features.name} has no {names} or no {ids}.", file=name)
-        table = Table(read_strings(features[names]), {"gene_ids": read_strings(features[ids])})
+        if names not in features:
+            raise ScReaderError(f"{features.name} has no {names}.", file=name)
+        columns: dict[str, Column] = {}
+        for column, spelt in (("gene_ids", ("id", "genes")), ("genome", ("genome",))):
+            key = next((key for key in spelt if isinstance(features.get(key), h5py.Dataset)), None)
+            if key is not None:
+                columns[column] = read_strings(features[key])
+        table = Table(read_strings(features[names]), columns)
+        if "genome" not in columns and group.name != "/matrix":  # version 2 names it so
+            columns["genome"] = strings([str(group.name).strip("/")] * len(table))
         self.obs = LazyTable(stored_column(group["barcodes"]))
         self.rows = CompressedRows(group, len(self.obs), len(table), name)
         kinds = read_strings(features["feature_type"]) if "feature_type" in features else None
@@ -60,3 +60,21 @@ class TenxH5Expression(Expression):
 
     def read_features(self, start: int, stop: int) -> csr_matrix:
         return self.rows.read(start, stop)
+
+
+def _group_of(file: h5py.File, name: str, genome: str | None) -> h5py.Group:
+    """The group with the matrix, of version 2 one for each genome; ScReaderError for several."""
+    groups = {key: group for key, group in file.items() if isinstance(group, h5py.Group)}
+    groups = {key: group for key, group in groups.items() if "barcodes" in group}
+    if len(groups) == 1:
+        return next(iter(groups.values()))
+    if genome in groups:
+        return groups[genome]
+    listed = ", ".join(groups)
+    problem = (
+        f"has matrices of several genomes: {listed}."
+        if genome is None
+        else (f"has no matrix of {genome}.")
+    )
+    remedy = "Name one with --genome." if genome is None else f"It has: {listed}."
+    raise ScReaderError(problem, file=name, remedy=remedy)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from screader_lib.cells.formats.expression import Wanted
+from screader_lib.cells.formats.expression import USUAL, Wanted
 from screader_lib.cells.formats.open_expression import open_expression, samples_of
 from screader_lib.cells.formats.packed import HDF5, TEXT, content_of
 from screader_lib.cells.gene_names import named_by_column
@@ -32,14 +32,14 @@ class GeneList:
 
 
 def read_genes(
-    path: Path, name: str, column: str | None = None, modality: str | None = None
+    path: Path, name: str, column: str | None = None, wanted: Wanted = USUAL
 ) -> GeneList:
     """The genes named by a file, whose format is recognised by its content.
 
-    Any file of cells gives the names of its genes, or their ``column``; ``modality`` is the part of
-    one that holds several. scReader's own files of genes give their index or ``column``; a text
-    one gene per line (of a table the first column), or ``column`` of a tab- or comma-separated
-    table with a header. Gzipped text is read too. ScReaderError where it names no gene.
+    Any file of cells gives the names of its genes, or their ``column``; ``wanted`` is the part of
+    one that holds several. scReader's own files of genes give their index or ``column``; a text one
+    gene per line (of a table the first column), or ``column`` of a tab- or comma-separated table
+    with a header. Gzipped text is read too. ScReaderError where it names no gene.
     """
     content = "" if path.is_dir() else content_of(path, name)
     if content == TEXT:
@@ -47,7 +47,7 @@ def read_genes(
         return _once(_from_text(text, name, column), name)
     if content == HDF5 and (names := _of_own_file(path, name, column)) is not None:
         return _once(names, name)
-    wanted = Wanted(modality=modality, genes_only=True)
+    wanted = replace(wanted, genes_only=True)
     lists = []
     for sample, sample_name in samples_of(path, name):
         with open_expression(sample, sample_name, wanted) as source:
@@ -77,7 +77,7 @@ def read_all(
     paths: Sequence[Path],
     names: Sequence[str],
     column: str | None = None,
-    modality: str | None = None,
+    wanted: Wanted = USUAL,
 ) -> GeneList:
     """The genes of several files, each once, at its first place; as :func:`read_genes`.
 
@@ -86,7 +86,7 @@ def read_all(
     """
     display_names = ["standard input" if name == "-" else name for name in names]
     lists = [
-        read_genes(path, name, column, modality)
+        read_genes(path, name, column, wanted)
         for path, name in zip(paths, display_names, strict=True)
     ]
     together = dict.fromkeys(name for genes in lists for name in genes.names)
