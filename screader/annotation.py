@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from screader_lib.annotation.annotated_object import Parts
+    from screader_lib.exchange.table import Table
     from screader_lib.reader.llm.machine import Machine
 
 NAME = "adata"  # what messages call the object
@@ -70,7 +71,7 @@ def annotate(
             remedy="Give in_place=False.",
         )
     given = reader if isinstance(reader, Reader) else Reader.load(reader, verbose=verbose)
-    parts = calls_of(adata, given, options)
+    parts, _ = calls_of(adata, given, options)
     from screader_lib.annotation.annotated_object import add_to
 
     if not in_place:
@@ -87,10 +88,12 @@ def _defaults() -> dict[str, Any]:
     return named
 
 
-def calls_of(adata: AnnData, reader: Reader, options: Mapping[str, Any]) -> Parts:
-    """What :func:`annotate` adds to an object; ``options`` are some of its own, or all.
+def calls_of(
+    adata: AnnData, reader: Reader, options: Mapping[str, Any], genes_explained: int = 0
+) -> tuple[Parts, Table | None]:
+    """What :func:`annotate` adds to an object, and the genes behind each label, if asked for.
 
-    TypeError for one that it does not have.
+    ``options`` are some of those of :func:`annotate`; TypeError for another one.
     """
     unknown = set(options) - set(_defaults())
     if unknown:
@@ -130,7 +133,7 @@ def calls_of(adata: AnnData, reader: Reader, options: Mapping[str, Any]) -> Part
         )  # fmt: skip
         how = AnnotationOptions(
             given["min_confidence"], given["min_familiarity"], given["consensus"],
-            given["clusters"], known_markers, given["force"], sample,
+            given["clusters"], known_markers, given["force"], sample, genes_explained,
         )  # fmt: skip
         inputs = {"reader": opened.input_record}
         for role, path in tables.items():
@@ -145,7 +148,7 @@ def calls_of(adata: AnnData, reader: Reader, options: Mapping[str, Any]) -> Part
         annotation = annotate_sources(
             [source], opened, made, Path(folder), how, machine, given["llm"], reporter
         )
-        return parts_of(annotation.calls, made, Path(folder))
+        return parts_of(annotation.calls, made, Path(folder)), annotation.genes
 
 
 def anndata_of(adata: object) -> AnnData:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from screader.messages import PythonReporter, errors_in_python
+from screader_lib.errors import ScReaderError
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -72,7 +73,25 @@ class Reader:
         """
         from screader.annotation import calls_of
 
-        return calls_of(adata, self, options).obs.set_axis(adata.obs_names, axis=0)
+        parts, _ = calls_of(adata, self, options)
+        return parts.obs.set_axis(adata.obs_names, axis=0)
+
+    def explain(self, adata: AnnData, genes: int = 20, **options: Any) -> DataFrame:
+        """The ``genes`` that contribute most to each label that cells of ``adata`` are called.
+
+        A row for each label and gene, the largest contribution first: label, cells (how many have
+        it), gene, symbol, full_name (of the human gene of this symbol) and contribution, the mean
+        over up to 30 cells of the gene's part in the log-odds of the label. ``options`` are those
+        of :func:`screader.annotate`.
+        """
+        from pandas import DataFrame
+
+        from screader.annotation import calls_of
+
+        if genes < 1:
+            raise ScReaderError(f"genes is {genes!r}, expected at least 1.")
+        _, table = calls_of(adata, self, options, genes)
+        return DataFrame({} if table is None else table.columns)
 
     def __repr__(self) -> str:
         return f"<Reader {self.name}: {len(self.labels)} labels>"

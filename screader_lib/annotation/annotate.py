@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 
 from screader_lib.annotation.calls import Calls
-from screader_lib.annotation.clusters import CalledCells, find_clusters, tabulate
+from screader_lib.annotation.clusters import find_clusters, tabulate
 from screader_lib.annotation.consensus import (
     answers_of,
     combined,
@@ -25,6 +25,7 @@ from screader_lib.annotation.consensus import (
     weights_by_agreement,
     with_neighbours,
 )
+from screader_lib.annotation.evidence import CalledCells, tabulate_genes
 from screader_lib.annotation.neighbours import NEIGHBOURS
 from screader_lib.annotation.sample import Sample, SampleOptions
 from screader_lib.cells.cells_file import CellSequences
@@ -61,7 +62,8 @@ class AnnotationOptions:
     A cell whose label is less probable than ``min_confidence`` gets the finest broader type that is
     not, or none; one less familiar than ``min_familiarity`` gets none. ``consensus`` is one of
     ``CONSENSUS``. ``clusters`` is a column of the one input, "auto" to find them, or None; their
-    genes are compared with the ``known_markers``. With ``force`` a sample is called that would be
+    genes are compared with the ``known_markers``. ``genes_explained`` of each label are tabulated.
+    With ``force`` a sample is called that would be
     refused, and marked.
     """
 
@@ -72,19 +74,22 @@ class AnnotationOptions:
     known_markers: Sequence[CellType] = ()
     force: bool = False
     sample: SampleOptions = field(default_factory=SampleOptions)
+    genes_explained: int = 0
 
 
 @dataclass(frozen=True)
 class Annotation:
     """The ``calls`` for a file, and what they are made of: the called cells, by the ``labels``.
 
-    ``clusters`` has a row for each cluster; None without any.
+    ``clusters`` has a row for each cluster, ``genes`` for each gene of each label; None where
+    they were not asked for.
     """
 
     calls: Calls
     cells: CalledCells
     labels: Labels
     clusters: Table | None = None
+    genes: Table | None = None
 
 
 def annotate(
@@ -122,7 +127,7 @@ def annotate(
         caller = _Caller(stored, options, known, familiarity, doubts)
         columns: dict[str, Column] = caller.own_columns(probability)
         uns: dict[str, Any] = {"reader": reader.name, "labels": list(stored.labels.names)}
-        neighbours = clusters = None
+        neighbours = clusters = genes = None
         if options.consensus == "auto" and len(cells) >= MIN_CELLS_FOR_CONSENSUS:
             neighbours = neighbours_of(cells)
             weights = weights_by_agreement(answers, neighbours, familiarity)
@@ -145,11 +150,14 @@ def annotate(
                 found, called, stored.labels.names, cells, trained, options.known_markers
             )
             uns["clusters"] = clusters
+        if options.genes_explained:
+            count = options.genes_explained
+            genes = tabulate_genes(called, stored.labels.names, cells, trained, count)
     reporter.info(caller.summary)
     rows = None if sample.selected.all() else np.flatnonzero(sample.selected)
     vectors = {"X_screader": _Vectors(folder / PREDICTIONS)}
     calls = Calls(len(sample.selected), columns, vectors, uns, rows)
-    return Annotation(calls, called, stored.labels, clusters)
+    return Annotation(calls, called, stored.labels, clusters, genes)
 
 
 def store_final_labels(annotation: Annotation, folder: Path) -> None:

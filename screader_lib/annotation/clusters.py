@@ -10,31 +10,27 @@ import csv
 import random
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from screader_lib.annotation.evidence import CalledCells, contributions, full_names
 from screader_lib.annotation.neighbours import Neighbours
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.errors import ScReaderError
-from screader_lib.exchange.table import Categorical, Column, Table, as_strings, strings
+from screader_lib.exchange.table import Categorical, Column, Table, strings
 from screader_lib.exchange.writing import replacing
-from screader_lib.genes.records import organism_of
-from screader_lib.genes.sources.tables import PackagedFacts
 from screader_lib.preparation.marker_tables import (
     CellType,
     plain_name,
     read_marker_tables,
     species_by_spelling,
 )
-from screader_lib.reader.confidence.explanation import explain
 from screader_lib.reader.task import TrainedMethod
 from screader_lib.reporting import Reporter
 
 RESOLUTION = 1.0
-CELLS_EXPLAINED = 30  # of a cluster
 GENES_SHOWN, MARKERS_SHOWN = 5, 8
 GENES_COMPARED = 25  # with the known markers
 CLEAR_MAJORITY, STRONG_SECOND = 0.7, 0.2  # shares of a cluster's cells
@@ -81,37 +77,6 @@ def find_clusters(neighbours: Neighbours, seed: int = 0) -> Categorical:
     return Categorical(codes, tuple(str(number + 1) for number in range(len(sizes))))
 
 
-@dataclass(frozen=True)
-class CalledCells:
-    """What is said of each cell: objects or float32 (cells,).
-
-    ``label`` with its ``ontology_id``, empty where there is none, and its ``confidence``: those of
-    the consensus where there is one; ``own_label`` without the neighbours; ``familiarity``;
-    ``probability`` float32 (cells, labels) behind the labels.
-    """
-
-    label: np.ndarray
-    ontology_id: np.ndarray
-    own_label: np.ndarray
-    confidence: np.ndarray
-    familiarity: np.ndarray
-    probability: np.ndarray
-
-    @classmethod
-    def of(cls, columns: Mapping[str, Column], probability: np.ndarray) -> CalledCells:
-        """From the columns of the calls."""
-        kind = "consensus_" if "screader_consensus_label" in columns else ""
-        label, term = (
-            as_strings(columns[f"screader_{kind}{name}"]) for name in ("label", "ontology_id")
-        )
-        own, confidence = (
-            as_strings(columns["screader_label"]),
-            columns[f"screader_{kind}confidence"],
-        )
-        familiarity = columns["screader_familiarity"]
-        return cls(label, term, own, np.asarray(confidence), np.asarray(familiarity), probability)
-
-
 def read_known_markers(
     paths: Sequence[Path], names: Sequence[str], genes: Iterable[str], reporter: Reporter
 ) -> list[CellType]:
@@ -136,10 +101,10 @@ def tabulate(
     """A row for each cluster: its cells' calls, the genes behind them, and what to check.
 
     ``labels`` are those of the columns of the calls' probabilities. The genes are those that
-    contribute most to the log-odds of the cluster's most probable label, over at most
-    ``CELLS_EXPLAINED`` of its cells, with their full names where the package knows them.
+    contribute most to the log-odds of the cluster's most probable label, over some of its
+    cells, with their full names where the package knows them.
     """
-    symbols, full_names = cells.genes.strings("symbol"), _full_names()
+    symbols, names_of = cells.genes.strings("symbol"), full_names()
     markers_of = {_bare(one.name): one.genes for one in known_markers}
     rows = []
     for code in range(len(clusters.categories)):
@@ -148,9 +113,10 @@ def tabulate(
             continue
         row = _votes(members, calls)
         best = int(calls.probability[members].mean(0).argmax())
-        genes = [str(symbols[gene]) for gene in _evidence(members, best, calls, cells, trained)]
+        numbers, _ = contributions(members, best, calls, cells, trained, GENES_COMPARED)
+        genes = [str(symbols[gene]) for gene in numbers]
         row["genes"] = "; ".join(
-            f"{name} ({full_names[name.upper()]})" if name.upper() in full_names else name
+            f"{name} ({names_of[name.upper()]})" if name.upper() in names_of else name
             for name in genes[:GENES_SHOWN]
         )
         known = markers_of.get(_bare(labels[best]), set())
@@ -187,27 +153,6 @@ def _votes(members: np.ndarray, calls: CalledCells) -> dict[str, Any]:
     }
 
 
-def _evidence(
-    members: np.ndarray,
-    label: int,
-    calls: CalledCells,
-    cells: CellSequences,
-    trained: TrainedMethod,
-) -> np.ndarray:
-    """Numbers of the genes that contribute most to the label, the largest first."""
-    which = members[calls.probability[members].argmax(1) == label]
-    which = which if len(which) else members
-    which = which[cells.lengths[which] > 0]
-    if not len(which):
-        return which
-    sample = which[np.unique(np.linspace(0, len(which) - 1, CELLS_EXPLAINED).astype(int))]
-    called = np.full(len(sample), label, np.int64)
-    labels = calls.probability.shape[1]
-    sums = explain(cells, sample, trained, called, labels, 1).sums[label]
-    best = np.argsort(-sums, kind="stable")[:GENES_COMPARED]
-    return best[sums[best] > 0]
-
-
 def _what_to_check(row: Mapping[str, Any], has_known_markers: bool) -> str:
     """What a person should look at, in words; empty where nothing stands out."""
     remarks = []
@@ -229,12 +174,6 @@ def _what_to_check(row: Mapping[str, Any], has_known_markers: bool) -> str:
 def _bare(label: str) -> str:
     """A type's name to look it up by: "Alpha cells" and "alpha" are the same."""
     return plain_name(label.replace("_", " ")).removesuffix(" cell")
-
-
-def _full_names() -> dict[str, str]:
-    """Full names of human genes by symbol; mouse genes are mostly called alike."""
-    genes = PackagedFacts(organism_of("human")).genes()
-    return {gene.symbol.upper(): gene.full_name for gene in genes if gene.full_name}
 
 
 def write_tsv(table: Table, path: str | Path) -> None:
