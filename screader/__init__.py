@@ -19,11 +19,23 @@ It runs the code of the commands, in ``screader_lib``. Failures that can be fore
 - ``messages``    messages and progress on a terminal or in a notebook.
 """
 
-from screader import plot
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from screader.annotation import annotate
 from screader.reader import Reader, readers
 from screader.training import train
 from screader_lib import __version__
 from screader_lib.errors import ScReaderError
 
+if TYPE_CHECKING:
+    from screader import plot
+
 __all__ = ["Reader", "ScReaderError", "__version__", "annotate", "plot", "readers", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    """``plot``, imported when it is used, as it needs numpy."""
+    if name == "plot":
+        return import_module("screader.plot")
+    raise AttributeError(f"module 'screader' has no attribute {name!r}")
