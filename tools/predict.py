@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -175,6 +175,7 @@ def main(
     from screader_lib.readers.fetching import find_reader
 
     with (
+        ExitStack() as stack,
         run.open(str(find_reader(reader, reporter=run.reporter)), "reader") as known,
         run.open(cells, "cells") as opened,
         run.path(locate_ontology(ontology)) if ontology else nullcontext() as obo,
@@ -237,7 +238,7 @@ def main(
                 rows, min_confidence, given["min_familiarity"], shard and Shard(*shard), explained,
                 labels,
             )  # fmt: skip
-            _resume(run, saved)
+            _resume(run, saved, stack)
             machine.processes.wait()
             has_known_genes = write_predictions(
                 file, sequences, stored, trained, options, run.reporter, saved
@@ -251,8 +252,8 @@ def main(
                     min_familiarity=given["min_familiarity"],
                     reporter=run.reporter,
                 )
-    machine.processes.wait()
-    saved.remove()
+        machine.processes.wait()
+        saved.remove()
 
 
 def _label_map(
@@ -290,7 +291,8 @@ def _check_options(run: ToolRun, reader: str, stored: StoredReader, given: dict[
         run.reporter.warning(f"{', '.join(unused)} has no effect: {reason}.")
 
 
-def _resume(run: ToolRun, saved: PredictionCheckpoint) -> None:
+def _resume(run: ToolRun, saved: PredictionCheckpoint, stack: ExitStack) -> None:
+    stack.callback(saved.abandon)  # after a failure
     blocks = 0 if launch.is_worker() else saved.begin()
     if blocks:
         run.reporter.info(f"resuming with {blocks:,} finished blocks of cells from {saved.folder}.")

@@ -10,6 +10,7 @@ from screader_lib.command_line.options import FilePath
 from screader_lib.command_line.run import ToolRun
 from screader_lib.command_line.tool import tool
 from screader_lib.errors import ScReaderError
+from screader_lib.reporting import printable
 
 
 @tool(
@@ -39,12 +40,12 @@ def main(run: ToolRun, files: tuple[str, ...]) -> None:
                 problems = validation.problems(file, schema, values_up_to=None)
         except ScReaderError as error:
             invalid += 1
-            click.echo(f"bad: {error}")
+            click.echo(printable(f"bad: {error}"))
             continue
         invalid += bool(problems)
         status = "bad" if problems else "ok"
         click.echo(f"{status}: {display_name}: {schema.name} {schema.version}")
         for problem in problems:
-            click.echo(f"  {problem}")
+            click.echo(printable(f"  {problem}"))
     if invalid:
         raise ScReaderError(f"{invalid} of {len(files)} files do not match their schema.")

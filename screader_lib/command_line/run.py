@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from screader_lib.exchange.provenance import Provenance
 
 STANDARD = "-"
+RESULTS = (".h5ad", ".h5")  # of files that tools write
 NOT_RECORDED = {"threads"}  # options without effect on the output
 Inputs = Mapping[str, "ExchangeFile | Path"]
 
@@ -57,7 +59,10 @@ class ToolRun:
         }
 
     def _check_options(self) -> None:
-        """A usage error for numbers that are not finite and for files used more than once."""
+        """A usage error for numbers that are not finite and for files used more than once.
+
+        ScReaderError for an output that could not be written, so that no work is lost.
+        """
         inputs: list[tuple[str, str]] = []  # names of options in messages, and paths
         outputs: list[tuple[str, str]] = []
         for option, value in self._options():
@@ -81,11 +86,19 @@ class ToolRun:
             )
         if launch.process_count() > 1 and (from_standard or to_standard):
             raise self._wrong("several processes need files, not pipes.")
+        self._check_outputs(inputs, outputs)
+
+    def _check_outputs(self, inputs: list[tuple[str, str]], outputs: list[tuple[str, str]]) -> None:
         for (hint, path), (other_hint, other) in chain(
             product(outputs, inputs), combinations(outputs, 2)
         ):
             if _same_file(path, other):
                 raise self._wrong(f"{hint} and {other_hint} are the same file: {path}.")
+            if _is_part_of(path, other):
+                raise self._wrong(f"{hint} would overwrite a part of {other_hint}: {path}.")
+        for _, path in outputs:
+            if path != STANDARD:
+                _check_folder(Path(path))
 
     def _wrong(self, message: str) -> click.UsageError:
         return click.UsageError(message, self.context)
@@ -185,3 +198,20 @@ def _same_file(one: str, other: str) -> bool:
         return Path(one).samefile(other)
     except OSError:
         return Path(one).absolute() == Path(other).absolute()
+
+
+def _is_part_of(output: str, source: str) -> bool:
+    """Whether an output would overwrite a file of an input folder, but for a result put there."""
+    if STANDARD in (output, source) or not Path(source).is_dir() or not Path(output).exists():
+        return False
+    is_inside = Path(source).resolve() in Path(output).resolve().parents
+    return is_inside and Path(output).suffix not in RESULTS
+
+
+def _check_folder(output: Path) -> None:
+    """ScReaderError where a file cannot be put into the folder of ``output``."""
+    folder = (output.resolve() if output.is_symlink() else output).parent
+    if not folder.is_dir():
+        raise ScReaderError("no such folder.", file=folder, remedy="Create it first.")
+    if not os.access(folder, os.W_OK | os.X_OK) and not output.exists():
+        raise ScReaderError("cannot be written to: Permission denied.", file=folder)

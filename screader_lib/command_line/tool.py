@@ -18,16 +18,17 @@ from screader_lib.command_line.progress import TerminalReporter
 from screader_lib.command_line.run import ToolRun
 from screader_lib.command_line.signals import Stopped
 from screader_lib.errors import ScReaderError, failed_write
-from screader_lib.reporting import Reporter
+from screader_lib.reporting import Reporter, printable
 
 EXIT_INTERRUPTED = 130
+MAX_FILES = 65_536
 
 
 class ToolFailure(click.ClickException):
     """One line on standard error, after the name by which the tool was called."""
 
     def __init__(self, context: click.Context, message: str, exit_code: int = 1) -> None:
-        super().__init__(message)
+        super().__init__(printable(message))
         self.command = context.command_path
         self.exit_code = exit_code  # type: ignore[misc]
 
@@ -62,15 +63,17 @@ class Tool(CommandWithExamples):
             if launch.is_worker()
             else TerminalReporter(context.command_path, max(-1, verbosity))
         )
-        context.obj = ToolRun(self.name or "", context, reporter)
         signals.install()
         if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         offline.set_library_variables()
         if not debug:
             sys.excepthook, sys.unraisablehook = lambda *_: None, signals.when_unraisable
+        _allow_many_files()
         try:
-            return super().invoke(context)
+            context.obj = ToolRun(self.name or "", context, reporter)
+            with reporter.watched():
+                return super().invoke(context)
         except (click.ClickException, click.exceptions.Exit):
             raise
         except KeyboardInterrupt:
@@ -110,6 +113,17 @@ def _one_line(error: Exception) -> str:
         return f"the Python package {error.name!r} is missing. Install it with pip."
     message = " ".join(str(error).split()) or "no message"
     return f"unexpected {type(error).__name__}: {message} (--debug shows the traceback)."
+
+
+def _allow_many_files() -> None:
+    """As many open files as the system lets the user have: inputs may be hundreds."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _discard_standard_output() -> None:

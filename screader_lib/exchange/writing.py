@@ -8,10 +8,13 @@ from __future__ import annotations
 import fcntl
 import glob
 import os
+import platform
+import re
 import shutil
 import stat
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -27,7 +30,11 @@ from screader_lib.exchange.provenance import Provenance
 from screader_lib.exchange.schema import ROOT_KIND, ROOT_VERSION, load
 
 STANDARD = "-"
-MAX_STEM = 200  # bytes of a file name, which may have 255
+MAX_STEM = 170  # bytes of a file name, which may have 255
+MAX_HOST = 40
+HOST = re.sub(r"[^\w]", "_", platform.node())[:MAX_HOST] or "host"
+MAKER = re.compile(r"\.(?P<host>\w+)-(?P<process>\d+)-\w+\.partial")
+ABANDONED = 7 * 24 * 3600  # seconds after which a file of another machine is a leftover
 METADATA_CACHE = 32 << 20  # bytes, the most that HDF5 takes by itself
 _UNCLOSED: list[h5py.File] = []  # after a failed write, their destructors crash
 
@@ -63,7 +70,8 @@ def replacing(destination: str | Path) -> Iterator[Path]:
 def temporary_file(stem: str, folder: Path | None = None) -> Iterator[Path]:
     """A new file that is removed at the end, in ``folder`` or the system's temporary folder.
 
-    Files that killed runs left under the same stem are removed first.
+    Files that killed runs left under the same stem are removed first; those of other machines,
+    whose locks may not be seen here, only when they are a week old.
     """
     folder = Path(tempfile.gettempdir()) if folder is None else folder
     stem = os.fsdecode(os.fsencode(stem)[:MAX_STEM])
@@ -80,7 +88,8 @@ def _create_locked(folder: Path, stem: str) -> tuple[int, Path]:
     """A new file, locked for as long as this process lives."""
     while True:
         try:
-            handle, name = tempfile.mkstemp(".partial", f".{stem}.", folder)
+            prefix = f".{stem}.{HOST}-{os.getpid()}-"
+            handle, name = tempfile.mkstemp(".partial", prefix, folder)
         except OSError as error:
             raise ScReaderError(f"cannot be written to: {error.strerror}.", file=folder) from None
         with suppress(OSError):
@@ -91,17 +100,40 @@ def _create_locked(folder: Path, stem: str) -> tuple[int, Path]:
 
 
 def _remove_leftovers(folder: Path, stem: str) -> None:
-    """Remove temporary files of this stem that no living process has locked."""
+    """Remove temporary files of this stem that no living process has."""
     if not folder.is_dir():
         raise ScReaderError("no such folder.", file=folder, remedy="Create it first.")
     for leftover in folder.glob(f".{glob.escape(stem)}.*.partial"):
         with suppress(OSError):
+            if not _is_abandoned(leftover):
+                continue
             handle = os.open(leftover, os.O_RDWR | os.O_NOFOLLOW)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 leftover.unlink()
             finally:
                 os.close(handle)
+
+
+def _is_abandoned(leftover: Path) -> bool:
+    """Whether its process is known to be gone, or it is old.
+
+    Locks do not tell on file systems where each machine sees its own alone, such as some of Lustre.
+    """
+    maker = MAKER.search(leftover.name)
+    if maker and maker["host"] == HOST and not _is_running(int(maker["process"])):
+        return True
+    return time.time() - leftover.lstat().st_mtime > ABANDONED
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return process != os.getpid()
 
 
 def _copy(temporary: Path, stream: BinaryIO) -> None:

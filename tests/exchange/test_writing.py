@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from copy import copy
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import pytest
 
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import writing
-from screader_lib.exchange.writing import replacing
+from screader_lib.exchange.writing import ABANDONED, HOST, replacing
 
 
 def put(target: Path, text: str = "new") -> None:
@@ -29,9 +30,12 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def leave(folder: Path, stem: str) -> Path:
+NO_PROCESS = 2**22 + 9  # more than Linux counts to
+
+
+def leave(folder: Path, stem: str, host: str = HOST, process: int = NO_PROCESS) -> Path:
     """What a killed run leaves."""
-    path = folder / f".{stem}.abcdefgh.partial"
+    path = folder / f".{stem}.{host}-{process}-abcdefgh.partial"
     path.write_text("left")
     return path
 
@@ -115,9 +119,25 @@ def test_leftovers_of_killed_runs_are_removed(tmp_path: Path, target: str, other
     assert not own.exists() and foreign.exists()
 
 
+def test_files_of_other_machines_stay_for_a_week(tmp_path: Path) -> None:
+    """Their locks are not seen on every file system, nor is it known whether they run."""
+    young, old = leave(tmp_path, "x", "elsewhere"), leave(tmp_path, "x", "far_away")
+    unknown = tmp_path / ".x.abcdefgh.partial"
+    unknown.touch()
+    os.utime(old, (0, time.time() - ABANDONED - 60))
+    put(tmp_path / "x")
+    assert young.exists() and unknown.exists() and not old.exists()
+
+
+def test_files_of_running_processes_stay_without_a_lock(tmp_path: Path) -> None:
+    theirs = leave(tmp_path, "x", process=os.getppid())
+    put(tmp_path / "x")
+    assert theirs.exists()
+
+
 def test_a_link_that_looks_like_a_leftover_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("old")
-    (tmp_path / ".x.abcdefgh.partial").symlink_to(tmp_path / "precious")
+    (tmp_path / f".x.{HOST}-{NO_PROCESS}-abcdefgh.partial").symlink_to(tmp_path / "precious")
     put(tmp_path / "x")
     assert (tmp_path / "precious").read_text() == "old"
 

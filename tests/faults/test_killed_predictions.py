@@ -15,7 +15,7 @@ from small_files import CELLS, call, fail, succeed, write_cells, write_expressio
 
 from screader_lib.exchange import provenance
 from screader_lib.reader.prediction import write_predictions
-from screader_lib.reader.prediction.prediction_checkpoint import MARK
+from screader_lib.reader.prediction.prediction_checkpoint import MARK, PredictionCheckpoint
 
 BLOCK = 16
 BLOCKS = -(-CELLS // BLOCK)
@@ -205,3 +205,39 @@ def test_cells_of_several_windows_come_as_they_are(
             for one, other in zip(once.rows(rows), passing.rows(rows), strict=True):
                 assert np.array_equal(one, other) and one.dtype == other.dtype
         assert passing._window.cache_info().currsize <= 3
+
+
+def test_a_block_whose_values_changed_is_called_again(
+    tmp_path: Path, cells: Path, reader: Path, whole: bytes
+) -> None:
+    output = tmp_path / "calls.h5ad"
+    words = [cells, "-r", reader, "--explain", 4, "-o", output]
+    killed_at(3, *words)
+    with h5py.File(tmp_path / "calls.h5ad.unfinished" / "block-0000000.h5", "a") as file:
+        file["probability"][...] = file["probability"][()][:, ::-1]
+    assert succeed("predict", *words).stderr.count("is damaged") == 1
+    assert output.read_bytes() == whole
+
+
+def test_of_two_predictions_to_one_output_one_is_refused(
+    tmp_path: Path, cells: Path, reader: Path
+) -> None:
+    folder = tmp_path / "calls.h5ad.unfinished"
+    first = PredictionCheckpoint(folder, "another")
+    first.begin()
+    told = fail("predict", cells, "-r", reader, "-o", tmp_path / "calls.h5ad")
+    assert "another prediction to the same output is at work" in told
+    first.remove()
+    assert not folder.exists()
+    succeed("predict", cells, "-r", reader, "-o", tmp_path / "calls.h5ad")
+
+
+def test_a_refusal_leaves_no_folder(tmp_path: Path, cells: Path, reader: Path) -> None:
+    damaged = tmp_path / "reader.h5"
+    damaged.write_bytes(reader.read_bytes())
+    with h5py.File(damaged, "a") as file:
+        for tensor in file["tensors"].values():
+            tensor[...] = np.float32(3e38)
+    told = fail("predict", cells, "-r", damaged, "-o", tmp_path / "calls.h5ad")
+    assert "not finite" in told
+    assert [path.name for path in tmp_path.iterdir()] == ["reader.h5"]

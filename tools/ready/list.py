@@ -6,6 +6,7 @@ import click
 
 from screader_lib.command_line.run import ToolRun
 from screader_lib.command_line.tool import tool
+from screader_lib.reporting import printable
 from screader_tools.ready.reader_options import registry_option
 
 
@@ -24,4 +25,5 @@ def main(run: ToolRun, registry: str | None) -> None:
 
     for entry in known_readers(registry):
         known_from = entry.known_from
-        click.echo(f"{entry.name}\t{entry.version or '-'}\t{known_from}\t{entry.summary}".rstrip())
+        line = f"{entry.name}\t{entry.version or '-'}\t{known_from}\t{entry.summary}"
+        click.echo(printable(line.rstrip()))

@@ -6,6 +6,7 @@ import click
 
 from screader_lib.command_line.run import ToolRun
 from screader_lib.command_line.tool import tool
+from screader_lib.reporting import printable
 from screader_tools.ready.reader_options import registry_option
 
 
@@ -26,6 +27,6 @@ def main(run: ToolRun, reader: str, registry: str | None) -> None:
     from screader_lib.readers.fetching import find_reader
 
     with run.open(str(find_reader(reader, registry, run.reporter)), "reader") as opened:
-        click.echo("\n".join(in_words(opened)))
+        click.echo(printable("\n".join(in_words(opened))))
         size = human_size(opened.path.stat().st_size)
         click.echo(f"\n{opened.path}, {size}, SHA-256 {opened.sha256}")

@@ -89,15 +89,17 @@ class TrainingCheckpoint:
         """
         if not self.path.exists():
             return None
-        with safety.open_checked(self.path) as file:
-            fingerprint = file.attrs.get("fingerprint")
-            if fingerprint == self.fingerprint:
-                position = json.loads(file["position"].asstr()[()])
-                tensors = _tensors(file.get("best", {}))
-                position["best"] = BestState(**position["best"], tensors=tensors)
-                position["history"] = [Epoch(**entry) for entry in position["history"]]
-                moments = {int(n): _tensors(group) for n, group in file["optimiser"].items()}
-                return TrainingState(**position, tensors=_tensors(file["model"]), moments=moments)
+        try:
+            with safety.open_checked(self.path) as file, safety.checking(str(self.path)):
+                fingerprint = file.attrs.get("fingerprint")
+                if fingerprint == self.fingerprint:
+                    return _state(file)
+        except ScReaderError as error:
+            raise ScReaderError(
+                "is no checkpoint of a training, or a damaged one.",
+                file=self.path,
+                remedy="Remove it, to start from scratch, or name another with --checkpoint.",
+            ) from error
         if fingerprint is None:
             raise ScReaderError(
                 "is no checkpoint of a training.",
@@ -131,6 +133,14 @@ class TrainingCheckpoint:
             for group, tensors in groups.items():
                 for name, value in tensors.items():
                     file.create_dataset(f"{group}/{name}", data=value.cpu().numpy())
+
+
+def _state(file: h5py.File) -> TrainingState:
+    position = json.loads(file["position"].asstr()[()])
+    position["best"] = BestState(**position["best"], tensors=_tensors(file.get("best", {})))
+    position["history"] = [Epoch(**entry) for entry in position["history"]]
+    moments = {int(n): _tensors(group) for n, group in file["optimiser"].items()}
+    return TrainingState(**position, tensors=_tensors(file["model"]), moments=moments)
 
 
 def _tensors(group: h5py.Group) -> dict[str, torch.Tensor]:
