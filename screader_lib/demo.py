@@ -35,6 +35,8 @@ MEMBER = "raw-Baron_human.h5ad"
 LABEL = "cell_type1"
 TEST_SHARE = 0.2
 READER_OPTIONS = ("--llm-layers", "2")
+SHUFFLED = "screader-shuffled"  # the reader, trained on texts that belong to other genes
+SHUFFLED_TITLE = "same reader, texts shuffled"
 CONTROLS = ("majority", "genept", "genept-w", "logistic", "components", "pooled", "screader-random")
 
 
@@ -117,19 +119,31 @@ def build(runner: Runner, cells: str, training: str, held_out: str) -> None:
         "fetch-descriptions", "--genes", cells, "--source", "packaged", "-o", "descriptions.h5ad"
     )
     runner.run("embed-genes", "descriptions.h5ad", "-o", "gene-embeddings.h5ad")
-    common = ("build-cells", cells, "-e", "gene-embeddings.h5ad", "--label", LABEL)
-    runner.run(*common, "--cells", training, "-o", "cells-train.h5ad")
-    runner.run(*common, "--cells", held_out, "--like", "cells-train.h5ad", "-o", "cells-test.h5ad")
+    runner.run(
+        "embed-genes", "--import", "gene-embeddings.h5ad", "--shuffle", "0", "-o",
+        "controls/shuffled-embeddings.h5ad",
+    )  # fmt: skip
+    for embeddings, folder in (
+        ("gene-embeddings.h5ad", ""),
+        ("controls/shuffled-embeddings.h5ad", "controls/shuffled-"),
+    ):
+        common = ("build-cells", cells, "-e", embeddings, "--label", LABEL)
+        train, test = f"{folder}cells-train.h5ad", f"{folder}cells-test.h5ad"
+        runner.run(*common, "--cells", training, "-o", train)
+        runner.run(*common, "--cells", held_out, "--like", train, "-o", test)
 
 
 def learn(runner: Runner, method: str, reader: str, predictions: str, seed: int) -> float:
     """Train one method and predict the held-out cells; returns the seconds of both."""
-    options = READER_OPTIONS if method in ("screader", "screader-random") else ()
+    is_shuffled = method == SHUFFLED
+    cells = "controls/shuffled-cells" if is_shuffled else "cells"
+    options = READER_OPTIONS if method in ("screader", "screader-random", SHUFFLED) else ()
+    method = "screader" if is_shuffled else method
     return runner.run(
-        "train-reader", "cells-train.h5ad", "--method", method, "--calibrate-on", "cells", *options,
-        "--seed", str(seed), "-o", reader,
+        "train-reader", f"{cells}-train.h5ad", "--method", method, "--calibrate-on", "cells",
+        *options, "--seed", str(seed), "-o", reader,
     ) + runner.run(
-        "predict", "cells-test.h5ad", "--reader", reader, "-o", predictions
+        "predict", f"{cells}-test.h5ad", "--reader", reader, "-o", predictions
     )  # fmt: skip
 
 

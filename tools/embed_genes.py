@@ -28,6 +28,7 @@ PROVIDERS = ["packaged", "sentence-transformers", "openai", "hidden-states"]
         "embed-genes descriptions.h5ad --base-url http://localhost:8000/v1 --model bge -o e.h5ad",
         "embed-genes descriptions.h5ad --import GenePT_gene_embedding_ada_text.pickle -o e.h5ad",
         "embed-genes descriptions.h5ad --provider hidden-states --model ./llm -o e.h5ad",
+        "embed-genes --import gene-embeddings.h5ad --shuffle 0 -o shuffled.h5ad",
     ],
     resumes="the vectors made so far, unless --no-cache is given",
 )
@@ -57,6 +58,13 @@ PROVIDERS = ["packaged", "sentence-transformers", "openai", "hidden-states"]
     type=FilePath(),
     help="Take the vectors from this npz, csv, parquet, h5ad or GenePT pickle instead of computing "
     "them. Without DESCRIPTIONS, all its genes are written.",
+)
+@click.option(
+    "--shuffle",
+    type=click.IntRange(min=0),
+    metavar="SEED",
+    help="As a control, give each gene the vector of another one, at random. What a reader does as "
+    "well with these, it does not owe to the genes' texts.",
 )
 @click.option("--base-url", metavar="URL", help="An OpenAI-compatible server.")
 @click.option(
@@ -119,6 +127,7 @@ def main(
     model: str | None,
     missing: str,
     precomputed: str | None,
+    shuffle: int | None,
     base_url: str | None,
     dimensions: int | None,
     dry_run: bool,
@@ -149,7 +158,7 @@ def main(
     if not dry_run:
         run.output_path(output)
     if precomputed is not None:
-        _import(run, precomputed, descriptions, output, model, missing)
+        _import(run, precomputed, descriptions, output, model, missing, shuffle)
         return
     options = provider_options.ProviderOptions(
         provider=provider_options.provider_of(provider, model, base_url),
@@ -172,7 +181,7 @@ def main(
         openai.check_cost(estimated, max_cost)
         if not dry_run:
             made = embeddings.embed(genes, embedder, missing, run.reporter)
-            _write(run, output, {"descriptions": opened}, made)
+            _write(run, output, {"descriptions": opened}, made, shuffle)
 
 
 def _import(
@@ -182,6 +191,7 @@ def _import(
     output: str | None,
     model: str | None,
     missing: str,
+    shuffle: int | None,
 ) -> None:
     from screader_lib.exchange.encoding import read_table
     from screader_lib.genes.precomputed import all_genes, described_genes, read_precomputed
@@ -191,17 +201,25 @@ def _import(
         vectors = read_precomputed(path, "standard input" if precomputed == "-" else precomputed)
         name = model or vectors.model or Path(precomputed).name.partition(".")[0]
         if descriptions is None:
-            _write(run, output, {"precomputed": path}, all_genes(vectors, name))
+            _write(run, output, {"precomputed": path}, all_genes(vectors, name), shuffle)
             return
         opened = stack.enter_context(run.open(descriptions, "descriptions"))
         genes = read_table(opened.file["obs"])
         made = described_genes(genes, vectors, name, missing, run.reporter)
-        _write(run, output, {"descriptions": opened, "precomputed": path}, made)
+        _write(run, output, {"descriptions": opened, "precomputed": path}, made, shuffle)
 
 
-def _write(run: ToolRun, output: str | None, inputs: Inputs, made: GeneEmbeddings) -> None:
+def _write(
+    run: ToolRun,
+    output: str | None,
+    inputs: Inputs,
+    made: GeneEmbeddings,
+    shuffle: int | None,
+) -> None:
     from screader_lib.genes import embeddings
 
+    if shuffle is not None:
+        made = embeddings.shuffled(made, shuffle)
     with run.create("gene-embeddings", output, inputs) as file:
         embeddings.write_embeddings(file, made)
     rows, dim = made.vectors.shape

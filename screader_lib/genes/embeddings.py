@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,6 +30,15 @@ class GeneEmbeddings:
     vectors: np.ndarray
     provider: str
     model: str
+
+
+def shuffled(made: GeneEmbeddings, seed: int) -> GeneEmbeddings:
+    """A control: the same vectors, each given to another gene at random, so texts say nothing.
+
+    The model's name says so, and such embeddings are not taken for those of the model.
+    """
+    order = np.random.default_rng(seed).permutation(len(made.vectors))
+    return replace(made, vectors=made.vectors[order], model=f"{made.model}, shuffled")
 
 
 def embed(

@@ -166,6 +166,21 @@ def test_import_for_descriptions_and_on_its_own(tmp_path: Path, descriptions: Pa
     assert piped.returncode == 1 and b"error: standard input: is" in piped.stderr
 
 
+def test_shuffled_vectors_are_those_of_other_genes(tmp_path: Path) -> None:
+    vectors = tmp_path / "theirs.csv"
+    rows = [f"G{number},{number},{-number}" for number in range(50)]
+    vectors.write_text("gene,a,b\n" + "\n".join(rows) + "\n")
+    for seed in (3, 3, 4):
+        output = tmp_path / f"{seed}.h5ad"
+        succeed(TOOL, "--import", vectors, "--shuffle", seed, "-o", output)
+    made, other = (anndata.read_h5ad(tmp_path / f"{seed}.h5ad") for seed in (3, 4))
+    assert made.obs_names.tolist() == [f"G{number}" for number in range(50)]
+    assert sorted(made.X[:, 0]) == list(range(50)) and (made.X[:, 0] == -made.X[:, 1]).all()
+    assert (made.X[:, 0] == np.arange(50)).mean() < 0.2
+    assert made.uns["model"] == "theirs, shuffled"
+    assert not np.array_equal(made.X, other.X)
+
+
 def test_import_of_own_embeddings(tmp_path: Path, descriptions: Path) -> None:
     """Texts are those of the vectors, and filled-in vectors are not taken."""
     first, second = tmp_path / "e.h5ad", tmp_path / "f.h5ad"
