@@ -1,10 +1,11 @@
 """scReader beside its controls on held-out cells: folds by cell, and donors left out.
 
-    python benchmarks/reader.py COUNTS EMBEDDINGS [--seeds 3] [--methods ...] [--splits ...]
-        [--genes training all] --results FILE
+    python benchmarks/reader.py COUNTS EMBEDDINGS [--shuffled EMBEDDINGS] [--label COLUMN]
+        [--seeds 3] [--methods ...] [--splits ...] [--genes training all] --results FILE
 
 COUNTS is Baron human and EMBEDDINGS what embed-genes makes of its genes (the demonstration's
-`gene-embeddings.h5ad`). Cells are built beside FILE for each split and seed. Every method sees the
+`gene-embeddings.h5ad`), or other cells and theirs; those of --shuffled are made with --shuffle, and
+read by the methods whose name says so. Cells are built beside FILE for each split and seed. Every method sees the
 same folds; a fold's readers never see its cells, nor does what chooses their genes (`--genes all`
 measures what it is worth to choose them from all cells) or their settings: those were chosen on the
 demonstration's training cells (see ablations.md). Finished runs are kept in FILE, one JSON a line,
@@ -35,30 +36,32 @@ from screader_lib.reader.prediction.merge_predictions import merge_folds
 from screader_lib.reader.settings import settings_for
 
 METHODS = (
-    "majority", "genept", "genept-s", "genept-w", "logistic", "pooled", "screader-random",
-    "screader",
+    "majority", "genept", "genept-s", "genept-w", "components", "logistic", "pooled-shuffled",
+    "pooled", "screader-random", "screader-shuffled", "screader",
 )  # fmt: skip
+SHUFFLED = "-shuffled"  # trained on texts that belong to other genes
 SPLITS = {"cells": (5, ""), "donors": (0, "donor")}
 GENES = {"training": "training cells", "all": "all cells"}
 DONORS = ("human3", "human1", "human2", "human4")  # as folds: the largest first
-LABEL = "cell_type1"
 LLM_LAYERS = 2
 ORDER = ("seed", "split", "genes", "method")
 SHOWN = ("accuracy", "macro_f1", "calibration_error")
 
 
-def built(given: argparse.Namespace, split: str, seed: int, genes: str) -> Path:
+def built(given: argparse.Namespace, split: str, seed: int, genes: str, shuffled: bool) -> Path:
     """The cells of a split, built where they are not there yet."""
     count, group_by = SPLITS[split]
     words: list[str] = []
     if genes == "training":
         words = ["--folds", str(count)] if count else ["--group-by", group_by]
         words += ["--seed", str(seed)]
-    target = given.results.with_name("-".join(["cells", *words]).replace("--", "") + ".h5ad")
+    kind = "shuffled" if shuffled else "cells"
+    target = given.results.with_name("-".join([kind, *words]).replace("--", "") + ".h5ad")
     if not target.exists():
-        files = [given.counts, "-e", given.embeddings, "-o", target]
+        embeddings = given.shuffled if shuffled else given.embeddings
+        files = [given.counts, "-e", embeddings, "-o", target]
         tool = Path(sys.executable).with_name("build-cells")
-        subprocess.run([tool, *map(str, files), "--label", LABEL, *words], check=True)
+        subprocess.run([tool, *map(str, files), "--label", given.label, *words], check=True)
     return target
 
 
@@ -67,7 +70,9 @@ def run_once(
 ) -> dict[str, Any]:
     """Measures over all cells, each called by the reader that held it out, and seconds."""
     count, group_by = SPLITS[split]
-    settings = settings_for(method, "default", {"seed": seed, "llm_layers": LLM_LAYERS})
+    settings = settings_for(
+        method.removesuffix(SHUFFLED), "default", {"seed": seed, "llm_layers": LLM_LAYERS}
+    )
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         plan = cross_validation.CrossValidation(
@@ -104,6 +109,12 @@ def shown(values: list[float]) -> str:
     return f"{np.mean(values):.3f} ({min(values):.3f} to {max(values):.3f})"
 
 
+def title_of(method: str) -> str:
+    """As in tables."""
+    title = method_title(method.removesuffix(SHUFFLED))
+    return f"{title}, texts shuffled" if method.endswith(SHUFFLED) else title
+
+
 def print_table(runs: list[dict[str, Any]]) -> None:
     """A Markdown table for each split."""
     for split in SPLITS:
@@ -115,7 +126,7 @@ def print_table(runs: list[dict[str, Any]]) -> None:
             if found:
                 cells = [shown([run["metrics"][name] for run in found]) for name in SHOWN]
                 seconds = np.median([run["seconds"] for run in found])
-                print(f"| {method_title(method)} | {' | '.join(cells)} | {seconds:.0f} |")
+                print(f"| {title_of(method)} | {' | '.join(cells)} | {seconds:.0f} |")
 
 
 def print_gene_table(runs: list[dict[str, Any]]) -> None:
@@ -145,6 +156,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("counts", type=Path)
     parser.add_argument("embeddings", type=Path)
+    parser.add_argument("--shuffled", type=Path)
+    parser.add_argument("--label", default="cell_type1")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--methods", nargs="*", default=list(METHODS), choices=METHODS)
     parser.add_argument("--splits", nargs="*", default=list(SPLITS), choices=list(SPLITS))
@@ -157,7 +170,8 @@ def main() -> None:
     ):
         if (seed, split, genes, method) in done:
             continue
-        with open_exchange(built(given, split, seed, genes), "cells") as opened:
+        cells = built(given, split, seed, genes, method.endswith(SHUFFLED))
+        with open_exchange(cells, "cells") as opened:
             run = run_once(CellSequences(opened), method, split, seed, genes)
         with given.results.open("a", encoding="utf-8") as sink:
             sink.write(json.dumps(run) + "\n")
