@@ -5,11 +5,11 @@
 
 COUNTS is Baron human and EMBEDDINGS what embed-genes makes of its genes (the demonstration's
 `gene-embeddings.h5ad`), or other cells and theirs; those of --shuffled are made with --shuffle, and
-read by the methods whose name says so. Cells are built beside FILE for each split and seed. Every method sees the
-same folds; a fold's readers never see its cells, nor does what chooses their genes (`--genes all`
-measures what it is worth to choose them from all cells) or their settings: those were chosen on the
-demonstration's training cells (see ablations.md). Finished runs are kept in FILE, one JSON a line,
-and not run again; the tables are printed from it.
+read by the methods whose name says so. Cells are built beside FILE for each split and seed. Every
+method sees the same folds; a fold's readers never see its cells, nor does what chooses their genes
+(`--genes all` measures what it is worth to choose them from all cells) or their settings: those
+were chosen on the demonstration's training cells (see ablations.md). Finished runs are kept in
+FILE, one JSON a line, and not run again; the tables are printed from it.
 """
 
 from __future__ import annotations
