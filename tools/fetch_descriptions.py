@@ -200,6 +200,7 @@ def main(
         gene_sources = make_sources(sources, species, options, run.reporter)
         described = describe.describe(gene_list.names, gene_sources, text_fields, run.reporter)
         filled = fill(described, filling, species, options, sources, text_fields, run.reporter)
+        doubt = describe.doubt(filled.descriptions, species)
         inputs = numbered_roles("genes", paths)
         for source in gene_sources:
             inputs |= source.files
@@ -212,3 +213,5 @@ def main(
             describe.write_descriptions(file, filled.descriptions, filled.generation)
     for line in describe.summary_lines(filled.descriptions, gene_list.repeated):
         run.reporter.info(line)
+    if doubt:
+        run.reporter.warning(doubt)

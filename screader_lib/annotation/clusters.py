@@ -21,11 +21,11 @@ from screader_lib.cells.cells_file import CellSequences
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.table import Categorical, Column, Table, strings
 from screader_lib.exchange.writing import replacing
+from screader_lib.genes.spelling import species_by_spelling
 from screader_lib.preparation.marker_tables import (
     CellType,
     plain_name,
     read_marker_tables,
-    species_by_spelling,
 )
 from screader_lib.reader.task import TrainedMethod
 from screader_lib.reporting import Reporter

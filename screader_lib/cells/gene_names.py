@@ -15,10 +15,11 @@ from screader_lib.cells.formats.expression import Expression
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.table import Table
 from screader_lib.genes.records import ENSEMBL, without_version
+from screader_lib.genes.spelling import dotted, ensembl_within, without_suffix
 from screader_lib.reporting import SILENT, Reporter
 
 ABSENT = -1
-ALIAS = "alias"  # a way to match
+ALIAS, PUNCTUATION = "alias", "punctuation"  # ways to match
 GENE_NAMES = ("symbol", "gene_id", "ensembl_id", "aliases", "other_ids")  # beside the id
 NAME_COLUMNS = (
     "feature_name",
@@ -80,21 +81,34 @@ def match_names(names: np.ndarray, genes: Table) -> NameMatch:
     """Match input gene ``names`` to the embedded ``genes``.
 
     Tried in order: the embedding's own id, symbol, Ensembl id (versions ignored), NCBI GeneID,
-    ids of other databases and further Ensembl ids, alias. A name that means several genes by the
-    first way that knows it is not matched.
+    ids of other databases and further Ensembl ids, id or symbol but for the signs that R replaces
+    (``HLA.A``), alias; then the Ensembl id within a composed name, and the name of which this is a
+    duplicate, made unique by a suffix. A name that means several genes by the first way that knows
+    it is not matched.
     """
-    rows_by = _lookups(genes)
+    rows_by, known = _lookups(genes), set(names)
     result = NameMatch(np.full(len(names), ABSENT, np.int32), ways=np.full(len(names), "", object))
     for number, name in enumerate(names):
-        for way, row_of in rows_by.items():
-            row = row_of.get(name, row_of.get(without_version(name)))
-            if row is not None:
-                result.rows[number] = row
-                if row != ABSENT:
-                    result.counts[way] += 1
-                    result.ways[number] = way
-                break
+        row, way = _found(rows_by, name)
+        if row is None and (ensembl := ensembl_within(name)):
+            row, way = _found(rows_by, ensembl)
+        if row is None and (stem := without_suffix(name)) in known:
+            row, _ = _found(rows_by, stem)
+            way = "suffix"
+        if row not in (None, ABSENT):
+            result.rows[number], result.ways[number] = row, way
+            result.counts[way] += 1
     return result
+
+
+def _found(rows_by: Mapping[str, Mapping[str, int]], name: str) -> tuple[int | None, str]:
+    """The row of the first way that knows a name, ABSENT if ambiguous, and the way; or None."""
+    for way, row_of in rows_by.items():
+        spelt = dotted(name) if way == PUNCTUATION else name
+        row = row_of.get(spelt, row_of.get(without_version(name)))
+        if row is not None:
+            return row, way
+    return None, ""
 
 
 def _lookups(genes: Table) -> dict[str, Mapping[str, int]]:
@@ -115,12 +129,20 @@ def _lookups(genes: Table) -> dict[str, Mapping[str, int]]:
         lists = zip(genes.strings(column), rows, strict=True)
         return _unambiguous((name, row) for names, row in lists for name in names.split("|"))
 
+    symbols = genes.strings("symbol")
+    spelt = [
+        pair
+        for names in (genes.index, symbols)
+        for pair in zip(names, rows, strict=True)
+        if pair[0]
+    ]
     return {
         "id": by(genes.index) | {name: row for row, name in enumerate(genes.index)},
-        "symbol": by(genes.strings("symbol")),
+        "symbol": by(symbols),
         "Ensembl id": by(genes.strings("ensembl_id")),
         "NCBI GeneID": by(ids),
         "other id": by_each("other_ids"),
+        PUNCTUATION: _unambiguous((dotted(name), row) for name, row in spelt),
         ALIAS: by_each("aliases"),
     }
 

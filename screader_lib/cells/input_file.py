@@ -19,6 +19,7 @@ from screader_lib.reporting import SILENT, Reporter
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
+FEW_MATCHED = 0.5  # of the genes, below which it is warned of
 HOW_NORMALISED = {
     "totals": f"normalised to {normalisation.TARGET_SUM:,.0f} over all genes of the file",
     "reader": "normalised so that the genes shared with --like add up to what they do there",
@@ -188,7 +189,13 @@ def _match_genes(
     matched, total = match.matched, len(match.rows)
     ways = ", ".join(f"{count:,} by {way}" for way, count in match.counts.most_common())
     source = f" of {column}" if column else ""
-    reporter.info(f"{prefix}{matched:,} of {total:,} genes {known_as} ({ways or 'none'}{source}).")
+    said = f"{prefix}{matched:,} of {total:,} genes {known_as} ({ways or 'none'}{source})."
+    few = not of_reader and matched < total * FEW_MATCHED
+    reason = likely_reason(expression.genes.index, genes) if few else ""
+    if few and matched >= min_mapped * total:
+        reporter.warning(f"{said} {reason}")
+    else:
+        reporter.info(said)
     shared = matched - len(np.unique(match.rows[match.rows != ABSENT]))
     if shared:
         reporter.info(
@@ -199,6 +206,6 @@ def _match_genes(
             f"only {matched:,} of {total:,} genes {known_as}"
             + (f" (--min-mapped requires {min_mapped:.0%})." if min_mapped else "."),
             file=expression.name,
-            remedy=likely_reason(expression.genes.index, genes),
+            remedy=reason or likely_reason(expression.genes.index, genes),
         )
     return match

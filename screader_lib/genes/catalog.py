@@ -16,7 +16,8 @@ Rules, tried in this order; the first that knows the name decides:
 7. ``withdrawn``    a symbol of a record that was merged into this gene;
 8. ``punctuation``  the symbol without a dash that people put into it (``STAT-3`` for ``STAT3``);
 9. ``suffix``       rules 1 to 7 for the name without the suffix ``.1`` that R's ``make.unique``
-                    adds to duplicates, rules 1 to 4 without scanpy's ``-1``.
+                    adds to duplicates, rules 1 to 4 without scanpy's ``-1``;
+10. rule 2 for an Ensembl id within the name, such as ``INS_ENSG00000254647``.
 
 A name that a rule leads to several genes is ``ambiguous`` and left unmatched. One that no rule
 knows is ``discontinued`` where NCBI has withdrawn it and put nothing in its place.
@@ -30,10 +31,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from screader_lib.genes.records import ENSEMBL, Gene, without_version
+from screader_lib.genes.spelling import dotted, ensembl_within, without_suffix
 
-SUFFIX = re.compile(r"(.+)[.-]\d{1,2}$")
 GENE_ID = re.compile(r"(?:GeneID:|LOC)?([1-9]\d*)$")
-SIGNS = re.compile(r"[^A-Za-z0-9_.]")
 RULES_WITH_DASH = ("symbol", "ensembl_id", "database_id", "gene_id", "case", "ambiguous")
 UNMATCHED = ("none", "ambiguous", "discontinued")
 MAX_MERGERS = 20  # of records, one into the next
@@ -84,7 +84,12 @@ class Catalog:
 
     def match(self, name: str) -> CatalogMatch:
         """The gene that ``name`` means, by the rules above."""
-        match = self._whole(name) or self._without_dash(name) or self._without_suffix(name)
+        match = (
+            self._whole(name)
+            or self._without_dash(name)
+            or self._without_suffix(name)
+            or self._composed(name)
+        )
         if match is not None:
             return match
         number = GENE_ID.match(name)
@@ -153,20 +158,22 @@ class Catalog:
         return _official(genes, "punctuation") if genes else None
 
     def _without_suffix(self, name: str) -> CatalogMatch | None:
-        suffixed = SUFFIX.match(name)
-        if suffixed is None or ENSEMBL.match(name):
+        stem = without_suffix(name)
+        if not stem:
             return None
-        stem = suffixed[1]
         match = self._whole(stem)
         if match is None or (name[len(stem)] == "-" and match.how not in RULES_WITH_DASH):
             return None
         return CatalogMatch(match.gene, "suffix") if match.gene else match
 
+    def _composed(self, name: str) -> CatalogMatch | None:
+        ensembl = ensembl_within(name)
+        return self._whole(ensembl) if ensembl else None
+
 
 def _dotted(name: str) -> str:
     """A name as R's make.names and make.unique would write it, in lower case."""
-    dotted = SIGNS.sub(".", name.lower())
-    return f"x{dotted}" if dotted[:1].isdigit() or dotted[:1] == "_" else dotted
+    return dotted(name).lower()
 
 
 def _index(

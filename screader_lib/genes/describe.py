@@ -23,8 +23,9 @@ from screader_lib.exchange import encoding
 from screader_lib.exchange.schema import load
 from screader_lib.exchange.table import Categorical, Column, Table, strings
 from screader_lib.genes.catalog import NO_MATCH, UNMATCHED, CatalogMatch
-from screader_lib.genes.records import FACTS, Gene, merged
+from screader_lib.genes.records import FACTS, Gene, Organism, merged
 from screader_lib.genes.sources.gene_source import GeneSource
+from screader_lib.genes.spelling import other_species
 from screader_lib.reporting import SILENT, Reporter, counted
 
 if TYPE_CHECKING:
@@ -164,6 +165,31 @@ def with_texts(
         source = description.gene.source if text else "none"
         composed.append(replace(description, text=text, source=source))
     return composed
+
+
+def doubt(descriptions: Sequence[Description], organism: Organism) -> str:
+    """What is wrong with the match as a whole, such as another species; "" for nothing.
+
+    ScReaderError where no name is a gene.
+    """
+    names = [description.name for description in descriptions]
+    counts = Counter(description.match.how for description in descriptions)
+    matched = len(names) - sum(counts[how] for how in UNMATCHED)
+    species = organism.common or organism.name or str(organism.tax_id)
+    other = other_species(names, species)
+    hint = f"These look like {other} genes: --organism {other}." if other else ""
+    if not matched and not any(description.text for description in descriptions):
+        raise ScReaderError(
+            f"none of the {counted(len(names), 'name')} is a gene of {species}.",
+            remedy=hint or "Are --organism and --column right?",
+        )
+    if matched < len(names) / 2:
+        return f"only {matched:,} of {counted(len(names), 'name')} are genes of {species}. " + (
+            hint or "Are --organism and --column right?"
+        )
+    if other and counts["case"] > matched / 2:
+        return f"most names match only if upper and lower case are ignored. {hint}"
+    return ""
 
 
 def summary_lines(descriptions: Sequence[Description], repeated: int = 0) -> list[str]:

@@ -24,7 +24,7 @@ import numpy as np
 from screader_lib.cells.across_species import organisms_of
 from screader_lib.cells.formats.expression import Expression
 from screader_lib.errors import ScReaderError
-from screader_lib.genes.records import ENSEMBL
+from screader_lib.genes.spelling import species_by_spelling
 from screader_lib.genes.text_files import read_table, read_text
 from screader_lib.reporting import SILENT, Reporter
 
@@ -58,8 +58,6 @@ LAYOUTS = (
 )
 SPECIES = {"human": ("hs", "human"), "mouse": ("mm", "mouse")}
 TAXA = {"human": "NCBITaxon:9606", "mouse": "NCBITaxon:10090"}
-MIN_SYMBOLS = 10
-MIN_FRACTION = 0.8  # of the symbols
 
 
 def read_marker_tables(
@@ -144,15 +142,6 @@ def plain_name(name: str) -> str:
     """A type's name without case, brackets and plural: "Beta cells" becomes "beta cell"."""
     bare = name.partition("(")[0].strip().lower() or name.lower()
     return bare[:-1] if bare.endswith("s") and not bare.endswith("ss") else bare
-
-
-def species_by_spelling(names: Iterable[str]) -> str:
-    """``human`` or ``mouse``, as most symbols are spelled; empty where that is unclear."""
-    symbols = [name for name in names if name.upper() != name.lower() and not ENSEMBL.match(name)]
-    if len(symbols) < MIN_SYMBOLS:
-        return ""
-    small = float(np.mean([name.upper() != name for name in symbols]))
-    return "mouse" if small > MIN_FRACTION else "human" if small < 1 - MIN_FRACTION else ""
 
 
 def check_species(

@@ -17,10 +17,9 @@ from screader_lib.cells.obs.columns import ObsColumns
 from screader_lib.cells.obs.labels import is_known
 from screader_lib.cells.obs.selection import CellSelection, select_cells
 from screader_lib.errors import ScReaderError
-from screader_lib.genes.records import ENSEMBL, organism_of
-from screader_lib.preparation.marker_tables import MIN_FRACTION, TAXA, species_by_spelling
-
-PREFIXES = {"ENSG": "human", "ENSMUSG": "mouse"}
+from screader_lib.genes.records import organism_of
+from screader_lib.genes.spelling import species_of_names
+from screader_lib.preparation.marker_tables import TAXA
 
 
 def check_sample(
@@ -81,22 +80,13 @@ def _check_species(source: Expression, organism: str) -> None:
     """ScReaderError where the file states another species, or its genes' names are of another."""
     wanted = f"NCBITaxon:{organism_of(organism).tax_id}"
     stated = organisms_of(source, np.ones(len(source.obs), bool))
-    named = _species_by_names(source.genes.index)
+    named = species_of_names(source.genes.index)
     remedy = f"Expected: {organism}."
     if stated and wanted not in stated:
         raise ScReaderError(
             f"its cells are of {' and '.join(sorted(stated))}.", file=source.name, remedy=remedy
         )
-    if named and wanted in TAXA.values() and TAXA[named] != wanted:
+    if named and wanted in TAXA.values() and TAXA.get(named) != wanted:
         raise ScReaderError(
             f"its genes are named like those of {named}.", file=source.name, remedy=remedy
         )
-
-
-def _species_by_names(names: np.ndarray) -> str:
-    """The species that most Ensembl ids or symbols are of; empty where that is unclear."""
-    found = [match[1].rstrip("0123456789") for name in names if (match := ENSEMBL.match(name))]
-    if 2 * len(found) > len(names):
-        most = max(set(found), key=found.count)
-        return PREFIXES.get(most, "") if found.count(most) > MIN_FRACTION * len(found) else ""
-    return species_by_spelling(names)

@@ -76,8 +76,8 @@ def test_it_is_told_and_not_in_the_totals(tmp_path: Path) -> None:
     words = ("-e", write_embeddings(tmp_path / "e.h5ad"), "-o", tmp_path / "c.h5ad")
     said = succeed("build-cells", h5ad(tmp_path), *words).stderr
     assert (
-        "build-cells: h5ad, X: 30 cells, 40 genes; left out: 2 features that are no genes "
-        "(2 Antibody Capture)." in said
+        "build-cells: h5ad, X: 30 cells, 40 genes, named as in human; left out: 2 features that "
+        "are no genes (2 Antibody Capture)." in said
     )
     totals = anndata.read_h5ad(tmp_path / "c.h5ad").obs["total_counts"]
     assert totals.tolist() == VALUES.sum(1).tolist()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from screader_lib.cells.gene_names import likely_reason, match_names
+from screader_lib.cells.gene_names import ABSENT, likely_reason, match_names
 from screader_lib.exchange.table import Table, strings
 
 EMBEDDED = Table(
@@ -95,3 +95,26 @@ def test_likely_reason(
     blank = strings([""] * len(embedded))
     columns = {"symbol": strings(symbols), "ensembl_id": blank}
     assert word in likely_reason(strings(names), Table(strings(embedded), dict(columns)))
+
+
+def test_names_are_spelt_in_many_ways() -> None:
+    embedded = Table(strings(["HLA-A", "7SK", "INS", "TBCE", "x"]))
+    embedded.columns["symbol"] = strings(["", "", "", "", "NKX2-2"])
+    embedded.columns["ensembl_id"] = strings(["", "", "ENSG00000254647", "", ""])
+    for column in ("gene_id", "aliases"):
+        embedded.columns[column] = strings([""] * 5)
+    ways = {
+        "HLA.A": ("HLA-A", "punctuation"),
+        "X7SK": ("7SK", "punctuation"),
+        "NKX2.2": ("x", "punctuation"),
+        "ENSG00000254647.5|INS2": ("INS", "Ensembl id"),
+        "INS2_ENSG00000254647": ("INS", "Ensembl id"),
+        "TBCE": ("TBCE", "id"),
+        "TBCE.1": ("TBCE", "suffix"),
+        "TBCE-1": ("TBCE", "suffix"),
+        "INS-1": ("", ""),  # INS is not among the names
+        "hla-a": ("", ""),
+    }
+    match = match_names(strings(ways), embedded)
+    found = ["" if row == ABSENT else embedded.index[row] for row in match.rows]
+    assert dict(zip(ways, zip(found, match.ways, strict=True), strict=True)) == ways

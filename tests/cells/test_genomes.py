@@ -104,6 +104,6 @@ def test_the_commands(tmp_path: Path) -> None:
     words = (path, "-e", write_embeddings(tmp_path / "e.h5ad"), "-o", tmp_path / "c.h5ad")
     assert "Name one with --genome" in fail("build-cells", *words)
     said = succeed("build-cells", *words, "--genome", "hg19").stderr
-    assert "30 cells, 40 genes; left out: 10 genes of other genomes (mm10)." in said
+    assert "named as in human; left out: 10 genes of other genomes (mm10)." in said
     totals = anndata.read_h5ad(tmp_path / "c.h5ad").obs["total_counts"]
     assert totals.tolist() == VALUES.sum(1).tolist()

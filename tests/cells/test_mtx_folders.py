@@ -176,7 +176,7 @@ def test_several_samples_are_several_inputs(tmp_path: Path) -> None:
         sample(tmp_path / "geo", prefix, end=".gz")
     words = ("-e", write_embeddings(tmp_path / "e.h5ad"), "-o", tmp_path / "c.h5ad")
     said = succeed("build-cells", tmp_path / "geo", *words).stderr
-    assert "geo/GSM1_a: 10x files GSM1_a_*: 30 cells, 40 genes." in said
+    assert "geo/GSM1_a: 10x files GSM1_a_*: 30 cells, 40 genes, named as in human." in said
     made = anndata.read_h5ad(tmp_path / "c.h5ad")
     assert made.obs["batch"].value_counts().to_dict() == {"GSM1_a": 30, "GSM2_b": 30}
     assert list(read_genes(tmp_path / "geo", "geo").names) == genes()

@@ -57,7 +57,7 @@ def edited(folder: Path, old: bytes, new: bytes) -> Path:
 def test_the_same_cells(file: str, what: str) -> None:
     path = OBJECTS / f"{file}.rds"
     with open_expression(path, file) as source:
-        assert source.summary == f"{what}: 90 cells, 800 genes"
+        assert source.summary == f"{what}: 90 cells, 800 genes, named as in human"
         values = values_of(source)
         assert values.sum() == COUNTS and np.array_equal(values, read(OBJECTS / "matrix.rds"))
         assert source.obs.load().index[[0, 89]].tolist() == ["cell000", "cell089"]
@@ -84,7 +84,7 @@ def test_the_same_cells(file: str, what: str) -> None:
 )
 def test_other_kinds(file: str, what: str) -> None:
     with open_expression(OBJECTS / file, file) as source:
-        assert source.summary == f"{what}: 12 cells, 20 genes"
+        assert source.summary == f"{what}: 12 cells, 20 genes, named as in human"
         expected = np.outer(np.arange(1, 13), np.arange(1, 21)) % 5
         assert np.array_equal(values_of(source), expected)
         assert source.obs.load().index[11] == "cell011" and source.genes.index[19] == "GENE19"

@@ -13,12 +13,12 @@ from recording_reporter import RecordingReporter
 
 from screader_lib.cells.formats.open_expression import open_expression
 from screader_lib.errors import ScReaderError
+from screader_lib.genes.spelling import species_by_spelling
 from screader_lib.preparation.marker_tables import (
     CellType,
     check_species,
     plain_name,
     read_marker_tables,
-    species_by_spelling,
 )
 
 HUMAN = ["INS", "GCG", "SST", "PPY", "C1orf112", "HLA-A", "MT-ND1", "CD3D", "CD3E", "KRT19", "7SK"]

@@ -55,7 +55,7 @@ MOUSE = [f"Gene{number}" for number in range(40)]
         ([f"ENSMUSG{number:011}.1" for number in range(40)], "", "like those of mouse."),
         (genes(), "NCBITaxon:10090", "its cells are of NCBITaxon:10090. Expected: human."),
         ([f"ENSG{number:011}" for number in range(40)], "", ""),
-        ([f"ENSDARG{number:011}" for number in range(40)], "", ""),
+        ([f"ENSDARG{number:011}" for number in range(40)], "", "like those of zebrafish."),
         (MOUSE[:20] + genes()[:20], "", ""),
         (genes(), "NCBITaxon:9606", ""),
     ],

@@ -61,6 +61,7 @@ class Expression(ABC):
     file, ``format`` its format and ``matrix_name`` the matrix in it, "" where it has only one;
     ``anndata_path`` is the h5ad or zarr store that it is as a whole, None where it is none;
     ``organism``, such as ``NCBITaxon:9606``, is empty where the file as a whole has none;
+    ``species`` is the one like whose genes they are named, such as human, "" where it is unclear;
     ``log_base`` is the base that the file states for its logarithms, 0 where it states none;
     ``left_out`` says which features are no genes, and ``others`` what else of the cells is in the
     file, such as layers; both are empty for nothing. ``has_raw``: whether an AnnData has a matrix
@@ -75,6 +76,7 @@ class Expression(ABC):
     matrix_name: str = ""
     anndata_path: Path | None = None
     organism: str = ""
+    species: str = ""
     log_base: float = 0.0
     left_out: str = ""
     others: str = ""
@@ -134,7 +136,9 @@ class Expression(ABC):
         """Format, matrix and size, and what is left out."""
         what = f"{self.format}, {self.matrix_name}" if self.matrix_name else self.format
         size = f"{counted(len(self.obs), 'cell')}, {counted(len(self.genes), 'gene')}"
-        return f"{what}: {size}" + (f"; left out: {self.left_out}" if self.left_out else "")
+        named = f", named as in {self.species}" if self.species else ""
+        left_out = f"; left out: {self.left_out}" if self.left_out else ""
+        return f"{what}: {size}{named}{left_out}"
 
 
 class CompressedRows:

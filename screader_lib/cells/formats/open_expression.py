@@ -29,6 +29,7 @@ from screader_lib.cells.gene_names import named_by_column
 from screader_lib.cells.genomes import choose_genome
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import opening, safety
+from screader_lib.genes.spelling import species_of_names
 from screader_lib.reporting import SILENT, Reporter
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def open_expression(
         place = stack.enter_context(unpacked(path, name))
         source = _opened(place, name, wanted, reporter, stack)
         choose_genome(source, wanted, reporter)
+        source.species = species_of_names(source.genes.index)
         yield _named(source, wanted.gene_column)
 
 
@@ -105,6 +107,7 @@ def expression_of(
     wanted = Wanted(layer)
     source = counts_first(partial(MemoryExpression, adata, name), wanted, reporter)
     choose_genome(source, wanted, reporter)
+    source.species = species_of_names(source.genes.index)
     return _named(source, gene_column)
 
 

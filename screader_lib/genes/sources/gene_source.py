@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from screader_lib.genes.catalog import GENE_ID, SUFFIX, Catalog
+from screader_lib.genes.catalog import GENE_ID, Catalog
 from screader_lib.genes.records import DATABASE_ID, ENSEMBL, Organism
 from screader_lib.genes.services.cache import DiskCache, GeneCache
 from screader_lib.genes.services.service import NCBI_KEY, Pace, secret_of
 from screader_lib.genes.services.web_client import WebClient
+from screader_lib.genes.spelling import SUFFIX
 from screader_lib.reporting import SILENT, Reporter
 
 
