@@ -12,6 +12,7 @@ import numpy as np
 from screader_lib.cells.formats.expression import USUAL, Wanted
 from screader_lib.cells.formats.open_expression import open_expression, samples_of
 from screader_lib.cells.formats.packed import HDF5, TEXT, content_of
+from screader_lib.cells.formats.text_table import Layout
 from screader_lib.cells.gene_names import named_by_column
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import encoding, safety
@@ -42,9 +43,10 @@ def read_genes(
     with a header. Gzipped text is read too. ScReaderError where it names no gene.
     """
     content = "" if path.is_dir() else content_of(path, name)
-    if content == TEXT:
+    layout = _layout(path, name) if content == TEXT else None
+    if content == TEXT and (column is not None or not (layout and layout.is_wide)):
         text = read_text(path, name, "Give a gene list or a file of cells.")
-        return _once(_from_text(text, name, column), name)
+        return _once(_from_text(text, name, column, layout is not None), name)
     if content == HDF5 and (names := _of_own_file(path, name, column)) is not None:
         return _once(names, name)
     wanted = replace(wanted, genes_only=True)
@@ -101,10 +103,20 @@ def _once(values: Iterable[str], name: str) -> GeneList:
     return GeneList(names, len(named) - len(names))
 
 
-def _from_text(text: str, name: str, column: str | None) -> list[str]:
+def _layout(path: Path, name: str) -> Layout | None:
+    """That of a table with numbers below a header; None for any other text."""
+    try:
+        return Layout(path, name)
+    except ScReaderError:
+        return None
+
+
+def _from_text(text: str, name: str, column: str | None, has_header: bool) -> list[str]:
+    """The first column, without its header, or the ``column``."""
     if column is not None:
         return [row.get(column) or "" for row in read_table(text, name, column)]
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    lines = lines[has_header:]
     if _is_csv(lines):
         return [row[0] for row in csv.reader(lines)]
     return [line.split("\t")[0].strip().strip('"') for line in lines]

@@ -10,6 +10,7 @@
 - ``tenx``                10x h5 files;
 - ``mtx_folder``          folders with Matrix Market files;
 - ``loom``                loom files;
+- ``text_table``          tables of counts;
 - ``r_objects``           objects of R: Seurat, SingleCellExperiment, matrices;
 - ``r_tree``              vectors, data frames and matrices in files of R;
 - ``hdf5_filters``        filters of compressed HDF5 that may be missing;

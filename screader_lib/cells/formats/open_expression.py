@@ -25,6 +25,7 @@ from screader_lib.cells.formats.mtx_folder import MtxFolderExpression, samples_i
 from screader_lib.cells.formats.packed import HDF5, MATRIX_MARKET, R, content_of, unpacked
 from screader_lib.cells.formats.r_objects import open_r
 from screader_lib.cells.formats.tenx import TenxH5Expression
+from screader_lib.cells.formats.text_table import TableExpression
 from screader_lib.cells.gene_names import named_by_column
 from screader_lib.cells.genomes import choose_genome
 from screader_lib.errors import ScReaderError
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 
-KNOWN_FORMATS = "an h5ad, h5mu, 10x h5, loom, zarr store or folder with matrix.mtx"
+KNOWN_FORMATS = "an h5ad, h5mu, 10x h5, loom, zarr store, folder with matrix.mtx, table or .rds"
 
 
 @contextmanager
@@ -90,9 +91,7 @@ def _opened(
         return MtxFolderExpression(path.parent, name, wanted, path)
     if content == R:
         return open_r(path, name, wanted, reporter)
-    raise ScReaderError(
-        f"is {content}, no file of cells.", file=name, remedy=f"Give {KNOWN_FORMATS}."
-    )
+    return TableExpression(path, name, wanted)
 
 
 def expression_of(

@@ -75,6 +75,11 @@ def content_of(path: Path, name: str) -> str:
     return TEXT
 
 
+def opener_of(path: Path, name: str) -> Any:
+    """What opens a file, such as ``gzip.open``, by its first bytes."""
+    return _opener(first_bytes(path, name, 8)) or open
+
+
 def _opener(head: bytes) -> Any:
     return next((opener for magic, opener in OPENERS.items() if head.startswith(magic)), None)
 
@@ -84,9 +89,8 @@ def decompress(path: Path, target: BinaryIO, name: str) -> None:
 
     ScReaderError, calling the file ``name``, where it is damaged or the disk is full.
     """
-    opener = _opener(first_bytes(path, name, 8)) or open
     try:
-        with opener(path, "rb") as source:
+        with opener_of(path, name)(path, "rb") as source:
             shutil.copyfileobj(source, target, 1 << 20)
         target.flush()
     except UNPACKING as error:

@@ -135,7 +135,30 @@ class TransposedColumns(TransposedEntries):
             yield self.entries(cells, genes, data.read(first, last))
 
 
-class MatrixMarket(TransposedEntries):
+class ParsedEntries(TransposedEntries):
+    """Entries of a text, which is parsed once: then they are on disk."""
+
+    _parsed: ScratchFile | None = None
+
+    @abstractmethod
+    def parse(self) -> Iterator[np.ndarray]:
+        """All entries, piece by piece."""
+
+    def pieces(self) -> Iterator[np.ndarray]:
+        """From the text the first time, and then from its numbers on disk."""
+        if self._parsed is None:
+            parsed = ScratchFile()
+            for piece in self.parse():
+                parsed.write(piece.tobytes())
+                yield piece
+            self._parsed = parsed
+            return
+        step = ENTRIES_PER_PIECE * self.entry.itemsize
+        for offset in range(0, self._parsed.size, step):
+            yield np.frombuffer(self._parsed.read(step, offset), self.entry)
+
+
+class MatrixMarket(ParsedEntries):
     """Rows of a Matrix Market file in coordinate format, gzipped or not by its content.
 
     Its rows are the genes, or the cells where it is ``by_cells``.
@@ -152,25 +175,11 @@ class MatrixMarket(TransposedEntries):
                 "cells.",
                 file=path,
             )
-        self._parsed: ScratchFile | None = None
 
     def _damaged(self, reason: object) -> ScReaderError:
         return _damaged_matrix(self.path, reason)
 
-    def pieces(self) -> Iterator[np.ndarray]:
-        """From the text the first time, and then from its numbers on disk."""
-        if self._parsed is None:
-            parsed = ScratchFile()
-            for piece in self._parse():
-                parsed.write(piece.tobytes())
-                yield piece
-            self._parsed = parsed
-            return
-        step = ENTRIES_PER_PIECE * self.entry.itemsize
-        for offset in range(0, self._parsed.size, step):
-            yield np.frombuffer(self._parsed.read(step, offset), self.entry)
-
-    def _parse(self) -> Iterator[np.ndarray]:
+    def parse(self) -> Iterator[np.ndarray]:
         import pandas
 
         count = 0

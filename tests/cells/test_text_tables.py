@@ -1,0 +1,152 @@
+"""Tables of counts as text: their orientation, what else is in them, and lists of genes apart."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pandas
+import pytest
+from cell_files import IDS, NAMES, TYPES, VALUES
+from small_files import fail, write_embeddings
+
+from screader_lib.cells.formats import transpose
+from screader_lib.cells.formats.open_expression import open_expression
+from screader_lib.cells.gene_lists import read_genes
+
+SYMBOLS = [
+    "INS",
+    "GCG",
+    "SST",
+    "PPY",
+    "GHRL",
+    "PRSS1",
+    "CPA1",
+    "KRT19",
+    "COL1A1",
+    "CD68",
+    "TTR",
+    "IAPP",
+    "PCSK1",
+    "CHGA",
+    "SCG5",
+    "REG1A",
+    "CTRB1",
+    "CELA3A",
+    "SPINK1",
+    "CLPS",
+    "PNLIP",
+    "CPB1",
+    "MMP7",
+    "SPP1",
+    "CFTR",
+    "KRT8",
+    "KRT18",
+    "SPARC",
+    "VIM",
+    "COL3A1",
+    "PECAM1",
+    "PLVAP",
+    "CD34",
+    "TPSAB1",
+    "CPA3",
+    "KIT",
+    "SOX10",
+    "HLA.A",
+    "HLA-B",
+    "NKX2-2",
+]
+FRAME = pandas.DataFrame(VALUES.T, SYMBOLS, NAMES)  # genes in rows
+
+
+def table(
+    path: Path, frame: pandas.DataFrame, sep: str, head: str = "", corner: bool = True
+) -> Path:
+    text = frame.to_csv(sep=sep)
+    text = text if corner else text.removeprefix(sep)
+    content = (head + text).encode()
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+    return path
+
+
+def values_of(path: Path) -> tuple[np.ndarray, list[str], pandas.DataFrame]:
+    with open_expression(path, "x") as source:
+        blocks = [source.read(*span).toarray() for span in source.spans()]
+        obs = source.obs.load()
+        columns = {key: obs.strings(key) for key in obs.columns}
+        frame = pandas.DataFrame(columns, index=obs.index)
+        return np.vstack(blocks), source.genes.index.tolist(), frame
+
+
+@pytest.mark.parametrize("piece", [7, 10**6])
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("x.csv.gz", {"sep": ","}),
+        ("x.tsv", {"sep": "\t"}),
+        ("x.txt", {"sep": " ", "corner": False}),  # as R's write.table
+        ("x.csv", {"sep": ";", "head": "# made by hand\n\n"}),
+    ],
+)
+def test_genes_in_rows(
+    tmp_path: Path, name: str, words: dict, piece: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transpose, "ENTRIES_PER_PIECE", piece)
+    path = table(tmp_path / name, FRAME, **words)
+    values, genes, obs = values_of(path)
+    assert np.array_equal(values, VALUES)
+    assert genes == SYMBOLS and obs.index.tolist() == NAMES
+    assert list(read_genes(path, name).names) == SYMBOLS
+
+
+def test_cells_in_rows_with_their_columns(tmp_path: Path) -> None:
+    frame = FRAME.T
+    frame.insert(0, "cell_type", TYPES)
+    frame["nCount_RNA"], frame["percent.mt"] = frame[SYMBOLS].sum(1), 0.5
+    path = table(tmp_path / "x.csv", frame, ",")
+    values, genes, obs = values_of(path)
+    assert np.array_equal(values, VALUES) and genes == SYMBOLS
+    assert obs["cell_type"].tolist() == TYPES.tolist()
+    assert list(obs) == ["cell_type", "nCount_RNA", "percent.mt"]
+    assert list(read_genes(path, "x.csv").names) == SYMBOLS
+
+
+def test_columns_of_genes(tmp_path: Path) -> None:
+    frame = FRAME.copy()
+    frame.index = IDS
+    frame.insert(0, "gene_name", SYMBOLS)
+    path = table(tmp_path / "x.tsv", frame, "\t")
+    with open_expression(path, "x") as source:
+        assert source.genes.index.tolist() == IDS
+        assert source.genes.strings("gene_name").tolist() == SYMBOLS
+        assert len(source.obs) == len(NAMES)
+
+
+def test_barcodes_tell_where_genes_do_not(tmp_path: Path) -> None:
+    barcodes = [
+        "".join("ACGT"[number >> bits & 3] for bits in range(0, 20, 2)) for number in range(30)
+    ]
+    frame = pandas.DataFrame(VALUES, barcodes, [f"g{number}x" for number in range(40)])
+    assert np.array_equal(values_of(table(tmp_path / "x.csv", frame, ","))[0], VALUES)
+
+
+def test_a_list_of_genes_with_numbers_is_a_list(tmp_path: Path) -> None:
+    frame = pandas.DataFrame({"logFC": [1.5, 2.0], "p": [0.1, 0.2]}, ["INS", "GCG"])
+    path = table(tmp_path / "x.csv", frame, ",")
+    assert read_genes(path, "x.csv").names == ("INS", "GCG")
+
+
+def test_what_is_no_table(tmp_path: Path) -> None:
+    words = ("-e", write_embeddings(tmp_path / "e.h5ad", SYMBOLS), "-o", tmp_path / "c.h5ad")
+    for text in ("INS\nGCG\n", "INS,1\nGCG,2\n", "a,b\nc,d\n", "a,b,c\nd,1\n"):
+        (tmp_path / "x.txt").write_text(text)
+        message = fail("build-cells", tmp_path / "x.txt", *words)
+        assert "x.txt: is text, but no table of counts. Expected names in the first" in message
+    spoilt = FRAME.astype(object)
+    spoilt.iloc[30, 5] = "many"
+    message = fail("build-cells", table(tmp_path / "x.csv", spoilt, ","), *words)
+    assert "x.csv: holds something other than numbers" in message
+    spoilt.iloc[30, 5] = ""
+    message = fail("build-cells", table(tmp_path / "x.csv", spoilt, ","), *words)
+    assert "x.csv: its matrix holds NaN or infinite values" in message
