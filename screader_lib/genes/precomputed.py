@@ -34,6 +34,9 @@ NAME_KEYS = (
 )  # fmt: skip
 KNOWN_FORMATS = "Give npz, csv, parquet, h5ad, or a pickled dict from gene to list of numbers."
 VECTOR_KEYS = ("vectors", "embeddings", "embedding", "X")
+MAX_NAME = 10_000  # characters
+MOST_COMPRESSED = 50
+SLACK = 64 << 20  # bytes
 UNREADABLE = (
     ValueError, LookupError, TypeError, AttributeError, csv.Error, OverflowError, MemoryError,
 )  # fmt: skip
@@ -135,6 +138,10 @@ def _from_own(path: Path, name: str) -> Precomputed:
 def _from_npz(path: Path, name: str) -> Precomputed:
     """An array of names and one of vectors, or one array for each gene."""
     try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+        unpacked = sum(member.file_size for member in members)
+        _check_unpacked(unpacked, sum(member.compress_size for member in members), name)
         with np.load(path, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
     except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
@@ -187,23 +194,54 @@ def _from_parquet(path: Path, name: str) -> Precomputed:
             "is parquet, which needs pyarrow.", file=name, remedy="pip install pyarrow"
         ) from None
     try:
-        table = parquet.read_table(path)
+        with parquet.ParquetFile(path) as file:
+            _check_unpacked(_parquet_bytes(file.metadata), path.stat().st_size, name)
+            schema = file.schema_arrow
+            found = {
+                kind: [field.name for field in schema if test(field.type)]
+                for kind, test in (
+                    ("texts", lambda one: types.is_string(one) or types.is_large_string(one)),
+                    ("lists", types.is_list),
+                    ("numbers", lambda one: types.is_floating(one) or types.is_integer(one)),
+                )
+            }
+        texts, lists, dimensions = found["texts"], found["lists"], found["numbers"]
+        if not texts:
+            raise ScReaderError("has no column of gene names.", file=name)
+        key = next((column for column in texts if column in NAME_KEYS), texts[0])
+        wanted = [key, *(lists[:1] or dimensions)]
+        table = parquet.read_table(path, columns=wanted, read_dictionary=[key])
     except (ArrowException, OSError) as error:
         raise ScReaderError(f"is a damaged parquet file ({error}).", file=name) from None
-
-    def columns(*has_type: Callable[[Any], bool]) -> list[str]:
-        return [field.name for field in table.schema if any(test(field.type) for test in has_type)]
-
-    texts = columns(types.is_string, types.is_large_string)
-    if not texts:
-        raise ScReaderError("has no column of gene names.", file=name)
-    names = table[next((column for column in texts if column in NAME_KEYS), texts[0])].to_pylist()
-    lists = columns(types.is_list)
+    coded = table[key].combine_chunks()
+    spellings = np.array(coded.dictionary.to_pylist(), object)
+    if len(coded) and max(len(str(one)) for one in spellings) > MAX_NAME:
+        raise ScReaderError(f"{key} holds no gene names, but long texts.", file=name)
+    names = spellings[coded.indices.to_numpy()].tolist()
     if lists:
         return _from_pairs(zip(names, table[lists[0]].to_pylist(), strict=True), name)
-    dimensions = columns(types.is_floating, types.is_integer)
     vectors = [table[column].to_numpy() for column in dimensions]
     return Precomputed(tuple(names), np.stack(vectors, 1) if vectors else np.zeros((len(names), 0)))
+
+
+def _parquet_bytes(metadata: Any) -> int:
+    """What the values of a file take in memory, texts apart."""
+    groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
+    return sum(
+        max(8 * group.column(number).num_values, group.column(number).total_uncompressed_size)
+        for group in groups
+        for number in range(group.num_columns)
+    )
+
+
+def _check_unpacked(unpacked: int, packed: int, name: str) -> None:
+    """ScReaderError where a file unpacks to more than vectors can be compressed to."""
+    if unpacked > MOST_COMPRESSED * packed + SLACK:
+        raise ScReaderError(
+            f"unpacks from {packed:,} to {unpacked:,} bytes.",
+            file=name,
+            remedy="Refused as unsafe: no embeddings can be compressed like that.",
+        )
 
 
 def _from_text(path: Path, name: str) -> Precomputed:
