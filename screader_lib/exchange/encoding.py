@@ -28,7 +28,7 @@ STRING = h5py.string_dtype("utf-8")
 COMPRESSION: dict[str, Any] = {"compression": "gzip", "compression_opts": 4, "shuffle": True}
 COMPRESS_FROM = 4096  # bytes; smaller datasets stay contiguous
 LONGEST_PADDED = 1024  # bytes of a string
-STRINGS_AT_ONCE = 1 << 22  # characters that are written before they are sent to the disk
+STRINGS_AT_ONCE = 1 << 20  # characters that are written before they are sent to the disk
 
 
 def _mark(element: h5py.Group | h5py.Dataset, kind: str, version: str) -> None:

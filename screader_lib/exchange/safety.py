@@ -36,6 +36,8 @@ MAX_CHUNK = 128 << 20  # bytes
 MAX_FOREIGN_CHUNK = 512 << 20  # of a user's own file
 MAX_STRING = 10_000  # bytes of a string of fixed length in an array
 HARMLESS = 1 << 18  # bytes of a chunk that is small even where it inflates a thousandfold
+MAX_UNPACKED = 100  # times the size of a user's own file, which matrices of counts do not reach
+SMALL_UNPACKED = 2 << 30  # bytes that any file may unpack to
 SLACK = 1 << 20
 EXCHANGE_FILTERS = {
     h5py.h5z.FILTER_DEFLATE,
@@ -141,6 +143,7 @@ class _Walk:
         self.strict = strict
         self.intact: set[int] = {0, UNDEFINED_ADDRESS}  # addresses of collections
         self.objects = 0
+        self.declared = 0  # bytes of all arrays
 
     def run(self, first: Callable[[h5py.File], object] | None) -> None:
         with checking(self.name):
@@ -148,6 +151,8 @@ class _Walk:
             if first is not None:
                 first(self.file)
             self._group(self.file, 0, set())
+        if not self.strict and self.declared > MAX_UNPACKED * self.file_bytes + SMALL_UNPACKED:
+            self._refuse("it", f"unpacks from {self.file_bytes:,} to {self.declared:,} bytes")
 
     def _refuse(self, path: str, what: str) -> None:
         raise ScReaderError(f"{path} {what}.", file=self.name, remedy="Refused as unsafe.")
@@ -223,6 +228,7 @@ class _Walk:
         if dataset.shape is None:
             return
         declared = math.prod(dataset.shape) * dataset.dtype.itemsize
+        self.declared += declared
         stored = dataset.id.get_storage_size()
         if stored > self.file_bytes:
             self._refuse(path, f"claims {stored:,} bytes in a file of {self.file_bytes:,}")

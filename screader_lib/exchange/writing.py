@@ -35,7 +35,7 @@ MAX_HOST = 40
 HOST = re.sub(r"[^\w]", "_", platform.node())[:MAX_HOST] or "host"
 MAKER = re.compile(r"\.(?P<host>\w+)-(?P<process>\d+)-\w+\.partial")
 ABANDONED = 7 * 24 * 3600  # seconds after which a file of another machine is a leftover
-METADATA_CACHE = 32 << 20  # bytes, the most that HDF5 takes by itself
+METADATA_CACHE = 8 << 20  # bytes
 _UNCLOSED: list[h5py.File] = []  # after a failed write, their destructors crash
 
 

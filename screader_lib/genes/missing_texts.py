@@ -32,6 +32,7 @@ from screader_lib.genes.text_files import opened_text, read_table, read_text
 from screader_lib.reporting import SILENT, Reporter, counted
 
 NCBI_COLUMNS = ("#tax_id", "GeneID", "relationship", "Other_tax_id", "Other_GeneID")
+NCBI_START = "#tax_id\t"
 BULK_ORTHOLOGS = "gene_orthologs.gz"
 HUMAN = organism_of("human")
 ORTHOLOG, LLM = "ortholog", "llm"
@@ -168,7 +169,7 @@ def pairs_by_name(path: Path, names: Iterable[str]) -> dict[str, str]:
 
 def _is_ncbi(path: Path) -> bool:
     with opened_text(path) as stream:
-        return stream.readline().startswith("#tax_id\t")
+        return stream.readline(len(NCBI_START)) == NCBI_START
 
 
 def _one_to_one(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:

@@ -6,7 +6,6 @@ They become the gene embeddings of described genes, or of all genes of the file.
 from __future__ import annotations
 
 import csv
-import io
 import zipfile
 from array import array
 from collections import Counter
@@ -25,7 +24,7 @@ from screader_lib.genes.catalog import Catalog
 from screader_lib.genes.embeddings import GeneEmbeddings, check_missing, with_missing
 from screader_lib.genes.plain_pickle import read_plain
 from screader_lib.genes.records import ENSEMBL, Gene, without_version
-from screader_lib.genes.text_files import read_text
+from screader_lib.genes.text_files import lines_in, read_text
 from screader_lib.reporting import SILENT, Reporter, counted
 
 NAME_KEYS = (
@@ -214,6 +213,8 @@ def _from_parquet(path: Path, name: str) -> Precomputed:
     except (ArrowException, OSError) as error:
         raise ScReaderError(f"is a damaged parquet file ({error}).", file=name) from None
     coded = table[key].combine_chunks()
+    if coded.null_count:
+        raise ScReaderError(f"{key} lacks the name of a gene.", file=name)
     spellings = np.array(coded.dictionary.to_pylist(), object)
     if len(coded) and max(len(str(one)) for one in spellings) > MAX_NAME:
         raise ScReaderError(f"{key} holds no gene names, but long texts.", file=name)
@@ -249,7 +250,7 @@ def _from_text(path: Path, name: str) -> Precomputed:
     text = read_text(path, name, KNOWN_FORMATS)
     delimiter = "\t" if "\t" in text.split("\n", 1)[0] else ","
     names, vectors = [], []
-    for line, row in enumerate(csv.reader(io.StringIO(text), delimiter=delimiter), start=1):
+    for line, row in enumerate(csv.reader(lines_in(text), delimiter=delimiter), start=1):
         if not row or (line == 1 and row[0].strip().lower() in ("", *NAME_KEYS)):
             continue
         try:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import csv
 import gzip
-import io
+import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
@@ -14,6 +14,11 @@ from typing import TextIO
 from screader_lib.errors import ScReaderError
 
 GZIP = b"\x1f\x8b"
+LINE = re.compile(r"[^\n]*\n|[^\n]+")
+MAX_LINE = 1 << 24  # characters
+MAX_LINES = 1 << 20  # of a text read whole
+MAX_HELD = 1_200_000_000  # bytes
+ROW_BYTES, STRING_BYTES = 64, 57  # of a list, and of a string in it
 MAX_SIZE = 1 << 28  # characters of a text read whole; a list of all genes of all species is smaller
 
 
@@ -48,15 +53,43 @@ def first_bytes(path: Path, name: str, number: int) -> bytes:
         raise ScReaderError("cannot be read: permission denied.", file=name) from None
 
 
+def lines_of(stream: TextIO, name: object) -> Iterator[str]:
+    """The lines of a text; ScReaderError, under ``name``, for one that is too long for memory."""
+    while line := stream.readline(MAX_LINE + 1):
+        if len(line) > MAX_LINE:
+            raise ScReaderError(f"has a line of more than {MAX_LINE:,} characters.", file=name)
+        yield line
+
+
+def held(rows: Iterable[list[str]], name: object) -> list[list[str]]:
+    """All rows of a table; ScReaderError, under ``name``, where they take more than ``MAX_HELD``.
+
+    A gzipped file of a few megabytes may unpack to gigabytes.
+    """
+    kept: list[list[str]] = []
+    size = 0
+    for row in rows:
+        size += ROW_BYTES + STRING_BYTES * len(row) + sum(map(len, row))
+        if size > MAX_HELD:
+            raise ScReaderError(f"holds more than {len(kept):,} lines, too many.", file=name)
+        kept.append(row)
+    return kept
+
+
 def read_text(path: Path, name: str, remedy: str = "") -> str:
     """A whole UTF-8 text, gzipped or not; ScReaderError, under ``name``, where it is none."""
     with opened_text(path, remedy, name) as stream:
         text = stream.read(MAX_SIZE + 1)
-    if len(text) > MAX_SIZE:
+    if len(text) > MAX_SIZE or text.count("\n") > MAX_LINES:
         raise ScReaderError("is too large to be a list or table of genes.", file=name)
     if "\0" in text:
         raise ScReaderError("is not text.", file=name, remedy=remedy)
     return text
+
+
+def lines_in(text: str) -> Iterator[str]:
+    """The lines of a text one by one, each with its end."""
+    return (found[0] for found in LINE.finditer(text))
 
 
 def read_table(text: str, name: str, *required: str) -> list[dict[str, str]]:
@@ -65,7 +98,7 @@ def read_table(text: str, name: str, *required: str) -> list[dict[str, str]]:
     ScReaderError where a ``required`` column is missing.
     """
     header = text.split("\n", 1)[0]
-    rows = csv.DictReader(io.StringIO(text), delimiter="\t" if "\t" in header else ",")
+    rows = csv.DictReader(lines_in(text), delimiter="\t" if "\t" in header else ",")
     columns = [str(column) for column in rows.fieldnames or ()]
     for column in required:
         if column not in columns:

@@ -6,6 +6,7 @@ read piece by piece where they are written as anndata does now, and by anndata a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,6 +48,7 @@ PARTS = ("layers", "obsm", "varm", "obsp", "varp", "uns", "raw")
 KIND_COLUMNS = ("feature_types", "feature_type")  # as scanpy and 10x call it
 SPIKE_IN = "spike-in"
 NO_NAME = "_index"  # AnnData's name of an index that has none
+MAX_WHOLE = 1 << 29  # bytes of a data frame that cannot be read piece by piece
 REWRITE = "Rewrite the file with a current anndata."
 ZARR_FILES = (".zgroup", "zarr.json")
 
@@ -227,6 +229,9 @@ def read_frame(group: Any, name: str) -> LazyTable:
         return stored_table(group)
     import anndata
 
+    if _declared_bytes(group) > MAX_WHOLE:
+        error = ValueError("its columns are too large to be read as a whole")
+        raise _no_frame(group.name, name, error, REWRITE)
     try:
         frame = anndata.io.read_elem(group)
         if isinstance(frame, np.ndarray):
@@ -234,6 +239,13 @@ def read_frame(group: Any, name: str) -> LazyTable:
     except Exception as error:
         raise _no_frame(group.name, name, error, REWRITE) from error
     return LazyTable.of(frame_table(frame, group.name, name, REWRITE))
+
+
+def _declared_bytes(element: Any) -> int:
+    """What an element of an h5ad or zarr store takes in memory, about."""
+    if not hasattr(element, "keys"):
+        return math.prod(element.shape or ()) * max(1, element.dtype.itemsize)
+    return sum(_declared_bytes(element[key]) for key in element)
 
 
 def frame_table(frame: pandas.DataFrame, part: str, name: str, remedy: str = "") -> Table:

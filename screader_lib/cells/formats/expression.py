@@ -21,6 +21,7 @@ from screader_lib.reporting import counted
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
+MOST_REPEATED = 10  # entries of one cell and gene, which are added up
 VALUES_PER_BLOCK = 1_000_000
 CELLS_PER_BLOCK = 32_768
 # Other kinds of features: Cell Ranger, Space Ranger, Xenium; spike-ins of CELLxGENE.
@@ -220,10 +221,16 @@ def checked_indptr(group: Any, rows: int, columns: int, name: str) -> np.ndarray
         and values.shape[0] == indices.shape[0]
     )
     ends = indptr[()].astype(np.int64) if valid else np.empty(0, np.int64)
-    if not valid or ends[0] or ends[-1] != values.shape[0] or (ends[1:] < ends[:-1]).any():
+    sizes = np.diff(ends)
+    if not valid or ends[0] or ends[-1] != values.shape[0] or (sizes < 0).any():
         raise ScReaderError(
             f"{group.name} is damaged: its indptr, indices and data do not make "
             f"{rows:,} × {columns:,} values.",
+            file=name,
+        )
+    if len(sizes) and sizes.max() > MOST_REPEATED * columns:
+        raise ScReaderError(
+            f"{group.name} is damaged: {int(sizes.max()):,} values in a row of {columns:,}.",
             file=name,
         )
     return ends

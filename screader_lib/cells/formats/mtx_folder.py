@@ -20,7 +20,7 @@ from screader_lib.cells.formats.expression import USUAL, Expression, Span, Wante
 from screader_lib.cells.formats.transpose import MatrixMarket, matrix_market_header
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.table import LazyTable, Table, strings
-from screader_lib.genes.text_files import GENE_EXPRESSION, opened_text
+from screader_lib.genes.text_files import GENE_EXPRESSION, held, lines_of, opened_text
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -195,9 +195,9 @@ def _rows(path: Path) -> list[list[str]]:
     """Fields of each line, separated by tabs or, in a csv, by commas; quotes are taken off."""
     with opened_text(path) as stream:
         delimiter = "," if ".csv" in path.name else "\t"
-        rows = csv.reader(stream, delimiter=delimiter)
+        rows = csv.reader(lines_of(stream, path), delimiter=delimiter)
         try:
-            return [row for row in rows if row]
+            return held((row for row in rows if row), path)
         except csv.Error as error:
             raise ScReaderError(f"is not a well-formed table ({error}).", file=path) from None
 

@@ -18,7 +18,7 @@ from screader_lib.errors import ScReaderError
 from screader_lib.genes.catalog import GENE_ID, Catalog
 from screader_lib.genes.records import FACTS, FACTS_OF_FILES, Gene, Organism, ids_of
 from screader_lib.genes.sources.gene_source import GeneSource, numbered_roles
-from screader_lib.genes.text_files import opened_text, read_table, read_text
+from screader_lib.genes.text_files import lines_of, opened_text, read_table, read_text
 
 EMPTY = "-"
 NO_SYMBOL_YET = "NEWENTRY"
@@ -133,7 +133,8 @@ def _filled(value: str) -> str:
 def read_rows(path: Path, columns: Sequence[str], tax_id: int) -> Iterator[dict[str, str]]:
     """The ``columns`` of one species' rows; ScReaderError for another or a damaged file."""
     with opened_text(path, DOWNLOAD_AGAIN) as stream:
-        header = stream.readline().rstrip("\r\n").split("\t")
+        lines = lines_of(stream, path)
+        header = next(lines, "").rstrip("\r\n").split("\t")
         missing = [column for column in columns if column not in header]
         if missing:
             raise ScReaderError(
@@ -143,7 +144,7 @@ def read_rows(path: Path, columns: Sequence[str], tax_id: int) -> Iterator[dict[
             )
         indices = {column: header.index(column) for column in columns}
         species = f"{tax_id}\t"
-        for number, line in enumerate(stream, start=2):
+        for number, line in enumerate(lines, start=2):
             if not line.startswith(species):
                 continue
             values = line.rstrip("\r\n").split("\t")
