@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,6 +20,7 @@ from screader_lib.reporting import SILENT, Reporter
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
+COUNTS = "counts"  # the usual name of a layer with these
 FEW_MATCHED = 0.5  # of the genes, below which it is warned of
 HOW_NORMALISED = {
     "totals": f"normalised to {normalisation.TARGET_SUM:,.0f} over all genes of the file",
@@ -111,7 +113,9 @@ class InputFile:
         selected = mask[slice(*span)]
         if not selected.all():
             block = block[np.flatnonzero(selected)]
-        normalisation.check_kind(block.data, self.kind, self.requested_kind, self.expression.name)
+        with naming_layers(self.expression):
+            name = self.expression.name
+            normalisation.check_kind(block.data, self.kind, self.requested_kind, name)
         totals = normalisation.totals_of(block, self.kind)
         scales = self._scales(block, totals, columns)
 
@@ -164,7 +168,8 @@ def prepare_input(
         for start, stop in result.spans(mask)
     )
     name = expression.name
-    kind = normalisation.detect_kind(block, value_kind, name, expression.log_base)
+    with naming_layers(expression):
+        kind = normalisation.detect_kind(block, value_kind, name, expression.log_base)
     result.kind = kind
     result.normalise = normalisation.choose_normalisation(block, kind, normalise)
     result.means = means
@@ -172,7 +177,21 @@ def prepare_input(
         f"{prefix}values are read as {normalisation.KIND_NAMES[kind]}, "
         f"{HOW_NORMALISED[result.normalise]}."
     )
+    if kind != "counts" and COUNTS in expression.layers:
+        reporter.info(f"{prefix}there is also a matrix {COUNTS} (--layer {COUNTS}).")
     return result
+
+
+@contextmanager
+def naming_layers(expression: Expression) -> Iterator[None]:
+    """Add to an error of wrong values which other matrices there are."""
+    try:
+        yield
+    except normalisation.WrongValues as error:
+        if not expression.layers:
+            raise
+        others = ", ".join(expression.layers)
+        raise ScReaderError(f"{error} Other matrices, for --layer: {others}.") from error
 
 
 def _match_genes(

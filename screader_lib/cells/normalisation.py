@@ -31,26 +31,30 @@ WHOLE_TRANSCRIPTOME = 10_000  # genes; logs of so many add up to much the same i
 MAX_SPAN = 10.0  # of the 95th to the 5th percentile of such totals
 
 
+class WrongValues(ScReaderError):
+    """Values that are no expression, or of no known kind; another matrix may be."""
+
+
 def check_values(values: np.ndarray, name: str) -> None:
     """ScReaderError for values (any shape) that are negative or not finite."""
     if not values.size:
         return
     lowest, highest = values.min(), values.max()
     if not (np.isfinite(lowest) and np.isfinite(highest)):
-        raise ScReaderError(
+        raise WrongValues(
             "its matrix holds NaN or infinite values.", file=name, remedy="Use the raw counts."
         )
     if highest > MAX_COUNT:
-        raise ScReaderError(
+        raise WrongValues(
             f"its matrix holds values above {MAX_COUNT:g}, too large for counts.",
             file=name,
             remedy="Use the raw counts.",
         )
     if lowest < 0:
-        raise ScReaderError(
+        raise WrongValues(
             "its matrix holds negative values, so it was scaled.",
             file=name,
-            remedy="Use counts or log-normalised values, such as --layer raw.",
+            remedy="Use counts or log-normalised values.",
         )
 
 
@@ -166,9 +170,9 @@ def check_kind(values: np.ndarray, kind: str, requested: str, name: str) -> None
         raise _wrong_values("some of its cells have whole counts, others fractions.", name)
 
 
-def _wrong_values(what: str, name: str) -> ScReaderError:
+def _wrong_values(what: str, name: str) -> WrongValues:
     remedy = "Name them with --values: counts, tpm (normalised, no logarithm), log, log2 or log10."
-    return ScReaderError(what, file=name, remedy=remedy)
+    return WrongValues(what, file=name, remedy=remedy)
 
 
 def totals_of(block: csr_matrix, kind: str) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 
 from screader_lib.cells.formats.expression import Expression
 from screader_lib.cells.gene_names import name_columns
+from screader_lib.cells.input_file import naming_layers
 from screader_lib.cells.normalisation import KIND_NAMES, check_kind, detect_kind, first_values
 from screader_lib.cells.obs.columns import unique_names
 from screader_lib.errors import ScReaderError
@@ -40,14 +41,15 @@ def load_counts(source: Expression, reporter: Reporter = SILENT) -> anndata.AnnD
 
     reporter.info(f"{source.summary}.")
     blocks = [source.read(start, stop) for start, stop in source.spans()]
-    kind = detect_kind(first_values(blocks), "auto", source.name, source.log_base)
-    for block in blocks:
-        check_kind(block.data, kind, "auto", source.name)
+    with naming_layers(source):
+        kind = detect_kind(first_values(blocks), "auto", source.name, source.log_base)
+        for block in blocks:
+            check_kind(block.data, kind, "auto", source.name)
     if kind != "counts":
         raise ScReaderError(
             f"its values are {KIND_NAMES[kind]}; raw counts are required.",
             file=source.name,
-            remedy="Name the counts with --layer.",
+            remedy=f"Name the counts with --layer ({', '.join(source.layers) or 'none is there'}).",
         )
     if not blocks or not len(source.genes):
         raise ScReaderError("holds no cells or no genes.", file=source.name)

@@ -13,6 +13,7 @@ import numpy as np
 from screader_lib.cells import normalisation
 from screader_lib.cells.across_species import organisms_of
 from screader_lib.cells.formats.expression import Expression
+from screader_lib.cells.input_file import naming_layers
 from screader_lib.cells.obs.columns import ObsColumns
 from screader_lib.cells.obs.labels import is_known
 from screader_lib.cells.obs.selection import CellSelection, select_cells
@@ -73,7 +74,8 @@ def _check_labels(source: Expression, column: str | None) -> None:
 
 def _kind_of(source: Expression, value_kind: str) -> str:
     block = normalisation.first_values(source.read(*span) for span in source.spans())
-    return normalisation.detect_kind(block, value_kind, source.name, source.log_base)
+    with naming_layers(source):
+        return normalisation.detect_kind(block, value_kind, source.name, source.log_base)
 
 
 def _check_species(source: Expression, organism: str) -> None:

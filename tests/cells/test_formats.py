@@ -15,6 +15,7 @@ from cell_files import (
     CSC,
     FLOATS,
     NAMES,
+    TYPES,
     VALUES,
     Writer,
     gzipped_mtx,
@@ -27,7 +28,7 @@ from cell_files import (
     zarr,
 )  # fmt: skip
 from scipy import sparse
-from small_files import genes
+from small_files import expression, fail, genes, succeed, write_embeddings
 
 from screader_lib.cells.formats import expression as expression_module
 from screader_lib.cells.formats import transpose
@@ -35,6 +36,7 @@ from screader_lib.cells.formats.expression import Wanted
 from screader_lib.cells.formats.open_expression import open_expression
 from screader_lib.demo import LABEL, extract_cells, read_names_and_labels
 from screader_lib.errors import ScReaderError
+from screader_lib.exchange import encoding
 from screader_lib.exchange.table import Table
 
 
@@ -179,3 +181,38 @@ def test_raw_is_read_where_x_holds_no_counts(tmp_path: Path) -> None:
     data.X = np.round(np.abs(data.X))
     data.write_h5ad(tmp_path / "x.h5ad")
     assert read(tmp_path / "x.h5ad")[0].shape == (30, 5)
+
+
+def scaled(folder: Path, write: Writer) -> Path:
+    """A file whose main matrix was scaled, with the counts in a layer."""
+    path = write(folder)
+    with h5py.File(path, "a") as file:
+        main = "matrix" if "matrix" in file else "X"
+        values = file[main][()] if main == "matrix" else VALUES.astype(np.float32)
+        del file[main]
+        file[main] = values - 1.5
+        if main == "X":
+            encoding.write_array(file.require_group("layers"), "counts", values)
+        else:
+            file["layers/counts"] = values
+    return path
+
+
+@pytest.mark.parametrize("write", [partial(h5ad, values=FLOATS), loom])
+def test_an_error_lists_the_layers_that_there_are(tmp_path: Path, write: Writer) -> None:
+    path = scaled(tmp_path, write)
+    words = (path, "-e", write_embeddings(tmp_path / "e.h5ad"), "-o", tmp_path / "c.h5ad")
+    message = fail("build-cells", *words)
+    assert "so it was scaled. Use counts or log-normalised values. Other matrices" in message
+    assert message.endswith("for --layer: counts.")
+    assert ": 30 cells, 40 genes" in succeed("build-cells", *words, "--layer", "counts").stderr
+
+
+def test_counts_beside_logarithms_are_told(tmp_path: Path) -> None:
+    data = expression(VALUES, TYPES)
+    data.layers["counts"] = data.X.copy()
+    data.X.data = np.log1p(data.X.data * 1.7)
+    data.write_h5ad(tmp_path / "x.h5ad")
+    words = ("-e", write_embeddings(tmp_path / "e.h5ad"), "-o", tmp_path / "c.h5ad")
+    said = succeed("build-cells", tmp_path / "x.h5ad", *words).stderr
+    assert "there is also a matrix counts (--layer counts)." in said

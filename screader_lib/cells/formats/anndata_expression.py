@@ -71,6 +71,7 @@ class AnnDataExpression(Expression):
         layer = wanted.layer
         self.matrix, group = _matrix_and_var(root, name, layer)
         self.matrix_name = matrix_path(layer)
+        self.layers = tuple(one for one in _layers(root) if one != (layer or "X"))
         self.obs = read_frame(root["obs"], name)
         var = read_frame(group, name).load()
         self.organism = _organism(root)
@@ -175,12 +176,16 @@ def kinds_of(var: Table) -> np.ndarray | None:
 def _matrix_and_var(root: Any, name: str, layer: str | None) -> tuple[Any, Any]:
     path = matrix_path(layer)
     if path not in root:
-        layers = list(root["layers"]) if "layers" in root else []
-        known = ["X"] * ("X" in root) + ["raw"] * ("raw" in root) + layers
-        raise ScReaderError(
-            f"has no matrix {path}.", file=name, remedy=f"It has: {', '.join(known) or 'none'}."
-        )
+        listed = ", ".join(_layers(root)) or "none"
+        raise ScReaderError(f"has no matrix {path}.", file=name, remedy=f"It has: {listed}.")
     return root[path], root["raw/var" if layer == "raw" else "var"]
+
+
+def _layers(root: Any) -> list[str]:
+    """What ``--layer`` may name."""
+    raw = root.get("raw")
+    layers = list(root["layers"]) if "layers" in root else []
+    return ["X"] * ("X" in root) + ["raw"] * (hasattr(raw, "keys") and "X" in raw) + layers
 
 
 def _organism(root: Any) -> str:

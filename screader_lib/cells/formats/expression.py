@@ -60,6 +60,7 @@ class Expression(ABC):
 
     ``obs`` and ``genes`` are the tables of cells and genes; ``name`` is what messages call the
     file, ``format`` its format and ``matrix_name`` the matrix in it, "" where it has only one;
+    ``layers`` are the names by which its other matrices are read;
     ``anndata_path`` is the h5ad or zarr store that it is as a whole, None where it is none;
     ``organism``, such as ``NCBITaxon:9606``, is empty where the file as a whole has none;
     ``species`` is the one like whose genes they are named, such as human, "" where it is unclear;
@@ -75,6 +76,7 @@ class Expression(ABC):
     obs: LazyTable
     genes: Table
     matrix_name: str = ""
+    layers: tuple[str, ...] = ()
     anndata_path: Path | None = None
     organism: str = ""
     species: str = ""

@@ -14,8 +14,12 @@ from screader_lib.exchange.table import LazyTable, as_strings, stored_column
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-CELL_NAMES = ("CellID", "obs_names", "cell_id", "barcode")
-GENE_NAMES = ("Gene", "var_names", "gene", "gene_name", "Accession")
+CELL_NAMES = (
+    "CellID", "obs_names", "cell_id", "barcode", "cell_names", "barcodes", "Barcode", "cell",
+)  # fmt: skip
+GENE_NAMES = (
+    "Gene", "var_names", "gene", "gene_name", "gene_names", "gene_symbols", "GeneName", "Accession",
+)  # fmt: skip
 
 
 class LoomExpression(Expression):
@@ -36,6 +40,7 @@ class LoomExpression(Expression):
         matrices = {"matrix", *(f"layers/{one}" for one in file.get("layers", ()))} - {path}
         graphs = [key for key in ("col_graphs", "row_graphs") if len(file.get(key, ()))]
         self.others = ", ".join([*sorted(matrices), *graphs])
+        self.layers = tuple(sorted(one.removeprefix("layers/") for one in matrices))
         genes, cells = self.matrix.shape
         self.genes = _attributes(file["row_attrs"], genes, GENE_NAMES, name).load()
         self.obs = _attributes(file["col_attrs"], cells, CELL_NAMES, name)
@@ -59,6 +64,8 @@ def _attributes(group: h5py.Group, size: int, names: tuple[str, ...], file: str)
     index = next((columns[key] for key in names if key in columns), None)
     if index is None:
         raise ScReaderError(
-            f"{group.name} has no {' or '.join(names)}.", file=file, remedy="Add one of them."
+            f"{group.name} has no {' or '.join(names)}.",
+            file=file,
+            remedy=f"It has: {', '.join(columns) or 'none of the right length'}.",
         )
     return LazyTable(index.map(as_strings, object), columns)

@@ -44,6 +44,8 @@ class MemoryExpression(Expression):
         self.matrix = _matrix(adata, name, layer)
         self.obs = LazyTable.of(frame_table(adata.obs, "obs", name))
         self.matrix_name = matrix_path(layer)
+        known = ["X"] * (adata.X is not None) + ["raw"] * self.has_raw + [*adata.layers]
+        self.layers = tuple(one for one in known if one != (layer or "X"))
         frame = adata.raw.var if layer == "raw" else adata.var
         var = frame_table(frame, "var", name)
         organism = adata.uns.get(ORGANISM_KEY)
