@@ -34,6 +34,7 @@ from screader_lib.cells.formats import expression as expression_module
 from screader_lib.cells.formats import transpose
 from screader_lib.cells.formats.expression import Wanted
 from screader_lib.cells.formats.open_expression import open_expression
+from screader_lib.cells.gene_lists import read_genes
 from screader_lib.demo import LABEL, extract_cells, read_names_and_labels
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import encoding
@@ -216,3 +217,40 @@ def test_counts_beside_logarithms_are_told(tmp_path: Path) -> None:
     words = ("-e", write_embeddings(tmp_path / "e.h5ad"), "-o", tmp_path / "c.h5ad")
     said = succeed("build-cells", tmp_path / "x.h5ad", *words).stderr
     assert "there is also a matrix counts (--layer counts)." in said
+
+
+def before_0_7(folder: Path) -> Path:
+    """An h5ad of 2018: tables are arrays of rows, categories in uns, and ``raw.X``."""
+    path = raw(folder)
+    with h5py.File(path, "a") as file:
+        categories = sorted(set(TYPES))
+        codes = [categories.index(kind) for kind in TYPES]
+        for part in ("obs", "var", "uns", "obsm", "varm", "obsp", "varp", "layers"):
+            del file[part]
+        file.move("raw/X", "raw.X")
+        del file["raw"]
+        file["obs"] = np.array(
+            list(zip([one.encode() for one in NAMES], codes, strict=True)),
+            [("index", "S9"), ("cell_type", "i1")],
+        )
+        file["uns/cell_type_categories"] = [one.encode() for one in categories]
+        for name, count in (("var", 5), ("raw.var", 40)):
+            file[name] = np.array([(one.encode(), 1) for one in genes()[:count]], "S9,i8")
+    return path
+
+
+def test_an_h5ad_of_2018(tmp_path: Path) -> None:
+    path = before_0_7(tmp_path)
+    values, obs, var = read(path)
+    assert np.array_equal(values, VALUES) and var.index.tolist() == genes()
+    assert obs.index.tolist() == NAMES
+    assert obs.strings("cell_type").tolist() == TYPES.tolist()
+    assert list(read_genes(path, "x").names) == genes()
+
+
+def test_an_h5seurat_says_what_to_do(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "x.h5Seurat", "w") as file:
+        file.create_group("assays/RNA/counts")
+        file["cell.names"] = [b"a"]
+    with pytest.raises(ScReaderError, match=r"is an h5Seurat file\. In R: saveRDS"):
+        read(tmp_path / "x.h5Seurat")

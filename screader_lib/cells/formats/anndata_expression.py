@@ -33,6 +33,7 @@ from screader_lib.exchange.table import (
     Column,
     LazyTable,
     Table,
+    as_strings,
     is_string,
     row_blocks,
     stored_table,
@@ -63,8 +64,7 @@ class AnnDataExpression(Expression):
 
     def __init__(self, root: Any, name: str, wanted: Wanted = USUAL) -> None:
         self.name = name
-        raw = root.get("raw")  # an empty array where there is none
-        self.has_raw = hasattr(raw, "keys") and "X" in raw
+        self.has_raw = bool(_raw_paths(root))
         if wanted.genes_only:
             self._set_all_genes(root)
             return
@@ -97,8 +97,8 @@ class AnnDataExpression(Expression):
         """The genes of var, then those of raw that are not among them, but no cells."""
         var = read_frame(root["var"], self.name).load()
         self.set_features(var, kinds_of(var))
-        if self.has_raw and "var" in root["raw"]:
-            more = read_frame(root["raw/var"], self.name).load()
+        if (raw := _raw_paths(root)) and raw[1] in root:
+            more = read_frame(root[raw[1]], self.name).load()
             known = set(self.genes.index)
             more = more.take(np.flatnonzero([name not in known for name in more.index]))
             columns: dict[str, Column] = {
@@ -174,18 +174,27 @@ def kinds_of(var: Table) -> np.ndarray | None:
 
 
 def _matrix_and_var(root: Any, name: str, layer: str | None) -> tuple[Any, Any]:
-    path = matrix_path(layer)
+    path, var = matrix_path(layer), "var"
+    if layer == "raw" and (raw := _raw_paths(root)):
+        path, var = raw
     if path not in root:
         listed = ", ".join(_layers(root)) or "none"
         raise ScReaderError(f"has no matrix {path}.", file=name, remedy=f"It has: {listed}.")
-    return root[path], root["raw/var" if layer == "raw" else "var"]
+    return root[path], root[var]
+
+
+def _raw_paths(root: Any) -> tuple[str, str] | None:
+    """Where the raw matrix and its var are, before AnnData 0.7 ``raw.X`` and ``raw.var``."""
+    for paths in (("raw/X", "raw/var"), ("raw.X", "raw.var")):
+        if all(path in root for path in paths):
+            return paths
+    return None
 
 
 def _layers(root: Any) -> list[str]:
     """What ``--layer`` may name."""
-    raw = root.get("raw")
     layers = list(root["layers"]) if "layers" in root else []
-    return ["X"] * ("X" in root) + ["raw"] * (hasattr(raw, "keys") and "X" in raw) + layers
+    return ["X"] * ("X" in root) + ["raw"] * bool(_raw_paths(root)) + layers
 
 
 def _organism(root: Any) -> str:
@@ -238,9 +247,9 @@ def read_frame(group: Any, name: str) -> LazyTable:
         error = ValueError("its columns are too large to be read as a whole")
         raise _no_frame(group.name, name, error, REWRITE)
     try:
+        if isinstance(group, h5py.Dataset) and group.dtype.names:
+            return LazyTable.of(_compound_table(group))
         frame = anndata.io.read_elem(group)
-        if isinstance(frame, np.ndarray):
-            raise TypeError("a compound table of AnnData before 0.7")
     except Exception as error:
         raise _no_frame(group.name, name, error, REWRITE) from error
     return LazyTable.of(frame_table(frame, group.name, name, REWRITE))
@@ -251,6 +260,28 @@ def _declared_bytes(element: Any) -> int:
     if not hasattr(element, "keys"):
         return math.prod(element.shape or ()) * max(1, element.dtype.itemsize)
     return sum(_declared_bytes(element[key]) for key in element)
+
+
+def _compound_table(dataset: h5py.Dataset) -> Table:
+    """obs or var of AnnData before 0.7: one array of rows, whose categories are in uns."""
+    rows, uns = dataset[()], dataset.file.get("uns", {})
+    names = list(rows.dtype.names or ())
+    columns: dict[str, Column] = {}
+    for name in names:
+        values = rows[name]
+        categories: Any = uns.get(f"{name}_categories") if hasattr(uns, "get") else None
+        if values.dtype.kind in "SO":
+            texts = (one.decode() if isinstance(one, bytes) else one for one in values)
+            columns[name] = strings(texts)
+        elif getattr(categories, "ndim", 0) == 1 and is_string(categories) and len(categories):
+            labels = tuple(categories.asstr()[()])
+            columns[name] = values
+            if values.dtype.kind == "i" and values.max(initial=-1) < len(labels):
+                columns[name] = Categorical(np.maximum(values, -1).astype(np.int32), labels)
+        else:
+            columns[name] = values
+    index = "index" if "index" in columns else names[0]
+    return Table(as_strings(columns.pop(index)), columns, NO_NAME)
 
 
 def frame_table(frame: pandas.DataFrame, part: str, name: str, remedy: str = "") -> Table:

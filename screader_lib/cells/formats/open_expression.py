@@ -128,6 +128,12 @@ def _from_hdf5(
         raise ScReaderError(
             f"is a {opening.kind_of(file)} file of scReader; expected expression.", file=name
         )
+    if {"assays", "cell.names"} <= set(file):
+        raise ScReaderError(
+            "is an h5Seurat file.",
+            file=name,
+            remedy="In R: saveRDS(SeuratDisk::LoadH5Seurat(file), 'x.rds'), and give x.rds.",
+        )
     if not is_anndata_like(file):
         raise ScReaderError(
             "is an HDF5 file, but none of cells.", file=name, remedy=f"Give {KNOWN_FORMATS}."
