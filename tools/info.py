@@ -1,6 +1,8 @@
-"""``screader info``: a summary of exchange files."""
+"""``screader info``: a summary of any file that scReader reads."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import click
 
@@ -10,16 +12,41 @@ from screader_lib.command_line.tool import tool
 from screader_lib.reporting import printable
 
 
-@tool("info", examples=["screader info reader.h5", "embed-genes d.h5ad | screader info -"])
+@tool(
+    "info",
+    examples=[
+        "screader info counts.h5ad",
+        "screader info reader.h5",
+        "embed-genes d.h5ad | screader info -",
+    ],
+)
 @click.argument("files", type=FilePath(), nargs=-1, required=True)
 def main(run: ToolRun, files: tuple[str, ...]) -> None:
-    """Summarise the content of exchange FILES and how they were made."""
+    """Summarise the content of FILES: scReader's own, and how they were made, or any of cells.
+
+    Of your own cells (h5ad, 10x, loom and whatever else build-cells reads), it tells the numbers
+    of cells and genes, the species that the genes' names are of, what each matrix holds, and the
+    columns that may be labels.
+    """
+    for number, name in enumerate(files):
+        lines = list(_lines(run, name))
+        click.echo(printable(("\n" if number else "") + "\n".join(lines)))
+
+
+def _lines(run: ToolRun, name: str) -> Iterator[str]:
+    from screader_lib.exchange.opening import is_exchange, open_exchange
     from screader_lib.exchange.summary import describe
     from screader_lib.readers.card import ELEMENT, in_words
 
-    for number, name in enumerate(files):
-        with run.open(name) as opened:
-            lines = [*describe(opened, left_out=(ELEMENT,))]
+    display_name = "standard input" if name == "-" else name
+    with run.path(name) as path:
+        if not is_exchange(path):
+            from screader_lib.cells.summary import describe_cells
+
+            yield from describe_cells(path, display_name)
+            return
+        with open_exchange(path, name=display_name) as opened:
+            yield from describe(opened, left_out=(ELEMENT,))
             if ELEMENT in opened.file:
-                lines += ["", *in_words(opened)]
-            click.echo(printable(("\n" if number else "") + "\n".join(lines)))
+                yield ""
+                yield from in_words(opened)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -61,6 +61,14 @@ def kind_of(file: h5py.File) -> str | None:
     """The kind that the root's attribute names; None for files that scReader did not write."""
     kind = file.attrs.get(ROOT_KIND)
     return kind if isinstance(kind, str) else None
+
+
+def is_exchange(path: Path) -> bool:
+    """Whether a file says that it is of a kind of scReader's, sound or not."""
+    kinds: list[str | None] = []
+    with suppress(ScReaderError):
+        safety.open_checked(path, first=lambda file: kinds.append(kind_of(file))).close()
+    return any(kinds)
 
 
 def what_is_it(file: h5py.File) -> str:

@@ -17,7 +17,7 @@ GZIP = b"\x1f\x8b"
 LINE = re.compile(r"[^\n]*\n|[^\n]+")
 MAX_LINE = 1 << 24  # characters
 MAX_LINES = 1 << 20  # of a text read whole
-MAX_HELD = 1_200_000_000  # bytes
+MAX_HELD = 1_000_000_000  # bytes
 ROW_BYTES, STRING_BYTES = 64, 57  # of a list, and of a string in it
 MAX_SIZE = 1 << 28  # characters of a text read whole; a list of all genes of all species is smaller
 
@@ -53,11 +53,14 @@ def first_bytes(path: Path, name: str, number: int) -> bytes:
         raise ScReaderError("cannot be read: permission denied.", file=name) from None
 
 
-def lines_of(stream: TextIO, name: object) -> Iterator[str]:
-    """The lines of a text; ScReaderError, under ``name``, for one that is too long for memory."""
-    while line := stream.readline(MAX_LINE + 1):
-        if len(line) > MAX_LINE:
-            raise ScReaderError(f"has a line of more than {MAX_LINE:,} characters.", file=name)
+def lines_of(stream: TextIO, name: object, most: int = MAX_LINE) -> Iterator[str]:
+    """The lines of a text; ScReaderError, under ``name``, for one of more than ``most`` characters.
+
+    A gzipped file of a few megabytes may unpack to one line of gigabytes.
+    """
+    while line := stream.readline(most + 1):
+        if len(line) > most:
+            raise ScReaderError(f"has a line of more than {most:,} characters.", file=name)
         yield line
 
 

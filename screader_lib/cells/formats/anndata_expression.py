@@ -75,6 +75,7 @@ class AnnDataExpression(Expression):
         self.obs = read_frame(root["obs"], name)
         var = read_frame(group, name).load()
         self.organism = _organism(root)
+        self.matrices = tuple(_layers(root))
         self.others = ", ".join(
             key for key in PARTS if hasattr(root.get(key), "keys") and len(root[key])
         )

@@ -66,7 +66,8 @@ class Expression(ABC):
     ``species`` is the one like whose genes they are named, such as human, "" where it is unclear;
     ``log_base`` is the base that the file states for its logarithms, 0 where it states none;
     ``left_out`` says which features are no genes, and ``others`` what else of the cells is in the
-    file, such as layers; both are empty for nothing. ``has_raw``: whether an AnnData has a matrix
+    file, such as layers; both are empty for nothing. ``matrices`` are all that ``layer`` may name,
+    empty where there is one. ``has_raw``: whether an AnnData has a matrix
     ``raw``. ``how_to_add`` is a line of R with ``{calls}`` that adds a table to the object.
     ``reading`` is a context that names the file in errors of reading it.
     """
@@ -83,6 +84,7 @@ class Expression(ABC):
     log_base: float = 0.0
     left_out: str = ""
     others: str = ""
+    matrices: tuple[str, ...] = ()
     has_raw: bool = False
     how_to_add: str = ""
     reading: Callable[[], AbstractContextManager] = nullcontext

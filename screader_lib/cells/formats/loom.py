@@ -42,6 +42,7 @@ class LoomExpression(Expression):
         self.others = ", ".join([*sorted(matrices), *graphs])
         self.layers = tuple(sorted(one.removeprefix("layers/") for one in matrices))
         genes, cells = self.matrix.shape
+        self.matrices = ("matrix", *file.get("layers", ()))
         self.genes = _attributes(file["row_attrs"], genes, GENE_NAMES, name).load()
         self.obs = _attributes(file["col_attrs"], cells, CELL_NAMES, name)
 

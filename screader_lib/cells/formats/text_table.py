@@ -24,11 +24,13 @@ from screader_lib.errors import ScReaderError
 from screader_lib.exchange.table import Column, LazyTable, Table, strings
 from screader_lib.genes.records import ENSEMBL
 from screader_lib.genes.spelling import dotted, ensembl_within
+from screader_lib.genes.text_files import lines_of
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 DELIMITERS = "\t,; "
+LONGEST = 1 << 26  # characters of a line
 ROWS_TO_JUDGE = 20
 NAMES_TO_JUDGE = 2_000
 WIDE = 20  # columns of numbers, from which a table is no list of genes with numbers of them
@@ -50,7 +52,8 @@ class Layout:
 
     def __init__(self, path: Path, name: str) -> None:
         with opened_table(path, name) as stream:
-            lines = [line.rstrip("\r\n") for line in islice(stream, ROWS_TO_JUDGE + 1)]
+            first = islice(lines_of(stream, name, LONGEST), ROWS_TO_JUDGE + 1)
+            lines = [line.rstrip("\r\n") for line in first]
         if len(lines) < 2:
             raise no_table(name)
         self.delimiter = max(DELIMITERS, key=lambda mark: (lines[1].count(mark), mark == "\t"))
@@ -100,7 +103,7 @@ def opened_table(path: Path, name: str) -> Iterator[TextIO]:
     opener = opener_of(path, name)
     try:
         with opener(path, "rt", encoding="utf-8-sig") as stream:
-            remarks = sum(1 for _ in takewhile(_is_remark, stream))
+            remarks = sum(1 for _ in takewhile(_is_remark, lines_of(stream, name, LONGEST)))
         with opener(path, "rt", encoding="utf-8-sig") as stream:
             for _ in range(remarks):
                 stream.readline()
