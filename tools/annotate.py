@@ -194,7 +194,8 @@ def main(
         sources = files.expression(
             expression, Wanted(given["layer"], None, given["modality"], given["genome"])
         )
-        if in_place and sources[0].anndata_path != Path(expression[0]):
+        whole = sources[0].anndata_path if len(sources) == 1 else None
+        if in_place and (whole != Path(expression[0]) or whole.is_dir()):
             raise ScReaderError(
                 f"is no h5ad to add to ({sources[0].format}).",
                 file=expression[0],
@@ -239,7 +240,6 @@ def main(
         target = expression[0] if in_place else output
         if target is None:
             return
-        whole = sources[0].anndata_path if len(sources) == 1 else None
         if whole is not None:
             annotated_file.write_annotated(
                 whole, target, annotation.calls, made, name=sources[0].name, reporter=run.reporter

@@ -82,6 +82,7 @@ def replaced(write: Writer, name: str, values: object) -> Writer:
         partial(zarr, matrix=np.array),
         tenx_2,
         tenx_3,
+        replaced(tenx_2, "GRCh38/genes", None),  # CellBender of 2019
         mtx,
         gzipped_mtx,
         loom,

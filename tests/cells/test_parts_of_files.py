@@ -226,3 +226,12 @@ def test_a_filter_that_is_not_there(tmp_path: Path) -> None:
     message = fail("build-cells", *words)
     assert "x.h5ad: the filter 32019 that compressed X/data is not installed" in message
     assert "pip install hdf5plugin" in message and not (tmp_path / "c.h5ad").exists()
+
+
+@pytest.mark.parametrize("write", [zarr, spatialdata, h5mu, zipped(h5ad), mtx])
+def test_only_an_h5ad_is_added_to_in_place(tmp_path: Path, write: Callable[[Path], Path]) -> None:
+    path = write(tmp_path)
+    files = {one: one.read_bytes() for one in tmp_path.rglob("*") if one.is_file()}
+    message = fail("annotate", path, "-r", "human-pancreas", "--in-place")
+    assert "is no h5ad to add to" in message
+    assert files == {one: one.read_bytes() for one in tmp_path.rglob("*") if one.is_file()}
