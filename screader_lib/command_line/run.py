@@ -53,7 +53,7 @@ class ToolRun:
     def parameters(self) -> dict[str, Any]:
         """Options as given or defaulted, without files; for the provenance."""
         return {
-            option.name or "": value
+            option.name or "": _without_folder(value)
             for option, value in self._options()
             if option.name not in self.not_recorded and not isinstance(option.type, FilePath)
         }
@@ -176,6 +176,12 @@ class ToolRun:
         if sys.stdout is None or sys.stdout.isatty():
             raise self._wrong("no output: name a file with -o, or pipe into the next tool.")
         return STANDARD
+
+
+def _without_folder(value: Any) -> Any:
+    """A value of an option; of a file or folder its name alone: no path gets into outputs."""
+    is_path = isinstance(value, str) and os.sep in value and Path(value).exists()
+    return Path(value).resolve().name if is_path else value
 
 
 @contextmanager

@@ -50,6 +50,7 @@ KIND_COLUMNS = ("feature_types", "feature_type")  # as scanpy and 10x call it
 SPIKE_IN = "spike-in"
 NO_NAME = "_index"  # AnnData's name of an index that has none
 MAX_WHOLE = 1 << 29  # bytes of a data frame that cannot be read piece by piece
+MOST_GENES = 5_000_000
 REWRITE = "Rewrite the file with a current anndata."
 ZARR_FILES = (".zgroup", "zarr.json")
 
@@ -73,7 +74,7 @@ class AnnDataExpression(Expression):
         self.matrix_name = matrix_path(layer)
         self.layers = tuple(one for one in _layers(root) if one != (layer or "X"))
         self.obs = read_frame(root["obs"], name)
-        var = read_frame(group, name).load()
+        var = _table_of_genes(group, name)
         self.organism = _organism(root)
         self.matrices = tuple(_layers(root))
         self.others = ", ".join(
@@ -96,10 +97,10 @@ class AnnDataExpression(Expression):
 
     def _set_all_genes(self, root: Any) -> None:
         """The genes of var, then those of raw that are not among them, but no cells."""
-        var = read_frame(root["var"], self.name).load()
+        var = _table_of_genes(root["var"], self.name)
         self.set_features(var, kinds_of(var))
         if (raw := _raw_paths(root)) and raw[1] in root:
-            more = read_frame(root[raw[1]], self.name).load()
+            more = _table_of_genes(root[raw[1]], self.name)
             known = set(self.genes.index)
             more = more.take(np.flatnonzero([name not in known for name in more.index]))
             columns: dict[str, Column] = {
@@ -233,6 +234,15 @@ def _layout_and_shape(matrix: Any, name: str) -> tuple[str, tuple[int, int]]:
     if shape.shape != (2,) or shape.dtype.kind not in "iu":
         raise ScReaderError(f"{matrix.name} is damaged: it has no shape.", file=name)
     return str(kind), (int(shape[0]), int(shape[1]))
+
+
+def _table_of_genes(group: Any, name: str) -> Table:
+    """var; ScReaderError where it has more rows than any species has genes."""
+    frame = read_frame(group, name)
+    if len(frame) > MOST_GENES:
+        problem = f"{group.name} has {len(frame):,} rows, more than there are genes."
+        raise ScReaderError(problem, file=name, remedy="Refused as unsafe.")
+    return frame.load()
 
 
 def read_frame(group: Any, name: str) -> LazyTable:

@@ -189,10 +189,16 @@ class MatrixMarket(ParsedEntries):
                 if not self.size:
                     return
                 tables = pandas.read_csv(
-                    stream, sep=r"\s+", header=None, comment="%", chunksize=ENTRIES_PER_PIECE
+                    _ShortLines(stream),
+                    sep=r"\s+",
+                    header=None,
+                    comment="%",
+                    chunksize=ENTRIES_PER_PIECE,
                 )
                 for table in tables:
                     count += len(table)
+                    if count > self.size:
+                        raise self._damaged(f"it holds more than {self.size:,} entries")
                     yield self._checked_entries(table.to_numpy(np.float64))
         except UNREADABLE as error:
             raise self._damaged(error) from error
@@ -211,6 +217,26 @@ class MatrixMarket(ParsedEntries):
                 raise self._damaged(f"an entry's {what} is outside 1 … {size:,}")
         values = numbers[:, 2] if numbers.shape[1] == 3 else np.ones(len(numbers))
         return self.entries(cells, genes, values)
+
+
+class _ShortLines:
+    """A text for pandas, which would hold a line of any length; ValueError for a long one."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._length = 0  # of the line that is being read
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._stream)
+
+    def read(self, size: int = -1) -> str:
+        """As the text's own."""
+        part = self._stream.read(size)
+        end = part.rfind("\n") + 1
+        self._length = len(part) - end + (0 if end else self._length)
+        if self._length > MAX_LINE:
+            raise ValueError(f"a line has more than {MAX_LINE:,} characters")
+        return part
 
 
 def matrix_market_header(path: Path) -> tuple[int, int, int]:

@@ -1,7 +1,8 @@
 """A reader's predictions of cells, into a ``predictions`` file, block by block.
 
 A shard is a run of whole blocks, so that each cell is in the same company as in a run over all
-cells, and its numbers are the same to the last bit.
+cells, and its numbers are the same to the last bit, where threads and processor are. Others, and
+other neighbours, round sums differently: by less than 1e-6 of a probability.
 """
 
 from __future__ import annotations
