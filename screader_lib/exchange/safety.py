@@ -51,6 +51,8 @@ HEAP_SIZES = (8, 8)  # bytes of an address and of a length: the default of HDF5
 HEAP_ENTRY = np.dtype([("length", "<u4"), ("collection", "<u8"), ("index", "<u4")])
 HEAP_HEADER = struct.Struct("<4sB3xQ")
 HEAP_OBJECT = struct.Struct("<HHIQ")
+HEAP_BEGINNING = b"GCOL\1\0\0\0"
+HEAPS_WITHIN = 16 << 20  # bytes from the beginning of a file
 UNDEFINED_ADDRESS = 2**64 - 1
 
 
@@ -147,12 +149,26 @@ class _Walk:
 
     def run(self, first: Callable[[h5py.File], object] | None) -> None:
         with checking(self.name):
+            self._first_heaps()
             self._header(self.file, "/")
             if first is not None:
                 first(self.file)
             self._group(self.file, 0, set())
         if not self.strict and self.declared > MAX_UNPACKED * self.file_bytes + SMALL_UNPACKED:
             self._refuse("it", f"unpacks from {self.file_bytes:,} to {self.declared:,} bytes")
+
+    def _first_heaps(self) -> None:
+        """The collections near the beginning, where the strings of the first attributes lie."""
+        with (
+            self.path.open("rb") as stream,
+            mmap(stream.fileno(), 0, access=ACCESS_READ) as content,
+        ):
+            start = content.find(HEAP_BEGINNING, 0, HEAPS_WITHIN)
+            while start >= 0:
+                if not _is_complete(content, start):
+                    self._refuse("/", "keeps its strings in a damaged heap")
+                self.intact.add(start)
+                start = content.find(HEAP_BEGINNING, start + 1, HEAPS_WITHIN)
 
     def _refuse(self, path: str, what: str) -> None:
         raise ScReaderError(f"{path} {what}.", file=self.name, remedy="Refused as unsafe.")

@@ -247,6 +247,17 @@ def write_strings(path: Path, texts: list[str]) -> tuple[int, int]:
     return offset, path.read_bytes().find(b"GCOL")
 
 
+def test_a_damaged_heap_of_the_first_attributes(cells: Path, tmp_path: Path) -> None:
+    """HDF5 would never return from reading the kind of the file."""
+    content = bytearray(cells.read_bytes())
+    start = content.index(b"GCOL")
+    for at in (start + 24, start + 16):
+        damaged = bytearray(content)
+        damaged[at : at + 8] = bytes(8)
+        (tmp_path / "x.h5ad").write_bytes(damaged)
+        assert "damaged heap" in refusal(tmp_path / "x.h5ad")
+
+
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 
 

@@ -196,3 +196,15 @@ BOMBS: dict[str, tuple[Callable[[Path, Path], None], str, str]] = {
     "long attribute": (changed(long_attribute), "counts.h5ad", "bad.h5ad"),
     "huge chunk": (changed(huge_chunk), "cells.h5ad", "bad.h5ad"),
 }
+IMPORT = ["embed-genes", "--import", "BAD", "--no-cache", "-o", "output"]
+LIST = ["fetch-descriptions", "--genes", "BAD", "--source", "packaged", "-o", "output"]
+OF_VECTORS = ("npz", "parquet", "vectors as text")
+
+
+def lines_of(name: str, source: str, lines: dict[str, tuple[Path, list[str]]]) -> list[list[str]]:
+    """The command lines that read a bomb, among those of ``attacked_files.commands``."""
+    if name in OF_VECTORS:
+        return [IMPORT]
+    if source == "genes.txt":
+        return [LIST]
+    return [words for file, words in lines.values() if file.name == source]

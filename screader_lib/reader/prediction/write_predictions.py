@@ -2,7 +2,7 @@
 
 A shard is a run of whole blocks, so that each cell is in the same company as in a run over all
 cells, and its numbers are the same to the last bit, where threads and processor are. Others, and
-other neighbours, round sums differently: by less than 1e-6 of a probability.
+other neighbours, round sums differently: by less than 1e-4 of a probability.
 """
 
 from __future__ import annotations
