@@ -47,6 +47,7 @@ from screader_lib.reporting import SILENT, Reporter, WithoutInfo
 CELLS, PREDICTIONS = "cells.h5ad", "predictions.h5ad"
 MIN_GENES = 20  # of the reader's, below which a sample is refused
 MIN_CELLS_TO_JUDGE, MIN_GENES_TO_JUDGE = 20, 50  # whether it is of another tissue
+MOST_CELLS_TO_JUDGE = 2_000  # a sample, evenly spaced
 MIN_AGREEMENT = 0.55  # with the training cells' mean expression; see benchmarks/annotate.md
 MIN_CELLS_FOR_CONSENSUS = 50
 AUTO = "auto"
@@ -219,11 +220,12 @@ def _other_tissue(cells: CellSequences, stored: StoredReader, name: str) -> str:
     if stored.profiles is None or len(cells) < MIN_CELLS_TO_JUDGE:
         return ""
     columns = stored.profiles.columns_of(cells)
+    rows = np.unique(np.linspace(0, len(cells) - 1, MOST_CELLS_TO_JUDGE).astype(np.int64))
     total = np.zeros(len(stored.genes.ids))
-    for rows in row_blocks(np.arange(len(cells))):
-        total += stored.profiles.weights(cells, rows, columns).sum(0).A1
+    for part in row_blocks(rows):
+        total += stored.profiles.weights(cells, part, columns).sum(0).A1
     present = stored.profiles.present(cells, columns)
-    agreement = stored.profiles.agreement(total / max(1, len(cells)), present)
+    agreement = stored.profiles.agreement(total / len(rows), present)
     if agreement >= MIN_AGREEMENT or present.sum() < MIN_GENES_TO_JUDGE:
         return ""
     return (

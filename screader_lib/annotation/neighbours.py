@@ -13,6 +13,7 @@ COMPONENTS = 20
 SKETCH = 20_000  # cells that components are found in, and neighbours looked for
 MOST_DEVIATIONS = 10.0  # from a gene's mean that count
 BLOCK = 1024
+BLOCK_OF_NEIGHBOURS = 256  # cells whose similarities to all of the sketch are held
 
 Read = Callable[[np.ndarray], sparse.csr_matrix]
 
@@ -86,8 +87,8 @@ def nearest(places: np.ndarray, among: np.ndarray, count: int = NEIGHBOURS) -> n
     """
     count = min(count, len(among) - 1)
     found = np.empty((len(places), count), np.int64)
-    for start in range(0, len(places), BLOCK):
-        rows = np.arange(start, min(len(places), start + BLOCK))
+    for start in range(0, len(places), BLOCK_OF_NEIGHBOURS):
+        rows = np.arange(start, min(len(places), start + BLOCK_OF_NEIGHBOURS))
         cosine = places[rows] @ places[among].T
         at = np.searchsorted(among, rows)
         own = (at < len(among)) & (among[np.minimum(at, len(among) - 1)] == rows)
