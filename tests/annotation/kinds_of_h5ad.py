@@ -321,4 +321,6 @@ def _value(value: Any, file: h5py.File) -> Any:
         return ("reference", file[value].name)
     if isinstance(value, np.ndarray) and value.dtype.kind == "O":
         return (value.shape, [_value(one, file) for one in value.ravel()])
-    return (value.dtype, value.shape, value.tobytes()) if isinstance(value, np.ndarray) else value
+    if isinstance(value, np.ndarray | np.generic):  # by their bytes, as NaN is not equal to itself
+        return (value.dtype, value.shape, value.tobytes())
+    return value
