@@ -20,7 +20,7 @@ from screader_lib.command_line.signals import Stopped
 from screader_lib.errors import ScReaderError, failed_write
 from screader_lib.reporting import Reporter, printable
 
-EXIT_INTERRUPTED = 130
+EXIT_INTERRUPTED, EXIT_PIPE_CLOSED = 130, 141  # as a shell says of SIGINT and SIGPIPE
 MAX_FILES = 65_536
 
 
@@ -76,6 +76,12 @@ class Tool(CommandWithExamples):
                 return super().invoke(context)
         except (click.ClickException, click.exceptions.Exit):
             raise
+        except BrokenPipeError:
+            _discard_standard_output()
+            if not any(param.name == "output" for param in self.params):
+                raise click.exceptions.Exit(EXIT_PIPE_CLOSED) from None  # as of "… | head"
+            message = "standard output was closed by the program reading it."
+            raise ToolFailure(context, message) from None
         except KeyboardInterrupt:
             told = f"interrupted. {self._how_to_go_on()}"
             raise ToolFailure(context, told, EXIT_INTERRUPTED) from None
@@ -101,9 +107,6 @@ class Tool(CommandWithExamples):
 def _one_line(error: Exception) -> str:
     if isinstance(error, ScReaderError):
         return str(error)
-    if isinstance(error, BrokenPipeError):
-        _discard_standard_output()
-        return "standard output was closed by the program reading it."
     if isinstance(error, OSError) and error.strerror:
         file = f"{error.filename}: " if error.filename else ""
         return f"{file}{error.strerror}."

@@ -145,7 +145,7 @@ def test_the_reader_of_the_output_has_gone(folder: Path) -> None:
     line = command("screader", "info", *["cells.h5ad"] * 200)
     done = shell(folder, '"$@" | head -1', *line)
     assert done.stdout.startswith(b"cells.h5ad: ")
-    assert done.stderr.count(b"\n") <= 1 and b"Traceback" not in done.stderr
+    assert done.stderr == b""
     write_expression(folder / "large.h5ad", cells=3000)
     line = command("build-cells", "large.h5ad", "-e", "embeddings.h5ad", "-q")
     done = shell(folder, '"$@" | true', *line)
