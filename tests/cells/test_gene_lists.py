@@ -66,7 +66,9 @@ def test_h5ad_by_index_and_column(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "write", [CSC, raw, zarr, tenx_2, tenx_3, mtx, gzipped_mtx, loom], ids=lambda one: str(one)[:30]
+    "write",
+    [CSC, raw, zarr, tenx_2, tenx_3, mtx, gzipped_mtx, loom],
+    ids=["csc", "raw", "zarr", "tenx_2", "tenx_3", "mtx", "gzipped_mtx", "loom"],
 )
 def test_any_file_of_cells(tmp_path: Path, write: Writer) -> None:
     assert list(names(write(tmp_path))) == genes()
