@@ -39,7 +39,7 @@ POINTS = {
     "after the rename": Point(os, "fsync", 2, done=True),
 }
 LINES = {
-    "fetch-descriptions": ["--genes", "counts-0.h5ad"],
+    "fetch-descriptions": ["--genes", "genes.txt"],
     "build-cells": ["counts-0.h5ad", "-e", "embeddings.h5ad", "--label", "cell_type"],
     "train-reader": ["cells.h5ad", "--method", "majority", *ONE_READER],
 }
@@ -58,6 +58,7 @@ def ready(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Inputs of all tools, and every tool's output as NAME.new."""
     folder = tmp_path_factory.mktemp("ready")
     write_cells(folder)
+    (folder / "genes.txt").write_text("INS\nGCG\nSST\nPPY\nTTR\n")
     before = Path.cwd()
     os.chdir(folder)
     for tool, words in LINES.items():
