@@ -45,7 +45,8 @@ SHELL = {
         train="train-reader cells.h5ad --llm-layers 1 --seed 1"
         fetch-descriptions --genes $DATA/counts.h5ad --source packaged -o d.h5ad
         embed-genes d.h5ad -o e.h5ad
-        build-cells $DATA/counts.h5ad -e e.h5ad --label cell_type -k 24 -o cells.h5ad
+        folds="--folds 2 --seed 1"
+        build-cells $DATA/counts.h5ad -e e.h5ad --label cell_type -k 24 $folds -o cells.h5ad
         $train -o reader.h5
         for fold in 1 2; do
           $train --folds 2 --fold $fold -o fold-$fold.h5

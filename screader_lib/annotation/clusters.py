@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from screader_lib.annotation.evidence import CalledCells, contributions, full_names
+from screader_lib.annotation.evidence import CalledCells, contributions, full_names, gene_names
 from screader_lib.annotation.neighbours import Neighbours
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.errors import ScReaderError
@@ -104,7 +104,7 @@ def tabulate(
     contribute most to the log-odds of the cluster's most probable label, over some of its
     cells, with their full names where the package knows them.
     """
-    symbols, names_of = cells.genes.strings("symbol"), full_names()
+    gene_name, names_of = gene_names(cells), full_names()
     markers_of = {_bare(one.name): one.genes for one in known_markers}
     rows = []
     for code in range(len(clusters.categories)):
@@ -114,7 +114,7 @@ def tabulate(
         row = _votes(members, calls)
         best = int(calls.probability[members].mean(0).argmax())
         numbers, _ = contributions(members, best, calls, cells, trained, GENES_COMPARED)
-        genes = [str(symbols[gene]) for gene in numbers]
+        genes = [gene_name[gene] for gene in numbers]
         row["genes"] = "; ".join(
             f"{name} ({names_of[name.upper()]})" if name.upper() in names_of else name
             for name in genes[:GENES_SHOWN]

@@ -86,7 +86,7 @@ def tabulate_genes(
 
     Columns: label, cells (with that label), gene, symbol, full_name, contribution.
     """
-    symbols, names_of = cells.genes.strings("symbol"), full_names()
+    names, names_of = gene_names(cells), full_names()
     best = calls.probability.argmax(1)
     rows: list[tuple[str, int, str, str, str, float]] = []
     for label in np.unique(best[cells.lengths > 0]).tolist():
@@ -94,15 +94,20 @@ def tabulate_genes(
         genes, parts = contributions(members, label, calls, cells, trained, count)
         for gene, part in zip(genes.tolist(), parts.tolist(), strict=True):
             gene_id = str(cells.genes.index[gene])
-            symbol = str(symbols[gene]) or gene_id
-            full_name = names_of.get(symbol.upper(), "")
-            rows.append((labels[label], len(members), gene_id, symbol, full_name, part))
-    names = ("label", "cells", "gene", "symbol", "full_name", "contribution")
+            full_name = names_of.get(names[gene].upper(), "")
+            rows.append((labels[label], len(members), gene_id, names[gene], full_name, part))
+    titles = ("label", "cells", "gene", "symbol", "full_name", "contribution")
     columns: dict[str, Column] = {
         name: np.array([row[number] for row in rows], object if number not in (1, 5) else None)
-        for number, name in enumerate(names)
+        for number, name in enumerate(titles)
     }
     return Table(strings(range(len(rows))), columns)
+
+
+def gene_names(cells: CellSequences) -> list[str]:
+    """The genes' symbols, or their ids where they have none."""
+    symbols = cells.genes.strings("symbol")
+    return [str(symbol or gene) for symbol, gene in zip(symbols, cells.genes.index, strict=True)]
 
 
 def full_names() -> dict[str, str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import anndata
 import numpy as np
@@ -14,7 +16,10 @@ from small_files import counts, expression, fail, succeed
 import screader
 from screader_lib.annotation import neighbours as neighbours_module
 from screader_lib.annotation.clusters import find_clusters
+from screader_lib.annotation.evidence import gene_names
 from screader_lib.annotation.neighbours import Neighbours
+from screader_lib.cells.cells_file import CellSequences
+from screader_lib.exchange.table import Table, strings
 
 CELLS = 120
 MARKERS = "cell_type,gene\nAlpha cells,gene03\nAlpha cells,gene99\nBeta cells,gene12\n"
@@ -72,6 +77,12 @@ def test_the_table_says_what_the_file_says(folder: Path) -> None:
     assert [float(row["confidence"]) for row in rows] == pytest.approx(
         table["confidence"].tolist(), abs=6e-4
     )
+
+
+def test_a_gene_without_a_symbol_goes_by_its_id() -> None:
+    table = Table(strings(["ENSG01", "ENSG02"]), {"symbol": strings(["INS", ""])})
+    cells = cast(CellSequences, SimpleNamespace(genes=table))
+    assert gene_names(cells) == ["INS", "ENSG02"]
 
 
 def test_a_column_gives_the_clusters(reader: Path, folder: Path, tmp_path: Path) -> None:
