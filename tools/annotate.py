@@ -180,6 +180,13 @@ def main(
         from screader_lib.annotation.calls_table import table_kind
 
         table_kind(calls)
+    if report is not None:  # what is missing is told before the work
+        from screader_lib.figures.data.projection import import_umap
+        from screader_lib.figures.drawing.canvas import require
+
+        require("jinja2")
+        require("matplotlib")
+        import_umap()
     from screader_lib.annotation import annotated_file, calls_table, clusters, new_h5ad
     from screader_lib.annotation.annotate import AUTO, AnnotationOptions, annotate
     from screader_lib.annotation.sample import SampleOptions

@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 
 from screader_lib.annotation.calls import Calls
-from screader_lib.annotation.clusters import find_clusters, tabulate
+from screader_lib.annotation.clusters import find_clusters, import_igraph, tabulate
 from screader_lib.annotation.consensus import (
     answers_of,
     combined,
@@ -110,6 +110,11 @@ def annotate(
     """
     stored = read_reader(reader)
     sample = Sample(sources, reader, options.sample, reporter)
+    given_clusters = None
+    if options.clusters == AUTO:
+        import_igraph()  # so that what is missing is told before the work
+    elif options.clusters is not None:
+        given_clusters = sample.obs_column(options.clusters)
     doubts = _refuse(_few_genes(sample, stored, reader.name), sample, options, reporter)
     with writing.create("cells", folder / CELLS, made) as file:
         sample.write(file)
@@ -142,11 +147,10 @@ def annotate(
             }
         called = CalledCells.of(columns, probability)
         if options.clusters is not None:
-            if options.clusters == AUTO:
+            found = given_clusters
+            if found is None:
                 found = find_clusters(neighbours or neighbours_of(cells))
                 columns["screader_cluster"] = found
-            else:
-                found = sample.obs_column(options.clusters)
             clusters = tabulate(
                 found, called, stored.labels.names, cells, trained, options.known_markers
             )

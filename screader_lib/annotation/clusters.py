@@ -10,6 +10,7 @@ import csv
 import random
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -39,20 +40,25 @@ STRANGE = 0.03  # median familiarity
 FEW_CELLS = 10
 
 
-def find_clusters(neighbours: Neighbours, seed: int = 0) -> Categorical:
-    """Leiden clusters, named "1", "2", … from the largest.
-
-    They are found among the cells of the sketch; each other cell joins the cluster of most of its
-    neighbours. ScReaderError where igraph is not installed.
-    """
+def import_igraph() -> Any:
+    """The package that finds clusters; ScReaderError where it is not installed."""
     try:
-        import igraph
+        return import_module("igraph")
     except ModuleNotFoundError as error:
         raise ScReaderError(
             "finding clusters needs the Python package 'igraph'.",
             remedy="Install it with: pip install 'screader-suite[prepare]', or name a column "
             "with --clusters.",
         ) from error
+
+
+def find_clusters(neighbours: Neighbours, seed: int = 0) -> Categorical:
+    """Leiden clusters, named "1", "2", … from the largest.
+
+    They are found among the cells of the sketch; each other cell joins the cluster of most of its
+    neighbours. ScReaderError where igraph is not installed.
+    """
+    igraph = import_igraph()
     sketch, nearest = neighbours.sketch, neighbours.nearest
     ends = np.searchsorted(sketch, nearest[sketch])
     starts = np.repeat(np.arange(len(sketch)), ends.shape[1])
