@@ -176,17 +176,11 @@ def main(
     run added is kept under other names.
     """
     _check_outputs(run, expression, in_place, [output, calls, cluster_table, report])
+    _check_packages(report)
     if calls is not None:
         from screader_lib.annotation.calls_table import table_kind
 
         table_kind(calls)
-    if report is not None:  # what is missing is told before the work
-        from screader_lib.figures.data.projection import import_umap
-        from screader_lib.figures.drawing.canvas import require
-
-        require("jinja2")
-        require("matplotlib")
-        import_umap()
     from screader_lib.annotation import annotated_file, calls_table, clusters, new_h5ad
     from screader_lib.annotation.annotate import AUTO, AnnotationOptions, annotate
     from screader_lib.annotation.sample import SampleOptions
@@ -253,6 +247,18 @@ def main(
             )
         else:
             new_h5ad.write_new(sources, target, annotation.calls, made, reporter=run.reporter)
+
+
+def _check_packages(report: str | None) -> None:
+    """ScReaderError, before the work, where what a report needs is missing."""
+    if report is None:
+        return
+    from screader_lib.figures.data.projection import import_umap
+    from screader_lib.figures.drawing.canvas import require
+
+    require("jinja2")
+    require("matplotlib")
+    import_umap()
 
 
 def _write_report(
