@@ -18,6 +18,12 @@ from screader_lib.exchange.table import Categorical, Table, strings
 from screader_lib.exchange.writing import create
 
 TYPES = ("alpha", "beta", "delta")
+SYMBOLS = [  # of human genes
+    "INS", "GCG", "SST", "PPY", "GHRL", "PRSS1", "CPA1", "KRT19", "COL1A1", "CD68", "TTR", "IAPP",
+    "PCSK1", "CHGA", "SCG5", "REG1A", "CTRB1", "CELA3A", "SPINK1", "CLPS", "PNLIP", "CPB1",
+    "MMP7", "SPP1", "CFTR", "KRT8", "KRT18", "SPARC", "VIM", "COL3A1", "PECAM1", "PLVAP", "CD34",
+    "TPSAB1", "CPA3", "KIT", "SOX10", "HLA.A", "HLA-B", "NKX2-2",
+]  # fmt: skip
 GENES = 40
 CELLS = 90
 DIM = 24

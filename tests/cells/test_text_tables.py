@@ -9,54 +9,12 @@ import numpy as np
 import pandas
 import pytest
 from cell_files import IDS, NAMES, TYPES, VALUES
-from small_files import fail, write_embeddings
+from small_files import SYMBOLS, fail, write_embeddings
 
 from screader_lib.cells.formats import transpose
 from screader_lib.cells.formats.open_expression import open_expression
 from screader_lib.cells.gene_lists import read_genes
 
-SYMBOLS = [
-    "INS",
-    "GCG",
-    "SST",
-    "PPY",
-    "GHRL",
-    "PRSS1",
-    "CPA1",
-    "KRT19",
-    "COL1A1",
-    "CD68",
-    "TTR",
-    "IAPP",
-    "PCSK1",
-    "CHGA",
-    "SCG5",
-    "REG1A",
-    "CTRB1",
-    "CELA3A",
-    "SPINK1",
-    "CLPS",
-    "PNLIP",
-    "CPB1",
-    "MMP7",
-    "SPP1",
-    "CFTR",
-    "KRT8",
-    "KRT18",
-    "SPARC",
-    "VIM",
-    "COL3A1",
-    "PECAM1",
-    "PLVAP",
-    "CD34",
-    "TPSAB1",
-    "CPA3",
-    "KIT",
-    "SOX10",
-    "HLA.A",
-    "HLA-B",
-    "NKX2-2",
-]
 FRAME = pandas.DataFrame(VALUES.T, SYMBOLS, NAMES)  # genes in rows
 
 

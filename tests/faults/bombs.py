@@ -102,26 +102,26 @@ def long_matrix(file: h5py.File) -> None:
     file["X/indptr"][...] = np.linspace(0, count, len(file["X/indptr"])).astype(np.int64)
 
 
-def many_cells(file: h5py.File) -> None:
-    """An index of two hundred million names of fixed length."""
-    count, step = 200_000_000, 10_000_000
-    index = file["obs"].attrs["_index"]
-    del file[f"obs/{index}"]
-    new = file.create_dataset(f"obs/{index}", (count,), "S4", chunks=(step,), compression=1)
-    chunk = zlib.compress(b"cell" * step, 1)
+def names_without_end(file: h5py.File, axis: str, name: bytes, count: int) -> None:
+    """An index of ``count`` names of fixed length, compressed to next to nothing."""
+    step = 10_000_000
+    index = file[axis].attrs["_index"]
+    del file[f"{axis}/{index}"]
+    new = file.create_dataset(f"{axis}/{index}", (count,), "S4", chunks=(step,), compression=1)
+    chunk = zlib.compress(name * step, 1)
     for start in range(0, count, step):
         new.id.write_direct_chunk((start,), chunk)
+
+
+def many_cells(file: h5py.File) -> None:
+    """Two hundred million cells by name."""
+    names_without_end(file, "obs", b"cell", 200_000_000)
 
 
 def many_genes(file: h5py.File) -> None:
-    """The same of genes."""
-    count, step = 100_000_000, 10_000_000
-    index = file["var"].attrs["_index"]
-    del file[f"var/{index}"]
-    new = file.create_dataset(f"var/{index}", (count,), "S4", chunks=(step,), compression=1)
-    chunk = zlib.compress(b"gene" * step, 1)
-    for start in range(0, count, step):
-        new.id.write_direct_chunk((start,), chunk)
+    """A hundred million genes by name."""
+    count = 100_000_000
+    names_without_end(file, "var", b"gene", count)
     file["X"].attrs["shape"] = (90, count)
 
 

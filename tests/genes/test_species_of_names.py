@@ -5,24 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from small_files import fail, succeed
+from small_files import SYMBOLS, fail, succeed
 
 from screader_lib.genes.spelling import other_species
 
-HUMAN = [
-    "INS",
-    "GCG",
-    "SST",
-    "PPY",
-    "GHRL",
-    "PRSS1",
-    "CPA1",
-    "KRT19",
-    "COL1A1",
-    "CD68",
-    "TTR",
-    "IAPP",
-]
+HUMAN = SYMBOLS[:12]
 MOUSE = [name.capitalize() for name in HUMAN]
 
 
