@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 
 from screader_lib.cells.formats.anndata_expression import zarr_errors
+from screader_lib.cells.formats.zarr_chunks import open_store
 from screader_lib.exchange import encoding
 from screader_lib.exchange.chunks import RowAppender
 from screader_lib.exchange.table import STRING_KINDS, row_blocks, strings
@@ -27,10 +28,8 @@ def copy_store(path: Path, file: h5py.File, name: str, reporter: Reporter) -> No
 
     What HDF5 cannot hold, such as dates, is left out and told. ScReaderError where it is damaged.
     """
-    import zarr
-
     with zarr_errors(name):
-        _copy_group(zarr.open_group(path, mode="r"), file, name, reporter)
+        _copy_group(open_store(path, name), file, name, reporter)
 
 
 def _copy_group(source: Any, target: h5py.Group, name: str, reporter: Reporter) -> None:

@@ -174,6 +174,30 @@ def zeros_parquet(path: Path, source: Path) -> None:
             writer.write_table(table)
 
 
+def zarr_chunk(codec: str) -> Callable[[Path, Path], None]:
+    """A zarr store a chunk of whose values unpacks to 3 GB, or to the 2 GB that blosc can state."""
+
+    def write(path: Path, source: Path) -> None:
+        import numcodecs
+        import zarr
+
+        shutil.copytree(source, path)
+        old = zarr.open_group(path, mode="a", use_consolidated=False)["X/data"]
+        zarr.create_array(
+            path, name="X/data", data=old[...], chunks=old.shape, attributes=dict(old.attrs),
+            zarr_format=2, compressors=numcodecs.get_codec({"id": codec}), overwrite=True,
+        )  # fmt: skip
+        zarr.consolidate_metadata(path)
+        chunk = path / "X" / "data" / "0"
+        if codec == "gzip":
+            gzip_of(b"1" * 16, 3 << 30)(chunk, source)
+        else:
+            size = 3 << 30 if codec == "zstd" else numcodecs.blosc.MAX_BUFFERSIZE
+            chunk.write_bytes(numcodecs.get_codec({"id": codec}).encode(bytes(size)))
+
+    return write
+
+
 # name → what writes it, the sound file it is made from, and its name
 BOMBS: dict[str, tuple[Callable[[Path, Path], None], str, str]] = {
     "npz": (zeros_npz, "vectors.npz", "bad.npz"),
@@ -194,6 +218,10 @@ BOMBS: dict[str, tuple[Callable[[Path, Path], None], str, str]] = {
     "many genes": (changed(many_genes), "counts.h5ad", "bad.h5ad"),
     "many attributes": (changed(many_attributes), "counts.h5ad", "bad.h5ad"),
     "long attribute": (changed(long_attribute), "counts.h5ad", "bad.h5ad"),
+    **{
+        f"{codec} chunk of zarr": (zarr_chunk(codec), "counts.zarr", "bad.zarr")
+        for codec in ("gzip", "zstd", "blosc")
+    },
     "huge chunk": (changed(huge_chunk), "cells.h5ad", "bad.h5ad"),
 }
 IMPORT = ["embed-genes", "--import", "BAD", "--no-cache", "-o", "output"]

@@ -29,7 +29,14 @@ def test_damaged_files_are_refused_in_one_line_or_read(files: Path, tmp_path: Pa
     assert sum(outcome.status == 1 for *_, outcome in ends) > RUNS // 3
 
 
-QUICK = ("short names", "features of one line", "matrix", "huge chunk", "many attributes")
+QUICK = (
+    "gzip chunk of zarr",
+    "short names",
+    "features of one line",
+    "matrix",
+    "huge chunk",
+    "many attributes",
+)
 
 
 @pytest.mark.parametrize("name", QUICK)

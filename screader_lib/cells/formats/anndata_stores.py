@@ -17,6 +17,7 @@ from screader_lib.cells.formats.anndata_expression import (
     zarr_errors,
 )
 from screader_lib.cells.formats.expression import Expression, Wanted
+from screader_lib.cells.formats.zarr_chunks import open_store
 from screader_lib.cells.normalisation import recognise
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.table import LazyColumn
@@ -65,10 +66,8 @@ def open_anndata(
 
 def open_zarr(path: Path, name: str, wanted: Wanted, reporter: Reporter) -> Expression:
     """The AnnData of a zarr store; ScReaderError where there is none."""
-    import zarr
-
     with zarr_errors(name):
-        root = zarr.open_group(path, mode="r")
+        root = open_store(path, name)
         if not is_anndata_like(root):
             raise ScReaderError(
                 "is a zarr store, but neither AnnData, MuData nor SpatialData.", file=name

@@ -154,7 +154,12 @@ def _pictures(
         pictures["genes"] = gene_bars.picture(genes, style, all_types=colours.types)
     if inputs.reader is not None and len(inputs.reader.file["history/epoch"]):
         pictures["training"] = training_curves.picture(training_curves.read(inputs.reader))
-    return {name: _embedded(picture) for name, picture in pictures.items()}
+    embedded = {}
+    with reporter.progress("drawing", len(pictures), "pictures") as advance:
+        for name, picture in pictures.items():
+            embedded[name] = _embedded(picture)
+            advance(1)
+    return embedded
 
 
 def _embedded(picture: Picture) -> dict[str, Any]:
