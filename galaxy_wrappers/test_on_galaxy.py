@@ -34,6 +34,7 @@ HERE = Path(__file__).parent
 DATA, WORKFLOWS = HERE / "test-data", sorted((HERE / "workflows").glob("*.ga"))
 GALAXY, PLANEMO, UV = "26.1.1", "0.75.47", "0.13.9"
 BUILT_IN = ("data_source/upload.xml", "expression_tools/parse_values_from_file.xml")
+DATA_MANAGER = HERE / "data_manager" / "fetch_reader.xml"
 USER = "admin@example.org"
 PATIENCE = 600  # seconds until the server has to answer
 HELD_OUT = "Out-of-fold predictions"
@@ -139,6 +140,12 @@ class Server:
         key = base64.urlsafe_b64encode(os.urandom(32)).decode()
         vault = {"type": "database", "path_prefix": "/galaxy", "encryption_keys": [key]}
         (self.run / "vault.yml").write_text(json.dumps(vault), "utf-8")
+        # Data managers add to tables, so these are copies.
+        text = (HERE / "tool_data_table_conf.xml.test").read_text("utf-8")
+        (self.run / "tables.xml").write_text(text.replace("${__HERE__}/test-data", "."), "utf-8")
+        for table in DATA.glob("*.loc"):
+            rows = table.read_text("utf-8").replace("${__HERE__}", str(DATA))
+            (self.run / table.name).write_text(rows, "utf-8")
         settings = json.dumps({"galaxy": self._settings()})
         (self.run / "galaxy.yml").write_text(settings, "utf-8")
 
@@ -161,7 +168,9 @@ class Server:
             "database_connection": sqlite % "galaxy",
             "amqp_internal_connection": f"sqlalchemy+{sqlite % 'queue'}",
             "tool_config_file": str(self.run / "tools.xml"),
-            "tool_data_table_config_path": str(HERE / "tool_data_table_conf.xml.test"),
+            "tool_data_table_config_path": str(self.run / "tables.xml"),
+            "data_manager_config_file": str(DATA_MANAGER.parent / "data_manager_conf.xml"),
+            "galaxy_data_manager_data_path": str(data / "managed"),
             "vault_config_file": str(self.run / "vault.yml"),
             "master_api_key": self.admin_key,
             "admin_users": USER,
@@ -261,7 +270,10 @@ def read(path: Path) -> Results:
 def lint(server: Server) -> Results:
     """The wrappers, and both formats of the workflows."""
     words = ["planemo", "--directory", server.folder / "planemo-home"]
-    results = {"lint of tools": not server.planemo(*words, "lint", "--fail_level", "warn", HERE)}
+    results = {
+        f"lint of {folder.name}": not server.planemo(*words, "lint", "--fail_level", "warn", folder)
+        for folder in (HERE, DATA_MANAGER.parent)
+    }
     for path in sorted([*WORKFLOWS, *(HERE / "workflows").glob("*.gxwf.yml")]):
         status = server.planemo(*words, "workflow_lint", "--fail_level", "warn", path)
         results[f"lint of {path.name}"] = not status
@@ -354,11 +366,12 @@ def main() -> int:
         print("0 passed, 0 failed")
         return 0
     only = [name for name in os.environ.get("GALAXY_ONLY", "").split(",") if name]
-    names = only or [path.stem for path in (*tool_files(), *WORKFLOWS)]
+    tools = [path.stem for path in (*tool_files(), DATA_MANAGER)]
+    names = only or [*tools, *(path.stem for path in WORKFLOWS)]
     report("starting the server")
     with server.running():
         report("testing the tools")
-        results |= run_tool_tests(server, [p.stem for p in tool_files() if p.stem in names])
+        results |= run_tool_tests(server, [tool for tool in tools if tool in names])
         for workflow in [path for path in WORKFLOWS if path.stem in names]:
             report(f"testing the workflow {workflow.stem}")
             results |= run_workflow_test(server, workflow)
