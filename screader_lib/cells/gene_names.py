@@ -15,7 +15,7 @@ from screader_lib.cells.formats.expression import Expression
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.table import Table
 from screader_lib.genes.records import ENSEMBL, without_version
-from screader_lib.genes.spelling import dotted, ensembl_within, without_suffix
+from screader_lib.genes.spelling import dotted, name_within, without_suffix
 from screader_lib.reporting import SILENT, Reporter
 
 ABSENT = -1
@@ -82,7 +82,7 @@ def match_names(names: np.ndarray, genes: Table) -> NameMatch:
 
     Tried in order: the embedding's own id, symbol, Ensembl id (versions ignored), NCBI GeneID,
     ids of other databases and further Ensembl ids, id or symbol but for the signs that R replaces
-    (``HLA.A``), alias; then the Ensembl id within a composed name, and the name of which this is a
+    (``HLA.A``), alias; then the name within a composed one, and the name of which this is a
     duplicate, made unique by a suffix. A name that means several genes by the first way that knows
     it is not matched.
     """
@@ -90,8 +90,8 @@ def match_names(names: np.ndarray, genes: Table) -> NameMatch:
     result = NameMatch(np.full(len(names), ABSENT, np.int32), ways=np.full(len(names), "", object))
     for number, name in enumerate(names):
         row, way = _found(rows_by, name)
-        if row is None and (ensembl := ensembl_within(name)):
-            row, way = _found(rows_by, ensembl)
+        if row is None and (inner := name_within(name)):
+            row, way = _found(rows_by, inner)
         if row is None and (stem := without_suffix(name)) in known:
             row, _ = _found(rows_by, stem)
             way = "suffix"
@@ -174,8 +174,8 @@ def likely_reason(names: np.ndarray, genes: Table) -> str:
             "The embeddings name genes by Ensembl id only: use --gene-column for a column of "
             "such ids, or embeddings with symbols."
         )
-    folded = {name.lower() for name in known}
-    if not by_id and np.mean([name.lower() in folded for name in names]) > 0.3:
+    lower_case, others = {name.lower() for name in known}, set(names) - set(known)
+    if not by_id and sum(name.lower() in lower_case for name in others) > 0.3 * len(names):
         return "The names differ only in upper and lower case: embeddings of another species?"
     return DEFAULT_REASON
 

@@ -31,7 +31,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from screader_lib.genes.records import ENSEMBL, Gene, without_version
-from screader_lib.genes.spelling import dotted, ensembl_within, without_suffix
+from screader_lib.genes.spelling import dotted, name_within, without_suffix
 
 GENE_ID = re.compile(r"(?:GeneID:|LOC)?([1-9]\d*)$")
 RULES_WITH_DASH = ("symbol", "ensembl_id", "database_id", "gene_id", "case", "ambiguous")
@@ -167,8 +167,8 @@ class Catalog:
         return CatalogMatch(match.gene, "suffix") if match.gene else match
 
     def _composed(self, name: str) -> CatalogMatch | None:
-        ensembl = ensembl_within(name)
-        return self._whole(ensembl) if ensembl else None
+        inner = name_within(name)
+        return self._whole(inner) if inner else None
 
 
 def _dotted(name: str) -> str:

@@ -31,10 +31,16 @@ def dotted(name: str) -> str:
     return f"X{replaced}" if replaced[:1].isdigit() or replaced[:1] == "_" else replaced
 
 
-def ensembl_within(name: str) -> str:
-    """The Ensembl id in a composed name, such as ``INS_ENSG00000254647``; "" where none is."""
+def name_within(name: str) -> str:
+    """A gene's name in a composed one, "" where none is.
+
+    The Ensembl id, as in ``INS_ENSG00000254647``, else what comes before a bar, as in BD's
+    ``INS|NM_000207.3|Reference_end``.
+    """
     found = COMPOSED.search(name)
-    return found[1] if found and found[1] != name else ""
+    if found:
+        return found[1] if found[1] != name else ""
+    return name.partition("|")[0] if "|" in name else ""
 
 
 def without_suffix(name: str) -> str:
@@ -57,7 +63,7 @@ def species_by_spelling(names: Iterable[str]) -> str:
 
 def species_of_names(names: Iterable[str]) -> str:
     """The species that most Ensembl ids or symbols are of; empty where that is unclear."""
-    names = list(names)
+    names = [name_within(name) or name for name in names]
     found = [match[1].rstrip("0123456789") for name in names if (match := ENSEMBL.match(name))]
     if 2 * len(found) > len(names):
         most, count = Counter(found).most_common(1)[0]
@@ -67,7 +73,7 @@ def species_of_names(names: Iterable[str]) -> str:
 
 def other_species(names: Iterable[str], species: str) -> str:
     """The species that names are of, where it is not ``species`` and symbols tell them apart."""
-    names = list(names)
+    names = [name_within(name) or name for name in names]
     found = species_of_names(names)
     by_spelling = found == species_by_spelling(names)
     alike = by_spelling and species in SPELLED_ALIKE.get(found, ())

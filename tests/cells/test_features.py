@@ -65,6 +65,28 @@ def test_only_genes_are_read(tmp_path: Path, write: Callable[[Path], Path]) -> N
     assert list(read_genes(path, "x").names) == genes()
 
 
+@pytest.mark.parametrize(
+    ("names", "kind"),
+    [
+        (["ERCC-00002", "ERCC.00116"], "spike-in"),  # satijalab/seurat#660; by R
+        (["__no_feature", "__ambiguous"], "reads without a gene"),  # htseq/htseq#96
+        (["N_unmapped", "N_noFeature"], "reads without a gene"),  # STAR's ReadsPerGene
+        (["CD3_TotalSeqB", "CD4:SK3|CD4|AHS0032|pAbO"], "Antibody Capture"),  # 10x's, BD's
+    ],
+)
+def test_names_that_tell_what_is_no_gene(tmp_path: Path, names: list[str], kind: str) -> None:
+    values = np.hstack([VALUES, np.full((len(VALUES), 2), 500)])
+    var = pandas.DataFrame(index=[*genes(), *names])
+    adata = anndata.AnnData(values, pandas.DataFrame(index=NAMES), var)
+    adata.write_h5ad(tmp_path / "x.h5ad")
+    adata.to_df().T.to_csv(tmp_path / "x.csv")
+    for path in (tmp_path / "x.h5ad", tmp_path / "x.csv"):
+        with open_expression(path, "x") as source:
+            assert source.genes.index.tolist() == genes()
+            assert source.left_out == f"2 features that are no genes (2 {kind})"
+            assert sum(source.read(*span).sum() for span in source.spans()) == VALUES.sum()
+
+
 @pytest.mark.filterwarnings("ignore:Variable names are not unique")
 def test_an_object_in_memory() -> None:
     source = expression_of(citeseq(KINDS), "x")

@@ -70,6 +70,13 @@ def replaced(write: Writer, name: str, values: object) -> Writer:
     return edited(write, lambda file: replace(file, name, values))
 
 
+def renamed_loom(folder: Path) -> Path:  # as kb-python and anndata name them: kb_python#182
+    with h5py.File(path := loom(folder), "a") as file:
+        file.move("row_attrs/Gene", "row_attrs/var_names")
+        file.move("col_attrs/CellID", "col_attrs/obs_names")
+    return path
+
+
 @pytest.mark.parametrize("values_per_block", [60, 10**6])
 @pytest.mark.parametrize(
     "write",
@@ -86,6 +93,7 @@ def replaced(write: Writer, name: str, values: object) -> Writer:
         mtx,
         gzipped_mtx,
         loom,
+        renamed_loom,
         raw,
         partial(h5ad, values=VALUES.astype(np.float16)),
         replaced(h5ad, "X/data", lambda old: old.astype(np.float16)),

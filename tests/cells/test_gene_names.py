@@ -82,6 +82,7 @@ SYMBOLS = ["INS", "GCG", "SST", "PPY"]
     ("names", "embedded", "symbols", "word"),
     [
         (["Ins", "gcg", "sst", "x"], SYMBOLS, SYMBOLS, "upper and lower"),
+        (["INS", "GCG", "x", "y", "z"], SYMBOLS, SYMBOLS, "Are the embeddings of this species"),
         (HUMAN_IDS, SYMBOLS, SYMBOLS, "the embeddings by symbol"),
         (SYMBOLS, HUMAN_IDS, [""] * 9, "by Ensembl id only"),
         (SYMBOLS, HUMAN_IDS, HUMAN_IDS, "by Ensembl id only"),

@@ -91,6 +91,43 @@ def transposed(folder: Path) -> Path:
     return folder
 
 
+def without_banner(folder: Path, banner: str = "") -> Path:  # brianhie/geosketch#4
+    sample(folder)
+    path = folder / "matrix.mtx"
+    entries = [line for line in path.read_text().splitlines() if not line.startswith("%")]
+    write(path, [*filter(None, banner.split("\n")), *entries])
+    return folder
+
+
+def starsolo_of_2019(folder: Path) -> Path:  # alexdobin/STAR#556
+    return without_banner(folder, "%%\n%")
+
+
+def starsolo_multimappers(folder: Path) -> Path:  # alexdobin/STAR#1628: zeros are written
+    sample(folder)
+    lines = (folder / "matrix.mtx").read_text().splitlines()
+    rows, columns = np.nonzero(VALUES.T == 0)
+    size = [str(number) for number in (*VALUES.T.shape, len(lines) - 3 + len(rows))]
+    zeros = [f"{row + 1} {column + 1} 0" for row, column in zip(rows, columns, strict=True)]
+    head = ["%%MatrixMarket matrix coordinate real general", "%", " ".join(size)]
+    write(folder / "UniqueAndMult-EM.mtx", [*head, *lines[3:], *zeros])
+    write_matrix(folder / "matrix.mtx", VALUES.T * 0 + 1)
+    return folder / "UniqueAndMult-EM.mtx"
+
+
+def windows(folder: Path) -> Path:
+    for path in sample(folder).iterdir():
+        path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    return folder
+
+
+def cell_ranger_multi(folder: Path) -> Path:  # alexyermanos/Platypus#19
+    place = folder / "outs" / "per_sample_outs" / "s1" / "count"
+    sample(place / "sample_filtered_feature_bc_matrix", end=".gz")
+    write_matrix(folder / "outs" / "multi" / "count" / "raw_feature_bc_matrix" / "matrix.mtx")
+    return folder
+
+
 def outs(folder: Path) -> Path:  # of cellranger count
     sample(folder / "outs" / "filtered_feature_bc_matrix", end=".gz")
     write_matrix(folder / "outs" / "raw_feature_bc_matrix" / "matrix.mtx")
@@ -150,7 +187,8 @@ def parse_biosciences(folder: Path) -> Path:
     [
         one_prefix, shared_features, the_matrix, names_kept_when_unpacked, quoted, one_column,
         headers, transposed, outs, cell_ranger_2, kb_python, kb_python_nuclei, alevin_fry,
-        parse_biosciences,
+        parse_biosciences, without_banner, starsolo_of_2019, starsolo_multimappers, windows,
+        cell_ranger_multi,
     ],
 )  # fmt: skip
 def test_the_same_cells(tmp_path: Path, make: Callable[[Path], Path]) -> None:

@@ -122,8 +122,10 @@ def test_an_active_assay_without_counts() -> None:
     ("file", "message"),
     [
         ("two.RData", r"holds 2 objects with cells: x, y\. In R, save the one"),
-        ("list.rds", r"holds a list of 2 objects with cells\. In R, save each"),
-        ("table.rds", r"has no expression matrix in it \(data\.frame\)"),
+        ("list.rds", r"list with 2 objects of cells in it: x\[\[1\]\], x\[\[2\]\]\. In R, save"),
+        ("lists.rds", r"saveRDS\(x\[\['umicount'\]\]\[\['exon'\]\]\[\['all'\]\], 'x\.rds'\)"),
+        ("table.rds", r"has no expression matrix in it \(data\.frame\)\. In R, of a table"),
+        ("delayed.rds", r"its matrix is one of DelayedArray, whose values may be.*as\(m, 'dgC"),
         ("nameless.rds", "has no names of rows, which are its genes"),
     ],
 )
@@ -135,8 +137,15 @@ def test_what_is_not_read(file: str, message: str) -> None:
 def test_objects_of_other_packages(tmp_path: Path) -> None:
     with pytest.raises(ScReaderError, match=r"version 2\. In R.*UpdateSeuratObject"):
         read(edited(tmp_path, b"Seurat", b"seurat"))
-    with pytest.raises(ScReaderError, match=r"kept in other files, by BPCells\. In R.*dgCMatrix"):
+    with pytest.raises(ScReaderError, match=r"assay RNA is one of BPCells, .*\. In R.*dgCMatrix"):
         read(edited(tmp_path, b"Matrix", b"BPCells"))
+
+
+def test_a_matrix_with_cells_in_its_rows() -> None:
+    with open_expression(OBJECTS / "transposed.rds", "x") as source:
+        assert source.summary == "dgCMatrix of R, cells in rows: 12 cells, 3 genes"
+        assert source.genes.index.tolist() == ["INS", "GCG", "SST"]
+        assert np.array_equal(values_of(source), np.outer(np.arange(1, 13), [1, 2, 3]) % 5)
 
 
 def test_missing_counts_are_refused(tmp_path: Path) -> None:

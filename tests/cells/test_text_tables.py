@@ -9,7 +9,7 @@ import numpy as np
 import pandas
 import pytest
 from cell_files import IDS, NAMES, TYPES, VALUES
-from small_files import SYMBOLS, fail, write_embeddings
+from small_files import SYMBOLS, fail, succeed, write_embeddings
 
 from screader_lib.cells.formats import transpose
 from screader_lib.cells.formats.open_expression import open_expression
@@ -45,6 +45,7 @@ def values_of(path: Path) -> tuple[np.ndarray, list[str], pandas.DataFrame]:
         ("x.tsv", {"sep": "\t"}),
         ("x.txt", {"sep": " ", "corner": False}),  # as R's write.table
         ("x.csv", {"sep": ";", "head": "# made by hand\n\n"}),
+        ("x.tsv", {"sep": "\t", "head": "# made\tby\thand\n#Sample:"}),  # of CEL-Seq's pipeline
     ],
 )
 def test_genes_in_rows(
@@ -79,6 +80,36 @@ def test_columns_of_genes(tmp_path: Path) -> None:
         assert source.genes.index.tolist() == IDS
         assert source.genes.strings("gene_name").tolist() == SYMBOLS
         assert len(source.obs) == len(NAMES)
+
+
+def test_numbers_of_genes_are_no_cells(tmp_path: Path) -> None:
+    """As in the tables of featureCounts (showteeth/GEfetch2R#9) and biomaRt."""
+    frame = FRAME.copy()
+    for place, (name, value) in enumerate(
+        {"Chr": "1;1", "Start": 5, "End": 9, "Length": 1500, "entrezgene_id": 3630}.items()
+    ):
+        frame.insert(place, name, value)
+    remark = '# Program:featureCounts v2.0.1; Command:"featureCounts"\n'
+    names = [*NAMES[:-1], "endothelial_1"]
+    frame = frame.rename(columns={NAMES[-1]: names[-1]})
+    values, genes, obs = values_of(table(tmp_path / "x.txt", frame, "\t", remark))
+    assert np.array_equal(values, VALUES)
+    assert genes == SYMBOLS and obs.index.tolist() == names
+
+
+def test_names_with_more_in_them(tmp_path: Path) -> None:
+    """BD Rhapsody's targeted panels, with names of cells that are numbers."""
+    names = [f"{gene}|NM_{number:06}.4|Reference_end" for number, gene in enumerate(SYMBOLS)]
+    frame = pandas.DataFrame(VALUES, range(1000, 1000 + len(VALUES)), names)
+    frame.insert(3, "CD4:SK3|CD4|AHS0032|pAbO", 40)
+    path = table(tmp_path / "x.csv", frame, ",", "##Pipeline: BD Rhapsody\n#\n")
+    with open_expression(path, "x") as source:
+        assert source.summary == (
+            "table, cells in rows: 30 cells, 40 genes, named as in human; left out: 1 feature that "
+            "is no gene (1 Antibody Capture)"
+        )
+    words = ("-e", write_embeddings(tmp_path / "e.h5ad", SYMBOLS), "-o", tmp_path / "c.h5ad")
+    assert "40 of 40 genes have an embedding" in succeed("build-cells", path, *words).stderr
 
 
 def test_barcodes_tell_where_genes_do_not(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 
 from screader_lib.cells.formats.expression import (
     ORGANISM_KEY,
+    SPIKE_IN,
     USUAL,
     CompressedRows,
     Expression,
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
 
 PARTS = ("layers", "obsm", "varm", "obsp", "varp", "uns", "raw")
 KIND_COLUMNS = ("feature_types", "feature_type")  # as scanpy and 10x call it
-SPIKE_IN = "spike-in"
 NO_NAME = "_index"  # AnnData's name of an index that has none
 MAX_WHOLE = 1 << 29  # bytes of a data frame that cannot be read piece by piece
 MOST_GENES = 5_000_000

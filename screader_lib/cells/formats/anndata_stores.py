@@ -70,7 +70,9 @@ def open_zarr(path: Path, name: str, wanted: Wanted, reporter: Reporter) -> Expr
         root = open_store(path, name)
         if not is_anndata_like(root):
             raise ScReaderError(
-                "is a zarr store, but neither AnnData, MuData nor SpatialData.", file=name
+                "is a zarr store, but neither AnnData, MuData nor SpatialData.",
+                file=name,
+                remedy="Of Xenium, give cell_feature_matrix.h5.",
             )
         return open_anndata(root, path, name, wanted, reporter, store=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -30,6 +31,15 @@ NO_GENES = (
     "Peaks", "Protein Expression", "Negative Control Probe", "Negative Control Codeword",
     "Unassigned Codeword", "Deprecated Codeword", "Genomic Control", "Blank Codeword",
 )  # fmt: skip
+SPIKE_IN = "spike-in"
+# Rows of counts that their names tell to be no genes: spike-ins; reads without a gene, as HTSeq,
+# STAR and CITE-seq-Count tell them; antibodies of TotalSeq and BD's AbSeq.
+NO_GENES_BY_NAME = {
+    SPIKE_IN: r"(gSpikein_)?ERCC[-.]\d{5}",
+    "reads without a gene": r"__(no_feature|ambiguous|too_low_aQual|not_aligned|"
+    r"alignment_not_unique)|N_(unmapped|multimapping|noFeature|ambiguous)|unmapped",
+    "Antibody Capture": r".*(_TotalSeq[A-D]?|\|pAbO)",
+}
 ORGANISM_KEY = "organism_ontology_term_id"  # CELLxGENE's, in obs or, since schema 6, in uns
 
 Span = tuple[int, int]
@@ -107,13 +117,17 @@ class Expression(ABC):
     def set_features(self, features: Table, kinds: np.ndarray | None = None) -> None:
         """Make those of the ``features`` that are genes by their ``kinds`` the genes.
 
-        ``kinds`` object (features,); without them all are genes, and also where none is a kind of
-        10x Genomics. ScReaderError where the kinds are of other things only.
+        ``kinds`` object (features,); without them all are genes but those whose names tell
+        otherwise, and also where none is a kind of 10x Genomics. ScReaderError where the kinds are
+        of other things only.
         """
         self.genes, self._columns, self.left_out = features, None, ""
         if kinds is None or not set(kinds) & {GENE_EXPRESSION, *NO_GENES}:
-            return
+            kinds = np.full(len(features), GENE_EXPRESSION, object)
         is_gene = np.array([kind == GENE_EXPRESSION for kind in kinds], bool)
+        if is_gene.any():
+            kinds = np.where(is_gene, _kinds_by_name(features.index), kinds)
+            is_gene = np.array([kind == GENE_EXPRESSION for kind in kinds], bool)
         others = Counter(kinds[~is_gene]).most_common()
         if not others:
             return
@@ -126,7 +140,9 @@ class Expression(ABC):
             )
         self._columns = np.flatnonzero(is_gene)
         self.genes = features.take(self._columns)
-        self.left_out = f"{counted(int((~is_gene).sum()), 'feature')} that are no genes ({listed})"
+        count = int((~is_gene).sum())
+        are = "is no gene" if count == 1 else "are no genes"
+        self.left_out = f"{counted(count, 'feature')} that {are} ({listed})"
 
     def keep_genes(self, kept: np.ndarray, others: str) -> None:
         """Leave out all but the ``kept`` genes, bool (genes,); ``others`` says what the rest is."""
@@ -144,6 +160,14 @@ class Expression(ABC):
         named = f", named as in {self.species}" if self.species else ""
         left_out = f"; left out: {self.left_out}" if self.left_out else ""
         return f"{what}: {size}{named}{left_out}"
+
+
+def _kinds_by_name(names: np.ndarray) -> np.ndarray:
+    """The kind of each feature, object (features,), as far as its name tells; else of a gene."""
+    kinds = np.full(len(names), GENE_EXPRESSION, object)
+    for kind, pattern in NO_GENES_BY_NAME.items():
+        kinds[[bool(re.fullmatch(pattern, name)) for name in names]] = kind
+    return kinds
 
 
 class CompressedRows:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import h5py
 
+from screader_lib.cells.formats.anndata_expression import kinds_of
 from screader_lib.cells.formats.expression import Expression, Span, as_scipy_type, even_spans
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.table import LazyTable, as_strings, stored_column
@@ -43,7 +44,8 @@ class LoomExpression(Expression):
         self.layers = tuple(sorted(one.removeprefix("layers/") for one in matrices))
         genes, cells = self.matrix.shape
         self.matrices = ("matrix", *file.get("layers", ()))
-        self.genes = _attributes(file["row_attrs"], genes, GENE_NAMES, name).load()
+        features = _attributes(file["row_attrs"], genes, GENE_NAMES, name).load()
+        self.set_features(features, kinds_of(features))
         self.obs = _attributes(file["col_attrs"], cells, CELL_NAMES, name)
 
     def spans(self) -> Sequence[Span]:

@@ -41,7 +41,7 @@ MATRICES = {
     "DGE.mtx": PARSE,
     "count_matrix.mtx": PARSE,
 }
-SUBFOLDERS_DEEP = 3
+SUBFOLDERS_DEEP = 5  # of Cell Ranger multi
 HEADERS = {
     "", "x", "v1", "index", "id", "name", "barcode", "barcodes", "cell", "cells", "cell_id",
     "cellid", "gene", "genes", "gene_id", "gene_name", "gene_symbol", "symbol", "feature",

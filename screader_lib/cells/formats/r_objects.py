@@ -5,7 +5,7 @@ R keeps genes × cells: its matrix by columns is cells × genes by rows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from screader_lib.cells.formats.expression import Expression, Span, Wanted, row_spans
 from screader_lib.cells.formats.r_tree import Node, read_r
+from screader_lib.cells.formats.text_table import has_cells_in_rows
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.table import Categorical, Column, LazyTable, Table, strings
 from screader_lib.reporting import Reporter
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 ASSAYS = ("RNA", "Spatial", "Xenium", "originalexp")  # those with counts of genes, usual ones first
 LAYERS = ("counts", "data", "logcounts")  # the matrix to read, best one first
 ON_DISK = ("BPCells", "DelayedArray", "HDF5Array")  # packages whose matrices are in other files
+MAX_LISTED = 8
 ADD_TO_SEURAT = "x <- AddMetaData(x, {calls})"
 ADD_TO_EXPERIMENT = "colData(x) <- cbind(colData(x), {calls}[colnames(x), ])"
 
@@ -68,7 +70,7 @@ def open_r(path: Path, name: str, wanted: Wanted, reporter: Reporter) -> RExpres
             remedy=f"In R, save the one that you mean: saveRDS({one}, '{one}.rds')",
         )
     if not found:
-        raise _no_expression(list(objects.values()), name)
+        raise _no_expression(objects, name)
     (node,) = found.values()
     return {
         "Seurat": _seurat, "experiment": _experiment, "assay": _assay, "matrix": _matrix,
@@ -83,23 +85,41 @@ def _kind(node: Node) -> str:
         return "experiment"
     if "key" in node.attributes and {"counts", "layers"} & set(node.attributes):
         return "assay"
-    return "matrix" if node.is_matrix else ""
+    return "matrix" if node.is_matrix or node.package in ON_DISK else ""
 
 
-def _no_expression(objects: list[Node], name: str) -> ScReaderError:
-    classes = [(node.classes or [node.kind.lower()])[0] for node in objects]
+def _within(node: Node, place: str) -> Iterator[str]:
+    """Where in a list objects with cells are, as R writes it."""
+    names = node.names()
+    for number, one in enumerate(node.entries()):
+        key = f"'{names[number]}'" if number < len(names) and names[number] else f"{number + 1}"
+        if _kind(one):
+            yield f"{place}[[{key}]]"
+        else:
+            yield from _within(one, f"{place}[[{key}]]")
+
+
+def _no_expression(objects: dict[str, Node], name: str) -> ScReaderError:
+    classes = [(node.classes or [node.kind.lower()])[0] for node in objects.values()]
     if "seurat" in classes:
         return ScReaderError(
             "holds a Seurat object of version 2.",
             file=name,
             remedy="In R, with Seurat 3 or 4: saveRDS(UpdateSeuratObject(x), 'x.rds')",
         )
-    inner = [one for node in objects for one in node.entries() if _kind(one)]
+    inner = [place for key, node in objects.items() for place in _within(node, key or "x")]
     if inner:
         return ScReaderError(
-            f"holds a list of {len(inner)} objects with cells.",
+            f"is a list with {len(inner)} objects of cells in it: {', '.join(inner[:MAX_LISTED])}.",
             file=name,
-            remedy="In R, save each: saveRDS(x[[1]], 'x1.rds')",
+            remedy=f"In R, save the one that you mean: saveRDS({inner[0]}, 'x.rds')",
+        )
+    if "data.frame" in classes:
+        return ScReaderError(
+            "has no expression matrix in it (data.frame).",
+            file=name,
+            remedy="In R, of a table x of counts with the genes' names in its first column: "
+            "m <- as.matrix(x[-1]); rownames(m) <- x[[1]]; saveRDS(m, 'x.rds')",
         )
     return ScReaderError(
         f"has no expression matrix in it ({', '.join(classes) or 'nothing'}).",
@@ -223,7 +243,7 @@ def _matrix_of(node: Node, name: str, what: str) -> Matrix:
     """A matrix of R, transposed."""
     if node.package in ON_DISK:
         raise ScReaderError(
-            f"its {what} is kept in other files, by {node.package}.",
+            f"its {what} is one of {node.package}, whose values may be in other files.",
             file=name,
             remedy="In R, for the matrix m of counts: saveRDS(as(m, 'dgCMatrix'), 'counts.rds')",
         )
@@ -329,7 +349,10 @@ def _matrix(node: Node, name: str, _: Wanted, __: Reporter) -> RExpression:
             file=name,
             remedy="In R: rownames(x) <- genes; saveRDS(x, 'x.rds')",
         )
-    cells = matrix.cells or [f"cell{number + 1}" for number in range(matrix.values.shape[0])]
     what = f"{(node.classes or ['matrix'])[0]} of R"
+    if has_cells_in_rows(matrix.genes, matrix.cells):
+        matrix = Matrix(matrix.values.T.tocsr(), matrix.cells, matrix.genes)
+        what += ", cells in rows"
+    cells = matrix.cells or [f"cell{number + 1}" for number in range(matrix.values.shape[0])]
     genes = Table(strings(matrix.genes))
     return RExpression(name, what, matrix.values, Table(strings(cells)), genes)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
-from itertools import islice, takewhile
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -23,7 +23,7 @@ from screader_lib.cells.formats.transpose import ENTRIES_PER_PIECE, ParsedEntrie
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.table import Column, LazyTable, Table, strings
 from screader_lib.genes.records import ENSEMBL
-from screader_lib.genes.spelling import dotted, ensembl_within
+from screader_lib.genes.spelling import dotted, name_within
 from screader_lib.genes.text_files import lines_of
 
 if TYPE_CHECKING:
@@ -39,6 +39,11 @@ BARCODE = re.compile(r"[ACGTN]{8,}")
 OF_CELLS = re.compile(  # columns of numbers that are no genes, as scanpy and Seurat call them
     r"(n_?(counts?|genes?|features?|umis?)(_\w+)?|total_counts.*|log1p_.*|(percent|pct)[._].*|"
     r"(seurat_)?clusters?|leiden.*|louvain.*|umap_?\d|tsne_?\d|pc_?\d+|(s|g2m)[._]score)$",
+    re.IGNORECASE,
+)
+OF_GENES = re.compile(  # columns of numbers that are no cells, as of featureCounts and biomaRt
+    r"((gene_?|exon_?|effective_?)?length|chr(om(osome)?)?|start|end|strand|width|(gc|percentage_gc)"
+    r"[._]?(content)?|(ncbi|entrez)[._ ]?(gene)?[._ ]?(id)?)$",
     re.IGNORECASE,
 )
 
@@ -103,7 +108,7 @@ def opened_table(path: Path, name: str) -> Iterator[TextIO]:
     opener = opener_of(path, name)
     try:
         with opener(path, "rt", encoding="utf-8-sig") as stream:
-            remarks = sum(1 for _ in takewhile(_is_remark, lines_of(stream, name, LONGEST)))
+            remarks = _remarks(lines_of(stream, name, LONGEST))
         with opener(path, "rt", encoding="utf-8-sig") as stream:
             for _ in range(remarks):
                 stream.readline()
@@ -114,8 +119,16 @@ def opened_table(path: Path, name: str) -> Iterator[TextIO]:
         raise ScReaderError("is not text, or it is damaged or cut off.", file=name) from error
 
 
-def _is_remark(line: str) -> bool:
-    return line.startswith("#") or not line.strip()
+def _remarks(lines: Iterator[str]) -> int:
+    """How many lines come before the table; the last one that begins with # may be its header."""
+    before: list[str] = []
+    for line in lines:
+        if line.strip() and not line.startswith("#"):
+            if before and any(1 < line.count(mark) == before[-1].count(mark) for mark in "\t,;"):
+                before.pop()
+            break
+        before.append(line)
+    return len(before)
 
 
 class TableExpression(Expression):
@@ -128,11 +141,10 @@ class TableExpression(Expression):
         if layout.numbers.sum() < MIN_NUMBERS:
             raise no_table(name)
         rows = _row_names(path, name, layout.delimiter)
-        self.by_cells = _has_cells_in_rows(rows, layout.columns)
+        self.by_cells = has_cells_in_rows(rows, layout.columns)
         self.format = f"table, {'cells' if self.by_cells else 'genes'} in rows"
-        numbers = layout.numbers
-        if self.by_cells:
-            numbers = numbers & ~np.array([bool(OF_CELLS.match(one)) for one in layout.columns])
+        others = OF_CELLS if self.by_cells else OF_GENES
+        numbers = layout.numbers & ~np.array([bool(others.match(one)) for one in layout.columns])
         names = strings(np.array(layout.columns, object)[numbers])
         own = _other_columns(path, name, layout, ~numbers)
         cells, genes = (rows, names) if self.by_cells else (names, rows)
@@ -173,7 +185,7 @@ def _other_columns(path: Path, name: str, layout: Layout, which: np.ndarray) -> 
     return columns
 
 
-def _has_cells_in_rows(rows: np.ndarray, columns: list[str]) -> bool:
+def has_cells_in_rows(rows: Sequence[str] | np.ndarray, columns: Sequence[str]) -> bool:
     """Whether the names of the columns are genes rather than those of the rows."""
     of_rows, of_columns = _share_of_genes(rows), _share_of_genes(columns)
     if of_rows != of_columns:
@@ -186,10 +198,8 @@ def _share_of_genes(names: Sequence[str] | np.ndarray) -> float:
     """The share of names that are genes, as far as Ensembl ids and human symbols tell."""
     some = list(names[:: max(1, len(names) // NAMES_TO_JUDGE)])
     known = _symbols()
-    genes = [
-        ENSEMBL.match(name) or ensembl_within(name) or dotted(name).lower() in known
-        for name in some
-    ]
+    inner = [name_within(name) or name for name in some]
+    genes = [ENSEMBL.match(name) or dotted(name).lower() in known for name in inner]
     return sum(map(bool, genes)) / max(1, len(some))
 
 

@@ -246,11 +246,14 @@ def matrix_market_header(path: Path) -> tuple[int, int, int]:
     """
     try:
         with _opener(path)(path, "rt", encoding="utf-8") as stream:
-            kind = stream.readline(MAX_LINE).lower().split()
-            line = _first_entry(stream)
+            first = stream.readline(MAX_LINE)
+            kind = first.lower().split()
+            line = _first_entry(stream, first)
         rows, columns, size = (int(number) for number in line.split()[:3])
     except UNREADABLE as error:
         raise _damaged_matrix(path, error) from error
+    if "matrixmarket" not in first.lower():
+        return rows, columns, size  # old STARsolo and others leave the banner out
     if kind[:3] != ["%%matrixmarket", "matrix", "coordinate"] or kind[3:] not in READABLE:
         raise ScReaderError(
             f"is a Matrix Market file of {' '.join(kind[1:]) or 'no kind'} values; expected "
@@ -260,9 +263,8 @@ def matrix_market_header(path: Path) -> tuple[int, int, int]:
     return rows, columns, size
 
 
-def _first_entry(stream: TextIO) -> str:
-    """The first line that is neither empty nor a comment; "" at the end."""
-    line = stream.readline(MAX_LINE)
+def _first_entry(stream: TextIO, line: str = "%") -> str:
+    """The first line, from ``line`` on, that is neither empty nor a comment; "" at the end."""
     while line and (line.startswith("%") or not line.strip()):
         line = stream.readline(MAX_LINE)
     return line
