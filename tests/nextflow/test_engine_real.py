@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from engine import Engine, needs_engine, published, warnings
-from pipeline_files import PIPELINE
+from pipeline_files import PIPELINE, ROOT
 
 CELLS = PIPELINE / "assets/test"
 QUICK = [
@@ -46,6 +46,22 @@ def test_a_killed_run_resumed_gives_the_bytes_of_an_uninterrupted_one(
     of_genes = ("genes/", "pipeline_info/versions.yml")  # made once, and so not told again
     wanted = {name: data for name, data in whole.items() if not name.startswith(of_genes)}
     assert len(wanted) > 10 and {name: made.get(name) for name in wanted} == wanted
+
+
+def test_samples_may_be_objects_of_r_and_zipped_stores(real_engine: Engine) -> None:
+    """One to learn from, one to call, and both by a reader that is ready."""
+    seurat = ROOT / "tests/r_objects/seurat5.rds"
+    store = ROOT / "galaxy_wrappers/test-data/new.zarr.zip"
+    words = ["--method=pooled", "--train-options=--warm-start-epochs 2", "--plots=", "--folds=0"]
+    words += ["--source=packaged", "--label=cell_type", "--shards=1"]
+    sheet = real_engine.sheet(f"r,{seurat},train", f"z,{store},predict")
+    real_engine(*words, sheet, profile="")
+    with (real_engine.folder / "out/run-report.tsv").open(encoding="utf-8") as lines:
+        report = {row["sample"]: row for row in csv.DictReader(lines, delimiter="\t")}
+    assert report["z"]["status"] == "called" and float(report["z"]["accuracy"]) > 0.7
+    sheet = real_engine.sheet(f"r,{seurat},predict", f"z,{store},predict")
+    real_engine("--mode=annotate-files", "--reader=human-pancreas", sheet, profile="")
+    assert real_engine.count() == {"ANNOTATE": 2}
 
 
 @pytest.mark.skipif("SAMPLES" not in os.environ, reason="SAMPLES=1000 runs so many as stubs")
