@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 if TYPE_CHECKING:
     from screader_lib.annotation.annotate import Annotation
     from screader_lib.exchange.opening import ExchangeFile
+    from screader_lib.exchange.table import LazyTable
 
 
 @tool(
@@ -102,7 +103,8 @@ if TYPE_CHECKING:
     "--report",
     type=OutputPath(),
     metavar="HTML",
-    help="Write a report: labels, a UMAP, clusters and the least sure cells, in one HTML file.",
+    help="Write a report in one HTML file: a map of the cells to explore, to select cells in and "
+    "to name them; clusters with the genes behind them; the least sure cells.",
 )
 @click.option("--gene-column", metavar="COLUMN", help="Column of var with the gene names to match.")
 @click.option(
@@ -237,7 +239,9 @@ def main(
             clusters.write_tsv(annotation.clusters, cluster_table)
         if report is not None:
             named = sources[0].name if len(sources) == 1 else f"{len(sources)} files"
-            _write_report(report, annotation, folder, known, Path(named).name, run)
+            _write_report(
+                report, annotation, folder, known, Path(named).name, new_h5ad.cells_of(sources), run
+            )
         target = expression[0] if in_place else output
         if target is None:
             return
@@ -267,22 +271,27 @@ def _write_report(
     folder: Path,
     reader: ExchangeFile,
     cells_name: str,
+    obs: LazyTable,
     run: ToolRun,
 ) -> None:
     from screader_lib.annotation.annotate import CELLS, PREDICTIONS, store_final_labels
     from screader_lib.exchange.opening import open_exchange
     from screader_lib.exchange.writing import replacing
     from screader_lib.figures.data.prediction_data import PredictionData
+    from screader_lib.figures.report.cell_map import MapInputs
     from screader_lib.figures.report.report import ReportInputs, build
     from screader_tools.pictures.command_words import command_words
 
+    rows = annotation.calls.rows
+    called = obs if rows is None else obs.take(rows)
+    on_map = MapInputs(called.index, annotation.calls.obs, called.columns)
     store_final_labels(annotation, folder)
     with (
         open_exchange(folder / PREDICTIONS, "predictions") as predictions,
         open_exchange(folder / CELLS, "cells") as cells,
     ):
         inputs = ReportInputs(
-            PredictionData(predictions), reader, cells, clusters=annotation.clusters
+            PredictionData(predictions), reader, cells, clusters=annotation.clusters, on_map=on_map
         )
         title = f"{cells_name}: {len(inputs.predictions):,} cells labelled by {reader.name}"
         page = build(inputs, title=title, words=command_words, reporter=run.reporter)

@@ -10,6 +10,7 @@ from typing import cast
 import anndata
 import numpy as np
 import pytest
+from map_content import decoded
 from scipy import sparse
 from small_files import counts, expression, fail, succeed
 
@@ -114,6 +115,24 @@ def test_the_report_has_the_clusters_and_the_final_labels(
     succeed("annotate", folder / "cells.h5ad", "-r", reader, *words)
     page = (tmp_path / "r.html").read_text("utf-8")
     assert "right &lt;b&gt;" in page and "<b>" not in page
+
+
+def test_the_report_has_a_map_of_the_file_s_cells(folder: Path) -> None:
+    page = (folder / "report.html").read_text("utf-8")
+    _, content = page.split('<script type="text/plain" id="cell-map-content">')
+    header, _, names, columns = decoded(content.partition("</script>")[0])
+    adata = anndata.read_h5ad(folder / "out.h5ad")
+    assert names == adata.obs_names.tolist()
+    for title, column in {
+        "call": "screader_label", "consensus": "screader_consensus_label",
+        "cluster": "screader_cluster", "given": "given", "cell_type": "cell_type",
+    }.items():  # fmt: skip
+        values = adata.obs[column].astype(object)
+        assert columns[title] == values.where(values.notna(), "").tolist(), title
+    familiarity = adata.obs["screader_familiarity"]
+    np.testing.assert_allclose(columns["familiarity"], familiarity, atol=0.002)
+    genes = [one["name"] for one in header["columns"] if one["group"] == "genes"]
+    assert {"GENE03", "GENE12"} <= {*genes}  # known markers
 
 
 def test_from_python(reader: Path, folder: Path) -> None:

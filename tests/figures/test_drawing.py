@@ -11,7 +11,7 @@ import pytest
 
 from screader_lib.errors import ScReaderError
 from screader_lib.figures.drawing import canvas
-from screader_lib.figures.drawing.palettes import UNLABELLED, colours_of, safe_colours
+from screader_lib.figures.drawing.palettes import UNLABELLED, brightened, colours_of, safe_colours
 from screader_lib.figures.drawing.point_labels import MAX_LABELS, central_point, without_overlap
 from screader_lib.figures.drawing.type_names import (
     MAX_LENGTH,
@@ -111,6 +111,15 @@ def test_any_two_colours_differ_for_every_reader(count: int, distance: float) ->
     assert min_distance(UNLABELLED, *safe_colours(count)) >= distance
     assert safe_colours(301)[:count] == safe_colours(count)
     assert safe_colours(301)[300] == safe_colours(1)[0]
+
+
+@pytest.mark.parametrize(("count", "distance"), [(6, 13), (15, 12), (40, 7), (300, 1)])
+def test_on_a_dark_page_they_differ_as_well_and_stand_out(count: int, distance: float) -> None:
+    bright = brightened(safe_colours(count))
+    assert min_distance(*bright) >= distance
+    dark = "#15181c"  # --paper of report.css
+    assert min(perceived(bright)[0, :, 0]) - perceived([dark])[0, 0, 0] >= 39  # contrast of 3.5
+    assert brightened(["#123456"]) == ["#123456"]
 
 
 def test_colours_do_not_depend_on_the_order_of_labels() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import re
 from collections.abc import Iterator
@@ -34,7 +35,7 @@ from screader_lib.figures.report.report import ReportInputs, build
 from screader_lib.figures.report.report_tables import compare_given
 
 HOSTILE = "<script>alert('x')</script>\"><img src=http://bad.example/x>"
-VOID = {"meta", "img", "br", "link", "hr"}
+VOID = {"meta", "img", "br", "link", "hr", "input"}
 METRICS = {
     "methods": {
         "majority": {"title": "majority", "accuracy": 0.3, "macro_f1": 0.04, "seconds": 0.1},
@@ -52,6 +53,7 @@ class Page(HTMLParser):
         self.elements: list[tuple[str, dict[str, str]]] = []
         self.text: list[str] = []
         self.open: list[str] = []
+        self.last_script = ""
         self.feed(text)
         self.close()
 
@@ -65,6 +67,8 @@ class Page(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.text.append(data)
+        if self.open and self.open[-1] == "script":
+            self.last_script = data
 
     def all(self, tag: str) -> list[dict[str, str]]:
         return [attributes for name, attributes in self.elements if name == tag]
@@ -120,14 +124,20 @@ def page(html: str) -> Page:
 
 
 def test_page_loads_nothing_from_the_network(page: Page) -> None:
-    assert not page.all("script") and not page.all("link") and not page.all("iframe")
+    assert not page.all("link") and not page.all("iframe")
+    assert page.all("script") == [{"type": "text/plain", "id": "cell-map-content"}, {}]
     for image in page.all("img"):
         form, _, content = image["src"].partition(",")
         assert form == "data:image/svg+xml;base64"
         assert ElementTree.fromstring(base64.b64decode(content)).tag.endswith("svg")
     assert all(link["href"].startswith("#") for link in page.all("a"))
-    policy = [meta["content"] for meta in page.all("meta") if "http-equiv" in meta]
-    assert policy == ["default-src 'none'; img-src data:; style-src 'unsafe-inline'"]
+    [policy] = [meta["content"] for meta in page.all("meta") if "http-equiv" in meta]
+    script = hashlib.sha256(page.last_script.encode()).digest()
+    assert policy.split("; ") == [
+        "default-src 'none'", "img-src data:", "style-src 'unsafe-inline'",
+        f"script-src 'sha256-{base64.b64encode(script).decode()}'",
+        "base-uri 'none'", "form-action 'none'",
+    ]  # fmt: skip
     assert not any(name.startswith("on") for _, found in page.elements for name in found)
 
 
@@ -159,11 +169,13 @@ def luminance(colour: str) -> float:
 
 
 def test_text_stands_out_from_its_background(page: Page) -> None:
-    colours = dict(re.findall(r"(--\w+): (#[0-9a-f]{3,6})", "".join(page.text)))
-    for paper in ("#fff", colours["--tint"], "#e8f1fa"):
-        for ink in ("--ink", "--soft", "--link"):
-            contrast = (luminance(paper) + 0.05) / (luminance(colours[ink]) + 0.05)
-            assert contrast >= 4.5
+    light, dark, *_ = re.findall(r":root {(.*?)}", "".join(page.text), re.DOTALL)
+    for theme in (light, dark):
+        colours = dict(re.findall(r"(--\w+): (#[0-9a-f]{3,6})", theme))
+        for paper in ("--paper", "--tint", "--mark", "--warn"):
+            for ink in ("--ink", "--soft", "--link"):
+                both = sorted(luminance(colours[name]) + 0.05 for name in (paper, ink))
+                assert both[1] / both[0] >= 4.5, (paper, ink)
 
 
 def test_same_bytes_again_and_small(files: dict[str, Path], html: str) -> None:

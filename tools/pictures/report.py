@@ -81,8 +81,9 @@ def main(
 ) -> None:
     """Write a report on PREDICTIONS as one self-contained HTML file.
 
-    It has all pictures and tables, the least confident predictions, the steps that made the
-    files, and the commands to repeat them. It loads nothing from the network and prints well.
+    It has a map of the cells to explore, all pictures and tables, the least confident predictions,
+    the steps that made the files, and the commands to repeat them. Cells selected on the map with
+    the lasso can be named, and saved as a table. It loads nothing from the network and prints well.
     """
     from screader_lib.exchange.writing import replacing
     from screader_lib.figures.data.prediction_data import PredictionData

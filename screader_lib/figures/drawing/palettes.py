@@ -49,9 +49,18 @@ def safe_colours(count: int) -> list[str]:
 
     Colours repeat after 300.
     """
-    file = resources.files("screader_lib.figures") / "templates" / "safe_colours.txt"
-    lines = file.read_text("utf-8").splitlines()
-    return list(islice(cycle(line for line in lines if not line.startswith("# ")), count))
+    return list(islice(cycle(_listed("safe_colours.txt")), count))
+
+
+def brightened(colours: Sequence[str]) -> list[str]:
+    """The colours (#rrggbb) as they stand out from a dark page; others than the safe ones stay."""
+    bright = dict(zip(_listed("safe_colours.txt"), _listed("bright_colours.txt"), strict=True))
+    return [bright.get(colour, colour) for colour in colours]
+
+
+def _listed(name: str) -> list[str]:
+    lines = (resources.files("screader_lib.figures") / "templates" / name).read_text("utf-8")
+    return [line for line in lines.splitlines() if not line.startswith("# ")]
 
 
 def _from_colour_map(name: str, count: int) -> list[str]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import resources
 from typing import Any
 
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.opening import ExchangeFile
 from screader_lib.exchange.table import Table
-from screader_lib.figures.data.panels import SavedCoordinates
+from screader_lib.figures.data.panels import Panel, SavedCoordinates
 from screader_lib.figures.data.prediction_data import PredictionData
 from screader_lib.figures.drawing.canvas import Picture, Style, require
 from screader_lib.figures.drawing.type_names import one_line
@@ -22,7 +24,7 @@ from screader_lib.figures.plots import (
     training_curves,
     umap_plot,
 )
-from screader_lib.figures.report import report_tables
+from screader_lib.figures.report import cell_map, report_tables
 from screader_lib.figures.report.history import CommandWords, History, default_words
 from screader_lib.label_metrics import scores
 from screader_lib.reporting import SILENT, Reporter
@@ -30,6 +32,7 @@ from screader_lib.reporting import SILENT, Reporter
 SVG_DPI = 160  # of the points in a scatter plot
 SCREEN_DPI = 96
 GENES_DRAWN, GENES_LISTED = 8, 3  # per type, in the picture and with their descriptions
+SCRIPT = "cell_map.js"  # the page's policy allows it by its hash, and no other
 PAIR_COLUMNS = ("true label", "predicted label", "cells", "fraction of the true label")
 
 
@@ -39,7 +42,7 @@ class ReportInputs:
 
     ``metrics`` is the content of a metrics file, ``beside`` the predictions of other methods on
     the same cells, ``coordinates`` those of the UMAP panels, ``clusters`` a row for each cluster
-    of an annotated sample.
+    of an annotated sample, ``on_map`` what else the map tells of the cells.
     """
 
     predictions: PredictionData
@@ -49,6 +52,7 @@ class ReportInputs:
     beside: Sequence[PredictionData] = ()
     coordinates: SavedCoordinates | None = None
     clusters: Table | None = None
+    on_map: cell_map.MapInputs = cell_map.NOTHING_MORE
 
 
 def build(
@@ -90,7 +94,24 @@ def build(
     last_command = []
     if predictions.opened.steps[-1].tool != "annotate":  # which writes reports itself
         last_command = [history.command("plot report", options, files, "report.html")]
+    both = [*inputs.beside[:1], predictions]
+    colours = umap_plot.colouring(both, None)
+    panels = []
+    if all(one.has_vectors for one in both):
+        panels = umap_plot.panels(
+            both, colours, cells=inputs.cells, seed=seed, saved=inputs.coordinates,
+            reporter=reporter,
+        )  # fmt: skip
+    drawn = None
+    if panels and len(predictions):
+        telling = report_tables.telling_genes(inputs.clusters, genes)
+        drawn = cell_map.encode(
+            predictions, panels[-1].coordinates, colours.types,
+            inputs.on_map, inputs.cells, telling, palette, seed,
+        )  # fmt: skip
     return _render({
+        "map": drawn,
+        "map_is_all": drawn is not None and len(panels) == 1,
         "title": one_line(title) or f"{predictions.title}: {len(predictions):,} cells",
         "method": predictions.title,
         "cells": len(predictions),
@@ -114,35 +135,34 @@ def build(
         "commands": [step.command for step in history.steps] + last_command,
         "other_files": inputs.metrics is not None or inputs.coordinates is not None,
         "versions": report_tables.versions(),
-        "pictures": _pictures(inputs, matrix, palette, seed, reporter),
+        "pictures": _pictures(
+            inputs, colours, panels, matrix, Style(palette=palette), seed, reporter
+        ),
     })  # fmt: skip
 
 
 def _pictures(
     inputs: ReportInputs,
+    colours: umap_plot.Colouring,
+    panels: Sequence[Panel],
     matrix: confusion_matrix.Confusion | None,
-    palette: str,
+    style: Style,
     seed: int,
     reporter: Reporter,
 ) -> dict[str, dict[str, Any]]:
     """Pictures in the page by name: source, alternative text, and sizes in pixels of the screen."""
     predictions = inputs.predictions
-    style = Style(palette=palette)
-    both = [*inputs.beside[:1], predictions]
-    colours = umap_plot.colouring(both, None)
     pictures = {}
-    if all(one.has_vectors for one in both):
-        panels = umap_plot.panels(
-            both, colours, cells=inputs.cells, seed=seed, saved=inputs.coordinates,
-            reporter=reporter,
-        )  # fmt: skip
+    if panels:
         pictures["umap"] = umap_plot.picture(
             panels, style, column=colours.column, types=colours.types, seed=seed
         )
     if matrix is not None:
         # Two large matrices side by side could not be read on a page.
         small = len(matrix.types) <= confusion_matrix.READABLE_TYPES
-        matrices = confusion_matrix.tabulate(both) if small else [matrix]
+        matrices = (
+            confusion_matrix.tabulate([*inputs.beside[:1], predictions]) if small else [matrix]
+        )
         pictures["confusion"] = confusion_matrix.picture(matrices)
     if predictions.comparable.any():
         methods = method_comparison.measure([predictions, *inputs.beside])
@@ -180,7 +200,10 @@ def _render(content: Mapping[str, Any]) -> str:
         loader=jinja2.PackageLoader("screader_lib.figures"),
     )
     environment.filters["cell"] = _cell
-    return environment.get_template("report.html").render(content)
+    script = (resources.files("screader_lib.figures") / "templates" / SCRIPT).read_text("utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+    own = {"script": require("markupsafe").Markup(script), "script_hash": f"sha256-{digest}"}
+    return environment.get_template("report.html").render({**content, **own})
 
 
 def _cell(value: Any) -> str:

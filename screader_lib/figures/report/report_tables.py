@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -254,6 +255,16 @@ def cluster_genes(clusters: Table | None) -> dict[str, str]:
     rows = [] if clusters is None else [row for _, row in _rows_of(clusters)]
     named = {gene: name for row in rows for gene, name in _genes_of(row).items() if name}
     return dict(sorted(named.items()))
+
+
+def telling_genes(clusters: Table | None, types: Sequence[TypeGenes]) -> list[str]:
+    """Symbols of the genes behind the labels and of known markers, by turns of the clusters."""
+    lists = [[gene.symbol for gene in one.genes] for one in types]
+    for _, row in [] if clusters is None else _rows_of(clusters):
+        markers = row.get("known_markers", "").split(", ")
+        lists.append([*filter(None, markers), *_genes_of(row)])
+    turns = zip_longest(*lists)
+    return list(dict.fromkeys(gene for turn in turns for gene in turn if gene))
 
 
 def _rows_of(clusters: Table) -> list[tuple[str, Row]]:
