@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from screader_lib.command_line.options import FilePath, OutputPath, genome_option, modality_option
+from screader_lib.command_line.options import FilePath, OutputPath, expression_options
 from screader_lib.command_line.run import ToolRun
 from screader_lib.command_line.tool import tool
 from screader_lib.errors import ScReaderError
@@ -106,21 +106,13 @@ if TYPE_CHECKING:
     help="Write a report in one HTML file: a map of the cells to explore, to select cells in and "
     "to name them; clusters with the genes behind them; the least sure cells.",
 )
-@click.option("--gene-column", metavar="COLUMN", help="Column of var with the gene names to match.")
+@expression_options
 @click.option(
     "--orthologs",
     type=FilePath(),
     help="Match genes by orthologs: a table whose first two columns name the genes of two species. "
     "[default: by name, ignoring upper and lower case where few names are the reader's]",
 )
-@click.option(
-    "--layer",
-    metavar="NAME",
-    show_default="X, or raw where only raw holds counts",
-    help="Matrix to read: X, raw, or the name of a layer.",
-)
-@modality_option("--assay", "--table")
-@genome_option
 @click.option(
     "--values",
     type=click.Choice(VALUE_KINDS),

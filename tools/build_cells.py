@@ -10,8 +10,7 @@ from click.core import ParameterSource
 
 from screader_lib.command_line.options import (
     FilePath,
-    genome_option,
-    modality_option,
+    expression_options,
     output_option,
     seed_option,
 )
@@ -72,25 +71,12 @@ SET_BY_LIKE = (
     show_default="a column of a usual name",
     help="Column of obs with the donors.",
 )
-@click.option(
-    "--gene-column",
-    metavar="COLUMN",
-    show_default="the index, or a usual column of names that matches more genes",
-    help="Column of var with the gene names to match.",
-)
+@expression_options
 @click.option(
     "--orthologs",
     type=FilePath(),
     help="Match genes by orthologs: a table whose first two columns name the genes of two species.",
 )
-@click.option(
-    "--layer",
-    metavar="NAME",
-    show_default="X, or raw where only raw holds counts",
-    help="Matrix to read: X, raw, or the name of a layer.",
-)
-@modality_option("--assay", "--table")
-@genome_option
 @click.option(
     "--values",
     type=click.Choice(VALUE_KINDS),

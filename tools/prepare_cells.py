@@ -9,8 +9,7 @@ import click
 from screader_lib.command_line.options import (
     FilePath,
     OutputPath,
-    genome_option,
-    modality_option,
+    expression_options,
     output_option,
     seed_option,
 )
@@ -58,10 +57,7 @@ from screader_lib.command_line.tool import tool
 @click.option(
     "--evidence", type=OutputPath(), help="Write clusters, labels, scores and marker genes here."
 )
-@click.option("--layer", metavar="NAME", help="Matrix with the counts, if not X.")
-@modality_option("--assay", "--table")
-@genome_option
-@click.option("--gene-column", metavar="COLUMN", help="Column with the gene symbols.")
+@expression_options
 @click.option(
     "--min-counts", type=click.IntRange(min=0), default=0, help="Minimum counts per cell."
 )

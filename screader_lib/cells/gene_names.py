@@ -86,7 +86,7 @@ def match_names(names: np.ndarray, genes: Table) -> NameMatch:
     duplicate, made unique by a suffix. A name that means several genes by the first way that knows
     it is not matched.
     """
-    rows_by, known = _lookups(genes), set(names)
+    rows_by, known, symbols = _lookups(genes), set(names), genes.strings("symbol")
     result = NameMatch(np.full(len(names), ABSENT, np.int32), ways=np.full(len(names), "", object))
     for number, name in enumerate(names):
         row, way = _found(rows_by, name)
@@ -95,6 +95,8 @@ def match_names(names: np.ndarray, genes: Table) -> NameMatch:
         if row is None and (stem := without_suffix(name)) in known:
             row, _ = _found(rows_by, stem)
             way = "suffix"
+        if way == "id" and row is not None:  # the embedded gene's id is a name of some kind
+            way = "symbol" if name == symbols[row] else "Ensembl id" if ENSEMBL.match(name) else way
         if row not in (None, ABSENT):
             result.rows[number], result.ways[number] = row, way
             result.counts[way] += 1

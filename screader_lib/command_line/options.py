@@ -93,3 +93,26 @@ genome_option = click.option(
     metavar="NAME",
     help="Genome whose genes are read, such as GRCh38, of a matrix with the genes of several.",
 )
+
+
+def expression_options(command: Callable) -> Callable:
+    """What is read of a file of cells: its gene column, layer, modality and genome."""
+    options = (
+        click.option(
+            "--gene-column",
+            metavar="COLUMN",
+            show_default="the index, or a usual column of names",
+            help="Column of var with the gene names to match.",
+        ),
+        click.option(
+            "--layer",
+            metavar="NAME",
+            show_default="X, or raw where only raw holds counts",
+            help="Matrix to read: X, raw, or the name of a layer.",
+        ),
+        modality_option("--assay", "--table"),
+        genome_option,
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command

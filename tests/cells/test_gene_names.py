@@ -70,7 +70,7 @@ def test_name_asked_for_twice_or_ambiguous(name: str, row: int) -> None:
 
 def test_ways_are_counted() -> None:
     match = match_names(strings(["INS", "SMST", "2641", "nothing"]), EMBEDDED)
-    assert (match.matched, match.counts) == (3, {"id": 1, "alias": 1, "NCBI GeneID": 1})
+    assert (match.matched, match.counts) == (3, {"symbol": 1, "alias": 1, "NCBI GeneID": 1})
 
 
 HUMAN_IDS = [f"ENSG{number:011}" for number in range(9)]

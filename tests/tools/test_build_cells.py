@@ -453,7 +453,7 @@ def test_cellxgene_conventions(tmp_path: Path, where: str) -> None:
         (data.write_zarr if where == "zarr" else data.write_h5ad)(path)
     words = ["build-cells", path, "--label", "cell_type", "-o", tmp_path / "c"]
     messages = succeed(*words, "-e", with_species(tmp_path / "human.h5ad", 9606)).stderr
-    assert "40 of 40 genes have an embedding (40 by id of feature_name)" in messages
+    assert "40 of 40 genes have an embedding (40 by symbol of feature_name)" in messages
     assert "raw is read" in messages and "values are read as raw counts" in messages
     assert set(anndata.read_h5ad(tmp_path / "c").obs["label_ontology_id"]) == {"CL:0000001"}
     line = fail(*words, "-e", with_species(tmp_path / "mouse.h5ad", 10090))
