@@ -183,6 +183,19 @@ def test_no_such_layer(tmp_path: Path, write: Writer, layer: str, message: str) 
         read(write(tmp_path), layer)
 
 
+def test_layers_are_named_where_there_is_no_x(tmp_path: Path) -> None:
+    """As velocity tools leave it; scverse/anndata#1816."""
+    matrix = sparse.csr_matrix(VALUES)
+    data = anndata.AnnData(layers={"spliced": matrix, "unspliced": matrix})
+    data.obs_names, data.var_names = NAMES, genes()
+    data.write_h5ad(tmp_path / "x.h5ad")
+    with pytest.raises(
+        ScReaderError, match=r"no matrix X\. Name another one with --layer: spliced, u"
+    ):
+        read(tmp_path / "x.h5ad")
+    assert np.array_equal(read(tmp_path / "x.h5ad", "spliced")[0], VALUES)
+
+
 def test_raw_is_read_where_x_holds_no_counts(tmp_path: Path) -> None:
     assert np.array_equal(read(raw(tmp_path), "counts")[0], VALUES[:, :5])
     assert np.array_equal(read(tmp_path / "x.h5ad", "raw")[0], VALUES)

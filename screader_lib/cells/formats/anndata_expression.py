@@ -181,7 +181,8 @@ def _matrix_and_var(root: Any, name: str, layer: str | None) -> tuple[Any, Any]:
         path, var = raw
     if path not in root:
         listed = ", ".join(_layers(root)) or "none"
-        raise ScReaderError(f"has no matrix {path}.", file=name, remedy=f"It has: {listed}.")
+        remedy = f"It has: {listed}." if layer else f"Name another one with --layer: {listed}."
+        raise ScReaderError(f"has no matrix {path}.", file=name, remedy=remedy)
     return root[path], root[var]
 
 
