@@ -1,7 +1,13 @@
 # make demo   the whole suite on real cells, in demo-output/
 # make test   all tests
 # make check  formatting, lint, types
-# make docs   the generated pages in docs/
+# make docs   the generated pages in docs/; check-docs says whether they are up to date
+# make test-lowest   all tests with the lowest versions that pyproject.toml allows
+# make test-newest   the tests of what is used of other packages' inside, with their newest versions
+# make dist          source archive and wheel in dist/, compared with git's files
+# make test-dist     both installed anew and tested from outside the checkout
+# make release-check [TAG=v0.1.0]   what keeps the checkout from being released
+# make audit         known vulnerabilities of the images' packages
 # make readers DATA=FOLDER   the packaged readers, trained anew from the cells in that folder
 # make test-galaxy   the tools and workflows on a real Galaxy server, installed into .galaxy/
 # make nextflow-tools        linters that the pipeline's tests use where they are
@@ -19,7 +25,7 @@ WORK ?= readers-work
 # One more than cores, as many tests wait; at most 9, as each takes up to a gigabyte.
 WORKERS ?= $(shell cores=$$(nproc 2>/dev/null || echo 2); echo $$(( cores < 8 ? cores + 1 : 9 )))
 
-.PHONY: demo install test readers test-galaxy nextflow-tools test-nextflow test-containers test-containers-gpu check docs clean
+.PHONY: demo install test test-lowest test-newest dist test-dist release-check audit check-docs readers test-galaxy nextflow-tools test-nextflow test-containers test-containers-gpu check docs clean
 
 $(INSTALLED): pyproject.toml requirements/constraints.txt requirements/embedded.txt
 	$(PYTHON) -m venv $(VENV)
@@ -35,6 +41,40 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
+
+# With PyTorch's index for the CPU in UV_EXTRA_INDEX_URL, no build for CUDA is fetched.
+test-lowest:
+	$(PYTHON) -m venv --clear $(VENV)-lowest
+	$(VENV)-lowest/bin/python -m pip install --quiet uv
+	$(VENV)-lowest/bin/uv pip install --quiet --python $(VENV)-lowest/bin/python --index-strategy unsafe-best-match \
+	  --resolution lowest-direct -e ".[test,parquet,filters]"
+	$(VENV)-lowest/bin/uv pip install --quiet --python $(VENV)-lowest/bin/python --no-deps -r requirements/embedded.txt
+	$(VENV)-lowest/bin/python -m pytest --numprocesses $(WORKERS) --dist worksteal
+
+test-newest:
+	$(PYTHON) -m venv --clear $(VENV)-newest
+	$(VENV)-newest/bin/python -m pip install --quiet -e ".[test]"
+	$(VENV)-newest/bin/python -m pip install --quiet --no-deps -r requirements/embedded.txt
+	$(VENV)-newest/bin/python -m pip install --quiet --pre --upgrade transformers gguf
+	$(VENV)-newest/bin/python -m pytest tests/reader/test_decoder.py tests/test_gguf_files.py
+
+dist: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet build twine zstandard
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/python scripts/compare_archives.py dist/*
+
+test-dist: dist
+	scripts/test_archives.sh $(PYTHON)
+
+release-check: $(INSTALLED)
+	$(BIN)/python scripts/release.py check $(TAG)
+
+audit:
+	$(PYTHON) -m venv --clear $(VENV)-audit
+	$(VENV)-audit/bin/python -m pip install --quiet pip-audit
+	scripts/audit.sh $(VENV)-audit/bin/pip-audit
 
 # The blood cells' genes that have texts are among the pancreas', whose embeddings serve both.
 readers: $(INSTALLED)
@@ -72,5 +112,8 @@ check: $(INSTALLED)
 docs: $(INSTALLED)
 	$(BIN)/python docs/generate.py
 
+check-docs: $(INSTALLED)
+	$(BIN)/python docs/generate.py --check
+
 clean:
-	rm -rf $(VENV) demo-output build *.egg-info
+	rm -rf $(VENV) $(VENV)-lowest $(VENV)-newest $(VENV)-audit demo-output build dist *.egg-info

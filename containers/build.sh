@@ -8,7 +8,7 @@
 # WHEELS           folder of wheels that pip looks into too (the CPU build of torch)
 # EXTRA_INDEX_URL  a further package index that pip looks into
 # CA_BUNDLE        certificates that pip trusts while building
-# PREFIX           registry and path that go before the image's name
+# PREFIX           registry and path that go before the image's name, in lower case
 # None of these is in the image. The last commit is built, not what has changed since.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -21,7 +21,8 @@ epoch=$(git log -1 --format=%ct)
 created=$(date -u -d "@$epoch" +%Y-%m-%dT%H:%M:%SZ)
 source=$(git remote get-url origin 2>/dev/null || true)
 case $source in https://*@* | [!h]* | h[!t]* | "") source="pkg:pypi/screader-suite@$version" ;; esac
-tag=${PREFIX:-}$image:$version
+prefix=${PREFIX:-}
+tag=${prefix,,}$image:$version
 
 arguments=(
   --build-arg "IMAGE=$image" --build-arg "VERSION=$version" --build-arg "REVISION=$revision"
