@@ -13,6 +13,7 @@
 # make nextflow-tools        linters that the pipeline's tests use where they are
 # make test-nextflow         the pipeline: linters and, with nextflow on the PATH, its runs
 # make test-containers       the CPU image, built, turned into Apptainer's and tested
+# make test-conda        both Conda packages, built by rattler-build and compared with git's files
 # make test-containers-gpu   the same of the GPU image: 20 GB of disk
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -25,7 +26,7 @@ WORK ?= readers-work
 # One more than cores, as many tests wait; at most 9, as each takes up to a gigabyte.
 WORKERS ?= $(shell cores=$$(nproc 2>/dev/null || echo 2); echo $$(( cores < 8 ? cores + 1 : 9 )))
 
-.PHONY: demo install test test-lowest test-newest dist test-dist release-check audit check-docs readers test-galaxy nextflow-tools test-nextflow test-containers test-containers-gpu check docs clean
+.PHONY: demo install test test-lowest test-newest dist test-dist release-check audit check-docs readers test-galaxy nextflow-tools test-nextflow test-containers test-containers-gpu test-conda check docs clean
 
 $(INSTALLED): pyproject.toml requirements/constraints.txt requirements/embedded.txt
 	$(PYTHON) -m venv $(VENV)
@@ -67,6 +68,14 @@ dist: $(INSTALLED)
 
 test-dist: dist
 	scripts/test_archives.sh $(PYTHON)
+
+release-# CHANNELS="--channel conda-forge" builds and tests with Conda's own Python and packages.
+test-conda: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet py-rattler-build zstandard
+	$(BIN)/python containers/conda/build.py build/conda $(CHANNELS)
+
+check: $(INSTALLED)
+	$(BIN)/python scripts/release.py check $(TAG)
 
 release-check: $(INSTALLED)
 	$(BIN)/python scripts/release.py check $(TAG)

@@ -1,4 +1,4 @@
-"""What pyproject.toml cannot say: the README's links lead to the repository wherever it is shown."""
+"""What pyproject.toml cannot say: the README's links lead to the repository from everywhere."""
 
 from __future__ import annotations
 

@@ -1,8 +1,12 @@
-"""The weight files of a model's folder: safetensors inside it, and nothing that runs code."""
+"""The weight files of a model's folder: safetensors inside it, and nothing that runs code.
+
+Small models also come inside packages, of the Python index or of Conda.
+"""
 
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +14,21 @@ from screader_lib.errors import ScReaderError
 
 WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 SUFFIX = ".safetensors"
+OF_CONDA = "screader-models"  # one package with all models
+
+
+def packaged_files(distribution: str) -> list[Path]:
+    """The files of an installed ``distribution``, and of Conda's package of models.
+
+    Empty where neither is installed. Nothing of them is imported.
+    """
+    from importlib.metadata import PackageNotFoundError, files
+
+    found: list[Path] = []
+    for name in (distribution, OF_CONDA):
+        with suppress(PackageNotFoundError):
+            found += [Path(str(file.locate())) for file in files(name) or []]
+    return found
 
 
 def safetensors_in(folder: Path, name: str) -> list[Path]:

@@ -23,12 +23,15 @@ PLACEHOLDERS = ("OWNER", "example.org")
 # Where the version follows, and nothing else of the same number.
 BEFORE = (
     r"screader(?:-gpu|-suite|-models)?(?:[:_=-]|==| >=|\", \")|@TOOL_VERSION@\">"
-    r"|^version: |^  version: |^ *version = [\"']|__version__ = \"|fetch-descriptions "
+    r"|^(?:  )?version: \"?|^ *version = [\"']|__version__ = \"|fetch-descriptions "
 )
 VERSION = r"\d+\.\d+\.\d+(?:\.?[a-z]+\d+)?"
 NAMED = re.compile(rf"(?P<before>{BEFORE})(?P<version>{VERSION})\b(?!\.\d)", re.MULTILINE)
 WRAPPED = re.compile(rf"(?P<before>)(?P<version>{VERSION})(?=\+galaxy)")
-NOT_OURS = ("tests/", "benchmarks/", "galaxy_wrappers/test-data/", "containers/locks/", "scripts/")
+NOT_OURS = (
+    "tests/", "benchmarks/", "galaxy_wrappers/test-data/", "containers/locks/", "scripts/",
+    "containers/conda/screader-models/",
+)  # fmt: skip
 UNRELEASED = "## [Unreleased]"
 
 

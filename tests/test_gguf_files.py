@@ -11,7 +11,7 @@ import pytest
 
 from screader_lib.gguf_files import read_once
 
-HIDDEN, WIDE, WORDS = 32, 64, ["<|endoftext|>", "a", "b", "ab"]
+HIDDEN, WIDE, WORDS = 32, 64, ["<|endoftext|>", "a", "b", "ab", "ba"]
 LAYER = {
     "attn_norm": (HIDDEN,),
     "ffn_norm": (HIDDEN,),
@@ -40,7 +40,7 @@ def write_gguf(path: Path, seed: int = 0) -> Path:
     writer.add_tokenizer_model("gpt2")
     writer.add_token_list(WORDS)
     writer.add_token_types([1] * len(WORDS))
-    writer.add_token_merges(["a b"])
+    writer.add_token_merges(["a b", "b a"])
     shapes: dict[str, tuple[int, ...]] = {"token_embd": (len(WORDS), HIDDEN)}
     shapes |= {f"blk.{layer}.{name}": shape for layer in (0, 1) for name, shape in LAYER.items()}
     shapes |= {"output_norm": (HIDDEN,)}

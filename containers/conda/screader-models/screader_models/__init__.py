@@ -1,0 +1,1 @@
+"""Model weights; scReader reads the files and imports nothing."""
