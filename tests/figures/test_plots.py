@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -157,6 +158,19 @@ def test_61_long_names_do_not_overlap(tmp_path: Path) -> None:
         assert all(edges.x0 <= box.x0 and edges.y0 <= box.y0 for box in boxes)
         for one_box, next_box in itertools.pairwise(boxes):
             assert getattr(one_box, high) <= getattr(next_box, low) + 0.5
+
+
+def test_a_title_beside_long_names_is_drawn_whole(tmp_path: Path) -> None:
+    types = [f"CD4-positive, alpha-beta memory T cell {n}" for n in range(3)]
+    with predictions(write_predictions(tmp_path / "p.h5ad", Case(types=types, cells=400))) as one:
+        [matrix] = tabulate([one])
+    figure = confusion_matrix.picture(
+        [replace(matrix, title="logistic regression on counts")]
+    ).figure
+    figure.draw_without_rendering()
+    title = figure.axes[0].title.get_window_extent()
+    assert figure.bbox.x0 <= title.x0 and title.x1 <= figure.bbox.x1
+    assert title.y1 <= figure.bbox.y1
 
 
 def test_calibration_by_hand(tmp_path: Path) -> None:
