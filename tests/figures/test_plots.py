@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 from figure_files import Case, predictions, write_labels, write_predictions, write_reader
 from matplotlib.colors import to_hex
+from matplotlib.text import Text
 
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import encoding
@@ -161,14 +162,13 @@ def test_61_long_names_do_not_overlap(tmp_path: Path) -> None:
 
 
 def test_a_title_beside_long_names_is_drawn_whole(tmp_path: Path) -> None:
-    types = [f"CD4-positive, alpha-beta memory T cell {n}" for n in range(3)]
+    types = [f"CD4-positive, alpha-beta memory T cell {n}" for n in range(6)]
     with predictions(write_predictions(tmp_path / "p.h5ad", Case(types=types, cells=400))) as one:
-        [matrix] = tabulate([one])
-    figure = confusion_matrix.picture(
-        [replace(matrix, title="logistic regression on counts")]
-    ).figure
+        matrix = replace(tabulate([one])[0], title="logistic regression on counts")
+    figure = confusion_matrix.picture([matrix]).figure
     figure.draw_without_rendering()
-    title = figure.axes[0].title.get_window_extent()
+    (text,) = [one for one in figure.findobj(Text) if one.get_text().startswith(matrix.title)]
+    title = text.get_window_extent()
     assert figure.bbox.x0 <= title.x0 and title.x1 <= figure.bbox.x1
     assert title.y1 <= figure.bbox.y1
 

@@ -178,7 +178,7 @@ def _draw(axis: Any, matrix: Confusion, colours: Any, counts: bool) -> Any:
     axis.set_xticks(range(columns), [names.get(name, name) for name in matrix.columns], rotation=90)
     axis.tick_params(length=0, labelsize=8 if rows <= READABLE_TYPES else 6)
     axis.set_xlabel("predicted label")
-    axis.set_title(matrix.summary, wrap=True)  # long labels leave it little room
+    axis.set_title(matrix.summary.replace(": ", ":\n"))  # long labels leave it little room
     axis.spines[:].set_visible(False)
     for index in range(rows + 1):
         axis.axhline(index - 0.5, color=canvas.GRID, linewidth=0.4)
