@@ -7,9 +7,10 @@
 # → FOLDER/IMAGE-VERSION.sif (FOLDER is the present one). ARCHIVE is what
 # `podman save -o ARCHIVE IMAGE:VERSION` or `docker save` writes.
 #
-# BASE_ARCHIVE     archive of the base image, instead of python:3.11-slim-bookworm of a registry
+# BASE_ARCHIVE     archive of the base image, instead of that of containers/locks/base.txt
 # WHEELS           folder of wheels that pip looks into too (the CPU build of torch)
-# EXTRA_INDEX_URL  a further package index that pip looks into
+# EXTRA_INDEX_URL  a further package index that pip looks into (default, without WHEELS and for the
+#                  CPU image: PyTorch's, which has that build)
 # CA_BUNDLE        certificates that pip trusts while building
 # SQUASHFS_ARGS    for mksquashfs, such as "-comp gzip -Xcompression-level 1": quicker and larger
 # None of these is in the image. The last commit is built, not what has changed since.
@@ -41,6 +42,12 @@ argument SOURCE_DATE_EPOCH "$epoch"
 if [ -n "${BASE_ARCHIVE:-}" ]; then
   argument BOOTSTRAP docker-archive
   argument BASE "$(realpath "$BASE_ARCHIVE")"
+else
+  base=$(<containers/locks/base.txt)
+  argument BASE "${base/:*@/@}" # Apptainer takes a tag or a digest, not both
+fi
+if [ "$image" = screader ] && [ -z "${WHEELS:-}" ]; then
+  : "${EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu}"
 fi
 if [ -n "${EXTRA_INDEX_URL:-}" ]; then argument PIP_EXTRA_INDEX_URL "$EXTRA_INDEX_URL"; fi
 if [ -n "${WHEELS:-}" ]; then

@@ -4,9 +4,10 @@
 #   containers/build.sh screader          → screader:VERSION
 #   containers/build.sh screader-gpu      → screader-gpu:VERSION
 #
-# BASE             another base image with Python 3.11 (default python:3.11-slim-bookworm)
+# BASE             another base image with Python 3.11 (default: that of containers/locks/base.txt)
 # WHEELS           folder of wheels that pip looks into too (the CPU build of torch)
-# EXTRA_INDEX_URL  a further package index that pip looks into
+# EXTRA_INDEX_URL  a further package index that pip looks into (default, without WHEELS and for the
+#                  CPU image: PyTorch's, which has that build)
 # CA_BUNDLE        certificates that pip trusts while building
 # PREFIX           registry and path that go before the image's name, in lower case
 # None of these is in the image. The last commit is built, not what has changed since.
@@ -29,7 +30,10 @@ arguments=(
   --build-arg "SOURCE=$source" --build-arg "CREATED=$created"
   --build-arg "SOURCE_DATE_EPOCH=$epoch"
 )
-if [ -n "${BASE:-}" ]; then arguments+=(--build-arg "BASE=$BASE"); fi
+arguments+=(--build-arg "BASE=${BASE:-$(<containers/locks/base.txt)}")
+if [ "$image" = screader ] && [ -z "${WHEELS:-}" ]; then
+  : "${EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu}"
+fi
 if [ -n "${EXTRA_INDEX_URL:-}" ]; then
   arguments+=(--build-arg "PIP_EXTRA_INDEX_URL=$EXTRA_INDEX_URL")
 fi

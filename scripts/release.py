@@ -32,6 +32,7 @@ NOT_OURS = (
     "tests/", "benchmarks/", "galaxy_wrappers/test-data/", "containers/locks/", "scripts/",
     "containers/conda/screader-models/",
 )  # fmt: skip
+BASE_IMAGE = "containers/locks/base.txt"
 UNRELEASED = "## [Unreleased]"
 
 
@@ -122,6 +123,8 @@ def faults(tag: str | None) -> list[str]:
         rf"^## \[{re.escape(__version__)}\] - \d{{4}}-\d\d-\d\d$", changelog, re.MULTILINE
     ):
         lines.append(f"CHANGELOG.md: no section of {__version__} with a date.")
+    if "@sha256:" not in (ROOT / BASE_IMAGE).read_text("utf-8"):
+        lines.append(f"{BASE_IMAGE}: no digest: run containers/lock.sh where a registry answers.")
     if tag is not None and tag != f"v{__version__}":
         lines.append(f"the tag is {tag}, expected v{__version__}.")
     return lines

@@ -40,7 +40,7 @@ def release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     for name in (
         "pyproject.toml", "CHANGELOG.md", "CITATION.cff", "SECURITY.md", "screader_lib/__init__.py",
         "galaxy_wrappers/macros.xml", "nextflow/nextflow.config", "requirements/embedded.txt",
-        "nextflow/modules/plot/environment.yml",
+        "nextflow/modules/plot/environment.yml", "containers/locks/base.txt",
     ):  # fmt: skip
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
@@ -72,19 +72,22 @@ def test_addresses_and_version_are_set_everywhere(release: ModuleType, tmp_path:
     assert (tmp_path / "requirements/embedded.txt").read_text("utf-8") == embedded
 
 
-def test_what_is_not_ready_is_told(release: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_not_ready_is_told(release: ModuleType, tmp_path: Path) -> None:
     release_of = [
         "pyproject.toml: https://github.com/OWNER/screader is a placeholder",
         "pyproject.toml: maintainers@example.org is a placeholder",
         f"CHANGELOG.md: no section of {__version__} with a date",
+        "containers/locks/base.txt: no digest",
         "the tag is v9.9.9",
     ]
+    (tmp_path / "containers/locks/base.txt").write_text("python:3.11\n")
     told = release.faults("v9.9.9")
     assert [[one for one in told if one.startswith(start)] for start in release_of] == [
         [one] for one in told
     ]
     run(release, "addresses", "https://git.example/lab/cells", "us@lab.example")
     run(release, "version", __version__)
+    (tmp_path / "containers/locks/base.txt").write_text(f"python:3.11@sha256:{'0' * 64}\n")
     assert release.faults(f"v{__version__}") == []
 
 

@@ -74,6 +74,14 @@ def test_lean_image_asks_what_the_project_asks() -> None:
     assert not {"anndata", "pandas", "matplotlib"} & set(locked("screader-gpu"))
 
 
+def test_base_image_is_the_official_one_by_tag_or_digest() -> None:
+    base = (FOLDER / "locks" / "base.txt").read_text("utf-8")
+    official = r"docker\.io/library/python:3\.11-slim-bookworm"
+    assert re.fullmatch(rf"{official}(@sha256:[0-9a-f]{{64}})?\n", base)
+    docker = (FOLDER / "Dockerfile").read_text("utf-8")
+    assert f"ARG BASE={base.strip().partition('@')[0]}\n" in docker
+
+
 @pytest.mark.parametrize("kind", TOOLS)
 def test_definition_has_an_app_for_each_executable(kind: str) -> None:
     text = (FOLDER / "apptainer" / f"{kind}.def").read_text("utf-8")
