@@ -202,12 +202,18 @@ def test_still_picture_in_print_and_without_scripts(browser: Any, page: Any, rep
     context.close()
 
 
-def test_nothing_is_wider_than_a_phone(browser: Any, report: Path) -> None:
+def test_on_a_phone_nothing_is_too_wide_and_a_tap_tells_of_a_cell(browser: Any, report: Path) -> None:
     context = browser.new_context(viewport={"width": 360, "height": 740}, has_touch=True)
     phone = context.new_page()
     phone.goto(report.as_uri())
     phone.wait_for_selector("html.has-map")
     assert phone.evaluate("document.documentElement.scrollWidth") <= 360
+    phone.locator("#map-canvas").scroll_into_view_if_needed()
+    for right in np.linspace(0.1, 0.3, 30):
+        phone.touchscreen.tap(*at(phone, right, 0.5))
+        if phone.locator("#map-tip").is_visible():
+            break
+    assert "call" in phone.inner_text("#map-tip")
     context.close()
 
 

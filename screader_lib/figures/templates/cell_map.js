@@ -259,6 +259,7 @@ function drawLabels() {               // the largest types first; what would ove
     if (spread * size < high) down -= high + spread * size;  // it would hide so few cells
     if (place < 0 || place > width || down < 0 || down > height) continue;
     const right = Math.min(Math.max(place, half), width - half);
+    down = Math.max(down, high);
     const meets = (box) => Math.abs(box[0] - right) < box[2] + half && Math.abs(box[1] - down) < high * 1.15;
     if (taken.some(meets)) continue;
     taken.push([right, down, half]);
@@ -462,7 +463,9 @@ function lift(event) {
 }
 canvas.addEventListener("pointerup", lift);
 canvas.addEventListener("pointercancel", lift);
-canvas.addEventListener("pointerleave", () => point(-1));
+canvas.addEventListener("pointerleave", (event) => {  // a lifted finger leaves, too
+  if (event.pointerType === "mouse") point(-1);
+});
 
 canvas.addEventListener("wheel", (event) => {  // the page scrolls unless the map was clicked
   if (document.activeElement !== canvas && !event.ctrlKey) return;
