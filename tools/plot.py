@@ -10,6 +10,7 @@ SUBCOMMANDS = {
     "metrics": "Accuracy, precision, recall and F1 of one method or several.",
     "calibration": "Accuracy against confidence.",
     "genes": "The genes that contribute most to each predicted type.",
+    "markers": "Genes that mark the types: in how many cells, and how much of them.",
     "training": "Loss and validation curves of a reader.",
     "embeddings": "UMAP of the genes by the embeddings of their texts.",
     "report": "Everything as one HTML file.",

@@ -10,14 +10,16 @@
 - ``prediction_data``  a predictions file;
 - ``cell_vectors``     the cells' vectors before and after reading, read in blocks;
 - ``projection``       PCA and UMAP; silhouette and nearest-neighbour purity;
-- ``panels``           a scatter plot's points, and files of UMAP coordinates.
+- ``panels``           a scatter plot's points, and files of UMAP coordinates;
+- ``type_genes``       genes by type: mean weights, and the cells that have them.
 
 ``plots``, one picture each: ``calibration_plot``, ``confusion_matrix``, ``gene_bars``,
-``gene_map``, ``method_comparison``, ``training_curves``, ``umap_plot``.
+``gene_map``, ``marker_dots``, ``method_comparison``, ``training_curves``, ``umap_plot``.
 
 ``report``, the HTML report (its page is ``templates/``):
 - ``report``         puts the page together;
 - ``report_tables``  its tables;
+- ``cell_map``       the content of the map of cells, which a script in the page draws;
 - ``history``        the steps that made the files, and the commands to repeat them;
 - ``multiqc``        the metrics as MultiQC custom content.
 """

@@ -202,7 +202,9 @@ def test_still_picture_in_print_and_without_scripts(browser: Any, page: Any, rep
     context.close()
 
 
-def test_on_a_phone_nothing_is_too_wide_and_a_tap_tells_of_a_cell(browser: Any, report: Path) -> None:
+def test_on_a_phone_nothing_is_too_wide_and_a_tap_tells_of_a_cell(
+    browser: Any, report: Path
+) -> None:
     context = browser.new_context(viewport={"width": 360, "height": 740}, has_touch=True)
     phone = context.new_page()
     phone.goto(report.as_uri())

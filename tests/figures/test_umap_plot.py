@@ -22,6 +22,7 @@ from screader_lib.exchange.opening import ExchangeFile, open_exchange
 from screader_lib.exchange.table import strings
 from screader_lib.figures.data.panels import Panel, SavedCoordinates
 from screader_lib.figures.data.prediction_data import PredictionData
+from screader_lib.figures.drawing.canvas import Style
 from screader_lib.figures.drawing.palettes import colours_of
 from screader_lib.figures.plots import gene_map
 from screader_lib.figures.plots.umap_plot import BEFORE, colouring, panels, picture
@@ -112,6 +113,23 @@ def test_many_types_are_numbered_in_picture_and_legend() -> None:
     assert legend.get_title().get_text() == "predicted label"
 
 
+@pytest.mark.parametrize("width", [None, 3.3, 7.0])
+def test_names_in_the_picture_do_not_meet_and_stay_text(width: float | None) -> None:
+    random = np.random.default_rng(0)
+    values = np.array([f"type number {number}" for number in range(12)] * 20, object)
+    places = random.normal(size=(len(values), 2)).astype(np.float32)
+    panel = Panel("cells", np.arange(len(values)).astype(object), places, values)
+    made = picture([panel], Style(width=width), labels="names")
+    assert not made.figure.legends
+    texts = [text for text in made.figure.axes[0].texts if text.get_text()]
+    plain = [text for text in texts if not text.get_path_effects()]
+    assert sorted(text.get_text() for text in plain) == sorted(set(values))
+    boxes = [text.get_window_extent() for text in plain]
+    assert not any(a.overlaps(b) for n, a in enumerate(boxes) for b in boxes[:n])
+    written = made.render("pdf", 72)
+    assert b"/Font" in written and made.render("pdf", 72) == written
+
+
 @pytest.mark.parametrize("count", [1, 3])
 def test_legend_of_61_long_names_lies_outside_the_panels(count: int) -> None:
     names = strings(f"CD4-positive, alpha-beta memory T cell {n}" for n in range(61))
@@ -152,8 +170,8 @@ def test_named_genes_are_labelled_in_the_picture(embeddings: ExchangeFile) -> No
     labelled = gene_map.with_names(panel, embeddings, ["SYMBOL2", "gene-5"])
     assert labelled.named == {"SYMBOL2": 2, "gene-5": 5}
     made = picture([labelled], column=column, unit="gene")
-    written = [text.get_text() for text in made.figure.axes[0].texts]
-    assert written == ["SYMBOL2", "gene-5"]
+    written = dict.fromkeys(text.get_text() for text in made.figure.axes[0].texts)
+    assert [*written] == ["SYMBOL2", "gene-5"]  # each with an outline of its own
     assert made.data.columns[1] == "gene"
     assert "8 genes" in made.alt
     with pytest.raises(ScReaderError, match="no gene 'nothing'"):

@@ -18,7 +18,7 @@ from screader_tools.pictures.command_words import command_words
 from screader_tools.pictures.picture_options import Size
 from screader_tools.plot import main
 
-PICTURES = ("umap", "confusion", "metrics", "calibration", "training", "embeddings")
+PICTURES = ("umap", "confusion", "metrics", "calibration", "markers", "training", "embeddings")
 CASE = Case(cells=30)
 
 
@@ -49,7 +49,9 @@ def inputs(picture: str, folder: Path) -> list[str | Path]:
         return [picture, folder / "r.h5"]
     if picture == "embeddings":
         return [picture, folder / "g.h5ad", "--gene", "gene-3"]
-    more = ["--coordinates", folder / "umap.tsv"] if picture == "umap" else []
+    more: list[str | Path] = ["--coordinates", folder / "umap.tsv"] if picture == "umap" else []
+    if picture == "markers":
+        more = ["--cells", folder / "c.h5ad"]
     return [picture, folder / "p.h5ad", *more]
 
 
@@ -114,7 +116,30 @@ def test_sizes(text: str, inches: tuple[float, float]) -> None:
     assert Size().convert(text, None, None) == pytest.approx(inches)
 
 
+@pytest.mark.parametrize("picture", PICTURES)
+@pytest.mark.parametrize("millimetres", [85, 180])
+def test_figures_are_as_wide_as_a_column(picture: str, millimetres: int, folder: Path) -> None:
+    words = [*inputs(picture, folder), "--width", f"{millimetres}mm", "--dpi", "127"]
+    result = plot(*words)
+    assert result.exit_code == 0, result.stderr
+    width, height = (int.from_bytes(result.stdout_bytes[at : at + 4], "big") for at in (16, 20))
+    assert abs(width - 5 * millimetres) <= 1 and 100 < height <= 9 * 127
+
+
+def test_markers_are_of_the_named_genes_and_types(folder: Path, tmp_path: Path) -> None:
+    base = ["markers", folder / "p.h5ad", "--cells", folder / "c.h5ad", "-o", tmp_path / "x.svg"]
+    named = ["--gene", "GENE7", "--gene", "GENE3", "--by", "true_label"]
+    assert plot(*base, *named, "--data", tmp_path / "x.tsv").exit_code == 0
+    rows = [line.split("\t") for line in (tmp_path / "x.tsv").read_text().splitlines()[1:]]
+    assert [row[2] for row in rows[:2]] == ["GENE7", "GENE3"] and len(rows) == 2 * len(CASE.types)
+    for wrong, words in (("no gene 'x'", ["--gene", "x"]), ("numbers", ["--by", "confidence"])):
+        result = plot(*base, *words)
+        assert result.exit_code == 1 and wrong in result.stderr
+
+
 USAGE = {
+    "wide": ["--width", "7x5"],
+    "two sizes": ["--width", "85mm", "--size", "5x5"],
     "size": ["--size", "large"],
     "huge": ["--size", "9000x1"],
     "format": ["-o", "x.jpeg"],

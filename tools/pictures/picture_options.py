@@ -19,11 +19,39 @@ if TYPE_CHECKING:
 
 FORMATS = ("png", "svg", "pdf")
 UNITS = {"in": 1.0, "cm": 1 / 2.54, "mm": 1 / 25.4, "": 1.0}
-MAX_INCHES = 200.0
+MIN_INCHES, MAX_INCHES = 0.5, 200.0
 TYPE_PALETTE = (
     "Colours of the types: safe (for colour-blind readers), a matplotlib colour map, or a file "
     "with a label, a tab and a colour per line. [default: safe]"
 )
+
+
+def _inches(text: str) -> list[float]:
+    """Lengths such as 85mm or 7x5; ValueError for anything else."""
+    text = text.strip().lower()
+    unit = next(unit for unit in UNITS if text.endswith(unit))
+    parts = text.removesuffix(unit).replace("×", "x").split("x")
+    return [float(part) * UNITS[unit] for part in parts]
+
+
+class Width(click.ParamType):
+    """A width, such as 85mm, 18cm or 7 (inches); converted to inches."""
+
+    name = "width"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, context: click.Context | None
+    ) -> float:
+        """Inches; a usage error for anything else."""
+        if isinstance(value, float):
+            return value
+        try:
+            (width,) = _inches(str(value))
+        except ValueError:
+            self.fail(f"{value!r} is not like 85mm, 18cm or 7 (inches).", param, context)
+        if not MIN_INCHES <= width <= MAX_INCHES:
+            self.fail(f"{value!r}: {MIN_INCHES} to {MAX_INCHES:.0f} inches.", param, context)
+        return width
 
 
 class Size(click.ParamType):
@@ -37,15 +65,13 @@ class Size(click.ParamType):
         """Inches; a usage error for anything else."""
         if isinstance(value, tuple):
             return value
-        text = str(value).strip().lower()
-        unit = next(unit for unit in UNITS if text.endswith(unit))
-        parts = text.removesuffix(unit).replace("×", "x").split("x")
         try:
-            width, height = (float(part) * UNITS[unit] for part in parts)
+            width, height = _inches(str(value))
         except ValueError:
             self.fail(f"{value!r} is not like 7x5, 18x12cm or 180x120mm.", param, context)
-        if not (0.5 <= width <= MAX_INCHES and 0.5 <= height <= MAX_INCHES):
-            self.fail(f"{value!r}: a side is 0.5 to {MAX_INCHES:.0f} inches.", param, context)
+        if not all(MIN_INCHES <= side <= MAX_INCHES for side in (width, height)):
+            limits = f"{MIN_INCHES} to {MAX_INCHES:.0f} inches"
+            self.fail(f"{value!r}: a side is {limits}.", param, context)
         return width, height
 
 
@@ -97,6 +123,12 @@ def picture_options(palette: str) -> Callable:
             help="Format of the picture. [default: by the output's name; png to a pipe]",
         ),
         click.option("--size", type=Size(), help="Width x height: 7x5 (inches), 18x12cm."),
+        click.option(
+            "--width",
+            type=Width(),
+            help="Width of a journal's column, such as 85mm or 180mm: letters and lines are of the "
+            "size that is printed, the height is in proportion.",
+        ),
         click.option("--dpi", type=click.IntRange(20, 2400), default=200, help="Dots per inch."),
         click.option("--title", default="", show_default=False, help="Title above the picture."),
         click.option("--palette", default="", show_default=False, metavar="NAME", help=palette),
@@ -142,6 +174,8 @@ class PictureOutput:
         self.reporter = run.reporter
         self.settings = settings
         self.path = run.output_path(settings["output"])
+        if settings["size"] is not None and settings["width"] is not None:
+            raise click.UsageError("--size and --width are mutually exclusive.", run.context)
         name_end = "png" if self.path == STANDARD else Path(self.path).suffix.lower().lstrip(".")
         self.form = settings["form"] or name_end
         if self.form not in FORMATS:
@@ -154,7 +188,7 @@ class PictureOutput:
         """The style that the options ask for."""
         from screader_lib.figures.drawing.canvas import Style
 
-        return Style(*(self.settings[name] for name in ("size", "title", "palette")))
+        return Style(*(self.settings[name] for name in ("size", "title", "palette", "width")))
 
     def write(self, picture: Picture, panels: Sequence[Panel] = ()) -> None:
         """Write the picture and, where asked for, its data and coordinates; all or none.

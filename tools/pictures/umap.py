@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,6 +11,9 @@ from screader_lib.command_line.options import FilePath, seed_option
 from screader_lib.command_line.run import ToolRun
 from screader_lib.command_line.tool import tool
 from screader_tools.pictures import picture_options as options
+
+if TYPE_CHECKING:
+    from screader_lib.figures.plots.umap_plot import Labels
 
 
 @tool(
@@ -20,6 +23,7 @@ from screader_tools.pictures import picture_options as options
         "plot umap genept.h5ad screader.h5ad --cells cells.h5ad -o umap.pdf",
         "plot umap predictions.h5ad --color confidence --palette cividis -o sure.png",
         "plot umap predictions.h5ad --save-coordinates umap.npz -o umap.png",
+        "plot umap predictions.h5ad --labels names --width 85mm -o figure.pdf",
         "plot umap predictions.h5ad --coordinates umap.npz --color donor -o donors.png",
     ],
 )
@@ -33,6 +37,13 @@ from screader_tools.pictures import picture_options as options
     metavar="COLUMN",
     help="Column that colours the cells. [default: true_label, else predicted_label]",
 )
+@click.option(
+    "--labels",
+    type=click.Choice(["numbers", "names"]),
+    default="numbers",
+    help="names: write the types at their cells instead of in a legend; numbers: with a legend, "
+    "and from 9 types numbers at their cells.",
+)
 @options.neighbours_option
 @options.coordinates_options
 @seed_option
@@ -43,6 +54,7 @@ def main(
     names: tuple[str, ...],
     cells: str | None,
     color: str | None,
+    labels: Labels,
     neighbours: int,
     coordinates: str | None,
     seed: int,
@@ -67,6 +79,6 @@ def main(
             reporter=run.reporter,
         )  # fmt: skip
     picture = umap_plot.picture(
-        panels, output.style, column=colours.column, types=colours.types, seed=seed
+        panels, output.style, column=colours.column, types=colours.types, seed=seed, labels=labels
     )
     output.write(picture, panels)

@@ -23,10 +23,20 @@ LEFT_OUT = {  # dates and program versions, which would differ between runs
     "png": ("Software",), "svg": ("Date", "Creator"), "pdf": ("CreationDate", "Creator", "Producer")
 }  # fmt: skip
 MAX_PIXELS = 25_000  # a side; matplotlib's raster canvas ends at 65,536
+MAX_HEIGHT = 9.0  # inches, of a figure by its width: a page
+WIDE = 5.0  # inches from which panels, or a legend, have room beside each other
 MISSING_GLYPH = r"Glyph (\d+) .*missing"  # matplotlib's warning
 INK = "#222222"
 GRID = "#d9d9d9"
 MARKERS = "osD^vPX*"  # of methods, in their order
+
+IN_A_COLUMN = {  # matplotlib's settings for figures by their width; sizes in points
+    "font.size": 7, "axes.labelsize": 7, "axes.titlesize": 7, "figure.titlesize": 8,
+    "xtick.labelsize": 6, "ytick.labelsize": 6, "legend.fontsize": 6, "legend.title_fontsize": 6,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6, "ytick.major.width": 0.6, "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5, "grid.linewidth": 0.4, "lines.linewidth": 1.0, "lines.markersize": 4,
+}  # fmt: skip
 
 # Used where installed, for characters that DejaVu Sans lacks.
 FALLBACK_FONTS = (
@@ -53,12 +63,25 @@ def require(module: str) -> Any:
 class Style:
     """How a picture looks; what is None or empty is left to the picture.
 
-    ``size`` is width and height in inches.
+    ``size`` is width and height in inches. Where only a ``width`` is given, the height is in
+    proportion, and letters and lines are those of a journal's column.
     """
 
     size: tuple[float, float] | None = None
     title: str = ""
     palette: str = ""
+    width: float | None = None
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether panels have no room beside each other."""
+        return self.size is None and self.width is not None and self.width < WIDE
+
+    def sized(self, default: tuple[float, float]) -> tuple[float, float]:
+        """Width and height in inches of a figure that is ``default`` where nothing is asked."""
+        if self.size is None and self.width is not None:
+            return self.width, min(MAX_HEIGHT, default[1] * self.width / default[0])
+        return self.size or default
 
 
 DEFAULT_STYLE = Style()
@@ -128,7 +151,7 @@ class Picture:
 
 
 @contextmanager
-def drawing() -> Iterator[None]:
+def drawing(style: Style = DEFAULT_STYLE) -> Iterator[None]:
     """The style sheet of the pictures, whatever the user's own settings of matplotlib are."""
     matplotlib = require("matplotlib")
     sheet = resources.files("screader_lib.figures") / "templates" / "pictures.mplstyle"
@@ -136,6 +159,8 @@ def drawing() -> Iterator[None]:
         settings = matplotlib.rc_params_from_file(path)
     installed = {font.name for font in require("matplotlib.font_manager").fontManager.ttflist}
     fonts = ["DejaVu Sans", *(name for name in FALLBACK_FONTS if name in installed)]
+    if style.size is None and style.width is not None:
+        settings.update(IN_A_COLUMN)
     with matplotlib.rc_context({**settings, "font.family": fonts}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=MISSING_GLYPH)
         yield
@@ -143,7 +168,7 @@ def drawing() -> Iterator[None]:
 
 def new_figure(style: Style, default: tuple[float, float], layout: str = "constrained") -> Figure:
     """An empty figure of ``default`` size in inches; ``layout``: compressed for fixed aspect."""
-    figure = require("matplotlib.figure").Figure(figsize=style.size or default, layout=layout)
+    figure = require("matplotlib.figure").Figure(figsize=style.sized(default), layout=layout)
     if style.title:
         figure.suptitle(style.title, x=0.01, ha="left", fontweight="bold")
     return figure

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,34 +12,42 @@ MAX_LABELS = 300  # with more, none could be read wherever they stood
 LETTER_WIDTH = 0.8  # of a bold letter over the font size, rather too wide
 
 
-def number_types(
-    figure: Any, axis: Any, coordinates: np.ndarray, values: np.ndarray, types: Sequence[str]
+def label_types(
+    figure: Any, axis: Any, coordinates: np.ndarray, values: np.ndarray, texts: Mapping[str, str]
 ) -> None:
-    """Write the number of each type (its index in ``types``, from 1) into the panel.
+    """Write the text of each type into the panel, at its points.
 
-    ``coordinates`` float32 (cells, 2), ``values`` objects (cells,).
+    ``coordinates`` float32 (cells, 2), ``values`` objects (cells,) of types; ``texts`` by type.
     """
-    groups = {number: coordinates[values == name] for number, name in enumerate(types, 1)}
-    groups = {number: points for number, points in groups.items() if len(points)}
+    groups = {text: coordinates[values == name] for name, text in texts.items()}
+    groups = {text: points for text, points in groups.items() if len(points)}
     if not groups:
         return
-    size = 7.5 if len(types) <= 25 else 6
+    size = _font_size() * (0.83 if len(texts) <= 25 else 0.67)
     anchors = np.array([central_point(points) for points in groups.values()])
     figure.get_layout_engine().execute(figure)  # sets the scale of the axis
-    # A number on a small group of points would hide it: it goes above.
+    # A text on a small group of points would hide it: it goes above. Numbers hide less than names.
     positions = _in_points(figure, axis, anchors)
     spread = np.array([
         np.median(np.hypot(*(_in_points(figure, axis, points) - position).T))
         for points, position in zip(groups.values(), positions, strict=True)
     ])  # fmt: skip
-    _write(figure, axis, anchors, [str(number) for number in groups], size, spread < size / 2)
+    is_small = spread < size * (0.5 if max(map(len, groups)) < 4 else 1.2)
+    _write(figure, axis, anchors, list(groups), size, is_small * (1.8 * spread + 0.6 * size))
+
+
+def _font_size() -> float:
+    from matplotlib import rcParams
+
+    return float(rcParams["font.size"])
 
 
 def name_points(figure: Any, axis: Any, points: np.ndarray, names: Sequence[str]) -> None:
     """Mark each of ``points``, float32 (n, 2), and write its name above it."""
     if len(points):
+        size = _font_size() * 0.83
         axis.plot(*points.T, "o", markersize=4, markerfacecolor="none", color="#222222")
-        _write(figure, axis, points, list(names), 7.5, np.ones(len(points), bool))
+        _write(figure, axis, points, list(names), size, np.full(len(points), size))
 
 
 def central_point(points: np.ndarray) -> np.ndarray:
@@ -55,27 +63,32 @@ def _in_points(figure: Any, axis: Any, coordinates: np.ndarray) -> np.ndarray:
 
 def _write(
     figure: Any, axis: Any, anchors: np.ndarray, texts: Sequence[str], size: float,
-    above: np.ndarray,
+    lift: np.ndarray,
 ) -> None:  # fmt: skip
-    from matplotlib.patheffects import withStroke
+    """``lift`` float (n,): how far above its anchor a text is, in units of 1/72 inch."""
+    from matplotlib.patheffects import Stroke
 
     figure.get_layout_engine().execute(figure)  # sets the final scale of the axis
     positions = _in_points(figure, axis, anchors)
-    targets = positions + np.column_stack([np.zeros(len(positions)), above * size])
+    targets = positions + np.column_stack([np.zeros(len(positions)), lift])
     widths = np.array([len(text) for text in texts]) * LETTER_WIDTH * size + 1
-    boxes = np.column_stack([widths, np.full(len(texts), size * 0.95)])
+    heights = [size * (0.95 if text.isdigit() else 1.25) for text in texts]
+    boxes = np.column_stack([widths, heights])
     offsets = without_overlap(targets, boxes) - positions
-    outline = [withStroke(linewidth=1.8, foreground="white")]
-    for text, anchor, offset in zip(texts, anchors, offsets, strict=True):
-        if np.hypot(*offset) > 1.3 * size:
+    # The outline is a drawing of its own, so that the text in front of it stays text in a PDF.
+    outline = [Stroke(linewidth=1.8, foreground="white")]
+    for text, anchor, offset, lift_of_text in zip(texts, anchors, offsets, lift, strict=True):
+        if np.hypot(*offset) > 1.3 * size + lift_of_text:
             axis.annotate(
                 "", anchor, offset, textcoords="offset points", annotation_clip=False, zorder=4,
                 arrowprops={"arrowstyle": "-", "linewidth": 0.5, "shrinkA": 0, "shrinkB": 0},
             )  # fmt: skip
-        axis.annotate(  # above all lines
-            text, anchor, offset, textcoords="offset points", ha="center", va="center", zorder=5,
-            fontsize=size, fontweight="bold", path_effects=outline, annotation_clip=False,
-        )  # fmt: skip
+        for order, effects in ((5, outline), (6, None)):  # above all lines
+            axis.annotate(
+                text, anchor, offset, textcoords="offset points", ha="center", va="center",
+                zorder=order, fontsize=size, fontweight="bold", path_effects=effects,
+                annotation_clip=False,
+            )  # fmt: skip
 
 
 def without_overlap(centres: np.ndarray, boxes: np.ndarray) -> np.ndarray:

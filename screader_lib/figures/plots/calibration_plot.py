@@ -68,7 +68,7 @@ def picture(
     bins: int = CALIBRATION_BINS,
 ) -> canvas.Picture:
     """Accuracy against confidence, above a histogram of the confidence."""
-    with canvas.drawing():
+    with canvas.drawing(style):
         figure = canvas.new_figure(style, (3.8, 5.0 + 0.17 * len(methods)), "compressed")
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
         colours = method_colours(len(methods), style.palette)

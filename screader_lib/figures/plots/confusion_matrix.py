@@ -140,7 +140,7 @@ def picture(
     if types > READABLE_TYPES:
         field = 0.2 if counts else 0.155
     side = max(1.6, field * types)
-    with canvas.drawing():
+    with canvas.drawing(style):
         size = (2.2 + len(matrices) * (side + 0.4) + 0.9, 2.3 + side)
         figure = canvas.new_figure(style, size, "compressed")
         axes = figure.subplots(1, len(matrices), sharey=True, squeeze=False)[0]

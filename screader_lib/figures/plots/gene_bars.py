@@ -87,10 +87,10 @@ def picture(
     ``all_types`` are all labels that get a colour, so that a type has the same colour in all
     pictures of a file.
     """
-    columns = min(COLUMNS, len(types))
+    columns = min(2 if style.is_narrow else COLUMNS, len(types))
     rows = math.ceil(len(types) / columns)
     bars = max(1, *(len(one.genes) for one in types))
-    with canvas.drawing():
+    with canvas.drawing(style):
         size = (2.6 * columns + 0.4, (0.19 * bars + 0.75) * rows + 0.4)
         figure = canvas.new_figure(style, size)
         axes = figure.subplots(rows, columns, squeeze=False).ravel()

@@ -77,14 +77,19 @@ def _measure(title: str, files: Sequence[PredictionData]) -> Method:
 def picture(
     methods: Sequence[Method], style: canvas.Style = canvas.DEFAULT_STYLE
 ) -> canvas.Picture:
-    """Left: the metrics of each method, bar = mean, dots = folds, line = ± one standard
-    deviation. Right: F1 of each type against its number of cells.
+    """Left, or above: the metrics of each method, bar = mean, dots = folds, line = ± one standard
+    deviation. Right, or below: F1 of each type against its number of cells.
     """
-    with canvas.drawing():
-        figure = canvas.new_figure(style, (8.2, 3.6 + 0.12 * max(0, len(methods) - 4)))
-        left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
+    with canvas.drawing(style):
+        below = 0.12 * max(0, len(methods) - 4)
+        if style.is_narrow:
+            figure = canvas.new_figure(style, (3.4, 4.2 + below))
+            left, right = figure.subplots(2, 1)
+        else:
+            figure = canvas.new_figure(style, (8.2, 3.6 + below))
+            left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
         colours = method_colours(len(methods), style.palette)
-        _bars(left, methods, colours)
+        _bars(left, methods, colours, len(methods) > (1 if style.is_narrow else 2))
         _types(right, methods, colours)
         if len(methods) > 1:
             handles, labels = right.get_legend_handles_labels()
@@ -106,7 +111,8 @@ def picture(
     return canvas.Picture.of(figure, columns, rows, alt)
 
 
-def _bars(axis: Any, methods: Sequence[Method], colours: Sequence[str]) -> None:
+def _bars(axis: Any, methods: Sequence[Method], colours: Sequence[str], is_crowded: bool) -> None:
+    """``is_crowded``: values stand upright on their bars."""
     width = 0.8 / len(methods)
     for number, (method, colour) in enumerate(zip(methods, colours, strict=True)):
         for position, name in enumerate(METRICS):
@@ -119,12 +125,12 @@ def _bars(axis: Any, methods: Sequence[Method], colours: Sequence[str]) -> None:
                 offsets = np.linspace(-0.2, 0.2, len(values)) * width
                 axis.plot(x + offsets, values, ".", color=canvas.INK, markersize=2.5)
             if len(methods) <= 4:
+                size, turned = (6, 90) if is_crowded else (7, 0)
                 top = max(values.max(), values.mean() + (spread or 0))
                 axis.text(x, top + 0.012, f"{values.mean():.3f}", ha="center", va="bottom",
-                          fontsize=7 if len(methods) <= 2 else 6,
-                          rotation=0 if len(methods) <= 2 else 90)  # fmt: skip
+                          fontsize=size, rotation=turned)  # fmt: skip
     axis.set_xticks(range(len(METRICS)), [name.replace(" ", "\n") for name in METRICS.values()])
-    axis.set(ylim=(0, 1.15 if len(methods) > 2 else 1.08), yticks=np.linspace(0, 1, 6))
+    axis.set(ylim=(0, 1.15 if is_crowded else 1.08), yticks=np.linspace(0, 1, 6))
     axis.grid(axis="y")
     folds = max(method.folds for method in methods)
     axis.set_title("metrics" + (f" (mean ± s.d., {folds} folds)" if folds > 1 else ""))

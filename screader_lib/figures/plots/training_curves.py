@@ -50,9 +50,10 @@ def read(opened: ExchangeFile) -> TrainingHistory:
 def picture(history: TrainingHistory, style: canvas.Style = canvas.DEFAULT_STYLE) -> canvas.Picture:
     """Loss and, where there were validation cells, the metrics on them, by epoch."""
     panels = 2 if history.metrics else 1
-    with canvas.drawing():
-        figure = canvas.new_figure(style, (3.6 * panels, 2.8))
-        axes = figure.subplots(1, panels, squeeze=False)[0]
+    with canvas.drawing(style):
+        across, down = (1, panels) if style.is_narrow else (panels, 1)
+        figure = canvas.new_figure(style, (3.6 * across, (2.2 if style.is_narrow else 2.8) * down))
+        axes = figure.subplots(down, across, squeeze=False).ravel()
         colours = colours_of(MARKERS, style.palette)
         _curve(axes[0], history.loss, "loss", colours["loss"])
         axes[0].set_title("training loss")
@@ -65,7 +66,7 @@ def picture(history: TrainingHistory, style: canvas.Style = canvas.DEFAULT_STYLE
             floor = max(0.0, np.floor(10 * lowest - 0.5) / 10)  # room for the legend
             axes[1].set_ylim(floor, 1 + 0.2 * (1 - floor))
             axes[1].set_yticks([tick for tick in axes[1].get_yticks() if floor <= tick <= 1.0001])
-            axes[1].legend(loc="lower left")
+            axes[1].legend(loc="lower right")
         for axis in axes:
             _mark_stages(axis, history.stage)
     loss, curves = history.loss, history.metrics

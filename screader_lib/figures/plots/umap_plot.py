@@ -17,14 +17,16 @@ from screader_lib.figures.data.prediction_data import PredictionData, distinct_t
 from screader_lib.figures.data.projection import NEIGHBOURS, project, separation
 from screader_lib.figures.drawing import canvas
 from screader_lib.figures.drawing.palettes import UNLABELLED, colours_of
-from screader_lib.figures.drawing.point_labels import name_points, number_types
+from screader_lib.figures.drawing.point_labels import label_types, name_points
 from screader_lib.figures.drawing.type_names import display_names, one_line, with_number
 from screader_lib.reporting import SILENT, Reporter
 
 LegendPosition = Literal["outside right upper", "outside lower left"]
+Labels = Literal["numbers", "names"]
 NUMBERED_FROM = 9  # types; with fewer, colours alone can be told apart
 MANY_TYPES = 25  # beyond, panels are larger
 MAX_TYPES = 300
+SIDE = 3.5  # inches of a panel
 BEFORE = "before reading (mean gene embedding)"
 
 
@@ -113,18 +115,20 @@ def picture(
     types: Sequence[str] = (),
     unit: str = "cell",
     seed: int = 0,
+    labels: Labels = "numbers",
 ) -> canvas.Picture:
     """Draw panels side by side, coloured by ``column``; a point is a ``unit``: cell or gene.
 
     ``types`` are all labels that get a colour, so that a type has the same colour in pictures
-    of files that lack some; those that no panel shows are left out of the legend.
+    of files that lack some; those that no panel shows are left out of the legend. With ``labels``
+    "names", types are named at their points instead of in a legend.
     """
     numeric = all(panel.values.dtype.kind == "f" for panel in panels)
-    with canvas.drawing():
+    with canvas.drawing(style):
         if numeric:
             figure = _by_number(panels, style, column, seed)
         else:
-            figure = _by_type(panels, style, column, types, seed)
+            figure = _by_type(panels, style, column, types, seed, labels)
         for axis, panel in zip(figure.axes, panels, strict=False):
             rows = list(panel.named.values())
             name_points(figure, axis, panel.coordinates[rows], list(panel.named))
@@ -140,7 +144,12 @@ def _types_in(panels: Sequence[Panel]) -> list[str]:
 
 
 def _by_type(
-    panels: Sequence[Panel], style: canvas.Style, column: str, types: Sequence[str], seed: int
+    panels: Sequence[Panel],
+    style: canvas.Style,
+    column: str,
+    types: Sequence[str],
+    seed: int,
+    labels: Labels,
 ) -> Any:
     from matplotlib.colors import to_rgba_array
     from matplotlib.lines import Line2D
@@ -155,26 +164,32 @@ def _by_type(
     ]
     if any((panel.values == "").any() for panel in panels):
         entries.append(("(none)", UNLABELLED))
-    size, position, legend_columns = _layout(list(names.values()), len(panels))
+    if labels == "names":
+        entries = []
+    shown = [label for label, _ in entries]
+    size, side, position, legend_columns = _layout(shown, len(panels), style.width)
     figure = canvas.new_figure(style, size, "compressed")
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for axis, panel in zip(axes, panels, strict=True):
         cell_colours = to_rgba_array([colours.get(name, UNLABELLED) for name in panel.values])
-        _scatter(axis, panel, cell_colours, seed)
+        _scatter(axis, panel, cell_colours, seed, side)
     if entries:
+        letters = canvas.require("matplotlib").rcParams["legend.fontsize"]
         handles = [
-            Line2D([], [], linestyle="", marker="o", markersize=5.5, color=colour,
+            Line2D([], [], linestyle="", marker="o", markersize=0.69 * letters, color=colour,
                    markeredgewidth=0, label=label)
             for label, colour in entries
         ]  # fmt: skip
         figure.legend(
             handles=handles, loc=position, ncols=legend_columns,
             handletextpad=0.2, columnspacing=0.8, labelspacing=0.3,
-            title=one_line(column.replace("_", " ")), title_fontsize=8, alignment="left",
+            title=one_line(column.replace("_", " ")), alignment="left",
         )  # fmt: skip
-    if numbered:
-        for axis, panel in zip(axes, panels, strict=True):
-            number_types(figure, axis, panel.coordinates, panel.values, drawn)
+    written = {name: names[name] for name in drawn}
+    if labels == "numbers":
+        written = {name: f"{number}" for number, name in enumerate(drawn, 1) if numbered}
+    for axis, panel in zip(axes, panels, strict=True):
+        label_types(figure, axis, panel.coordinates, panel.values, written)
     return figure
 
 
@@ -188,45 +203,66 @@ def _by_number(panels: Sequence[Panel], style: canvas.Style, column: str, seed: 
     palette = style.palette if style.palette not in ("", "safe") else "viridis"
     colours = canvas.colour_map(palette).with_extremes(bad=UNLABELLED)
     scale = ScalarMappable(Normalize(low, high), colours)
-    figure = canvas.new_figure(style, (3.5 * len(panels) + 0.8, 4.1), "compressed")
+    size = (SIDE * len(panels) + 0.8, SIDE + 0.6)
+    side = SIDE if style.width is None else SIDE * style.width / size[0]
+    figure = canvas.new_figure(style, size, "compressed")
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for axis, panel, masked in zip(axes, panels, values, strict=True):
-        _scatter(axis, panel, scale.to_rgba(masked), seed)
+        _scatter(axis, panel, scale.to_rgba(masked), seed, side)
     bar = figure.colorbar(scale, ax=list(axes), shrink=0.7)
     bar.set_label(one_line(column))
     bar.outline.set_visible(False)
     return figure
 
 
-def _scatter(axis: Any, panel: Panel, colours: np.ndarray, seed: int) -> None:
-    """Points in random order, so that no type hides another; cells without a type at the back."""
+def _scatter(axis: Any, panel: Panel, colours: np.ndarray, seed: int, side: float) -> None:
+    """Points in random order, so that no type hides another; cells without a type at the back.
+
+    The more points, the smaller they are and the more of those behind them shows; ``side`` is the
+    panel's, in inches.
+    """
     order = np.random.default_rng(seed).permutation(len(colours))
     if panel.values.dtype.kind != "f":
         order = order[np.argsort(panel.values[order] != "", kind="stable")]
     x, y = panel.coordinates[order].T
-    area = 26 * min(1.0, 500 / max(1, len(x))) ** 0.7  # in points²: a speck for a million cells
+    count = max(1, len(x))
+    area = 26 * min(1.0, 500 / count) ** 0.7  # in points²: a speck for a million cells
     axis.scatter(
-        x, y, s=area, c=colours[order], linewidths=0, rasterized=True,
-        marker="o" if len(x) < 50_000 else "s",
+        x, y, s=area * (side / SIDE) ** 2, c=colours[order], linewidths=0, rasterized=True,
+        alpha=min(0.9, max(0.35, (2000 / count) ** 0.25)), marker="o" if count < 50_000 else "s",
     )  # fmt: skip
-    xlabel = "UMAP 1" if panel.separation is None else f"UMAP 1\n{panel.separation}"
+    below = "" if panel.separation is None else f"\n{panel.separation}"
+    xlabel = "UMAP 1" + (below if side > 2 else below.replace(", ", "\n"))
     axis.set(xticks=[], yticks=[], xlabel=xlabel, ylabel="UMAP 2")
     axis.set_title(one_line(panel.title))
     axis.margins(0.04)
     axis.set_box_aspect(1)
 
 
-def _layout(names: Sequence[str], panels: int) -> tuple[tuple[float, float], LegendPosition, int]:
-    """Size of the figure in inches, where the legend goes, and its number of columns.
+def _layout(
+    names: Sequence[str], panels: int, width: float | None
+) -> tuple[tuple[float, float], float, LegendPosition, int]:
+    """Size of the figure, side of a panel, where the legend goes, and its number of columns.
 
-    Many types beside several panels would make the picture too wide for a page.
+    In inches; ``width`` is that of the figure where it is given. Many types beside several panels
+    would make the picture too wide for a page.
     """
-    side = 3.5 if len(names) <= MANY_TYPES else 5.2 if panels <= 2 else 4.0
-    column = 0.5 + 0.062 * (max(map(len, names), default=0) + 3)
+    longest = max(map(len, names), default=0)
+    if width is not None:
+        column = (0.3 + 0.046 * longest) if names else 0.0
+        columns = math.ceil(len(names) * 0.12 / (width / panels))
+        if panels == 1 and width >= canvas.WIDE and columns * column < width / 2:
+            side = width - columns * column
+            return (width, side + 0.35), side, "outside right upper", max(1, columns)
+        side, columns = width / panels, max(1, int(width / max(column, 0.1)))
+        rows = math.ceil(len(names) / columns)
+        return (width, side + 0.6 + 0.115 * rows), side, "outside lower left", columns
+    side = SIDE if len(names) <= MANY_TYPES else 5.2 if panels <= 2 else 4.0
+    column = 0.5 + 0.062 * longest
     if len(names) <= MANY_TYPES or panels == 1:
-        columns = max(1, math.ceil((len(names) + 1) * 0.16 / side))
+        columns = max(1, math.ceil((len(names) + 1) * 0.16 / side)) if names else 0
         size = (side * panels + columns * column, side + 0.6)
-        return size, "outside right upper", columns
+        return size, side, "outside right upper", columns
     columns = max(1, int(side * panels / column))
     size = (side * panels, side + 0.8 + 0.16 * math.ceil(len(names) / columns))
-    return size, "outside lower left", columns
+    return size, side, "outside lower left", columns

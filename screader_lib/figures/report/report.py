@@ -12,6 +12,7 @@ from typing import Any
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.opening import ExchangeFile
 from screader_lib.exchange.table import Table
+from screader_lib.figures.data import type_genes
 from screader_lib.figures.data.panels import Panel, SavedCoordinates
 from screader_lib.figures.data.prediction_data import PredictionData
 from screader_lib.figures.drawing.canvas import Picture, Style, require
@@ -105,6 +106,9 @@ def build(
     drawn = None
     if panels and len(predictions):
         telling = report_tables.telling_genes(inputs.clusters, genes)
+        if inputs.cells is not None:
+            of_types = type_genes.read(predictions, inputs.cells, predictions.final_label)
+            telling += of_types.symbols[of_types.marking(GENES_LISTED)].tolist()
         drawn = cell_map.encode(
             predictions, panels[-1].coordinates, colours.types,
             inputs.on_map, inputs.cells, telling, palette, seed,
