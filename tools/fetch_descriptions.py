@@ -66,7 +66,7 @@ DATASETS_URL = "https://api.ncbi.nlm.nih.gov/datasets/v2"
     type=click.Choice(SOURCES),
     multiple=True,
     show_default="table or ncbi-files if their files are given, else ncbi-files; "
-    "for human genes without a network: packaged",
+    "for human and mouse genes without a network: packaged",
     help="Source of texts. Repeatable: the first source that knows a name decides which gene it "
     "means; later ones fill in missing fields.",
 )

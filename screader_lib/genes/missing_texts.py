@@ -21,7 +21,7 @@ from typing import Any
 
 from screader_lib.errors import ScReaderError
 from screader_lib.genes.describe import DEFAULT_FIELDS, Description, cleaned, describe, with_texts
-from screader_lib.genes.records import Gene, Organism, organism_of
+from screader_lib.genes.records import ORTHOLOG, Gene, Organism, organism_of
 from screader_lib.genes.services.cache import DiskCache
 from screader_lib.genes.services.openai_server import URL, OpenAIServer
 from screader_lib.genes.services.service import BadAnswer, Pace, parse_json
@@ -35,7 +35,7 @@ NCBI_COLUMNS = ("#tax_id", "GeneID", "relationship", "Other_tax_id", "Other_Gene
 NCBI_START = "#tax_id\t"
 BULK_ORTHOLOGS = "gene_orthologs.gz"
 HUMAN = organism_of("human")
-ORTHOLOG, LLM = "ortholog", "llm"
+LLM = "llm"
 ANSWERS = "llm-answers.sqlite"
 CONCURRENT = 4
 UNKNOWN = "UNKNOWN"

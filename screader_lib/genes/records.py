@@ -70,6 +70,7 @@ FACTS = (
     "symbol", "gene_id", "ensembl_id", "full_name", "gene_type", "organism", "lineage",
     "expression", "summary",
 )  # fmt: skip
+ORTHOLOG = "ortholog"  # the source of a summary that is the human ortholog's
 FACTS_OF_FILES = tuple(name for name in FACTS if name != "expression")  # NCBI Gene's bulk files
 
 

@@ -116,17 +116,29 @@ def test_known_genes() -> None:
     assert [one.match.how for one in found] == [
         "symbol", "ensembl_id", "punctuation", "suffix", "none", "ambiguous",
     ]  # fmt: skip
-    assert found[0].text == "INS. insulin. protein-coding."
+    assert found[0].text.startswith("INS. insulin. protein-coding. This gene encodes insulin")
     assert (found[4].text, found[4].source) == ("", "none")
     assert first.gene == second.gene and first.gene.symbol == "ALDOA"  # by each of its Ensembl ids
     assert summary_lines(found, repeated=2) == [
         "4 of 6 names matched (symbol 1, ensembl id 1, punctuation 1, suffix 1).",
         "1 ambiguous name left unmatched.",
-        "0 of 6 have a summary (0.0%); 2 have no text.",
+        "4 of 6 have a summary (66.7%); 2 have no text.",
         "2 duplicate names dropped.",
     ]
 
 
 def test_other_species_has_none() -> None:
-    with pytest.raises(ScReaderError, match="no packaged facts for genes of Mus musculus"):
-        PackagedFacts(organism_of("mouse"))
+    with pytest.raises(ScReaderError, match="no packaged facts for genes of Rattus norvegicus"):
+        PackagedFacts(organism_of("rat"))
+
+
+def test_mouse_genes_have_their_own_summary_or_the_human_orthologs() -> None:
+    human, mouse = (
+        {gene.symbol: gene for gene in PackagedFacts(organism_of(name)).catalog((), ()).genes}
+        for name in ("human", "mouse")
+    )
+    own, borrowed, without = mouse["Gcg"], mouse["Iapp"], mouse["Ppy"]
+    assert own.source == "ncbi" and "" != own.summary != human["GCG"].summary
+    assert borrowed.source == "ortholog" and borrowed.summary == human["IAPP"].summary != ""
+    assert (without.source, without.summary) == ("ncbi", "")  # not one to one: PPY, PPY2P
+    assert {gene.source for gene in human.values()} == {"ncbi"}

@@ -97,13 +97,13 @@ def test_urls_that_are_refused(url: str) -> None:
 
 def test_packaged_facts_are_used_where_no_source_is_asked_for(tmp_path: Path) -> None:
     options, reporter = SourceOptions(cache=str(tmp_path)), RecordingReporter()
-    human, mouse = organism_of("human"), organism_of("mouse")
+    human, rat = organism_of("human"), organism_of("rat")
     assert [one.name for one in make_sources((), human, options, reporter)] == ["packaged"]
-    assert len(reporter.warnings) == 1 and "no summaries" in reporter.warnings[0]
+    assert len(reporter.warnings) == 1 and "the packaged facts instead" in reporter.warnings[0]
     summary = SourceOptions(cache=str(tmp_path), gene_summary=("s",))
     for names, organism, given_options in (
         (("ncbi-files",), human, options),
-        ((), mouse, options),
+        ((), rat, options),
         ((), human, summary),
     ):
         with pytest.raises(Unreachable):

@@ -73,7 +73,7 @@ def test_dry_run_and_limit_send_nothing(tmp_path: Path, descriptions: Path) -> N
     with serving(embeddings_server) as server:
         words = [descriptions, *server_options(server.url)]
         report = succeed(TOOL, *words, "--dry-run").stderr
-        assert "4 to embed: about" in report and "$0.0000" in report
+        assert "4 to embed: about" in report and "about $0.0001" in report
         assert "more than --max-cost" in fail(TOOL, *words, "--max-cost", "1e-9", "-o", output)
         assert not server.requests
     refused = call(TOOL, descriptions, "--dry-run", "--import", "x.csv", "-o", output)

@@ -45,7 +45,7 @@ def test_list_from_standard_input(tmp_path: Path) -> None:
     assert done.stderr.decode().splitlines()[1:] == [
         "fetch-descriptions: 3 of 5 names matched (symbol 2, ensembl id 1).",
         "fetch-descriptions: 1 ambiguous name left unmatched.",
-        "fetch-descriptions: 0 of 5 have a summary (0.0%); 2 have no text.",
+        "fetch-descriptions: 3 of 5 have a summary (60.0%); 2 have no text.",
         "fetch-descriptions: 1 duplicate name dropped.",
         "fetch-descriptions: 1 gene listed under more than one name; all names kept.",
     ]
@@ -73,7 +73,9 @@ def test_user_table_before_the_packaged_facts(tmp_path: Path) -> None:
     table.write_text("symbol\ttext\nINS\tMy insulin.\nMYGENE\tMade up.\n")
     done = run(TOOL, *words, home=tmp_path, stdin=b"INS\nMYGENE\nGCG\n")
     assert done.returncode == 0, done.stderr
-    assert column(output, "text") == ["My insulin.", "Made up.", "GCG. glucagon. protein-coding."]
+    *own, packaged = column(output, "text")
+    assert own == ["My insulin.", "Made up."]
+    assert packaged.startswith("GCG. glucagon. protein-coding. The protein encoded by this gene")
     assert column(output, "source") == ["user", "user", "ncbi"]
 
 
@@ -84,9 +86,9 @@ def test_user_table_before_the_packaged_facts(tmp_path: Path) -> None:
         pytest.param([], b"\n\n", "standard input: contains no gene names", id="no-gene"),
         pytest.param(["--genes", "nowhere.txt"], b"", "nowhere.txt: no such file", id="missing"),
         pytest.param(
-            ["--organism", "mouse", "--source", "packaged"],
+            ["--organism", "rat", "--source", "packaged"],
             b"Ins1\n",
-            "no packaged facts for genes of Mus musculus",
+            "no packaged facts for genes of Rattus norvegicus",
             id="organism",
         ),
         pytest.param(["--fields", "x"], b"INS\n", "'x' is not a field", id="field"),
@@ -206,11 +208,11 @@ def test_chat_model_is_recorded_and_its_key_is_not(tmp_path: Path) -> None:
     with serving(lambda _: json_reply(answer)) as server:
         words = ["--fill", "llm", "--llm-model", "some-model", "--llm-url", server.url]
         words += ["--llm-prompt", prompt, "-o", output]
-        done = run(TOOL, *words, home=tmp_path, stdin=b"INS\n", OPENAI_API_KEY=KEY)
+        done = run(TOOL, *words, home=tmp_path, stdin=b"CD22\n", OPENAI_API_KEY=KEY)
         assert done.returncode == 0, done.stderr
-        assert server.requests[0].json["messages"][0]["content"] == "What is INS?"
+        assert server.requests[0].json["messages"][0]["content"] == "What is CD22?"
     assert column(output, "source") == ["llm"]
-    assert column(output, "text") == ["INS. insulin. protein-coding. A hormone."]
+    assert column(output, "text") == ["CD22. CD22 molecule. protein-coding. A hormone."]
     with h5py.File(output) as file:
         record = file["uns/generation"].asstr()[()]
     assert "some-model" in record and "What is {symbol}?" in record

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import lzma
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
@@ -16,7 +17,15 @@ from typing import Any
 
 from screader_lib.errors import ScReaderError
 from screader_lib.genes.catalog import GENE_ID, Catalog
-from screader_lib.genes.records import FACTS, FACTS_OF_FILES, Gene, Organism, ids_of
+from screader_lib.genes.records import (
+    FACTS,
+    FACTS_OF_FILES,
+    ORTHOLOG,
+    Gene,
+    Organism,
+    ids_of,
+    organism_of,
+)
 from screader_lib.genes.sources.gene_source import GeneSource, numbered_roles
 from screader_lib.genes.text_files import lines_of, opened_text, read_table, read_text
 
@@ -159,18 +168,20 @@ def read_rows(path: Path, columns: Sequence[str], tax_id: int) -> Iterator[dict[
 
 NAME_COLUMNS = ("symbol", "gene", "id", "name")
 TEXT_COLUMNS = ("text", "description")
+GENES, SUMMARIES = "genes.tsv.gz", "summaries.tsv.xz"  # of the packaged facts
 
 
 @dataclass
 class PackagedFacts(GeneSource):
-    """Symbol, GeneID, full name, type, aliases and Ensembl id (NCBI Gene); no summaries.
+    """Symbol, GeneID, full name, type, aliases, Ensembl id and summary (NCBI Gene).
 
-    Of the genes of the demonstration's cells, as ``facts/README.md`` says. ScReaderError for a
-    species without packaged facts.
+    Of the genes that ``facts/README.md`` names. A gene without a summary has that of its human
+    one-to-one ortholog, if any, and then the source ``ortholog``. ScReaderError for a species
+    without packaged facts.
     """
 
     name = "packaged"
-    provides = ("symbol", "gene_id", "ensembl_id", "full_name", "gene_type", "organism", "lineage")
+    provides = FACTS_OF_FILES
 
     organism: Organism
 
@@ -180,32 +191,59 @@ class PackagedFacts(GeneSource):
                 f"no packaged facts for genes of {self.organism.name or self.organism.tax_id}.",
                 remedy="Use another --source: ncbi-files, eutils, datasets or table.",
             )
-        self.facts = _facts_file(self.organism, "genes.tsv.gz")
 
     @property
     def files(self) -> Mapping[str, Path]:
-        return {"packaged_facts": self.facts}
+        return {
+            "packaged_facts": facts_file(self.organism, GENES),
+            "packaged_summaries": facts_file(self.organism, SUMMARIES),
+        }
 
     def catalog(self, names: Sequence[str], gene_ids: Sequence[str]) -> Catalog:
-        shared = gzip.decompress(_facts_file(self.organism, "shared_names.txt.gz").read_bytes())
-        return Catalog(self.genes(), elsewhere=shared.decode().splitlines())
+        shared = gzip.decompress(facts_file(self.organism, "shared_names.txt.gz").read_bytes())
+        genes = map(self._with_summary(), self.genes())
+        return Catalog(genes, elsewhere=shared.decode().splitlines())
 
     def genes(self) -> Iterator[Gene]:
-        """All of them."""
-        with gzip.open(self.facts, "rt", encoding="utf-8") as stream:
+        """All of them, without their summaries."""
+        with gzip.open(facts_file(self.organism, GENES), "rt", encoding="utf-8") as stream:
             for row in csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE):
                 yield _gene(row, self.organism, official=row["official"] == "1")
+
+    def _with_summary(self) -> Callable[[Gene], Gene]:
+        """Gives a gene its own summary, or else that of its human ortholog."""
+        own = _packaged_pairs(self.organism, SUMMARIES)
+        orthologs = _packaged_pairs(self.organism, "human_orthologs.tsv.xz")
+        human = _packaged_pairs(organism_of("human"), SUMMARIES) if orthologs else {}
+
+        def filled(gene: Gene) -> Gene:
+            if summary := own.get(gene.gene_id):
+                return replace(gene, summary=summary)
+            if summary := human.get(orthologs.get(gene.gene_id, "")):
+                return replace(gene, summary=summary, source=ORTHOLOG)
+            return gene
+
+        return filled
 
 
 def has_facts(organism: Organism) -> bool:
     """Whether facts of this species come with the package."""
-    return _facts_file(organism, "genes.tsv.gz").is_file()
+    return facts_file(organism, GENES).is_file()
 
 
-def _facts_file(organism: Organism, what: str) -> Path:
+def facts_file(organism: Organism, what: str) -> Path:
     """The path of a packaged file; the package is always installed as plain files."""
     facts = Path(str(resources.files("screader_lib.genes"))) / "facts"
     return facts / f"{organism.tax_id}.{what}"
+
+
+def _packaged_pairs(organism: Organism, what: str) -> dict[str, str]:
+    """A packaged table of two columns without a header; empty where the species has none."""
+    path = facts_file(organism, what)
+    if not path.is_file():
+        return {}
+    lines = lzma.decompress(path.read_bytes()).decode().splitlines()
+    return dict(line.split("\t", 1) for line in lines)
 
 
 @dataclass
