@@ -34,6 +34,7 @@ PACKAGED = Path(__file__).parents[1] / "screader_lib" / "readers" / "packaged"
 MAX_BYTES = 5_000_000  # of a packaged reader
 GENES = ("descriptions.h5ad", "gene-embeddings.h5ad")
 TERMS = "cell_ontology_id"
+FIELDS = "symbol,full_name,gene_type"  # which other species have too; summaries few have
 EMBEDDING, BITS = "genes/embedding", 8  # significant bits that are kept
 
 
@@ -96,7 +97,7 @@ class Making:
         cells = self.data / self.recipe["cells"]
         organism = self.recipe.get("organism", "human")
         options = self.recipe.get("descriptions", ["--source", "packaged"])
-        words = ("fetch-descriptions", "--genes", cells, "--organism", organism)
+        words = ("fetch-descriptions", "--genes", cells, "--organism", organism, "--fields", FIELDS)
         texts = self.made("descriptions.h5ad", *words, *self._with_data(options))
         return self.made("gene-embeddings.h5ad", "embed-genes", texts)
 
