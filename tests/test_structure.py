@@ -65,7 +65,7 @@ HEAVY = [
 ]  # fmt: skip
 MAX_LINES, MAX_MODULES = 500, 15  # of a file, of a folder
 BINARY = (
-    ".RData", ".gz", ".h5", ".h5ad", ".loom", ".npz", ".png", ".rds", ".safetensors", ".zip"
+    ".RData", ".gz", ".h5", ".h5ad", ".loom", ".npz", ".png", ".rds", ".safetensors", ".xz", ".zip"
 )  # fmt: skip
 ALLOWED = {"plain_pickle.py": {"import pickle"}}  # its unpickler permits no globals
 

@@ -15,7 +15,7 @@ from screader_lib.command_line.tool import tool
 if TYPE_CHECKING:
     from screader_lib.genes.embeddings import GeneEmbeddings
 
-PROVIDERS = ["packaged", "sentence-transformers", "openai", "hidden-states"]
+PROVIDERS = ["packaged", "tfidf", "sentence-transformers", "openai", "hidden-states"]
 
 
 @tool(
@@ -24,6 +24,8 @@ PROVIDERS = ["packaged", "sentence-transformers", "openai", "hidden-states"]
         "embed-genes descriptions.h5ad -o gene-embeddings.h5ad",
         "fetch-descriptions --genes counts.h5ad | embed-genes -o gene-embeddings.h5ad",
         "embed-genes descriptions.h5ad --model sentence-transformers/all-mpnet-base-v2 -o e.h5ad",
+        "embed-genes descriptions.h5ad --model tfidf -o e.h5ad",
+        "embed-genes mouse-descriptions.h5ad --like e.h5ad -o mouse.h5ad",
         "embed-genes descriptions.h5ad --provider openai --dry-run",
         "embed-genes descriptions.h5ad --base-url http://localhost:8000/v1 --model bge -o e.h5ad",
         "embed-genes descriptions.h5ad --import GenePT_gene_embedding_ada_text.pickle -o e.h5ad",
@@ -38,13 +40,21 @@ PROVIDERS = ["packaged", "sentence-transformers", "openai", "hidden-states"]
     "--provider",
     type=click.Choice(PROVIDERS),
     show_default="packaged; with --model: sentence-transformers; with --base-url: openai",
-    help="Who computes the vectors.",
+    help="Who computes the vectors; tfidf: no model, but the words of the texts.",
 )
 @click.option(
     "--model",
     metavar="ID|FOLDER",
     show_default="openai: text-embedding-ada-002",
-    help="Name, Hugging Face id or folder of the model.",
+    help="Name, Hugging Face id or folder of the model; or tfidf, which needs none: the weighted "
+    "words of these texts (TF-IDF) in fewer dimensions.",
+)
+@click.option(
+    "--like",
+    type=FilePath(),
+    metavar="GENES",
+    help="By the tfidf of these gene embeddings: vectors of other genes, such as of another "
+    "species or a new sample, that may be compared with theirs.",
 )
 @click.option(
     "--missing",
@@ -68,7 +78,10 @@ PROVIDERS = ["packaged", "sentence-transformers", "openai", "hidden-states"]
 )
 @click.option("--base-url", metavar="URL", help="An OpenAI-compatible server.")
 @click.option(
-    "--dimensions", type=click.IntRange(min=1), help="Shorter vectors (text-embedding-3)."
+    "--dimensions",
+    type=click.IntRange(min=1),
+    show_default="tfidf: 256; openai: the model's",
+    help="Length of the vectors (tfidf, text-embedding-3).",
 )
 @click.option("--dry-run", is_flag=True, help="Report what would be sent and its cost, and stop.")
 @click.option(
@@ -125,6 +138,7 @@ def main(
     output: str | None,
     provider: str | None,
     model: str | None,
+    like: str | None,
     missing: str,
     precomputed: str | None,
     shuffle: int | None,
@@ -146,7 +160,8 @@ def main(
     """Turn the texts of DESCRIPTIONS (from fetch-descriptions) into one vector per gene.
 
     The packaged all-MiniLM-L6-v2 needs no network. A server's key is read from OPENAI_API_KEY.
-    Vectors from a server are cached, so that a second run sends nothing.
+    Vectors from a server are cached, so that a second run sends nothing. Those of --model tfidf
+    depend on the texts that they are made from, so other genes' vectors are made with --like.
     """
     from screader_lib.exchange.encoding import read_table
     from screader_lib.genes import embeddings
@@ -155,10 +170,20 @@ def main(
 
     if dry_run and precomputed is not None:
         raise click.UsageError("--dry-run: --import sends nothing anyway.", run.context)
+    others = (precomputed, base_url, dimensions, provider or model)
+    if like is not None and any(value is not None for value in others):
+        raise click.UsageError(
+            "--like: the vectors are those of its tfidf; leave --import, --provider, --model, "
+            "--base-url and --dimensions out.",
+            run.context,
+        )
     if not dry_run:
         run.output_path(output)
     if precomputed is not None:
         _import(run, precomputed, descriptions, output, model, missing, shuffle)
+        return
+    if like is not None:
+        _embed_like(run, like, descriptions, output, missing, shuffle)
         return
     options = provider_options.ProviderOptions(
         provider=provider_options.provider_of(provider, model, base_url),
@@ -182,6 +207,27 @@ def main(
         if not dry_run:
             made = embeddings.embed(genes, embedder, missing, run.reporter)
             _write(run, output, {"descriptions": opened}, made, shuffle)
+
+
+def _embed_like(
+    run: ToolRun,
+    like: str,
+    descriptions: str | None,
+    output: str | None,
+    missing: str,
+    shuffle: int | None,
+) -> None:
+    from screader_lib.exchange.encoding import read_table
+    from screader_lib.genes import embeddings
+    from screader_lib.genes.providers.tfidf import Tfidf
+
+    with (
+        run.open(like, "gene-embeddings") as model,
+        run.open(descriptions or "-", "descriptions") as opened,
+    ):
+        genes = read_table(opened.file["obs"])
+        made = embeddings.embed(genes, Tfidf.like(model), missing, run.reporter)
+        _write(run, output, {"descriptions": opened, "like": model}, made, shuffle)
 
 
 def _import(

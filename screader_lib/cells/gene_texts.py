@@ -84,6 +84,7 @@ class GeneTexts:
         name = f" --model {shlex.quote(model)}"
         return "embed-genes" + {
             "packaged": "",
+            "tfidf": " --like FILE",
             "sentence-transformers": name,
             IMPORTED: f" --import FILE{name}",
         }.get(self.provider, f" --provider {self.provider}{name}{layer}")

@@ -97,7 +97,7 @@ def test_providers_of_embeddings_are_those_of_the_command_line() -> None:
     (param,) = [p for p in params("embed_genes") if p.get("argument") == "--provider"]
     offered = {choice.attrib["value"] for choice in param.findall("option")}
     choices = click_options("embed_genes")["--provider"].type.choices
-    assert offered == {*choices, "import"}
+    assert offered == {*choices, "import", "like"}
 
 
 def test_packaged_readers_are_those_of_the_suite() -> None:

@@ -135,7 +135,9 @@ def test_killed_run_sends_only_the_rest(tmp_path: Path) -> None:
     [
         pytest.param(["--provider", "hidden-states"], "needs a model", id="no-model"),
         pytest.param(["--model", "/no/such/folder"], "not a folder with a model", id="no-folder"),
-        pytest.param(["--dimensions", "3"], "--dimensions is for --provider openai", id="dims"),
+        pytest.param(
+            ["--dimensions", "3"], "--dimensions does not go with --provider packaged", id="dims"
+        ),
         pytest.param(["--provider", "openai"], "OPENAI_API_KEY is not set", id="no-key"),
         pytest.param(["--missing", "error"], "1 gene without a text", id="missing"),
         pytest.param(["--base-url", "http://a:b@c"], "contains credentials", id="credentials"),

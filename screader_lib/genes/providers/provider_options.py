@@ -14,6 +14,8 @@ from screader_lib.genes.providers.local_models import (
     SentenceTransformer,
 )
 from screader_lib.genes.providers.openai import OpenAIEmbeddings, RateLimits
+from screader_lib.genes.providers.tfidf import NAME as TFIDF
+from screader_lib.genes.providers.tfidf import Tfidf
 from screader_lib.genes.services.cache import DiskCache, default_folder
 from screader_lib.reporting import SILENT, Reporter
 
@@ -38,6 +40,8 @@ def provider_of(provider: str | None, model: str | None, base_url: str | None) -
     """``provider``, or the one that the other options imply."""
     if provider is not None:
         return provider
+    if model == TFIDF:
+        return TFIDF
     if base_url is not None or (model or "").startswith("text-embedding-"):
         return "openai"
     return "packaged" if model is None else "sentence-transformers"
@@ -53,6 +57,8 @@ def make_embedder(options: ProviderOptions, reporter: Reporter = SILENT) -> Embe
         embedder: Embedder = OpenAIEmbeddings(
             options.model, options.base_url, options.dimensions, options.limits, reporter
         )
+    elif options.provider == TFIDF:
+        return _tfidf(options)
     else:
         embedder = _local(options)
     if options.no_cache or (options.cache is None and options.provider != "openai"):
@@ -61,11 +67,23 @@ def make_embedder(options: ProviderOptions, reporter: Reporter = SILENT) -> Embe
     return CachedEmbedder(embedder, DiskCache(folder / VECTOR_CACHE))
 
 
+def _tfidf(options: ProviderOptions) -> Tfidf:
+    """A text's vector depends on the other texts, so none is cached."""
+    if options.model not in (None, TFIDF):
+        raise ScReaderError("--provider tfidf has no models.", remedy="Leave --model out.")
+    if options.base_url is not None or options.cache is not None:
+        option = "--cache" if options.base_url is None else "--base-url"
+        raise ScReaderError(
+            f"{option} does not go with --model {TFIDF}.", remedy="Leave one of them out."
+        )
+    return Tfidf(options.dimensions)
+
+
 def _local(options: ProviderOptions) -> Embedder:
     for option, value in (("--base-url", options.base_url), ("--dimensions", options.dimensions)):
         if value is not None:
             raise ScReaderError(
-                f"{option} is for --provider openai, not {options.provider}.",
+                f"{option} does not go with --provider {options.provider}.",
                 remedy="Leave one of them out.",
             )
     if options.provider == "packaged":
