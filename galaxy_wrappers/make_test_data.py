@@ -138,6 +138,7 @@ def write_texts(cells: anndata.AnnData) -> None:
     texts = {
         "genes.txt": [*genes, "PDX-1", "ENSG00000254647.7"],
         "texts.tsv": ["symbol\ttext", "INS\tThe hormone insulin.", "GCG\tThe hormone glucagon."],
+        "examples.tsv": ["cluster\tlabel", "alpha\tA", "beta\tB", "delta\tD"],
         "markers.tsv": [
             "cell_type\tgene",
             *(f"{kind}\t{gene}" for kind, names in MARKERS.items() for gene in names),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,14 +17,16 @@ from screader_lib.option_values import NORMALISATIONS, VALUE_KINDS
 from screader_tools.machine_options import machine_options
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from screader_lib.cells.formats.expression import Expression
-
-if TYPE_CHECKING:
     from screader_lib.annotation.annotate import Annotation
+    from screader_lib.annotation.calls import Calls
+    from screader_lib.annotation.sample import SampleOptions
+    from screader_lib.cells.formats.expression import Expression
     from screader_lib.exchange.opening import ExchangeFile
+    from screader_lib.exchange.provenance import Provenance
     from screader_lib.exchange.table import LazyTable
+    from screader_tools.build_cells_files import InputFiles
 
 
 @tool(
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
         "annotate sample1/ sample2/ -r human-blood -o annotated.h5ad --calls calls.tsv",
         "annotate my.h5ad -r human-blood --clusters leiden --cluster-table clusters.tsv \\\n"
         "--report report.html -o annotated.h5ad",
+        "annotate my.h5ad --examples a-few-cells.csv -o annotated.h5ad",
+        "annotate my.h5ad --examples named-clusters.csv --clusters leiden -o annotated.h5ad",
     ],
 )
 @click.argument("expression", type=FilePath(), nargs=-1, required=True)
@@ -45,8 +48,15 @@ if TYPE_CHECKING:
     "-r",
     "--reader",
     metavar="NAME|FILE",
-    required=True,
     help="A reader by name (see 'screader readers'), or its file (train-reader).",
+)
+@click.option(
+    "--examples",
+    type=FilePath(),
+    metavar="TABLE",
+    help="Instead of a reader: the labels of a few cells of EXPRESSION, or of some of its clusters "
+    "(then with --clusters COLUMN), as .csv or .tsv with columns cell (or cluster) and label. One "
+    "cell of each type will do; a cell that is like none of them gets no label.",
 )
 @click.option(
     "-o",
@@ -148,7 +158,8 @@ if TYPE_CHECKING:
 def main(
     run: ToolRun,
     expression: tuple[str, ...],
-    reader: str,
+    reader: str | None,
+    examples: str | None,
     output: str | None,
     in_place: bool,
     calls: str | None,
@@ -167,21 +178,25 @@ def main(
     screader_confidence, screader_familiarity, screader_status, screader_ontology_id, broad types
     as screader_label_1 and so on, and screader_consensus_label with its confidence. A cell's own
     label depends on that cell alone; the consensus also on its nearest neighbours. What an earlier
-    run added is kept under other names.
+    run added is kept under other names. With --examples, a cell's label depends on all cells of the
+    file, and its familiarity is the cosine to the nearest example.
     """
     _check_outputs(run, expression, in_place, [output, calls, cluster_table, report])
+    if (reader is None) == (examples is None):
+        raise click.UsageError("give --reader or --examples, one of them.", run.context)
+    if examples is not None:
+        _check_by_examples(run, given, cluster_table, report)
     _check_packages(report)
     if calls is not None:
         from screader_lib.annotation.calls_table import table_kind
 
         table_kind(calls)
-    from screader_lib.annotation import annotated_file, calls_table, clusters, new_h5ad
-    from screader_lib.annotation.annotate import AUTO, AnnotationOptions, annotate
+    from screader_lib.annotation import annotated_file, calls_table, new_h5ad
+    from screader_lib.annotation.annotate import AnnotationOptions
+    from screader_lib.annotation.few_labels.by_examples import annotate_by_examples
+    from screader_lib.annotation.few_labels.example_table import read_examples
     from screader_lib.annotation.sample import SampleOptions
     from screader_lib.cells.formats.expression import Wanted
-    from screader_lib.exchange.opening import open_exchange
-    from screader_lib.reader.llm.machine import prepare
-    from screader_lib.readers.fetching import find_reader
     from screader_tools.build_cells_files import InputFiles
 
     with ExitStack() as stack:
@@ -196,53 +211,105 @@ def main(
                 file=expression[0],
                 remedy="Write one: -o OUT.h5ad instead of --in-place.",
             )
-        path = find_reader(reader, reporter=run.reporter)
-        known = stack.enter_context(open_exchange(path, "reader", name=reader))
-        orthologs = given["orthologs"] and files.path("orthologs", given["orthologs"])
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="screader-")))
-        made = run.provenance({**files.inputs, "reader": known})
+        orthologs = given["orthologs"] and files.path("orthologs", given["orthologs"])
         sample = SampleOptions(
             given["values"], given["normalise"], given["min_counts"], given["min_genes"],
             orthologs, given["threads"], given["gene_column"],
         )  # fmt: skip
-        markers = [
-            files.path(f"markers_{number}", name) for number, name in enumerate(given["markers"], 1)
-        ]
-        known_markers = clusters.read_known_markers(
-            markers, given["markers"], sources[0].genes.index, run.reporter
-        )
-        wants_clusters = cluster_table is not None or report is not None
-        options = AnnotationOptions(
-            given["min_confidence"], given["min_familiarity"], given["consensus"],
-            given["clusters"] or (AUTO if wants_clusters else None),
-            known_markers, given["force"], sample,
-        )  # fmt: skip
-        machine = prepare(
-            *(given[name] for name in ("device", "max_memory", "checkpoint_activations", "compile"))
-        )
-        annotation = annotate(
-            sources, known, made, folder, options, machine, given["llm"], run.reporter
-        )
+        if examples is not None:
+            table = read_examples(files.path("examples", examples), examples)
+            made = run.provenance(files.inputs)
+            options = AnnotationOptions(
+                given["min_confidence"], given["min_familiarity"], clusters=given["clusters"],
+                sample=sample,
+            )  # fmt: skip
+            called = annotate_by_examples(sources, table, made, folder, options, run.reporter)
+        else:
+            called, made = _by_reader(
+                run, files, sources, reader or "", sample, folder, cluster_table, report, given
+            )
         if calls is not None:
             names = new_h5ad.cells_of(sources).index
-            calls_table.write_calls(calls, names, annotation.calls.columns())
+            calls_table.write_calls(calls, names, called.columns())
         _tell_line_of_r(run, sources, calls)
-        if cluster_table is not None and annotation.clusters is not None:
-            clusters.write_tsv(annotation.clusters, cluster_table)
-        if report is not None:
-            named = sources[0].name if len(sources) == 1 else f"{len(sources)} files"
-            _write_report(
-                report, annotation, folder, known, Path(named).name, new_h5ad.cells_of(sources), run
-            )
         target = expression[0] if in_place else output
         if target is None:
             return
         if whole is not None:
             annotated_file.write_annotated(
-                whole, target, annotation.calls, made, name=sources[0].name, reporter=run.reporter
+                whole, target, called, made, name=sources[0].name, reporter=run.reporter
             )
         else:
-            new_h5ad.write_new(sources, target, annotation.calls, made, reporter=run.reporter)
+            new_h5ad.write_new(sources, target, called, made, reporter=run.reporter)
+
+
+def _by_reader(
+    run: ToolRun,
+    files: InputFiles,
+    sources: Sequence[Expression],
+    reader: str,
+    sample: SampleOptions,
+    folder: Path,
+    cluster_table: str | None,
+    report: str | None,
+    given: Mapping[str, Any],
+) -> tuple[Calls, Provenance]:
+    """The calls by a reader, and what they are made of; the clusters' table and the report too."""
+    from screader_lib.annotation import clusters, new_h5ad
+    from screader_lib.annotation.annotate import AUTO, AnnotationOptions, annotate
+    from screader_lib.exchange.opening import open_exchange
+    from screader_lib.reader.llm.machine import prepare
+    from screader_lib.readers.fetching import find_reader
+
+    path = find_reader(reader, reporter=run.reporter)
+    known = files.stack.enter_context(open_exchange(path, "reader", name=reader))
+    made = run.provenance({**files.inputs, "reader": known})
+    markers = [
+        files.path(f"markers_{number}", name) for number, name in enumerate(given["markers"], 1)
+    ]
+    known_markers = clusters.read_known_markers(
+        markers, given["markers"], sources[0].genes.index, run.reporter
+    )
+    wants_clusters = cluster_table is not None or report is not None
+    options = AnnotationOptions(
+        given["min_confidence"], given["min_familiarity"], given["consensus"],
+        given["clusters"] or (AUTO if wants_clusters else None),
+        known_markers, given["force"], sample,
+    )  # fmt: skip
+    machine = prepare(
+        *(given[name] for name in ("device", "max_memory", "checkpoint_activations", "compile"))
+    )
+    annotation = annotate(
+        sources, known, made, folder, options, machine, given["llm"], run.reporter
+    )
+    if cluster_table is not None and annotation.clusters is not None:
+        clusters.write_tsv(annotation.clusters, cluster_table)
+    if report is not None:
+        named = sources[0].name if len(sources) == 1 else f"{len(sources)} files"
+        _write_report(
+            report, annotation, folder, known, Path(named).name, new_h5ad.cells_of(sources), run
+        )
+    return annotation.calls, made
+
+
+def _check_by_examples(
+    run: ToolRun, given: Mapping[str, Any], cluster_table: str | None, report: str | None
+) -> None:
+    """A usage error for options that only a reader can answer."""
+    only_with_reader = {
+        "--cluster-table": cluster_table is not None,
+        "--report": report is not None,
+        "--clusters auto": given["clusters"] == "auto",
+        "--markers": bool(given["markers"]),
+        "--orthologs": given["orthologs"] is not None,
+        "--consensus none": given["consensus"] == "none",
+        "--force": given["force"],
+        "--llm": given["llm"] is not None,
+    }
+    for option, is_given in only_with_reader.items():
+        if is_given:
+            raise click.UsageError(f"{option} needs --reader.", run.context)
 
 
 def _check_packages(report: str | None) -> None:

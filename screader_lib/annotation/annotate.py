@@ -27,7 +27,7 @@ from screader_lib.annotation.consensus import (
 )
 from screader_lib.annotation.evidence import CalledCells, tabulate_genes
 from screader_lib.annotation.neighbours import NEIGHBOURS
-from screader_lib.annotation.sample import Sample, SampleOptions
+from screader_lib.annotation.sample import Sample, SampleOptions, obs_column
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.cells.formats.expression import Expression
 from screader_lib.errors import ScReaderError
@@ -114,7 +114,7 @@ def annotate(
     if options.clusters == AUTO:
         import_igraph()  # so that what is missing is told before the work
     elif options.clusters is not None:
-        given_clusters = sample.obs_column(options.clusters)
+        given_clusters = obs_column(sources, sample.selected, options.clusters)
     doubts = _refuse(_few_genes(sample, stored, reader.name), sample, options, reporter)
     with writing.create("cells", folder / CELLS, made) as file:
         sample.write(file)

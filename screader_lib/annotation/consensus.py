@@ -16,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from screader_lib.annotation.neighbours import Neighbours
+from screader_lib.annotation.neighbours import Neighbours, Read
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.reader.confidence.calibration import softmax
 from screader_lib.reader.model.label_profiles import LabelProfiles
@@ -129,14 +129,19 @@ def least_of_neighbours(familiarity: np.ndarray) -> float:
     return round(least, 3)
 
 
-def neighbours_of(cells: CellSequences) -> Neighbours:
-    """The cells' neighbours, by the weights of the genes that are in their file."""
+def gene_weights(cells: CellSequences) -> Read:
+    """Reads cells' weights of the genes that are in their file, CSR float32 (rows, genes)."""
     genes = np.flatnonzero(cells.genes_in_input)
 
     def read(rows: np.ndarray) -> sparse.csr_matrix:
         return weight_matrix(*cells.rows(rows), len(cells.genes))[:, genes]
 
-    return Neighbours.of(read, len(cells))
+    return read
+
+
+def neighbours_of(cells: CellSequences) -> Neighbours:
+    """The cells' neighbours, by the weights of the genes that are in their file."""
+    return Neighbours.of(gene_weights(cells), len(cells))
 
 
 def with_neighbours(probability: np.ndarray, neighbours: Neighbours, least: float) -> np.ndarray:

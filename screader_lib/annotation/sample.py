@@ -110,24 +110,25 @@ class Sample:
             of_reader=True,
         )
 
-    def obs_column(self, name: str) -> Categorical:
-        """A column of the one input's obs, as categories, for the selected cells.
-
-        ScReaderError where there are several inputs, or no such column.
-        """
-        if len(self.sources) > 1:
-            raise ScReaderError(
-                f"column {name!r} may mean something else in each input.",
-                remedy="Give --clusters auto, or one input.",
-            )
-        obs = self.sources[0].obs
-        if name not in obs.columns:
-            raise unknown_column(self.sources[0].name, name, obs)
-        return Categorical.with_missing(as_strings(obs.columns[name].load())[self.selected])
-
     def write(self, file: h5py.File) -> None:
         """Fill a new ``cells`` file with the selected cells."""
         self.builder.write(file, self.builder.like(self.reference), NO_LABELS)
+
+
+def obs_column(sources: Sequence[Expression], selected: np.ndarray, name: str) -> Categorical:
+    """A column of the one input's obs, as categories, for the cells ``selected``, bool (cells,).
+
+    ScReaderError where there are several inputs, or no such column.
+    """
+    if len(sources) > 1:
+        raise ScReaderError(
+            f"column {name!r} may mean something else in each input.",
+            remedy="Give --clusters auto, or one input.",
+        )
+    obs = sources[0].obs
+    if name not in obs.columns:
+        raise unknown_column(sources[0].name, name, obs)
+    return Categorical.with_missing(as_strings(obs.columns[name].load())[selected])
 
 
 def _ignore_case(source: Expression, genes: Table, reporter: Reporter, prefix: str) -> None:
