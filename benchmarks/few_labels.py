@@ -34,7 +34,7 @@ from screader_lib.exchange.provenance import Provenance, Record
 from screader_lib.label_metrics import expected_calibration_error
 
 SETS = {  # label, and donor where labels of one alone are tried; the first two chose settings
-    "baron_mouse": ("cell_type1", ""),
+    "baron_mouse": ("cell_type1", "donor"),
     "pbmc_chemistries": ("cell_type", ""),
     "pbmc_facs": ("cell_type", ""),
     "baron_human": ("cell_type1", "donor"),
@@ -124,8 +124,11 @@ class Cells:
         }
 
     def probability(self, rows: np.ndarray) -> np.ndarray:
-        """By ``annotate --examples``."""
-        return self.spreading.probability(rows, self.truth[rows], self.truth.max() + 1)
+        """By ``annotate --examples``, float32 (cells, labels); 0 for a label without an example."""
+        labels, truth = np.unique(self.truth[rows], return_inverse=True)
+        whole = np.zeros((len(self.truth), self.truth.max() + 1), np.float32)
+        whole[:, labels] = self.spreading.probability(rows, truth, len(labels))
+        return whole
 
 
 def row_of(values: list[float], best: bool = False) -> str:
@@ -172,8 +175,7 @@ def confidence(name: str, cells: Cells) -> None:
             }
             for out in range(cells.truth.max() + 1):
                 known = rows[cells.truth[rows] != out]
-                truth = np.unique(cells.truth[known], return_inverse=True)[1]
-                some = cells.spreading.probability(known, truth, truth.max() + 1).max(1)
+                some = cells.probability(known).max(1)
                 given = (cells.spreading.nearness(known) >= NEAR) & (some >= MIN_CONFIDENCE)
                 is_out = cells.truth[others] == out
                 values["refused"] = values.get("refused", 0) + (~given[others][is_out]).mean()

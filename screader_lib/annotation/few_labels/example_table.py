@@ -19,7 +19,7 @@ from screader_lib.exchange.table import Categorical
 from screader_lib.genes.text_files import read_table, read_text
 
 CELL, CLUSTER, LABEL = "cell", "cluster", "label"
-MAX_OF_CLUSTER = 100  # cells of a named cluster that are learnt from, evenly spaced
+MAX_OF_GROUP = 100  # cells of a named cluster, or of a label, that are learnt from
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def read_examples(path: Path, name: str) -> Examples:
     return examples
 
 
-def learnt_from(rows: np.ndarray, groups: np.ndarray, most: int = MAX_OF_CLUSTER) -> np.ndarray:
+def learnt_from(rows: np.ndarray, groups: np.ndarray, most: int = MAX_OF_GROUP) -> np.ndarray:
     """Which of the example ``rows`` are learnt from, bool: at most ``most`` of each group, evenly.
 
     ``groups`` int64 (rows,) are the clusters they are in, or their labels.

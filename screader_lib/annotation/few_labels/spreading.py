@@ -2,7 +2,7 @@
 
 A cell's place is that in the sample's own principal components, of length 1. It is averaged with
 its neighbours', again and again, so that one labelled cell stands for the group that it is in. A
-logistic regression on these places, with each label counting as much as any other, gives each cell
+logistic regression on both places, with each label counting as much as any other, gives each cell
 probabilities, which are averaged with the neighbours' once more. The numbers were chosen on Baron's
 mouse cells and on blood of three chemistries (benchmarks/few_labels.md), not on the cells that the
 figures are of.
@@ -20,7 +20,8 @@ from screader_lib.reader.model.logistic_regression import fit_logistic
 NEIGHBOURS = 15
 ROUNDS = 10
 OF_PLACES, OF_CALLS = 0.8, 0.5  # share of the neighbours in each round
-STRENGTH = 100.0  # scikit-learn's C
+STRENGTH = 10.0  # scikit-learn's C
+TEMPERATURE = 0.6  # of the regression, which few labels make too unsure
 LEAST = 1e-9
 
 
@@ -41,6 +42,7 @@ class Spreading:
         links = sparse.csr_matrix((np.ones(len(ends), np.float32), (starts, ends)), shape)
         links = (links + links.T).tocsr()  # two neighbours of each other weigh double
         self.links = sparse.diags(1 / links.sum(1).A1).astype(np.float32) @ links
+        self.own_places = places
         self.places = self.averaged(places, OF_PLACES)
         self.places /= np.maximum(np.linalg.norm(self.places, axis=1, keepdims=True), LEAST)
 
@@ -65,11 +67,12 @@ class Spreading:
 
         ``truth`` int64 (rows,) has each of the ``labels`` numbers.
         """
+        both = np.hstack([self.own_places, self.places])
         counts = np.bincount(truth, minlength=labels)
         weights, biases = fit_logistic(
-            lambda: [(self.places[rows], truth)], labels, len(rows) / labels / counts, STRENGTH
+            lambda: [(both[rows], truth)], labels, len(rows) / labels / counts, STRENGTH
         )
-        return self.averaged(softmax(self.places @ weights + biases), OF_CALLS)
+        return self.averaged(softmax(both @ weights + biases, TEMPERATURE), OF_CALLS)
 
     def nearness(self, rows: np.ndarray) -> np.ndarray:
         """Cosine of each cell's place and the nearest of those of ``rows``, float32 (cells,)."""
