@@ -55,8 +55,8 @@ if TYPE_CHECKING:
     type=FilePath(),
     metavar="TABLE",
     help="Instead of a reader: the labels of a few cells of EXPRESSION, or of some of its clusters "
-    "(then with --clusters COLUMN), as .csv or .tsv with columns cell (or cluster) and label. One "
-    "cell of each type will do; a cell that is like none of them gets no label.",
+    "(then with --clusters COLUMN), as .csv or .tsv with columns cell (or cluster) and label; such "
+    "as the report saves. One cell of each type will do; one that is like none gets no label.",
 )
 @click.option(
     "-o",
@@ -82,7 +82,7 @@ if TYPE_CHECKING:
     type=click.FloatRange(0, 1),
     default=0.0,
     help="Give no label to cells less familiar to the reader than this share of its training "
-    "donors' or held-out cells.",
+    "donors' or held-out cells; with --examples, at a smaller cosine to the nearest one.",
 )
 @click.option(
     "--consensus",
