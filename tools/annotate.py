@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from screader_lib.exchange.opening import ExchangeFile
     from screader_lib.exchange.provenance import Provenance
     from screader_lib.exchange.table import LazyTable
+    from screader_lib.reader.llm.machine import Machine
     from screader_tools.build_cells_files import InputFiles
 
 
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
         "annotate counts.h5ad --reader human-pancreas -o annotated.h5ad",
         "annotate filtered_feature_bc_matrix.h5 -r human-blood --calls calls.csv",
         "annotate my.h5ad -r reader.h5 --in-place",
+        "annotate my.h5ad --reference atlas.h5ad --label cell_type -o annotated.h5ad",
         "annotate mouse.h5ad -r human-pancreas --min-confidence 0.8 -o annotated.h5ad",
         "annotate sample1/ sample2/ -r human-blood -o annotated.h5ad --calls calls.tsv",
         "annotate my.h5ad -r human-blood --clusters leiden --cluster-table clusters.tsv \\\n"
@@ -57,6 +60,26 @@ if TYPE_CHECKING:
     help="Instead of a reader: the labels of a few cells of EXPRESSION, or of some of its clusters "
     "(then with --clusters COLUMN), as .csv or .tsv with columns cell (or cluster) and label; such "
     "as the report saves. One cell of each type will do; one that is like none gets no label.",
+)
+@click.option(
+    "--reference",
+    type=FilePath(),
+    multiple=True,
+    help="In place of a reader, labelled cells: one is trained on the genes that they share with "
+    "EXPRESSION. Repeatable.",
+)
+@click.option("--label", metavar="COLUMN", help="Column of obs with the reference's labels.")
+@click.option(
+    "--donor",
+    metavar="COLUMN",
+    show_default="donor_id or donor, if there",
+    help="Column of obs with the reference's donors, on whom confidence is calibrated.",
+)
+@click.option(
+    "--keep-reader",
+    type=OutputPath(),
+    metavar="FILE",
+    help="Also write the reader that was trained on the reference.",
 )
 @click.option(
     "-o",
@@ -160,6 +183,7 @@ def main(
     expression: tuple[str, ...],
     reader: str | None,
     examples: str | None,
+    reference: tuple[str, ...],
     output: str | None,
     in_place: bool,
     calls: str | None,
@@ -174,6 +198,10 @@ def main(
     also compressed or zipped; several become one h5ad. No gene embeddings are needed: the reader
     knows its genes by all their names.
 
+    Labels come from a reader that was trained before (--reader); from labelled cells (--reference,
+    --label), on which one is trained first, for the genes that both have; or from a few cells of
+    the file itself (--examples).
+
     The columns of obs are screader_label (missing where no label is confident enough),
     screader_confidence, screader_familiarity, screader_status, screader_ontology_id, broad types
     as screader_label_1 and so on, and screader_consensus_label with its confidence. A cell's own
@@ -182,8 +210,7 @@ def main(
     file, and its familiarity is the cosine to the nearest example.
     """
     _check_outputs(run, expression, in_place, [output, calls, cluster_table, report])
-    if (reader is None) == (examples is None):
-        raise click.UsageError("give --reader or --examples, one of them.", run.context)
+    _check_labels_from(run, reader, reference, examples, given)
     if examples is not None:
         _check_by_examples(run, given, cluster_table, report)
     _check_packages(report)
@@ -191,7 +218,7 @@ def main(
         from screader_lib.annotation.calls_table import table_kind
 
         table_kind(calls)
-    from screader_lib.annotation import annotated_file, calls_table, new_h5ad
+    from screader_lib.annotation import annotated_file, new_h5ad
     from screader_lib.annotation.annotate import AnnotationOptions
     from screader_lib.annotation.few_labels.by_examples import annotate_by_examples
     from screader_lib.annotation.few_labels.example_table import read_examples
@@ -227,12 +254,17 @@ def main(
             called = annotate_by_examples(sources, table, made, folder, options, run.reporter)
         else:
             called, made = _by_reader(
-                run, files, sources, reader or "", sample, folder, cluster_table, report, given
+                run,
+                files,
+                sources,
+                (reader, reference),
+                sample,
+                folder,
+                cluster_table,
+                report,
+                given,
             )
-        if calls is not None:
-            names = new_h5ad.cells_of(sources).index
-            calls_table.write_calls(calls, names, called.columns())
-        _tell_line_of_r(run, sources, calls)
+        _write_calls(run, sources, called, calls)
         target = expression[0] if in_place else output
         if target is None:
             return
@@ -247,23 +279,33 @@ def main(
 def _by_reader(
     run: ToolRun,
     files: InputFiles,
-    sources: Sequence[Expression],
-    reader: str,
-    sample: SampleOptions,
+    query: tuple[Sequence[Expression], SampleOptions],
+    known_from: tuple[str | None, tuple[str, ...]],
     folder: Path,
     cluster_table: str | None,
     report: str | None,
     given: Mapping[str, Any],
 ) -> tuple[Calls, Provenance]:
-    """The calls by a reader, and what they are made of; the clusters' table and the report too."""
+    """The calls by a reader, and what they are made of; the clusters' table and the report too.
+
+    ``known_from`` is the reader, or None and the reference.
+    """
     from screader_lib.annotation import clusters, new_h5ad
     from screader_lib.annotation.annotate import AUTO, AnnotationOptions, annotate
     from screader_lib.exchange.opening import open_exchange
     from screader_lib.reader.llm.machine import prepare
     from screader_lib.readers.fetching import find_reader
 
-    path = find_reader(reader, reporter=run.reporter)
-    known = files.stack.enter_context(open_exchange(path, "reader", name=reader))
+    machine = prepare(
+        *(given[name] for name in ("device", "max_memory", "checkpoint_activations", "compile"))
+    )
+    (sources, sample), (reader, reference) = query, known_from
+    if reader is not None:
+        path = find_reader(reader, reporter=run.reporter)
+    else:
+        path = _train(run, files, reference, given, query, machine, folder)
+    name = reader or Path(reference[0]).name
+    known = files.stack.enter_context(open_exchange(path, "reader", name=name))
     made = run.provenance({**files.inputs, "reader": known})
     markers = [
         files.path(f"markers_{number}", name) for number, name in enumerate(given["markers"], 1)
@@ -277,9 +319,6 @@ def _by_reader(
         given["clusters"] or (AUTO if wants_clusters else None),
         known_markers, given["force"], sample,
     )  # fmt: skip
-    machine = prepare(
-        *(given[name] for name in ("device", "max_memory", "checkpoint_activations", "compile"))
-    )
     annotation = annotate(
         sources, known, made, folder, options, machine, given["llm"], run.reporter
     )
@@ -310,6 +349,49 @@ def _check_by_examples(
     for option, is_given in only_with_reader.items():
         if is_given:
             raise click.UsageError(f"{option} needs --reader.", run.context)
+
+
+def _check_labels_from(
+    run: ToolRun,
+    reader: str | None,
+    reference: tuple[str, ...],
+    examples: str | None,
+    given: Mapping[str, Any],
+) -> None:
+    """A usage error unless there is one source of labels, and a reference's column of labels."""
+    if sum(map(bool, (reader, reference, examples))) != 1:
+        raise click.UsageError("give one of --reader, --reference and --examples.", run.context)
+    if reference and given["label"] is None:
+        raise click.UsageError("--reference needs --label.", run.context)
+    if not reference and any(given[name] for name in ("label", "donor", "keep_reader")):
+        raise click.UsageError(
+            "--label, --donor and --keep-reader go with --reference.", run.context
+        )
+
+
+def _train(
+    run: ToolRun,
+    files: InputFiles,
+    reference: tuple[str, ...],
+    given: Mapping[str, Any],
+    query: tuple[Sequence[Expression], SampleOptions],
+    machine: Machine,
+    folder: Path,
+) -> Path:
+    """A reader of the reference's cells, for the genes of the query."""
+    from screader_lib.annotation.reference import ReferenceOptions, train_on
+    from screader_lib.cells.obs.columns import ObsColumns
+    from screader_lib.exchange.writing import replacing
+
+    columns = ObsColumns(given["label"], None, given["donor"])
+    options = ReferenceOptions(columns, provider="tfidf", threads=given["threads"])
+    cells = files.expression(reference, role="reference")
+    path = folder / "trained-reader.h5"
+    train_on(cells, path, folder, options, *query, machine, run.reporter)
+    if given["keep_reader"] is not None:
+        with replacing(given["keep_reader"]) as temporary:
+            shutil.copyfile(path, temporary)
+    return path
 
 
 def _check_packages(report: str | None) -> None:
@@ -358,8 +440,15 @@ def _write_report(
         temporary.write_text(page, "utf-8")
 
 
-def _tell_line_of_r(run: ToolRun, sources: Sequence[Expression], calls: str | None) -> None:
-    """How calls get into the object of R that was read."""
+def _write_calls(
+    run: ToolRun, sources: Sequence[Expression], called: Calls, calls: str | None
+) -> None:
+    """The table, where one is wanted, and how calls get into the object of R that was read."""
+    if calls is not None:
+        from screader_lib.annotation import calls_table, new_h5ad
+
+        names = new_h5ad.cells_of(sources).index
+        calls_table.write_calls(calls, names, called.columns())
     line = sources[0].how_to_add if len(sources) == 1 else ""
     if line and calls is None:
         run.reporter.info("--calls TABLE writes a table that R can add to the object.")

@@ -44,18 +44,21 @@ class InputFiles:
 
         return None if name is None else tuple(read_names(self.path("cells", name), name))
 
-    def expression(self, names: Sequence[str], wanted: Wanted) -> list[Expression]:
+    def expression(
+        self, names: Sequence[str], wanted: Wanted | None = None, role: str = "expression"
+    ) -> list[Expression]:
         """The files of expression, opened; hashing them begins.
 
         A folder of several samples is several.
         """
+        from screader_lib.cells.formats.expression import USUAL
         from screader_lib.cells.formats.open_expression import open_expression, samples_of
 
         sources = []
         for number, name in enumerate(names):
-            path = self.path(f"expression_{number}" if number else "expression", name)
+            path = self.path(f"{role}_{number}" if number else role, name)
             for part, shown in samples_of(path, "standard input" if name == "-" else name):
-                opened = open_expression(part, shown, wanted, self.run.reporter)
+                opened = open_expression(part, shown, wanted or USUAL, self.run.reporter)
                 sources.append(self.stack.enter_context(opened))
             self.run.start_hashing(path)
         return sources
@@ -143,22 +146,10 @@ class InputFiles:
             source.genes = named_by_orthologs(source, pairs, self.run.reporter)
 
     def _keep_genes_of(self, name: str, sources: Sequence[Expression], genes: Table) -> None:
-        """Leave out the genes of the ``sources`` that the file ``name`` lacks.
-
-        Names are compared through the embedded ``genes``. ScReaderError where none is left.
-        """
-        import numpy as np
-
         from screader_lib.cells.formats.expression import Wanted
         from screader_lib.cells.formats.open_expression import open_expression
-        from screader_lib.cells.gene_names import ABSENT, best_match
+        from screader_lib.cells.gene_names import keep_genes_of
 
         opened = open_expression(self.path("genes_of", name), name, Wanted(genes_only=True))
         with opened as query:
-            rows = best_match(query.genes, genes)[0].rows
-        for source in sources:
-            own = best_match(source.genes, genes)[0].rows
-            kept = (own != ABSENT) & np.isin(own, rows)
-            if not kept.any():
-                raise ScReaderError(f"shares no embedded gene with {name}.", file=source.name)
-            source.keep_genes(kept, f"that {name} lacks")
+            keep_genes_of([query], sources, genes)

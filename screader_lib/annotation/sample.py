@@ -89,16 +89,8 @@ class Sample:
         reporter: Reporter,
         prefix: str,
     ) -> InputFile:
-        source = copy(source)  # whose genes get other names; the file that is written keeps its own
-        if options.gene_column is not None:
-            source.genes = named_by_column(source.genes, options.gene_column, source.name)
-        if options.orthologs is not None:
-            pairs = pairs_by_name(options.orthologs, source.genes.index)
-            source.genes = named_by_orthologs(source, pairs, reporter)
-        else:
-            _ignore_case(source, self.genes.genes, reporter, prefix)
         return prepare_input(
-            source,
+            named_like(source, self.genes.genes, options, reporter, prefix),
             self.genes.genes,
             mask,
             options.values,
@@ -129,6 +121,29 @@ def obs_column(sources: Sequence[Expression], selected: np.ndarray, name: str) -
     if name not in obs.columns:
         raise unknown_column(sources[0].name, name, obs)
     return Categorical.with_missing(as_strings(obs.columns[name].load())[selected])
+
+
+def named_like(
+    source: Expression,
+    genes: Table,
+    options: SampleOptions,
+    reporter: Reporter = SILENT,
+    prefix: str = "",
+) -> Expression:
+    """The same cells with names of genes that can be found among ``genes``.
+
+    ``source`` itself, by which a file is written, keeps its own. ScReaderError where a column or
+    orthologs that ``options`` name are not there.
+    """
+    source = copy(source)
+    if options.gene_column is not None:
+        source.genes = named_by_column(source.genes, options.gene_column, source.name)
+    if options.orthologs is not None:
+        pairs = pairs_by_name(options.orthologs, source.genes.index)
+        source.genes = named_by_orthologs(source, pairs, reporter)
+    else:
+        _ignore_case(source, genes, reporter, prefix)
+    return source
 
 
 def _ignore_case(source: Expression, genes: Table, reporter: Reporter, prefix: str) -> None:

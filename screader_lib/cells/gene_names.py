@@ -6,7 +6,7 @@ The input's names are those of its index, of a column of its genes, or of their 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -212,3 +212,20 @@ def named_by_orthologs(
     count = int((orthologs != NO_ORTHOLOG).sum())
     reporter.info(f"{count:,} of {len(names):,} genes have a one-to-one ortholog.")
     return Table(orthologs, {}, "ortholog")
+
+
+def keep_genes_of(
+    others: Sequence[Expression], sources: Sequence[Expression], genes: Table
+) -> None:
+    """Leave out the genes of the ``sources`` that none of the ``others`` has.
+
+    Names are compared through the embedded ``genes``. ScReaderError where none is left.
+    """
+    name = " and ".join(other.name for other in others)
+    rows = np.concatenate([best_match(other.genes, genes)[0].rows for other in others])
+    for source in sources:
+        own = best_match(source.genes, genes)[0].rows
+        kept = (own != ABSENT) & np.isin(own, rows)
+        if not kept.any():
+            raise ScReaderError(f"shares no embedded gene with {name}.", file=source.name)
+        source.keep_genes(kept, f"that {name} lacks")

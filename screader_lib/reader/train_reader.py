@@ -56,8 +56,11 @@ def train_reader(
     card: dict[str, Any] | None = None,
     machine: Machine = ON_CPU,
     reporter: Reporter = SILENT,
-) -> None:
-    """Fill a new ``reader`` file; ``made`` is the provenance of the out-of-fold predictions."""
+) -> Evaluation:
+    """Fill a new ``reader`` file; ``made`` is the provenance of the out-of-fold predictions.
+
+    What was measured of the reader is returned.
+    """
 
     def train(task: Task) -> TrainedMethod:
         state = options.checkpoint
@@ -81,6 +84,7 @@ def train_reader(
         evaluation = _with_folds(validation, files, evaluation, options.out_of_fold, made)
     write_reader(file, task, trained, evaluation, card)
     machine.processes.wait()
+    return evaluation
 
 
 def _with_folds(

@@ -27,6 +27,9 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+ONE_OF = "give one of --reader, --reference and --examples."
+
+
 def table(folder: Path, text: str, name: str = "examples.csv") -> Path:
     (folder / name).write_text(text)
     return folder / name
@@ -131,8 +134,8 @@ def test_too_few_cells(tmp_path: Path) -> None:
 def test_options_that_need_a_reader(tmp_path: Path, source: Path) -> None:
     examples = table(tmp_path, "cell,label\ncell000,alpha\ncell001,beta\n")
     for words, message in (
-        ((), "give --reader or --examples, one of them"),
-        (("--examples", examples, "-r", "human-blood"), "give --reader or --examples"),
+        ((), ONE_OF),
+        (("--examples", examples, "-r", "human-blood"), ONE_OF),
         (("--examples", examples, "--report", tmp_path / "r.html"), "--report needs --reader"),
         (("--examples", examples, "--clusters", "auto"), "--clusters auto needs --reader"),
     ):
