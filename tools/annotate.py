@@ -256,9 +256,8 @@ def main(
             called, made = _by_reader(
                 run,
                 files,
-                sources,
+                (sources, sample),
                 (reader, reference),
-                sample,
                 folder,
                 cluster_table,
                 report,
