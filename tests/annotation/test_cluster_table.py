@@ -135,6 +135,20 @@ def test_the_report_has_a_map_of_the_file_s_cells(folder: Path) -> None:
     assert {"GENE03", "GENE12"} <= {*genes}  # known markers
 
 
+def test_cells_that_are_left_out_are_not_on_the_map(
+    reader: Path, folder: Path, tmp_path: Path
+) -> None:
+    adata = anndata.read_h5ad(folder / "cells.h5ad")
+    least = int(np.median(np.asarray(adata.X.sum(1)).ravel()))
+    called = adata.obs_names[np.asarray(adata.X.sum(1)).ravel() >= least]
+    words = ("--min-counts", least, "--report", tmp_path / "r.html", "-r", reader)
+    succeed("annotate", folder / "cells.h5ad", folder / "out.h5ad", *words)
+    _, content = (tmp_path / "r.html").read_text("utf-8").split('id="cell-map-content">')
+    _, _, names, columns = decoded(content.partition("</script>")[0])
+    assert len(names) == 2 * len(called) == len({*names}) < 2 * adata.n_obs
+    assert [name for name in names if name in {*called}] and "cluster" in columns
+
+
 def test_from_python(reader: Path, folder: Path) -> None:
     adata = anndata.read_h5ad(folder / "cells.h5ad")
     markers = [folder / "markers.csv"]

@@ -70,13 +70,15 @@ def test_calls_and_the_user_s_columns_are_those_of_their_cells(file: Path) -> No
         strings(f"mine {number}" for number in range(CELLS)),
         {"screader_consensus_label": Categorical.of(["alpha", "beta"] * (CELLS // 2)),
          "screader_ontology_id": strings(["CL:1"] * CELLS)},
-        {"depth": depth, "batch": batch, "constant": strings(["one"] * CELLS),
+        {"depth": depth, "batch": batch, "leiden": np.arange(CELLS) % 4,
+         "constant": strings(["one"] * CELLS),
          "barcode": strings(range(CELLS)), "none": np.full(CELLS, np.nan)},
     )  # fmt: skip
     with pytest.MonkeyPatch.context() as patch, predictions(file) as one:
         patch.setattr(cell_map, "MOST_VALUES", 20)
         header, _, names, columns = decoded(encode(one, PLACES, PANCREAS, more).content)
     assert names[:2] == ["mine 0", "mine 1"] and columns["batch"] == batch.tolist()
+    assert columns["leiden"][:5] == ["0", "1", "2", "3", "0"]
     np.testing.assert_allclose(columns["depth"], depth, rtol=0, atol=np.nanmax(depth) / 65000)
     assert header["columns"][header["first"]]["name"] == "consensus"
     assert not {"constant", "barcode", "none", "screader_ontology_id"} & {*columns}
@@ -115,7 +117,7 @@ def test_columns_end_where_the_page_would_be_too_large(
     monkeypatch.setattr(cell_map, "MOST_BYTES", -1)
     with predictions(file) as one:
         header, _, names, _ = decoded(encode(one, PLACES, PANCREAS).content)
-    assert header["columns"] == [] and len(names) == CELLS
+    assert [column["name"] for column in header["columns"]] == ["call"] and len(names) == CELLS
 
 
 def test_one_cell_and_one_place(tmp_path: Path) -> None:

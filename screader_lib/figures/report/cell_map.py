@@ -13,7 +13,7 @@ import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,8 @@ from screader_lib.figures.drawing.palettes import brightened, colours_of, safe_c
 from screader_lib.figures.drawing.type_names import display_names
 
 MOST_CELLS = 200_000  # more are drawn as a sketch
-MOST_COLUMNS, MOST_VALUES = 24, 300  # of the user's columns; different labels in one
+MOST_COLUMNS, MOST_TRIED = 24, 200  # of the user's columns: shown; looked at
+MOST_VALUES, MOST_NUMBERS = 300, 40  # different labels of a column; whole numbers that are labels
 MOST_GENES = 40
 MOST_BYTES = 10_000_000  # compressed, after which no column is added
 LONGEST_NAME = 80
@@ -105,13 +106,13 @@ def encode(
     names = json.dumps(named.tolist(), ensure_ascii=False).encode("utf-8", "replace")
     stream = zlib.compressobj(6)
     packed = [stream.compress(part) for part in (places.T.tobytes(), names)]
-    columns = []
+    columns: list[dict[str, Any]] = []
     for group, name, values in chain(
         _calls(predictions, more, rows),
         _genes(cells, predictions, genes, rows) if cells is not None else (),
         _obs(predictions, more, rows),
     ):
-        if sum(map(len, packed)) > MOST_BYTES:
+        if columns and sum(map(len, packed)) > MOST_BYTES:
             break
         if (encoded := _encoded(group, name, values)) is not None:
             columns.append(encoded[0])
@@ -169,13 +170,25 @@ def _obs(predictions: PredictionData, more: MapInputs, rows: np.ndarray) -> Iter
         values = predictions.column(name)[rows]
         if not name.endswith("ontology_id") and _tells(values):
             yield (CALLS if name in TITLES else OBS), TITLES.get(name, name), values
-    for name, column in more.obs.items():
+    for name, column in islice(more.obs.items(), MOST_TRIED):
         if count == MOST_COLUMNS:
             return
-        values = column_values(_column(column, rows))
+        values = _as_labels(column_values(_column(column, rows)))
         if not name.endswith("ontology_id") and _tells(values):
             count += 1
             yield OBS, name, values
+
+
+def _as_labels(values: np.ndarray) -> np.ndarray:
+    """Few different whole numbers, such as those of clusters or batches, as labels."""
+    if values.dtype.kind != "f":
+        return values
+    known = np.isfinite(values)
+    different = np.unique(values[known])
+    if len(different) > MOST_NUMBERS or (different != np.round(different)).any():
+        return values
+    return np.array([f"{value:.0f}" if ok else "" for value, ok in zip(values, known, strict=True)],
+                    object)  # fmt: skip
 
 
 def _tells(values: np.ndarray) -> bool:
