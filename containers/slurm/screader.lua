@@ -11,6 +11,7 @@ whatis("Name: screader")
 whatis("Version: 0.1.0")
 whatis("URL: https://github.com/OWNER/screader")
 
+setenv("SIF", pathJoin(folder, "screader-gpu-0.1.0.sif")) -- what the sbatch files take
 for _, tool in ipairs(tools) do
    set_shell_function(tool, "apptainer exec --nv " .. image .. " " .. tool .. ' "$@"', "")
 end

@@ -8,6 +8,8 @@ proc ModulesHelp {} {
 }
 module-whatis "scReader 0.1.0, https://github.com/OWNER/screader"
 
+# what the sbatch files take
+setenv SIF $folder/screader-gpu-0.1.0.sif
 foreach tool {
     annotate fetch-descriptions embed-genes build-cells prepare-cells train-reader predict plot
     screader
