@@ -143,14 +143,9 @@ def write_texts(cells: anndata.AnnData) -> None:
             "cell_type\tgene",
             *(f"{kind}\t{gene}" for kind, names in MARKERS.items() for gene in names),
         ],
-        "labels.tsv": ["cluster\tlabel", "0\tfirst of mine"],
-        "cells.txt": list(cells.obs_names[:40]),
         "medians.tsv": ["gene\tmedian", *(f"{gene}\t2.5" for gene in cells.var_names)],
         "orthologs.tsv": ["human\tother", *(f"{gene}\t{gene}" for gene in cells.var_names)],
         "palette.tsv": ["alpha\t#0072B2", "beta\t#D55E00", "delta\t#009E73", "ductal\t#CC79A7"],
-        "prompt.txt": ["What does {gene} of {organism} do?"],
-        "metrics.json": ['{"methods": {"majority": {"accuracy": 0.25, "macro_f1": 0.1}}}'],
-        "empty.txt": [""],
     }
     for name, lines in texts.items():
         (TARGET / name).write_text("\n".join(lines) + "\n", "utf-8")

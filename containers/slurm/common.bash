@@ -17,6 +17,7 @@ bind() { # the folders of these files, where they are not in the present one
 
 inside() { # COMMAND...
   export SCREADER_OFFLINE=${SCREADER_OFFLINE:-1} OMP_NUM_THREADS=${SLURM_CPUS_PER_TASK:-1}
+  export SCREADER_MEMORY_MB=${SLURM_MEM_PER_NODE:-} # as --mem grants; of no matter on a GPU
   if [ -z "${SIF:-}" ]; then
     "$@"
     return
@@ -28,7 +29,7 @@ inside() { # COMMAND...
   done
   options+=(--bind "$(IFS=, && echo "${folders[*]}")")
   # --cleanenv keeps the job's Python out, and with it what has to be said again.
-  for name in SCREADER_OFFLINE OMP_NUM_THREADS CUDA_VISIBLE_DEVICES HF_HOME HF_TOKEN; do
+  for name in SCREADER_OFFLINE SCREADER_MEMORY_MB OMP_NUM_THREADS CUDA_VISIBLE_DEVICES HF_HOME HF_TOKEN; do
     if [ -n "${!name:-}" ]; then export "APPTAINERENV_$name=${!name}"; fi
   done
   apptainer exec "${options[@]}" "$SIF" "$@"

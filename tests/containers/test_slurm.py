@@ -31,6 +31,7 @@ def submit(tmp_path: Path) -> Callable[..., str]:
             "SLURM_SUBMIT_DIR": str(SLURM), "SLURM_ARRAY_TASK_ID": "2",
             "SLURM_ARRAY_TASK_COUNT": "4", "SLURM_CPUS_PER_TASK": "3", "SLURM_JOB_ID": "40007",
             "SLURM_NNODES": "2", "SLURM_JOB_NODELIST": "[first,second]", "SLURM_GPUS_ON_NODE": "4",
+            "SLURM_MEM_PER_NODE": "32768",
         }  # fmt: skip
         done = subprocess.run(
             ["bash", str(SLURM / f"{name}.sbatch")],
@@ -73,7 +74,7 @@ def test_a_shard_sees_its_files_and_its_gpu(
     assert asked.splitlines()[1:] == [
         "APPTAINERENV_CUDA_VISIBLE_DEVICES=GPU-7f", f"APPTAINERENV_HF_HOME={tmp_path}",
         "APPTAINERENV_HF_TOKEN=secret", "APPTAINERENV_OMP_NUM_THREADS=3",
-        "APPTAINERENV_SCREADER_OFFLINE=1",
+        "APPTAINERENV_SCREADER_MEMORY_MB=32768", "APPTAINERENV_SCREADER_OFFLINE=1",
     ]  # fmt: skip
 
 

@@ -133,4 +133,4 @@ def test_threads_and_memory_are_what_the_server_grants() -> None:
         assert re.search(r"--threads \S+ \S*GALAXY_SLOTS", command(name))
     for name in ("train_reader", "predict", "annotate"):
         assert re.search(r"OMP_NUM_THREADS=\S*GALAXY_SLOTS", command(name))
-        assert "--max-memory" in command(name) and "GALAXY_MEMORY_MB" in command(name)
+        assert re.search(r"SCREADER_MEMORY_MB=\S*GALAXY_MEMORY_MB", command(name))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 import tomllib
 
 import pytest
@@ -95,7 +97,22 @@ def test_both_formats_of_a_workflow_are_one(name: str) -> None:
     }
     assert shown == set(written["outputs"])
     assert native["report"]["markdown"] == written["report"]["markdown"]
-    assert read_tests(f"{name}-tests.yml") == read_tests(f"{name}.gxwf-tests.yml")
+
+
+def test_repositories_of_the_tool_shed_hold_what_their_tools_need() -> None:
+    """Beside .shed.yml being up to date: no test file is in none, and no harness in any."""
+    words = [sys.executable, str(FOLDER / "make_shed.py"), "--check"]
+    assert subprocess.run(words, check=False).returncode == 0, "run galaxy_wrappers/make_shed.py"
+    shed = yaml.safe_load((FOLDER / ".shed.yml").read_text("utf-8"))
+    held = {file for one in shed["repositories"].values() for file in one["include"]}
+    assert len(shed["repositories"]) == len(TOOLS) + 1
+    data = {
+        str(path.relative_to(FOLDER))
+        for path in (FOLDER / "test-data").rglob("*")
+        if path.is_file()
+    }
+    assert data <= held
+    assert not [file for file in held if file.endswith((".py", ".sh", ".ga"))]
 
 
 def read_tests(name: str) -> list:

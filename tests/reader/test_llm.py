@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import h5py
@@ -27,7 +28,7 @@ from screader_lib.reader.llm import float8
 from screader_lib.reader.llm.decoder import Decoder
 from screader_lib.reader.llm.float8 import Float8Linear, to_float8
 from screader_lib.reader.llm.frozen_llm import FrozenLLM, LLMIdentity, load_llm
-from screader_lib.reader.llm.machine import Machine
+from screader_lib.reader.llm.machine import GPU_SHARE, Machine, prepare
 from screader_lib.reader.llm.memory import BYTES_PER_TRAINED, Costs, plan
 from screader_lib.reader.llm.weights import packaged_gguf
 from screader_lib.reader.model import training
@@ -424,3 +425,34 @@ def test_from_the_command_line(tmp_path: Path, cells: Path, llama: Path) -> None
     odd = write_llama(tmp_path / "odd", hidden=40)
     line = fail("train-reader", cells, "--llm", odd, "--quantize", "fp8", "-o", tmp_path / "o.h5")
     assert "q_proj is 40 × 40; 8-bit floats need multiples of 16" in line
+
+
+@pytest.mark.parametrize(
+    ("gpu", "given", "limit"),
+    [
+        (0, None, 2_048 * 10**6),  # the job's, on the CPU
+        (0, 10**9, 10**9),  # what the user says
+        (80 * 10**9, None, int(GPU_SHARE * (80 * 10**9))),  # never the job's, on a GPU
+        (80 * 10**9, 10**9, 10**9),
+    ],
+)
+def test_a_job_plans_with_its_own_memory_or_the_gpus(
+    gpu: int, given: int | None, limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a stand-in of the GPU; a container may lack CUDA_VISIBLE_DEVICES."""
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setenv("SCREADER_MEMORY_MB", "2048")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: bool(gpu))
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    properties = SimpleNamespace(total_memory=gpu)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: properties)
+    assert prepare("auto", given).memory_limit == limit
+
+
+@pytest.mark.parametrize("granted", ["4G", "-1", "0"])
+def test_a_job_whose_memory_is_no_number_is_told(
+    granted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCREADER_MEMORY_MB", granted)
+    with pytest.raises(ScReaderError, match="SCREADER_MEMORY_MB"):
+        prepare("cpu")

@@ -7,6 +7,7 @@ matter how many there are, but for rounding: sums come in another order.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
@@ -122,6 +123,22 @@ class Machine:
 ON_CPU = Machine()
 
 
+def memory_of_the_job() -> int | None:
+    """Bytes that ``SCREADER_MEMORY_MB`` grants; None where it is empty.
+
+    ScReaderError where it is not a whole number of megabytes.
+    """
+    granted = os.environ.get("SCREADER_MEMORY_MB", "")
+    if not granted:
+        return None
+    if not granted.isdecimal() or not int(granted):
+        raise ScReaderError(
+            f"SCREADER_MEMORY_MB is {granted[:40]!r}, expected a number of megabytes.",
+            remedy="Correct or unset it in the environment.",
+        )
+    return int(granted) * 10**6
+
+
 def prepare(
     device: str,
     max_memory: int | None = None,
@@ -131,7 +148,9 @@ def prepare(
     """The machine for ``--device`` auto, cpu, cuda or spread; makes torch deterministic.
 
     Connects the processes that a launcher has started; with GPUs, each gets the one of its index.
-    ScReaderError where a GPU is asked for and there is none.
+    Where no limit is given and the CPU computes, ``SCREADER_MEMORY_MB`` is the limit: what a server
+    or queue grants the job, not the memory of a GPU. ScReaderError where a GPU is asked for and
+    there is none.
     """
     import torch
 
@@ -143,6 +162,8 @@ def prepare(
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and not torch.cuda.is_available():
         raise ScReaderError("torch finds no GPU.", remedy="Use --device cpu.")
+    if device == "cpu" and max_memory is None:
+        max_memory = memory_of_the_job()
     processes = ALONE
     if launch.process_count() > 1:
         from accelerate import PartialState
