@@ -25,7 +25,7 @@ from screader_lib.figures.data.prediction_data import PredictionData
 from screader_lib.figures.drawing.canvas import Style
 from screader_lib.figures.drawing.palettes import colours_of
 from screader_lib.figures.plots import gene_map
-from screader_lib.figures.plots.umap_plot import BEFORE, colouring, panels, picture
+from screader_lib.figures.plots.umap_plot import BEFORE, colouring, panels, picture, split
 
 CELLS = 40
 CASE = Case(cells=CELLS, extra={"depth": np.arange(CELLS, dtype=np.float32)})
@@ -111,6 +111,27 @@ def test_many_types_are_numbered_in_picture_and_legend() -> None:
     texts = [text.get_text() for text in legend.get_texts()]
     assert texts[:2] == ["1  type 00", "2  type 01"]
     assert legend.get_title().get_text() == "predicted label"
+
+
+@pytest.mark.parametrize(("parts", "width"), [(2, None), (6, None), (6, 7.0), (5, 3.3)])
+def test_each_cell_is_in_the_panel_of_its_part_before_all_others(
+    one: PredictionData, parts: int, width: float | None
+) -> None:
+    count = len(one)
+    places = np.random.default_rng(0).normal(size=(count, 2)).astype(np.float32)
+    by = np.array([f"part {number % parts}" for number in range(count)], object)
+    made = split(Panel("all", one.ids, places, one.predicted), by, "part")
+    assert np.concatenate([panel.ids for panel in made]).tolist() == [
+        *(name for part in range(parts) for name in one.ids[part::parts])
+    ]
+    figure = picture(made, Style(width=width)).figure
+    assert [len(axis.collections) for axis in figure.axes] == [2] * parts
+    for axis in figure.axes:
+        behind, front = (len(drawn.get_offsets()) for drawn in axis.collections)
+        assert behind + front == count
+        assert axis.get_title("left").endswith(f" ({front})")
+    with pytest.raises(ScReaderError, match="'x' has no 1 to 24"):
+        split(made[0], np.zeros(len(made[0].ids)), "x")
 
 
 @pytest.mark.parametrize("width", [None, 3.3, 7.0])

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         "plot umap predictions.h5ad --color confidence --palette cividis -o sure.png",
         "plot umap predictions.h5ad --save-coordinates umap.npz -o umap.png",
         "plot umap predictions.h5ad --labels names --width 85mm -o figure.pdf",
+        "plot umap predictions.h5ad --split donor --width 180mm -o donors.pdf",
         "plot umap predictions.h5ad --coordinates umap.npz --color donor -o donors.png",
     ],
 )
@@ -44,6 +45,12 @@ if TYPE_CHECKING:
     help="names: write the types at their cells instead of in a legend; numbers: with a legend, "
     "and from 9 types numbers at their cells.",
 )
+@click.option(
+    "--split",
+    metavar="COLUMN",
+    help="Draw a panel for each value of this column, such as donor: its cells before all others "
+    "in grey. Of one file of PREDICTIONS.",
+)
 @options.neighbours_option
 @options.coordinates_options
 @seed_option
@@ -55,6 +62,7 @@ def main(
     cells: str | None,
     color: str | None,
     labels: Labels,
+    split: str | None,
     neighbours: int,
     coordinates: str | None,
     seed: int,
@@ -70,6 +78,10 @@ def main(
     from screader_lib.figures.plots import umap_plot
 
     output = options.PictureOutput(run, settings)
+    if split is not None and (len(predictions) > 1 or cells is not None):
+        raise click.UsageError(
+            "--split is for one file of predictions without --cells.", run.context
+        )
     saved = options.read_coordinates(run, coordinates)
     cells_file = run.open(cells, "cells") if cells is not None else nullcontext()
     with options.open_predictions(run, predictions, names) as opened, cells_file as unread:
@@ -78,7 +90,10 @@ def main(
             opened, colours, cells=unread, seed=seed, neighbours=neighbours, saved=saved,
             reporter=run.reporter,
         )  # fmt: skip
+        drawn = panels
+        if split is not None:
+            drawn = umap_plot.split(panels[0], opened[0].column(split), split)
     picture = umap_plot.picture(
-        panels, output.style, column=colours.column, types=colours.types, seed=seed, labels=labels
+        drawn, output.style, column=colours.column, types=colours.types, seed=seed, labels=labels
     )
     output.write(picture, panels)

@@ -28,7 +28,7 @@ class Panel:
     """A scatter plot: ``ids`` objects (cells,), ``coordinates`` float32 (cells, 2), ``values``.
 
     ``values`` colours the cells: objects (cells,) of labels, empty = none, or floats (cells,).
-    ``named`` are rows to be labelled, by name.
+    ``named`` are rows to be labelled, by name. ``behind``, float32 (points, 2), are drawn in grey.
     """
 
     title: str
@@ -37,6 +37,7 @@ class Panel:
     values: np.ndarray
     separation: Separation | None = None
     named: Mapping[str, int] = field(default_factory=dict)
+    behind: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,8 @@ Labels = Literal["numbers", "names"]
 NUMBERED_FROM = 9  # types; with fewer, colours alone can be told apart
 MANY_TYPES = 25  # beyond, panels are larger
 MAX_TYPES = 300
+ACROSS, MAX_PARTS = 4, 24  # panels beside each other; of one column's values
+BEHIND = "#E4E4E4"
 SIDE = 3.5  # inches of a panel
 BEFORE = "before reading (mean gene embedding)"
 
@@ -107,6 +109,26 @@ def panels(
     return result
 
 
+def split(panel: Panel, by: np.ndarray, column: str) -> list[Panel]:
+    """A panel for each value of ``by``, objects (cells,): its cells, in front of all others.
+
+    ScReaderError where the ``column`` holds numbers or too many values.
+    """
+    parts = sorted({*by.tolist()} - {""}) if by.dtype.kind != "f" else []
+    if not 0 < len(parts) <= MAX_PARTS:
+        raise ScReaderError(
+            f"column {column!r} has no 1 to {MAX_PARTS} different labels, a panel for each.",
+            remedy="Choose a column of a few groups, such as donors.",
+        )
+    return [
+        Panel(
+            f"{name} ({int(mine.sum()):,})", panel.ids[mine], panel.coordinates[mine],
+            panel.values[mine], behind=panel.coordinates[~mine],
+        )
+        for name, mine in ((name, by == name) for name in parts)
+    ]  # fmt: skip
+
+
 def picture(
     panels: Sequence[Panel],
     style: canvas.Style = canvas.DEFAULT_STYLE,
@@ -169,7 +191,7 @@ def _by_type(
     shown = [label for label, _ in entries]
     size, side, position, legend_columns = _layout(shown, len(panels), style.width)
     figure = canvas.new_figure(style, size, "compressed")
-    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    axes = _axes(figure, len(panels), style.width)
     for axis, panel in zip(axes, panels, strict=True):
         cell_colours = to_rgba_array([colours.get(name, UNLABELLED) for name in panel.values])
         _scatter(axis, panel, cell_colours, seed, side)
@@ -203,16 +225,31 @@ def _by_number(panels: Sequence[Panel], style: canvas.Style, column: str, seed: 
     palette = style.palette if style.palette not in ("", "safe") else "viridis"
     colours = canvas.colour_map(palette).with_extremes(bad=UNLABELLED)
     scale = ScalarMappable(Normalize(low, high), colours)
-    size = (SIDE * len(panels) + 0.8, SIDE + 0.6)
+    across, down = _grid(len(panels), style.width)
+    size = (SIDE * across + 0.8, (SIDE + 0.6) * down)
     side = SIDE if style.width is None else SIDE * style.width / size[0]
     figure = canvas.new_figure(style, size, "compressed")
-    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    axes = _axes(figure, len(panels), style.width)
     for axis, panel, masked in zip(axes, panels, values, strict=True):
         _scatter(axis, panel, scale.to_rgba(masked), seed, side)
     bar = figure.colorbar(scale, ax=list(axes), shrink=0.7)
     bar.set_label(one_line(column))
     bar.outline.set_visible(False)
     return figure
+
+
+def _grid(panels: int, width: float | None) -> tuple[int, int]:
+    """How many panels stand beside and below each other."""
+    across = min(panels, 2 if width is not None and width < canvas.WIDE else ACROSS)
+    return across, math.ceil(panels / across)
+
+
+def _axes(figure: Any, panels: int, width: float | None) -> list[Any]:
+    across, down = _grid(panels, width)
+    axes = figure.subplots(down, across, squeeze=False).ravel().tolist()
+    for axis in axes[panels:]:
+        axis.remove()
+    return axes[:panels]
 
 
 def _scatter(axis: Any, panel: Panel, colours: np.ndarray, seed: int, side: float) -> None:
@@ -225,8 +262,16 @@ def _scatter(axis: Any, panel: Panel, colours: np.ndarray, seed: int, side: floa
     if panel.values.dtype.kind != "f":
         order = order[np.argsort(panel.values[order] != "", kind="stable")]
     x, y = panel.coordinates[order].T
-    count = max(1, len(x))
+    count = max(1, len(x) + (0 if panel.behind is None else len(panel.behind)))
     area = 26 * min(1.0, 500 / count) ** 0.7  # in points²: a speck for a million cells
+    if panel.behind is not None:
+        axis.scatter(
+            *panel.behind.T,
+            s=area * (side / SIDE) ** 2,
+            color=BEHIND,
+            linewidths=0,
+            rasterized=True,
+        )
     axis.scatter(
         x, y, s=area * (side / SIDE) ** 2, c=colours[order], linewidths=0, rasterized=True,
         alpha=min(0.9, max(0.35, (2000 / count) ** 0.25)), marker="o" if count < 50_000 else "s",
@@ -248,21 +293,28 @@ def _layout(
     would make the picture too wide for a page.
     """
     longest = max(map(len, names), default=0)
+    across, down = _grid(panels, width)
     if width is not None:
         column = (0.3 + 0.046 * longest) if names else 0.0
-        columns = math.ceil(len(names) * 0.12 / (width / panels))
+        columns = math.ceil(len(names) * 0.12 / (width / across))
         if panels == 1 and width >= canvas.WIDE and columns * column < width / 2:
             side = width - columns * column
             return (width, side + 0.35), side, "outside right upper", max(1, columns)
-        side, columns = width / panels, max(1, int(width / max(column, 0.1)))
+        side, columns = width / across, max(1, int(width / max(column, 0.1)))
         rows = math.ceil(len(names) / columns)
-        return (width, side + 0.6 + 0.115 * rows), side, "outside lower left", columns
+        return (
+            (width, (side + 0.25) * down + 0.35 + 0.115 * rows),
+            side,
+            "outside lower left",
+            columns,
+        )
     side = SIDE if len(names) <= MANY_TYPES else 5.2 if panels <= 2 else 4.0
     column = 0.5 + 0.062 * longest
     if len(names) <= MANY_TYPES or panels == 1:
-        columns = max(1, math.ceil((len(names) + 1) * 0.16 / side)) if names else 0
-        size = (side * panels + columns * column, side + 0.6)
+        columns = max(1, math.ceil((len(names) + 1) * 0.16 / (side * down))) if names else 0
+        size = (side * across + columns * column, (side + 0.6) * down)
         return size, side, "outside right upper", columns
-    columns = max(1, int(side * panels / column))
-    size = (side * panels, side + 0.8 + 0.16 * math.ceil(len(names) / columns))
+    columns = max(1, int(side * across / column))
+    below = 0.2 + 0.16 * math.ceil(len(names) / columns)
+    size = (side * across, (side + 0.6) * down + below)
     return size, side, "outside lower left", columns
