@@ -40,6 +40,9 @@ def write_gguf(path: Path, seed: int = 0) -> Path:
     writer.add_tokenizer_model("gpt2")
     writer.add_token_list(WORDS)
     writer.add_token_types([1] * len(WORDS))
+    writer.add_bos_token_id(0)
+    writer.add_eos_token_id(0)
+    writer.add_add_bos_token(False)
     writer.add_token_merges(["a b", "b a"])
     shapes: dict[str, tuple[int, ...]] = {"token_embd": (len(WORDS), HIDDEN)}
     shapes |= {f"blk.{layer}.{name}": shape for layer in (0, 1) for name, shape in LAYER.items()}

@@ -6,6 +6,7 @@ import shutil
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import anndata
 import numpy as np
@@ -33,7 +34,8 @@ def rechunked(group: zarr.Group) -> None:
             values, attributes = element[...], dict(element.attrs)
             del group[name]
             chunks = tuple(map(min, STEP[values.ndim], values.shape))
-            new = group.create_array(name, shape=values.shape, dtype=element.dtype, chunks=chunks)
+            kind: Any = str if values.dtype == object else element.dtype  # NumPy 1's strings
+            new = group.create_array(name, shape=values.shape, dtype=kind, chunks=chunks)
             new[...] = values
             new.attrs.update(attributes)
 

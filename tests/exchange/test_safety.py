@@ -99,7 +99,7 @@ ALWAYS_REFUSED: dict[str, Change] = {
     "gigantic contiguous": make((2**45,), "f8"),
     "gigantic strings": make((2**40,), STRING),
     "one string named often": one_string_named_often,
-    "gigantic chunk": make((4,), "f4", chunks=(2**30,), maxshape=(None,), compression=1),
+    "gigantic chunk": make((4,), "f4", chunks=(2**30 - 1,), maxshape=(None,), compression=1),
     "inflating chunk": inflating,
     "chunk of more than it declares": a_chunk_of_more_than_it_declares,
     "deflated twice": deflated_twice,
