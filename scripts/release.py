@@ -82,6 +82,8 @@ def set_addresses(repository: str, contact: str) -> None:
     old, old_contact = addresses()
     for path, text in files().items():
         changed = text.replace(old, repository).replace(old_contact, contact)
+        if path.name == "recipe.yaml":  # who maintains the recipe, by name
+            changed = changed.replace(f"- {old.split('/')[3]}\n", f"- {repository.split('/')[3]}\n")
         if changed != text:
             path.write_text(changed, "utf-8")
             click.echo(path.relative_to(ROOT))

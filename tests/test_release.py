@@ -73,9 +73,10 @@ def test_addresses_and_version_are_set_everywhere(release: ModuleType, tmp_path:
 
 
 def test_what_is_not_ready_is_told(release: ModuleType, tmp_path: Path) -> None:
+    run(release, "addresses", "https://git.example/OWNER/cells", "us@example.org")
     release_of = [
-        "pyproject.toml: https://github.com/OWNER/screader is a placeholder",
-        "pyproject.toml: maintainers@example.org is a placeholder",
+        "pyproject.toml: https://git.example/OWNER/cells is a placeholder",
+        "pyproject.toml: us@example.org is a placeholder",
         f"CHANGELOG.md: no section of {__version__} with a date",
         "containers/locks/base.txt: no digest",
         "the tag is v9.9.9",
