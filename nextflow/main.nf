@@ -15,7 +15,7 @@ workflow {
     } else {
         def settings = checkedSettings(params, schema)
         def rows = readSamples(settings, file("${projectDir}/assets/schema_input.json", glob: false))
-        log.info("scReader ${workflow.manifest.version}: ${settings.mode}, ${rows.size()} samples, results in ${settings.outdir}")
+        log.info("scReader ${workflow.manifest.version}: ${settings.mode}, ${rows.size()} ${rows.size() == 1 ? 'sample' : 'samples'}, results in ${settings.outdir}")
         if (settings.mode == 'annotate-files') {
             ANNOTATE_FILES(rows, settings)
         } else {

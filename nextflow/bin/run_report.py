@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """One page and one table of all samples of a run, from the summaries that `plot report` wrote.
 
-    run_report.py --samples NAMES.txt --summaries FOLDER -o PREFIX
+    run_report.py --samples NAMES.txt --summaries FOLDER --link 'reports/{}.report.html' -o PREFIX
 
-Reads the *_mqc.json files of FOLDER, one a sample, and writes PREFIX.html and PREFIX.tsv.
-Samples without a summary are listed as failed. Needs Python alone.
+Reads the *_mqc.json files of FOLDER, one a sample, and writes PREFIX.html and PREFIX.tsv, with a
+link to each sample's report. Samples without a summary are listed as failed. Needs Python alone.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def as_table(names: list[str], headers: dict, rows: dict[str, dict]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def as_page(names: list[str], headers: dict, rows: dict[str, dict]) -> str:
+def as_page(names: list[str], headers: dict, rows: dict[str, dict], link: str) -> str:
     """The page: one row a sample, each with a link to its report."""
     titles = "".join(
         f'<th title="{html.escape(str(head.get("description", "")))}">'
@@ -78,7 +78,7 @@ def as_page(names: list[str], headers: dict, rows: dict[str, dict]) -> str:
     for name in names:
         row = rows.get(name)
         safe = html.escape(name)
-        first = f'<a href="reports/{safe}.report.html">{safe}</a>' if row else safe
+        first = f'<a href="{link.format(safe)}">{safe}</a>' if row else safe
         cells = "".join(f"<td>{html.escape(shown((row or {}).get(key)))}</td>" for key in headers)
         state = "called" if row else "failed"
         reason = "" if row else f"<!-- {safe} -->"  # filled in when the run ends
@@ -100,6 +100,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--samples", type=Path, required=True)
     parser.add_argument("--summaries", type=Path, required=True)
+    parser.add_argument("--link", required=True, help="each sample's report; {} is its name")
     parser.add_argument("-o", "--output", required=True)
     given = parser.parse_args()
     names = read_names(given.samples)
@@ -109,7 +110,7 @@ def main() -> None:
         sys.exit(f"run_report: {', '.join(unknown)}: not among the samples of the run.")
     for end, text in (
         (".tsv", as_table(names, headers, rows)),
-        (".html", as_page(names, headers, rows)),
+        (".html", as_page(names, headers, rows, given.link)),
     ):
         Path(f"{given.output}{end}").write_text(text, "utf-8")
 

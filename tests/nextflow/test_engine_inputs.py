@@ -62,7 +62,6 @@ PARAMETERS = {
     "--mode=guess": "--mode is 'guess', not one of train, annotate, evaluate, annotate-files",
     "--mode=annotate": "--mode annotate needs --reader",
     "--mode=annotate-files": "--mode annotate-files needs --reader",
-    "--reader=human-pancreas": "--reader: there is no 'human-pancreas' (--mode annotate-files",
     "--input=gone.csv": "--input: there is no 'gone.csv'",
     f"--reader={TEST_CELLS / 'samples.csv'}": "samples.csv' is no HDF5 file",
     "--label=it's": "names of columns have no quotes",
@@ -92,7 +91,8 @@ def taken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     for text in PARAMETERS:
         option, value = text.split("=", 1)
         cases[text] = GIVEN | {configured(option): value}
-    of_files = GIVEN | {"mode": "annotate-files", "reader": "human-pancreas"}
+    of_files = GIVEN | {"mode": None, "reader": "human-pancreas"}
+    cases["a name to annotate"] = of_files | {"mode": "annotate"}
     cases["files"] = of_files
     cases["files, to no use"] = of_files | {"explain": 5, "prepare": True}
     cases["files, no reader"] = of_files | {"reader": "gone.h5"}

@@ -59,9 +59,17 @@ def test_samples_may_be_objects_of_r_and_zipped_stores(real_engine: Engine) -> N
     with (real_engine.folder / "out/run-report.tsv").open(encoding="utf-8") as lines:
         report = {row["sample"]: row for row in csv.DictReader(lines, delimiter="\t")}
     assert report["z"]["status"] == "called" and float(report["z"]["accuracy"]) > 0.7
-    sheet = real_engine.sheet(f"r,{seurat},predict", f"z,{store},predict")
-    real_engine("--mode=annotate-files", "--reader=human-pancreas", sheet, profile="")
-    assert real_engine.count() == {"ANNOTATE": 2}
+    broken = real_engine.folder / "broken.h5ad"
+    broken.write_bytes((CELLS / "other.h5ad").read_bytes()[:5000])
+    sheet = real_engine.sheet(f"r,{seurat}", f"z,{store}", f"c,{broken}", columns="sample,path")
+    real_engine("--reader=human-pancreas", "--continue-on-error", sheet, profile="")
+    assert real_engine.count() == {"ANNOTATE": 2, "RUN_REPORT": 1}
+    with (real_engine.folder / "out/run-report.tsv").open(encoding="utf-8") as lines:
+        report = {row["sample"]: row for row in csv.DictReader(lines, delimiter="\t")}
+    assert report["z"]["cells"] == "48" and "beta" in report["z"]["labels"]
+    assert report["c"]["step"] == "ANNOTATE" and "broken.h5ad" in report["c"]["reason"]
+    page = (real_engine.folder / "out/run-report.html").read_text("utf-8")
+    assert 'href="annotated/z.annotated.html"' in page
 
 
 @pytest.mark.skipif("SAMPLES" not in os.environ, reason="SAMPLES=1000 runs so many as stubs")

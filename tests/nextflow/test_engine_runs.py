@@ -75,16 +75,16 @@ def test_annotation_takes_a_reader_and_each_organism_its_genes(engine: Engine) -
 
 
 def test_files_are_annotated_by_one_task_a_sample(engine: Engine) -> None:
-    words = ["--mode=annotate-files", "--min-confidence=0.9", "--annotate-options=--consensus none"]
+    words = ["--min-confidence=0.9", "--annotate-options=--consensus none"]
     words.append(engine.sheet(SAMPLES[1], ONE_MORE))
-    said = engine(*words, "--reader=human-pancreas")
-    assert warnings(said) == [] and engine.count() == {"ANNOTATE": 2}
+    said = engine(*words, "--reader=human-pancreas", profile="")
+    assert warnings(said) == [] and engine.count() == {"ANNOTATE": 2, "RUN_REPORT": 1}
     script = (Path(engine.tasks()[0]["workdir"]) / ".command.sh").read_text()
     for part in ("--reader human-pancreas", "--min-confidence 0.9", "--consensus none"):
         assert part in script
-    engine(*words, "-resume", "--reader=human-pancreas")
+    engine(*words, "-resume", "--reader=human-pancreas", profile="")
     assert engine.count() == {}
-    engine(*words, "-resume", f"--reader={CELLS / 'train.h5ad'}")
+    engine(*words, "-resume", f"--reader={CELLS / 'train.h5ad'}", profile="")
     script = (Path(engine.tasks()[0]["workdir"]) / ".command.sh").read_text()
     assert engine.count() == {"ANNOTATE": 2} and "--reader reader/train.h5ad" in script
 
@@ -101,7 +101,7 @@ def test_what_is_published_is_what_the_page_of_outputs_names(real_engine: Engine
     assert real_engine.count()["PREPARE_CELLS"] == 2
     assert real_engine.count()["PREPARE_TRAINING_CELLS"] == 1
     real_engine("-stub-run", "--mode=annotate-files", "--reader=human-pancreas")
-    assert real_engine.count() == {"ANNOTATE": 2}
+    assert real_engine.count() == {"ANNOTATE": 2, "RUN_REPORT": 1}
     found = list(published(real_engine.folder / "out"))
     assert [name for name in found if not any(fnmatch(name, one) for one in patterns)] == []
     assert [one for one in patterns if not any(fnmatch(name, one) for name in found)] == []

@@ -19,7 +19,7 @@ TEST_CELLS = PIPELINE / "assets/test"
 def run_report(folder: Path, summaries: Path, *names: str) -> subprocess.CompletedProcess[str]:
     (folder / "names.txt").write_text("\n".join(names) + "\n")
     words = [sys.executable, PIPELINE / "bin/run_report.py", "--samples", "names.txt"]
-    words += ["--summaries", summaries, "-o", "run"]
+    words += ["--summaries", summaries, "--link", "reports/{}.report.html", "-o", "run"]
     return subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
 
 

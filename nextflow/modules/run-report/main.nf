@@ -23,6 +23,7 @@ process RUN_REPORT {
     run_report.py \\
         --samples samples.txt \\
         --summaries summaries \\
+        --link '${meta.link}' \\
         ${args} \\
         -o '${prefix}'
     """

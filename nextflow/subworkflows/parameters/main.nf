@@ -161,6 +161,7 @@ def checkedSettings(parameters, schema_file) {
     def settings = [:]
     if (!problems) {
         settings = specs.collectEntries { name, spec -> [name, converted(given[name], spec)] }
+        settings.mode = settings.mode ?: (settings.reader == null ? 'train' : 'annotate-files')
         problems += specs
             .findAll { name, spec -> spec.exists && settings[name] != null && !(settings[name] instanceof String) }
             .collectMany { name, spec -> problemsOfFile(option(name), given[name], settings[name], spec) }

@@ -42,7 +42,7 @@ workflow REPORT {
     ch_summaries = PLOT.out.multiqc
         .map { _meta, path -> path }
         .toSortedList { a, b -> a.name <=> b.name }
-    RUN_REPORT([[id: 'run-report'], names], ch_summaries)
+    RUN_REPORT([[id: 'run-report', link: 'reports/{}.report.html'], names], ch_summaries)
 
     emit:
     drawn = PLOT.out.picture // channel: [ val(meta), val(picture), path ]
