@@ -3,12 +3,17 @@ include { RUN_REPORT } from '../modules/run-report/main'
 include { asking } from '../subworkflows/options/main'
 include { optionsOf } from '../subworkflows/options/main'
 
+// The mean of a column over the clusters, by their cells.
+def meanOf(clusters, name) {
+    def cells = clusters.sum { one -> one.cells as long } ?: 0L
+    return cells ? clusters.sum { one -> (one.cells as long) * ((one[name] ?: '0') as double) } / cells : 0.0d
+}
+
 // What is said of a sample in the run report, from the table of its clusters; as `plot report` writes it.
 def summaryOf(sample, table) {
     def lines = table.readLines().collect { line -> line.split('\t', -1).toList() }
     def clusters = lines.drop(1).collect { fields -> [lines[0], fields].transpose().collectEntries { pair -> [pair[0], pair[1]] } }
     def cells = clusters.sum { one -> one.cells as long } ?: 0L
-    def mean = { name -> cells ? clusters.sum { one -> (one.cells as long) * ((one[name] ?: '0') as double) } / cells : 0.0d }
     def labels = clusters
         .groupBy { one -> one.label ?: 'no label' }
         .collect { label, some -> [label: label, cells: some.sum { one -> one.cells as long }] }
@@ -24,9 +29,9 @@ def summaryOf(sample, table) {
     def row = [
         cells: cells,
         labels: labels.collect { one -> "${one.label} ${Math.round(100.0d * one.cells / cells)}%".toString() }.join(', '),
-        unassigned: mean('unassigned'),
-        confidence: mean('confidence'),
-        familiarity: mean('familiarity'),
+        unassigned: meanOf(clusters, 'unassigned'),
+        confidence: meanOf(clusters, 'confidence'),
+        familiarity: meanOf(clusters, 'familiarity'),
         check: clusters.count { one -> one.check },
     ]
     return groovy.json.JsonOutput.toJson([headers: headers, data: [(sample): row]])
