@@ -17,12 +17,15 @@ from __future__ import annotations
 
 import argparse
 import csv
+import multiprocessing
+import resource
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import anndata
 import h5py
@@ -53,25 +56,51 @@ def logs(cells: anndata.AnnData, genes: np.ndarray) -> sparse.csr_matrix:
     return values[:, genes].log1p()
 
 
-def by_reader(reader: Path, query: Path) -> dict[str, Calls]:
-    """The reader's own calls, those with profiles, and the consensus."""
+def by_reader(reader: Path, query: Path, consensus: str) -> dict[str, Calls]:
+    """What ``annotate`` calls with or without its consensus, and the reader's own calls."""
     with (
         tempfile.TemporaryDirectory() as folder,
         open_exchange(reader, "reader") as opened,
         open_expression(query, query.name) as source,
     ):
         made = provenance.make("benchmark", {}, {}, [])
-        found = {}
-        for name, consensus in (("own call", "none"), ("consensus", "auto")):
-            options = AnnotationOptions(min_confidence=0, consensus=consensus, force=True)
-            result = annotate([source], opened, made, Path(folder), options)
-            labels = np.array(result.labels.names, object)
-            best = result.cells.probability.argmax(1)
-            found[f"annotate, {name}"] = labels[best], result.cells.probability.max(1)
+        options = AnnotationOptions(min_confidence=0, consensus=consensus, force=True)
+        result = annotate([source], opened, made, Path(folder), options)
+        labels = np.array(result.labels.names, object)
+        chances = result.cells.probability
+        if consensus == "auto":
+            return {"annotate, consensus": (labels[chances.argmax(1)], chances.max(1))}
         with h5py.File(Path(folder) / "predictions.h5ad") as file:
-            probability = file["obsm/probability"][()]
-        alone = labels[probability.argmax(1)], probability.max(1)
-        return {"reader alone (predict)": alone, **found}
+            alone = file["obsm/probability"][()]
+        return {
+            "reader alone (predict)": (labels[alone.argmax(1)], alone.max(1)),
+            "annotate, own call": (labels[chances.argmax(1)], chances.max(1)),
+        }
+
+
+Measured = tuple[dict[str, Calls], float, float]  # what was called, CPU seconds, bytes at most
+
+
+def measured(calls: Callable[[], dict[str, Calls]]) -> Measured | None:
+    """The calls of a method that runs in a fork; None where it is not installed."""
+
+    def run(target: Any) -> None:
+        try:
+            found = calls()
+        except ImportError:
+            target.send(None)
+            return
+        used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        seconds = sum(one.ru_utime + one.ru_stime for one in used)
+        target.send((found, seconds, 1024.0 * max(one.ru_maxrss for one in used)))
+
+    source, target = multiprocessing.Pipe(duplex=False)
+    process = multiprocessing.get_context("fork").Process(target=run, args=(target,))
+    process.start()
+    target.close()
+    result: Measured | None = source.recv()
+    process.join()
+    return result
 
 
 def logistic(train: sparse.csr_matrix, truth: np.ndarray, test: sparse.csr_matrix) -> Calls:
@@ -199,20 +228,25 @@ def main() -> None:
     train = logs(reference, first)
     test = sparse.csr_matrix(query.X)[:, second] if given.log_values else logs(query, second)
     print(f"{known.sum():,} cells, {len(first):,} shared genes.\n")
-    print("| method | accuracy | macro F1 | calibration error | seconds |\n|---|---|---|---|---|")
+    print("| method | accuracy | macro F1 | calibration error | CPU seconds | GB |")
+    print("|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "query.h5ad"
         query.write_h5ad(path)
-        start = time.perf_counter()
-        for name, calls in by_reader(given.reader, path).items():
-            _row(name, calls, truth, known, common, time.perf_counter() - start)
-    for name in given.methods:
-        start = time.perf_counter()
-        try:
-            calls = METHODS[name](train, own, test)
-        except ImportError:
-            continue
-        _row(name, calls, truth, known, common, time.perf_counter() - start)
+        runs: list[Callable[[], dict[str, Calls]]] = [
+            partial(by_reader, given.reader, path, consensus) for consensus in ("none", "auto")
+        ]
+        runs += [partial(_alone, name, train, own, test) for name in given.methods]
+        for run in runs:
+            if result := measured(run):
+                for name, calls in result[0].items():
+                    _row(name, calls, truth, known, common, result[1:])
+
+
+def _alone(
+    name: str, train: sparse.csr_matrix, truth: np.ndarray, test: sparse.csr_matrix
+) -> dict[str, Calls]:
+    return {name: METHODS[name](train, truth, test)}
 
 
 def _row(
@@ -221,7 +255,7 @@ def _row(
     truth: np.ndarray,
     known: np.ndarray,
     common: Callable[[np.ndarray], np.ndarray],
-    seconds: float,
+    cost: tuple[float, float],
 ) -> None:
     labels, confidence = common(calls[0])[known], calls[1]
     scores = label_metrics.scores(truth[known], labels)
@@ -231,7 +265,7 @@ def _row(
         error = f"{label_metrics.expected_calibration_error(confidence[known], right):.3f}"
     print(
         f"| {name} | {scores['accuracy']:.3f} | {scores['macro_f1']:.3f} | {error} | "
-        f"{seconds:.0f} |",
+        f"{cost[0]:.0f} | {cost[1] / 1e9:.1f} |",
         flush=True,
     )
 
