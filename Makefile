@@ -69,13 +69,10 @@ dist: $(INSTALLED)
 test-dist: dist
 	scripts/test_archives.sh $(PYTHON)
 
-release-# CHANNELS="--channel conda-forge" builds and tests with Conda's own Python and packages.
+# CHANNELS="--channel conda-forge" builds and tests with Conda's own Python and packages.
 test-conda: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet py-rattler-build zstandard
 	$(BIN)/python containers/conda/build.py build/conda $(CHANNELS)
-
-check: $(INSTALLED)
-	$(BIN)/python scripts/release.py check $(TAG)
 
 release-check: $(INSTALLED)
 	$(BIN)/python scripts/release.py check $(TAG)
