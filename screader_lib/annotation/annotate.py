@@ -42,7 +42,7 @@ from screader_lib.reader.methods import methods
 from screader_lib.reader.prediction.write_predictions import PredictionOptions, write_predictions
 from screader_lib.reader.reader_file import StoredReader, read_reader
 from screader_lib.reader.task import Labels, row_blocks
-from screader_lib.reporting import SILENT, Reporter, WithoutInfo
+from screader_lib.reporting import SILENT, Reporter, WithoutInfo, counted
 
 CELLS, PREDICTIONS = "cells.h5ad", "predictions.h5ad"
 MIN_GENES = 20  # of the reader's, below which a sample is refused
@@ -273,7 +273,7 @@ class _Caller:
             columns[f"screader_label_{number}"] = Categorical(codes.astype(np.int32), level.groups)
         counts = np.bincount(status, minlength=len(STATUSES))
         listed = ", ".join(f"{n:,} {name}" for n, name in zip(counts, STATUSES, strict=True) if n)
-        self.summary = f"{len(status):,} cells: {listed}."
+        self.summary = f"{counted(len(status), 'cell')}: {listed}."
         return columns
 
     def consensus_columns(self, probability: np.ndarray) -> dict[str, Column]:

@@ -15,7 +15,7 @@ from screader_lib.cells.gene_names import ABSENT, NameMatch, best_match, likely_
 from screader_lib.cells.sequences import map_genes
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.table import LazyTable, Table
-from screader_lib.reporting import SILENT, Reporter
+from screader_lib.reporting import SILENT, Reporter, counted
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -218,7 +218,8 @@ def _match_genes(
     shared = matched - len(np.unique(match.rows[match.rows != ABSENT]))
     if shared:
         reporter.info(
-            f"{prefix}{shared:,} genes have the same embedding as another; their values are summed."
+            f"{prefix}{counted(shared, 'gene')} with the embedding of another, to whose values "
+            "theirs are added."
         )
     if not matched or matched < min_mapped * total:
         raise ScReaderError(

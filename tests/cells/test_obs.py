@@ -28,17 +28,20 @@ NAMES = np.array([f"AAACCTGAGAAACCAT-{number}" for number in range(CELLS)], dtyp
 HASHES = hashes_of(LazyColumn.of(NAMES))
 
 
-def peak(work: Callable[[], object], warm_up: bool = True) -> float:
-    """The most bytes a cell that are held meanwhile and were not before."""
-    if warm_up:  # what is imported late does not count
-        work()
-    tracemalloc.start()
-    try:
-        result = work()
-        assert result is not None
-        return tracemalloc.get_traced_memory()[1] / CELLS
-    finally:
-        tracemalloc.stop()
+def peak(work: Callable[[], object]) -> float:
+    """The most bytes a cell that are held meanwhile and were not before; the least of three runs.
+
+    What is imported late, or what another thread holds at that time, does not count.
+    """
+    found = []
+    for _ in range(3):
+        tracemalloc.start()
+        try:
+            assert work() is not None
+            found.append(tracemalloc.get_traced_memory()[1] / CELLS)
+        finally:
+            tracemalloc.stop()
+    return min(found)
 
 
 @pytest.mark.parametrize(
@@ -71,6 +74,7 @@ def test_a_table_goes_from_file_to_file_without_being_held(
         mask = codes > 0
 
         def copy() -> object:
+            file.pop("copy", None)
             chosen = anndata_expression.read_frame(file["obs"], "cells").take(np.flatnonzero(mask))
             both = concatenated(
                 [("one", chosen), ("two", anndata_expression.read_frame(file["obs"], "cells"))]
@@ -78,7 +82,7 @@ def test_a_table_goes_from_file_to_file_without_being_held(
             encoding.write_table(file, "copy", annotated(both, ObsColumns("type")))
             return both
 
-        assert peak(copy, warm_up=False) < 30  # the names alone take 70
+        assert peak(copy) < 30  # the names alone take 70
         both = encoding.read_table(file["copy"])
     rows = np.concatenate([np.flatnonzero(mask), np.arange(CELLS)])
     assert both.index.tolist() == NAMES[rows].tolist()

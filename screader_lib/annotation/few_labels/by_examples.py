@@ -31,7 +31,7 @@ from screader_lib.exchange import writing
 from screader_lib.exchange.opening import open_exchange
 from screader_lib.exchange.provenance import Provenance
 from screader_lib.exchange.table import Categorical, Column, as_strings
-from screader_lib.reporting import SILENT, Reporter
+from screader_lib.reporting import SILENT, Reporter, counted
 
 NEAR = 0.4  # nearness to an example, below which a cell is like none
 EXAMPLE = "example"
@@ -102,7 +102,7 @@ def annotate_by_examples(
     }
     counts = np.bincount(status, minlength=len(STATUSES_BY_EXAMPLES))
     listed = (f"{n:,} {name}" for n, name in zip(counts, STATUSES_BY_EXAMPLES, strict=True) if n)
-    reporter.info(f"{len(names):,} cells: {', '.join(listed)}.")
+    reporter.info(f"{counted(len(names), 'cell')}: {', '.join(listed)}.")
     doubtful = rows[probability[rows].argmax(1) != truth]
     if clusters is None and len(doubtful):
         other = labels[probability[doubtful[0]].argmax()]

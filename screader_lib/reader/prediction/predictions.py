@@ -17,6 +17,7 @@ from screader_lib.reader.confidence.calibration import softmax
 from screader_lib.reader.confidence.explanation import Explained, explain
 from screader_lib.reader.model.type_distance import TypeDistance
 from screader_lib.reader.task import Labels, TrainedMethod
+from screader_lib.reporting import counted
 
 STATUSES = ("assigned", "unassigned")
 MAX_LISTED = 5
@@ -104,7 +105,7 @@ class Predictions:
     def summary(self) -> str:
         """In words."""
         unassigned = int((~self.assigned).sum())
-        return f"{len(self.best):,} cells predicted, {unassigned:,} of them left unassigned."
+        return f"{counted(len(self.best), 'cell')} predicted, {unassigned:,} left unassigned."
 
     def columns(self, labels: Labels) -> dict[str, Column]:
         """For the cells' table."""
@@ -177,7 +178,7 @@ def metrics_summary(metrics: dict[str, Any]) -> str:
     )
     if others:
         text += (
-            f" Left out: {sum(others.values()):,} cells whose labels the reader does not have, "
-            f"{1 - metrics['other_labels_assigned']:.1%} of them unassigned: {listed}."
+            f" Left out: {counted(sum(others.values()), 'cell')} whose labels the reader does not "
+            f"have, {1 - metrics['other_labels_assigned']:.1%} of them unassigned: {listed}."
         )
     return text
