@@ -1,7 +1,8 @@
 """`screader annotate` beside others, all from the same reference to the same query.
 
     python benchmarks/annotate.py REFERENCE READER QUERY --label cell_type1 [--query-label ...]
-        [--map TABLE] [--where donor=human4] [--genes 300] [--log-values] [--methods ...]
+        [--map TABLE] [--where donor=human4] [--genes 300] [--log-values] [--reference-too]
+        [--methods ...]
 
 REFERENCE and QUERY are h5ad files with counts (QUERY with --log-values: log1p of normalised
 counts), READER a reader trained on REFERENCE. Genes are compared by name in upper case, of the
@@ -35,7 +36,9 @@ from scipy.io import mmwrite
 
 from screader_lib import label_metrics
 from screader_lib.annotation.annotate import AnnotationOptions, annotate
+from screader_lib.annotation.reference import ReferenceOptions, train_on
 from screader_lib.cells.formats.open_expression import open_expression
+from screader_lib.cells.obs.columns import ObsColumns
 from screader_lib.exchange import provenance
 from screader_lib.exchange.opening import open_exchange
 
@@ -54,6 +57,21 @@ def logs(cells: anndata.AnnData, genes: np.ndarray) -> sparse.csr_matrix:
     total = np.asarray(values.sum(1)).ravel()
     values = sparse.csr_matrix(sparse.diags(1e4 / np.maximum(total, 1)) @ values)
     return values[:, genes].log1p()
+
+
+def by_reference(
+    reference: Path, query: Path, columns: ObsColumns, consensus: str
+) -> dict[str, Calls]:
+    """What ``annotate --reference --shared-genes`` calls: a reader is trained for the query."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        open_expression(reference, reference.name) as cells,
+        open_expression(query, query.name) as source,
+    ):
+        options = ReferenceOptions(columns, provider="tfidf")
+        train_on([cells], Path(folder) / "reader.h5", Path(folder), options, [source])
+        found = by_reader(Path(folder) / "reader.h5", query, consensus)
+    return {f"{name}, shared genes": calls for name, calls in found.items()}
 
 
 def by_reader(reader: Path, query: Path, consensus: str) -> dict[str, Calls]:
@@ -206,6 +224,11 @@ def main() -> None:
     )
     parser.add_argument("--genes", type=int)
     parser.add_argument("--log-values", action="store_true")
+    parser.add_argument(
+        "--reference-too",
+        action="store_true",
+        help="also annotate --reference REFERENCE --shared-genes",
+    )
     parser.add_argument("--methods", nargs="*", default=list(METHODS))
     given = parser.parse_args()
     reference, query = anndata.read_h5ad(given.reference), anndata.read_h5ad(given.query)
@@ -231,11 +254,15 @@ def main() -> None:
     print("| method | accuracy | macro F1 | calibration error | CPU seconds | GB |")
     print("|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "query.h5ad"
+        path, other = Path(folder) / "query.h5ad", Path(folder) / "reference.h5ad"
         query.write_h5ad(path)
+        reference.write_h5ad(other)
         runs: list[Callable[[], dict[str, Calls]]] = [
             partial(by_reader, given.reader, path, consensus) for consensus in ("none", "auto")
         ]
+        if given.reference_too:
+            columns = ObsColumns(given.label)
+            runs += [partial(by_reference, other, path, columns, way) for way in ("none", "auto")]
         runs += [partial(_alone, name, train, own, test) for name in given.methods]
         for run in runs:
             if result := measured(run):

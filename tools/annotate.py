@@ -65,8 +65,7 @@ if TYPE_CHECKING:
     "--reference",
     type=FilePath(),
     multiple=True,
-    help="In place of a reader, labelled cells: one is trained on the genes that they share with "
-    "EXPRESSION. Repeatable.",
+    help="In place of a reader, labelled cells, on which one is trained. Repeatable.",
 )
 @click.option("--label", metavar="COLUMN", help="Column of obs with the reference's labels.")
 @click.option(
@@ -74,6 +73,12 @@ if TYPE_CHECKING:
     metavar="COLUMN",
     show_default="donor_id or donor, if there",
     help="Column of obs with the reference's donors, on whom confidence is calibrated.",
+)
+@click.option(
+    "--shared-genes",
+    is_flag=True,
+    help="Learn only genes of the reference that EXPRESSION has: better for a panel of the same "
+    "technology, worse for cells of another (benchmarks/annotate.md).",
 )
 @click.option(
     "--keep-reader",
@@ -199,8 +204,7 @@ def main(
     knows its genes by all their names.
 
     Labels come from a reader that was trained before (--reader); from labelled cells (--reference,
-    --label), on which one is trained first, for the genes that both have; or from a few cells of
-    the file itself (--examples).
+    --label), on which one is trained first; or from a few cells of the file itself (--examples).
 
     The columns of obs are screader_label (missing where no label is confident enough),
     screader_confidence, screader_familiarity, screader_status, screader_ontology_id, broad types
@@ -362,9 +366,10 @@ def _check_labels_from(
         raise click.UsageError("give one of --reader, --reference and --examples.", run.context)
     if reference and given["label"] is None:
         raise click.UsageError("--reference needs --label.", run.context)
-    if not reference and any(given[name] for name in ("label", "donor", "keep_reader")):
+    only_with_reference = ("label", "donor", "shared_genes", "keep_reader")
+    if not reference and any(given[name] for name in only_with_reference):
         raise click.UsageError(
-            "--label, --donor and --keep-reader go with --reference.", run.context
+            "--label, --donor, --shared-genes and --keep-reader go with --reference.", run.context
         )
 
 
@@ -377,7 +382,7 @@ def _train(
     machine: Machine,
     folder: Path,
 ) -> Path:
-    """A reader of the reference's cells, for the genes of the query."""
+    """A reader of the reference's cells, if wanted for the genes of the query alone."""
     from screader_lib.annotation.reference import ReferenceOptions, train_on
     from screader_lib.cells.obs.columns import ObsColumns
     from screader_lib.exchange.writing import replacing
@@ -386,7 +391,8 @@ def _train(
     options = ReferenceOptions(columns, provider="tfidf", threads=given["threads"])
     cells = files.expression(reference, role="reference")
     path = folder / "trained-reader.h5"
-    train_on(cells, path, folder, options, *query, machine, run.reporter)
+    sources, sample = query if given["shared_genes"] else ((), query[1])
+    train_on(cells, path, folder, options, sources, sample, machine, run.reporter)
     if given["keep_reader"] is not None:
         with replacing(given["keep_reader"]) as temporary:
             shutil.copyfile(path, temporary)

@@ -42,7 +42,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = ("--reference", folder / "reference.h5ad", "--label", "cell_type")
     done = invoke(
         "annotate", folder / "query.h5ad", *words, "--donor", "patient",
-        "--keep-reader", folder / "kept.h5", "-o", folder / "out.h5ad",
+        "--shared-genes", "--keep-reader", folder / "kept.h5", "-o", folder / "out.h5ad",
     )  # fmt: skip
     assert done.exit_code == 0, done.stderr
     assert "a reader was trained on 90 cells of the reference" in done.stderr
@@ -70,6 +70,17 @@ def test_the_kept_reader_calls_the_same(files: Path, tmp_path: Path) -> None:
     pandas.testing.assert_frame_equal(*both, check_exact=True)
 
 
+def test_without_the_option_all_genes_are_learnt(files: Path, tmp_path: Path) -> None:
+    words = ("--reference", files / "reference.h5ad", "--label", "cell_type")
+    words = (*words, "--keep-reader", tmp_path / "kept.h5", "--calls", tmp_path / "calls.csv")
+    done = invoke("annotate", files / "query.h5ad", *words)
+    assert done.exit_code == 0, done.stderr
+    assert genes_of(tmp_path / "kept.h5") == {symbol.replace(".", "-") for symbol in SYMBOLS}
+    calls = pandas.read_csv(tmp_path / "calls.csv")
+    truth = anndata.read_h5ad(files / "query.h5ad").obs["truth"].astype(str)
+    assert (calls["screader_label"].to_numpy() == truth.to_numpy()).all()
+
+
 def test_from_python_the_same_genes_are_learnt(files: Path, tmp_path: Path) -> None:
     reference = anndata.read_h5ad(files / "reference.h5ad")
     query = anndata.read_h5ad(files / "query.h5ad")
@@ -92,8 +103,13 @@ def test_from_python_the_same_genes_are_learnt(files: Path, tmp_path: Path) -> N
         ),
         (("--reference", "R"), "--reference needs --label.", 2),
         (("-r", "human-blood", "--label", "cell_type"), "go with --reference.", 2),
+        (("-r", "human-blood", "--shared-genes"), "go with --reference.", 2),
         (("--reference", "R", "--label", "type"), "no column 'type'", 1),
-        (("--reference", "R", "--label", "cell_type"), "shares no embedded gene with", 1),
+        (
+            ("--reference", "R", "--label", "cell_type", "--shared-genes"),
+            "shares no embedded gene with",
+            1,
+        ),
     ],
 )
 def test_what_is_refused(
