@@ -102,12 +102,14 @@ def trickling_header() -> Iterator[bytes]:
 def sending(pieces: Callable[[], Iterator[bytes]]) -> Iterator[tuple[str, list[int]]]:
     """A server whose answers are these pieces; its URL, and how many bytes went out."""
     listener = socket.create_server(("127.0.0.1", 0))
-    sent = [0]
+    sent, ended = [0], threading.Event()
 
     def answer(connection: socket.socket) -> None:
         with connection, suppress(OSError):
             connection.recv(1 << 16)
             for piece in pieces():
+                if ended.is_set():
+                    break
                 connection.sendall(piece)
                 sent[0] += len(piece)
 
@@ -119,6 +121,7 @@ def sending(pieces: Callable[[], Iterator[bytes]]) -> Iterator[tuple[str, list[i
     threading.Thread(target=serve, daemon=True).start()
     with listener:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}", sent
+    ended.set()
 
 
 @pytest.mark.parametrize("name", SERVICES)
