@@ -90,7 +90,10 @@ def train_on(
             found = train_reader(file, sequences, asked, training, made, None, machine, quiet)
     reporter.info(f"a reader was trained on {counted(len(sequences), 'cell')} of the reference.")
     if found.cross_validation:
-        reporter.info(f"it was tested on donors left out: {fold_summary(found.cross_validation)}")
+        reporter.info(
+            "it was tested on donors left out, whose cells took part only in the choice of genes: "
+            f"{fold_summary(found.cross_validation)}"
+        )
 
 
 def _embed(
