@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -29,6 +29,7 @@ PROVIDERS = ["packaged", "tfidf", "sentence-transformers", "openai", "hidden-sta
         "embed-genes descriptions.h5ad --provider openai --dry-run",
         "embed-genes descriptions.h5ad --base-url http://localhost:8000/v1 --model bge -o e.h5ad",
         "embed-genes descriptions.h5ad --import GenePT_gene_embedding_ada_text.pickle -o e.h5ad",
+        "embed-genes descriptions.h5ad --import scGPT_human -o e.h5ad",
         "embed-genes descriptions.h5ad --provider hidden-states --model ./llm -o e.h5ad",
         "embed-genes --import gene-embeddings.h5ad --shuffle 0 -o shuffled.h5ad",
     ],
@@ -66,8 +67,12 @@ PROVIDERS = ["packaged", "tfidf", "sentence-transformers", "openai", "hidden-sta
     "--import",
     "precomputed",
     type=FilePath(),
-    help="Take the vectors from this npz, csv, parquet, h5ad or GenePT pickle instead of computing "
-    "them. Without DESCRIPTIONS, all its genes are written.",
+    metavar="FILE|FOLDER",
+    help="Take the vectors from this file instead of computing them: a table (csv, npz, parquet, "
+    "h5ad, word2vec's text), a pickled dict as of GenePT and scELMo, or the weights of scGPT, "
+    "Geneformer, GeneCompass or scFoundation with the list of their genes beside "
+    "(docs/gene-vectors.md). Nothing of it is run. Without DESCRIPTIONS, all its genes are "
+    "written.",
 )
 @click.option(
     "--shuffle",
@@ -239,6 +244,7 @@ def _import(
     missing: str,
     shuffle: int | None,
 ) -> None:
+    from screader_lib.errors import ScReaderError
     from screader_lib.exchange.encoding import read_table
     from screader_lib.genes.precomputed import all_genes, described_genes, read_precomputed
 
@@ -246,13 +252,18 @@ def _import(
         path = stack.enter_context(run.path(precomputed))
         vectors = read_precomputed(path, "standard input" if precomputed == "-" else precomputed)
         name = model or vectors.model or Path(precomputed).name.partition(".")[0]
+        inputs: dict[str, Any] = {"precomputed": vectors.weights_file or path}
+        if vectors.genes_file is not None:
+            if path != Path(precomputed):
+                raise ScReaderError("a model is read from its folder, not through a pipe.")
+            inputs["precomputed_genes"] = vectors.genes_file
         if descriptions is None:
-            _write(run, output, {"precomputed": path}, all_genes(vectors, name), shuffle)
+            _write(run, output, inputs, all_genes(vectors, name), shuffle)
             return
         opened = stack.enter_context(run.open(descriptions, "descriptions"))
         genes = read_table(opened.file["obs"])
         made = described_genes(genes, vectors, name, missing, run.reporter)
-        _write(run, output, {"descriptions": opened, "precomputed": path}, made, shuffle)
+        _write(run, output, {"descriptions": opened, **inputs}, made, shuffle)
 
 
 def _write(

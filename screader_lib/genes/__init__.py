@@ -13,7 +13,9 @@ From names to texts (``fetch-descriptions``):
 From texts to vectors (``embed-genes``):
 
 - ``providers``      who computes the vectors;
-- ``precomputed``    vectors that someone else computed; ``plain_pickle``, those in a pickle;
+- ``precomputed``    vectors that someone else computed: tables and dicts; ``model_vectors``, those
+                     inside other models' weights; ``plain_pickle`` and ``torch_archive`` read files
+                     that could run code, without running any;
 - ``embeddings``     descriptions to gene embeddings.
 
 For both: ``services`` on other machines, asked politely and once.

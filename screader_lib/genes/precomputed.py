@@ -1,4 +1,4 @@
-"""Embeddings that someone else computed: npz, csv, parquet, h5ad, GenePT's pickle.
+"""Embeddings that someone else computed, in the layouts of tables and of other models.
 
 They become the gene embeddings of described genes, or of all genes of the file.
 """
@@ -6,10 +6,10 @@ They become the gene embeddings of described genes, or of all genes of the file.
 from __future__ import annotations
 
 import csv
+import math
 import zipfile
-from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,20 +22,25 @@ from screader_lib.exchange.opening import kind_of, open_exchange
 from screader_lib.exchange.table import Categorical, Table, strings
 from screader_lib.genes.catalog import Catalog
 from screader_lib.genes.embeddings import GeneEmbeddings, check_missing, with_missing
-from screader_lib.genes.plain_pickle import read_plain
+from screader_lib.genes.model_vectors import (
+    NAME_KEYS,
+    NUMPY,
+    is_safetensors,
+    model_files,
+    read_model,
+)
+from screader_lib.genes.plain_pickle import DAMAGED, numbers_in, read_plain, vector_of
 from screader_lib.genes.records import ENSEMBL, Gene, without_version
 from screader_lib.genes.text_files import lines_in, read_text
+from screader_lib.genes.torch_archive import TorchArchive, is_torch_archive, tensors_in
 from screader_lib.reporting import SILENT, Reporter, counted
 
-NAME_KEYS = (
-    "genes", "names", "symbols", "gene", "symbol", "index", "id", "gene_name", "gene_symbol",
-    "gene_id", "ensembl_id", "feature_name",
-)  # fmt: skip
-KNOWN_FORMATS = "Give npz, csv, parquet, h5ad, or a pickled dict from gene to list of numbers."
+KNOWN_FORMATS = "Give npz, csv, parquet, h5ad, a pickled dict from gene to numbers, or a model."
 VECTOR_KEYS = ("vectors", "embeddings", "embedding", "X")
 MAX_NAME = 10_000  # characters
 MOST_COMPRESSED = 50
 SLACK = 64 << 20  # bytes
+SHARED = "holds one list of numbers for many genes."
 UNREADABLE = (
     ValueError, LookupError, TypeError, AttributeError, csv.Error, OverflowError, MemoryError,
 )  # fmt: skip
@@ -43,32 +48,36 @@ UNREADABLE = (
 
 @dataclass(frozen=True)
 class Precomputed:
-    """``names`` of genes and ``vectors`` float32 (genes, dim); ``model`` if the file names it.
+    """``names`` of genes and ``vectors`` float32 (genes, dim); ``model`` if its name is known.
 
-    ``origin`` has a row for each gene if the file says which texts the vectors were made from.
+    ``origin`` has a row for each gene if the file says which texts the vectors were made from;
+    ``genes_file`` is where the names came from if they were not beside their vectors.
     """
 
     names: tuple[str, ...]
     vectors: np.ndarray
     model: str = ""
     origin: Table | None = None
+    weights_file: Path | None = None
+    genes_file: Path | None = None
 
 
 def read_precomputed(path: Path, display_name: str | None = None) -> Precomputed:
     """Vectors by gene name; the format is told by the content, messages use ``display_name``.
 
-    ScReaderError for another file, vectors of different lengths, values that are not finite, and
-    names that occur twice.
+    ``path`` may be the folder of a model, or its file of weights: the list of its genes is found
+    in the same folder. ScReaderError for another file, vectors of different lengths, values that
+    are not finite, and names that occur twice.
     """
     name = display_name or str(path)
-    if path.is_dir():
-        raise ScReaderError("is a folder; expected a file of embeddings.", file=name)
-    with path.open("rb") as stream:
-        signature = stream.read(8)
-    if not signature:
-        raise ScReaderError("is empty; expected embeddings.", file=name)
+    signature = b""
+    if not path.is_dir():
+        with path.open("rb") as stream:
+            signature = stream.read(9)
+        if not signature:
+            raise ScReaderError("is empty; expected embeddings.", file=name)
     try:
-        return _checked(_reader_for(signature)(path, name), name)
+        return _checked(_reader_for(path, signature)(path, name), name)
     except UNREADABLE as error:
         raise ScReaderError(
             f"cannot be read as embeddings ({' '.join(str(error).split())[:120]}).",
@@ -77,13 +86,17 @@ def read_precomputed(path: Path, display_name: str | None = None) -> Precomputed
         ) from error
 
 
-def _reader_for(signature: bytes) -> Callable[[Path, str], Precomputed]:
-    if signature == safety.SIGNATURE:
+def _reader_for(path: Path, signature: bytes) -> Callable[[Path, str], Precomputed]:
+    if path.is_dir():
+        return _from_model
+    if signature.startswith(safety.SIGNATURE):
         return _from_h5ad
     if signature.startswith(b"PK"):
-        return _from_npz
+        return _from_torch if is_torch_archive(path) else _from_npz
     if signature.startswith(b"PAR1"):
         return _from_parquet
+    if signature.startswith(NUMPY) or is_safetensors(signature, path.stat().st_size):
+        return _from_model
     return _from_pickle if signature.startswith((b"\x80", b"(d", b"}")) else _from_text
 
 
@@ -99,6 +112,9 @@ def _checked(precomputed: Precomputed, file: str) -> Precomputed:
         raise ScReaderError(
             f"the vector of {names[not_finite[0]]!r} has a value that is not finite.", file=file
         )
+    unprintable = [name for name in names if not name.isprintable()]
+    if unprintable:
+        raise ScReaderError(f"{ascii(unprintable[0])[:60]} is no name of a gene.", file=file)
     [(name, count)] = Counter(names).most_common(1)
     if count > 1:
         raise ScReaderError(
@@ -143,7 +159,7 @@ def _from_npz(path: Path, name: str) -> Precomputed:
         _check_unpacked(unpacked, sum(member.compress_size for member in members), name)
         with np.load(path, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+    except (*DAMAGED, OSError, zipfile.BadZipFile) as error:
         raise ScReaderError(
             f"is not an npz of plain arrays ({error}).",
             file=name,
@@ -157,26 +173,46 @@ def _from_npz(path: Path, name: str) -> Precomputed:
 
 
 def _from_pickle(path: Path, name: str) -> Precomputed:
-    return _from_pairs(read_plain(path, name).items(), name)
+    content = read_plain(path, name)
+    if sum(map(numbers_in, content.values())) > path.stat().st_size:
+        raise ScReaderError(SHARED, file=name)
+    return _from_pairs(content.items(), name)
+
+
+def _from_torch(path: Path, name: str) -> Precomputed:
+    """A dict from gene to tensor, or a model."""
+    archive = TorchArchive(path, name)
+    tensors = tensors_in(archive.content)
+    if not tensors or any(len(one) > 1 or len(tensors[one].shape) > 1 for one in tensors):
+        return _from_model(path, name)
+    if sum(math.prod(tensor.shape) for tensor in tensors.values()) > path.stat().st_size:
+        raise ScReaderError(SHARED, file=name)
+    return _from_pairs(((gene, archive.values(tensors[gene,])) for (gene,) in tensors), name)
+
+
+def _from_model(path: Path, name: str) -> Precomputed:
+    """A model's matrix, and the genes of its rows beside it; its folder names it."""
+    files = model_files(path, name)
+    names, vectors = read_model(files)
+    model = files.weights.resolve().parent.name
+    return Precomputed(tuple(names), vectors, model, None, files.weights, files.genes)
 
 
 def _from_pairs(pairs: Iterable[tuple[Any, Any]], file: str) -> Precomputed:
     """From genes, each with its list or array of numbers."""
     names, vectors = [], []
     for name, values in pairs:
-        try:  # array() takes real numbers only and, unlike numpy, looks into no nested lists
-            vector = values if isinstance(values, np.ndarray) else array("f", values)
-            row = np.asarray(vector, np.float32)
-        except (TypeError, ValueError):
-            row = np.zeros((0, 0), np.float32)
-        if not isinstance(name, str) or row.ndim != 1:
+        try:
+            if not isinstance(name, str):
+                raise TypeError("no name")
+            vectors.append(vector_of(values))
+        except (TypeError, OverflowError):
             raise ScReaderError(
                 f"entry {repr(name)[:50]} is not a list of numbers.",
                 file=file,
                 remedy="Give one vector for each gene.",
-            )
+            ) from None
         names.append(name)
-        vectors.append(row)
     lengths = {len(vector) for vector in vectors}
     if len(lengths) != 1:
         problem = f"vectors of {len(lengths)} different lengths" if lengths else "no genes"
@@ -246,12 +282,18 @@ def _check_unpacked(unpacked: int, packed: int, name: str) -> None:
 
 
 def _from_text(path: Path, name: str) -> Precomputed:
-    """Comma- or tab-separated: a name, then numbers; with or without a header."""
+    """A name, then numbers, by commas, tabs or spaces; with or without a header.
+
+    A header of two numbers, as word2vec writes it, says how many genes and dimensions follow.
+    """
     text = read_text(path, name, KNOWN_FORMATS)
-    delimiter = "\t" if "\t" in text.split("\n", 1)[0] else ","
     names, vectors = [], []
-    for line, row in enumerate(csv.reader(lines_in(text), delimiter=delimiter), start=1):
+    announced: list[str] = []
+    for line, row in enumerate(_rows(text), start=1):
         if not row or (line == 1 and row[0].strip().lower() in ("", *NAME_KEYS)):
+            continue
+        if line == 1 and len(row) == 2 and all(cell.isdecimal() for cell in row):
+            announced = row
             continue
         try:
             vectors.append(np.array(row[1:], np.float32))
@@ -266,7 +308,7 @@ def _from_text(path: Path, name: str) -> Precomputed:
             raise ScReaderError(
                 f"line {line} has no numbers, only {row[0][:50]!r}.",
                 file=name,
-                remedy="Give a name and numbers, separated by commas or tabs.",
+                remedy="Give a name and numbers, separated by commas, tabs or spaces.",
             )
         if len(row) - 1 != len(vectors[0]):
             raise ScReaderError(
@@ -274,7 +316,23 @@ def _from_text(path: Path, name: str) -> Precomputed:
             )
     if not vectors:
         raise ScReaderError("holds no vectors.", file=name)
+    if announced and list(map(int, announced)) != [len(names), len(vectors[0])]:
+        raise ScReaderError(
+            f"announces {' × '.join(announced)} values and holds {len(names)} × {len(vectors[0])}.",
+            file=name,
+            remedy="Copy or fetch it again.",
+        )
     return Precomputed(tuple(names), np.stack(vectors))
+
+
+def _rows(text: str) -> Iterator[list[str]]:
+    """The cells of each line; a name may be followed by numbers that spaces separate."""
+    first, second, *_ = (*text.split("\n", 2), "")
+    line = second.strip() or first.strip()
+    numbers = line.partition("\t")[2] or line
+    if " " in numbers and "," not in numbers and "\t" not in numbers:
+        return (one.split() for one in lines_in(text))
+    return csv.reader(lines_in(text), delimiter="\t" if "\t" in first else ",")
 
 
 PROVIDER = "import"
@@ -376,10 +434,11 @@ def all_genes(precomputed: Precomputed, model: str) -> GeneEmbeddings:
     if genes is None:
         names = strings(precomputed.names)
         ensembl = np.array([bool(ENSEMBL.match(name)) for name in names])
+        numbers = np.array([name.isdecimal() for name in names])  # NCBI's GeneIDs
         empty = strings("" for _ in names)
         columns: dict[str, Any] = {
-            "symbol": np.where(ensembl, "", names),
-            "gene_id": empty,
+            "symbol": np.where(ensembl | numbers, "", names),
+            "gene_id": np.where(numbers, names, ""),
             "ensembl_id": np.where(ensembl, strings(map(without_version, names)), ""),
             "aliases": empty,
             "source": Categorical.of(["user"] * len(names), SOURCES),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import json
 import pickle  # noqa: TID251 (to write what is read without it)
 from pathlib import Path
 
 import anndata
 import h5py
 import numpy as np
+import torch
 from scipy import io, sparse
 from small_files import (
     DIM,
@@ -96,6 +98,15 @@ def _write_vectors(folder: Path) -> None:
     (folder / "vectors.csv").write_text("\n".join(lines))
     plain = {name: row.tolist() for name, row in zip(genes(), vectors, strict=True)}
     (folder / "vectors.pkl").write_bytes(pickle.dumps(plain))
+    text = (" ".join([name, *map(str, row)]) for name, row in zip(genes(), vectors, strict=True))
+    (folder / "vectors.txt").write_text("\n".join([f"{len(genes())} {DIM}", *text]))
+    arrays = dict(zip(genes(), vectors, strict=True))
+    (folder / "arrays.pkl").write_bytes(pickle.dumps(arrays))
+    (folder / "scgpt").mkdir()
+    rows = {name: number for number, name in enumerate(genes())}
+    (folder / "scgpt" / "vocab.json").write_text(json.dumps(rows))
+    state = {"encoder.embedding.weight": torch.from_numpy(vectors)}
+    torch.save(state, folder / "scgpt" / "best_model.pt")
     try:
         from pyarrow import parquet, table
     except ModuleNotFoundError:
@@ -118,8 +129,8 @@ def commands(folder: Path) -> dict[str, tuple[Path, list[str]]]:
         "embed descriptions.h5ad": ["embed-genes", "BAD", "--no-cache", "--import",
                                     good["vectors.npz"], "-o", "output"],
         **{f"import {name}": ["embed-genes", "--import", "BAD", "--no-cache", "-o", "output"]
-           for name in ("vectors.npz", "vectors.csv", "vectors.pkl", "vectors.parquet",
-                        "embeddings.h5ad") if name in good},
+           for name in ("vectors.npz", "vectors.csv", "vectors.txt", "vectors.pkl", "arrays.pkl",
+                        "scgpt", "vectors.parquet", "embeddings.h5ad") if name in good},
         **{f"build {name}": ["build-cells", "BAD", *build]
            for name in ("counts.h5ad", "zipped.h5ad", "csc.h5ad", "counts.zarr", "mtx", "tenx.h5",
                         "counts.loom")},

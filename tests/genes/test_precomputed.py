@@ -64,6 +64,8 @@ def test_formats(tmp_path: Path, write: Callable[[BinaryIO], None]) -> None:
         (b"INS,1,2\nGCG,1\n", "line 2 has 1 numbers; expected 2"),
         (b"INS,1,2\nGCG,1,x\n", "line 2 holds something other"),
         (b"INS,1\nINS,2\n", "names 'INS' 2 times"),
+        (pickle.dumps({"A\0": [1.0]}), r"'A.x00' is no name of a gene"),
+        (pickle.dumps({"A\ud800": [1.0]}), "is no name of a gene"),
         (b"INS\nGCG\n", "line 1 has no numbers, only 'INS'"),
         (b"\x00\x01\x02\xff", "is not text"),
         (b"gene,a\nINS," + b"1" * 200_000, "cannot be read"),
