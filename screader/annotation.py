@@ -106,6 +106,7 @@ def calls_of(
     from screader_lib.annotation.sample import SampleOptions
     from screader_lib.cells.formats.open_expression import expression_of
     from screader_lib.exchange import provenance
+    from screader_lib.reader.reader_file import read_reader
 
     check_share("min_confidence", given["min_confidence"])
     check_share("min_familiarity", given["min_familiarity"])
@@ -121,7 +122,7 @@ def calls_of(
     with (
         errors_in_python(),
         reader.open() as opened,
-        machine_for(given["device"]) as machine,
+        machine_for(given["device"], read_reader(opened).needs_torch) as machine,
         tempfile.TemporaryDirectory(prefix="screader-") as folder,
     ):
         known_markers = read_known_markers(
@@ -164,14 +165,17 @@ def anndata_of(adata: object) -> AnnData:
 
 
 @contextmanager
-def machine_for(device: str) -> Iterator[Machine]:
+def machine_for(device: str, needs_torch: bool = True) -> Iterator[Machine]:
     """The machine to compute on; torch's settings are the user's again afterwards."""
-    import torch
-
     from screader_lib.offline import set_library_variables
     from screader_lib.reader.llm.machine import prepare
 
     set_library_variables()
+    if not needs_torch and device == "auto":
+        yield prepare(device, needs_torch=False)
+        return
+    import torch
+
     mode = torch.get_deterministic_debug_mode()
     try:
         yield prepare(device)

@@ -297,18 +297,18 @@ def _by_reader(
     from screader_lib.annotation.annotate import AUTO, AnnotationOptions, annotate
     from screader_lib.exchange.opening import open_exchange
     from screader_lib.reader.llm.machine import prepare
+    from screader_lib.reader.reader_file import read_reader
     from screader_lib.readers.fetching import find_reader
 
-    machine = prepare(
-        *(given[name] for name in ("device", "max_memory", "checkpoint_activations", "compile"))
-    )
+    asked = [given[name] for name in ("device", "max_memory", "checkpoint_activations", "compile")]
     (sources, sample), (reader, reference) = query, known_from
     if reader is not None:
         path = find_reader(reader, reporter=run.reporter)
     else:
-        path = _train(run, files, reference, given, query, machine, folder)
+        path = _train(run, files, reference, given, query, prepare(*asked), folder)
     name = reader or Path(reference[0]).name
     known = files.stack.enter_context(open_exchange(path, "reader", name=name))
+    machine = prepare(*asked, needs_torch=read_reader(known).needs_torch)
     made = run.provenance({**files.inputs, "reader": known})
     markers = [
         files.path(f"markers_{number}", name) for number, name in enumerate(given["markers"], 1)

@@ -214,7 +214,7 @@ def main(
             if map_path is not None:
                 labels = _label_map(map_path, _display_name(label_map), sequences, stored)
             stored.settings = stored.settings.changed({key: given[key] for key in SETTINGS})
-            machine = prepare(*(given[name] for name in MACHINE))
+            machine = prepare(*(given[name] for name in MACHINE), needs_torch=stored.needs_torch)
             models = given["llm"], given["embedder"]
             trained = methods.restore(stored, machine, *models, run.reporter)
             trained.check_genes(sequences, run.reporter)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import h5py
 import numpy as np
@@ -28,6 +28,7 @@ from screader_lib.reader.confidence.levels import (
 from screader_lib.reader.confidence.missing_genes import TemperatureFactor
 from screader_lib.reader.evaluation import Evaluation
 from screader_lib.reader.model.label_profiles import LabelProfiles
+from screader_lib.reader.model.linear_reader import is_linear
 from screader_lib.reader.model.type_distance import TypeDistance
 from screader_lib.reader.settings import TrainingSettings
 from screader_lib.reader.task import Labels, Task, TrainedMethod
@@ -64,6 +65,24 @@ class StoredReader:
     def needs_llm(self) -> bool:
         """Whether predictions need the LLM; so do those of all readers that do not say so."""
         return self.method in LLM_METHODS and self.llm.get("needed", True)
+
+    @property
+    def settings_of_predictions(self) -> TrainingSettings:
+        """The settings, with what the head reads in predictions."""
+        return replace(self.settings, pooling=self.poolings) if self.poolings else self.settings
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether it is a LinearReader."""
+        settings = self.settings_of_predictions
+        return self.method in ITERATIVE_METHODS and is_linear(settings, self.needs_llm)
+
+    @property
+    def needs_torch(self) -> bool:
+        """Whether predictions need an LLM, a text model or layers of a network."""
+        return self.method == "genept-s" or (
+            self.method in ITERATIVE_METHODS and not self.is_linear
+        )
 
     def temperatures(self, genes: np.ndarray) -> np.ndarray:
         """Of cells of which it reads so many ``genes``, int (cells,); float64 (cells,)."""

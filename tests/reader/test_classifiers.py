@@ -33,6 +33,7 @@ from screader_lib.reader.model.gene_scores import (
     fit_gene_scores,
     logits,
 )
+from screader_lib.reader.model.linear_reader import scores_of_genes
 from screader_lib.reader.model.logistic_regression import fit_logistic, weight_matrix
 from screader_lib.reader.model.principal_components import COMPONENTS
 from screader_lib.reader.model.reader_model import Batch, GeneTable, ReaderModel
@@ -254,9 +255,9 @@ def model() -> ReaderModel:
 def gene_logits(
     model: ReaderModel, weights: list[float], presence: list[float], components: bool = False
 ) -> np.ndarray:
-    table = GeneTable(
-        torch.zeros(4, 2), None, *model.gene_table(torch.tensor(presence), components)
-    )
+    tensors = {name: buffer.numpy() for name, buffer in model.named_buffers()}
+    found = scores_of_genes(tensors, np.array(presence), components)
+    table = GeneTable(torch.zeros(4, 2), None, *map(torch.from_numpy, found))
     batch = Batch(torch.arange(4)[None], torch.tensor([weights]))
     return model.gene_logits(table, batch)[0].numpy()
 

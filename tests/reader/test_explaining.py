@@ -20,10 +20,10 @@ from screader_lib.reader.model.attribution import (
     MAX_GAP,
     ROUNDS,
     integrated_gradients,
-    linear_attributions,
     log_odds,
-    nodes,
 )
+from screader_lib.reader.model.linear_attribution import linear_parts, nodes
+from screader_lib.reader.model.linear_reader import LinearReader
 from screader_lib.reader.model.reader_model import Batch
 from screader_lib.reader.settings import settings_for
 from screader_lib.reader.task import TrainedMethod, make_task
@@ -54,8 +54,8 @@ def test_parts_of_two_labels_that_are_linear_are_weight_times_difference() -> No
     matrix = np.array([[1.0, -1.0], [0.5, 2.0], [3.0, 3.0]], np.float32)
     genes = np.array([[0, 2, 1], [1, -1, -1]])
     weights = np.array([[2, 1, 1], [4, 0, 0]], np.float32)
-    parts, gaps = linear_attributions(
-        genes, weights, np.array([0, 1]), matrix, np.zeros(2, np.float32)
+    parts, gaps = linear_parts(
+        genes, weights, np.array([0, 1]), np.zeros(2, np.float32), (matrix, None)
     )
     assert (gaps < 1e-6).all()
     assert parts == pytest.approx(np.array([[4, 0, -1.5], [6, 0, 0]]))
@@ -185,6 +185,10 @@ def nothing(trained: TrainedMethod, sequences: CellSequences, cells: int) -> tor
                 - trained.tensors["mean"] / trained.tensors["spread"] @ trained.tensors["weights"]
             )
         return torch.from_numpy(biases).expand(cells, -1)
+    if isinstance(trained, LinearReader):
+        empty = copy.copy(sequences)
+        empty.rows = lambda rows: (np.zeros((len(rows), 1), int), np.zeros((len(rows), 1)))  # type: ignore[method-assign]
+        return torch.from_numpy(trained.outputs(empty, np.arange(cells))[0])
     none = Batch(torch.zeros(cells, 1, dtype=torch.long), torch.zeros(cells, 1), torch.ones(cells))
     with torch.inference_mode():
         table = trained.table_of(sequences)  # type: ignore[attr-defined]

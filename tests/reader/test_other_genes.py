@@ -25,6 +25,7 @@ from screader_lib.cells.gene_matcher import (
 from screader_lib.cells.gene_texts import GeneTexts
 from screader_lib.exchange.table import Table, strings
 from screader_lib.reader.llm.frozen_llm import FrozenLLM
+from screader_lib.reader.model.linear_reader import LinearReader
 from screader_lib.reader.model.neural_reader import NeuralReader
 from screader_lib.reader.model.training import train_neural
 from screader_lib.reader.settings import settings_for
@@ -267,6 +268,38 @@ def test_the_head_counts_where_nearly_all_learnt_genes_are_there(
     head = reader.head_logits(some, rows) * float(reader.model.mix)
     assert np.abs(head).max() > 0.01
     assert logits == pytest.approx(scores + head if with_head else scores, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["pooled", "without gene scores"])
+@given(data=st.data())
+@settings(max_examples=20, deadline=None)
+def test_the_linear_reader_gives_what_the_neural_one_gives(
+    sequences: CellSequences, readers: dict[str, NeuralReader], name: str, data: st.DataObject
+) -> None:
+    """Of cells with any of the genes, under the same or other names."""
+    neural = readers[name]
+    linear = LinearReader(neural.model.settings, neural.tensors, neural.genes, 3, {})
+    there = data.draw(st.lists(st.integers(0, GENES - 1), min_size=1, unique=True))
+    names = data.draw(st.sampled_from([OLD, FOREIGN]))
+    others = Genes([names[row] for row in there], np.array(there)).of(sequences)
+    rows = np.array(data.draw(st.lists(st.integers(0, len(others) - 1), min_size=1, max_size=30)))
+    expected, vectors = neural.outputs(others, rows)
+    logits, latents = linear.outputs(others, rows)
+    assert logits == pytest.approx(expected, rel=1e-3, abs=1e-3)
+    assert latents == pytest.approx(vectors, rel=1e-3, abs=1e-3)
+    assert linear.evidence(others, rows, logits) == pytest.approx(
+        neural.evidence(others, rows, expected), rel=1e-3, abs=1e-3
+    )
+    assert linear.gene_note(linear.match(others)) == neural.gene_note(neural.match(others))
+    calls = expected.argmax(1)
+    found, wanted = (each.explain(others, rows, calls) for each in (linear, neural))
+    for cell in range(len(rows)):
+        own, other = (
+            dict(zip(genes[cell], parts[cell], strict=True)) for genes, parts, _ in (found, wanted)
+        )
+        own.pop(-1, None), other.pop(-1, None)
+        assert own == pytest.approx(other, rel=1e-3, abs=1e-3)
+    assert found[2].max() < 1e-3
 
 
 @pytest.mark.parametrize("method", ["pooled", "logistic"])

@@ -9,6 +9,8 @@ from __future__ import annotations
 import gc
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
@@ -300,3 +302,20 @@ def test_a_reader_holds_nothing_of_the_llm(tmp_path: Path, cells: Path, llama: P
     with h5py.File(reader) as file:
         sizes = {name: dataset.shape for name, dataset in file["tensors"].items()}
     assert sizes["projector.layers.0.weight"][0] == 32 and len(sizes) < 20
+
+
+@pytest.mark.parametrize("method", ["pooled", "logistic", "components", "genept-w"])
+def test_predictions_without_an_llm_import_no_torch(
+    tmp_path: Path, cells: Path, readers: Callable[[str], Path], method: str
+) -> None:
+    """Its import takes longer than the rest."""
+    words = ["predict", str(cells), "-r", str(readers(method)), "--explain", "3"]
+    if method == "components":
+        words = words[:-2]
+    code = (
+        "import sys; from screader_tools.predict import main; "
+        "main(sys.argv[1:], standalone_mode=False); sys.exit('torch' in sys.modules)"
+    )
+    words = [sys.executable, "-c", code, *words[1:], "-o", str(tmp_path / "p.h5ad")]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

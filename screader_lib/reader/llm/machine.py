@@ -144,14 +144,21 @@ def prepare(
     max_memory: int | None = None,
     checkpointed: int | None = None,
     compiled: bool = False,
+    *,
+    needs_torch: bool = True,
 ) -> Machine:
     """The machine for ``--device`` auto, cpu, cuda or spread; makes torch deterministic.
+
+    Where nothing ``needs_torch`` and the device is ``auto``, a single process computes on the CPU,
+    and torch is not imported.
 
     Connects the processes that a launcher has started; with GPUs, each gets the one of its index.
     Where no limit is given and the CPU computes, ``SCREADER_MEMORY_MB`` is the limit: what a server
     or queue grants the job, not the memory of a GPU. ScReaderError where a GPU is asked for and
     there is none.
     """
+    if not needs_torch and device == "auto" and launch.process_count() == 1:
+        return Machine("cpu", memory_of_the_job() if max_memory is None else max_memory)
     import torch
 
     if compiled:

@@ -11,7 +11,13 @@ import numpy as np
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.cells.gene_matcher import GeneMatcher
 from screader_lib.reader.methods.nearest_neighbours import nearest, unit, vote_logits
-from screader_lib.reader.model.logistic_regression import Blocks, fit_logistic, training_blocks
+from screader_lib.reader.model.linear_attribution import linear_parts
+from screader_lib.reader.model.logistic_regression import (
+    Blocks,
+    fit_logistic,
+    training_blocks,
+    weight_matrix,
+)
 from screader_lib.reader.settings import TrainingSettings
 from screader_lib.reader.task import Epoch, Task, TrainedMethod
 
@@ -91,14 +97,18 @@ class FeatureClassifier(TrainedMethod):
         linear = None if self.settings.classifier == "knn" else self.linear_logits(cells)
         if linear is None:
             return super().explain(cells, rows, calls)
-        from screader_lib.reader.model.attribution import linear_attributions
-
+        matrix, biases, embedding = linear
         genes, weights = cells.rows(rows)
-        return genes, *linear_attributions(genes, weights, calls, *linear)
+        length = None
+        if embedding is not None:
+            sums = weight_matrix(genes, weights, len(matrix)) @ embedding
+            length = np.maximum(np.linalg.norm(sums, axis=1), 1e-12)
+        return genes, *linear_parts(genes, weights, calls, biases, (matrix, length))
 
     def linear_logits(self, cells: CellSequences) -> LinearLogits | None:
-        """What each gene adds to the logits: matrix, biases and embedding of linear_attributions.
+        """What each gene adds to the logits, float32 (genes, labels), and biases (labels,).
 
-        None if the features are not linear.
+        With an embedding (genes, dim), the sum is divided by the length of the genes' weighted sum
+        of it. None if the features are not linear.
         """
         return None

@@ -23,6 +23,7 @@ from screader_lib.reader.methods.baselines import LogisticOnExpression, Majority
 from screader_lib.reader.methods.components import LogisticOnComponents
 from screader_lib.reader.methods.feature_classifier import FeatureClassifier
 from screader_lib.reader.methods.genept import GenePTs, GenePTw, load_text_model
+from screader_lib.reader.model.linear_reader import LinearReader, is_linear
 from screader_lib.reader.reader_file import StoredReader
 from screader_lib.reader.settings import TrainingSettings
 from screader_lib.reader.task import Task, TrainedMethod
@@ -30,7 +31,6 @@ from screader_lib.reporting import SILENT, Reporter
 
 if TYPE_CHECKING:
     from screader_lib.reader.llm.frozen_llm import FrozenLLM
-    from screader_lib.reader.model.neural_reader import NeuralReader
 
 TITLES = {
     "screader": "scReader",
@@ -112,7 +112,7 @@ def restore(
     return classifier
 
 
-def _train_neural(task: Task, checkpoint_file: Path | None, minutes: float) -> NeuralReader:
+def _train_neural(task: Task, checkpoint_file: Path | None, minutes: float) -> TrainedMethod:
     from screader_lib.reader.model.training import train_neural
     from screader_lib.reader.model.training_checkpoint import TrainingCheckpoint
 
@@ -127,15 +127,21 @@ def _train_neural(task: Task, checkpoint_file: Path | None, minutes: float) -> N
             device=task.machine.device,
         )
         checkpoint = TrainingCheckpoint(checkpoint_file, identity, minutes, task.reporter)
-    return train_neural(task, llm, checkpoint)
+    reader = train_neural(task, llm, checkpoint)
+    if not is_linear(reader.model.settings, reader.uses_llm):
+        return reader
+    labels, history = len(task.labels.names), reader.history
+    linear = LinearReader(reader.model.settings, reader.tensors, reader.genes, labels, reader.llm)
+    linear.history = history
+    return linear
 
 
-def _restore_neural(stored: StoredReader, machine: Machine, llm_path: str | None) -> NeuralReader:
+def _restore_neural(stored: StoredReader, machine: Machine, llm_path: str | None) -> TrainedMethod:
+    llm, settings, labels = None, stored.settings_of_predictions, len(stored.labels.names)
+    if stored.is_linear:
+        return LinearReader(settings, stored.tensors, stored.genes, labels, stored.llm)
     from screader_lib.reader.model.neural_reader import NeuralReader
 
-    llm, settings = None, stored.settings
-    if stored.poolings:
-        settings = replace(settings, pooling=stored.poolings)
     if stored.needs_llm:
         path = llm_path or settings.llm
         commit = stored.llm.get("revision") if path == settings.llm else None
@@ -148,7 +154,6 @@ def _restore_neural(stored: StoredReader, machine: Machine, llm_path: str | None
                     f"({stored.llm.get('name')}): its {key.replace('_', ' ')} differs.",
                     remedy="Give the reader's LLM with --llm.",
                 )
-    labels = len(stored.labels.names)
     scaling = {name: stored.tensors[f"scaling.{name}"] for name in ("center", "map")}
     device, hidden = machine.torch_device, len(stored.tensors["cls"])
     reader = NeuralReader(

@@ -13,16 +13,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from screader_lib.reader.model.reader_model import Batch, by_gene
+from screader_lib.reader.model.linear_attribution import mean_factors, nodes
+from screader_lib.reader.model.reader_model import Batch
 
 ROUNDS = (16, 32, 64, 128)  # nodes; as many rounds as a cell needs
 MAX_GAP = 0.05
 POWER = 2  # nodes lie at powers of Gauss-Legendre's: an LLM's norms change fastest near weight 0
-NODES_OF_LINEAR = 256  # of an integral over logits alone, which costs next to nothing
 
 Logits = Callable[[Batch], Tensor]
 
@@ -35,13 +34,6 @@ def log_odds(logits: Tensor, calls: Tensor) -> Tensor:
     called = logits.gather(1, calls[:, None])[:, 0]
     others = logits.scatter(1, calls[:, None], float("-inf"))
     return called - others.logsumexp(1)
-
-
-def nodes(count: int, power: int) -> tuple[list[float], list[float]]:
-    """Nodes in (0, 1) and weights of a quadrature: Gauss-Legendre's in the ``power``-th root."""
-    points, shares = np.polynomial.legendre.leggauss(count)
-    points, shares = (points + 1) / 2, shares / 2
-    return (points**power).tolist(), (shares * power * points ** (power - 1)).tolist()
 
 
 def gaps(parts: Tensor, change: Tensor) -> Tensor:
@@ -92,51 +84,14 @@ def integrated_gradients(
 
 @torch.enable_grad()
 def linear_parts(logits_of: Logits, batch: Batch, calls: Tensor) -> tuple[Tensor, Tensor]:
-    """The same for logits that are linear in the genes' weights along the path: exact.
-
-    Then a gene's gradient is that of its logits, weighted by how probable each label is among all
-    but the called one. Only these probabilities change along the path, so that their means are
-    integrals over the logits alone.
-    """
+    """The same for logits that are linear in the genes' weights along the path: exact."""
     whole = along_path(batch, 1.0)
     whole.weights = whole.weights.detach().requires_grad_()
     logits = logits_of(whole)
     with torch.no_grad():
-        last, first = logits.double(), logits_of(along_path(batch, 0.0)).double()
-        others = torch.zeros_like(first)
-        for share, factor in zip(*nodes(NODES_OF_LINEAR, 1), strict=True):
-            now = torch.lerp(first, last, share).scatter(1, calls[:, None], float("-inf"))
-            others += factor * now.softmax(1)
-        change = log_odds(last, calls) - log_odds(first, calls)
-        factors = (nn.functional.one_hot(calls, logits.shape[1]) - others).to(logits.dtype)
-    [gradient] = torch.autograd.grad((logits * factors).sum(), whole.weights)
+        first = logits_of(along_path(batch, 0.0))
+        arrays = (each.cpu().numpy() for each in (first.double(), logits.double(), calls))
+        factors, change = map(torch.from_numpy, mean_factors(*arrays))
+    [gradient] = torch.autograd.grad((logits * factors.to(logits)).sum(), whole.weights)
     parts = gradient * batch.weights
-    return parts, gaps(parts, change)
-
-
-def linear_attributions(
-    genes: np.ndarray,
-    weights: np.ndarray,
-    calls: np.ndarray,
-    matrix: np.ndarray,
-    biases: np.ndarray,
-    embedding: np.ndarray | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Parts float32 (cells, width) and gaps float32 (cells,) of logits linear in genes' weights.
-
-    ``genes`` int and ``weights`` float32 (cells, width), ``calls`` label numbers (cells,);
-    ``matrix`` float32 (genes, labels), ``biases`` (labels,). With ``embedding`` (genes, dim), the
-    weighted sum is brought to the length at which the cell's mean embedding is a unit vector.
-    """
-    whole = Batch(torch.from_numpy(genes.astype(np.int64)), torch.from_numpy(weights))
-    by_label, bias = torch.from_numpy(matrix), torch.from_numpy(biases)
-    length = torch.ones(len(genes), 1)
-    if embedding is not None:
-        mean = by_gene(whole, len(matrix)) @ torch.from_numpy(embedding)
-        length = mean.norm(dim=1, keepdim=True).clamp(min=1e-12)
-
-    def logits_of(batch: Batch) -> Tensor:
-        return by_gene(batch, len(matrix)) @ by_label / length + bias
-
-    parts, found = linear_parts(logits_of, whole, torch.from_numpy(calls))
-    return parts.numpy(), found.float().numpy()
+    return parts, gaps(parts, change.to(parts.device))

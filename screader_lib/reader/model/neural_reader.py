@@ -18,6 +18,11 @@ from screader_lib.reader.llm.machine import Machine
 from screader_lib.reader.llm.memory import Costs, plan
 from screader_lib.reader.model.attribution import integrated_gradients, linear_parts
 from screader_lib.reader.model.batches import BatchRunner, Result, read_sequences
+from screader_lib.reader.model.linear_reader import (
+    MIN_COVERAGE,
+    few_genes_note,
+    scores_of_genes,
+)
 from screader_lib.reader.model.reader_model import (
     WIDTH_WITHOUT_LLM,
     Batch,
@@ -32,7 +37,6 @@ from screader_lib.reporting import Reporter
 NEWER = (  # which readers had not at first
     "component_scores", "component_biases", "component_mix", "gene_means",
 )  # fmt: skip
-MIN_COVERAGE = 0.9  # of the learnt genes, for the head's logits to count
 
 
 class NeuralReader(TrainedMethod):
@@ -134,9 +138,11 @@ class NeuralReader(TrainedMethod):
         if self._table is None or self._table[0] is not cells:
             match, table = self.match(cells), self.table
             if self.model.settings.gene_scores:
-                present = match.presence(cells.genes_in_input).astype(np.float32)
-                table.scores, table.biases = self.model.gene_table(
-                    torch.from_numpy(present).to(self.device), match.coverage >= MIN_COVERAGE
+                presence = match.presence(cells.genes_in_input)
+                with_components = match.coverage >= MIN_COVERAGE
+                table.scores, table.biases = (
+                    torch.from_numpy(np.asarray(values, np.float32)).to(self.device)
+                    for values in scores_of_genes(self.tensors, presence, with_components)
                 )
 
             def mix(values: Tensor) -> Tensor:
@@ -151,12 +157,7 @@ class NeuralReader(TrainedMethod):
         self._table = None
 
     def gene_note(self, match: GeneMapping) -> str:
-        if match.coverage >= MIN_COVERAGE or not self.model.settings.gene_scores:
-            return ""
-        return (
-            f" They cover {match.coverage:.0%} of the genes it was trained on, so only the gene "
-            "scores are used, without components and head."
-        )
+        return few_genes_note(match) if self.model.settings.gene_scores else ""
 
     def plan_memory(
         self, cells: CellSequences, machine: Machine, backward: bool, reporter: Reporter

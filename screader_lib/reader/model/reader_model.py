@@ -162,24 +162,6 @@ class ReaderModel(nn.Module):
         scores = self.gene_logits(table, batch)
         return (scores + self.mix * logits if with_head else scores), latents
 
-    def gene_table(self, presence: Tensor, with_components: bool) -> tuple[Tensor, Tensor]:
-        """Scores (genes, labels) and biases (labels,) for cells that have some of the genes.
-
-        ``presence`` float32 (genes,): 1 for a gene that the cells can have, 0 for one that was
-        not measured in them. Such a gene says what it says of the training cells on average, and
-        the others speak for it: they count by the inverse of their share of the mean weights.
-        ``with_components`` False leaves the components' scores out.
-        """
-        scores, biases = self.scores, self.score_biases
-        if with_components and self.component_mix:
-            scores = torch.lerp(scores, self.component_scores, self.component_mix)
-            biases = torch.lerp(biases, self.component_biases, self.component_mix)
-        present = presence * self.gene_means
-        share = present.sum() / self.gene_means.sum()
-        if not share > 0:  # also where a reader was written before the means were stored
-            return scores, biases
-        return scores / share, biases + (self.gene_means - present / share) @ scores
-
     def gene_logits(self, table: GeneTable, batch: Batch) -> Tensor:
         """Logits of the genes' own scores alone, float32 (cells, labels)."""
         assert table.scores is not None and table.biases is not None

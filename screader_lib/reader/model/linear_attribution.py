@@ -1,0 +1,77 @@
+"""Each gene's part in a call where logits are linear in the genes' weights: exact, without torch.
+
+Integrated gradients (see ``attribution``) need no steps there. A gene's gradient is that of its
+logits, weighted by how probable each label is among all but the called one. Only these
+probabilities change along the path, so that their means are integrals over the logits alone.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from screader_lib.reader.model.logistic_regression import weight_matrix
+
+NODES = 256  # of an integral over logits alone, which costs next to nothing
+
+
+def nodes(count: int, power: int) -> tuple[list[float], list[float]]:
+    """Nodes in (0, 1) and weights of a quadrature: Gauss-Legendre's in the ``power``-th root."""
+    points, shares = np.polynomial.legendre.leggauss(count)
+    points, shares = (points + 1) / 2, shares / 2
+    return (points**power).tolist(), (shares * power * points ** (power - 1)).tolist()
+
+
+def mean_factors(
+    first: np.ndarray, last: np.ndarray, calls: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """What each logit counts in the log-odds of the calls, float64 (cells, labels), on average
+    along the path from the logits ``first`` to ``last``; and how the log-odds change, (cells,).
+
+    ``first`` and ``last`` (cells, labels), ``calls`` label numbers (cells,).
+    """
+    cells, first, last = np.arange(len(calls)), first.astype(np.float64), last.astype(np.float64)
+    factors = np.zeros_like(last)
+    for share, weight in zip(*nodes(NODES, 1), strict=True):
+        factors -= weight * np.exp(_log_shares(first + share * (last - first), calls)[0])
+    factors[cells, calls] = 1.0
+    change = (last - first)[cells, calls]
+    change -= _log_shares(last, calls)[1] - _log_shares(first, calls)[1]
+    return factors, change
+
+
+def _log_shares(logits: np.ndarray, calls: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of the labels that are not called: logarithms of their shares, and of their sum (cells,)."""
+    others = logits.copy()
+    others[np.arange(len(calls)), calls] = -np.inf
+    highest = others.max(1)
+    log_sum = highest + np.log(np.exp(others - highest[:, None]).sum(1))
+    return others - log_sum[:, None], log_sum
+
+
+def linear_parts(
+    genes: np.ndarray,
+    weights: np.ndarray,
+    calls: np.ndarray,
+    biases: np.ndarray,
+    *terms: tuple[np.ndarray, np.ndarray | None],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Parts float32 (cells, width) and gaps float32 (cells,) of logits linear in genes' weights.
+
+    ``genes`` int, −1 for none, and ``weights`` float32 (cells, width), ``calls`` label numbers
+    (cells,). Logits are the ``biases`` (labels,) and, for each of the ``terms``, what the genes of
+    its matrix float32 (genes, labels) add up to, divided by a length (cells,), None for 1, that is
+    the whole cell's all along the path.
+    """
+    by_gene = weight_matrix(genes, weights, len(terms[0][0]))
+    first = np.broadcast_to(biases.astype(np.float64), (len(genes), len(biases)))
+    last, lengths = first.copy(), [np.ones(len(genes)) if one is None else one for _, one in terms]
+    for (matrix, _), length in zip(terms, lengths, strict=True):
+        last += (by_gene @ matrix) / length[:, None]
+    factors, change = mean_factors(first, last, calls)
+    parts, cell = np.zeros(genes.shape), np.arange(len(genes))[:, None]
+    for (matrix, _), length in zip(terms, lengths, strict=True):
+        gradient = matrix @ (factors / length[:, None]).astype(np.float32).T
+        parts += gradient[np.maximum(genes, 0), cell]
+    parts = np.where(genes >= 0, parts * weights, 0)
+    gaps = np.abs(parts.sum(1) - change) / np.maximum(np.abs(change), 1)
+    return parts.astype(np.float32), gaps.astype(np.float32)

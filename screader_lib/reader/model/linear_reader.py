@@ -1,0 +1,212 @@
+"""A reader without an LLM whose projector is one layer: its logits are matrix products.
+
+It computes what ``neural_reader`` computes, on NumPy and SciPy alone, so that such a reader answers
+without the seconds that importing torch takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from screader_lib.cells.cells_file import CellSequences
+from screader_lib.cells.gene_matcher import GeneMapping, GeneMatcher
+from screader_lib.errors import ScReaderError
+from screader_lib.reader.model.linear_attribution import linear_parts
+from screader_lib.reader.model.logistic_regression import weight_matrix
+from screader_lib.reader.model.scaling import scaled
+from screader_lib.reader.settings import TrainingSettings
+from screader_lib.reader.task import TrainedMethod, row_blocks
+
+Tensors = Mapping[str, np.ndarray]
+
+MIN_COVERAGE = 0.9  # of the learnt genes, for components and head to count
+FEWEST_WEIGHTS = 1e-6  # that a mean is divided by
+
+
+def is_linear(settings: TrainingSettings, needs_llm: bool) -> bool:
+    """Whether a neural reader of these settings, those of its predictions, is a linear one."""
+    return not needs_llm and settings.pooling == ("pool",) and settings.projector_layers == 1
+
+
+def scores_of_genes(
+    tensors: Tensors, presence: np.ndarray, with_components: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scores float32 (genes, labels) and biases (labels,) for cells that have some of the genes.
+
+    ``presence`` (genes,): 1 for a gene that the cells can have, 0 for one that was not measured in
+    them. Such a gene says what it says of the training cells on average, and the others speak for
+    it: they count by the inverse of their share of the mean weights. ``with_components`` False
+    leaves the components' scores out. Readers of early versions have no components and no means.
+    """
+    scores, biases = tensors["scores"], tensors["score_biases"]
+    mix = float(tensors.get("component_mix", 0.0))
+    if with_components and mix:
+        scores = scores + np.float32(mix) * (tensors["component_scores"] - scores)
+        biases = biases + np.float32(mix) * (tensors["component_biases"] - biases)
+    means = tensors.get("gene_means")
+    total = 0.0 if means is None else float(means.sum())
+    if means is None or not total > 0:
+        return scores, biases
+    present = presence.astype(np.float32) * means
+    share = np.float32(present.sum() / total)
+    if not share > 0:
+        return scores, biases
+    return scores / share, biases + (means - present / share) @ scores
+
+
+def few_genes_note(match: GeneMapping) -> str:
+    """What it means that the cells have few of the learnt genes, after a space; "" if nothing."""
+    if match.coverage >= MIN_COVERAGE:
+        return ""
+    return (
+        f" They cover {match.coverage:.0%} of the genes it was trained on, so only the gene "
+        "scores are used, without components and head."
+    )
+
+
+@dataclass
+class _Table:
+    """What the reader knows the genes of some cells as.
+
+    ``scores`` float32 (genes, labels) and ``biases`` (labels,), both 0 for a reader without scores
+    of its genes, ``projected`` float32 (genes, hidden), and ``known`` float32 (genes,).
+    """
+
+    scores: np.ndarray
+    biases: np.ndarray
+    projected: np.ndarray
+    known: np.ndarray
+
+
+class LinearReader(TrainedMethod):
+    """Of the ``tensors`` of a neural reader whose settings suit it; see :func:`is_linear`."""
+
+    latent_parts = ("pool",)
+
+    def __init__(
+        self, settings: TrainingSettings, tensors: dict[str, np.ndarray], genes: GeneMatcher,
+        labels: int, llm: dict,
+    ) -> None:  # fmt: skip
+        """ScReaderError where the ``tensors`` do not fit the settings."""
+        self.settings, self.tensors, self.genes, self.llm = settings, tensors, genes, llm
+        self.history = []
+        self._check(labels)
+        self._table: tuple[CellSequences, _Table] | None = None
+
+    def _check(self, labels: int) -> None:
+        genes, hidden = len(self.genes.ids), len(self.tensors["cls"])
+        features = self.tensors["scaling.map"].shape[1]
+        shapes: dict[str, tuple[int, ...]] = {
+            "projector.layers.0.weight": (hidden, features),
+            "head.weight": (labels, hidden),
+            "head.bias": (labels,),
+        }
+        for name in ("projector.layers.0.bias", "standardise.pool.mean", "standardise.pool.spread"):
+            shapes[name] = (hidden,)
+        if self.settings.gene_offsets:
+            shapes["offsets"] = (genes, hidden)
+        if self.settings.gene_scores:
+            shapes |= {"scores": (genes, labels), "score_biases": (labels,)}
+            shapes |= {"mix": (), "weight_scale": ()}
+            newer = {"component_scores": (genes, labels), "component_biases": (labels,)}
+            newer |= {"component_mix": (), "gene_means": (genes,)}
+            shapes |= {name: shape for name, shape in newer.items() if name in self.tensors}
+        for name, shape in shapes.items():
+            actual = np.shape(self.tensors.get(name, np.zeros((0, 0, 0))))
+            if name == "projector.layers.0.weight" and self.settings.position == "rank":
+                actual = actual[:1] + shape[1:]  # and columns for ranks, which a mean has not
+            if actual != shape:
+                raise ScReaderError(
+                    "the reader's tensors do not fit its settings.",
+                    remedy="Copy the reader again, or train it anew.",
+                )
+
+    def table_of(self, cells: CellSequences) -> _Table:
+        """As what the reader knows the genes of these cells."""
+        if self._table is None or self._table[0] is not cells:
+            match, tensors, labels = self.match(cells), self.tensors, len(self.tensors["head.bias"])
+            scores, biases = np.zeros((len(self.genes.ids), labels), np.float32), np.zeros(labels)
+            if self.settings.gene_scores:
+                presence = match.presence(cells.genes_in_input)
+                with_components = match.coverage >= MIN_COVERAGE
+                scores, biases = scores_of_genes(tensors, presence, with_components)
+                scores = scores * tensors["weight_scale"]
+            features = scaled(self.genes.embedding, {
+                name: tensors[f"scaling.{name}"] for name in ("center", "map")
+            })  # fmt: skip
+            projection = tensors["projector.layers.0.weight"][:, : features.shape[1]]
+            projected = features @ projection.T
+            if self.settings.gene_offsets:
+                projected = projected + tensors["offsets"]
+            if match.is_identity:  # of the first learnt genes
+                scores, projected = (each[: len(match.known)] for each in (scores, projected))
+            else:
+                scores, projected = match.weighted_mean(scores), match.weighted_mean(projected)
+            self._table = (cells, _Table(scores, biases, projected, match.known))
+        return self._table[1]
+
+    def gene_note(self, match: GeneMapping) -> str:
+        return few_genes_note(match) if self.settings.gene_scores else ""
+
+    def outputs(self, cells: CellSequences, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        table, tensors = self.table_of(cells), self.tensors
+        latents = np.empty((len(rows), table.projected.shape[1]), np.float32)
+        logits = np.empty((len(rows), len(table.biases)), np.float32)
+        start = 0
+        for some in row_blocks(rows):
+            block = slice(start, start + len(some))
+            weights = self._weights(cells, some, table)
+            means = (weights.toarray() @ table.projected) / _totals(weights)[:, None]
+            means += tensors["projector.layers.0.bias"]
+            means -= tensors["standardise.pool.mean"]
+            latents[block] = means / tensors["standardise.pool.spread"]
+            logits[block] = weights @ table.scores + table.biases
+            start += len(some)
+        if share := self._share_of_head(cells):
+            logits += share * (latents @ tensors["head.weight"].T + tensors["head.bias"])
+        return logits, latents
+
+    def _weights(self, cells: CellSequences, rows: np.ndarray, table: _Table) -> sparse.csr_matrix:
+        """Weights of the cells' genes, each as far as it is known, CSR float32 (rows, genes)."""
+        weights = weight_matrix(*cells.rows(rows), len(table.known))
+        weights.data *= table.known[weights.indices]
+        return weights
+
+    def _share_of_head(self, cells: CellSequences) -> float:
+        """What the head's logits count.
+
+        The head reads means over genes. Where too few learnt genes are there, these are means of
+        other genes than those it has learnt from; the genes' own scores just add up.
+        """
+        if not self.settings.gene_scores:
+            return 1.0
+        with_head = self.match(cells).coverage >= MIN_COVERAGE
+        return float(self.tensors["mix"]) if with_head else 0.0
+
+    def evidence(self, cells: CellSequences, rows: np.ndarray, logits: np.ndarray) -> np.ndarray:
+        if self.settings.gene_scores and self._share_of_head(cells):
+            table = self.table_of(cells)
+            logits = self._weights(cells, rows, table) @ table.scores + table.biases
+        return super().evidence(cells, rows, logits)
+
+    def explain(
+        self, cells: CellSequences, rows: np.ndarray, calls: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        table, tensors, share = self.table_of(cells), self.tensors, self._share_of_head(cells)
+        genes, weights = cells.rows(rows)
+        weights = weights * np.where(genes >= 0, table.known[genes], 0)
+        genes = np.where(weights > 0, genes, -1)
+        head = (share * tensors["head.weight"] / tensors["standardise.pool.spread"]).T
+        center = tensors["projector.layers.0.bias"] - tensors["standardise.pool.mean"]
+        biases = table.biases + share * tensors["head.bias"] + center @ head
+        lengths = np.maximum(weights.sum(1), FEWEST_WEIGHTS)
+        terms = [(table.scores, None), (table.projected @ head, lengths)]
+        return genes, *linear_parts(genes, weights, calls, biases, *terms)
+
+
+def _totals(weights: sparse.csr_matrix) -> np.ndarray:
+    return np.maximum(np.asarray(weights.sum(1)).ravel(), FEWEST_WEIGHTS).astype(np.float32)
