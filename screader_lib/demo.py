@@ -1,7 +1,8 @@
 """The demonstration: the whole suite on real cells, from packages of the Python index alone.
 
-The cells are those of Baron et al. 2016, human pancreas. They come inside the package ``came``
-(MIT), which is read as an archive and never imported. Each command is run as its own process.
+The cells are those of Baron et al. 2016, human pancreas; mouse pancreas for the tutorial. They come
+inside the package ``came`` (MIT), which is read as an archive and never imported. Each command is
+run as its own process.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from screader_lib.exchange.writing import replacing
 PACKAGE = "came"
 VERSION = "0.1.13"
 ARCHIVE = "came/sample_data.zip"
-MEMBER = "raw-Baron_human.h5ad"
+SPECIES = ("human", "mouse")
 LABEL = "cell_type1"
 TEST_SHARE = 0.2
 READER_OPTIONS = ("--llm-layers", "2")
@@ -52,11 +53,14 @@ def archive_of_cells() -> Path:
         ) from None
 
 
-def extract_cells(target: Path) -> None:
-    """Write the cells' h5ad to ``target``; ScReaderError where the package is not installed."""
+def extract_cells(target: Path, species: str = "human") -> None:
+    """Write the h5ad of the cells of ``species``, one of ``SPECIES``, to ``target``.
+
+    ScReaderError where the package is not installed.
+    """
     with (
         zipfile.ZipFile(archive_of_cells()) as whole,
-        whole.open(MEMBER) as source,
+        whole.open(f"raw-Baron_{species}.h5ad") as source,
         replacing(target) as temporary,
         temporary.open("wb") as sink,
     ):

@@ -11,7 +11,14 @@ from screader_lib.command_line.run import ToolRun
 from screader_lib.command_line.tool import tool
 
 
-@tool("demo", examples=["screader demo", "screader demo -o /tmp/screader-demo --seed 1"])
+@tool(
+    "demo",
+    examples=[
+        "screader demo",
+        "screader demo -o /tmp/screader-demo --seed 1",
+        "screader demo --only-cells -o .",
+    ],
+)
 @click.option(
     "-o",
     "--output",
@@ -19,8 +26,13 @@ from screader_lib.command_line.tool import tool
     default=Path("demo-output"),
     help="Output folder.",
 )
+@click.option(
+    "--only-cells",
+    is_flag=True,
+    help="Run nothing: write baron-human.h5ad and baron-mouse.h5ad (1,886 cells) into the folder.",
+)
 @seed_option
-def main(run: ToolRun, output: Path, seed: int) -> None:
+def main(run: ToolRun, output: Path, only_cells: bool, seed: int) -> None:
     """Run the executables on real cells and compare the reader with its controls.
 
     Takes 2,142 cells of the human pancreas (Baron et al. 2016), holds out a fifth of each type,
@@ -34,6 +46,13 @@ def main(run: ToolRun, output: Path, seed: int) -> None:
     from screader_lib.reader.methods.methods import TITLES
 
     demo.archive_of_cells()  # before any folder is made
+    if only_cells:
+        output.mkdir(parents=True, exist_ok=True)
+        for species in demo.SPECIES:
+            target = output / f"baron-{species}.h5ad"
+            demo.extract_cells(target, species)
+            click.echo(target)
+        return
     for folder in (output, output / "input", output / "controls"):
         folder.mkdir(parents=True, exist_ok=True)
     baron = output / "input" / "baron-human.h5ad"
