@@ -2,6 +2,7 @@
 # make test   all tests
 # make check  formatting, lint, types
 # make docs   the generated pages in docs/; check-docs says whether they are up to date
+# make site   the site in build/site, from these pages; needs none of the suite
 # make test-lowest   all tests with the lowest versions that pyproject.toml allows
 # make test-newest   the tests of what is used of other packages' inside, with their newest versions
 # make dist          source archive and wheel in dist/, compared with git's files
@@ -26,7 +27,7 @@ WORK ?= readers-work
 # One more than cores, as many tests wait; at most 9, as each takes up to a gigabyte.
 WORKERS ?= $(shell cores=$$(nproc 2>/dev/null || echo 2); echo $$(( cores < 8 ? cores + 1 : 9 )))
 
-.PHONY: demo install test test-lowest test-newest dist test-dist release-check audit check-docs readers test-galaxy nextflow-tools test-nextflow test-containers test-containers-gpu test-conda check docs clean
+.PHONY: demo install test test-lowest test-newest dist test-dist release-check audit check-docs readers test-galaxy nextflow-tools test-nextflow test-containers test-containers-gpu test-conda check docs site clean
 
 $(INSTALLED): pyproject.toml requirements/constraints.txt requirements/embedded.txt
 	$(PYTHON) -m venv $(VENV)
@@ -121,5 +122,13 @@ docs: $(INSTALLED)
 check-docs: $(INSTALLED)
 	$(BIN)/python docs/generate.py --check
 
+$(VENV)-site/.installed: requirements/site.txt
+	$(PYTHON) -m venv --clear $(VENV)-site
+	$(VENV)-site/bin/python -m pip install --quiet -r requirements/site.txt
+	touch $@
+
+site: $(VENV)-site/.installed
+	NO_MKDOCS_2_WARNING=1 $(VENV)-site/bin/mkdocs build
+
 clean:
-	rm -rf $(VENV) $(VENV)-lowest $(VENV)-newest $(VENV)-audit demo-output build dist *.egg-info
+	rm -rf $(VENV) $(VENV)-site $(VENV)-lowest $(VENV)-newest $(VENV)-audit demo-output build dist *.egg-info

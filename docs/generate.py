@@ -12,6 +12,7 @@ from pathlib import Path
 
 import command_pages
 import nextflow_pages
+import python_pages
 import schema_pages
 
 from screader_lib.exchange.schema import KINDS, load
@@ -60,6 +61,7 @@ def generated() -> dict[Path, str]:
         "HDF5 files that the executables pass to each other. `screader validate FILE` checks "
         "one, `screader info FILE` describes it.\n\n" + schema_pages.overview()
     )
+    result[HERE / "python-reference.md"] = python_pages.page()
     result[HERE / "nextflow" / "parameters.md"] = nextflow_pages.parameters_page()
     result[HERE / "nextflow" / "options.md"] = nextflow_pages.options_page()
     return result
