@@ -84,6 +84,13 @@ def parts(line: str) -> tuple[str, list[float]]:
     return NUMBER.sub("#", "".join(line.split())), numbers
 
 
+def test_every_page_is_in_the_site() -> None:
+    """Where one is not, ``make site`` ends."""
+    text = (ROOT / "mkdocs.yml").read_text("utf-8").partition("\nnav:")[2]
+    there = {path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")}
+    assert there <= set(re.findall(r"[\w/-]+\.md$", text, re.MULTILINE))
+
+
 @pytest.fixture(scope="module")
 def baron(tmp_path_factory: pytest.TempPathFactory) -> dict[str, anndata.AnnData]:
     """The demonstration's cells, by species."""
