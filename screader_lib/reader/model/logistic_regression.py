@@ -156,6 +156,6 @@ def weight_matrix(genes: np.ndarray, weights: np.ndarray, count: int) -> sparse.
 
     ``genes`` int (cells, width), −1 for none; ``weights`` float32 (cells, width).
     """
-    cell, rank = np.nonzero(genes >= 0)
-    entries = weights[cell, rank], (cell, genes[cell, rank])
-    return sparse.csr_matrix(entries, (len(genes), count), np.float32)
+    is_gene = genes >= 0
+    ends = np.concatenate([[0], np.cumsum(is_gene.sum(1))])
+    return sparse.csr_matrix((weights[is_gene], genes[is_gene], ends), (len(genes), count))
