@@ -149,8 +149,10 @@ def made(
     clusters = human.obs[["leiden", "cell_type"]].drop_duplicates()
     clusters.set_axis(["cluster", "label"], axis=1).to_csv(folder / "clusters.csv", index=False)
     shutil.copy(cells, folder / "cells.h5ad")
-    words = ("--method", "majority", *ONE_READER, "-o", folder / "reader.h5")
-    succeed("train-reader", cells, *words)
+    learn = ("--method", "pooled", "--warm-start-epochs", 2, *ONE_READER)
+    succeed("train-reader", cells, *learn, "-o", folder / "reader.h5")
+    words = ("--reader", folder / "reader.h5", "-o", folder / "predictions.h5ad")
+    succeed("predict", cells, *words)
     return folder
 
 
