@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File
 
 ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+REPOSITORY = PROJECT["urls"]["Repository"]
 PAGES = {  # of the repository: where they are in the site
     "README.md": "overview.md",
     "CONTRIBUTING.md": "contributing.md",
@@ -34,7 +37,7 @@ def on_files(files: Any, *, config: Any) -> Any:
     return files
 
 
-def on_page_markdown(markdown: str, *, page: Any, config: Any, files: Any) -> str:
+def on_page_markdown(markdown: str, *, page: Any, files: Any, **_: Any) -> str:
     """Let links lead to the site's page where there is one, else to the file in the repository."""
     folder = Path(page.file.abs_src_path).parent
 
@@ -46,7 +49,7 @@ def on_page_markdown(markdown: str, *, page: Any, config: Any, files: Any) -> st
         target = PAGES.get(name, name.removeprefix("docs/"))
         if files.get_file_from_path(target) is None:
             kind = "tree" if path.is_dir() else "blob"
-            return f"]({config.repo_url}/{kind}/main/{name})"
+            return f"]({REPOSITORY}/{kind}/main/{name})"
         start = posixpath.dirname(page.file.src_uri)
         return f"]({posixpath.relpath(target, start or '.')}{found[2] or ''})"
 
