@@ -76,15 +76,15 @@ class TypeDistance:
         size = (self.projection.astype(np.float64) ** 2).sum(1)
         if size[column[column >= 0]].sum() < MIN_COVERAGE * size.sum():
             return np.full(len(rows), np.nan, np.float32)
-        distances = np.zeros(len(rows))
-        for start, part in zip(range(0, len(rows), 4096), row_blocks(rows), strict=True):
-            values = _weights(cells, part, len(self.genes), column)
-            scores = values.astype(np.float64) @ self.projection.astype(np.float64)
+        projection, means = self.projection.astype(np.float64), self.means.astype(np.float64)
+        distances = []
+        for part in row_blocks(rows):
+            scores = _weights(cells, part, len(self.genes), column) @ projection
             nearest = np.full(len(part), np.inf)
-            for mean in self.means.astype(np.float64):
+            for mean in means:
                 nearest = np.minimum(nearest, ((scores - mean) ** 2).sum(1))
-            distances[start : start + len(part)] = nearest
-        return distances.astype(np.float32)
+            distances.append(nearest.astype(np.float32))
+        return np.concatenate([np.zeros(0, np.float32), *distances])
 
 
 def _weights(
