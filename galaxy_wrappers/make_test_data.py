@@ -139,6 +139,10 @@ def write_texts(cells: anndata.AnnData) -> None:
         "genes.txt": [*genes, "PDX-1", "ENSG00000254647.7"],
         "texts.tsv": ["symbol\ttext", "INS\tThe hormone insulin.", "GCG\tThe hormone glucagon."],
         "examples.tsv": ["cluster\tlabel", "alpha\tA", "beta\tB", "delta\tD"],
+        "types.tsv": [
+            "type\tontology_id\tmarkers",
+            *(f"{kind}\t\t{' '.join(genes)}" for kind, genes in MARKERS.items()),
+        ],
         "markers.tsv": [
             "cell_type\tgene",
             *(f"{kind}\t{gene}" for kind, names in MARKERS.items() for gene in names),

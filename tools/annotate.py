@@ -15,6 +15,11 @@ from screader_lib.command_line.run import ToolRun
 from screader_lib.command_line.tool import tool
 from screader_lib.errors import ScReaderError
 from screader_lib.option_values import NORMALISATIONS, VALUE_KINDS
+from screader_tools.annotate_checks import (
+    check_labels_from,
+    check_outputs,
+    check_without_reader,
+)
 from screader_tools.machine_options import machine_options
 
 if TYPE_CHECKING:
@@ -44,6 +49,9 @@ if TYPE_CHECKING:
         "--report report.html -o annotated.h5ad",
         "annotate my.h5ad --examples a-few-cells.csv -o annotated.h5ad",
         "annotate my.h5ad --examples named-clusters.csv --clusters leiden -o annotated.h5ad",
+        "annotate my.h5ad --types types.csv --markers PanglaoDB.tsv.gz -o annotated.h5ad",
+        'annotate my.h5ad --types "cl:B cell" --types cl:0000084 --types cl:monocyte \\\n'
+        "--cluster-table evidence.tsv -o annotated.h5ad",
     ],
 )
 @click.argument("expression", type=FilePath(), nargs=-1, required=True)
@@ -60,6 +68,15 @@ if TYPE_CHECKING:
     help="Instead of a reader: the labels of a few cells of EXPRESSION, or of some of its clusters "
     "(then with --clusters COLUMN), as .csv or .tsv with columns cell (or cluster) and label; such "
     "as the report saves. One cell of each type will do; one that is like none gets no label.",
+)
+@click.option(
+    "--types",
+    metavar="TABLE|cl:TERM",
+    multiple=True,
+    help="Without any label: the types that cells may be of, told by their markers (of TABLE and "
+    "--markers) and by what is written about them and about genes. TABLE, .csv or .tsv, has the "
+    "column type and optionally ontology_id, markers, negative_markers and text; TERM is an id or "
+    "a name of the Cell Ontology. Repeatable.",
 )
 @click.option(
     "--reference",
@@ -134,8 +151,9 @@ if TYPE_CHECKING:
     "--markers",
     type=FilePath(),
     multiple=True,
-    help="Table of known marker genes to compare with the genes behind the clusters' types: "
-    "PanglaoDB, CellMarker, or columns cell_type and gene. Repeatable.",
+    help="Table of known marker genes to compare with the genes behind the clusters' types, or, "
+    "with --types, to tell the types by: PanglaoDB, CellMarker, or columns cell_type and gene. "
+    "Repeatable.",
 )
 @click.option(
     "--report",
@@ -188,6 +206,7 @@ def main(
     expression: tuple[str, ...],
     reader: str | None,
     examples: str | None,
+    types: tuple[str, ...],
     reference: tuple[str, ...],
     output: str | None,
     in_place: bool,
@@ -204,19 +223,23 @@ def main(
     knows its genes by all their names.
 
     Labels come from a reader that was trained before (--reader); from labelled cells (--reference,
-    --label), on which one is trained first; or from a few cells of the file itself (--examples).
+    --label), on which one is trained first; from a few cells of the file itself (--examples); or
+    from what is known of the types (--types).
 
     The columns of obs are screader_label (missing where no label is confident enough),
     screader_confidence, screader_familiarity, screader_status, screader_ontology_id, broad types
     as screader_label_1 and so on, and screader_consensus_label with its confidence. A cell's own
     label depends on that cell alone; the consensus also on its nearest neighbours. What an earlier
     run added is kept under other names. With --examples, a cell's label depends on all cells of the
-    file, and its familiarity is the cosine to the nearest example.
+    file, and its familiarity is the cosine to the nearest example. With --types, it depends on the
+    group of like cells that a cell is in; screader_evidence says by how many standard errors the
+    genes of its type are higher there than chance gives, and below 2 the status is unassigned;
+    uns/screader/clusters has a row for each group, with the genes that made the call.
     """
-    _check_outputs(run, expression, in_place, [output, calls, cluster_table, report])
-    _check_labels_from(run, reader, reference, examples, given)
-    if examples is not None:
-        _check_by_examples(run, given, cluster_table, report)
+    check_outputs(run, expression, in_place, [output, calls, cluster_table, report])
+    check_labels_from(run, reader, reference, examples, types, given)
+    if examples is not None or types:
+        check_without_reader(run, given, bool(types), cluster_table, report)
     _check_packages(report)
     if calls is not None:
         from screader_lib.annotation.calls_table import table_kind
@@ -228,6 +251,7 @@ def main(
     from screader_lib.annotation.few_labels.example_table import read_examples
     from screader_lib.annotation.sample import SampleOptions
     from screader_lib.cells.formats.expression import Wanted
+    from screader_tools.annotate_types import by_types
     from screader_tools.build_cells_files import InputFiles
 
     with ExitStack() as stack:
@@ -256,6 +280,10 @@ def main(
                 sample=sample,
             )  # fmt: skip
             called = annotate_by_examples(sources, table, made, folder, options, run.reporter)
+        elif types:
+            called, made = by_types(
+                run, files, (sources, sample), types, folder, cluster_table, given
+            )
         else:
             called, made = _by_reader(
                 run,
@@ -333,44 +361,6 @@ def _by_reader(
             report, annotation, folder, known, Path(named).name, new_h5ad.cells_of(sources), run
         )
     return annotation.calls, made
-
-
-def _check_by_examples(
-    run: ToolRun, given: Mapping[str, Any], cluster_table: str | None, report: str | None
-) -> None:
-    """A usage error for options that only a reader can answer."""
-    only_with_reader = {
-        "--cluster-table": cluster_table is not None,
-        "--report": report is not None,
-        "--clusters auto": given["clusters"] == "auto",
-        "--markers": bool(given["markers"]),
-        "--orthologs": given["orthologs"] is not None,
-        "--consensus none": given["consensus"] == "none",
-        "--force": given["force"],
-        "--llm": given["llm"] is not None,
-    }
-    for option, is_given in only_with_reader.items():
-        if is_given:
-            raise click.UsageError(f"{option} needs --reader.", run.context)
-
-
-def _check_labels_from(
-    run: ToolRun,
-    reader: str | None,
-    reference: tuple[str, ...],
-    examples: str | None,
-    given: Mapping[str, Any],
-) -> None:
-    """A usage error unless there is one source of labels, and a reference's column of labels."""
-    if sum(map(bool, (reader, reference, examples))) != 1:
-        raise click.UsageError("give one of --reader, --reference and --examples.", run.context)
-    if reference and given["label"] is None:
-        raise click.UsageError("--reference needs --label.", run.context)
-    only_with_reference = ("label", "donor", "shared_genes", "keep_reader")
-    if not reference and any(given[name] for name in only_with_reference):
-        raise click.UsageError(
-            "--label, --donor, --shared-genes and --keep-reader go with --reference.", run.context
-        )
 
 
 def _train(
@@ -461,20 +451,3 @@ def _write_calls(
         from screader_lib.annotation.calls_table import read_in_r
 
         run.reporter.info(f"in R: {line.format(calls=read_in_r(calls or ''))}")
-
-
-def _check_outputs(
-    run: ToolRun, expression: tuple[str, ...], in_place: bool, outputs: Sequence[str | None]
-) -> None:
-    """A usage error where nothing would be written, or not where it is wanted.
-
-    The first of the ``outputs`` is the h5ad.
-    """
-    if in_place and outputs[0] is not None:
-        raise click.UsageError("--in-place and --output are mutually exclusive.", run.context)
-    if in_place and (len(expression) > 1 or expression[0] == "-"):
-        raise click.UsageError("--in-place needs one file.", run.context)
-    if not in_place and not any(outputs):
-        raise click.UsageError(
-            "name an output: -o, --in-place, --calls, --cluster-table or --report.", run.context
-        )

@@ -22,8 +22,9 @@ from screader_lib.cells.cells_file import CellSequences
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.table import Categorical, Column, Table, strings
 from screader_lib.exchange.writing import replacing
-from screader_lib.genes.spelling import species_by_spelling
+from screader_lib.genes.spelling import species_of_names
 from screader_lib.preparation.marker_tables import (
+    TAXA,
     CellType,
     plain_name,
     read_marker_tables,
@@ -92,7 +93,8 @@ def read_known_markers(
     """
     if not paths:
         return []
-    species = species_by_spelling(genes) or "human"
+    spelled = species_of_names(genes)
+    species = spelled if spelled in TAXA else "human"
     return read_marker_tables(paths, species, names=names, reporter=reporter)
 
 
@@ -111,7 +113,7 @@ def tabulate(
     cells, with their full names where the package knows them.
     """
     gene_name, names_of = gene_names(cells), full_names()
-    markers_of = {_bare(one.name): one.genes for one in known_markers}
+    markers_of = {bare_name(one.name): one.genes for one in known_markers}
     rows = []
     for code in range(len(clusters.categories)):
         members = np.flatnonzero(clusters.codes == code)
@@ -125,7 +127,7 @@ def tabulate(
             f"{name} ({names_of[name.upper()]})" if name.upper() in names_of else name
             for name in genes[:GENES_SHOWN]
         )
-        known = markers_of.get(_bare(labels[best]), set())
+        known = markers_of.get(bare_name(labels[best]), set())
         if known_markers:
             among = [name for name in genes if name.upper() in known]
             row["known_markers"] = ", ".join(among[:MARKERS_SHOWN])
@@ -177,7 +179,7 @@ def _what_to_check(row: Mapping[str, Any], has_known_markers: bool) -> str:
     return "; ".join(remarks)
 
 
-def _bare(label: str) -> str:
+def bare_name(label: str) -> str:
     """A type's name to look it up by: "Alpha cells" and "alpha" are the same."""
     return plain_name(label.replace("_", " ")).removesuffix(" cell")
 

@@ -27,7 +27,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-ONE_OF = "give one of --reader, --reference and --examples."
+ONE_OF = "give one of --reader, --reference, --examples and --types."
 
 
 def table(folder: Path, text: str, name: str = "examples.csv") -> Path:

@@ -40,11 +40,14 @@ class Ontology:
     """Terms by id: their ``names``, and ``parents``, the terms that each is a kind of.
 
     ``replacements`` leads from alternative and replaced ids to the terms that stand for them.
+    ``synonyms`` and ``definitions`` are read of the packaged ontology only.
     """
 
     names: dict[str, str] = field(default_factory=dict)
     parents: dict[str, tuple[str, ...]] = field(default_factory=dict)
     replacements: dict[str, str] = field(default_factory=dict)
+    synonyms: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    definitions: dict[str, str] = field(default_factory=dict)
 
     def find(self, identifier: str) -> str | None:
         """The term of an id, also as ``CL_0000169`` or a web address that ends so; else None."""
@@ -143,6 +146,8 @@ def _read_packaged(path: Path) -> Ontology:
                 ontology.replacements[term] = entry["replaced_by"]
             continue
         ontology.names[term] = entry["label"]
+        ontology.synonyms[term] = tuple(entry.get("synonyms", ()))
+        ontology.definitions[term] = entry.get("description", "")
         distances = entry["ancestors"]  # the parents' is 1, but 3 and more across other ontologies
         nearest = min(distances.values(), default=0)
         ontology.parents[term] = tuple(

@@ -1,0 +1,102 @@
+"""Calls of a sample's cells by the types that a person names, and the evidence for each cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from screader_lib.annotation.annotate import AUTO, CELLS, AnnotationOptions
+from screader_lib.annotation.calls import Calls
+from screader_lib.annotation.consensus import gene_weights
+from screader_lib.annotation.few_labels.own_cells import OwnCells
+from screader_lib.annotation.neighbours import own_components
+from screader_lib.annotation.no_labels.evidence_table import tabulate_evidence
+from screader_lib.annotation.no_labels.groups import group_cells, mean_values
+from screader_lib.annotation.no_labels.type_evidence import GenesOfTypes
+from screader_lib.annotation.no_labels.type_table import NamedType
+from screader_lib.annotation.sample import obs_column
+from screader_lib.cells.cells_file import CellSequences
+from screader_lib.cells.formats.expression import Expression
+from screader_lib.errors import ScReaderError
+from screader_lib.exchange import writing
+from screader_lib.exchange.opening import open_exchange
+from screader_lib.exchange.provenance import Provenance
+from screader_lib.exchange.table import Categorical, Column, Table
+from screader_lib.preparation.marker_tables import CellType
+from screader_lib.reporting import SILENT, Reporter, counted
+
+STATUSES = ("assigned", "low confidence", "unassigned", "no known gene")
+ASSIGNED, LOW, UNASSIGNED, NO_GENE = range(len(STATUSES))
+WEAK = 2.0  # standard errors, below which a type has no evidence
+MIN_CELLS = 20
+
+
+def annotate_by_types(
+    sources: Sequence[Expression],
+    types: Sequence[NamedType],
+    tables: Sequence[Sequence[CellType]],
+    made: Provenance,
+    folder: Path,
+    options: AnnotationOptions,
+    reporter: Reporter = SILENT,
+) -> tuple[Calls, Table]:
+    """Call the cells of the inputs, and tabulate the evidence for each cluster.
+
+    ``folder`` gets a ``cells`` file. Clusters are those of ``options.clusters``, or else the
+    largest groups that calls are made by. ScReaderError where cells are too few, or a type has no
+    evidence at all.
+    """
+    sample = OwnCells(sources, options.sample, reporter)
+    given = None
+    if options.clusters not in (None, AUTO):
+        given = obs_column(sources, sample.selected, options.clusters)
+    with writing.create("cells", folder / CELLS, made) as file:
+        sample.write(file)
+    with open_exchange(folder / CELLS, "cells", name=sample.builder.name) as opened:
+        cells = CellSequences(opened, sequential=True)
+        if len(cells) < MIN_CELLS:
+            raise ScReaderError(
+                f"has {len(cells):,} cells, fewer than {MIN_CELLS}: types are told by comparison.",
+                file=sample.builder.name,
+                remedy="Give --reader instead of --types.",
+            )
+        read = gene_weights(cells)
+        genes = cells.genes.take(np.flatnonzero(cells.genes_in_input))
+        of_types = GenesOfTypes.of(genes, types, tables)
+        places, sketch = own_components(read, len(cells))
+        groupings = group_cells(places, sketch, read)
+        evidence = of_types.evidence(groupings)
+        clusters, values = given, groupings[0].values
+        if clusters is None:
+            codes, numbers = groupings[0].codes.astype(np.int32), range(1, len(values) + 1)
+            clusters = Categorical(codes, tuple(map(str, numbers)))
+        else:
+            values = mean_values([clusters.codes], sketch, read)[0]
+        known = cells.lengths > 0
+    best, confidence, strength = evidence.best()
+    status = np.where(confidence >= options.min_confidence, ASSIGNED, LOW)
+    status[strength < WEAK] = UNASSIGNED
+    status[~known] = NO_GENE
+    label = Categorical(
+        np.where(status == ASSIGNED, best, -1).astype(np.int32), tuple(one.name for one in types)
+    )
+    ids = np.array([*(one.ontology_id for one in types), ""], dtype=object)
+    columns: dict[str, Column] = {
+        "screader_label": label,
+        "screader_ontology_id": Categorical.with_missing(ids[label.codes]),
+        "screader_confidence": confidence,
+        "screader_evidence": strength,
+        "screader_status": Categorical(status.astype(np.int32), STATUSES),
+    }
+    if given is None:
+        columns["screader_cluster"] = clusters
+    table = tabulate_evidence(evidence, status == ASSIGNED, clusters, values)
+    counts = np.bincount(status, minlength=len(STATUSES))
+    listed = (f"{n:,} {name}" for n, name in zip(counts, STATUSES, strict=True) if n)
+    reporter.info(f"{counted(len(cells), 'cell')}: {', '.join(listed)}.")
+    uns: dict[str, Any] = {"labels": [one.name for one in types], "clusters": table}
+    kept = None if sample.selected.all() else np.flatnonzero(sample.selected)
+    return Calls(len(sample.selected), columns, {"X_screader": places}, uns, kept), table
