@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 PIPELINE = Path(__file__).parents[1] / "nextflow"
+MODULES = PIPELINE / "modules" / "screader-suite" / "screader"
 PASSED_ON = {
     "fetch-descriptions": "--fetch-options",
     "embed-genes": "--embed-options",
@@ -91,7 +92,7 @@ def options_of(module: str) -> dict[str, click.Parameter]:
 
 def set_by_module(module: str) -> set[str]:
     """Options that the module's script fills from its inputs and the task."""
-    text = (PIPELINE / "modules" / module / "main.nf").read_text("utf-8")
+    text = (MODULES / module.replace("-", "") / "main.nf").read_text("utf-8")
     found = set(re.findall(r"(?<![\w-])(--[a-z][a-z-]+)", text.split("    stub:")[0]))
     return found - {"--version"} | {"--output"}
 
@@ -99,7 +100,7 @@ def set_by_module(module: str) -> set[str]:
 def set_by_parameter(module: str) -> dict[str, str]:
     """Options that conf/modules.config fills: option → parameter."""
     text = (PIPELINE / "conf/modules.config").read_text("utf-8")
-    process = module.upper().replace("-", "_")
+    process = f"SCREADER_{module.upper().replace('-', '')}"
     text_of = "|".join([process, *_aliases(process)])
     blocks = re.findall(
         rf"^    withName: (?:{text_of}) \{{\n(.*?)^    \}}", text, re.MULTILINE | re.DOTALL

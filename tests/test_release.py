@@ -20,6 +20,7 @@ from screader_lib import __version__
 
 ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+MODULE = "nextflow/modules/screader-suite/screader/plot/environment.yml"
 REPOSITORY = PYPROJECT["project"]["urls"]["Repository"]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 
@@ -40,7 +41,7 @@ def release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     for name in (
         "pyproject.toml", "CHANGELOG.md", "CITATION.cff", "SECURITY.md", "screader_lib/__init__.py",
         "galaxy_wrappers/macros.xml", "nextflow/nextflow.config", "requirements/embedded.txt",
-        "nextflow/modules/plot/environment.yml", "containers/locks/base.txt",
+        MODULE, "containers/locks/base.txt",
     ):  # fmt: skip
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
@@ -64,7 +65,7 @@ def test_addresses_and_version_are_set_everywhere(release: ModuleType, tmp_path:
     run(release, "version", "7.8.9")
     assert set(release.versions()) == {
         "CITATION.cff", "screader_lib/__init__.py", "galaxy_wrappers/macros.xml",
-        "nextflow/nextflow.config", "nextflow/modules/plot/environment.yml",
+        "nextflow/nextflow.config", MODULE,
     }  # fmt: skip
     assert {one for said in release.versions().values() for one in said} == {"7.8.9"}
     changelog = (tmp_path / "CHANGELOG.md").read_text("utf-8")

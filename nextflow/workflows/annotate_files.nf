@@ -1,5 +1,5 @@
-include { ANNOTATE } from '../modules/annotate/main'
-include { RUN_REPORT } from '../modules/run-report/main'
+include { SCREADER_ANNOTATE as ANNOTATE } from '../modules/screader-suite/screader/annotate/main'
+include { SCREADER_RUNREPORT as RUN_REPORT } from '../modules/screader-suite/screader/runreport/main'
 include { asking } from '../subworkflows/options/main'
 include { optionsOf } from '../subworkflows/options/main'
 
@@ -60,7 +60,8 @@ workflow ANNOTATE_FILES {
         .map { meta, table -> ["${meta.id}_mqc.json".toString(), summaryOf(meta.id, table)] }
         .collectFile()
         .toSortedList { a, b -> a.name <=> b.name }
-    RUN_REPORT([[id: 'run-report', link: 'annotated/{}.annotated.html'], rows.collect { row -> row.meta.id }], ch_summaries)
+    def names = rows.collect { row -> row.meta.id }
+    RUN_REPORT([[id: 'run-report'], names, 'annotated/{}.annotated.html'], ch_summaries)
 
     emit:
     annotated = ANNOTATE.out.annotated // channel: [ val(meta), path(h5ad), path(tsv) ]

@@ -11,10 +11,10 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PIPELINE = ROOT / "nextflow"
 OTHER_TOOLS = ROOT / ".nextflow-tools"
-MODULES = sorted(path.parent for path in PIPELINE.glob("modules/*/main.nf"))
+MODULES = sorted(path.parent for path in PIPELINE.glob("modules/*/*/*/main.nf"))
 SCRIPTS = sorted([*PIPELINE.rglob("*.nf")])
 CONFIGS = [PIPELINE / "nextflow.config", *sorted(PIPELINE.glob("conf/*.config"))]
-SECTION = re.compile(r"^    (input|output|script|stub):$")
+SECTION = re.compile(r"^    (input|output|when|script|stub):$")
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,6 @@ class Process:
     """One process: its name and the lines of its sections."""
 
     name: str
-    module: str
     sections: dict[str, str]
 
     def command(self, section: str) -> str:
@@ -44,7 +43,7 @@ def process_of(module: Path) -> Process:
             sections[now] = []
         else:
             sections[now].append(line)
-    return Process(found[0][0], module.name, {k: "\n".join(v) for k, v in sections.items()})
+    return Process(found[0][0], {k: "\n".join(v) for k, v in sections.items()})
 
 
 def config_parameters() -> dict[str, str]:
@@ -55,11 +54,21 @@ def config_parameters() -> dict[str, str]:
     return dict(re.findall(r"^    (\w+) = (.+)$", block[1], re.MULTILINE))
 
 
+def process_name(step: str) -> str:
+    """The process of a step that the pipeline calls BUILD_CELLS: SCREADER_BUILDCELLS."""
+    return step if step.startswith("SCREADER_") else f"SCREADER_{step.replace('_', '')}"
+
+
 def settings_of(name: str) -> str:
-    """The block of conf/modules.config for a process."""
+    """The block of conf/modules.config for a process, or for a step of the pipeline."""
     text = (PIPELINE / "conf/modules.config").read_text("utf-8")
-    found = re.search(rf"^    withName: {name} \{{\n(.*?)^    \}}", text, re.MULTILINE | re.DOTALL)
-    return found[1] if found else ""
+    for one in (name, process_name(name)):
+        found = re.search(
+            rf"^    withName: {one} \{{\n(.*?)^    \}}", text, re.MULTILINE | re.DOTALL
+        )
+        if found:
+            return found[1]
+    return ""
 
 
 def other_tool(name: str) -> Path | None:

@@ -13,13 +13,15 @@ from test_pipeline_options import options_of
 from screader_lib import __version__
 from screader_tools.screader import SUBCOMMANDS
 
-RUNS = {"check-sample": "build-cells"}  # others run what they are named after
-EXECUTABLES = {name for name in SUBCOMMANDS if name not in ("info", "demo", "readers")}
+RUNS = {"checksample": "build-cells"}  # others run what they are named after
+EXECUTABLES = {
+    name.replace("-", ""): name for name in SUBCOMMANDS if name not in ("info", "demo", "readers")
+}
 each_module = pytest.mark.parametrize("module", MODULES, ids=lambda path: path.name)
 
 
 def test_every_executable_has_a_module() -> None:
-    assert {path.name for path in MODULES} == EXECUTABLES | {"run-report", "check-sample"}
+    assert {path.name for path in MODULES} == {*EXECUTABLES, "runreport", "checksample"}
 
 
 @each_module
@@ -57,22 +59,23 @@ def test_the_version_goes_to_the_topic(module: Path) -> None:
     output = process_of(module).sections["output"]
     wanted = re.search(
         r"""tuple val\("\$\{task\.process\}"\), val\('([\w-]+)'\), eval\('(.+) --version'\), """
-        r"emit: versions, topic: versions",
+        r"emit: versions_(\w+), topic: versions",
         output,
     )
     assert wanted
-    own = RUNS | {
+    own = {
         "gather": "screader gather",
         "validate": "screader validate",
-        "run-report": "python3",
+        "runreport": "python3",
     }
-    assert wanted[2] == own.get(module.name, module.name)
+    assert wanted[2] == own.get(module.name) or wanted[2] == tool_of(module)
+    assert wanted[3] == ("python" if module.name == "runreport" else "screader")
 
 
 @each_module
 def test_an_output_cannot_replace_an_input(module: Path) -> None:
     process = process_of(module)
-    if module.name in ("run-report", "check-sample"):  # which stage everything into a folder
+    if module.name in ("runreport", "checksample"):  # which stage everything into a folder
         assert re.search(r"stageAs: '(summaries|input)/\*'", process.sections["input"])
         return
     assert re.search(r"error\(\"[A-Z_]+: input and output are both", process.sections["script"])
@@ -80,14 +83,40 @@ def test_an_output_cannot_replace_an_input(module: Path) -> None:
 
 @each_module
 def test_what_the_module_passes_are_options_of_the_tool(module: Path) -> None:
-    if module.name == "run-report":
+    if module.name == "runreport":
         return
     process = process_of(module)
-    names = {*options_of(RUNS.get(module.name, module.name)), "-o"}
+    names = {*options_of(tool_of(module)), "-o"}
     settings = "".join(settings_of(name) for name in aliases(process.name))
     passed = set(re.findall(r"(?<![\w-])(--[a-z][a-z-]+|-o)(?![\w-])", process.sections["script"]))
     passed |= set(re.findall(r"(--[a-z][a-z-]+)", settings))
     assert passed <= names, passed - names
+
+
+def tool_of(module: Path) -> str:
+    """The executable that a module runs, whose name has no dash among modules."""
+    return RUNS.get(module.name) or EXECUTABLES.get(module.name, "")
+
+
+@each_module
+def test_a_module_is_named_and_tagged_as_nf_core_asks(module: Path) -> None:
+    """What `nf-core modules lint` fails on: names, tags, `when`, and keys of meta and ext."""
+    process = process_of(module)
+    assert process.name == f"SCREADER_{module.name.upper()}" and module.name.isalnum()
+    assert process.sections["when"].strip() == "task.ext.when == null || task.ext.when"
+    for section in ("script", "stub"):
+        assert set(re.findall(r"\bmeta\.(\w+)", process.sections[section])) <= {"id"}
+        used = set(re.findall(r"\bext\.(\w+)", process.sections[section]))
+        assert used <= {"args", "prefix", "prefix2"}
+    meta = yaml.safe_load((module / "meta.yml").read_text("utf-8"))
+    assert meta["name"] == process.name.lower()
+    assert all(tool["documentation"].startswith("https:") for tool in meta["tools"][0].values())
+    tests = (module / "tests/main.nf.test").read_text("utf-8")
+    chained = re.findall(r'script "\.\./\.\./(\w+)/main\.nf"', tests)
+    wanted = {"modules", "modules_screadersuite", "screader", f"screader/{module.name}"}
+    assert set(re.findall(r'^    tag "(.+)"$', tests, re.MULTILINE)) == wanted | {
+        f"screader/{name}" for name in chained
+    }
 
 
 def aliases(name: str) -> list[str]:

@@ -1,6 +1,6 @@
-include { BUILD_CELLS } from '../../modules/build-cells/main'
-include { PREDICT } from '../../modules/predict/main'
-include { GATHER } from '../../modules/gather/main'
+include { SCREADER_BUILDCELLS as BUILD_CELLS } from '../../modules/screader-suite/screader/buildcells/main'
+include { SCREADER_PREDICT as PREDICT } from '../../modules/screader-suite/screader/predict/main'
+include { SCREADER_GATHER as GATHER } from '../../modules/screader-suite/screader/gather/main'
 include { asBefore } from '../options/main'
 include { asking } from '../options/main'
 
@@ -23,7 +23,7 @@ workflow CALL {
 
     main:
     BUILD_CELLS(
-        ch_samples.map { meta, expression, embeddings -> [asking(meta, options.BUILD_CELLS), expression, embeddings] },
+        ch_samples.map { meta, expression, embeddings -> [asking(meta, options.BUILD_CELLS), expression, embeddings, meta.label, meta.donor] },
         ch_reader,
     )
     ch_cells = BUILD_CELLS.out.cells.map { meta, path -> [asBefore(meta), path] }
@@ -36,7 +36,7 @@ workflow CALL {
             }
         }
         .combine(ch_reader)
-        .map { meta, cells, shard, reader -> [meta, cells, reader, shard] }
+        .map { meta, cells, shard, reader -> [meta, cells, reader, shard, ''] }
     PREDICT(ch_parts, llm, ontology)
 
     ch_predicted = PREDICT.out.predictions.map { meta, path -> [asBefore(meta), path] }

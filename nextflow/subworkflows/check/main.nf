@@ -1,4 +1,4 @@
-include { CHECK_SAMPLE } from '../../modules/check-sample/main'
+include { SCREADER_CHECKSAMPLE as CHECK_SAMPLE } from '../../modules/screader-suite/screader/checksample/main'
 include { asking } from '../options/main'
 
 // A sample as its file is checked: one that is prepared has neither its label nor its final cells yet.
@@ -41,7 +41,9 @@ workflow CHECK {
     CHECK_SAMPLE(
         channel.fromList(
             rows.collect { row ->
-                [asking(askedOf(row, prepare), options.CHECK_SAMPLE), row.path, pass_over && row.meta.role == 'predict']
+                def asked = askedOf(row, prepare)
+                def fails = pass_over && row.meta.role == 'predict'
+                [asking(asked, options.CHECK_SAMPLE), row.path, asked.organism, asked.label, asked.donor, fails]
             }
         )
     )

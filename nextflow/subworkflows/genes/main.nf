@@ -1,5 +1,5 @@
-include { FETCH_DESCRIPTIONS } from '../../modules/fetch-descriptions/main'
-include { EMBED_GENES } from '../../modules/embed-genes/main'
+include { SCREADER_FETCHDESCRIPTIONS as FETCH_DESCRIPTIONS } from '../../modules/screader-suite/screader/fetchdescriptions/main'
+include { SCREADER_EMBEDGENES as EMBED_GENES } from '../../modules/screader-suite/screader/embedgenes/main'
 include { asking } from '../options/main'
 
 // One text, then one vector, for each gene of an organism.
@@ -12,7 +12,7 @@ workflow GENES {
 
     main:
     FETCH_DESCRIPTIONS(
-        genes.map { meta, paths -> [asking(meta, options.FETCH_DESCRIPTIONS), paths] },
+        genes.map { meta, paths -> [asking(meta, options.FETCH_DESCRIPTIONS), paths, meta.organism] },
         gene_info,
         gene_summary,
     )

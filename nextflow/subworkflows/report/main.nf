@@ -1,6 +1,6 @@
-include { PLOT } from '../../modules/plot/main'
-include { VALIDATE } from '../../modules/validate/main'
-include { RUN_REPORT } from '../../modules/run-report/main'
+include { SCREADER_PLOT as PLOT } from '../../modules/screader-suite/screader/plot/main'
+include { SCREADER_VALIDATE as VALIDATE } from '../../modules/screader-suite/screader/validate/main'
+include { SCREADER_RUNREPORT as RUN_REPORT } from '../../modules/screader-suite/screader/runreport/main'
 include { asking } from '../options/main'
 
 // Whether a picture can be drawn: some need known labels, some the calls of one reader.
@@ -42,7 +42,7 @@ workflow REPORT {
     ch_summaries = PLOT.out.multiqc
         .map { _meta, path -> path }
         .toSortedList { a, b -> a.name <=> b.name }
-    RUN_REPORT([[id: 'run-report', link: 'reports/{}.report.html'], names], ch_summaries)
+    RUN_REPORT([[id: 'run-report'], names, 'reports/{}.report.html'], ch_summaries)
 
     emit:
     drawn = PLOT.out.picture // channel: [ val(meta), val(picture), path ]

@@ -1,8 +1,8 @@
-include { BUILD_CELLS as BUILD_TRAINING_CELLS } from '../../modules/build-cells/main'
-include { TRAIN_READER } from '../../modules/train-reader/main'
-include { TRAIN_READER as TRAIN_FOLD } from '../../modules/train-reader/main'
-include { PREDICT as PREDICT_HELD_OUT } from '../../modules/predict/main'
-include { GATHER as GATHER_FOLDS } from '../../modules/gather/main'
+include { SCREADER_BUILDCELLS as BUILD_TRAINING_CELLS } from '../../modules/screader-suite/screader/buildcells/main'
+include { SCREADER_TRAINREADER as TRAIN_READER } from '../../modules/screader-suite/screader/trainreader/main'
+include { SCREADER_TRAINREADER as TRAIN_FOLD } from '../../modules/screader-suite/screader/trainreader/main'
+include { SCREADER_PREDICT as PREDICT_HELD_OUT } from '../../modules/screader-suite/screader/predict/main'
+include { SCREADER_GATHER as GATHER_FOLDS } from '../../modules/screader-suite/screader/gather/main'
 include { asBefore } from '../options/main'
 include { asking } from '../options/main'
 
@@ -18,7 +18,9 @@ workflow TRAIN {
 
     main:
     BUILD_TRAINING_CELLS(
-        ch_samples.map { meta, expression, embeddings -> [asking(meta, options.BUILD_TRAINING_CELLS), expression, embeddings] },
+        ch_samples.map { meta, expression, embeddings ->
+            [asking(meta, options.BUILD_TRAINING_CELLS), expression, embeddings, meta.label, meta.donor]
+        },
         [],
     )
     ch_cells = BUILD_TRAINING_CELLS.out.cells.map { meta, path -> [asBefore(meta), path] }
@@ -40,7 +42,7 @@ workflow TRAIN {
         ch_held_out = ch_cells
             .combine(ch_fold_readers, by: 0)
             .map { meta, path, fold, fold_reader ->
-                [asking(meta + [fold: fold], options.PREDICT_HELD_OUT), path, fold_reader, '']
+                [asking(meta + [fold: fold], options.PREDICT_HELD_OUT), path, fold_reader, '', fold]
             }
         PREDICT_HELD_OUT(ch_held_out, llm, [])
         ch_parts = PREDICT_HELD_OUT.out.predictions
