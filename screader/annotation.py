@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,17 +18,21 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from screader_lib.annotation.annotated_object import Parts
+    from screader_lib.annotation.no_labels.type_table import NamedType
     from screader_lib.exchange.table import Table
+    from screader_lib.preparation.marker_tables import CellType
     from screader_lib.reader.llm.machine import Machine
+    from screader_lib.reader.task import Labels
 
 NAME = "adata"  # what messages call the object
-NOT_RECORDED = ("markers", "orthologs", "threads", "verbose")  # in the provenance
+NOT_RECORDED = ("types", "markers", "orthologs", "threads", "verbose")  # in the provenance
 
 
 def annotate(
     adata: AnnData,
-    reader: str | Path | Reader,
+    reader: str | Path | Reader | None = None,
     *,
+    types: Sequence[str | Path] = (),
     min_confidence: float = 0.5,
     min_familiarity: float = 0.0,
     consensus: str = "auto",
@@ -59,6 +63,11 @@ def annotate(
     or dense, in memory or backed by a file, stays as it is; what an earlier run added is kept under
     names that end in ``_previous``. Arguments are the options of the command.
 
+    Without a reader, ``types`` are told by what is known of them: tables with the column ``type``,
+    or terms as ``"cl:B cell"``; ``markers`` are then tables to tell them by, and there is
+    ``screader_evidence`` in place of familiarity and consensus. Beside a reader, they are offered
+    to cells unlike all of its types, in ``screader_offered_type``.
+
     Returns ``adata``, or with ``in_place=False`` an annotated copy, which is in memory. Of a backed
     object, the file is not changed. ScReaderError where the sample is refused, or an argument is
     wrong.
@@ -70,7 +79,9 @@ def annotate(
             file=NAME,
             remedy="Give in_place=False.",
         )
-    given = reader if isinstance(reader, Reader) else Reader.load(reader, verbose=verbose)
+    if reader is None and not types:
+        raise ScReaderError("give a reader, or types.")
+    given = reader if isinstance(reader, Reader | None) else Reader.load(reader, verbose=verbose)
     parts, _ = calls_of(adata, given, options)
     from screader_lib.annotation.annotated_object import add_to
 
@@ -89,11 +100,12 @@ def _defaults() -> dict[str, Any]:
 
 
 def calls_of(
-    adata: AnnData, reader: Reader, options: Mapping[str, Any], genes_explained: int = 0
+    adata: AnnData, reader: Reader | None, options: Mapping[str, Any], genes_explained: int = 0
 ) -> tuple[Parts, Table | None]:
     """What :func:`annotate` adds to an object, and the genes behind each label, if asked for.
 
-    ``options`` are some of those of :func:`annotate`; TypeError for another one.
+    ``options`` are some of those of :func:`annotate`; TypeError for another one. Without a reader
+    they have ``types``.
     """
     unknown = set(options) - set(_defaults())
     if unknown:
@@ -103,6 +115,9 @@ def calls_of(
     from screader_lib.annotation.annotate import annotate as annotate_sources
     from screader_lib.annotation.annotated_object import parts_of
     from screader_lib.annotation.clusters import read_known_markers
+    from screader_lib.annotation.no_labels.beside import with_offered_types
+    from screader_lib.annotation.no_labels.by_types import annotate_by_types
+    from screader_lib.annotation.no_labels.type_table import is_term
     from screader_lib.annotation.sample import SampleOptions
     from screader_lib.cells.formats.open_expression import expression_of
     from screader_lib.exchange import provenance
@@ -118,16 +133,18 @@ def calls_of(
     tables = {f"markers_{number}": path for number, path in enumerate(markers, 1)}
     if given["orthologs"] is not None:
         tables["orthologs"] = Path(given["orthologs"])
+    words = [str(word) for word in given["types"]]
+    files = (Path(word) for word in words if not is_term(word))
+    tables |= {f"types_{number}": path for number, path in enumerate(files, 1)}
     reporter = PythonReporter(given["verbose"])
     with (
         errors_in_python(),
-        reader.open() as opened,
-        machine_for(given["device"], read_reader(opened).needs_torch) as machine,
+        nullcontext() if reader is None else reader.open() as opened,
+        machine_for(given["device"], bool(opened and read_reader(opened).needs_torch)) as machine,
         tempfile.TemporaryDirectory(prefix="screader-") as folder,
     ):
-        known_markers = read_known_markers(
-            markers, [*map(str, markers)], anndata_of(adata).var_names, reporter
-        )
+        genes = anndata_of(adata).var_names
+        known_markers = read_known_markers(markers, [*map(str, markers)], genes, reporter)
         sample = SampleOptions(
             given["values"], given["normalise"], given["min_counts"], given["min_genes"],
             tables.get("orthologs"), given["threads"],
@@ -136,20 +153,47 @@ def calls_of(
             given["min_confidence"], given["min_familiarity"], given["consensus"],
             given["clusters"], known_markers, given["force"], sample, genes_explained,
         )  # fmt: skip
-        inputs = {"reader": opened.input_record}
+        inputs = {} if opened is None else {"reader": opened.input_record}
         for role, path in tables.items():
             inputs[role] = {"schema": "", "sha256": provenance.sha256_of(path)}
         recorded = {name: given[name] for name in given if name not in NOT_RECORDED}
-        made = provenance.make(
-            "annotate", {"reader": reader.name, **recorded}, inputs, [opened.steps]
-        )
+        recorded |= {"reader": reader.name} if reader is not None else {}
+        recorded |= {"types": words} if words else {}
+        made = provenance.make("annotate", recorded, inputs, [opened.steps] if opened else [])
         source = expression_of(
             adata, NAME, layer=given["layer"], gene_column=given["gene_column"], reporter=reporter
         )
+        if words:
+            labels = None if opened is None else read_reader(opened).labels
+            named = _named_types(words, markers, genes, labels, reporter)
+        if opened is None:
+            calls, _ = annotate_by_types([source], *named, made, Path(folder), how, reporter)
+            return parts_of(calls, made, Path(folder)), None
         annotation = annotate_sources(
             [source], opened, made, Path(folder), how, machine, given["llm"], reporter
         )
+        if words:
+            annotation = with_offered_types(
+                annotation, [source], named, made, Path(folder), how, reporter
+            )
         return parts_of(annotation.calls, made, Path(folder)), annotation.genes
+
+
+def _named_types(
+    words: Sequence[str],
+    markers: Sequence[Path],
+    genes: Iterable[str],
+    labels: Labels | None,
+    reporter: PythonReporter,
+) -> tuple[list[NamedType], list[list[CellType]]]:
+    """The types that are named, then a reader's ``labels``, and each table of markers by itself."""
+    from screader_lib.annotation.clusters import read_known_markers
+    from screader_lib.annotation.no_labels.type_table import is_term, read_types
+
+    files = {word: Path(word) for word in words if not is_term(word)}
+    terms = [word for word in words if is_term(word)]
+    tables = [read_known_markers([one], [str(one)], genes, reporter) for one in markers]
+    return read_types(files, terms, reporter, labels), tables
 
 
 def anndata_of(adata: object) -> AnnData:

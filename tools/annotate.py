@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         "annotate my.h5ad --types types.csv --markers PanglaoDB.tsv.gz -o annotated.h5ad",
         'annotate my.h5ad --types "cl:B cell" --types cl:0000084 --types cl:monocyte \\\n'
         "--cluster-table evidence.tsv -o annotated.h5ad",
+        "annotate my.h5ad -r human-pancreas --types types.csv -o annotated.h5ad",
     ],
 )
 @click.argument("expression", type=FilePath(), nargs=-1, required=True)
@@ -76,7 +77,8 @@ if TYPE_CHECKING:
     help="Without any label: the types that cells may be of, told by their markers (of TABLE and "
     "--markers) and by what is written about them and about genes. TABLE, .csv or .tsv, has the "
     "column type and optionally ontology_id, markers, negative_markers and text; TERM is an id or "
-    "a name of the Cell Ontology. Repeatable.",
+    "a name of the Cell Ontology. Repeatable. Beside a reader, they are offered to cells that are "
+    "unlike all of its types.",
 )
 @click.option(
     "--reference",
@@ -235,10 +237,14 @@ def main(
     group of like cells that a cell is in; screader_evidence says by how many standard errors the
     genes of its type are higher there than chance gives, and below 2 the status is unassigned;
     uns/screader/clusters has a row for each group, with the genes that made the call.
+
+    With both a reader and --types, cells that are unlike all types of the reader are offered the
+    nearest of the types that it does not know, in screader_offered_type with its confidence and
+    evidence; the reader's own columns stay as they are.
     """
     check_outputs(run, expression, in_place, [output, calls, cluster_table, report])
     check_labels_from(run, reader, reference, examples, types, given)
-    if examples is not None or types:
+    if reader is None and not reference:
         check_without_reader(run, given, bool(types), cluster_table, report)
     _check_packages(report)
     if calls is not None:
@@ -280,7 +286,7 @@ def main(
                 sample=sample,
             )  # fmt: skip
             called = annotate_by_examples(sources, table, made, folder, options, run.reporter)
-        elif types:
+        elif types and reader is None and not reference:
             called, made = by_types(
                 run, files, (sources, sample), types, folder, cluster_table, given
             )
@@ -289,7 +295,7 @@ def main(
                 run,
                 files,
                 (sources, sample),
-                (reader, reference),
+                (reader, reference, types),
                 folder,
                 cluster_table,
                 report,
@@ -311,7 +317,7 @@ def _by_reader(
     run: ToolRun,
     files: InputFiles,
     query: tuple[Sequence[Expression], SampleOptions],
-    known_from: tuple[str | None, tuple[str, ...]],
+    known_from: tuple[str | None, tuple[str, ...], tuple[str, ...]],
     folder: Path,
     cluster_table: str | None,
     report: str | None,
@@ -319,17 +325,19 @@ def _by_reader(
 ) -> tuple[Calls, Provenance]:
     """The calls by a reader, and what they are made of; the clusters' table and the report too.
 
-    ``known_from`` is the reader, or None and the reference.
+    ``known_from`` is the reader, or None and the reference, and the types that are named beside it.
     """
     from screader_lib.annotation import clusters, new_h5ad
     from screader_lib.annotation.annotate import AUTO, AnnotationOptions, annotate
+    from screader_lib.annotation.no_labels.beside import with_offered_types
     from screader_lib.exchange.opening import open_exchange
     from screader_lib.reader.llm.machine import prepare
     from screader_lib.reader.reader_file import read_reader
     from screader_lib.readers.fetching import find_reader
+    from screader_tools.annotate_types import types_and_markers
 
     asked = [given[name] for name in ("device", "max_memory", "checkpoint_activations", "compile")]
-    (sources, sample), (reader, reference) = query, known_from
+    (sources, sample), (reader, reference, types) = query, known_from
     if reader is not None:
         path = find_reader(reader, reporter=run.reporter)
     else:
@@ -337,6 +345,9 @@ def _by_reader(
     name = reader or Path(reference[0]).name
     known = files.stack.enter_context(open_exchange(path, "reader", name=name))
     machine = prepare(*asked, needs_torch=read_reader(known).needs_torch)
+    if types:
+        labels = read_reader(known).labels
+        named = types_and_markers(files, types, given["markers"], sources, run, labels)
     made = run.provenance({**files.inputs, "reader": known})
     markers = [
         files.path(f"markers_{number}", name) for number, name in enumerate(given["markers"], 1)
@@ -353,6 +364,10 @@ def _by_reader(
     annotation = annotate(
         sources, known, made, folder, options, machine, given["llm"], run.reporter
     )
+    if types:
+        annotation = with_offered_types(
+            annotation, sources, named, made, folder, options, run.reporter
+        )
     if cluster_table is not None and annotation.clusters is not None:
         clusters.write_tsv(annotation.clusters, cluster_table)
     if report is not None:

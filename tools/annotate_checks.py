@@ -43,7 +43,8 @@ def check_labels_from(
     given: Mapping[str, Any],
 ) -> None:
     """A usage error unless there is one source of labels, and a reference's column of labels."""
-    if sum(map(bool, (reader, reference, examples, types))) != 1:
+    sources = sum(map(bool, (reader, reference, examples)))
+    if sources > 1 or (examples and types) or not (sources or types):
         raise click.UsageError(
             "give one of --reader, --reference, --examples and --types.", run.context
         )

@@ -16,6 +16,7 @@ from screader_lib.cells.formats.expression import Expression
 from screader_lib.command_line.run import ToolRun
 from screader_lib.exchange.provenance import Provenance
 from screader_lib.preparation.marker_tables import CellType
+from screader_lib.reader.task import Labels
 from screader_tools.build_cells_files import InputFiles
 
 
@@ -47,11 +48,12 @@ def types_and_markers(
     markers: tuple[str, ...],
     sources: Sequence[Expression],
     run: ToolRun,
+    labels: Labels | None = None,
 ) -> tuple[list[NamedType], list[list[CellType]]]:
-    """The types that are named, and each table of markers by itself."""
+    """The types that are named, then a reader's ``labels``, and each table of markers by itself."""
     words = [word for word in types if not is_term(word)]
     paths = {word: files.path(f"types_{number}", word) for number, word in enumerate(words, 1)}
-    named = read_types(paths, [word for word in types if is_term(word)], run.reporter)
+    named = read_types(paths, [word for word in types if is_term(word)], run.reporter, labels)
     genes = sources[0].genes.index
     tables = [
         read_known_markers([files.path(f"markers_{number}", name)], [name], genes, run.reporter)

@@ -9,8 +9,18 @@ import numpy as np
 import pandas
 import pytest
 from scipy import sparse
-from small_files import TYPES, call, counts, expression, fail, succeed
+from small_files import (
+    ONE_READER,
+    TYPES,
+    call,
+    counts,
+    expression,
+    fail,
+    succeed,
+    write_embeddings,
+)
 
+import screader
 from screader_lib.annotation.no_labels.gene_sets import _words
 from screader_lib.annotation.no_labels.groups import Grouping, group_cells
 from screader_lib.annotation.no_labels.type_table import read_types
@@ -19,6 +29,7 @@ from screader_lib.errors import ScReaderError
 CELLS = 240
 VALUES, KINDS = counts(3, CELLS)
 GENES_OF = {kind: [f"GENE{10 * n + i:02}" for i in range(5)] for n, kind in enumerate(TYPES)}
+ONE_OF = "give one of --reader, --reference, --examples and --types."
 KNOWN = {  # genes whose texts say what cells they are of
     "T cell": ["CD3D", "CD3E", "CD3G", "CD8A", "CD8B", "CD2", "CD5", "TRAT1", "LCK", "CD28"],
     "B cell": ["MS4A1", "CD79A", "CD79B", "CD19", "BLK", "PAX5", "CD22", "BANK1", "FCRL1", "BTK"],
@@ -175,7 +186,7 @@ def test_wrong_terms(tmp_path: Path, source: Path) -> None:
 def test_what_does_not_go_with_types(tmp_path: Path, source: Path) -> None:
     types = with_markers(tmp_path)
     for words, message in (
-        (("--examples", types), "give one of --reader, --reference, --examples and --types."),
+        (("--examples", types), ONE_OF),
         (("--report", tmp_path / "r.html"), "--report needs --reader"),
         (("--min-familiarity", 0.5), "--min-familiarity needs --reader"),
     ):
@@ -221,3 +232,61 @@ def test_weak_markers_do_not_reach_a_full_score() -> None:
     )
     assert scores[:, 0].argmax() == 0 and scores[0, 0] == pytest.approx(1)
     assert scores[:, 1].max() < 0.6 and errors[0, 0] > 8
+
+
+@pytest.fixture(scope="module")
+def of_two(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A reader that knows alpha and beta only."""
+    folder = tmp_path_factory.mktemp("of-two")
+    values, kinds = counts(1, 900)
+    known = kinds != "delta"
+    expression(values[known], kinds[known]).write_h5ad(folder / "known.h5ad")
+    words = [
+        folder / "known.h5ad",
+        "-e",
+        write_embeddings(folder / "e.h5ad"),
+        "--label",
+        "cell_type",
+    ]
+    succeed("build-cells", *words, "-o", folder / "cells.h5ad")
+    words = [folder / "cells.h5ad", "--method", "logistic", *ONE_READER]
+    succeed("train-reader", *words, "-o", folder / "reader.h5")
+    return folder / "reader.h5"
+
+
+@pytest.mark.parametrize("named", [("delta",), TYPES, ("delta", "alpha")])
+def test_beside_a_reader_strange_cells_are_offered_what_it_does_not_know(
+    tmp_path: Path, source: Path, of_two: Path, named: tuple[str, ...]
+) -> None:
+    alone = annotated(tmp_path, source, "--reader", of_two)
+    words = ("--reader", of_two, "--types", with_markers(tmp_path, named))
+    obs = annotated(tmp_path, source, *words)
+    is_new = KINDS == "delta"
+    assert (obs["screader_offered_type"][is_new] == "delta").mean() > 0.95
+    assert obs["screader_offered_type"][~is_new].isna().all()
+    assert obs["screader_offered_confidence"][~is_new].isna().all()
+    for name in alone.columns:
+        assert alone[name].astype(str).tolist() == obs[name].astype(str).tolist(), name
+
+
+def test_beside_a_reader_nothing_is_offered_that_has_no_evidence(
+    tmp_path: Path, source: Path, of_two: Path
+) -> None:
+    types = table(tmp_path, "type,markers\nsomething,GENE35 GENE36 GENE37\n")
+    obs = annotated(tmp_path, source, "--reader", of_two, "--types", types)
+    assert obs["screader_offered_type"].isna().all()
+    assert obs["screader_label"].notna().any()
+
+
+def test_the_same_from_python(tmp_path: Path, source: Path, of_two: Path) -> None:
+    types = with_markers(tmp_path)
+    for words, reader in (((), None), (("--reader", of_two), of_two)):
+        obs = annotated(tmp_path, source, "--types", types, *words)
+        adata = anndata.read_h5ad(source)
+        found = screader.annotate(adata, reader, types=[types], verbose=False).obs
+        columns = [name for name in obs.columns if name.startswith("screader_")]
+        assert columns == [name for name in found.columns if name.startswith("screader_")]
+        for name in columns:
+            assert obs[name].astype(str).tolist() == found[name].astype(str).tolist(), name
+    with pytest.raises(ScReaderError, match="give a reader, or types"):
+        screader.annotate(anndata.read_h5ad(source))

@@ -4,4 +4,5 @@
 - ``gene_sets``   the genes that speak for each type, by marker tables and by texts;
 - ``groups``      a sample's cells in groups, and how much of each type's genes each has;
 - ``by_types``    calls from these, for the user's own file, and the evidence for each group;
+- ``beside``      types offered to cells that are unlike all types of a reader.
 """

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,10 @@ from screader_lib.annotation.annotate import AUTO, CELLS, AnnotationOptions
 from screader_lib.annotation.calls import Calls
 from screader_lib.annotation.consensus import gene_weights
 from screader_lib.annotation.few_labels.own_cells import OwnCells
-from screader_lib.annotation.neighbours import own_components
+from screader_lib.annotation.neighbours import Read, own_components
 from screader_lib.annotation.no_labels.evidence_table import tabulate_evidence
-from screader_lib.annotation.no_labels.groups import group_cells, mean_values
-from screader_lib.annotation.no_labels.type_evidence import GenesOfTypes
+from screader_lib.annotation.no_labels.groups import Grouping, group_cells, mean_values
+from screader_lib.annotation.no_labels.type_evidence import GenesOfTypes, TypeEvidence
 from screader_lib.annotation.no_labels.type_table import NamedType
 from screader_lib.annotation.sample import obs_column
 from screader_lib.cells.cells_file import CellSequences
@@ -34,6 +36,61 @@ WEAK = 2.0  # standard errors, below which a type has no evidence
 MIN_CELLS = 20
 
 
+@dataclass(frozen=True)
+class GroupedCells:
+    """The ``selected``, bool (cells of the inputs,), cells in groups, and the evidence for each.
+
+    ``known`` bool (cells,) says which have a gene. As long as their file is open, ``read`` reads
+    their gene weights; ``sketch`` are the cells by which genes are standardised.
+    """
+
+    selected: np.ndarray
+    known: np.ndarray
+    read: Read
+    places: np.ndarray
+    sketch: np.ndarray
+    groupings: Sequence[Grouping]
+    evidence: TypeEvidence
+
+
+@contextmanager
+def grouped_cells(
+    sources: Sequence[Expression],
+    types: Sequence[NamedType],
+    tables: Sequence[Sequence[CellType]],
+    made: Provenance,
+    folder: Path,
+    options: AnnotationOptions,
+    reporter: Reporter = SILENT,
+    needed: int | None = None,
+) -> Iterator[GroupedCells]:
+    """The inputs' cells by their own genes; ``folder`` gets a ``cells`` file.
+
+    ScReaderError where cells are too few, or one of the first ``needed`` types, by default all, has
+    no evidence at all.
+    """
+    sample = OwnCells(sources, options.sample, reporter)
+    with writing.create("cells", folder / CELLS, made) as file:
+        sample.write(file)
+    with open_exchange(folder / CELLS, "cells", name=sample.builder.name) as opened:
+        cells = CellSequences(opened, sequential=True)
+        if len(cells) < MIN_CELLS:
+            raise ScReaderError(
+                f"has {len(cells):,} cells, fewer than {MIN_CELLS}: types are told by comparison.",
+                file=sample.builder.name,
+                remedy="Leave out --types, and give --reader.",
+            )
+        read = gene_weights(cells)
+        genes = cells.genes.take(np.flatnonzero(cells.genes_in_input))
+        of_types = GenesOfTypes.of(genes, types, tables, needed)
+        places, sketch = own_components(read, len(cells))
+        groupings = group_cells(places, sketch, read)
+        evidence = of_types.evidence(groupings)
+        yield GroupedCells(
+            sample.selected, cells.lengths > 0, read, places, sketch, groupings, evidence
+        )
+
+
 def annotate_by_types(
     sources: Sequence[Expression],
     types: Sequence[NamedType],
@@ -49,37 +106,19 @@ def annotate_by_types(
     largest groups that calls are made by. ScReaderError where cells are too few, or a type has no
     evidence at all.
     """
-    sample = OwnCells(sources, options.sample, reporter)
-    given = None
-    if options.clusters not in (None, AUTO):
-        given = obs_column(sources, sample.selected, options.clusters)
-    with writing.create("cells", folder / CELLS, made) as file:
-        sample.write(file)
-    with open_exchange(folder / CELLS, "cells", name=sample.builder.name) as opened:
-        cells = CellSequences(opened, sequential=True)
-        if len(cells) < MIN_CELLS:
-            raise ScReaderError(
-                f"has {len(cells):,} cells, fewer than {MIN_CELLS}: types are told by comparison.",
-                file=sample.builder.name,
-                remedy="Give --reader instead of --types.",
-            )
-        read = gene_weights(cells)
-        genes = cells.genes.take(np.flatnonzero(cells.genes_in_input))
-        of_types = GenesOfTypes.of(genes, types, tables)
-        places, sketch = own_components(read, len(cells))
-        groupings = group_cells(places, sketch, read)
-        evidence = of_types.evidence(groupings)
-        clusters, values = given, groupings[0].values
-        if clusters is None:
-            codes, numbers = groupings[0].codes.astype(np.int32), range(1, len(values) + 1)
-            clusters = Categorical(codes, tuple(map(str, numbers)))
+    with grouped_cells(sources, types, tables, made, folder, options, reporter) as cells:
+        if options.clusters in (None, AUTO):
+            values = cells.groupings[0].values
+            names = tuple(str(number) for number in range(1, len(values) + 1))
+            clusters = Categorical(cells.groupings[0].codes.astype(np.int32), names)
         else:
-            values = mean_values([clusters.codes], sketch, read)[0]
-        known = cells.lengths > 0
+            clusters = obs_column(sources, cells.selected, options.clusters)
+            values = mean_values([clusters.codes], cells.sketch, cells.read)[0]
+    evidence = cells.evidence
     best, confidence, strength = evidence.best()
     status = np.where(confidence >= options.min_confidence, ASSIGNED, LOW)
     status[strength < WEAK] = UNASSIGNED
-    status[~known] = NO_GENE
+    status[~cells.known] = NO_GENE
     label = Categorical(
         np.where(status == ASSIGNED, best, -1).astype(np.int32), tuple(one.name for one in types)
     )
@@ -91,12 +130,13 @@ def annotate_by_types(
         "screader_evidence": strength,
         "screader_status": Categorical(status.astype(np.int32), STATUSES),
     }
-    if given is None:
+    if options.clusters in (None, AUTO):
         columns["screader_cluster"] = clusters
     table = tabulate_evidence(evidence, status == ASSIGNED, clusters, values)
     counts = np.bincount(status, minlength=len(STATUSES))
     listed = (f"{n:,} {name}" for n, name in zip(counts, STATUSES, strict=True) if n)
-    reporter.info(f"{counted(len(cells), 'cell')}: {', '.join(listed)}.")
+    reporter.info(f"{counted(len(best), 'cell')}: {', '.join(listed)}.")
     uns: dict[str, Any] = {"labels": [one.name for one in types], "clusters": table}
-    kept = None if sample.selected.all() else np.flatnonzero(sample.selected)
-    return Calls(len(sample.selected), columns, {"X_screader": places}, uns, kept), table
+    kept = None if cells.selected.all() else np.flatnonzero(cells.selected)
+    calls = Calls(len(cells.selected), columns, {"X_screader": cells.places}, uns, kept)
+    return calls, table

@@ -38,15 +38,20 @@ class GenesOfTypes:
 
     @classmethod
     def of(
-        cls, genes: Table, types: Sequence[NamedType], tables: Sequence[Sequence[CellType]]
+        cls,
+        genes: Table,
+        types: Sequence[NamedType],
+        tables: Sequence[Sequence[CellType]],
+        needed: int | None = None,
     ) -> GenesOfTypes:
         """Of ``genes`` with the column ``symbol``, by ``tables`` of markers and the types' texts.
 
-        ScReaderError where there is neither a marker nor a text for a type.
+        ScReaderError where there is neither a marker nor a text for one of the first ``needed``
+        types, by default all; any other such type has no evidence anywhere.
         """
         known = SampleGenes(genes)
         markers, texts = marker_weights(types, tables, known), text_weights(types, known)
-        without = np.flatnonzero((markers + texts).sum(1) == 0)
+        without = np.flatnonzero((markers + texts).sum(1)[:needed] == 0)
         if len(without):
             raise ScReaderError(
                 f"type {types[without[0]].name!r} has no marker among the genes of the cells, and "
@@ -69,7 +74,7 @@ class GenesOfTypes:
                 total += has * found
                 voices += has
                 largest = np.maximum(largest, np.where(has, errors, -np.inf))
-            scores += (total / voices)[grouping.codes] / len(groupings)
+            scores += (total / np.maximum(voices, 1))[grouping.codes] / len(groupings)
             strength += largest[grouping.codes] / len(groupings)
         return TypeEvidence(self, softmax(scores, TEMPERATURE), strength)
 

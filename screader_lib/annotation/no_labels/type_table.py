@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from screader_lib.annotation.clusters import bare_name
@@ -18,6 +19,7 @@ from screader_lib.genes.text_files import read_table, read_text
 from screader_lib.option_values import PACKAGED
 from screader_lib.preparation.marker_tables import CellType
 from screader_lib.reader.confidence.ontology import Ontology, locate_ontology, read_ontology
+from screader_lib.reader.task import Labels
 from screader_lib.reporting import SILENT, Reporter
 
 TYPE, ID, MARKERS, NEGATIVE, TEXT = "type", "ontology_id", "markers", "negative_markers", "text"
@@ -46,7 +48,17 @@ class NamedType:
         """Whether a type of a marker table is this one, by its id or one of the names."""
         if self.ontology_id and table.ontology_id == self.ontology_id:
             return True
-        return bare_name(table.name) in {bare_name(name) for name in (self.name, *self.synonyms)}
+        return bare_name(table.name) in self._bare_names
+
+    def is_same(self, other: NamedType) -> bool:
+        """Whether another type is this one, by its id or name."""
+        if self.ontology_id and other.ontology_id:
+            return self.ontology_id == other.ontology_id
+        return bare_name(other.name) in self._bare_names
+
+    @cached_property
+    def _bare_names(self) -> frozenset[str]:
+        return frozenset(bare_name(name) for name in (self.name, *self.synonyms))
 
 
 def is_term(word: str) -> bool:
@@ -55,11 +67,15 @@ def is_term(word: str) -> bool:
 
 
 def read_types(
-    tables: Mapping[str, Path], terms: Sequence[str], reporter: Reporter = SILENT
+    tables: Mapping[str, Path],
+    terms: Sequence[str],
+    reporter: Reporter = SILENT,
+    labels: Labels | None = None,
 ) -> list[NamedType]:
     """The types of tables, under the names that messages use, and of terms, in this order.
 
-    What the Cell Ontology knows of them is filled in. ScReaderError where a table has no types, a
+    Those that a reader has among its ``labels`` come last, unless they are named too. What the Cell
+    Ontology knows of them is filled in. ScReaderError where a table has no types, a
     term is not known, a type occurs twice, or there are fewer than two.
     """
     types = [one for name, path in tables.items() for one in _read(path, name)]
@@ -71,6 +87,10 @@ def read_types(
         twice = [value for value, count in counts.items() if count > 1]
         if twice:
             raise ScReaderError(f"type {twice[0]!r} is named twice.", file="--types")
+    if labels is not None:
+        pairs = zip(labels.names, labels.ontology_ids, strict=True)
+        of_reader = (_filled(NamedType(*pair), ontology, is_sure=False) for pair in pairs)
+        found += [one for one in of_reader if not any(map(one.is_same, found))]
     if not 2 <= len(found) <= MOST_TYPES:
         raise ScReaderError(
             f"{len(found):,} types are named; from 2 to {MOST_TYPES:,} are compared.",
@@ -129,14 +149,14 @@ def _ontology(is_needed: bool, reporter: Reporter) -> Ontology | None:
         return None
 
 
-def _filled(one: NamedType, ontology: Ontology | None) -> NamedType:
+def _filled(one: NamedType, ontology: Ontology | None, is_sure: bool = True) -> NamedType:
     """``one`` with id, synonyms and text of its term; that of a name only if it is one's alone."""
     term, asked = None, one.synonyms[0] if one.synonyms else ""
     if ontology is not None:
         number = NUMBER.match(one.ontology_id or one.name)
         term = ontology.find(f"CL:{number[1]}") if number else _named(one.name, ontology)
     if term is None or ontology is None:
-        if ontology is not None and (asked or one.ontology_id):
+        if is_sure and ontology is not None and (asked or one.ontology_id):
             raise ScReaderError(
                 f"no term of the Cell Ontology is {asked or one.ontology_id!r}.",
                 file="--types",
