@@ -61,7 +61,7 @@ def test_both_components_run_the_script_with_settings_of_their_own() -> None:
     [first, second] = [config_of(name)["resources"][0] for name in NAMES]
     assert first == {"type": "python_script", "path": "script.py"}
     assert second == {"type": "python_script", "path": "/src/methods/screader/script.py"}
-    assert all(f"    '{name}': {{" in SCRIPT.read_text("utf-8") for name in NAMES)
+    assert all(f'    "{name}": {{' in SCRIPT.read_text("utf-8") for name in NAMES)
 
 
 def cells(number: int, seed: int) -> anndata.AnnData:
