@@ -69,10 +69,9 @@ class GeneMapping:
         """How many learnt genes some of ``genes``, bool (genes,), stand for; None: of all genes."""
         return int(self.presence(genes).sum())
 
-    @property
-    def coverage(self) -> float:
-        """Share of the learnt genes that some gene stands for."""
-        return self.reached() / max(1, self.learnt)
+    def coverage(self, genes: np.ndarray | None = None) -> float:
+        """Share of the learnt genes that some of ``genes`` stand for, as in :meth:`reached`."""
+        return self.reached(genes) / max(1, self.learnt)
 
     @property
     def is_identity(self) -> bool:

@@ -109,6 +109,10 @@ class TrainedMethod(ABC):
             self._matched = (cells, match)
         return self._matched[1]
 
+    def coverage(self, cells: CellSequences) -> float:
+        """Share of the learnt genes that these cells can have: that were measured in them."""
+        return self.match(cells).coverage(cells.genes_in_input)
+
     def known(self, cells: CellSequences) -> np.ndarray:
         """How well each gene of these cells is known, float32 (genes,); 0: it is not read."""
         return self.match(cells).known
@@ -156,7 +160,7 @@ class TrainedMethod(ABC):
             text += f", {share:.1%} of its counts"
         few = present < FEW_GENES * match.learnt
         (reporter.warning if few else reporter.info)(f"{text}.")
-        ignored, note = int((~known).sum()), self.gene_note(match)
+        ignored, note = int((~known).sum()), self.gene_note(cells)
         if not ignored and not note and match.by_name == len(known):
             return
         by_text = int((known & ~match.named).sum())
@@ -168,7 +172,7 @@ class TrainedMethod(ABC):
             message += f" Genes are not matched by text, as they were {differ}."
         (reporter.warning if ignored > len(known) / 2 or differ else reporter.info)(message)
 
-    def gene_note(self, match: GeneMapping) -> str:
+    def gene_note(self, cells: CellSequences) -> str:
         """What few or unknown genes mean for this method, in words after a space; "" if nothing."""
         return ""
 

@@ -141,7 +141,7 @@ def test_coverage_of_the_learnt_genes(
     names: np.ndarray, texts: np.ndarray, coverage: float
 ) -> None:
     match = MATCHER.match(names, texts)
-    assert match.coverage == pytest.approx(coverage)
+    assert match.coverage() == pytest.approx(coverage)
     assert match.known.any() == match.shares.any() == match.weighted_mean(LEARNT).any()
     assert match.known.any() == (coverage > 0) == (match.by_name + match.by_text > 0)
     few = GeneMatcher(IDS[:3], LEARNT[:3]).match(names, texts)
@@ -270,6 +270,27 @@ def test_the_head_counts_where_nearly_all_learnt_genes_are_there(
     assert logits == pytest.approx(scores + head if with_head else scores, abs=1e-4)
 
 
+@pytest.mark.parametrize(("count", "with_head"), [(GENES - 4, True), (GENES - 5, False)])
+def test_genes_that_were_not_measured_do_not_count_as_there(
+    sequences: CellSequences, readers: dict[str, NeuralReader], count: int, with_head: bool
+) -> None:
+    """Cells built --like a reader have all its genes in their vocabulary, measured or not."""
+    reader, rows = readers["pooled"], np.arange(0, len(sequences), 3)
+    measured = np.arange(GENES) >= GENES - count
+    some = Genes(OLD[-count:], np.arange(GENES)[-count:]).of(sequences)
+    built = CellSequences(sequences.opened)
+    built.genes = Table(sequences.genes.index, {"inputs": measured.astype(np.int64)})
+    built.rows = lambda numbers: filter_genes(  # type: ignore[method-assign]
+        *sequences.rows(numbers), lambda genes: measured[genes]
+    )
+    assert reader.coverage(built) == reader.coverage(some) == count / GENES
+    assert reader.gene_note(built) == reader.gene_note(some) and bool(reader.gene_note(built)) != (
+        with_head
+    )
+    expected, actual = (reader.outputs(cells, rows)[0] for cells in (some, built))
+    assert actual == pytest.approx(expected, abs=1e-4)
+
+
 @pytest.mark.parametrize("name", ["pooled", "without gene scores"])
 @given(data=st.data())
 @settings(max_examples=20, deadline=None)
@@ -290,7 +311,7 @@ def test_the_linear_reader_gives_what_the_neural_one_gives(
     assert linear.evidence(others, rows, logits) == pytest.approx(
         neural.evidence(others, rows, expected), rel=1e-3, abs=1e-3
     )
-    assert linear.gene_note(linear.match(others)) == neural.gene_note(neural.match(others))
+    assert linear.gene_note(others) == neural.gene_note(others)
     calls = expected.argmax(1)
     found, wanted = (each.explain(others, rows, calls) for each in (linear, neural))
     for cell in range(len(rows)):

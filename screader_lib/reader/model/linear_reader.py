@@ -13,7 +13,7 @@ import numpy as np
 from scipy import sparse
 
 from screader_lib.cells.cells_file import CellSequences
-from screader_lib.cells.gene_matcher import GeneMapping, GeneMatcher
+from screader_lib.cells.gene_matcher import GeneMatcher
 from screader_lib.errors import ScReaderError
 from screader_lib.reader.model.linear_attribution import linear_parts
 from screader_lib.reader.model.logistic_regression import weight_matrix
@@ -58,12 +58,12 @@ def scores_of_genes(
     return scores / share, biases + (means - present / share) @ scores
 
 
-def few_genes_note(match: GeneMapping) -> str:
-    """What it means that the cells have few of the learnt genes, after a space; "" if nothing."""
-    if match.coverage >= MIN_COVERAGE:
+def few_genes_note(coverage: float) -> str:
+    """What so small a share of the learnt genes means, after a space; "" if it is not small."""
+    if coverage >= MIN_COVERAGE:
         return ""
     return (
-        f" They cover {match.coverage:.0%} of the genes it was trained on, so only the gene "
+        f" They cover {coverage:.0%} of the genes it was trained on, so only the gene "
         "scores are used, without components and head."
     )
 
@@ -132,7 +132,7 @@ class LinearReader(TrainedMethod):
             scores, biases = np.zeros((len(self.genes.ids), labels), np.float32), np.zeros(labels)
             if self.settings.gene_scores:
                 presence = match.presence(cells.genes_in_input)
-                with_components = match.coverage >= MIN_COVERAGE
+                with_components = self.coverage(cells) >= MIN_COVERAGE
                 scores, biases = scores_of_genes(tensors, presence, with_components)
                 scores = scores * tensors["weight_scale"]
             features = scaled(self.genes.embedding, {
@@ -149,8 +149,8 @@ class LinearReader(TrainedMethod):
             self._table = (cells, _Table(scores, biases, projected, match.known))
         return self._table[1]
 
-    def gene_note(self, match: GeneMapping) -> str:
-        return few_genes_note(match) if self.settings.gene_scores else ""
+    def gene_note(self, cells: CellSequences) -> str:
+        return few_genes_note(self.coverage(cells)) if self.settings.gene_scores else ""
 
     def outputs(self, cells: CellSequences, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         table, tensors = self.table_of(cells), self.tensors
@@ -184,7 +184,7 @@ class LinearReader(TrainedMethod):
         """
         if not self.settings.gene_scores:
             return 1.0
-        with_head = self.match(cells).coverage >= MIN_COVERAGE
+        with_head = self.coverage(cells) >= MIN_COVERAGE
         return float(self.tensors["mix"]) if with_head else 0.0
 
     def evidence(self, cells: CellSequences, rows: np.ndarray, logits: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from screader_lib.cells.cells_file import CellSequences
-from screader_lib.cells.gene_matcher import GeneMapping, GeneMatcher, filter_genes
+from screader_lib.cells.gene_matcher import GeneMatcher, filter_genes
 from screader_lib.errors import ScReaderError
 from screader_lib.reader.llm.frozen_llm import FrozenLLM
 from screader_lib.reader.llm.machine import Machine
@@ -139,7 +139,7 @@ class NeuralReader(TrainedMethod):
             match, table = self.match(cells), self.table
             if self.model.settings.gene_scores:
                 presence = match.presence(cells.genes_in_input)
-                with_components = match.coverage >= MIN_COVERAGE
+                with_components = self.coverage(cells) >= MIN_COVERAGE
                 table.scores, table.biases = (
                     torch.from_numpy(np.asarray(values, np.float32)).to(self.device)
                     for values in scores_of_genes(self.tensors, presence, with_components)
@@ -156,8 +156,8 @@ class NeuralReader(TrainedMethod):
         """Look up the genes of cells anew: the tensors have changed."""
         self._table = None
 
-    def gene_note(self, match: GeneMapping) -> str:
-        return few_genes_note(match) if self.model.settings.gene_scores else ""
+    def gene_note(self, cells: CellSequences) -> str:
+        return few_genes_note(self.coverage(cells)) if self.model.settings.gene_scores else ""
 
     def plan_memory(
         self, cells: CellSequences, machine: Machine, backward: bool, reporter: Reporter
@@ -214,7 +214,7 @@ class NeuralReader(TrainedMethod):
         The head reads means over genes, which then are of other genes than those it has learnt
         from; the genes' own scores just add up.
         """
-        with_head = self.match(cells).coverage >= MIN_COVERAGE
+        with_head = self.coverage(cells) >= MIN_COVERAGE
         return partial(self.model.predict, poolings=self.poolings, with_head=with_head)
 
     def head_logits(self, cells: CellSequences, rows: np.ndarray) -> np.ndarray:
@@ -271,7 +271,7 @@ class NeuralReader(TrainedMethod):
         """
         model = self.model
         settings, poolings = model.settings, model.weighted(self.poolings)
-        with_head = self.match(cells).coverage >= MIN_COVERAGE
+        with_head = self.coverage(cells) >= MIN_COVERAGE
         if settings.gene_scores and not (with_head and model.mix and poolings):
             return model.gene_logits, True
         passes_llm = bool(model.llm) and bool(set(poolings) - {"pool"})
