@@ -15,7 +15,7 @@ import screader
 from screader_lib.exchange.opening import open_exchange
 
 SHARED = 30  # of the 40 genes of the reference, that the query has
-ONE_OF = "give one of --reader, --reference and --examples."
+ONE_OF = "give one of --reader, --reference, --examples and --types."
 OTHERS = ["ACTB", "GAPDH", "EEF1A1", "TPT1", "FTL"]  # of the query, that the reference lacks
 
 
