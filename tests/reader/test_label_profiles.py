@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from scipy import sparse
+from scipy.stats import rankdata
 
 from screader_lib.cells.cells_file import CellSequences
-from screader_lib.reader.model.label_profiles import LabelProfiles
+from screader_lib.reader.model.label_profiles import LabelProfiles, _ranks
 from screader_lib.reader.settings import TrainingSettings
 from screader_lib.reader.task import Task, make_task
 
@@ -71,3 +75,11 @@ def test_agreement_of_a_sample(profiles: LabelProfiles, task: Task) -> None:
     assert profiles.agreement(mean, every) > 0.4
     highest = profiles.values.max(0)
     assert profiles.agreement(highest.max() - highest, every) < 0
+
+
+@given(arrays(np.float32, (3, 9), elements=st.integers(0, 4).map(float)))
+def test_ranks_are_those_of_scipy(values: np.ndarray) -> None:
+    expected = rankdata(values, axis=1)
+    expected -= expected.mean(1, keepdims=True)
+    expected /= np.maximum(np.linalg.norm(expected, axis=1, keepdims=True), 1e-12)
+    assert _ranks(values) == pytest.approx(expected)

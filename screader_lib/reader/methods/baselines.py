@@ -79,9 +79,7 @@ class LogisticOnExpression(FeatureClassifier):
 
     def _matrix(self, cells: CellSequences, rows: np.ndarray) -> sparse.csr_matrix:
         """Weights float32 (rows, learnt genes)."""
-        column = self._columns(cells)
-        genes, weights = cells.rows(rows)
-        return weight_matrix(np.where(genes >= 0, column[genes], -1), weights, len(self.genes.ids))
+        return weight_matrix(*cells.rows(rows), len(self.genes.ids), self._columns(cells))
 
     def _columns(self, cells: CellSequences) -> np.ndarray:
         """Index among the learnt genes of each gene of the cells, int (genes,); −1 for none."""

@@ -50,7 +50,7 @@ class TypeDistance:
         count = min(COMPONENTS, len(rows) - len(labels), len(genes) - 1)
         if len(rows) < MIN_CELLS or count < 1:
             return None
-        blocks = [_weights(task.cells, part, len(genes)) for part in row_blocks(rows)]
+        blocks = [weight_matrix(*task.cells.rows(part), len(genes)) for part in row_blocks(rows)]
         values = sparse.vstack(blocks, "csr").astype(np.float64)
         directions = principal_directions(values, task.settings.seed, count).astype(np.float64)
         scores = values @ directions
@@ -79,18 +79,9 @@ class TypeDistance:
         projection, means = self.projection.astype(np.float64), self.means.astype(np.float64)
         distances = []
         for part in row_blocks(rows):
-            scores = _weights(cells, part, len(self.genes), column) @ projection
+            scores = weight_matrix(*cells.rows(part), len(self.genes), column) @ projection
             nearest = np.full(len(part), np.inf)
             for mean in means:
                 nearest = np.minimum(nearest, ((scores - mean) ** 2).sum(1))
             distances.append(nearest.astype(np.float32))
         return np.concatenate([np.zeros(0, np.float32), *distances])
-
-
-def _weights(
-    cells: CellSequences, rows: np.ndarray, genes: int, column: np.ndarray | None = None
-) -> sparse.csr_matrix:
-    index, weights = cells.rows(rows)
-    if column is not None:
-        index = np.where(index >= 0, column[index], -1)
-    return weight_matrix(index, weights, genes)
