@@ -16,6 +16,10 @@ workflow {
         def settings = checkedSettings(params, schema)
         def rows = readSamples(settings, file("${projectDir}/assets/schema_input.json", glob: false))
         log.info("scReader ${workflow.manifest.version}: ${settings.mode}, ${rows.size()} ${rows.size() == 1 ? 'sample' : 'samples'}, results in ${settings.outdir}")
+        def profile = [settings.config_profile_name, settings.config_profile_description, settings.config_profile_contact, settings.config_profile_url]
+        if (profile.any()) {
+            log.info("Profile of the institution: ${profile.findAll().join(', ')}")
+        }
         if (settings.mode == 'annotate-files') {
             ANNOTATE_FILES(rows, settings)
         } else {

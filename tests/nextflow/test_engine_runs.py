@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from fnmatch import fnmatch
@@ -167,6 +168,47 @@ def test_the_faults_of_all_samples_are_told_before_anything_is_computed(
     assert f"sample 'b' ({CELLS / 'predict.h5ad'}): the cells have no column 'gone'." in said
     assert f"sample 'c' ({broken}): is damaged or truncated" in said
     assert real_engine.count() == {"CHECK_SAMPLE": 3}
+
+
+def test_tools_get_the_secrets_that_are_named_and_run_without_any(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = tmp_path / "secrets.json"
+    store.write_text(json.dumps([{"name": "HF_TOKEN", "value": "hf_its-me"}]))
+    store.chmod(0o600)  # others may not read it, or it is refused
+    monkeypatch.setenv("NXF_SECRETS_FILE", str(store))
+    told = f'echo "${{0##*/}} ${{HF_TOKEN:-none}}" >> {tmp_path / "told"}'
+    programs = stand_ins(tmp_path / "programs", train_reader=told, predict=told, plot=told)
+    engine = Engine(tmp_path, str(programs))
+    row = engine.sheet(*SAMPLES)
+    engine("--secret-names=HF_TOKEN", "--folds=0", "--plots=", row)
+    assert set((tmp_path / "told").read_text().splitlines()) == {
+        "train-reader hf_its-me", "predict hf_its-me", "plot none",
+    }  # fmt: skip
+    kept = [path for path in (tmp_path / "work").rglob("*") if path.is_file()]
+    assert [path for path in kept if b"hf_its-me" in path.read_bytes()] == []
+    (tmp_path / "told").unlink()
+    engine("--folds=0", "--plots=", row)
+    assert "train-reader none" in (tmp_path / "told").read_text()
+    said = engine("--secret-names=HF_TOKEN,GONE", "--folds=0", row, fails=True)
+    assert "GONE" in said
+
+
+def test_profiles_of_institutions_are_those_of_the_folder_that_is_named(engine: Engine) -> None:
+    """Laid out as nf-core/configs; they set parameters that this pipeline does not have."""
+    (engine.folder / "conf").mkdir()
+    (engine.folder / "nfcore_custom.config").write_text(
+        'profiles { ours { includeConfig "${params.custom_config_base}/conf/ours.config" } }\n'
+    )
+    (engine.folder / "conf/ours.config").write_text(
+        "params { config_profile_description = 'Our cluster'; igenomes_base = '/genomes' }\n"
+        "process.resourceLimits = [cpus: 1, memory: 3.GB, time: 1.h]\n"
+    )
+    base = f"--custom_config_base={engine.folder}"
+    said = engine(base, "--folds=0", "--plots=", engine.sheet(*SAMPLES), profile="test,ours")
+    assert "Profile of the institution: Our cluster" in said
+    assert "WARN: --igenomes_base is no parameter of this pipeline." in said
+    assert {row["cpus"] for row in engine.tasks()} == {"1"}
 
 
 def test_what_the_command_line_says_is_taken(engine: Engine) -> None:

@@ -34,7 +34,7 @@ def test_images_and_packages_are_of_this_version(module: Path) -> None:
 
 
 def test_the_settings_name_this_version() -> None:
-    for name in ("nextflow.config", "conf/images.config", "conf/gpu.config"):
+    for name in ("nextflow.config", "conf/images.config"):
         text = (PIPELINE / name).read_text("utf-8")
         found = set(re.findall(r"\b\d+\.\d+\.\d+\b", text)) - {"25.04.0"}
         assert found == {__version__}, name

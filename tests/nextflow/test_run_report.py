@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import yaml
 from pipeline_files import PIPELINE, all_checks
 
 from screader_lib.figures.report.multiqc import TEMPLATE
@@ -37,6 +38,17 @@ def test_the_report_of_the_run_names_failed_samples(tmp_path: Path) -> None:
     page = (tmp_path / "run.html").read_text()
     assert "1 of 2 samples have predictions." in page and 'href="reports/a.report.html"' in page
     assert page.count("<!-- b -->") == 1 and "<!-- a -->" not in page
+
+
+def test_multiqc_shows_the_run_with_its_failures_and_no_metric_twice() -> None:
+    settings = yaml.safe_load((PIPELINE / "assets/multiqc_config.yml").read_text())
+    run = settings["custom_data"]["screader_run"]
+    metrics = json.loads(TEMPLATE.read_text())
+    assert {name for name, one in run["headers"].items() if one == {"hidden": True}} == set(
+        metrics["headers"]
+    )
+    assert settings["custom_content"]["order"] == [*settings["custom_data"], metrics["id"]]
+    assert settings["sp"]["screader_run"]["fn"] == "run-report.tsv"
 
 
 def test_a_broken_summary_ends_the_run_report(tmp_path: Path) -> None:

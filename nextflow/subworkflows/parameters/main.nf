@@ -151,9 +151,14 @@ def checkedSettings(parameters, schema_file) {
     def given = parameters.findAll { name, _value -> !name.contains('-') }
     given += parameters.findAll { name, _value -> name.contains('-') }
         .collectEntries { name, value -> [configured(name), value] }
-    def problems = given.keySet()
+    def unknown = given.keySet()
         .findAll { name -> !specs.containsKey(name) }
         .collect { name -> "${option(name)} is no parameter of this pipeline.${meant(name, specs.keySet().collect { known -> option(known) })}" }
+    // Profiles of institutions set parameters of other pipelines, too.
+    if (given.custom_config_base) {
+        unknown.each { line -> log.warn(line) }
+    }
+    def problems = given.custom_config_base ? [] : unknown
     problems += specs
         .findAll { name, spec -> spec.required && !given[name] }
         .collect { name, spec -> "${option(name)} is missing: ${spec.description}" }
