@@ -16,22 +16,36 @@ from screader_lib.option_values import DEVICES, NORMALISATIONS, VALUE_KINDS
 
 if TYPE_CHECKING:
     from anndata import AnnData
+    from pandas import Series
 
+    from screader_lib.annotation.annotate import AnnotationOptions
     from screader_lib.annotation.annotated_object import Parts
+    from screader_lib.annotation.calls import Calls
+    from screader_lib.annotation.few_labels.example_table import Examples
     from screader_lib.annotation.no_labels.type_table import NamedType
+    from screader_lib.cells.formats.expression import Expression
+    from screader_lib.exchange.provenance import Provenance
     from screader_lib.exchange.table import Table
     from screader_lib.preparation.marker_tables import CellType
     from screader_lib.reader.llm.machine import Machine
     from screader_lib.reader.task import Labels
 
 NAME = "adata"  # what messages call the object
-NOT_RECORDED = ("types", "markers", "orthologs", "threads", "verbose")  # in the provenance
+NOT_RECORDED = (
+    "examples",
+    "types",
+    "markers",
+    "orthologs",
+    "threads",
+    "verbose",
+)  # in the provenance
 
 
 def annotate(
     adata: AnnData,
     reader: str | Path | Reader | None = None,
     *,
+    examples: str | Path | Mapping[str, str] | Series | None = None,
     types: Sequence[str | Path] = (),
     min_confidence: float = 0.5,
     min_familiarity: float = 0.0,
@@ -63,10 +77,13 @@ def annotate(
     or dense, in memory or backed by a file, stays as it is; what an earlier run added is kept under
     names that end in ``_previous``. Arguments are the options of the command.
 
-    Without a reader, ``types`` are told by what is known of them: tables with the column ``type``,
-    or terms as ``"cl:B cell"``; ``markers`` are then tables to tell them by, and there is
-    ``screader_evidence`` in place of familiarity and consensus. Beside a reader, they are offered
-    to cells unlike all of its types, in ``screader_offered_type``.
+    Without a reader, ``examples`` are labels of a few cells, a table of them or a mapping from name
+    to label, which give all others their labels; the status of these cells is ``example``, and
+    familiarity is the cosine to the nearest of them. Or ``types`` are told by what is known of
+    them: tables with the column ``type``, or terms as ``"cl:B cell"``; ``markers`` are then tables
+    to tell them by, and there is ``screader_evidence`` in place of familiarity and consensus.
+    Beside a reader, types are offered to cells unlike all of its own, in
+    ``screader_offered_type``.
 
     Returns ``adata``, or with ``in_place=False`` an annotated copy, which is in memory. Of a backed
     object, the file is not changed. ScReaderError where the sample is refused, or an argument is
@@ -79,8 +96,8 @@ def annotate(
             file=NAME,
             remedy="Give in_place=False.",
         )
-    if reader is None and not types:
-        raise ScReaderError("give a reader, or types.")
+    if reader is None and examples is None and not types:
+        raise ScReaderError("give a reader, examples or types.")
     given = reader if isinstance(reader, Reader | None) else Reader.load(reader, verbose=verbose)
     parts, _ = calls_of(adata, given, options)
     from screader_lib.annotation.annotated_object import add_to
@@ -105,34 +122,30 @@ def calls_of(
     """What :func:`annotate` adds to an object, and the genes behind each label, if asked for.
 
     ``options`` are some of those of :func:`annotate`; TypeError for another one. Without a reader
-    they have ``types``.
+    they have ``examples`` or ``types``.
     """
     unknown = set(options) - set(_defaults())
     if unknown:
         raise TypeError(f"unknown option {min(unknown)!r}; there are {', '.join(_defaults())}.")
     given = {**_defaults(), **options}
-    from screader_lib.annotation.annotate import CONSENSUS, AnnotationOptions
+    from screader_lib.annotation.annotate import AnnotationOptions
     from screader_lib.annotation.annotate import annotate as annotate_sources
     from screader_lib.annotation.annotated_object import parts_of
     from screader_lib.annotation.clusters import read_known_markers
     from screader_lib.annotation.no_labels.beside import with_offered_types
-    from screader_lib.annotation.no_labels.by_types import annotate_by_types
     from screader_lib.annotation.no_labels.type_table import is_term
     from screader_lib.annotation.sample import SampleOptions
     from screader_lib.cells.formats.open_expression import expression_of
     from screader_lib.exchange import provenance
     from screader_lib.reader.reader_file import read_reader
 
-    check_share("min_confidence", given["min_confidence"])
-    check_share("min_familiarity", given["min_familiarity"])
-    check_choice("consensus", given["consensus"], CONSENSUS)
-    check_choice("values", given["values"], VALUE_KINDS)
-    check_choice("normalise", given["normalise"], (None, *NORMALISATIONS))
-    check_choice("device", given["device"], DEVICES)
+    _check(reader, given)
     markers = [Path(path) for path in given["markers"]]
     tables = {f"markers_{number}": path for number, path in enumerate(markers, 1)}
     if given["orthologs"] is not None:
         tables["orthologs"] = Path(given["orthologs"])
+    if isinstance(given["examples"], str | Path):
+        tables["examples"] = Path(given["examples"])
     words = [str(word) for word in given["types"]]
     files = (Path(word) for word in words if not is_term(word))
     tables |= {f"types_{number}": path for number, path in enumerate(files, 1)}
@@ -163,11 +176,12 @@ def calls_of(
         source = expression_of(
             adata, NAME, layer=given["layer"], gene_column=given["gene_column"], reporter=reporter
         )
-        if words:
-            labels = None if opened is None else read_reader(opened).labels
-            named = _named_types(words, markers, genes, labels, reporter)
+        labels = None if opened is None else read_reader(opened).labels
+        named = _named_types(words, markers, genes, labels, reporter) if words else ([], [])
         if opened is None:
-            calls, _ = annotate_by_types([source], *named, made, Path(folder), how, reporter)
+            calls = _without_reader(
+                source, given["examples"], named, made, Path(folder), how, reporter
+            )
             return parts_of(calls, made, Path(folder)), None
         annotation = annotate_sources(
             [source], opened, made, Path(folder), how, machine, given["llm"], reporter
@@ -177,6 +191,48 @@ def calls_of(
                 annotation, [source], named, made, Path(folder), how, reporter
             )
         return parts_of(annotation.calls, made, Path(folder)), annotation.genes
+
+
+def _check(reader: Reader | None, given: Mapping[str, Any]) -> None:
+    """ScReaderError where options are wrong, or do not go together."""
+    from screader_lib.annotation.annotate import CONSENSUS
+
+    if given["examples"] is not None and (reader is not None or given["types"]):
+        raise ScReaderError("give a reader, examples or types, not several of them.")
+    check_share("min_confidence", given["min_confidence"])
+    check_share("min_familiarity", given["min_familiarity"])
+    check_choice("consensus", given["consensus"], CONSENSUS)
+    check_choice("values", given["values"], VALUE_KINDS)
+    check_choice("normalise", given["normalise"], (None, *NORMALISATIONS))
+    check_choice("device", given["device"], DEVICES)
+
+
+def _without_reader(
+    source: Expression,
+    examples: str | Path | Mapping[str, str] | Series | None,
+    named: tuple[Sequence[NamedType], Sequence[Sequence[CellType]]],
+    made: Provenance,
+    folder: Path,
+    how: AnnotationOptions,
+    reporter: PythonReporter,
+) -> Calls:
+    """The calls by examples, or else by named types and the tables of their markers."""
+    from screader_lib.annotation.few_labels.by_examples import annotate_by_examples
+    from screader_lib.annotation.no_labels.by_types import annotate_by_types
+
+    if examples is None:
+        return annotate_by_types([source], *named, made, folder, how, reporter)[0]
+    table = _examples(examples)
+    return annotate_by_examples([source], table, made, folder, how, reporter).calls
+
+
+def _examples(given: str | Path | Mapping[str, str] | Series) -> Examples:
+    """From a table, or from a mapping of cells to labels."""
+    from screader_lib.annotation.few_labels.example_table import examples_of, read_examples
+
+    if isinstance(given, str | Path):
+        return read_examples(Path(given), str(given))
+    return examples_of(given.items(), "examples")
 
 
 def _named_types(

@@ -38,6 +38,7 @@ CLASS_WEIGHTS = ("none", "root", "balanced")
 PRECISIONS = ("auto", "float32", "bfloat16")
 QUANTIZATIONS = ("none", "fp8", "8bit", "4bit")
 DEVICES = ("auto", "cpu", "cuda", "spread")
+BY_EXAMPLES = "examples"  # the method of annotate --examples
 PACKAGED = "packaged"
 WEIGHT_TARGETS = ("token", "embedding")
 INITS = ("scaled", "paper")

@@ -25,13 +25,10 @@ from screader_tools.machine_options import machine_options
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from screader_lib.annotation.annotate import Annotation
     from screader_lib.annotation.calls import Calls
     from screader_lib.annotation.sample import SampleOptions
     from screader_lib.cells.formats.expression import Expression
-    from screader_lib.exchange.opening import ExchangeFile
     from screader_lib.exchange.provenance import Provenance
-    from screader_lib.exchange.table import LazyTable
     from screader_lib.reader.llm.machine import Machine
     from screader_tools.build_cells_files import InputFiles
 
@@ -245,18 +242,16 @@ def main(
     check_outputs(run, expression, in_place, [output, calls, cluster_table, report])
     check_labels_from(run, reader, reference, examples, types, given)
     if reader is None and not reference:
-        check_without_reader(run, given, bool(types), cluster_table, report)
+        check_without_reader(run, given, bool(types), report)
     _check_packages(report)
     if calls is not None:
         from screader_lib.annotation.calls_table import table_kind
 
         table_kind(calls)
     from screader_lib.annotation import annotated_file, new_h5ad
-    from screader_lib.annotation.annotate import AnnotationOptions
-    from screader_lib.annotation.few_labels.by_examples import annotate_by_examples
-    from screader_lib.annotation.few_labels.example_table import read_examples
     from screader_lib.annotation.sample import SampleOptions
     from screader_lib.cells.formats.expression import Wanted
+    from screader_tools.annotate_examples import by_examples
     from screader_tools.annotate_types import by_types
     from screader_tools.build_cells_files import InputFiles
 
@@ -279,13 +274,9 @@ def main(
             orthologs, given["threads"], given["gene_column"],
         )  # fmt: skip
         if examples is not None:
-            table = read_examples(files.path("examples", examples), examples)
-            made = run.provenance(files.inputs)
-            options = AnnotationOptions(
-                given["min_confidence"], given["min_familiarity"], clusters=given["clusters"],
-                sample=sample,
-            )  # fmt: skip
-            called = annotate_by_examples(sources, table, made, folder, options, run.reporter)
+            called, made = by_examples(
+                run, files, (sources, sample), examples, folder, cluster_table, report, given
+            )
         elif types and reader is None and not reference:
             called, made = by_types(
                 run, files, (sources, sample), types, folder, cluster_table, given
@@ -327,13 +318,19 @@ def _by_reader(
 
     ``known_from`` is the reader, or None and the reference, and the types that are named beside it.
     """
-    from screader_lib.annotation import clusters, new_h5ad
-    from screader_lib.annotation.annotate import AUTO, AnnotationOptions, annotate
+    from screader_lib.annotation import clusters
+    from screader_lib.annotation.annotate import (
+        AUTO,
+        AnnotationOptions,
+        annotate,
+        store_final_labels,
+    )
     from screader_lib.annotation.no_labels.beside import with_offered_types
     from screader_lib.exchange.opening import open_exchange
     from screader_lib.reader.llm.machine import prepare
     from screader_lib.reader.reader_file import read_reader
     from screader_lib.readers.fetching import find_reader
+    from screader_tools.annotate_markers import read_markers
     from screader_tools.annotate_types import types_and_markers
 
     asked = [given[name] for name in ("device", "max_memory", "checkpoint_activations", "compile")]
@@ -349,12 +346,7 @@ def _by_reader(
         labels = read_reader(known).labels
         named = types_and_markers(files, types, given["markers"], sources, run, labels)
     made = run.provenance({**files.inputs, "reader": known})
-    markers = [
-        files.path(f"markers_{number}", name) for number, name in enumerate(given["markers"], 1)
-    ]
-    known_markers = clusters.read_known_markers(
-        markers, given["markers"], sources[0].genes.index, run.reporter
-    )
+    known_markers = read_markers(files, given["markers"], sources, run.reporter)
     wants_clusters = cluster_table is not None or report is not None
     options = AnnotationOptions(
         given["min_confidence"], given["min_familiarity"], given["consensus"],
@@ -371,10 +363,10 @@ def _by_reader(
     if cluster_table is not None and annotation.clusters is not None:
         clusters.write_tsv(annotation.clusters, cluster_table)
     if report is not None:
-        named = sources[0].name if len(sources) == 1 else f"{len(sources)} files"
-        _write_report(
-            report, annotation, folder, known, Path(named).name, new_h5ad.cells_of(sources), run
-        )
+        from screader_tools.annotate_report import write_report
+
+        store_final_labels(annotation, folder)
+        write_report(report, annotation, folder, sources, known.name, run, known)
     return annotation.calls, made
 
 
@@ -414,40 +406,6 @@ def _check_packages(report: str | None) -> None:
     require("jinja2")
     require("matplotlib")
     import_umap()
-
-
-def _write_report(
-    path: str,
-    annotation: Annotation,
-    folder: Path,
-    reader: ExchangeFile,
-    cells_name: str,
-    obs: LazyTable,
-    run: ToolRun,
-) -> None:
-    from screader_lib.annotation.annotate import CELLS, PREDICTIONS, store_final_labels
-    from screader_lib.exchange.opening import open_exchange
-    from screader_lib.exchange.writing import replacing
-    from screader_lib.figures.data.prediction_data import PredictionData
-    from screader_lib.figures.report.cell_map import MapInputs
-    from screader_lib.figures.report.report import ReportInputs, build
-    from screader_tools.pictures.command_words import command_words
-
-    rows = annotation.calls.rows
-    called = obs if rows is None else obs.take(rows)
-    on_map = MapInputs(called.index, annotation.calls.obs, called.columns)
-    store_final_labels(annotation, folder)
-    with (
-        open_exchange(folder / PREDICTIONS, "predictions") as predictions,
-        open_exchange(folder / CELLS, "cells") as cells,
-    ):
-        inputs = ReportInputs(
-            PredictionData(predictions), reader, cells, clusters=annotation.clusters, on_map=on_map
-        )
-        title = f"{cells_name}: {len(inputs.predictions):,} cells labelled by {reader.name}"
-        page = build(inputs, title=title, words=command_words, reporter=run.reporter)
-    with replacing(path) as temporary:
-        temporary.write_text(page, "utf-8")
 
 
 def _write_calls(

@@ -14,15 +14,11 @@ def check_without_reader(
     run: ToolRun,
     given: Mapping[str, Any],
     by_types: bool,
-    cluster_table: str | None,
     report: str | None,
 ) -> None:
     """A usage error for options that only a reader can answer."""
     only_with_reader = {
-        "--cluster-table": cluster_table is not None and not by_types,
-        "--report": report is not None,
-        "--clusters auto": given["clusters"] == "auto" and not by_types,
-        "--markers": bool(given["markers"]) and not by_types,
+        "--report": report is not None and by_types,
         "--min-familiarity": bool(given["min_familiarity"]) and by_types,
         "--orthologs": given["orthologs"] is not None,
         "--consensus none": given["consensus"] == "none",

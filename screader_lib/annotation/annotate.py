@@ -15,7 +15,12 @@ import h5py
 import numpy as np
 
 from screader_lib.annotation.calls import Calls
-from screader_lib.annotation.clusters import find_clusters, import_igraph, tabulate
+from screader_lib.annotation.clusters import (
+    GENES_COMPARED,
+    find_clusters,
+    import_igraph,
+    tabulate,
+)
 from screader_lib.annotation.consensus import (
     answers_of,
     combined,
@@ -25,7 +30,7 @@ from screader_lib.annotation.consensus import (
     weights_by_agreement,
     with_neighbours,
 )
-from screader_lib.annotation.evidence import CalledCells, tabulate_genes
+from screader_lib.annotation.evidence import CalledCells, contributions, tabulate_genes
 from screader_lib.annotation.neighbours import NEIGHBOURS
 from screader_lib.annotation.sample import Sample, SampleOptions, obs_column
 from screader_lib.cells.cells_file import CellSequences
@@ -152,8 +157,12 @@ def annotate(
                 found = find_clusters(neighbours or neighbours_of(cells))
                 columns["screader_cluster"] = found
             clusters = tabulate(
-                found, called, stored.labels.names, cells, trained, options.known_markers
-            )
+                found, called, stored.labels.names, cells,
+                lambda members, label: contributions(
+                    members, label, called, cells, trained, GENES_COMPARED
+                )[0],
+                options.known_markers,
+            )  # fmt: skip
             uns["clusters"] = clusters
         if options.genes_explained:
             count = options.genes_explained

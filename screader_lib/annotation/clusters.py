@@ -9,14 +9,14 @@ from __future__ import annotations
 import csv
 import random
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from screader_lib.annotation.evidence import CalledCells, contributions, full_names, gene_names
+from screader_lib.annotation.evidence import CalledCells, full_names, gene_names
 from screader_lib.annotation.neighbours import Neighbours
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.errors import ScReaderError
@@ -29,7 +29,6 @@ from screader_lib.preparation.marker_tables import (
     plain_name,
     read_marker_tables,
 )
-from screader_lib.reader.task import TrainedMethod
 from screader_lib.reporting import Reporter
 
 RESOLUTION = 1.0
@@ -37,8 +36,11 @@ GENES_SHOWN, MARKERS_SHOWN = 5, 8
 GENES_COMPARED = 25  # with the known markers
 CLEAR_MAJORITY, STRONG_SECOND = 0.7, 0.2  # shares of a cluster's cells
 MANY = 0.5  # share of a cluster's cells
-STRANGE = 0.03  # median familiarity
+STRANGE = 0.03  # median familiarity to a reader
+NEAR = 0.4  # cosine to an example, below which a cell is like none
 FEW_CELLS = 10
+
+TellingGenes = Callable[[np.ndarray, int], Sequence[int] | np.ndarray]
 
 
 def import_igraph() -> Any:
@@ -103,14 +105,14 @@ def tabulate(
     calls: CalledCells,
     labels: Sequence[str],
     cells: CellSequences,
-    trained: TrainedMethod,
+    telling: TellingGenes,
     known_markers: Sequence[CellType] = (),
 ) -> Table:
     """A row for each cluster: its cells' calls, the genes behind them, and what to check.
 
-    ``labels`` are those of the columns of the calls' probabilities. The genes are those that
-    contribute most to the log-odds of the cluster's most probable label, over some of its
-    cells, with their full names where the package knows them.
+    ``labels`` are those of the columns of the calls' probabilities. ``telling(members, label)``
+    gives the numbers of a cluster's genes, the most telling first, from its cells and the number of
+    their most probable label; they are shown with their full names where the package knows them.
     """
     gene_name, names_of = gene_names(cells), full_names()
     markers_of = {bare_name(one.name): one.genes for one in known_markers}
@@ -121,8 +123,7 @@ def tabulate(
             continue
         row = _votes(members, calls)
         best = int(calls.probability[members].mean(0).argmax())
-        numbers, _ = contributions(members, best, calls, cells, trained, GENES_COMPARED)
-        genes = [gene_name[gene] for gene in numbers]
+        genes = [gene_name[gene] for gene in telling(members, best)]
         row["genes"] = "; ".join(
             f"{name} ({names_of[name.upper()]})" if name.upper() in names_of else name
             for name in genes[:GENES_SHOWN]
@@ -147,7 +148,7 @@ def _votes(members: np.ndarray, calls: CalledCells) -> dict[str, Any]:
     ranked = sorted(votes.items(), key=lambda vote: (-vote[1], vote[0]))
     (label, first), (second, other) = (*ranked, ("", 0), ("", 0))[:2]
     ids = calls.ontology_id[members][calls.label[members] == label]
-    return {
+    row = {
         "cells": len(members),
         "label": label,
         "ontology_id": ids[0] if label else "",
@@ -155,10 +156,15 @@ def _votes(members: np.ndarray, calls: CalledCells) -> dict[str, Any]:
         "second_label": second,
         "second_share": other / len(members),
         "unassigned": unassigned / len(members),
-        "changed_by_neighbours": float((calls.own_label != calls.label)[members].mean()),
-        "confidence": float(np.median(calls.confidence[members])),
-        "familiarity": float(np.median(calls.familiarity[members])),
     }
+    if calls.is_example is None:
+        changed = (calls.own_label != calls.label)[members]
+        row["changed_by_neighbours"] = float(changed.mean())
+    else:
+        row["examples"] = int(calls.is_example[members].sum())
+    for name in ("confidence", "familiarity"):
+        row[name] = float(np.median(getattr(calls, name)[members]))
+    return row
 
 
 def _what_to_check(row: Mapping[str, Any], has_known_markers: bool) -> str:
@@ -170,12 +176,15 @@ def _what_to_check(row: Mapping[str, Any], has_known_markers: bool) -> str:
         remarks.append("most cells have no label that is confident enough")
     elif row["share"] < CLEAR_MAJORITY and row["second_share"] > STRONG_SECOND:
         remarks.append(f"mixed: {row['label']} and {row['second_label']}")
-    if row["familiarity"] < STRANGE:
+    if "examples" in row:
+        if row["familiarity"] < NEAR:
+            remarks.append("unlike all examples: perhaps a type of which no cell was named")
+    elif row["familiarity"] < STRANGE:
         remarks.append("unlike the training cells: perhaps a type that the reader does not know")
-    if row["changed_by_neighbours"] > MANY:
+    if row.get("changed_by_neighbours", 0) > MANY:
         remarks.append("most cells' own labels differ from those with their neighbours")
     if has_known_markers and not row["known_markers"]:
-        remarks.append("no known marker of its type is among the genes behind the label")
+        remarks.append("no known marker of its type is among its genes")
     return "; ".join(remarks)
 
 

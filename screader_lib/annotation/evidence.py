@@ -23,7 +23,8 @@ class CalledCells:
 
     ``label`` with its ``ontology_id``, empty where there is none, and its ``confidence``: those of
     the consensus where there is one; ``own_label`` without the neighbours; ``familiarity``;
-    ``probability`` float32 (cells, labels) behind the labels.
+    ``probability`` float32 (cells, labels) behind the labels. ``is_example``, bool: which cells a
+    person has named; None: a reader called them all.
     """
 
     label: np.ndarray
@@ -32,6 +33,7 @@ class CalledCells:
     confidence: np.ndarray
     familiarity: np.ndarray
     probability: np.ndarray
+    is_example: np.ndarray | None = None
 
     @classmethod
     def of(cls, columns: Mapping[str, Column], probability: np.ndarray) -> CalledCells:

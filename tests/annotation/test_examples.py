@@ -8,11 +8,14 @@ import anndata
 import numpy as np
 import pandas
 import pytest
+from map_content import decoded
 from running import invoke
 from small_files import TYPES, call, counts, expression, fail, succeed
 
+import screader
 from screader_lib.annotation.few_labels.example_table import learnt_from
 from screader_lib.annotation.few_labels.spreading import Spreading
+from screader_lib.errors import ScReaderError
 
 CELLS = 150
 VALUES, KINDS = counts(3, CELLS)
@@ -92,6 +95,107 @@ def test_a_wrong_example_is_told(tmp_path: Path, source: Path) -> None:
     assert "'cell012' (alpha): a mistake?" in done.stderr
 
 
+@pytest.fixture(scope="module")
+def told(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with all that is told of three named cells: h5ad, table of clusters and report."""
+    folder = tmp_path_factory.mktemp("told")
+    examples = table(folder, "cell,label\ncell000,alpha\ncell001,beta\ncell002,delta\n")
+    markers = table(folder, "cell_type,gene\nAlpha cells,gene03\nBeta,gene12\n", "markers.csv")
+    succeed(
+        "annotate", source, "--examples", examples, "-o", folder / "out.h5ad", "--markers", markers,
+        "--cluster-table", folder / "clusters.tsv", "--report", folder / "report.html",
+    )  # fmt: skip
+    return folder
+
+
+def test_clusters_are_told_by_the_genes_that_set_them_apart(told: Path) -> None:
+    rows = pandas.read_csv(told / "clusters.tsv", sep="\t", keep_default_na=False)
+    assert rows["cells"].tolist() == [50, 50, 50] and rows["examples"].tolist() == [1, 1, 1]
+    assert sorted(rows["label"]) == [*TYPES] and (rows["share"] > 0.9).all()
+    of_type = rows.set_index("label")
+    for number, label in enumerate(TYPES):
+        genes = of_type.loc[label, "genes"].split("; ")
+        assert {*genes} <= {f"GENE{10 * number + one:02}" for one in range(10)}, (label, genes)
+    assert of_type["known_markers"].to_dict() == {"alpha": "GENE03", "beta": "GENE12", "delta": ""}
+    assert not rows["check"].any()
+    adata = anndata.read_h5ad(told / "out.h5ad")
+    written = adata.uns["screader"]["clusters"]
+    assert written["genes"].tolist() == rows["genes"].tolist()
+    sizes = adata.obs["screader_cluster"].value_counts()
+    assert {name: sizes[name] for name in written.index} == written["cells"].to_dict()
+
+
+def test_the_report_says_what_was_called(told: Path) -> None:
+    page = (told / "report.html").read_text("utf-8")
+    _, content = page.split('id="cell-map-content">')
+    header, _, names, columns = decoded(content.partition("</script>")[0])
+    adata = anndata.read_h5ad(told / "out.h5ad")
+    assert names == adata.obs_names.tolist()
+    for title, column in {
+        "call": "screader_label", "status": "screader_status", "cluster": "screader_cluster",
+        "group": "group",
+    }.items():  # fmt: skip
+        values = adata.obs[column].astype(object)
+        assert columns[title] == values.where(values.notna(), "").tolist(), title
+    for title in ("confidence", "familiarity"):
+        np.testing.assert_allclose(columns[title], adata.obs[f"screader_{title}"], atol=0.003)
+    genes = [one["name"] for one in header["columns"] if one["group"] == "genes"]
+    assert {"GENE03", "GENE12"} <= {*genes}
+    labelled = adata.obs["screader_label"].notna().sum()
+    assert "cells.h5ad: 150 cells labelled by 3 named cells" in page
+    assert f"{labelled} of 150 cells have a label, 3 of them as examples: " in page
+    assert "<td>GENE03" in page and "reader" not in page.partition("</main>")[0].split("<main>")[1]
+
+
+def test_a_group_without_examples_is_to_be_checked(tmp_path: Path, source: Path) -> None:
+    words = ("--clusters", "group", "--cluster-table", tmp_path / "c.tsv")
+    annotated(tmp_path, source, table(tmp_path, "cell,label\ncell000,a\ncell001,b\n"), *words)
+    rows = pandas.read_csv(tmp_path / "c.tsv", sep="\t", index_col=0, keep_default_na=False)
+    assert rows["examples"].to_dict() == {"g0": 1, "g1": 1, "g2": 0}
+    assert "unlike all examples" in rows.loc["g2", "check"] and not rows.loc["g0", "check"]
+
+
+def test_an_example_keeps_its_label_in_the_report(tmp_path: Path, source: Path) -> None:
+    rows = [f"cell{number:03},{KINDS[number]}" for number in range(12)]
+    text = "cell,label\n" + "\n".join(rows) + "\ncell012,beta\n"  # it is alpha
+    report = tmp_path / "r.html"
+    succeed("annotate", source, "--examples", table(tmp_path, text), "--report", report)
+    _, content = report.read_text("utf-8").split('id="cell-map-content">')
+    _, _, names, columns = decoded(content.partition("</script>")[0])
+    at = names.index("cell012")
+    assert (columns["call"][at], columns["second type"][at]) == ("beta", "alpha")
+    assert columns["confidence"][at] < 0.5
+
+
+@pytest.mark.parametrize("as_mapping", [False, True])
+def test_the_same_from_python(tmp_path: Path, source: Path, as_mapping: bool) -> None:
+    examples = table(tmp_path, "cell,label\ncell000,alpha\ncell001,beta\ncell002,delta\n")
+    markers = table(tmp_path, "cell_type,gene\nAlpha cells,gene03\n", "markers.csv")
+    words = ("--clusters", "auto", "--min-confidence", 0.7, "--markers", markers)
+    annotated(tmp_path, source, examples, *words)
+    written, adata = anndata.read_h5ad(tmp_path / "out.h5ad"), anndata.read_h5ad(source)
+    labels = pandas.Series([*TYPES, None], [f"cell{number:03}" for number in range(4)])
+    screader.annotate(
+        adata, examples=labels if as_mapping else examples, clusters="auto", min_confidence=0.7,
+        markers=[markers], verbose=False,
+    )  # fmt: skip
+    pandas.testing.assert_frame_equal(adata.obs, written.obs, check_exact=True)
+    np.testing.assert_array_equal(adata.obsm["X_screader"], written.obsm["X_screader"])
+    about, same = adata.uns["screader"], written.uns["screader"]
+    assert about["clusters"].equals(same["clusters"]) and about["examples"] == same["examples"]
+    assert ("examples" in about["inputs"]) is not as_mapping
+
+
+def test_wrong_examples_from_python(source: Path) -> None:
+    adata = anndata.read_h5ad(source)
+    with pytest.raises(ScReaderError, match="examples: 1 of its 2 cells are not among those"):
+        screader.annotate(adata, examples={"cell000": "a", "cell": "b"}, verbose=False)
+    for others in ({"types": ["cl:B cell"]}, {"reader": "human-blood"}):
+        with pytest.raises(ScReaderError, match="give a reader, examples or types"):
+            screader.annotate(adata, examples={"cell000": "a", "cell001": "b"}, **others)
+    assert not [name for name in adata.obs if name.startswith("screader")]
+
+
 def test_several_inputs_and_orders_of_genes(tmp_path: Path, source: Path) -> None:
     cells = anndata.read_h5ad(source)
     cells[:80].write_h5ad(tmp_path / "one.h5ad")
@@ -107,10 +211,15 @@ def test_several_inputs_and_orders_of_genes(tmp_path: Path, source: Path) -> Non
     ("text", "words", "message"),
     [
         ("cell,label\nx,alpha\ncell001,beta\n", (), "1 of its 2 cells are not among those of the"),
-        ("cell,label\ncell000,alpha\n", (), "has 1 label in its column 'label'"),
+        ("cell,label\ncell000,alpha\n", (), "has 1 label."),
         ("cell\ncell000\n", (), "is no table of examples"),
         ("cell,label\ncell000,a\ncell000,b\n", (), "gives cell 'cell000' two labels, 'a' and 'b'"),
         ("cluster,label\ng0,a\ng1,b\n", (), "Say which column of obs these are: --clusters COLUMN"),
+        (
+            "cluster,label\ng0,a\ng1,b\n",
+            ("--clusters", "auto"),
+            "Say which column of obs these are",
+        ),
         ("cluster,label\ng0,a\ng9,b\n", ("--clusters", "group"), "the first is 'g9'"),
         ("cluster,label\ng0,a\ng1,b\n", ("--clusters", "none"), "none"),
     ],
@@ -136,8 +245,8 @@ def test_options_that_need_a_reader(tmp_path: Path, source: Path) -> None:
     for words, message in (
         ((), ONE_OF),
         (("--examples", examples, "-r", "human-blood"), ONE_OF),
-        (("--examples", examples, "--report", tmp_path / "r.html"), "--report needs --reader"),
-        (("--examples", examples, "--clusters", "auto"), "--clusters auto needs --reader"),
+        (("--examples", examples, "--consensus", "none"), "--consensus none needs --reader"),
+        (("--examples", examples, "--force"), "--force needs --reader"),
     ):
         done = call("annotate", source, *words, "-o", tmp_path / "o.h5ad")
         assert done.exit_code == 2 and message in done.stderr

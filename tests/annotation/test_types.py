@@ -288,5 +288,5 @@ def test_the_same_from_python(tmp_path: Path, source: Path, of_two: Path) -> Non
         assert columns == [name for name in found.columns if name.startswith("screader_")]
         for name in columns:
             assert obs[name].astype(str).tolist() == found[name].astype(str).tolist(), name
-    with pytest.raises(ScReaderError, match="give a reader, or types"):
+    with pytest.raises(ScReaderError, match="give a reader, examples or types"):
         screader.annotate(anndata.read_h5ad(source))

@@ -109,7 +109,7 @@ def baron(tmp_path_factory: pytest.TempPathFactory) -> dict[str, anndata.AnnData
 def test_the_tutorial_runs_as_it_stands(baron: dict[str, anndata.AnnData], tmp_path: Path) -> None:
     shutil.copy(DOCS / "tutorial" / "named_cells.tsv", tmp_path)
     run_page(DOCS / "tutorial" / "index.md", tmp_path)
-    assert {"report.html", "annotated.h5ad", "corrected.h5ad"} <= {
+    assert {"report.html", "annotated.h5ad", "corrected.h5ad", "corrected.html"} <= {
         path.name for path in tmp_path.iterdir()
     }
 

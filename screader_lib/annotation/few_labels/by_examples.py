@@ -10,19 +10,31 @@ import numpy as np
 
 from screader_lib.annotation.annotate import (
     ASSIGNED,
+    AUTO,
     CELLS,
     LOW,
     NO_GENE,
     STATUSES,
     UNFAMILIAR,
+    Annotation,
     AnnotationOptions,
 )
 from screader_lib.annotation.calls import Calls
+from screader_lib.annotation.clusters import (
+    GENES_COMPARED,
+    NEAR,
+    TellingGenes,
+    find_clusters,
+    import_igraph,
+    tabulate,
+)
 from screader_lib.annotation.consensus import gene_weights
+from screader_lib.annotation.evidence import CalledCells
 from screader_lib.annotation.few_labels.example_table import CLUSTER, Examples, learnt_from
 from screader_lib.annotation.few_labels.own_cells import OwnCells
 from screader_lib.annotation.few_labels.spreading import Spreading
-from screader_lib.annotation.neighbours import own_components
+from screader_lib.annotation.neighbours import Neighbours, own_components
+from screader_lib.annotation.no_labels.groups import mean_values
 from screader_lib.annotation.sample import obs_column
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.cells.formats.expression import Expression
@@ -30,12 +42,12 @@ from screader_lib.errors import ScReaderError
 from screader_lib.exchange import writing
 from screader_lib.exchange.opening import open_exchange
 from screader_lib.exchange.provenance import Provenance
-from screader_lib.exchange.table import Categorical, Column, as_strings
+from screader_lib.exchange.table import Categorical, as_strings
+from screader_lib.reader.task import Labels
 from screader_lib.reporting import SILENT, Reporter, counted
 
-NEAR = 0.4  # nearness to an example, below which a cell is like none
-EXAMPLE = "example"
-STATUSES_BY_EXAMPLES = (*STATUSES, EXAMPLE)
+STATUSES_BY_EXAMPLES = (*STATUSES, "example")
+EXAMPLE = len(STATUSES)
 MIN_CELLS = 20
 
 
@@ -46,24 +58,18 @@ def annotate_by_examples(
     folder: Path,
     options: AnnotationOptions,
     reporter: Reporter = SILENT,
-) -> Calls:
+) -> Annotation:
     """Call the cells of the inputs, each by its place among them.
 
     ``folder`` gets a ``cells`` file. An example has its own label, with the probability that the
-    others give it as confidence. ScReaderError where an example is not there, or cells are too few.
+    others give it as confidence. ``options.clusters`` are told by the genes in which they are the
+    farthest above all cells. ScReaderError where an example is not there, or cells are too few.
     """
     sample = OwnCells(sources, options.sample, reporter)
-    clusters = None
-    if examples.kind == CLUSTER:
-        if options.clusters is None:
-            raise ScReaderError(
-                "names clusters.",
-                file=examples.table,
-                remedy="Say which column of obs these are: --clusters COLUMN.",
-            )
-        clusters = obs_column(sources, sample.selected, options.clusters)
+    clusters = _given_clusters(sources, sample.selected, examples, options.clusters)
+    named_clusters = clusters if examples.kind == CLUSTER else None
     names = as_strings(sample.builder.obs.index.load())
-    rows, truth = examples.of_cells(names, clusters)
+    rows, truth = examples.of_cells(names, named_clusters)
     labels = examples.label_names
     if len(names) < MIN_CELLS:
         raise ScReaderError(
@@ -77,7 +83,7 @@ def annotate_by_examples(
         cells = CellSequences(opened, sequential=True)
         known = cells.lengths > 0
         places, sketch = own_components(gene_weights(cells), len(cells))
-    groups = truth if clusters is None else clusters.codes[rows]
+    groups = truth if named_clusters is None else named_clusters.codes[rows]
     learnt = known[rows] & learnt_from(rows, groups)
     without = sorted(set(range(len(labels))) - set(truth[learnt].tolist()))
     if without:
@@ -87,32 +93,105 @@ def annotate_by_examples(
     spreading = Spreading(places, sketch)
     probability = spreading.probability(rows[learnt], truth[learnt], len(labels))
     nearness = spreading.nearness(rows[learnt])
+    columns = _columns(probability, nearness, known, (rows, truth), labels, options)
+    status = columns["screader_status"].codes
+    counts = np.bincount(status, minlength=len(STATUSES_BY_EXAMPLES))
+    listed = (f"{n:,} {name}" for n, name in zip(counts, STATUSES_BY_EXAMPLES, strict=True) if n)
+    reporter.info(f"{counted(len(names), 'cell')}: {', '.join(listed)}.")
+    if named_clusters is None:
+        _warn_of_doubtful(names, rows, truth, probability[rows], labels, reporter)
+    named = np.bincount(truth, minlength=len(labels)).tolist()
+    uns: dict[str, Any] = {
+        "labels": list(labels),
+        "examples": dict(zip(labels, named, strict=True)),
+    }
+    label, no_term = as_strings(columns["screader_label"]), np.full(len(names), "", object)
+    confidence, is_example = columns["screader_confidence"], status == EXAMPLE
+    called = CalledCells(label, no_term, label, confidence, nearness, probability, is_example)
+    if options.clusters is not None:
+        if clusters is None:
+            clusters = columns["screader_cluster"] = find_clusters(
+                Neighbours(spreading.nearest, sketch)
+            )
+        with open_exchange(folder / CELLS, "cells", name=sample.builder.name) as opened:
+            cells = CellSequences(opened, sequential=True)
+            telling = _above_all(clusters, sketch, cells)
+            known_markers = options.known_markers
+            uns["clusters"] = tabulate(clusters, called, labels, cells, telling, known_markers)
+    kept = None if sample.selected.all() else np.flatnonzero(sample.selected)
+    calls = Calls(len(sample.selected), columns, {"X_screader": spreading.places}, uns, kept)
+    known_labels = Labels(labels, ("",) * len(labels), tuple(named))
+    return Annotation(calls, called, known_labels, uns.get("clusters"))
+
+
+def _given_clusters(
+    sources: Sequence[Expression], selected: np.ndarray, examples: Examples, column: str | None
+) -> Categorical | None:
+    """The clusters of the ``selected`` cells in a column, if it is one."""
+    if column == AUTO:
+        import_igraph()  # so that what is missing is told before the work
+    elif column is not None:
+        return obs_column(sources, selected, column)
+    if examples.kind == CLUSTER:
+        raise ScReaderError(
+            "names clusters.",
+            file=examples.table,
+            remedy="Say which column of obs these are: --clusters COLUMN.",
+        )
+    return None
+
+
+def _columns(
+    probability: np.ndarray,
+    nearness: np.ndarray,
+    known: np.ndarray,
+    examples: tuple[np.ndarray, np.ndarray],
+    labels: tuple[str, ...],
+    options: AnnotationOptions,
+) -> dict[str, Any]:
+    """Label, confidence, familiarity and status of each cell; ``examples`` are rows and labels."""
+    rows, truth = examples
     best, confidence = probability.argmax(1), probability.max(1)
     status = np.where(confidence >= options.min_confidence, ASSIGNED, LOW)
     status[nearness < max(NEAR, options.min_familiarity)] = UNFAMILIAR
     status[~known] = NO_GENE
-    status[rows] = STATUSES_BY_EXAMPLES.index(EXAMPLE)
+    status[rows] = EXAMPLE
     best[rows], confidence[rows] = truth, probability[rows, truth]
-    called = (status == ASSIGNED) | (status == STATUSES_BY_EXAMPLES.index(EXAMPLE))
-    columns: dict[str, Column] = {
-        "screader_label": Categorical(np.where(called, best, -1).astype(np.int32), labels),
+    is_called = (status == ASSIGNED) | (status == EXAMPLE)
+    return {
+        "screader_label": Categorical(np.where(is_called, best, -1).astype(np.int32), labels),
         "screader_confidence": confidence.astype(np.float32),
         "screader_familiarity": nearness,
         "screader_status": Categorical(status.astype(np.int32), STATUSES_BY_EXAMPLES),
     }
-    counts = np.bincount(status, minlength=len(STATUSES_BY_EXAMPLES))
-    listed = (f"{n:,} {name}" for n, name in zip(counts, STATUSES_BY_EXAMPLES, strict=True) if n)
-    reporter.info(f"{counted(len(names), 'cell')}: {', '.join(listed)}.")
-    doubtful = rows[probability[rows].argmax(1) != truth]
-    if clusters is None and len(doubtful):
-        other = labels[probability[doubtful[0]].argmax()]
+
+
+def _warn_of_doubtful(
+    names: np.ndarray,
+    rows: np.ndarray,
+    truth: np.ndarray,
+    probability: np.ndarray,
+    labels: tuple[str, ...],
+    reporter: Reporter,
+) -> None:
+    """Warn of example cells whose ``probability`` is greater for another label."""
+    best = probability.argmax(1)
+    doubtful = np.flatnonzero(best != truth)
+    if len(doubtful):
         reporter.warning(
             f"{len(doubtful):,} of the {len(rows):,} examples look like another of the labels, "
-            f"such as {names[doubtful[0]]!r} ({other}): a mistake?"
+            f"such as {names[rows[doubtful[0]]]!r} ({labels[best[doubtful[0]]]}): a mistake?"
         )
-    uns: dict[str, Any] = {
-        "labels": list(labels),
-        "examples": {label: int((truth == number).sum()) for number, label in enumerate(labels)},
-    }
-    kept = None if sample.selected.all() else np.flatnonzero(sample.selected)
-    return Calls(len(sample.selected), columns, {"X_screader": spreading.places}, uns, kept)
+
+
+def _above_all(clusters: Categorical, sketch: np.ndarray, cells: CellSequences) -> TellingGenes:
+    """Genes by how far their mean in a cluster is above that of all cells, in deviations."""
+    values = mean_values([clusters.codes], sketch, gene_weights(cells))[0]
+    number_of = np.flatnonzero(cells.genes_in_input)
+
+    def telling(members: np.ndarray, _: int) -> np.ndarray:
+        above = values[clusters.codes[members[0]]]
+        best = np.argsort(-above, kind="stable")[:GENES_COMPARED]
+        return number_of[best[above[best] > 0]]
+
+    return telling

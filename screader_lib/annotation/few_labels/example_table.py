@@ -7,7 +7,7 @@ left out, so a table of all cells of which some have a label will do.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from screader_lib.cells.obs.labels import is_known
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.table import Categorical
 from screader_lib.genes.text_files import read_table, read_text
+from screader_lib.reporting import counted
 
 CELL, CLUSTER, LABEL = "cell", "cluster", "label"
 MAX_OF_GROUP = 100  # cells of a named cluster, or of a label, that are learnt from
@@ -90,9 +91,16 @@ def read_examples(path: Path, name: str) -> Examples:
     kind = CLUSTER if CLUSTER in columns else CELL
     key = kind if kind in columns else columns[0]
     label = LABEL if LABEL in columns else next(one for one in columns[:2] if one != key)
+    return examples_of(((row[key] or "", row[label] or "") for row in rows), name, kind)
+
+
+def examples_of(pairs: Iterable[tuple[object, object]], name: str, kind: str = CELL) -> Examples:
+    """Examples from pairs of a cell, or cluster, and its label; messages call them ``name``.
+
+    ScReaderError where a cell has two labels, or fewer than two are known.
+    """
     labels: dict[str, str] = {}
-    for row in rows:
-        one, given = (row[key] or "").strip(), (row[label] or "").strip()
+    for one, given in ((str(one).strip(), str(label).strip()) for one, label in pairs):
         if one and is_known(given) and labels.setdefault(one, given) != given:
             raise ScReaderError(
                 f"gives {kind} {one!r} two labels, {labels[one]!r} and {given!r}.", file=name
@@ -100,7 +108,7 @@ def read_examples(path: Path, name: str) -> Examples:
     examples = Examples(name, kind, labels)
     if len(examples.label_names) < 2:
         raise ScReaderError(
-            f"has {len(examples.label_names)} label in its column {label!r}.",
+            f"has {counted(len(examples.label_names), 'label')}.",
             file=name,
             remedy=f"Name {kind}s of at least two types.",
         )

@@ -22,6 +22,7 @@ METHODS = {
     "components": "logistic regression on components",
     "majority": "majority",
     "pooled": "scReader without an LLM",
+    "examples": "calls from examples",
 }
 
 

@@ -49,6 +49,7 @@ TITLES = {  # of columns of annotate and predict; others of theirs are not on th
     "status": "status",
     "familiarity": FAMILIARITY,
 }
+EXAMPLE = "example"  # a status
 BROADER = "screader_label_"
 NOT_ON_THE_MAP = ("predicted_label", "second_label", "true_label", "assigned_label", "confidence")
 
@@ -93,12 +94,17 @@ def encode(
 
     ``types`` have the colours that they have in the report's pictures. ``genes`` are symbols or
     ids, the most telling first, whose weights are in the file ``cells``. Of more than
-    ``MOST_CELLS`` cells, a random sample. ScReaderError where ``cells`` lacks one of the cells.
+    ``MOST_CELLS`` cells, a random sample, of examples first. ScReaderError where ``cells`` lacks
+    one of the cells.
     """
     total = len(predictions)
     rows = np.arange(total)
     if total > MOST_CELLS:
-        rows = np.sort(np.random.default_rng(seed).permutation(total)[:MOST_CELLS])
+        rows = np.random.default_rng(seed).permutation(total)
+        if (status := more.calls.get("screader_status")) is not None:
+            is_example = as_strings(_column(status, np.arange(total))) == EXAMPLE
+            rows = rows[np.argsort(~is_example[rows], kind="stable")]
+        rows = np.sort(rows[:MOST_CELLS])
     low = coordinates.min(0)
     extent = max(float((coordinates.max(0) - low).max()), 1e-9)
     places = np.round((coordinates[rows] - low) * (65535 / extent)).astype("<u2")

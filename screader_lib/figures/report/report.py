@@ -99,8 +99,9 @@ def build(
     colours = umap_plot.colouring(both, None)
     panels = []
     if all(one.has_vectors for one in both):
+        before = None if predictions.by_examples else inputs.cells  # whose genes have no vectors
         panels = umap_plot.panels(
-            both, colours, cells=inputs.cells, seed=seed, saved=inputs.coordinates,
+            both, colours, cells=before, seed=seed, saved=inputs.coordinates,
             reporter=reporter,
         )  # fmt: skip
     drawn = None
@@ -118,6 +119,7 @@ def build(
         "map_is_all": drawn is not None and len(panels) == 1,
         "title": one_line(title) or f"{predictions.title}: {len(predictions):,} cells",
         "method": predictions.title,
+        "by_examples": predictions.by_examples,
         "cells": len(predictions),
         "labelled": int(predictions.comparable.sum()),
         "other_labels": int((predictions.known & ~predictions.comparable).sum()),

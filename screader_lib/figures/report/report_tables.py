@@ -145,7 +145,9 @@ def data_summary(
     rows = {
         "cells": f"{len(predictions):,}",
         "cells with a true label": f"{len(known):,}",
-        "types known to the reader": f"{len(predictions.labels):,}",
+        "types that were named" if predictions.by_examples else "types known to the reader": (
+            f"{len(predictions.labels):,}"
+        ),
         "unassigned cells": counted(predictions.unassigned),
     }
     if predictions.backed_off.any():
@@ -161,8 +163,9 @@ def data_summary(
         if len(lengths := cells.file["obs/genes_in_sequence"][()]):
             low, middle, high = np.percentile(lengths, [0, 50, 100])
             rows["genes per cell"] = f"median {middle:,.0f} ({low:,.0f} to {high:,.0f})"
-        embedding = encoding.read_json(cells.file["uns"], "embedding")
-        rows["gene embedding"] = _facts(embedding, ("model", "provider", "dim"))
+        if not predictions.by_examples:
+            embedding = encoding.read_json(cells.file["uns"], "embedding")
+            rows["gene embedding"] = _facts(embedding, ("model", "provider", "dim"))
     if reader is not None:
         llm, calibration = (encoding.read_json(reader.file, key) for key in ("llm", "calibration"))
         rows["training cells"] = f"{int(reader.file['labels/count'][()].sum()):,}"
@@ -242,11 +245,11 @@ def clusters_table(clusters: Table | None) -> list[Row]:
             "confidence": row["confidence"],
             "familiarity": row["familiarity"],
             "genes": ", ".join(_genes_of(row)),
-            "known markers": row.get("known_markers", ""),
+            **{title: row[name] for name, title in {
+                "known_markers": "known markers", "examples": "examples",
+            }.items() if name in row},
             "to check": row["check"],
         })  # fmt: skip
-        if "known_markers" not in clusters.columns:
-            del rows[-1]["known markers"]
     return rows
 
 
@@ -290,6 +293,8 @@ def in_words(predictions: PredictionData, clusters: Table | None) -> str:
     listed = ", ".join(f"{name} ({count / cells:.0%})" for name, count in counts[:LABELS_IN_WORDS])
     more = f" and {len(counts) - LABELS_IN_WORDS} more" if len(counts) > LABELS_IN_WORDS else ""
     text = f"{len(labelled):,} of {cells:,} cells have a label"
+    if clusters is not None and "examples" in clusters.columns:
+        text += f", {int(np.asarray(clusters.columns['examples']).sum()):,} of them as examples"
     text += f": {listed}{more}." if counts else "."
     text += f" The median confidence is {np.median(predictions.confidence):.2f}."
     if clusters is not None:

@@ -551,6 +551,20 @@ byId("map-naming").addEventListener("submit", (event) => {
   writeNamed();
 });
 
+function nameExamples() {             // as they were named when the report was made
+  const [status, call] = ["status", "call"].map((name) =>
+    columns.find((one) => one.group === "calls" && one.name === name));
+  const code = status?.names ? status.names.indexOf("example") : -1, cells = new Map();
+  for (let cell = 0; code >= 0 && cell < count; cell++) {
+    if (status.codes[cell] !== code) continue;
+    const label = call.names[call.codes[cell]];
+    if (!cells.has(label)) cells.set(label, []);
+    cells.get(label).push(cell);
+  }
+  named = [...cells].sort().map(([label, some]) => ({ label, cells: some }));
+  if (named.length) writeNamed();
+}
+
 function labelOfCells() {             // cell → label, of the cells that have a name
   const result = new Map();
   for (const { label, cells } of named) for (const cell of cells) result.set(cell, label);
@@ -618,5 +632,6 @@ isDark.addEventListener("change", () => {
 });
 new ResizeObserver(resize).observe(canvas);
 show(shown);
+nameExamples();
 resize();
 })();
