@@ -349,3 +349,13 @@ def test_nothing_unknown_becomes_a_logistic_regression(
 ) -> None:
     with pytest.raises(ScReaderError, match=message):
         methods.train(make_task(sequences, TrainingSettings(**given)))
+
+
+def test_genes_alone_are_as_sure_as_with_components(model: ReaderModel) -> None:
+    cell = [0.5, 0, 1, 2]
+    wanted = gene_logits(model, cell, [1.0] * 4)
+    model.alone.fill_(3)
+    assert gene_logits(model, cell, [1.0] * 4) == pytest.approx(3 * wanted, rel=1e-4)
+    assert gene_logits(model, cell, [1.0] * 4, components=True) == pytest.approx(wanted, rel=1e-4)
+    logits = np.random.default_rng(0).normal(0, 2, (300, 5))
+    assert gene_scores._as_sure(logits / 3, logits) == pytest.approx(3, rel=0.06)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import sparse
@@ -77,6 +77,7 @@ def test_agreement_of_a_sample(profiles: LabelProfiles, task: Task) -> None:
     assert profiles.agreement(highest.max() - highest, every) < 0
 
 
+@settings(deadline=None)
 @given(arrays(np.float32, (3, 9), elements=st.integers(0, 4).map(float)))
 def test_ranks_are_those_of_scipy(values: np.ndarray) -> None:
     expected = rankdata(values, axis=1)

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from screader_lib.reader.confidence.calibration import calibrated_loss
+from screader_lib.reader.confidence.calibration import calibrated_loss, softmax
+from screader_lib.reader.model.linear_reader import scores_of_genes
 from screader_lib.reader.model.logistic_regression import fit_logistic, weight_matrix
 from screader_lib.reader.model.principal_components import (
     mean_and_spread,
@@ -34,6 +35,7 @@ DEFAULT_STRENGTH = 1.0  # without validation cells
 MIXES = (0.0, 0.25, 0.5, 0.75, 1.0)  # weights of the components' logits that are tried
 DEFAULT_MIX = 0.5
 MAX_VALIDATION_CELLS = 20_000  # on which they are chosen
+FACTORS = np.geomspace(0.1, 10, 81)
 CHOICE = 7  # stream of random numbers; see training
 
 Table = tuple[np.ndarray, np.ndarray]  # scores float32 (genes, labels), biases float32 (labels,)
@@ -45,12 +47,15 @@ class GeneScores:
 
     The logits are (1 − ``mix``) times those of ``genes`` plus ``mix`` times those of
     ``components``. ``means`` float32 (genes,): the mean scaled weight over the training cells.
+    ``alone``: what the logits of ``genes`` are multiplied by where they stand alone, as too few of
+    the genes were measured: those of half of the genes are then as sure as both tables of all.
     """
 
     genes: Table
     components: Table
     mix: float
     means: np.ndarray
+    alone: float = 1.0
 
 
 def fit_gene_scores(task: Task, weight_scale: float, label_weights: np.ndarray) -> GeneScores:
@@ -108,14 +113,28 @@ def fit_gene_scores(task: Task, weight_scale: float, label_weights: np.ndarray) 
         return table if project is None else (project @ table[0], table[1])
 
     genes, components = best(None), best(directions)
-    mix = DEFAULT_MIX
+    mix, alone = DEFAULT_MIX, 1.0
     if len(kept):
         own, other = logits(validation, genes), logits(validation, components)
         mix = min(
             MIXES,
             key=lambda mix: calibrated_loss((1 - mix) * own + mix * other, validation_truth),
         )
-    return GeneScores(genes, components, mix, means.astype(np.float32))
+        half = random.random(len(means)) < 0.5
+        tensors = {"scores": genes[0], "score_biases": genes[1], "gene_means": means}
+        of_half = logits(validation.multiply(half), scores_of_genes(tensors, half, False))
+        alone = _as_sure(of_half, (1 - mix) * own + mix * other)
+    return GeneScores(genes, components, mix, means.astype(np.float32), alone)
+
+
+def _as_sure(own: np.ndarray, both: np.ndarray) -> float:
+    """The factor of the logits ``own`` (cells, labels) that makes them most like ``both``.
+
+    That of the lowest cross-entropy with the probabilities of ``both``.
+    """
+    wanted = softmax(both)
+    losses = [-(wanted * np.log(softmax(factor * own) + 1e-9)).sum() for factor in FACTORS]
+    return float(FACTORS[int(np.argmin(losses))])
 
 
 def logits(values: np.ndarray | sparse.csr_matrix, table: Table) -> np.ndarray:

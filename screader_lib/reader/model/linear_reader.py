@@ -40,13 +40,17 @@ def scores_of_genes(
     ``presence`` (genes,): 1 for a gene that the cells can have, 0 for one that was not measured in
     them. Such a gene says what it says of the training cells on average, and the others speak for
     it: they count by the inverse of their share of the mean weights. ``with_components`` False
-    leaves the components' scores out. Readers of early versions have no components and no means.
+    leaves the components' scores out; the genes' own then count ``alone`` times as much. Readers of
+    early versions have no components, no means and no such factor.
     """
     scores, biases = tensors["scores"], tensors["score_biases"]
     mix = float(tensors.get("component_mix", 0.0))
     if with_components and mix:
         scores = scores + np.float32(mix) * (tensors["component_scores"] - scores)
         biases = biases + np.float32(mix) * (tensors["component_biases"] - biases)
+    if not with_components:
+        alone = np.float32(tensors.get("alone", 1.0))
+        scores, biases = alone * scores, alone * biases
     means = tensors.get("gene_means")
     total = 0.0 if means is None else float(means.sum())
     if means is None or not total > 0:
@@ -113,7 +117,7 @@ class LinearReader(TrainedMethod):
             shapes |= {"scores": (genes, labels), "score_biases": (labels,)}
             shapes |= {"mix": (), "weight_scale": ()}
             newer = {"component_scores": (genes, labels), "component_biases": (labels,)}
-            newer |= {"component_mix": (), "gene_means": (genes,)}
+            newer |= {"component_mix": (), "gene_means": (genes,), "alone": ()}
             shapes |= {name: shape for name, shape in newer.items() if name in self.tensors}
         for name, shape in shapes.items():
             actual = np.shape(self.tensors.get(name, np.zeros((0, 0, 0))))

@@ -35,7 +35,7 @@ from screader_lib.reader.task import Epoch, TrainedMethod
 from screader_lib.reporting import Reporter
 
 NEWER = (  # which readers had not at first
-    "component_scores", "component_biases", "component_mix", "gene_means",
+    "component_scores", "component_biases", "component_mix", "gene_means", "alone",
 )  # fmt: skip
 
 

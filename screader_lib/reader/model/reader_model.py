@@ -100,6 +100,7 @@ class ReaderModel(nn.Module):
     component_biases: Tensor
     component_mix: Tensor
     gene_means: Tensor
+    alone: Tensor
     token_scale: Tensor
     weight_scale: Tensor
 
@@ -132,6 +133,7 @@ class ReaderModel(nn.Module):
             self.register_buffer("component_biases", torch.zeros(labels))
             self.register_buffer("component_mix", torch.zeros(()))
             self.register_buffer("gene_means", torch.zeros(genes))
+            self.register_buffer("alone", torch.ones(()))
         self.register_buffer("token_scale", torch.ones(()))
         self.register_buffer("weight_scale", torch.ones(()))
         if settings.init == "paper":

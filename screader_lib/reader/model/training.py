@@ -261,6 +261,7 @@ class Trainer:
             "component_scores": fitted.components[0], "component_biases": fitted.components[1],
             "component_mix": np.float32(fitted.mix),
             "gene_means": fitted.means,
+            "alone": np.float32(fitted.alone),
         }  # fmt: skip
         for name, value in values.items():
             getattr(self.model, name).copy_(torch.from_numpy(np.asarray(value)))
