@@ -6,6 +6,7 @@ one is what it prints. Blocks of ``sh`` install, and are not run.
 
 from __future__ import annotations
 
+import gzip
 import re
 import shlex
 import shutil
@@ -32,6 +33,12 @@ TOLERANCE = 0.03  # of printed numbers: other versions and processors find other
 OFFLINE = {"SCREADER_OFFLINE": "1"}
 PAGES = ["index.md", *sorted(f"how-to/{page.name}" for page in DOCS.glob("how-to/*.md"))]
 TYPES = ("alpha", "beta", "ductal", "endothelial")
+MARKERS = {  # of PanglaoDB, by its names of the types
+    "alpha": ("Alpha cells", "GCG TTR IRX2 CHGB"),
+    "beta": ("Beta cells", "INS IAPP ADCYAP1 PCSK1"),
+    "ductal": ("Ductal cells", "KRT19 KRT7 CFTR MUC1"),
+    "endothelial": ("Endothelial cells", "PECAM1 VWF CDH5 PLVAP"),
+}
 GENES, PANEL = 600, 200
 METHODS = (DOCS / "methods.md").read_text("utf-8").split("\n## ")
 SECTIONS = [section for section in METHODS if "\n|---|" in section]
@@ -146,6 +153,16 @@ def made(
     orthologs.to_csv(folder / "orthologs.csv", index=False)
     named = human.obs.groupby("cell_type").head(3)["cell_type"].rename("label")
     named.rename_axis("cell").to_csv(folder / "named.csv")
+    terms = {"alpha": "CL:0000171", "beta": "CL:0000169", "ductal": "CL:0002079"}
+    types = pandas.DataFrame({"type": TYPES, "ontology_id": [terms.get(k, "") for k in TYPES]})
+    types.to_csv(folder / "types.csv", index=False)
+    rows = [
+        f"Hs\t{gene}\t{kind}\tPancreas"
+        for kind, genes in MARKERS.values()
+        for gene in genes.split()
+    ]
+    with gzip.open(folder / "PanglaoDB_markers.tsv.gz", "wt") as sink:
+        sink.write("\n".join(["species\tofficial gene symbol\tcell type\torgan", *rows]) + "\n")
     clusters = human.obs[["leiden", "cell_type"]].drop_duplicates()
     clusters.set_axis(["cluster", "label"], axis=1).to_csv(folder / "clusters.csv", index=False)
     shutil.copy(cells, folder / "cells.h5ad")
