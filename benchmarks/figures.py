@@ -96,7 +96,7 @@ def left_out(style: canvas.Style) -> canvas.Picture:
     found = tables("confidence.md", "left out")
     drawn: list[tuple] = []
     with canvas.drawing(style):
-        figure = canvas.new_figure(style, (8.0, 3.2))
+        figure = canvas.new_figure(style, (2.7 * len(found), 3.2))
         panels = figure.subplots(1, len(found), squeeze=False)[0]
         colours = method_colours(2, style.palette)
         for axis, (data, rows) in zip(panels, found, strict=True):

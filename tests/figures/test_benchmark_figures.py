@@ -42,4 +42,9 @@ def test_every_left_out_type_is_drawn_where_its_table_says(figures: ModuleType) 
     assert rows["Baron human", "beta", "left out, by evidence alone"] == 0.81
     assert rows["Blood cells of three chemistries", "T_CD8", "known types, by familiarity"] == 0.07
     titles = [axis.get_title(loc="left") for axis in picture.figure.axes]
-    assert titles == ["Sorted blood cells", "Baron human", "Blood cells of three\nchemistries"]
+    assert titles == [
+        "Sorted blood cells",
+        "Baron human",
+        "Baron mouse",
+        "Blood cells of three\nchemistries",
+    ]
