@@ -56,10 +56,10 @@ def scores_of_genes(
     if means is None or not total > 0:
         return scores, biases
     present = presence.astype(np.float32) * means
-    share = np.float32(present.sum() / total)
+    share = float(present.sum()) / total
     if not share > 0:
         return scores, biases
-    return scores / share, biases + (means - present / share) @ scores
+    return scores / np.float32(share), biases + (means - present / np.float32(share)) @ scores
 
 
 def few_genes_note(coverage: float) -> str:

@@ -44,10 +44,10 @@ process SCREADER_PLOT {
     """
 
     stub:
-    def args = task.ext.args ?: ''
+    def options = task.ext.args ?: ''
     prefix = task.ext.prefix ?: "${meta.id}.${picture}"
-    def format = args =~ /-format[ =](\w+)/
-    suffix = picture == 'report' ? 'html' : format.find() ? format.group(1) : 'png'
+    def asked = options =~ /-format[ =](\w+)/
+    suffix = picture == 'report' ? 'html' : asked.find() ? asked.group(1) : 'png'
     def summary = picture == 'report' ? "'${prefix}_mqc.json'" : ''
     """
     touch '${prefix}.${suffix}' ${summary}
