@@ -6,8 +6,8 @@ has (model.simulated_cells). Each is the best on some samples: the last where th
 reader's but many genes are missing, the others where the technology is another one. A cell's own
 call weights them by how familiar the cell is to the reader. The consensus also weights them by how
 much the calls of each agree with those of the nearest neighbours, which needs no true label, and
-then takes the neighbours in: more where the cells are strange to the reader, and for cells that the
-methods are not sure of. The numbers were chosen on the samples of benchmarks/annotate.md that are
+then takes the neighbours in: more where the cells are strange to the reader, and the more the less
+sure the methods are of a cell. The numbers were chosen on the samples of benchmarks/annotate.md that are
 named there.
 """
 
@@ -33,6 +33,7 @@ SHARPNESS = 1.3  # sum of the weights of logarithms: methods that agree are sure
 NEIGHBOURS_AT_HOME, NEIGHBOURS_STRANGE = 0.2, 0.8  # least weight in familiar and strange samples
 HOME, STRANGE = 0.2, 0.03  # familiarities, or medians of them
 MOST_NEIGHBOURS = 0.9  # weight for a cell that the methods know nothing of
+SURE = 0.8  # probability of a cell's own call, from which on its neighbours count less
 LEAST = 1e-4  # probability
 
 Answers = dict[str, np.ndarray]
@@ -147,9 +148,13 @@ def neighbours_of(cells: CellSequences) -> Neighbours:
 def with_neighbours(probability: np.ndarray, neighbours: Neighbours, least: float) -> np.ndarray:
     """Each cell's ``probability`` and the mean of its neighbours', float32 (cells, labels).
 
-    The less sure a cell's own call is, the more the neighbours count, and at least by ``least``.
+    The less sure a cell's own call is, the more the neighbours count: for a call of ``SURE`` by at
+    least ``least``. Above it they count less, and not at all for one that is certain: where such a
+    call is wrong, those of the neighbours are nearly always wrong in the same way.
     """
-    weight = least + (MOST_NEIGHBOURS - least) * (1 - probability.max(1, keepdims=True))
+    own = probability.max(1, keepdims=True)
+    weight = least + (MOST_NEIGHBOURS - least) * (1 - own)
+    weight *= np.minimum(1, (1 - own) / (1 - SURE))
     result = np.empty_like(probability)
     for rows in row_blocks(np.arange(len(probability))):
         mean = probability[neighbours.nearest[rows]].mean(1)

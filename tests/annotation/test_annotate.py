@@ -182,6 +182,17 @@ def test_methods_that_agree_with_the_neighbours_count_more() -> None:
     assert (consensus.combined(answers, weights).argmax(1) == [0, 0, 0, 1, 1, 1]).all()
 
 
+def test_neighbours_outvote_an_unsure_cell_and_no_certain_one() -> None:
+    """Cells of another call than both of their neighbours."""
+    near = Neighbours(np.array([[1, 2]] * 3), np.arange(3))
+    for own, expected in ((0.6, 1), (0.8, 1), (0.97, 0), (1.0, 0)):
+        probability = np.float32([[own, 1 - own], [0, 1], [0, 1]])
+        found = consensus.with_neighbours(probability, near, 0.8)
+        assert found.sum(1) == pytest.approx(1)
+        assert found[0].argmax() == expected, own
+    assert found[0] == pytest.approx([1, 0])  # the last one is certain
+
+
 def test_a_familiar_cell_goes_by_the_genes_that_there_are() -> None:
     weights = consensus.usual_weights(np.array([0.0, 0.01, 0.2, 1.0]))
     assert weights.sum(1) == pytest.approx(1)
