@@ -37,7 +37,7 @@ def umap(
     """
     from screader_lib.figures.data.cell_vectors import Vectors
     from screader_lib.figures.data.panels import Panel
-    from screader_lib.figures.data.projection import project
+    from screader_lib.figures.data.projection import project, sketch_of
     from screader_lib.figures.drawing.canvas import Style
     from screader_lib.figures.plots import umap_plot
 
@@ -57,7 +57,10 @@ def umap(
             adata.obsm[PLACES] = places
         places = np.asarray(adata.obsm[PLACES], np.float32)
         ids = adata.obs_names.to_numpy(object)
-        panel = Panel(title or color, ids[called], places[called], values[called])
+        panel = Panel(
+            title or color, ids[called], places[called], values[called],
+            sketch=sketch_of(len(called)),
+        )  # fmt: skip
         style = Style(palette=palette)
         return umap_plot.picture([panel], style, column=color, seed=seed).figure.axes[0]
 

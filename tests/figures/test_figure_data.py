@@ -14,16 +14,18 @@ from figure_files import Case, predictions, write_cells, write_predictions
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.opening import ExchangeFile, open_exchange
 from screader_lib.exchange.table import strings
-from screader_lib.figures.data import cell_vectors, panels
+from screader_lib.figures.data import cell_vectors, panels, projection
 from screader_lib.figures.data.cell_vectors import Vectors, mean_gene_embeddings, stored_vectors
 from screader_lib.figures.data.projection import (
     MIN_UMAP_CELLS,
     Separation,
     import_umap,
     neighbour_purity,
+    placed,
     principal_components,
     project,
     separation,
+    sketch_of,
 )
 from screader_lib.figures.plots import umap_plot
 
@@ -113,6 +115,31 @@ def test_umap_is_reproducible(stored: Vectors) -> None:
     assert first.shape == (60, 2)
     np.testing.assert_array_equal(project(stored, seed=1), first)
     assert not np.array_equal(project(stored, seed=2), first)
+
+
+def test_many_cells_are_placed_among_a_sample_of_their_own_type(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(projection, "FITTED_CELLS", 60)
+    monkeypatch.setattr(projection, "PLACED_BLOCK", 70)
+    random = np.random.default_rng(0)
+    codes = random.integers(0, 3, 200)
+    vectors = in_memory(20 * np.eye(8)[codes] + random.normal(size=(200, 8)))
+    found = project(vectors, seed=1)
+    assert found.shape == (200, 2) and found.dtype == np.float32
+    assert neighbour_purity(found.astype(float), codes) == 1.0
+    assert len(np.unique(found, axis=0)) > 100
+    np.testing.assert_array_equal(project(vectors, seed=1), found)
+    assert (sketch_of(60), sketch_of(61)) == (None, 60)
+
+
+def test_a_cell_is_placed_amid_most_of_its_neighbours_and_the_sample_stays() -> None:
+    vectors = np.arange(7, dtype=np.float32)[:, None]
+    rows = np.array([0, 1, 2, 3, 6])
+    coordinates = np.array([[0, 5], [1, 5], [2, 5], [90, 70], [91, 71]], np.float32)
+    found = placed(vectors, rows, coordinates)
+    np.testing.assert_array_equal(found[rows], coordinates)
+    np.testing.assert_array_equal(found[[4, 5]], [[2, 5], [2, 5]])
 
 
 def test_compiled_functions_of_umap_are_cached() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,15 @@ def one(tmp_path: Path) -> Iterator[PredictionData]:
 def saved(*titles: str) -> SavedCoordinates:
     points = np.arange(2 * CELLS, dtype=np.float32).reshape(CELLS, 2)
     return SavedCoordinates("umap.npz", dict.fromkeys(titles, (CASE.ids, points)))
+
+
+def test_a_picture_says_of_how_many_cells_its_umap_is() -> None:
+    every = replace(panel(strings("ab" * 20)), sketch=20)
+    drawn = picture([every])
+    said = "UMAP of a sample of 20, others placed among it"
+    assert said in drawn.figure.axes[0].get_xlabel() and f"{said}." in drawn.alt
+    parts = split(every, strings("xy" * 20), "donor")
+    assert said in picture(parts).figure.axes[1].get_xlabel()
 
 
 def test_colours_are_the_true_labels_where_known_else_the_predicted(

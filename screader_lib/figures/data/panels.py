@@ -29,6 +29,7 @@ class Panel:
 
     ``values`` colours the cells: objects (cells,) of labels, empty = none, or floats (cells,).
     ``named`` are rows to be labelled, by name. ``behind``, float32 (points, 2), are drawn in grey.
+    ``sketch``: the cells whose UMAP was computed, where all others were placed among them.
     """
 
     title: str
@@ -38,6 +39,7 @@ class Panel:
     separation: Separation | None = None
     named: Mapping[str, int] = field(default_factory=dict)
     behind: np.ndarray | None = None
+    sketch: int | None = None
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,9 @@ PCA_CELLS = 50_000  # the principal axes are computed from at most so many cells
 NEIGHBOURS = 15  # of UMAP
 MIN_DISTANCE = 0.3
 MIN_UMAP_CELLS = 10  # UMAP needs more than its handful of neighbours
+FITTED_CELLS = 20_000  # more are placed among so many
+PLACED_BY = 5  # nearest neighbours of a cell that is placed
+PLACED_BLOCK = 20_000
 PURITY_NEIGHBOURS = 10
 SEPARATION_CELLS = 5_000
 
@@ -27,9 +30,43 @@ SEPARATION_CELLS = 5_000
 def project(vectors: Vectors, seed: int = 0, neighbours: int = NEIGHBOURS) -> np.ndarray:
     """UMAP coordinates, float32 (rows, 2); the same for the same vectors and seed.
 
-    With fewer than ``MIN_UMAP_CELLS`` cells, the first two principal components.
+    Of more than ``FITTED_CELLS`` cells, a random sample has its UMAP, and the others are placed
+    among their nearest neighbours in the sample. With fewer than ``MIN_UMAP_CELLS`` cells, the
+    first two principal components.
     """
     components = principal_components(vectors, seed=seed)
+    if len(components) <= FITTED_CELLS:
+        return _fitted(components, seed, neighbours)
+    rows = np.random.default_rng(seed).choice(len(components), FITTED_CELLS, replace=False)
+    rows.sort()
+    return placed(components, rows, _fitted(components[rows], seed, neighbours))
+
+
+def sketch_of(cells: int) -> int | None:
+    """How many of so many cells ``project`` computes a UMAP of; None where it is all of them."""
+    return FITTED_CELLS if cells > FITTED_CELLS else None
+
+
+def placed(vectors: np.ndarray, rows: np.ndarray, coordinates: np.ndarray) -> np.ndarray:
+    """Coordinates, float32 (n, 2), of all ``vectors``, float32 (n, width), given those of some.
+
+    ``rows``, int64 (m,), have ``coordinates``, float32 (m, 2). Each other one lies at the median
+    of its ``PLACED_BY`` nearest of these (Euclidean): amid most of them, not between two islands.
+    """
+    search = require("sklearn.neighbors").NearestNeighbors(
+        n_neighbors=min(PLACED_BY, len(rows)), algorithm="brute"
+    )
+    search.fit(vectors[rows])
+    result = np.empty((len(vectors), 2), np.float32)
+    for start in range(0, len(vectors), PLACED_BLOCK):
+        block = vectors[start : start + PLACED_BLOCK]
+        nearest = search.kneighbors(block, return_distance=False)
+        result[start : start + len(block)] = np.median(coordinates[nearest], axis=1)
+    result[rows] = coordinates
+    return result
+
+
+def _fitted(components: np.ndarray, seed: int, neighbours: int) -> np.ndarray:
     start = components[:, :2]
     extent = float(np.abs(start).max()) if start.size else 0.0
     if len(components) < MIN_UMAP_CELLS or extent == 0:

@@ -11,7 +11,7 @@ from screader_lib.exchange.opening import ExchangeFile
 from screader_lib.figures.data.cell_vectors import indices_of, stored_vectors
 from screader_lib.figures.data.panels import Panel, SavedCoordinates
 from screader_lib.figures.data.prediction_data import column_values
-from screader_lib.figures.data.projection import NEIGHBOURS, project
+from screader_lib.figures.data.projection import NEIGHBOURS, project, sketch_of
 from screader_lib.figures.plots.umap_plot import check_number_of_colours
 
 TITLE = "genes by the embedding of their texts"
@@ -47,11 +47,13 @@ def panel(
     rows = indices_of(genes.index, table.index, file=file, what=what)
     values = column_values(table.take(rows).columns[column])
     check_number_of_colours(values, column)
+    sketch = None
     if saved is None:
+        sketch = sketch_of(len(genes))
         coordinates = project(stored_vectors(embeddings.file["X"]), seed, neighbours)
     else:
         coordinates = saved.of_panel(TITLE, genes.index, single=True)
-    return Panel(TITLE, genes.index, coordinates, values), column
+    return Panel(TITLE, genes.index, coordinates, values, sketch=sketch), column
 
 
 def with_names(genes: Panel, embeddings: ExchangeFile, names: Sequence[str]) -> Panel:

@@ -14,7 +14,7 @@ from screader_lib.exchange.opening import ExchangeFile
 from screader_lib.figures.data.cell_vectors import Vectors, mean_gene_embeddings, stored_vectors
 from screader_lib.figures.data.panels import Panel, PanelRows, SavedCoordinates
 from screader_lib.figures.data.prediction_data import PredictionData, distinct_titles
-from screader_lib.figures.data.projection import NEIGHBOURS, project, separation
+from screader_lib.figures.data.projection import NEIGHBOURS, project, separation, sketch_of
 from screader_lib.figures.drawing import canvas
 from screader_lib.figures.drawing.palettes import UNLABELLED, colours_of
 from screader_lib.figures.drawing.point_labels import label_types, name_points
@@ -99,12 +99,14 @@ def panels(
             values = labels = one.column(colours.column)
             if values.dtype.kind == "f":
                 labels = one.true if one.known.any() else one.predicted
+            sketch = None
             if saved is None:
+                sketch = sketch_of(vectors.rows)
                 coordinates = project(vectors, seed, neighbours)
             else:
                 coordinates = saved.of_panel(title, one.ids, single=len(spaces) == 1)
             separated = separation(vectors, labels, seed)
-            result.append(Panel(title, one.ids, coordinates, values, separated))
+            result.append(Panel(title, one.ids, coordinates, values, separated, sketch=sketch))
             advance(1)
     return result
 
@@ -123,7 +125,7 @@ def split(panel: Panel, by: np.ndarray, column: str) -> list[Panel]:
     return [
         Panel(
             f"{name} ({int(mine.sum()):,})", panel.ids[mine], panel.coordinates[mine],
-            panel.values[mine], behind=panel.coordinates[~mine],
+            panel.values[mine], behind=panel.coordinates[~mine], sketch=panel.sketch,
         )
         for name, mine in ((name, by == name) for name in parts)
     ]  # fmt: skip
@@ -157,8 +159,13 @@ def picture(
     alt = [f"UMAP of {max(len(panel.ids) for panel in panels):,} {unit}s, coloured by {column}"]
     alt[0] += "" if numeric else f" ({len(_types_in(panels))} values)"
     alt += [f"{panel.title}: {panel.separation}" for panel in panels if panel.separation]
+    alt += [_of_sketch(sketch) for sketch in {panel.sketch for panel in panels} if sketch]
     columns = ("panel", unit, "umap_1", "umap_2", column)
     return canvas.Picture.of(figure, columns, PanelRows(panels), alt)
+
+
+def _of_sketch(cells: int) -> str:
+    return f"UMAP of a sample of {cells:,}, others placed among it"
 
 
 def _types_in(panels: Sequence[Panel]) -> list[str]:
@@ -276,9 +283,12 @@ def _scatter(axis: Any, panel: Panel, colours: np.ndarray, seed: int, side: floa
         x, y, s=area * (side / SIDE) ** 2, c=colours[order], linewidths=0, rasterized=True,
         alpha=min(0.9, max(0.35, (2000 / count) ** 0.25)), marker="o" if count < 50_000 else "s",
     )  # fmt: skip
-    below = "" if panel.separation is None else f"\n{panel.separation}"
-    xlabel = "UMAP 1" + (below if side > 2 else below.replace(", ", "\n"))
-    axis.set(xticks=[], yticks=[], xlabel=xlabel, ylabel="UMAP 2")
+    below = [] if panel.separation is None else [str(panel.separation)]
+    if panel.sketch:
+        below.append(_of_sketch(panel.sketch))
+    if side <= 2:
+        below = [line.replace(", ", "\n") for line in below]
+    axis.set(xticks=[], yticks=[], xlabel="\n".join(["UMAP 1", *below]), ylabel="UMAP 2")
     axis.set_title(one_line(panel.title))
     axis.margins(0.04)
     axis.set_box_aspect(1)

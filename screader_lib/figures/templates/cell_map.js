@@ -256,7 +256,7 @@ function drawLabels() {               // the largest types first; what would ove
     if (only.size && !only.has(code)) continue;
     const half = context.measureText(text).width / 2 + 3 * scale;
     let [place, down] = toScreen(cell);
-    if (spread * size < high) down -= high + spread * size;  // it would hide so few cells
+    if (spread * size < high) down -= 0.7 * high + 2.2 * spread * size;  // it would hide so few cells
     if (place < 0 || place > width || down < 0 || down > height) continue;
     const right = Math.min(Math.max(place, half), width - half);
     down = Math.max(down, high);
