@@ -7,8 +7,8 @@ reader's but many genes are missing, the others where the technology is another 
 call weights them by how familiar the cell is to the reader. The consensus also weights them by how
 much the calls of each agree with those of the nearest neighbours, which needs no true label, and
 then takes the neighbours in: more where the cells are strange to the reader, and the more the less
-sure the methods are of a cell. The numbers were chosen on the samples of benchmarks/annotate.md that are
-named there.
+sure the methods are of a cell. The numbers were chosen on the samples of benchmarks/annotate.md
+that are named there.
 """
 
 from __future__ import annotations
