@@ -1,25 +1,27 @@
-"""Lay the steps of workflows out from left to right, so that the editor shows a graph.
-
-python galaxy_wrappers/lay_out.py WORKFLOW.ga [...]
+"""Lay the steps of a workflow out from left to right, so that the editor shows a graph.
 
 A step stands right of all that it reads; the steps of a column stand below each other.
 """
 
 from __future__ import annotations
 
-import json
-import sys
-from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 WIDTH, GAP = 200, 80  # of a step's box in the editor, and between boxes, in pixels
-HEAD, LINE = 90, 32  # height of a box without inputs and outputs, and of each of them
+HEAD, ROW, LINE = 14, 10, 20  # of a box and of each input and output, to which lines of text add
+IN_HEAD, IN_INPUT, IN_OUTPUT = 16, 26, 18  # letters that a line has
 
 
 def height(step: dict[str, Any]) -> int:
-    """About the height of a step's box, in pixels."""
-    outputs = max(1, len(step["workflow_outputs"]))
-    return HEAD + LINE * (len(step["input_connections"]) + outputs)
+    """About the height of a step's box in the editor, in pixels; the step as the editor gets it."""
+    labels = {one["output_name"]: one["label"] for one in step["workflow_outputs"]}
+    rows = [wrap(one["label"], IN_INPUT) for one in step["inputs"]]
+    for one in step["outputs"]:
+        name = labels.get(one["name"]) or one["name"]
+        rows.append(wrap(f"{name} ({', '.join(one.get('extensions') or [])})", IN_OUTPUT))
+    lines = [wrap(f"{step['id'] + 1}: {step['label']}", IN_HEAD), *rows]
+    return HEAD + ROW * len(rows) + LINE * sum(map(len, lines))
 
 
 def read_by(step: dict[str, Any]) -> list[str]:
@@ -30,8 +32,12 @@ def read_by(step: dict[str, Any]) -> list[str]:
     ]
 
 
-def lay_out(workflow: dict[str, Any]) -> None:
-    """Give each step of a workflow in Galaxy's own format, read from JSON, its position."""
+def lay_out(workflow: dict[str, Any], shown: dict[str, Any]) -> None:
+    """Give each step of a workflow in Galaxy's own format its position.
+
+    ``shown`` is the workflow as the editor gets it, whose steps may have another order.
+    """
+    heights = {step["label"]: height(step) for step in shown["steps"].values()}
     columns: dict[str, int] = {}
     below: dict[int, int] = {}  # column → where its next step starts
     for key in sorted(workflow["steps"], key=int):
@@ -39,17 +45,4 @@ def lay_out(workflow: dict[str, Any]) -> None:
         column = max((columns[other] + 1 for other in read_by(step)), default=0)
         top = below.get(column, 0)
         step["position"] = {"left": column * (WIDTH + GAP), "top": top}
-        columns[key], below[column] = column, top + height(step) + GAP // 2
-
-
-def main() -> None:
-    """Lay out every file in its place."""
-    for name in sys.argv[1:]:
-        path = Path(name)
-        workflow = json.loads(path.read_text("utf-8"))
-        lay_out(workflow)
-        path.write_text(json.dumps(workflow, indent=4, ensure_ascii=False) + "\n", "utf-8")
-
-
-if __name__ == "__main__":
-    main()
+        columns[key], below[column] = column, top + heights[step["label"]] + GAP // 2

@@ -24,11 +24,13 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
+from lay_out import WIDTH, height
 
 HERE = Path(__file__).parent
 DATA, WORKFLOWS = HERE / "test-data", sorted((HERE / "workflows").glob("*.ga"))
@@ -120,15 +122,22 @@ class Server:
             "GALAXY_CONFIG_FILE": str(self.run / "galaxy.yml"),
         }
 
-    def call(self, path: str, body: dict[str, Any] | None = None) -> Any:
-        """One request to the API, a POST with a body; the answer's JSON."""
+    def call(self, path: str, body: dict[str, Any] | None = None, method: str | None = None) -> Any:
+        """One request to the API, by default a POST where there is a body; the answer's JSON."""
         request = urllib.request.Request(
             f"{self.url}/api/{path}",
             None if body is None else json.dumps(body).encode(),
             {"x-api-key": self.key or self.admin_key, "Content-Type": "application/json"},
+            method=method,
         )
         with urllib.request.urlopen(request, timeout=60) as answer:
             return json.load(answer)
+
+    def in_the_editor(self, workflow: dict[str, Any]) -> dict[str, Any]:
+        """What the editor gets of a workflow, which stays on the server."""
+        held = self.call("workflows", {"workflow": workflow})["id"]
+        shown: dict[str, Any] = self.call(f"workflows/{held}/download?style=editor")
+        return shown
 
     def configure(self) -> None:
         """Write the configuration; JSON is YAML too."""
@@ -304,7 +313,24 @@ def run_workflow_test(server: Server, workflow: Path) -> Results:
         "--test_output", server.run / "workflows.html", "--test_output_json", path, workflow,
     )  # fmt: skip
     different = list(differences(server, workflow.stem))
-    return read(path) | {f"{workflow.stem} is as in the shell: {different}": not different}
+    wrong = list(faults_in_the_editor(server, workflow))
+    return read(path) | {
+        f"{workflow.stem} is as in the shell: {different}": not different,
+        f"{workflow.stem} in the editor: {wrong}": not wrong,
+    }
+
+
+def faults_in_the_editor(server: Server, workflow: Path) -> Iterator[str]:
+    """Issues that the editor tells of a workflow, and boxes of steps that cover each other."""
+    shown = server.in_the_editor(json.loads(workflow.read_text("utf-8")))
+    yield from (f"step {key}: {told}" for key, told in shown["upgrade_messages"].items())
+    for one, other in combinations(shown["steps"].values(), 2):
+        here, there = one["position"], other["position"]
+        beside = abs(here["left"] - there["left"]) > WIDTH
+        above = here["top"] + height(one) < there["top"]
+        below = there["top"] + height(other) < here["top"]
+        if not (beside or above or below):
+            yield f"{one['label']} and {other['label']} cover each other"
 
 
 def differences(server: Server, name: str) -> Iterator[str]:

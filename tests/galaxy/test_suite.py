@@ -81,7 +81,7 @@ def test_test_data_is_there_and_small() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_both_formats_of_a_workflow_are_one(name: str) -> None:
-    """Steps, tools, versions, connections and states; make_workflows.sh makes one of the other."""
+    """Steps, tools, versions, connections and states; make_workflows.py makes one of the other."""
     written = yaml.safe_load((WORKFLOWS / f"{name}.gxwf.yml").read_text("utf-8"))
     native = json.loads((WORKFLOWS / f"{name}.ga").read_text("utf-8"))
     assert native["annotation"] == written["doc"] and native["name"] == written["label"]
