@@ -229,6 +229,7 @@ def test_what_the_command_line_says_is_taken(engine: Engine) -> None:
     [
         ("slurm,gpu,apptainer", ["executor = 'slurm'", "accelerator = 1", "autoMounts = true"]),
         ("test_full,docker", ["docker {\n   enabled = true", "explain = 10", "folds = 5"]),
+        ("gpu,podman", ["podman {\n   enabled = true", "docker {\n   enabled = false"]),
     ],
 )  # fmt: skip
 def test_profiles_go_together(engine: Engine, profile: str, wanted: list[str]) -> None:
