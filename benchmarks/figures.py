@@ -18,10 +18,10 @@ and confidence.md. PDF, as wide as two columns of a journal; nothing is trained.
 from __future__ import annotations
 
 import argparse
+import math
 import re
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 
 from screader_lib.figures.drawing import canvas
@@ -96,10 +96,11 @@ def left_out(style: canvas.Style) -> canvas.Picture:
     found = tables("confidence.md", "left out")
     drawn: list[tuple] = []
     with canvas.drawing(style):
-        figure = canvas.new_figure(style, (2.7 * len(found), 3.2))
-        panels = figure.subplots(1, len(found), squeeze=False)[0]
+        across, down = 2, math.ceil(len(found) / 2)
+        figure = canvas.new_figure(style, (3.6 * across, 2.6 * down + 0.3))
+        panels = figure.subplots(down, across, squeeze=False).ravel()
         colours = method_colours(2, style.palette)
-        for axis, (data, rows) in zip(panels, found, strict=True):
+        for axis, (data, rows) in zip(panels, found, strict=False):
             types = [row for row in rows if row["left out"] != "mean"]
             types.sort(key=lambda row: float(row["refused, familiarity"]))
             for kind, (column, number, marker, filled) in KINDS.items():
@@ -113,8 +114,7 @@ def left_out(style: canvas.Style) -> canvas.Picture:
                     for row, share in zip(types, shares, strict=True)
                 ]
             axis.set_yticks(range(len(types)), [row["left out"] for row in types])
-            title = textwrap.fill(data, 20)
-            axis.set(title=title, xlim=(-0.04, 1.04), xlabel="share without a label")
+            axis.set(title=data, xlim=(-0.04, 1.04), xlabel="share without a label")
             axis.grid(True)
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     alt = ["Share of cells without a label, of types that the training did not have and of others"]

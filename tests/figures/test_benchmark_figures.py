@@ -46,5 +46,5 @@ def test_every_left_out_type_is_drawn_where_its_table_says(figures: ModuleType) 
         "Sorted blood cells",
         "Baron human",
         "Baron mouse",
-        "Blood cells of three\nchemistries",
+        "Blood cells of three chemistries",
     ]

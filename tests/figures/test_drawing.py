@@ -12,7 +12,12 @@ import pytest
 from screader_lib.errors import ScReaderError
 from screader_lib.figures.drawing import canvas
 from screader_lib.figures.drawing.palettes import UNLABELLED, brightened, colours_of, safe_colours
-from screader_lib.figures.drawing.point_labels import MAX_LABELS, central_point, without_overlap
+from screader_lib.figures.drawing.point_labels import (
+    MAX_LABELS,
+    beside,
+    central_point,
+    without_overlap,
+)
 from screader_lib.figures.drawing.type_names import (
     MAX_LENGTH,
     display_names,
@@ -106,7 +111,7 @@ def min_distance(*colours: str) -> float:
     return float(distance[np.triu_indices(len(colours), 1)].min())
 
 
-@pytest.mark.parametrize(("count", "distance"), [(6, 13), (10, 13), (15, 10), (61, 4), (300, 1.5)])
+@pytest.mark.parametrize(("count", "distance"), [(10, 13), (15, 13), (40, 9), (61, 7), (300, 1.5)])
 def test_any_two_colours_differ_for_every_reader(count: int, distance: float) -> None:
     assert min_distance(UNLABELLED, *safe_colours(count)) >= distance
     assert safe_colours(301)[:count] == safe_colours(count)
@@ -208,6 +213,22 @@ def test_overlapping_labels_are_moved_apart(centres: np.ndarray) -> None:
 )
 def test_labels_without_overlap_and_very_many_labels_stay(centres: np.ndarray) -> None:
     np.testing.assert_array_equal(without_overlap(centres, np.full_like(centres, 8)), centres)
+
+
+def test_a_label_lies_on_a_large_group_and_beside_a_small_one_within_the_page() -> None:
+    random = np.random.default_rng(0)
+    large = random.normal(0, 30, (900, 2)) + (100, 100)
+    small = random.normal(0, 1, (6, 2)) + (250, 100)
+    corner = np.array([[299.0, 1.0]])
+    anchors = np.array([(100.0, 100.0), (250.0, 100.0), (299.0, 1.0)])
+    boxes, page = np.full((3, 2), (30.0, 8.0)), np.array([[0.0, 0.0], [300.0, 200.0]])
+    found = beside(anchors, boxes, [large, small, corner], page, 7)
+    np.testing.assert_array_equal(found[0], anchors[0])
+    for group, centre in ((small, found[1]), (corner, found[2])):
+        assert not (np.abs(group - centre) < boxes[0] / 2).all(axis=1).any()
+        assert np.abs(group[0] - centre).max() < 30
+    assert (np.abs(found - page.mean(axis=0)) + boxes / 2 <= page[1] / 2).all()
+    assert not overlaps(found, boxes)
 
 
 def test_central_point_of_a_ring_is_on_the_ring() -> None:

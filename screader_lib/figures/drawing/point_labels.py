@@ -9,7 +9,9 @@ import numpy as np
 
 MAX_ROUNDS = 300
 MAX_LABELS = 300  # with more, none could be read wherever they stood
-LETTER_WIDTH = 0.8  # of a bold letter over the font size, rather too wide
+LETTER_WIDTH = 0.74  # of a bold letter over the font size, rather too wide
+MAX_POINTS = 200  # of a group, looked at
+HIDING, OVERLAP = 7.0, 40.0  # costs of all points of a group, of a whole label; 1: a letter's move
 
 
 def label_types(
@@ -21,19 +23,9 @@ def label_types(
     """
     groups = {text: coordinates[values == name] for name, text in texts.items()}
     groups = {text: points for text, points in groups.items() if len(points)}
-    if not groups:
-        return
-    size = _font_size() * (0.83 if len(texts) <= 25 else 0.67)
-    anchors = np.array([central_point(points) for points in groups.values()])
-    figure.get_layout_engine().execute(figure)  # sets the scale of the axis
-    # A text on a small group of points would hide it: it goes above. Numbers hide less than names.
-    positions = _in_points(figure, axis, anchors)
-    spread = np.array([
-        np.median(np.hypot(*(_in_points(figure, axis, points) - position).T))
-        for points, position in zip(groups.values(), positions, strict=True)
-    ])  # fmt: skip
-    is_small = spread < size * (0.5 if max(map(len, groups)) < 4 else 1.2)
-    _write(figure, axis, anchors, list(groups), size, is_small * (1.8 * spread + 0.6 * size))
+    if groups:
+        size = _font_size() * (0.83 if len(texts) <= 25 else 0.67)
+        _write(figure, axis, groups, size)
 
 
 def _font_size() -> float:
@@ -43,11 +35,11 @@ def _font_size() -> float:
 
 
 def name_points(figure: Any, axis: Any, points: np.ndarray, names: Sequence[str]) -> None:
-    """Mark each of ``points``, float32 (n, 2), and write its name above it."""
+    """Mark each of ``points``, float32 (n, 2), and write its name beside it."""
     if len(points):
-        size = _font_size() * 0.83
         axis.plot(*points.T, "o", markersize=4, markerfacecolor="none", color="#222222")
-        _write(figure, axis, points, list(names), size, np.full(len(points), size))
+        groups = {name: point[None] for name, point in zip(names, points, strict=True)}
+        _write(figure, axis, groups, _font_size() * 0.83)
 
 
 def central_point(points: np.ndarray) -> np.ndarray:
@@ -56,29 +48,27 @@ def central_point(points: np.ndarray) -> np.ndarray:
     return points[((points - centre) ** 2).sum(axis=1).argmin()]
 
 
-def _in_points(figure: Any, axis: Any, coordinates: np.ndarray) -> np.ndarray:
-    """Positions on the page, in units of 1/72 inch."""
-    return axis.transData.transform(coordinates) * 72 / figure.dpi
-
-
-def _write(
-    figure: Any, axis: Any, anchors: np.ndarray, texts: Sequence[str], size: float,
-    lift: np.ndarray,
-) -> None:  # fmt: skip
-    """``lift`` float (n,): how far above its anchor a text is, in units of 1/72 inch."""
+def _write(figure: Any, axis: Any, groups: Mapping[str, np.ndarray], size: float) -> None:
+    """Write the name of each group of points, float32 (n, 2), in letters of ``size`` points."""
     from matplotlib.patheffects import Stroke
 
     figure.get_layout_engine().execute(figure)  # sets the final scale of the axis
-    positions = _in_points(figure, axis, anchors)
-    targets = positions + np.column_stack([np.zeros(len(positions)), lift])
-    widths = np.array([len(text) for text in texts]) * LETTER_WIDTH * size + 1
-    heights = [size * (0.95 if text.isdigit() else 1.25) for text in texts]
+    to_page = axis.transData.transform  # in units of 1/72 inch once scaled
+    scale = 72 / figure.dpi
+    anchors = np.array([central_point(points) for points in groups.values()])
+    positions = to_page(anchors) * scale
+    sampled = [to_page(points[:: len(points) // MAX_POINTS + 1]) * scale
+               for points in groups.values()]  # fmt: skip
+    widths = np.array([len(text) for text in groups]) * LETTER_WIDTH * size + 1
+    heights = [size * (0.95 if text.isdigit() else 1.25) for text in groups]
     boxes = np.column_stack([widths, heights])
-    offsets = without_overlap(targets, boxes) - positions
+    page = axis.get_window_extent().get_points() * scale
+    centres = without_overlap(beside(positions, boxes, sampled, page, size), boxes)
     # The outline is a drawing of its own, so that the text in front of it stays text in a PDF.
     outline = [Stroke(linewidth=1.8, foreground="white")]
-    for text, anchor, offset, lift_of_text in zip(texts, anchors, offsets, lift, strict=True):
-        if np.hypot(*offset) > 1.3 * size + lift_of_text:
+    gaps = np.hypot(*np.maximum(np.abs(centres - positions) - boxes / 2, 0).T)
+    for text, anchor, offset, gap in zip(groups, anchors, centres - positions, gaps, strict=True):
+        if gap > 1.4 * size:
             axis.annotate(
                 "", anchor, offset, textcoords="offset points", annotation_clip=False, zorder=4,
                 arrowprops={"arrowstyle": "-", "linewidth": 0.5, "shrinkA": 0, "shrinkB": 0},
@@ -89,6 +79,46 @@ def _write(
                 zorder=order, fontsize=size, fontweight="bold", path_effects=effects,
                 annotation_clip=False,
             )  # fmt: skip
+
+
+def beside(
+    anchors: np.ndarray,
+    boxes: np.ndarray,
+    groups: Sequence[np.ndarray],
+    page: np.ndarray,
+    size: float,
+) -> np.ndarray:
+    """Centres, float (n, 2), of labels that hide few points and few of one another.
+
+    ``anchors`` float (n, 2) and ``groups``, floats (points, 2), are those of each label, ``boxes``
+    (n, 2) their widths and heights, ``page`` (2, 2) the corners that they should stay in. A label
+    lies on a large group, and next to a small one that it would hide; ``size`` is that of a letter.
+    Labels of large groups come first; no search for more than ``MAX_LABELS``.
+    """
+    centres = anchors.astype(float)
+    if len(anchors) > MAX_LABELS:
+        return centres
+    points = np.concatenate(groups)
+    weight = np.concatenate([np.full(len(group), 1 / len(group)) for group in groups])
+    turns = np.pi / 2 + np.linspace(0, 2 * np.pi, 12, endpoint=False)  # above is tried first
+    ways = np.column_stack([np.cos(turns), np.sin(turns)])
+    gaps = np.array([0.3, 0.8, 1.5, 2.5, 4, 6, 9])
+    settled: list[int] = []
+    for label in sorted(range(len(groups)), key=lambda one: -len(groups[one])):
+        half = boxes[label] / 2
+        around = [ways * (half + gap * size) for gap in gaps]
+        tried = anchors[label] + np.concatenate([np.zeros((1, 2)), *around])
+        distance = np.repeat([0.0, *gaps], [1, *[len(ways)] * len(gaps)])
+        hidden = (np.abs(points - tried[:, None]) < half).all(axis=2) @ weight
+        room = half + boxes[settled] / 2
+        free = room - np.abs(centres[settled] - tried[:, None])
+        meets = np.clip(free, 0, None).prod(axis=2).sum(axis=1) / boxes[label].prod()
+        outside = np.abs(tried - page.mean(axis=0)) + half - np.ptp(page, axis=0) / 2
+        beyond = np.clip(outside, 0, None).sum(axis=1) / size
+        cost = distance + HIDING * hidden + OVERLAP * meets + 3 * beyond
+        centres[label] = tried[cost.argmin()]
+        settled.append(label)
+    return centres
 
 
 def without_overlap(centres: np.ndarray, boxes: np.ndarray) -> np.ndarray:

@@ -176,7 +176,8 @@ def _draw(axis: Any, matrix: Confusion, colours: Any, counts: bool) -> Any:
     titles = [with_number(names[t], f"{c:,}") for t, c in zip(matrix.types, cells, strict=True)]
     axis.set_yticks(range(rows), titles)
     axis.set_xticks(range(columns), [names.get(name, name) for name in matrix.columns], rotation=90)
-    axis.tick_params(length=0, labelsize=8 if rows <= READABLE_TYPES else 6)
+    letters = canvas.require("matplotlib").rcParams["xtick.labelsize"]
+    axis.tick_params(length=0, labelsize=min(8 if rows <= READABLE_TYPES else 6, letters))
     axis.set_xlabel("predicted label")
     axis.set_title(matrix.summary.replace(": ", ":\n"))  # long labels leave it little room
     axis.spines[:].set_visible(False)

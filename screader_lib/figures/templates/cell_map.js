@@ -14,7 +14,7 @@ const NONE = "(none)", THEMES = {      // numbers, low to high; cells out of foc
   dark: { ramp: ["#39424e", "#2f6690", "#3fa0b8", "#8ed7a8", "#f4f1a5"], faded: "#2c3138", none: "#6b7178" },
 };
 const isDark = window.matchMedia("(prefers-color-scheme: dark)");
-const HOVER = 9, MOST_LABELS = 80, OWN = "your names";
+const HOVER = 9, FEW = 3, MOST_LABELS = 80, OWN = "your names";
 
 let shown = columns[header.first];
 let isolated = new Set();             // codes of the shown column
@@ -253,10 +253,10 @@ function drawLabels() {               // the largest types first; what would ove
   const only = pointedAt >= 0 ? new Set([pointedAt]) : isolated;
   const size = fitted() * view.zoom;
   for (const { code, cell, spread, text } of labels) {
-    if (only.size && !only.has(code)) continue;
+    if (only.size ? !only.has(code) : shown.sizes[code] < FEW && view.zoom < 2) continue;
     const half = context.measureText(text).width / 2 + 3 * scale;
     let [place, down] = toScreen(cell);
-    if (spread * size < high) down -= 0.7 * high + 2.2 * spread * size;  // it would hide so few cells
+    if (spread * size < high) down -= 0.7 * high + 1.6 * spread * size;  // it would hide so few cells
     if (place < 0 || place > width || down < 0 || down > height) continue;
     const right = Math.min(Math.max(place, half), width - half);
     down = Math.max(down, high);
