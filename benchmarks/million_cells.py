@@ -25,8 +25,10 @@ from screader_lib.exchange.writing import create
 BLOCK = 50_000
 
 
-def write_predictions(path: Path, coordinates: Path, cells: int, types: int, hidden: int) -> None:
-    """A predictions file with clustered vectors, and coordinates for it."""
+def write_predictions(
+    path: Path, coordinates: Path, cells: int, types: int, hidden: int, columns_more: int = 0
+) -> None:
+    """A predictions file with clustered vectors and further columns, and coordinates for it."""
     random = np.random.default_rng(0)
     names = tuple(f"type {number:02}" for number in range(types))
     share = 1 / np.arange(1, types + 1) ** 0.7
@@ -41,6 +43,8 @@ def write_predictions(path: Path, coordinates: Path, cells: int, types: int, hid
         "status": Categorical(np.zeros(cells, np.int32), ("assigned", "unassigned")),
         "true_label": Categorical(codes, names),
     }
+    for number in range(columns_more):
+        columns[f"score {number}"] = random.normal(0, 1, cells).astype(np.float32)
     centres = random.normal(0, 1.5, (types, hidden)).astype(np.float32)
     with create("predictions", path, provenance.make("predict", {}, {}, [])) as file:
         encoding.begin_anndata(file, Table(ids, columns), Table(strings([])))

@@ -217,8 +217,8 @@ def test_labels_without_overlap_and_very_many_labels_stay(centres: np.ndarray) -
 
 def test_a_label_lies_on_a_large_group_and_beside_a_small_one_within_the_page() -> None:
     random = np.random.default_rng(0)
-    large = random.normal(0, 30, (900, 2)) + (100, 100)
-    small = random.normal(0, 1, (6, 2)) + (250, 100)
+    large = random.normal((100, 100), 30, (900, 2))
+    small = random.normal((250, 100), 1, (6, 2))
     corner = np.array([[299.0, 1.0]])
     anchors = np.array([(100.0, 100.0), (250.0, 100.0), (299.0, 1.0)])
     boxes, page = np.full((3, 2), (30.0, 8.0)), np.array([[0.0, 0.0], [300.0, 200.0]])
