@@ -4,8 +4,9 @@
 
 Each report is made by a process of its own; memory is the largest resident set of that process.
 Chromium runs without a display and draws without a GPU. Opening: from the request to the first
-picture of the map. Random numbers do not compress: no report of so many cells is larger. Frames: of a map that is moved and zoomed by turns, of the whole width of
-1,200 pixels. Prints a table in Markdown; needs chromium on the PATH and the package playwright.
+picture of the map. Frames: of a map that is moved and zoomed by turns, in a window of 1,200 pixels.
+Its further columns are random numbers, which do not compress: real reports are smaller. Prints a
+table in Markdown; needs chromium on the PATH and the package playwright.
 """
 
 from __future__ import annotations
