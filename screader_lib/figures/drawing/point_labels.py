@@ -9,7 +9,6 @@ import numpy as np
 
 MAX_ROUNDS = 300
 MAX_LABELS = 300  # with more, none could be read wherever they stood
-LETTER_WIDTH = 0.74  # of a bold letter over the font size, rather too wide
 MAX_POINTS = 200  # of a group, looked at
 HIDING, OVERLAP = 7.0, 40.0  # costs of all points of a group, of a whole label; 1: a letter's move
 
@@ -50,7 +49,9 @@ def central_point(points: np.ndarray) -> np.ndarray:
 
 def _write(figure: Any, axis: Any, groups: Mapping[str, np.ndarray], size: float) -> None:
     """Write the name of each group of points, float32 (n, 2), in letters of ``size`` points."""
+    from matplotlib.font_manager import FontProperties
     from matplotlib.patheffects import Stroke
+    from matplotlib.textpath import TextPath
 
     figure.get_layout_engine().execute(figure)  # sets the final scale of the axis
     to_page = axis.transData.transform  # in units of 1/72 inch once scaled
@@ -59,9 +60,10 @@ def _write(figure: Any, axis: Any, groups: Mapping[str, np.ndarray], size: float
     positions = to_page(anchors) * scale
     sampled = [to_page(points[:: len(points) // MAX_POINTS + 1]) * scale
                for points in groups.values()]  # fmt: skip
-    widths = np.array([len(text) for text in groups]) * LETTER_WIDTH * size + 1
+    bold = FontProperties(weight="bold")
+    written = [TextPath((0, 0), text, size=size, prop=bold).get_extents() for text in groups]
     heights = [size * (0.95 if text.isdigit() else 1.25) for text in groups]
-    boxes = np.column_stack([widths, heights])
+    boxes = np.column_stack([[max(0, one.width) + 2 for one in written], heights])
     page = axis.get_window_extent().get_points() * scale
     centres = without_overlap(beside(positions, boxes, sampled, page, size), boxes)
     # The outline is a drawing of its own, so that the text in front of it stays text in a PDF.

@@ -146,11 +146,16 @@ def picture(
         axes = figure.subplots(1, len(matrices), sharey=True, squeeze=False)[0]
         colours = canvas.colour_map(style.palette or "Blues")
         for axis, matrix in zip(axes, matrices, strict=True):
-            image = _draw(axis, matrix, colours, counts)
+            image = _draw(axis, matrix, colours)
         axes[0].set_ylabel("true label")
         bar = figure.colorbar(image, ax=list(axes), shrink=min(1.0, 8 / max(8, types)))
         bar.set_label("fraction of cells in the row")
         bar.outline.set_visible(False)
+        if counts or types <= READABLE_TYPES:
+            figure.get_layout_engine().execute(figure)  # sets the size of the fields
+            for axis, matrix in zip(axes, matrices, strict=True):
+                field = axis.get_window_extent().width / matrix.counts.shape[1] * 72 / figure.dpi
+                _write(axis, matrix, colours, counts, field)
     rows = [
         (m.title, true, predicted, int(m.counts[i, j]), float(fractions[i, j]))
         for m, fractions in ((matrix, matrix.fractions) for matrix in matrices)
@@ -168,7 +173,7 @@ def picture(
     return canvas.Picture.of(figure, columns, rows, alt)
 
 
-def _draw(axis: Any, matrix: Confusion, colours: Any, counts: bool) -> Any:
+def _draw(axis: Any, matrix: Confusion, colours: Any) -> Any:
     rows, columns = matrix.counts.shape
     image = axis.imshow(matrix.fractions, cmap=colours, vmin=0, vmax=1, interpolation="nearest")
     names = display_names(matrix.types)
@@ -187,17 +192,20 @@ def _draw(axis: Any, matrix: Confusion, colours: Any, counts: bool) -> Any:
         axis.axvline(index - 0.5, color=canvas.GRID, linewidth=0.4)
     if columns > rows:
         axis.axvline(rows - 0.5, color=canvas.INK, linewidth=1)
-    if counts or rows <= READABLE_TYPES:
-        for row, column in np.argwhere(matrix.counts > 0):
-            fraction = matrix.fractions[row, column]
-            text = f"{matrix.counts[row, column]}" if counts else _short(fraction)
-            dark = np.dot(colours(fraction)[:3], (0.299, 0.587, 0.114)) < 0.55
-            axis.text(
-                column, row, text, ha="center", va="center",
-                fontsize=6.5 if rows <= READABLE_TYPES else min(5.5, 20 / len(text)),
-                color="white" if dark else canvas.INK,
-            )  # fmt: skip
     return image
+
+
+def _write(axis: Any, matrix: Confusion, colours: Any, counts: bool, field: float) -> None:
+    """Write numbers into the fields, whose sides are ``field`` points long."""
+    for row, column in np.argwhere(matrix.counts > 0):
+        fraction = matrix.fractions[row, column]
+        text = f"{matrix.counts[row, column]}" if counts else _short(fraction)
+        dark = np.dot(colours(fraction)[:3], (0.299, 0.587, 0.114)) < 0.55
+        axis.text(
+            column, row, text, ha="center", va="center",
+            fontsize=min(6.5, field / (0.7 + 0.45 * len(text))),
+            color="white" if dark else canvas.INK,
+        )  # fmt: skip
 
 
 def _short(fraction: float) -> str:
