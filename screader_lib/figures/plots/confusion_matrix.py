@@ -142,7 +142,7 @@ def picture(
     side = max(1.6, field * types)
     with canvas.drawing(style):
         size = (2.2 + len(matrices) * (side + 0.4) + 0.9, 2.3 + side)
-        figure = canvas.new_figure(style, size, "compressed")
+        figure: Any = canvas.new_figure(style, size, "compressed")
         axes = figure.subplots(1, len(matrices), sharey=True, squeeze=False)[0]
         colours = canvas.colour_map(style.palette or "Blues")
         for axis, matrix in zip(axes, matrices, strict=True):
