@@ -1,9 +1,11 @@
 """The figures of a paper on these benchmarks, remade by one command from what is stored.
 
-    python benchmarks/figures.py demo-output figures
+    python benchmarks/figures.py demo-output figures [--paper baron.h5ad] [--page docs/how-to]
 
 `demo-output` is what `screader demo` left; the other figures are drawn from the tables of paper.md
-and confidence.md. PDF, as wide as two columns of a journal; nothing is trained.
+and confidence.md. PDF, as wide as two columns of a journal; nothing is trained. With `--paper`, the
+first fold of paper.md's runs on Baron human is trained and predicted in `figures/paper`, unless it
+is there, and drawn as well. `--page` remakes the pictures of the page on figures.
 
 | file | what it shows | from |
 |---|---|---|
@@ -13,6 +15,7 @@ and confidence.md. PDF, as wide as two columns of a journal; nothing is trained.
 | umap.pdf | the cells before reading, by GenePT and by the reader | demo |
 | training.pdf | loss and validation curves of the reader | demo |
 | left-out.pdf | types that the training did not have: how many cells get no label | confidence.md |
+| paper-….pdf | metrics, confusion, UMAP, calibration and training by the paper's recipe | `--paper` |
 """
 
 from __future__ import annotations
@@ -37,6 +40,24 @@ PLOTS = {
     "confusion": ("confusion", READER, GENEPT, *NAMES),
     "umap": ("umap", READER, GENEPT, *NAMES, "--cells", "cells-test.h5ad", "--labels", "names"),
     "training": ("training", "reader.h5"),
+}
+WITH_LLM = ("--recipe", "paper", "--warm-up-steps", "28", "--llm-layers", "1", "-k", "32")
+RUNS = {  # of the paper's comparison, by the file of predictions: options of train-reader
+    "controls/genept-predictions.h5ad": ("genept", *WITH_LLM[:4]),
+    "controls/genept-w-predictions.h5ad": ("genept-w",),
+    "controls/logistic-predictions.h5ad": ("logistic",),
+    "controls/pooled-predictions.h5ad": ("pooled",),
+    READER: ("screader", *WITH_LLM),
+    "controls/screader-random-predictions.h5ad": ("screader-random", *WITH_LLM),
+}
+PAPER_PLOTS = PLOTS | {
+    "umap": ("umap", READER, GENEPT, *NAMES, "--cells", "cells.h5ad", "--labels", "names"),
+    "calibration": ("calibration", READER, GENEPT, *NAMES),
+}
+PAGE = {  # pictures of the page on figures
+    "umap": ("umap", READER, "--labels", "names", "--width", "85mm"),
+    "confusion": ("confusion", READER, "--width", "85mm"),
+    "markers": ("markers", READER, "--cells", "cells-test.h5ad", "--width", f"{WIDTH}mm"),
 }
 TABLE = re.compile(r"^(?:(.+):\n\n)?\|(.+)\|\n\|[-|]+\|\n((?:\|.+\|\n)+)", re.MULTILINE)
 Row = dict[str, str]
@@ -121,21 +142,52 @@ def left_out(style: canvas.Style) -> canvas.Picture:
     return canvas.Picture.of(figure, ("data", "type", "cells", "share"), drawn, alt)
 
 
+def run(tool: str, *words: str | Path, cwd: Path) -> None:
+    """Run one of the suite's commands in a folder; an error ends this script."""
+    program = Path(sys.executable).with_name(tool)
+    subprocess.run([str(program), *map(str, words)], cwd=cwd, check=True)
+
+
+def run_paper(cells: Path, folder: Path) -> None:
+    """Train and predict what is not in the folder yet."""
+    (folder / "controls").mkdir(parents=True, exist_ok=True)
+    if not (folder / "cells.h5ad").exists():
+        (folder / "cells.h5ad").symlink_to(cells.resolve())
+    for predictions, (method, *options) in RUNS.items():
+        if (folder / predictions).exists():
+            continue
+        reader = predictions.replace("-predictions.h5ad", ".h5").replace(READER, "reader.h5")
+        fold = ("--folds", "10", "--fold", "1", "--method", method)
+        run("train-reader", "cells.h5ad", *fold, *options, "-o", reader, cwd=folder)
+        words = ("cells.h5ad", "--reader", reader, "--held-out", "-o", predictions)
+        run("predict", *words, cwd=folder)
+
+
 def main() -> None:
     """Write all figures into the folder."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("demo", type=Path, help="what screader demo left")
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--paper", type=Path, help="Cells of build-cells --folds 10.")
+    parser.add_argument("--page", type=Path, help="Folder of the page's pictures.")
     given = parser.parse_args()
     folder = given.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     style = canvas.Style(width=WIDTH / 25.4)
     for name, draw in (("recipes", recipes), ("left-out", left_out)):
         draw(style).write(folder / f"{name}.pdf", "pdf", 300)
-    plot = Path(sys.executable).with_name("screader-plot")
     for name, words in PLOTS.items():
-        common = ("--width", f"{WIDTH}mm", "-o", str(folder / f"{name}.pdf"))
-        subprocess.run([str(plot), *words, *common], cwd=given.demo, check=True)
+        common = ("--width", f"{WIDTH}mm", "-o", folder / f"{name}.pdf")
+        run("screader-plot", *words, *common, cwd=given.demo)
+    if given.paper:
+        run_paper(given.paper, folder / "paper")
+        for name, words in PAPER_PLOTS.items():
+            common = ("--width", f"{WIDTH}mm", "-o", folder / f"paper-{name}.pdf")
+            run("screader-plot", *words, *common, cwd=folder / "paper")
+    if given.page:
+        page = given.page.resolve()
+        for name, words in PAGE.items():
+            run("screader-plot", *words, "-o", page / f"{name}.png", cwd=given.demo)
     print("\n".join(map(str, sorted(folder.glob("*.pdf")))))
 
 

@@ -190,6 +190,63 @@ def test_keys_move_the_map_and_turn_the_lasso(page: Any) -> None:
     assert page.get_attribute("#map-lasso", "aria-pressed") == "true"
 
 
+def test_cells_are_named_without_a_mouse(page: Any, report: Path) -> None:
+    page.focus("#map-search")
+    page.keyboard.press("Tab")  # from the field to the first type
+    page.keyboard.press("Enter")
+    assert page.locator("#map-legend button").first.get_attribute("aria-pressed") == "true"
+    for _ in range(page.locator("#map-legend button").count()):
+        page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "map-shown"
+    page.keyboard.press("Enter")
+    page.keyboard.type("left")
+    page.keyboard.press("Enter")
+    expected = f"left ({len(hostile_cells(report))})"
+    assert page.locator("#map-named li").inner_text().startswith(expected)
+
+
+def test_on_a_dark_page_the_map_and_its_legend_are_brighter(page: Any) -> None:
+    canvas, swatch = page.locator("#map-canvas"), page.locator("#map-legend i").first
+    light = canvas.evaluate(DRAWN), swatch.get_attribute("style")
+    page.emulate_media(color_scheme="dark")
+    dark = canvas.evaluate(DRAWN), page.locator("#map-legend i").first.get_attribute("style")
+    assert light[0] != dark[0] and light[1] != dark[1]
+    page.emulate_media(color_scheme="light")
+    assert canvas.evaluate(DRAWN) == light[0]
+
+
+@pytest.mark.parametrize(
+    "lacks",
+    ["delete window.DecompressionStream", "HTMLCanvasElement.prototype.getContext = () => null"],
+    ids=["decompression", "canvas"],
+)
+def test_still_picture_where_a_browser_cannot_draw_the_map(
+    browser: Any, report: Path, lacks: str
+) -> None:
+    context = browser.new_context()
+    old, said = context.new_page(), []
+    old.on("pageerror", lambda error: said.append(str(error)))
+    old.add_init_script(lacks)
+    old.goto(report.as_uri())
+    old.wait_for_timeout(200)
+    assert old.locator("img[alt^='UMAP']").is_visible()
+    assert not old.locator("#cell-map").is_visible() and said == []
+    context.close()
+
+
+def test_the_map_needs_no_webgl(browser: Any, report: Path) -> None:
+    context = browser.new_context()
+    plain = context.new_page()
+    plain.add_init_script("""
+        const given = HTMLCanvasElement.prototype.getContext;
+        HTMLCanvasElement.prototype.getContext = function (kind, ...more) {
+            return kind.startsWith("webgl") ? null : given.call(this, kind, ...more);
+        };""")
+    plain.goto(report.as_uri())
+    plain.wait_for_selector("html.has-map")
+    context.close()
+
+
 def test_still_picture_in_print_and_without_scripts(browser: Any, page: Any, report: Path) -> None:
     still, live = "img[alt^='UMAP']", "#cell-map"
     assert page.locator(live).is_visible()

@@ -3,11 +3,11 @@
 (async () => {
 const byId = (id) => document.getElementById(id);
 const root = byId("cell-map"), stored = byId("cell-map-content");
-if (!root || !stored || typeof DecompressionStream === "undefined") return;
+const canvas = byId("map-canvas"), context = canvas?.getContext("2d");
+if (!context || !stored || typeof DecompressionStream === "undefined") return;
 
 const { header, columns, names } = await unpack(stored.textContent);
 const { x, y } = header, count = header.cells;
-const canvas = byId("map-canvas"), context = canvas.getContext("2d");
 const tip = byId("map-tip"), legend = byId("map-legend"), search = byId("map-search");
 const NONE = "(none)", THEMES = {      // numbers, low to high; cells out of focus, and without a value
   light: { ramp: ["#cdd2d9", "#8fbcd4", "#4c8fc0", "#3b57a6", "#2a1763"], faded: "#e1e4e8", none: "#b8b8b8" },
