@@ -15,7 +15,7 @@ is there, and drawn as well. `--page` remakes the pictures of the page on figure
 | umap.pdf | the cells before reading, by GenePT and by the reader | demo |
 | training.pdf | loss and validation curves of the reader | demo |
 | left-out.pdf | types that the training did not have: how many cells get no label | confidence.md |
-| paper-….pdf | metrics, confusion, UMAP, calibration and training by the paper's recipe | `--paper` |
+| paper-….pdf | metrics, confusion, UMAP, calibration, training by the paper's recipe | `--paper` |
 """
 
 from __future__ import annotations
