@@ -12,6 +12,7 @@ from pathlib import Path
 
 import command_pages
 import nextflow_pages
+import notebook_pages
 import python_pages
 import schema_pages
 
@@ -62,6 +63,8 @@ def generated() -> dict[Path, str]:
         "one, `screader info FILE` describes it.\n\n" + schema_pages.overview()
     )
     result[HERE / "python-reference.md"] = python_pages.page()
+    tutorial = HERE / "tutorial" / "index.md"
+    result[tutorial.with_name("tutorial.ipynb")] = notebook_pages.notebook(tutorial)
     result[HERE / "nextflow" / "parameters.md"] = nextflow_pages.parameters_page()
     result[HERE / "nextflow" / "options.md"] = nextflow_pages.options_page()
     return result
