@@ -1,4 +1,4 @@
-"""Each command in a block of code on any page of the site is one that there is, with its options."""
+"""Each command in a block of code on any page of the site is there, with its options."""
 
 from __future__ import annotations
 
