@@ -28,9 +28,10 @@ from matplotlib.colors import to_rgb
 
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.opening import open_exchange
+from screader_lib.figures.data import projection
 from screader_lib.figures.data.projection import principal_components
 from screader_lib.figures.plots import umap_plot
-from screader_lib.figures.report import multiqc, report_tables
+from screader_lib.figures.report import cell_map, multiqc, report_tables
 from screader_lib.figures.report.report import ReportInputs, build
 from screader_lib.figures.report.report_tables import compare_given
 
@@ -255,6 +256,15 @@ def test_unusual_cells_give_a_sound_page(tmp_path: Path, case: Case) -> None:
     assert not page.open
     assert ("Calibration" in page.text) == ("Results" in page.text) == case.labelled
     assert ("#results" in str(page.all("a"))) == case.labelled
+
+
+def test_a_sketch_of_many_cells_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cell_map, "MOST_CELLS", 30)
+    monkeypatch.setattr(projection, "FITTED_CELLS", 20)
+    path = write_predictions(tmp_path / "p.h5ad", Case(cells=40))
+    page = Page(made({"predictions": path}, metrics=None))
+    text = " ".join(" ".join(page.text).split())
+    assert "Of 40 cells, a random 30 are drawn. Their places are a UMAP of a random 20;" in text
 
 
 def test_unknown_true_labels_and_metrics_of_types(tmp_path: Path) -> None:
