@@ -22,11 +22,12 @@ from torch import Tensor
 from screader_lib import label_metrics
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.cells.folds import assign_folds
+from screader_lib.cells.sequences import weight_matrix
 from screader_lib.exchange.opening import open_exchange
 from screader_lib.reader.confidence.calibration import softmax
 from screader_lib.reader.llm.frozen_llm import FrozenLLM, load_llm
 from screader_lib.reader.llm.weights import packaged_gguf
-from screader_lib.reader.model.logistic_regression import fit_logistic, weight_matrix
+from screader_lib.reader.model.logistic_regression import fit_logistic
 from screader_lib.reader.model.scaling import fit_scaling, scaled
 from screader_lib.reader.settings import INSTRUCTION
 from screader_lib.reader.task import labels_of

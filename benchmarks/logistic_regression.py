@@ -23,7 +23,7 @@ from screader_lib.exchange.opening import open_exchange
 from screader_lib.reader.confidence.calibration import softmax
 from screader_lib.reader.methods.nearest_neighbours import unit
 from screader_lib.reader.model import logistic_regression
-from screader_lib.reader.model.logistic_regression import fit_logistic, weight_matrix
+from screader_lib.reader.model.logistic_regression import fit_logistic
 from screader_lib.reader.settings import TrainingSettings
 from screader_lib.reader.task import Task, make_task
 
@@ -33,7 +33,7 @@ ROWS_AT_ONCE = 4096
 def feature_sets(task: Task) -> dict[str, Any]:
     """Features float32 (cells, features) by what they are of."""
     embedding = task.cells.embedding
-    weights = weight_matrix(*task.cells.rows(task.rows), len(embedding))
+    weights = task.cells.weights(task.rows)
     means = unit(weights @ embedding)
     means = (means - means.mean(0)) / np.maximum(means.std(0), 1e-6)
     return {

@@ -26,7 +26,7 @@ MODULES = sorted(LIBRARY.rglob("*.py"))
 
 TOP_LEVEL = {
     "compiled", "errors", "gguf_files", "label_metrics", "launch", "offline", "option_values",
-    "weight_files",
+    "threads", "weight_files",
 }  # fmt: skip
 BASE = TOP_LEVEL | {"reporting", "schemas"}
 MAY_IMPORT = {

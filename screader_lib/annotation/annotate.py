@@ -22,7 +22,7 @@ from screader_lib.annotation.clusters import (
     tabulate,
 )
 from screader_lib.annotation.consensus import (
-    answers_of,
+    OtherMethods,
     combined,
     least_of_neighbours,
     neighbours_of,
@@ -37,6 +37,7 @@ from screader_lib.cells.cells_file import CellSequences
 from screader_lib.cells.formats.expression import Expression
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import encoding, writing
+from screader_lib.exchange.chunks import RowReader
 from screader_lib.exchange.opening import ExchangeFile, open_exchange
 from screader_lib.exchange.provenance import Provenance
 from screader_lib.exchange.table import Categorical, Column, Table
@@ -52,7 +53,7 @@ from screader_lib.reporting import SILENT, Reporter, WithoutInfo, counted
 CELLS, PREDICTIONS = "cells.h5ad", "predictions.h5ad"
 MIN_GENES = 20  # of the reader's, below which a sample is refused
 MIN_CELLS_TO_JUDGE, MIN_GENES_TO_JUDGE = 20, 50  # whether it is of another tissue
-MOST_CELLS_TO_JUDGE = 2_000  # a sample, evenly spaced
+MOST_CELLS_TO_JUDGE, RUN = 2_000, 50  # a sample, in evenly spaced runs
 MIN_AGREEMENT = 0.55  # with the training cells' mean expression; see benchmarks/annotate.md
 MIN_CELLS_FOR_CONSENSUS = 50
 AUTO = "auto"
@@ -130,10 +131,13 @@ def annotate(
         trained.plan_memory(cells, machine, False, reporter)
         with writing.create("predictions", folder / PREDICTIONS, made) as file:
             quiet = WithoutInfo(reporter)
-            write_predictions(file, cells, stored, trained, PredictionOptions(), quiet)
+            others = OtherMethods(cells, len(stored.labels.names), stored.profiles)
+            write_predictions(
+                file, cells, stored, trained, PredictionOptions(), quiet, beside=others.answer
+            )
             probability, familiarity = file["obsm/probability"][()], file["obs/familiarity"][()]
         known = cells.lengths > 0
-        answers = answers_of(cells, probability, stored.profiles)
+        answers = others.beside(probability)
         probability = combined(answers, usual_weights(familiarity))
         caller = _Caller(stored, options, known, familiarity, doubts)
         columns: dict[str, Column] = caller.own_columns(probability)
@@ -233,7 +237,8 @@ def _other_tissue(cells: CellSequences, stored: StoredReader, name: str) -> str:
     if stored.profiles is None or len(cells) < MIN_CELLS_TO_JUDGE:
         return ""
     columns = stored.profiles.columns_of(cells)
-    rows = np.unique(np.linspace(0, len(cells) - 1, MOST_CELLS_TO_JUDGE).astype(np.int64))
+    runs = np.linspace(0, max(0, len(cells) - RUN), MOST_CELLS_TO_JUDGE // RUN).astype(np.int64)
+    rows = np.unique((runs[:, None] + np.arange(RUN)).clip(max=len(cells) - 1))
     total = np.zeros(len(stored.genes.ids))
     for part in row_blocks(rows):
         total += stored.profiles.weights(cells, part, columns).sum(0).A1
@@ -330,5 +335,6 @@ class _Vectors:
     def __iter__(self) -> Iterator[np.ndarray]:
         with h5py.File(self.path, "r", locking=False) as file:
             vectors = file["obsm/X_screader"]
+            reader, width = RowReader(vectors), vectors.shape[1]
             for start in range(0, len(vectors), 4096):
-                yield vectors[start : start + 4096]
+                yield reader.read(start, min(len(vectors), start + 4096), width)

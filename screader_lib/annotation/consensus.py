@@ -13,6 +13,8 @@ that are named there.
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 from scipy import sparse
 
@@ -20,7 +22,6 @@ from screader_lib.annotation.neighbours import Neighbours, Read
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.reader.confidence.calibration import softmax
 from screader_lib.reader.model.label_profiles import LabelProfiles
-from screader_lib.reader.model.logistic_regression import weight_matrix
 from screader_lib.reader.model.simulated_cells import SimulatedCells
 from screader_lib.reader.task import row_blocks
 
@@ -39,27 +40,37 @@ LEAST = 1e-4  # probability
 Answers = dict[str, np.ndarray]
 
 
-def answers_of(
-    cells: CellSequences, probability: np.ndarray, profiles: LabelProfiles | None
-) -> Answers:
-    """Probabilities by each method, float32 (cells, labels); the reader's are ``probability``.
+class OtherMethods:
+    """Answers beside those of the reader, for any of the ``cells`` at a time.
 
     Readers of early versions have no ``profiles``; then there is no other method.
     """
-    answers = {"reader": probability}
-    if profiles is None:
-        return answers
-    answers |= {name: np.empty_like(probability) for name in METHODS if name != "reader"}
-    columns = profiles.columns_of(cells)
-    present = profiles.present(cells, columns)
-    simulated = SimulatedCells.fit(profiles, present)
-    for rows in row_blocks(np.arange(len(cells))):
-        weights = profiles.weights(cells, rows, columns)
-        scores = profiles.scores(weights, present)
-        answers["profiles"][rows] = softmax(scores, PROFILE_TEMPERATURE)
-        labels = probability.shape[1]
-        answers["simulated_cells"][rows] = simulated.probability(weights, labels)
-    return answers
+
+    def __init__(self, cells: CellSequences, labels: int, profiles: LabelProfiles | None) -> None:
+        self.cells, self.labels, self.profiles = cells, labels, profiles
+        names = METHODS[1:] if profiles is not None else ()
+        self.answers = {name: np.empty((len(cells), labels), np.float32) for name in names}
+
+    @cached_property
+    def _fitted(self) -> tuple[LabelProfiles, np.ndarray, np.ndarray, SimulatedCells]:
+        """The profiles, the columns of the cells' genes, which are there, and what is learnt."""
+        assert self.profiles is not None
+        columns = self.profiles.columns_of(self.cells)
+        present = self.profiles.present(self.cells, columns)
+        return self.profiles, columns, present, SimulatedCells.fit(self.profiles, present)
+
+    def answer(self, rows: np.ndarray) -> None:
+        """Fill in the answers for the cells ``rows``."""
+        if self.answers:
+            profiles, columns, present, simulated = self._fitted
+            weights = profiles.weights(self.cells, rows, columns)
+            scores = profiles.scores(weights, present)
+            self.answers["profiles"][rows] = softmax(scores, PROFILE_TEMPERATURE)
+            self.answers["simulated_cells"][rows] = simulated.probability(weights, self.labels)
+
+    def beside(self, probability: np.ndarray) -> Answers:
+        """All answers, float32 (cells, labels) each; the reader's are ``probability``."""
+        return {"reader": probability, **self.answers}
 
 
 def at_home(familiarity: np.ndarray) -> np.ndarray:
@@ -135,7 +146,8 @@ def gene_weights(cells: CellSequences) -> Read:
     genes = np.flatnonzero(cells.genes_in_input)
 
     def read(rows: np.ndarray) -> sparse.csr_matrix:
-        return weight_matrix(*cells.rows(rows), len(cells.genes))[:, genes]
+        weights = cells.weights(rows)
+        return weights if len(genes) == weights.shape[1] else weights[:, genes]
 
     return read
 

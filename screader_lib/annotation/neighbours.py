@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
+
+from screader_lib.threads import matrix_threads
 
 NEIGHBOURS = 10
 COMPONENTS = 20
@@ -52,20 +54,30 @@ def own_components(read: Read, cells: int, seed: int = 0) -> tuple[np.ndarray, n
     if count < 1:
         return np.zeros((cells, 1), np.float32), sketch
 
+    centre, scale = mean[varying].astype(np.float32), spread[varying].astype(np.float32)
+
     def standardised(rows: np.ndarray) -> np.ndarray:
         values = read(rows)[:, varying].toarray()
-        values = (values - mean[varying]) / spread[varying]
-        return np.clip(values, -MOST_DEVIATIONS, MOST_DEVIATIONS).astype(np.float32)
+        values -= centre
+        values /= scale
+        return np.clip(values, -MOST_DEVIATIONS, MOST_DEVIATIONS, out=values)
+
+    def products(rows: np.ndarray) -> np.ndarray:
+        values = standardised(rows)
+        return values.T @ values
+
+    def placed(rows: np.ndarray) -> np.ndarray:
+        return standardised(rows) @ directions
+
+    def blocks(rows: np.ndarray) -> Iterator[tuple[np.ndarray]]:
+        return ((rows[start : start + BLOCK],) for start in range(0, len(rows), BLOCK))
 
     covariance = np.zeros((len(varying), len(varying)), np.float32)
-    for start in range(0, len(sketch), BLOCK):
-        values = standardised(sketch[start : start + BLOCK])
-        covariance += values.T @ values
-    places = np.empty((cells, count), np.float32)
-    directions = _main_directions(covariance, count)
-    for start in range(0, cells, BLOCK):
-        block = standardised(np.arange(start, min(cells, start + BLOCK))) @ directions
-        places[start : start + BLOCK] = block
+    with matrix_threads() as mapped:
+        for product in mapped(products, blocks(sketch)):
+            covariance += product
+        directions = _main_directions(covariance, count)
+        places = np.concatenate([*mapped(placed, blocks(np.arange(cells)))])
     places /= np.maximum(np.linalg.norm(places, axis=1, keepdims=True), 1e-9)
     return places, sketch
 
@@ -86,13 +98,17 @@ def nearest(places: np.ndarray, among: np.ndarray, count: int = NEIGHBOURS) -> n
     int64 (cells, at most ``count``), rows of ``places`` float32 (cells, components) of length 1.
     """
     count = min(count, len(among) - 1)
-    found = np.empty((len(places), count), np.int64)
-    for start in range(0, len(places), BLOCK_OF_NEIGHBOURS):
+    others = places[among].T
+
+    def of_block(start: int) -> np.ndarray:
         rows = np.arange(start, min(len(places), start + BLOCK_OF_NEIGHBOURS))
-        cosine = places[rows] @ places[among].T
+        cosine = places[rows] @ others
         at = np.searchsorted(among, rows)
         own = (at < len(among)) & (among[np.minimum(at, len(among) - 1)] == rows)
         cosine[np.flatnonzero(own), at[own]] = -np.inf
         best = np.argpartition(-cosine, count - 1, axis=1)[:, :count]
-        found[rows] = among[np.sort(best, axis=1)]
-    return found
+        return among[np.sort(best, axis=1)]
+
+    starts = ((start,) for start in range(0, len(places), BLOCK_OF_NEIGHBOURS))
+    with matrix_threads() as mapped:
+        return np.concatenate([np.zeros((0, count), np.int64), *mapped(of_block, starts)])

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from typing import TypeVar
 
@@ -46,9 +44,9 @@ from screader_lib.errors import ScReaderError
 from screader_lib.exchange import chunks, encoding
 from screader_lib.exchange.table import LazyColumn, LazyTable, Table, constant_column
 from screader_lib.reporting import SILENT, Reporter
+from screader_lib.threads import default_threads, map_in_order
 
 EMPTY_BARCODE = 50  # counts, below which a barcode is hardly a cell
-MAX_THREADS = 8  # each holds a block of cells in memory
 Result = TypeVar("Result")
 
 
@@ -378,32 +376,3 @@ class CellBuilder:
             for number, result, cells in map_in_order(run, tasks(), pool, self.threads + 1):
                 yield number, result
                 advance(cells)
-
-
-def default_threads() -> int:
-    """The processors that this process may use, ``MAX_THREADS`` at most."""
-    try:
-        allowed = len(os.sched_getaffinity(0))
-    except AttributeError:  # not on every system
-        allowed = os.cpu_count() or 1
-    return max(1, min(MAX_THREADS, allowed))
-
-
-def map_in_order(
-    function: Callable[..., Result], tasks: Iterable[tuple], pool: Executor, ahead: int
-) -> Iterator[Result]:
-    """``starmap(function, tasks)`` by the threads of ``pool``, at most ``ahead`` tasks in advance.
-
-    What a task raises is raised where its result would come.
-    """
-    running: deque[Future[Result]] = deque()
-    try:
-        for task in tasks:
-            running.append(pool.submit(function, *task))
-            if len(running) > ahead:
-                yield running.popleft().result()
-        while running:
-            yield running.popleft().result()
-    finally:
-        for future in running:
-            future.cancel()

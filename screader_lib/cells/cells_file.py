@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from copy import copy
 from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from screader_lib.cells.folds import ALL_CELLS, OTHER_CELLS, TRAINING_CELLS, FoldPlan
 from screader_lib.cells.gene_matcher import filter_genes
 from screader_lib.cells.gene_texts import GeneTexts
-from screader_lib.cells.sequences import rescaled_weights
+from screader_lib.cells.sequences import NO_GENE, rescaled_weights, weight_matrix
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import encoding
+from screader_lib.exchange.chunks import RowReader
 from screader_lib.exchange.opening import ExchangeFile
 from screader_lib.exchange.provenance import Record
 from screader_lib.exchange.table import Categorical, LazyTable, Table, stored_table
 
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
 MAX_IN_MEMORY = 512 << 20  # bytes
 WINDOW = 1024  # rows that are read at once where not all are in memory
 WINDOWS = 8
+MATRICES = 4  # of weights that are kept, as several methods ask for those of the same cells
 
 
 class CellSequences:
@@ -35,6 +43,7 @@ class CellSequences:
         )
         self._index = opened.file["obsm/gene_index"]
         self._weight = opened.file["obsm/gene_weight"]
+        self._readers = RowReader(self._index), RowReader(self._weight)
         self.width = min(width or self._index.shape[1], self._index.shape[1])
 
     def __len__(self) -> int:
@@ -120,20 +129,46 @@ class CellSequences:
         return column if isinstance(column, Categorical) else None
 
     def rows(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """gene_index int32 and gene_weight float32 (rows, width) of the numbered cells."""
+        """gene_index int32 and gene_weight float32 (rows, genes of the longest) of these cells."""
+        longest = int(self.lengths[numbers].max(initial=0))
         if self._all is not None:
-            index, weight = self._all[0][numbers], self._all[1][numbers]
+            index, weight = (part[numbers] for part in self._all)
+        elif len(numbers) and (np.diff(numbers) == 1).all() and not self.sequential:
+            index, weight = self._read(slice(int(numbers[0]), int(numbers[-1]) + 1))
         elif self.sequential and len(np.unique(numbers // WINDOW)) <= WINDOWS:
-            index = np.empty((len(numbers), self.width), np.int32)
-            weight = np.empty((len(numbers), self.width), np.float32)
+            index = np.full((len(numbers), longest), NO_GENE, np.int32)
+            weight = np.zeros((len(numbers), longest), np.float32)
             for window in np.unique(numbers // WINDOW).tolist():
                 mask = numbers // WINDOW == window
                 rows = numbers[mask] - window * WINDOW
-                index[mask], weight[mask] = (part[rows] for part in self._window(window))
+                parts = [part[rows, :longest] for part in self._window(window)]
+                width = parts[0].shape[1]
+                index[mask, :width], weight[mask, :width] = parts
         else:
             ascending, inverse = np.unique(numbers, return_inverse=True)
             index, weight = (part[inverse] for part in self._read(ascending))
-        return index, weight.astype(np.float32, copy=False)
+        return index[:, :longest], weight[:, :longest].astype(np.float32, copy=False)
+
+    def weights(self, numbers: np.ndarray) -> csr_matrix:
+        """The same as CSR float32 (rows, genes), genes of a cell in its order; not to be changed.
+
+        Of adjacent cells they are kept for a while. Any number of threads may ask for them.
+        """
+        count = len(numbers)
+        if count and (np.diff(numbers) == 1).all():
+            return copy(self._weights(int(numbers[0]), int(numbers[-1]) + 1))
+        return weight_matrix(*self.rows(numbers), len(self.embedding))
+
+    @cached_property
+    def _weights(self) -> Callable[[int, int], csr_matrix]:
+        """Reads the weights of the cells from one to before another."""
+
+        def read(start: int, stop: int) -> csr_matrix:
+            matrix = weight_matrix(*self.rows(np.arange(start, stop)), len(self.embedding))
+            matrix.data.setflags(write=False)
+            return matrix
+
+        return lru_cache(MATRICES)(read)
 
     @cached_property
     def _all(self) -> tuple[np.ndarray, np.ndarray] | None:
@@ -143,20 +178,30 @@ class CellSequences:
         return self._read(slice(None))
 
     def _read(self, rows: slice | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Checked index and weight of rows in ascending order."""
-        index, genes = self._index[rows, : self.width], self.embedding.shape[0]
-        if index.size and (index.max() >= genes or index.min() < -1):
+        """Checked index and weight of rows in ascending order, no wider than the longest of them.
+
+        One more column is looked at, to see that no cell is longer than the table says.
+        """
+        lengths, genes = self.lengths[rows], len(self.embedding)
+        longest = int(lengths.max(initial=0))
+        width = min(longest + 1, self.width)
+        if isinstance(rows, slice):
+            start, stop, _ = rows.indices(len(self))
+            index, weight = (reader.read(start, stop, width) for reader in self._readers)
+        else:
+            index, weight = self._index[rows, :width], self._weight[rows, :width]
+        if index.size and (index.max() >= genes or index.min() < NO_GENE):
             raise ScReaderError(
                 f"obsm/gene_index has an entry outside −1 … {genes - 1}.", file=self.opened.name
             )
         filled = index >= 0
         if (filled[:, 1:] & ~filled[:, :-1]).any():
             raise ScReaderError("obsm/gene_index has a gap.", file=self.opened.name)
-        if (filled.sum(1) != self.lengths[rows]).any():
+        if (filled.sum(1) != lengths).any():
             raise ScReaderError(
                 "obs/genes_in_sequence does not match obsm/gene_index.", file=self.opened.name
             )
-        return index.astype(np.int32, copy=False), self._weight[rows, : self.width]
+        return index[:, :longest].astype(np.int32, copy=False), weight[:, :longest]
 
 
 class CellsWithoutGenes(CellSequences):

@@ -129,14 +129,14 @@ def ranked(
     lengths = np.diff(block.indptr)
     ratios = block.data / np.where(medians > 0, medians, np.float32(1))[block.indices]
     score = ratios if construction.rank_by == "median-ratio" else block.data
-    order = _rank_order(score, block.indices, lengths)
+    order = falling_order(score, block.indices, lengths)
     if construction.genes_per_cell < lengths.max(initial=0):
         rank = np.arange(len(order)) - np.repeat(block.indptr[:-1], lengths)
         order = order[rank < construction.genes_per_cell]
     return order, ratios
 
 
-def _rank_order(score: np.ndarray, genes: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+def falling_order(score: np.ndarray, genes: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """Order of the values: by cell, then falling ``score``, then rising gene.
 
     Scores are positive float32, whose bits sort as they do: the cell's number, the inverted score
@@ -177,3 +177,28 @@ def rescaled_weights(kind: str, weights: np.ndarray, factor: float) -> np.ndarra
     if kind == "rank":
         return np.where(weights > 0, 1 / (1 + np.arange(weights.shape[1], dtype=np.float32)), 0)
     return weights
+
+
+def weight_matrix(genes: np.ndarray, weights: np.ndarray, count: int) -> csr_matrix:
+    """Sequences as CSR float32 (cells, ``count`` genes): the weight of each gene in each cell.
+
+    ``genes`` int (cells, width), −1 for none; ``weights`` float32 (cells, width).
+    """
+    from scipy.sparse import csr_matrix as rows
+
+    is_gene = genes >= 0
+    ends = np.concatenate([[0], np.cumsum(is_gene.sum(1))])
+    values = weights[is_gene].astype(np.float32, copy=False)
+    return rows((values, genes[is_gene], ends), (len(genes), count))
+
+
+def as_columns(matrix: csr_matrix, column: np.ndarray, count: int) -> csr_matrix:
+    """The same with gene j as column ``column[j]``, int (genes,), of ``count``; −1 is dropped."""
+    from scipy.sparse import csr_matrix as rows
+
+    if len(column) == count and (column == np.arange(count)).all():
+        return matrix
+    indices = column[matrix.indices]
+    kept = indices >= 0
+    ends = np.concatenate([[0], np.cumsum(kept)])[matrix.indptr]
+    return rows((matrix.data[kept], indices[kept], ends), (matrix.shape[0], count))

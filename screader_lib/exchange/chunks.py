@@ -7,6 +7,7 @@ in HDF5") are undone and done by the calling threads. Other layouts are left to 
 
 from __future__ import annotations
 
+import math
 import os
 import weakref
 import zlib
@@ -28,11 +29,8 @@ READ_ERRORS = (OSError, RuntimeError, ValueError, cast(type[Exception], inflate.
 MAX_QUEUED = 64  # rows of chunks that wait to be written
 
 
-class ChunkReader:
-    """Reads stretches of a one-dimensional array, in any number of threads at a time.
-
-    Arrays of other libraries, such as zarr's or numpy's, are sliced as they are.
-    """
+class _Chunks:
+    """The chunks of a dataset, read in any number of threads at a time."""
 
     def __init__(self, dataset: Any) -> None:
         self.dataset = dataset
@@ -41,6 +39,36 @@ class ChunkReader:
         if self.filters is not None and _has_plain_storage(dataset):
             self._file = os.open(dataset.file.filename, os.O_RDONLY)
             weakref.finalize(self, os.close, self._file)
+
+    def _chunk(self, *first: int) -> np.ndarray | None:
+        """The values of a whole chunk, flat; none where it is not stored as all are fill values.
+
+        None if it is not stored as the filters say.
+        """
+        dtype = self.dataset.dtype
+        try:
+            stored = self.dataset.id.get_chunk_info_by_coord(first)
+            if stored.byte_offset is None:
+                return np.zeros(0, dtype)
+            if stored.filter_mask:
+                return None
+            content = os.pread(self._file, stored.size, stored.byte_offset)
+            if self.filters:
+                content = inflate.decompress(content)
+        except READ_ERRORS:
+            return None
+        if len(content) != math.prod(self.dataset.chunks) * dtype.itemsize:
+            return None
+        if self.filters == [SHUFFLE, DEFLATE]:
+            return unshuffled(content, dtype)
+        return np.frombuffer(content, dtype)
+
+
+class ChunkReader(_Chunks):
+    """Reads stretches of a one-dimensional array.
+
+    Arrays of other libraries, such as zarr's or numpy's, are sliced as they are.
+    """
 
     def __len__(self) -> int:
         return int(self.dataset.shape[0])
@@ -67,34 +95,41 @@ class ChunkReader:
         values = np.empty(stop - start, self.dataset.dtype)
         for first in range(start - start % size, stop, size):
             low, high = max(start, first), min(stop, first + size)
-            chunk = self._chunk(first, size)
-            if chunk is None:
+            chunk = self._chunk(first)
+            if chunk is None or not len(chunk):
                 return None
             values[low - start : high - start] = chunk[low - first : high - first]
         return values
 
-    def _chunk(self, first: int, size: int) -> np.ndarray | None:
-        """A whole chunk; None if it is not stored as the filters say."""
-        try:
-            stored = self.dataset.id.get_chunk_info_by_coord((first,))
-            if stored.byte_offset is None or stored.filter_mask:
-                return None
-            content = os.pread(self._file, stored.size, stored.byte_offset)
-            if self.filters:
-                content = inflate.decompress(content)
-        except READ_ERRORS:
-            return None
-        dtype = self.dataset.dtype
-        if len(content) != size * dtype.itemsize:
-            return None
-        if self.filters == [SHUFFLE, DEFLATE]:
-            return unshuffled(content, dtype)
-        return np.frombuffer(content, dtype)
+
+class RowReader(_Chunks):
+    """Reads rows of a matrix, of which the first columns may do."""
+
+    def read(self, start: int, stop: int, width: int) -> np.ndarray:
+        """``dataset[start:stop, :width]``."""
+        values = None
+        if self._file >= 0 and start < stop and width and self.dataset.chunks is not None:
+            values = self._read_chunks(start, stop, width)
+        return self.dataset[start:stop, :width] if values is None else values
+
+    def _read_chunks(self, start: int, stop: int, width: int) -> np.ndarray | None:
+        rows, columns = self.dataset.chunks
+        values = np.full((stop - start, width), self.dataset.fillvalue, self.dataset.dtype)
+        for row in range(start - start % rows, stop, rows):
+            low, high = max(start, row), min(stop, row + rows)
+            for column in range(0, width, columns):
+                chunk = self._chunk(row, column)
+                if chunk is None:
+                    return None
+                if len(chunk):
+                    part = chunk.reshape(rows, columns)[low - row : high - row, : width - column]
+                    values[low - start : high - start, column : column + columns] = part
+        return values
 
 
 def _filters(dataset: h5py.Dataset) -> list[int] | None:
-    """The filters of a one-dimensional array, in order; None unless they are undone here."""
-    if dataset.ndim != 1 or dataset.dtype.kind not in "biuf" or not dataset.dtype.isnative:
+    """The filters of an array, in order; None unless they are undone here."""
+    if dataset.dtype.kind not in "biuf" or not dataset.dtype.isnative:
         return None
     properties = dataset.id.get_create_plist()
     filters = [properties.get_filter(number)[0] for number in range(properties.get_nfilters())]

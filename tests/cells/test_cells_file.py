@@ -32,6 +32,22 @@ def test_rows_in_any_order_and_repeated(cells: Path) -> None:
     assert np.array_equal(rows[1], weight[numbers, :9])
 
 
+def test_weights_are_those_of_the_sequences(cells: Path) -> None:
+    with open_exchange(cells, "cells") as opened:
+        sequences = CellSequences(opened, sequential=True)
+        for numbers in (np.arange(90), np.arange(20, 60), np.array([70, 3, 3, 0, 89])):
+            genes, weight = sequences.rows(numbers)
+            filled = np.zeros((len(numbers), len(sequences.genes)), np.float32)
+            cell, rank = np.nonzero(genes >= 0)
+            filled[cell, genes[cell, rank]] = weight[cell, rank]
+            assert np.array_equal(sequences.weights(numbers).toarray(), filled)
+        kept = sequences.weights(np.arange(90))
+        with pytest.raises(ValueError, match="read-only"):
+            kept.data *= 2
+        kept.data = kept.data * 2  # of this matrix alone
+        assert np.array_equal(sequences.weights(np.arange(90)).data * 2, kept.data)
+
+
 @pytest.mark.parametrize(
     ("element", "at", "change", "message"),
     [
@@ -39,6 +55,7 @@ def test_rows_in_any_order_and_repeated(cells: Path) -> None:
         ("obsm/gene_index", (4, 1), None, "has a gap"),
         ("obs/genes_in_sequence", 7, -2, "does not match"),
         ("obs/genes_in_sequence", 7, 1, "does not match"),
+        ("obs/genes_in_sequence", slice(None), -2, "does not match"),  # no cell is as long
     ],
 )
 def test_contradictions_are_refused(

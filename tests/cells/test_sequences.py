@@ -83,10 +83,10 @@ def test_equals_reference(table: np.ndarray, rank_by: str, weight: str, k: int) 
 def test_both_ways_to_sort_give_the_same(table: np.ndarray) -> None:
     values, _ = normalised(sparse.csr_matrix(table), "counts")
     arguments = values.data, values.indices, np.diff(values.indptr)
-    order = sequences._rank_order(*arguments)
+    order = sequences.falling_order(*arguments)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sequences, "SIXTEEN_BITS", 0)
-        assert sequences._rank_order(*arguments).tolist() == order.tolist()
+        assert sequences.falling_order(*arguments).tolist() == order.tolist()
 
 
 def test_genes_that_share_a_column_are_added_and_unmapped_ones_dropped() -> None:

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from screader_lib.exchange import chunks, encoding
-from screader_lib.exchange.chunks import ChunkReader, RowAppender, RowWriter
+from screader_lib.exchange.chunks import ChunkReader, RowAppender, RowReader, RowWriter
 
 VALUES = np.random.default_rng(0).integers(0, 50, 1000).astype(np.int32)
 LAYOUTS: dict[str, dict[str, Any]] = {
@@ -40,6 +40,29 @@ def test_stretches(tmp_path: Path, layout: str, dtype: str) -> None:
         for start, stop in ((0, 1000), (0, 0), (0, 1), (63, 65), (64, 128), (999, 1000), (5, 700)):
             read = reader.read(start, stop)
             assert read.dtype == values.dtype and np.array_equal(read, values[start:stop])
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", ["<i2", ">i4", "<f4", "<f2"])
+def test_rows(tmp_path: Path, layout: str, dtype: str) -> None:
+    """Of a matrix with a block that was never written, whose last chunks are not full."""
+    values = np.full((100, 45), 7).astype(dtype)
+    values[:50, :40] = np.tile(VALUES, 2).reshape(50, 40)
+    options = dict(LAYOUTS[layout])
+    if "chunks" in options:
+        options["chunks"] = (16, 20)
+    if "maxshape" in options:
+        options["maxshape"] = (None, 45)
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        stored = file.create_dataset("x", values.shape, dtype, fillvalue=7, **options)
+        stored[:50, :40] = values[:50, :40]
+    with h5py.File(tmp_path / "x.h5") as file:
+        reader = RowReader(file["x"])
+        for start, stop in ((0, 100), (0, 0), (15, 17), (16, 32), (47, 70), (99, 100)):
+            for width in (0, 1, 20, 41, 45):
+                read = reader.read(start, stop, width)
+                assert read.dtype == values.dtype
+                assert np.array_equal(read, values[start:stop, :width])
 
 
 def test_chunks_that_were_never_written(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from small_files import GENES
 
 from screader_lib.cells.cells_file import CellSequences
+from screader_lib.cells.sequences import weight_matrix
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.opening import open_exchange
 from screader_lib.reader import task as task_module
@@ -34,7 +35,7 @@ from screader_lib.reader.model.gene_scores import (
     logits,
 )
 from screader_lib.reader.model.linear_reader import scores_of_genes
-from screader_lib.reader.model.logistic_regression import fit_logistic, weight_matrix
+from screader_lib.reader.model.logistic_regression import fit_logistic
 from screader_lib.reader.model.principal_components import COMPONENTS
 from screader_lib.reader.model.reader_model import Batch, GeneTable, ReaderModel
 from screader_lib.reader.settings import TrainingSettings, settings_for
@@ -161,7 +162,7 @@ def task(cells: Path) -> Iterator[Task]:
 
 def whole(task: Task) -> np.ndarray:
     """The training cells' scaled weights, float64 (cells, genes)."""
-    return SCALE * weight_matrix(*task.cells.rows(task.rows), GENES).toarray().astype(np.float64)
+    return SCALE * task.cells.weights(task.rows).toarray().astype(np.float64)
 
 
 def centred(values: np.ndarray) -> np.ndarray:

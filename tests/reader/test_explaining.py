@@ -98,6 +98,7 @@ def odds_without(
     """Mean log-odds of the calls for cells that lack some of their genes each."""
     removed_from = dict(zip(rows.tolist(), removed, strict=True))
     fewer = copy.copy(cells)
+    vars(fewer).pop("_weights", None)  # which reads the whole cells
 
     def read(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         genes, weights = cells.rows(numbers)
@@ -187,6 +188,7 @@ def nothing(trained: TrainedMethod, sequences: CellSequences, cells: int) -> tor
         return torch.from_numpy(biases).expand(cells, -1)
     if isinstance(trained, LinearReader):
         empty = copy.copy(sequences)
+        vars(empty).pop("_weights", None)  # which reads the whole cells
         empty.rows = lambda rows: (np.zeros((len(rows), 1), int), np.zeros((len(rows), 1)))  # type: ignore[method-assign]
         return torch.from_numpy(trained.outputs(empty, np.arange(cells))[0])
     none = Batch(torch.zeros(cells, 1, dtype=torch.long), torch.zeros(cells, 1), torch.ones(cells))

@@ -11,7 +11,7 @@ from scipy import sparse
 from scipy.stats import rankdata
 
 from screader_lib.cells.cells_file import CellSequences
-from screader_lib.reader.model.label_profiles import LabelProfiles, _ranks
+from screader_lib.reader.model.label_profiles import LabelProfiles, _ranks, sparse_ranks
 from screader_lib.reader.settings import TrainingSettings
 from screader_lib.reader.task import Task, make_task
 
@@ -84,3 +84,4 @@ def test_ranks_are_those_of_scipy(values: np.ndarray) -> None:
     expected -= expected.mean(1, keepdims=True)
     expected /= np.maximum(np.linalg.norm(expected, axis=1, keepdims=True), 1e-12)
     assert _ranks(values) == pytest.approx(expected)
+    assert (sparse_ranks(sparse.csr_matrix(values)) == _ranks(values)).all()

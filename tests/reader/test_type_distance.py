@@ -12,7 +12,6 @@ from small_files import succeed
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.exchange.opening import open_exchange
 from screader_lib.reader.model import type_distance
-from screader_lib.reader.model.logistic_regression import weight_matrix
 from screader_lib.reader.model.type_distance import SHRINKAGE, TypeDistance
 from screader_lib.reader.reader_file import read_reader
 from screader_lib.reader.settings import TrainingSettings
@@ -28,7 +27,7 @@ def test_mahalanobis_distance_in_the_space_of_principal_components(
     assert types is not None
     found = types.distances(sequences, every)
     alone = [types.distances(sequences, np.array([row]))[0] for row in (5, 0, 17)]
-    values = weight_matrix(*sequences.rows(every), len(types.genes)).toarray().astype(float)
+    values = sequences.weights(every).toarray().astype(float)
     assert alone == found[[5, 0, 17]].tolist()
     training, truth = values[task.rows], task.truth
     directions = np.linalg.svd(training - training.mean(0), full_matrices=False)[2][:4].T

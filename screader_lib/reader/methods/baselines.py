@@ -9,12 +9,12 @@ from scipy import sparse
 
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.cells.gene_matcher import GeneMatcher
+from screader_lib.cells.sequences import as_columns
 from screader_lib.errors import ScReaderError
 from screader_lib.reader.methods.feature_classifier import FeatureClassifier, LinearLogits
 from screader_lib.reader.model.logistic_regression import (
     fit_logistic,
     training_blocks,
-    weight_matrix,
 )
 from screader_lib.reader.task import Epoch, Task, TrainedMethod
 
@@ -79,7 +79,7 @@ class LogisticOnExpression(FeatureClassifier):
 
     def _matrix(self, cells: CellSequences, rows: np.ndarray) -> sparse.csr_matrix:
         """Weights float32 (rows, learnt genes)."""
-        return weight_matrix(*cells.rows(rows), len(self.genes.ids), self._columns(cells))
+        return as_columns(cells.weights(rows), self._columns(cells), len(self.genes.ids))
 
     def _columns(self, cells: CellSequences) -> np.ndarray:
         """Index among the learnt genes of each gene of the cells, int (genes,); −1 for none."""

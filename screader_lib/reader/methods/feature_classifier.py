@@ -16,7 +16,6 @@ from screader_lib.reader.model.logistic_regression import (
     Blocks,
     fit_logistic,
     training_blocks,
-    weight_matrix,
 )
 from screader_lib.reader.settings import TrainingSettings
 from screader_lib.reader.task import Epoch, Task, TrainedMethod
@@ -101,7 +100,7 @@ class FeatureClassifier(TrainedMethod):
         genes, weights = cells.rows(rows)
         length = None
         if embedding is not None:
-            sums = weight_matrix(genes, weights, len(matrix)) @ embedding
+            sums = cells.weights(rows) @ embedding
             length = np.maximum(np.linalg.norm(sums, axis=1), 1e-12)
         return genes, *linear_parts(genes, weights, calls, biases, (matrix, length))
 

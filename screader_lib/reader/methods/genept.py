@@ -22,7 +22,6 @@ from screader_lib.genes.services.cache import DiskCache, default_folder
 from screader_lib.genes.services.service import OPENAI_KEY, secret_of
 from screader_lib.reader.methods.feature_classifier import FeatureClassifier, LinearLogits
 from screader_lib.reader.methods.nearest_neighbours import unit
-from screader_lib.reader.model.logistic_regression import weight_matrix
 from screader_lib.reader.task import Task, row_blocks
 from screader_lib.reporting import Reporter
 
@@ -38,7 +37,7 @@ class GenePTw(FeatureClassifier):
 
     def features(self, cells: CellSequences, rows: np.ndarray) -> np.ndarray:
         vectors = self._vectors(cells)
-        return unit(weight_matrix(*cells.rows(rows), len(vectors)) @ vectors)
+        return unit(cells.weights(rows) @ vectors)
 
     def known(self, cells: CellSequences) -> np.ndarray:
         match = self.match(cells)

@@ -19,7 +19,7 @@ from scipy import sparse
 
 from screader_lib.reader.confidence.calibration import calibrated_loss, softmax
 from screader_lib.reader.model.linear_reader import scores_of_genes
-from screader_lib.reader.model.logistic_regression import fit_logistic, weight_matrix
+from screader_lib.reader.model.logistic_regression import fit_logistic
 from screader_lib.reader.model.principal_components import (
     mean_and_spread,
     principal_directions,
@@ -66,7 +66,7 @@ def fit_gene_scores(task: Task, weight_scale: float, label_weights: np.ndarray) 
     """
 
     def scaled_weights(rows: np.ndarray) -> sparse.csr_matrix:
-        values = weight_matrix(*task.cells.rows(rows), len(task.cells.genes.index))
+        values = task.cells.weights(rows)
         return values * np.float32(weight_scale)
 
     means, spread = mean_and_spread(task, scaled_weights)

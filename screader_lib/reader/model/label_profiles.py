@@ -15,7 +15,7 @@ import numpy as np
 from scipy import sparse
 
 from screader_lib.cells.cells_file import CellSequences
-from screader_lib.reader.model.logistic_regression import weight_matrix
+from screader_lib.cells.sequences import as_columns, falling_order
 from screader_lib.reader.model.principal_components import principal_directions, sampled_cells
 from screader_lib.reader.task import Task
 
@@ -46,7 +46,7 @@ class LabelProfiles:
 
         chosen, genes = sampled_cells(task), task.cells.genes.index
         truth = task.truth[chosen]
-        weights = weight_matrix(*task.cells.rows(task.rows[chosen]), len(genes))
+        weights = task.cells.weights(task.rows[chosen])
         places = weights @ principal_directions(weights, task.settings.seed, DIMENSIONS)
         profiles, labels = [], []
         for label in range(len(task.labels.names)):
@@ -76,7 +76,7 @@ class LabelProfiles:
         self, cells: CellSequences, rows: np.ndarray, columns: np.ndarray
     ) -> sparse.csr_matrix:
         """Weights of the profiles' genes in these cells, float32 (rows, genes)."""
-        return weight_matrix(*cells.rows(rows), len(self.genes), columns)
+        return as_columns(cells.weights(rows), columns, len(self.genes))
 
     def agreement(self, mean: np.ndarray, present: np.ndarray) -> float:
         """How alike a sample is to the training cells: a rank correlation over ``present`` genes.
@@ -104,8 +104,8 @@ class LabelProfiles:
             return result
         own, columns = _ranks(profiles[:, markers]), np.flatnonzero(present)[markers]
         for start in range(0, weights.shape[0], BLOCK):
-            cells = weights[start : start + BLOCK][:, columns].toarray()
-            correlation = _ranks(cells) @ own.T
+            cells = weights[start : start + BLOCK][:, columns]
+            correlation = sparse_ranks(cells) @ own.T
             for label in np.unique(self.labels):
                 of_label = correlation[:, self.labels == label]
                 result[start : start + BLOCK, label] = np.quantile(of_label, QUANTILE, axis=1)
@@ -142,4 +142,24 @@ def _ranks(values: np.ndarray) -> np.ndarray:
     ranks = np.empty(values.shape)
     np.put_along_axis(ranks, order, (first + last) / 2, 1)
     ranks -= ranks.mean(1, keepdims=True)
+    return ranks / np.maximum(np.linalg.norm(ranks, axis=1, keepdims=True), 1e-12)
+
+
+def sparse_ranks(values: sparse.csr_matrix) -> np.ndarray:
+    """What :func:`_ranks` gives for the rows of a matrix whose stored values are all positive.
+
+    Only these are sorted, as all zeros share the lowest ranks. float64 (rows, columns).
+    """
+    rows, width = values.shape
+    lengths = np.diff(values.indptr)
+    order = falling_order(values.data, values.indices, lengths)
+    falling, row = values.data[order], np.repeat(np.arange(rows), lengths)
+    is_first = np.ones(len(order), bool)
+    is_first[1:] = (falling[1:] != falling[:-1]) | (row[1:] != row[:-1])
+    first = np.flatnonzero(is_first)
+    counts = np.diff(np.append(first, len(order)))
+    above = (np.arange(len(order)) - values.indptr[row])[first] + (counts - 1) / 2
+    ranks = np.repeat((width - lengths[:, None] - 1) / 2, width, axis=1)
+    ranks[row, values.indices[order]] = width - 1 - np.repeat(above, counts)
+    ranks -= (width - 1) / 2
     return ranks / np.maximum(np.linalg.norm(ranks, axis=1, keepdims=True), 1e-12)

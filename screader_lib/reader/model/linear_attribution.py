@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from screader_lib.reader.model.logistic_regression import weight_matrix
+from screader_lib.cells.sequences import weight_matrix
 
 NODES = 256  # of an integral over logits alone, which costs next to nothing
 

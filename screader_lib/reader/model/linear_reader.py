@@ -16,7 +16,6 @@ from screader_lib.cells.cells_file import CellSequences
 from screader_lib.cells.gene_matcher import GeneMatcher
 from screader_lib.errors import ScReaderError
 from screader_lib.reader.model.linear_attribution import linear_parts
-from screader_lib.reader.model.logistic_regression import weight_matrix
 from screader_lib.reader.model.scaling import scaled
 from screader_lib.reader.settings import TrainingSettings
 from screader_lib.reader.task import TrainedMethod, row_blocks
@@ -176,9 +175,12 @@ class LinearReader(TrainedMethod):
 
     def _weights(self, cells: CellSequences, rows: np.ndarray, table: _Table) -> sparse.csr_matrix:
         """Weights of the cells' genes, each as far as it is known, CSR float32 (rows, genes)."""
-        weights = weight_matrix(*cells.rows(rows), len(table.known))
-        weights.data *= table.known[weights.indices]
-        return weights
+        weights = cells.weights(rows)
+        if (table.known == 1).all():
+            return weights
+        known = weights.copy()
+        known.data *= table.known[known.indices]
+        return known
 
     def _share_of_head(self, cells: CellSequences) -> float:
         """What the head's logits count.

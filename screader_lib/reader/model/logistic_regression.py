@@ -149,21 +149,3 @@ def _fit_streaming(
     first = np.zeros((width + 1) * labels) if start is None else start.ravel()
     result = minimize(loss_and_gradient, first, jac=True, method="L-BFGS-B", options=options)
     return result.x.reshape(width + 1, labels)
-
-
-def weight_matrix(
-    genes: np.ndarray, weights: np.ndarray, count: int, column: np.ndarray | None = None
-) -> sparse.csr_matrix:
-    """Sequences as features float32 (cells, ``count``): the weight of each gene in each cell.
-
-    ``genes`` int (cells, width), −1 for none; ``weights`` float32 (cells, width). With ``column``
-    int (genes,), a gene is the feature of that number, and none where it is −1.
-    """
-    is_feature = genes >= 0
-    features = genes[is_feature]
-    if column is not None:
-        features = column[features]
-        is_feature[is_feature] = features >= 0
-        features = features[features >= 0]
-    ends = np.concatenate([[0], np.cumsum(is_feature.sum(1))])
-    return sparse.csr_matrix((weights[is_feature], features, ends), (len(genes), count))

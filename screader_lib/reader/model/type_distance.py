@@ -16,7 +16,7 @@ import numpy as np
 from scipy import sparse
 
 from screader_lib.cells.cells_file import CellSequences
-from screader_lib.reader.model.logistic_regression import weight_matrix
+from screader_lib.cells.sequences import as_columns
 from screader_lib.reader.model.principal_components import (
     COMPONENTS,
     principal_directions,
@@ -50,7 +50,7 @@ class TypeDistance:
         count = min(COMPONENTS, len(rows) - len(labels), len(genes) - 1)
         if len(rows) < MIN_CELLS or count < 1:
             return None
-        blocks = [weight_matrix(*task.cells.rows(part), len(genes)) for part in row_blocks(rows)]
+        blocks = [task.cells.weights(part) for part in row_blocks(rows)]
         values = sparse.vstack(blocks, "csr").astype(np.float64)
         directions = principal_directions(values, task.settings.seed, count).astype(np.float64)
         scores = values @ directions
@@ -79,7 +79,7 @@ class TypeDistance:
         projection, means = self.projection.astype(np.float64), self.means.astype(np.float64)
         distances = []
         for part in row_blocks(rows):
-            scores = weight_matrix(*cells.rows(part), len(self.genes), column) @ projection
+            scores = as_columns(cells.weights(part), column, len(self.genes)) @ projection
             nearest = np.full(len(part), np.inf)
             for mean in means:
                 nearest = np.minimum(nearest, ((scores - mean) ** 2).sum(1))

@@ -7,7 +7,10 @@ other neighbours, round sums differently: by less than 1e-4 of a probability.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
+from itertools import starmap
 from typing import Any
 
 import h5py
@@ -17,11 +20,13 @@ from screader_lib import launch
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import encoding
+from screader_lib.exchange.chunks import RowAppender
 from screader_lib.exchange.table import LazyColumn, LazyTable, Table, strings
 from screader_lib.reader.confidence.explanation import ExplanationWriter, report_cost
 from screader_lib.reader.prediction.label_map import translated
 from screader_lib.reader.prediction.prediction_checkpoint import NO_CHECKPOINT, PredictionCheckpoint
 from screader_lib.reader.prediction.predictions import (
+    PredictionBlock,
     Predictions,
     gene_origin,
     known_label_metrics,
@@ -31,6 +36,7 @@ from screader_lib.reader.prediction.predictions import (
 from screader_lib.reader.reader_file import StoredReader
 from screader_lib.reader.task import TrainedMethod
 from screader_lib.reporting import SILENT, Reporter
+from screader_lib.threads import matrix_threads
 
 BLOCK = 1024  # cells that are predicted, saved and loaded together
 STRANGE = 0.05  # a median familiarity below it is one of strangers
@@ -99,10 +105,13 @@ def write_predictions(
     options: PredictionOptions = PredictionOptions(),
     reporter: Reporter = SILENT,
     checkpoint: PredictionCheckpoint = NO_CHECKPOINT,
+    beside: Callable[[np.ndarray], None] | None = None,
 ) -> np.ndarray:
     """Fill a new ``predictions`` file; cells come in the order of ``cells``.
 
     Blocks are loaded from the ``checkpoint`` where it has them, and new ones are saved there.
+    What else is computed of each block, ``beside(rows)`` does, as long as its weights are at hand;
+    several threads may call it at a time.
     Cells without a known gene are unassigned. Returns which have one, bool (predicted cells,).
     """
     every = np.arange(len(cells)) if options.rows is None else options.rows
@@ -114,7 +123,7 @@ def write_predictions(
     if options.rows is not None:
         encoding.write_json(file["uns"], "fold", stored.fold)
     predictions, gaps = _write_blocks(
-        file, cells, rows, stored, trained, options.genes_explained, reporter, checkpoint
+        file, cells, rows, stored, trained, options.genes_explained, reporter, checkpoint, beside
     )
     confidence = predictions.confidence
     evidence, distance = predictions.evidence, predictions.distance
@@ -185,29 +194,41 @@ def _write_blocks(
     genes_explained: int,
     reporter: Reporter,
     checkpoint: PredictionCheckpoint,
+    beside: Callable[[np.ndarray], None] | None,
 ) -> tuple[Predictions, np.ndarray | None]:
     """Write probabilities, vectors and explanations, block by block.
 
     Returns the predictions, and how far explanations are from adding up, None without any.
     """
     obsm, count, labels = file["obsm"], len(rows), len(stored.labels.names)
-    predictions, vectors, explanation = Predictions.empty(count), None, None
+    predictions, explanation = Predictions.empty(count), None
     if genes_explained:
         explanation = ExplanationWriter(file, count, labels, cells.genes, genes_explained)
-    probability = encoding.create_rows(obsm, "probability", (count, labels), np.float32, 1024)
-    is_cost_known = not genes_explained
-    with reporter.progress("Predicting", count, "cells") as advance:
+    probability = _appender(obsm, "probability", (count, labels), 1024)
+    vectors: RowAppender | None = None
+
+    def tasks() -> Iterator[tuple[int, PredictionBlock | None]]:
+        is_cost_known = not genes_explained
         for number, start in enumerate(range(0, count, BLOCK)):
-            part = slice(start, min(count, start + BLOCK))
             block = checkpoint.load(number)
-            if block is None:
-                if not is_cost_known:
-                    report_cost(cells, rows[start:], trained, reporter)
-                    is_cost_known = True
-                block = predict_block(
-                    cells, rows[part], trained, stored.temperatures, genes_explained,
-                    stored.type_distance,
-                )  # fmt: skip
+            if block is None and not is_cost_known:
+                report_cost(cells, rows[start:], trained, reporter)
+                is_cost_known = True
+            yield number, block
+
+    def predict(number: int, known: PredictionBlock | None) -> tuple[int, PredictionBlock, bool]:
+        part = rows[number * BLOCK : (number + 1) * BLOCK]
+        block = known or predict_block(
+            cells, part, trained, stored.temperatures, genes_explained, stored.type_distance
+        )
+        if beside is not None:
+            beside(part)
+        return number, block, known is None
+
+    in_threads = nullcontext(starmap) if stored.needs_torch else matrix_threads()
+    with reporter.progress("Predicting", count, "cells") as advance, in_threads as mapped:
+        for number, block, is_new in mapped(predict, tasks()):
+            if is_new:
                 if not np.isfinite(block.probability).all():
                     raise ScReaderError(
                         "the reader's probabilities are not finite: its tensors are damaged.",
@@ -219,12 +240,25 @@ def _write_blocks(
                 continue
             if vectors is None:
                 shape = (count, block.vectors.shape[1])
-                vectors = encoding.create_rows(obsm, "X_screader", shape, np.float32, 64)
-            probability[part], vectors[part] = block.probability, block.vectors
+                vectors = _appender(obsm, "X_screader", shape, 64)
+            probability.add(block.probability)
+            if block.vectors.size:
+                vectors.add(block.vectors)
+            part = slice(number * BLOCK, min(count, (number + 1) * BLOCK))
             predictions.fill(part, block)
             if explanation is not None and block.explained is not None:
                 explanation.add(part, block.explained)
+    probability.finish()
+    if vectors is not None:
+        vectors.finish()
     if explanation is not None:
         explanation.finish(np.bincount(predictions.best, minlength=labels))
         reporter.info(explanation.summary())
     return predictions, None if explanation is None else explanation.gaps
+
+
+def _appender(
+    obsm: h5py.Group, name: str, shape: tuple[int, int], rows_per_chunk: int
+) -> RowAppender:
+    """For float32 rows of a new array."""
+    return RowAppender(encoding.create_rows(obsm, name, shape, np.float32, rows_per_chunk))
