@@ -1,0 +1,105 @@
+"""`annotate` and `predict` on many cells beside reading them, and beside CellTypist.
+
+    python benchmarks/annotating_many_cells.py READER EMBEDDINGS REFERENCE TILED [TILED ...]
+        [--rounds 3] [--celltypist PYTHON]
+
+TILED are made by tile_cells.py from REFERENCE, whose ``cell_type1`` the READER knows; EMBEDDINGS
+are of the reader's texts. For each, in turns, whole processes: reading the matrix with anndata;
+`build-cells --like`, and `predict` on what it made; `annotate` for each cell's own call, and with
+the consensus; and, by a Python that has it, CellTypist with a model of REFERENCE, from reading to
+writing. Wall and CPU seconds are medians, memory the largest resident set. Prints a table in
+Markdown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+
+import h5py
+from cells import READ, measured
+
+LEARN = """
+import sys, anndata, celltypist, scanpy
+cells = anndata.read_h5ad(sys.argv[1])
+scanpy.pp.normalize_total(cells, target_sum=1e4)
+scanpy.pp.log1p(cells)
+celltypist.train(cells, labels="cell_type1", n_jobs=2, max_iter=200).write(sys.argv[2])
+"""
+CALL = """
+import sys, anndata, celltypist, scanpy
+cells = anndata.read_h5ad(sys.argv[1])
+scanpy.pp.normalize_total(cells, target_sum=1e4)
+scanpy.pp.log1p(cells)
+called = celltypist.annotate(cells, model=sys.argv[2])
+called.predicted_labels.to_csv(sys.argv[3])
+"""
+
+
+def commands(
+    tiled: Path, given: argparse.Namespace, folder: Path
+) -> dict[str, Sequence[str | Path]]:
+    """What is measured, in this order."""
+    suite = Path(sys.executable).parent
+    like = ["-e", given.embeddings, "--like", given.reader]
+    annotate = [suite / "screader", "annotate", tiled, "-q", "--reader", given.reader]
+    found: dict[str, Sequence[str | Path]] = {
+        "reading with anndata": [sys.executable, "-c", READ, tiled],
+        "`build-cells --like`": [
+            suite / "build-cells", "-q", tiled, *like, "-o", folder / "cells.h5ad"
+        ],
+        "`predict`": [
+            suite / "predict", "-q", folder / "cells.h5ad", "-r", given.reader,
+            "-o", folder / "predictions.h5ad",
+        ],
+        "`annotate`, own calls": [*annotate, "--consensus", "none", "-o", folder / "own.h5ad"],
+        "`annotate`": [*annotate, "-o", folder / "annotated.h5ad"],
+    }  # fmt: skip
+    if given.celltypist:
+        model = folder / "model.pkl"
+        if not model.exists():
+            learn = [given.celltypist, "-c", LEARN, given.reference, model]
+            subprocess.run(learn, check=True, capture_output=True)
+        found["CellTypist"] = [given.celltypist, "-c", CALL, tiled, model, folder / "called.csv"]
+    return found
+
+
+def main() -> None:
+    """A row for each command and number of cells."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name in ("reader", "embeddings", "reference"):
+        parser.add_argument(name, type=Path)
+    parser.add_argument("tiled", type=Path, nargs="+")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--celltypist", help="a Python with CellTypist 1.7.1")
+    given = parser.parse_args()
+    print("| cells | command | seconds | times reading | CPU seconds | GB |")
+    print("|" + "---|" * 6)
+    for tiled in given.tiled:
+        with h5py.File(tiled) as file, tempfile.TemporaryDirectory() as folder:
+            cells = len(file["X/indptr"]) - 1
+            to_run = commands(tiled, given, Path(folder))
+            rounds = [
+                {name: measured([*map(str, words)]) for name, words in to_run.items()}
+                for _ in range(given.rounds)
+            ]
+        reading = [one["reading with anndata"][0] for one in rounds]
+        for name in to_run:
+            wall, cpu, memory = (median(one[name][part] for one in rounds) for part in range(3))
+            ratio = median(one[name][0] / read for one, read in zip(rounds, reading, strict=True))
+            print(
+                f"| {cells:,} | {name} | {wall:.1f} | {ratio:.2f} | {cpu:.1f} "
+                f"| {memory / 1e3:.2f} |",
+                flush=True,
+            )
+    print(f"\nLoad at the end: {os.getloadavg()[0]:.1f}.")
+
+
+if __name__ == "__main__":
+    main()
