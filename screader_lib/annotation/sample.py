@@ -148,9 +148,12 @@ def named_like(
 
 def _ignore_case(source: Expression, genes: Table, reporter: Reporter, prefix: str) -> None:
     """Name the input's genes as the reader does where they differ in upper and lower case only."""
+    enough = FEW_BY_NAME * len(genes)
+    if len({*source.genes.index} & {*genes.index, *genes.strings("symbol")}) >= enough:
+        return
     match, column = best_match(source.genes, genes)
     found = len(np.unique(match.rows[match.rows != ABSENT]))
-    if found >= FEW_BY_NAME * len(genes):
+    if found >= enough:
         return
     names = source.genes.strings(column) if column else source.genes.index
     own: dict[str, str] = {}

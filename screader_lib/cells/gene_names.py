@@ -105,9 +105,10 @@ def match_names(names: np.ndarray, genes: Table) -> NameMatch:
 
 def _found(rows_by: Mapping[str, Mapping[str, int]], name: str) -> tuple[int | None, str]:
     """The row of the first way that knows a name, ABSENT if ambiguous, and the way; or None."""
+    unversioned = without_version(name)
     for way, row_of in rows_by.items():
         spelt = dotted(name) if way == PUNCTUATION else name
-        row = row_of.get(spelt, row_of.get(without_version(name)))
+        row = row_of.get(spelt, row_of.get(unversioned))
         if row is not None:
             return row, way
     return None, ""
