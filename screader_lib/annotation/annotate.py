@@ -137,7 +137,7 @@ def annotate(
             )
             probability, familiarity = file["obsm/probability"][()], file["obs/familiarity"][()]
         known = cells.lengths > 0
-        answers = others.beside(probability)
+        answers = others.with_reader(probability)
         probability = combined(answers, usual_weights(familiarity))
         caller = _Caller(stored, options, known, familiarity, doubts)
         columns: dict[str, Column] = caller.own_columns(probability)

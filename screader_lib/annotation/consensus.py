@@ -68,7 +68,7 @@ class OtherMethods:
             self.answers["profiles"][rows] = softmax(scores, PROFILE_TEMPERATURE)
             self.answers["simulated_cells"][rows] = simulated.probability(weights, self.labels)
 
-    def beside(self, probability: np.ndarray) -> Answers:
+    def with_reader(self, probability: np.ndarray) -> Answers:
         """All answers, float32 (cells, labels) each; the reader's are ``probability``."""
         return {"reader": probability, **self.answers}
 
