@@ -243,7 +243,7 @@ def main(
     check_labels_from(run, reader, reference, examples, types, given)
     if reader is None and not reference:
         check_without_reader(run, given, bool(types), report)
-    _check_packages(report)
+    _check_packages(report, given["clusters"], cluster_table)
     if calls is not None:
         from screader_lib.annotation.calls_table import table_kind
 
@@ -396,8 +396,13 @@ def _train(
     return path
 
 
-def _check_packages(report: str | None) -> None:
-    """ScReaderError, before the work, where what a report needs is missing."""
+def _check_packages(report: str | None, clusters: str | None, cluster_table: str | None) -> None:
+    """ScReaderError, before the work, where what clusters or a report need is missing."""
+    from screader_lib.annotation.annotate import AUTO
+    from screader_lib.annotation.clusters import import_igraph
+
+    if clusters == AUTO or (clusters is None and (report or cluster_table)):
+        import_igraph()
     if report is None:
         return
     from screader_lib.figures.data.projection import import_umap

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
 
 from screader_lib.command_line.run import ToolRun
+from screader_lib.errors import ScReaderError
+
+TABLES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet")
+WRITABLE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 
 
 def check_without_reader(
@@ -62,8 +68,20 @@ def check_outputs(
     """
     if in_place and outputs[0] is not None:
         raise click.UsageError("--in-place and --output are mutually exclusive.", run.context)
+    if outputs[0] is not None and outputs[0].lower().endswith(TABLES):
+        raise click.UsageError(
+            f"-o writes an h5ad; for a table, give --calls {outputs[0]}.", run.context
+        )
     if in_place and (len(expression) > 1 or expression[0] == "-"):
         raise click.UsageError("--in-place needs one file.", run.context)
+    if (
+        in_place
+        and Path(expression[0]).exists()
+        and not Path(expression[0]).stat().st_mode & WRITABLE
+    ):
+        raise ScReaderError(
+            "is read-only.", file=expression[0], remedy="Write a new file: -o OUT.h5ad."
+        )
     if not in_place and not any(outputs):
         raise click.UsageError(
             "name an output: -o, --in-place, --calls, --cluster-table or --report.", run.context

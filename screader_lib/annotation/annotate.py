@@ -55,6 +55,7 @@ MIN_GENES = 20  # of the reader's, below which a sample is refused
 MIN_CELLS_TO_JUDGE, MIN_GENES_TO_JUDGE = 20, 50  # whether it is of another tissue
 MOST_CELLS_TO_JUDGE, RUN = 2_000, 50  # a sample, in evenly spaced runs
 MIN_AGREEMENT = 0.55  # with the training cells' mean expression; see benchmarks/annotate.md
+MIN_FAMILIARITY = 0.005  # of the median cell, below which a sample is doubtful
 MIN_CELLS_FOR_CONSENSUS = 50
 AUTO = "auto"
 CONSENSUS = ("auto", "none")
@@ -130,16 +131,17 @@ def annotate(
         doubts |= _refuse(_other_tissue(cells, stored, reader.name), sample, options, reporter)
         trained.plan_memory(cells, machine, False, reporter)
         with writing.create("predictions", folder / PREDICTIONS, made) as file:
-            quiet = WithoutInfo(reporter)
             others = OtherMethods(cells, len(stored.labels.names), stored.profiles)
             write_predictions(
-                file, cells, stored, trained, PredictionOptions(), quiet, beside=others.answer
-            )
+                file, cells, stored, trained, PredictionOptions(), WithoutInfo(reporter),
+                beside=others.answer,
+            )  # fmt: skip
             probability, familiarity = file["obsm/probability"][()], file["obs/familiarity"][()]
         known = cells.lengths > 0
         answers = others.with_reader(probability)
+        strange = _are_strangers(familiarity[known], sample.builder.name, reporter)
+        caller = _Caller(stored, options, known, familiarity, doubts or strange)
         probability = combined(answers, usual_weights(familiarity))
-        caller = _Caller(stored, options, known, familiarity, doubts)
         columns: dict[str, Column] = caller.own_columns(probability)
         uns: dict[str, Any] = {"reader": reader.name, "labels": list(stored.labels.names)}
         neighbours = clusters = genes = None
@@ -250,6 +252,18 @@ def _other_tissue(cells: CellSequences, stored: StoredReader, name: str) -> str:
         f"its mean expression is unlike that of the cells that {name} was trained on (rank "
         f"correlation {agreement:.2f}, at least {MIN_AGREEMENT:g} is expected): another tissue?"
     )
+
+
+def _are_strangers(familiarity: np.ndarray, name: str, reporter: Reporter) -> bool:
+    """Whether the cells, of which these are all, are too strange for their calls to be trusted."""
+    if len(familiarity) < MIN_CELLS_TO_JUDGE or np.median(familiarity) >= MIN_FAMILIARITY:
+        return False
+    reporter.warning(
+        f"{name}: half of its cells are less familiar to the reader than "
+        f"{1 - MIN_FAMILIARITY:.1%} of its own kind: the wrong reader? Its calls are marked as "
+        "doubtful."
+    )
+    return True
 
 
 class _Caller:

@@ -168,6 +168,13 @@ def prepare_input(
         for start, stop in result.spans(mask)
     )
     name = expression.name
+    if block is None and mask.any():
+        others = ", ".join(expression.layers)
+        raise ScReaderError(
+            "all values of the selected cells are 0.",
+            file=name,
+            remedy=f"Name another matrix with --layer: {others}." if others else "",
+        )
     with naming_layers(expression):
         kind = normalisation.detect_kind(block, value_kind, name, expression.log_base)
     result.kind = kind

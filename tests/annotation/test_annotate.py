@@ -155,8 +155,42 @@ def test_refused_unless_forced(
     assert statuses <= {"doubtful", "low confidence", "no known gene"}
 
 
+def test_strangers_are_doubtful(
+    reader: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the median cell is less familiar than the limit, here one that no sample reaches."""
+    source, output = write_expression(tmp_path / "new.h5ad", cells=60), tmp_path / "o.h5ad"
+    done = invoke("annotate", source, "-r", reader, "-o", output)
+    assert "doubtful" not in set(anndata.read_h5ad(output).obs["screader_status"]), done.stderr
+    monkeypatch.setattr(annotate, "MIN_FAMILIARITY", 1.1)
+    strange = invoke("annotate", source, "-r", reader, "-o", output)
+    assert strange.exit_code == 0 and "the wrong reader?" in strange.stderr
+    found = anndata.read_h5ad(output).obs
+    assert set(found["screader_status"]) == {"doubtful"} and found["screader_label"].notna().all()
+
+
+def test_nothing_but_zeros(reader: Path, tmp_path: Path) -> None:
+    empty = expression(np.zeros((60, GENES)), np.full(60, "?"))
+    empty.layers["counts"] = expression(np.ones((60, GENES)), np.full(60, "?")).X
+    empty.write_h5ad(tmp_path / "z.h5ad")
+    refused = invoke("annotate", tmp_path / "z.h5ad", "-r", reader, "-o", tmp_path / "o.h5ad")
+    assert refused.exit_code == 1 and "all values of the selected cells are 0. Name another" in refused.stderr
+    assert "--layer: counts." in refused.stderr and not (tmp_path / "o.h5ad").exists()
+
+
+def test_a_read_only_file_is_not_added_to(reader: Path, tmp_path: Path) -> None:
+    source = write_expression(tmp_path / "new.h5ad", cells=60)
+    before = source.read_bytes()
+    source.chmod(0o444)
+    refused = invoke("annotate", source, "-r", reader, "--in-place")
+    assert refused.exit_code == 1 and "new.h5ad: is read-only." in refused.stderr
+    assert source.read_bytes() == before
+
+
 def test_nowhere_to_write_is_a_usage_error(reader: Path, tmp_path: Path) -> None:
     source = write_expression(tmp_path / "new.h5ad", cells=60)
+    table = invoke("annotate", source, "-r", reader, "-o", tmp_path / "o.csv")
+    assert table.exit_code == 2 and f"give --calls {tmp_path / 'o.csv'}." in table.stderr
     assert invoke("annotate", source, "-r", reader).exit_code == 2
     both = invoke("annotate", source, "-r", reader, "--in-place", "-o", tmp_path / "o.h5ad")
     assert both.exit_code == 2
