@@ -30,7 +30,9 @@ import sys, anndata, celltypist, scanpy
 cells = anndata.read_h5ad(sys.argv[1])
 scanpy.pp.normalize_total(cells, target_sum=1e4)
 scanpy.pp.log1p(cells)
-celltypist.train(cells, labels="cell_type1", n_jobs=2, max_iter=200).write(sys.argv[2])
+celltypist.train(
+    cells, labels="cell_type1", n_jobs=2, max_iter=200, feature_selection=True
+).write(sys.argv[2])
 """
 CALL = """
 import sys, anndata, celltypist, scanpy

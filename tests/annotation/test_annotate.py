@@ -174,8 +174,11 @@ def test_nothing_but_zeros(reader: Path, tmp_path: Path) -> None:
     empty.layers["counts"] = expression(np.ones((60, GENES)), np.full(60, "?")).X
     empty.write_h5ad(tmp_path / "z.h5ad")
     refused = invoke("annotate", tmp_path / "z.h5ad", "-r", reader, "-o", tmp_path / "o.h5ad")
-    assert refused.exit_code == 1 and "all values of the selected cells are 0. Name another" in refused.stderr
-    assert "--layer: counts." in refused.stderr and not (tmp_path / "o.h5ad").exists()
+    assert refused.exit_code == 1 and "all values of the selected cells are 0." in refused.stderr
+    assert (
+        "Name another matrix with --layer: counts." in refused.stderr
+        and not (tmp_path / "o.h5ad").exists()
+    )
 
 
 def test_a_read_only_file_is_not_added_to(reader: Path, tmp_path: Path) -> None:
