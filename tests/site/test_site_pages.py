@@ -10,6 +10,7 @@ import gzip
 import re
 import shlex
 import shutil
+import tomllib
 from collections.abc import Iterator
 from contextlib import redirect_stdout
 from io import StringIO
@@ -182,6 +183,23 @@ def test_commands_of_a_page_run_and_label_the_cells(made: Path, name: str, tmp_p
         obs = anndata.read_h5ad(path).obs
         column = obs.filter(regex="^screader_(consensus_)?label$").columns[-1]
         assert (obs[column].astype(str) == obs["cell_type"].astype(str)).mean() > 0.85, path.name
+
+
+@pytest.mark.slow
+def test_the_first_screen_of_the_readme_runs(made: Path, tmp_path: Path) -> None:
+    """Each of its commands labels the cells; what is installed before has these extras."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    readme = (ROOT / "README.md").read_text("utf-8")
+    commands = re.findall(r"^ {4}\$ (screader annotate .+)$", readme, re.MULTILINE)
+    assert len(commands) == 3
+    for command in commands:
+        run_line(command, tmp_path)
+        obs = anndata.read_h5ad(tmp_path / "annotated.h5ad").obs
+        right = obs["screader_label"].astype(str) == obs["cell_type"].astype(str)
+        assert right.mean() > 0.85, command
+    [extras] = re.findall(r"^ {4}pip install '\.\[(.+)\]'$", readme, re.MULTILINE)
+    known = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert set(extras.split(",")) <= set(known["optional-dependencies"])
 
 
 def rows_of(text: str) -> list[list[str]]:
