@@ -37,7 +37,7 @@ EXAMPLES = (
     examples=EXAMPLES,
 )
 def main() -> None:
-    """A frozen large language model reads single cells and names their types.
+    """Names the types of single cells, by readers with or without a frozen large language model.
 
     Each command is also an executable of its own. 'screader COMMAND --help' explains one.
     """
