@@ -244,6 +244,7 @@ def test_the_map_needs_no_webgl(browser: Any, report: Path) -> None:
         };""")
     plain.goto(report.as_uri())
     plain.wait_for_selector("html.has-map")
+    assert plain.locator("#cell-map").is_visible()
     context.close()
 
 
