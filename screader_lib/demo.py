@@ -37,7 +37,7 @@ LABEL = "cell_type1"
 TEST_SHARE = 0.2
 READER_OPTIONS = ("--llm-layers", "2")
 SHUFFLED = "screader-shuffled"  # the reader, trained on texts that belong to other genes
-SHUFFLED_TITLE = "same reader, texts shuffled"
+SHUFFLED_TITLE = "scReader, texts shuffled"
 CONTROLS = ("majority", "genept", "genept-w", "logistic", "components", "pooled", "screader-random")
 
 

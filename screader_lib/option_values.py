@@ -9,6 +9,9 @@ SELECTIONS = ("variable", "all")
 VALUE_KINDS = ("auto", "counts", "tpm", "log", "log2", "log10")
 NORMALISATIONS = ("auto", "totals", "reader", "none")
 
+# embed-genes
+PROVIDERS = ("packaged", "tfidf", "sentence-transformers", "openai", "hidden-states")
+
 # train-reader and predict
 METHODS = (
     "screader",

@@ -43,7 +43,7 @@ def main(run: ToolRun, output: Path, only_cells: bool, seed: int) -> None:
 
     from screader_lib import demo
     from screader_lib.exchange.writing import replacing
-    from screader_lib.reader.methods.methods import TITLES
+    from screader_lib.figures.drawing.type_names import method_title
 
     demo.archive_of_cells()  # before any folder is made
     if only_cells:
@@ -71,7 +71,7 @@ def main(run: ToolRun, output: Path, only_cells: bool, seed: int) -> None:
         predictions = "predictions.h5ad" if own else f"controls/{method}-predictions.h5ad"
         seconds = demo.learn(runner, method, reader, predictions, seed)
         scores = demo.read_scores(output / predictions)
-        title = demo.SHUFFLED_TITLE if method == demo.SHUFFLED else TITLES[method]
+        title = demo.SHUFFLED_TITLE if method == demo.SHUFFLED else method_title(method)
         methods[method] = {"title": title, **scores, "seconds": round(seconds, 1)}
     counts = {"train": int((~held_out).sum()), "test": int(held_out.sum())}
     metrics = {"cells": counts, "seed": seed, "methods": methods}

@@ -11,11 +11,10 @@ import click
 from screader_lib.command_line.options import FilePath, output_option
 from screader_lib.command_line.run import Inputs, ToolRun
 from screader_lib.command_line.tool import tool
+from screader_lib.option_values import PROVIDERS
 
 if TYPE_CHECKING:
     from screader_lib.genes.embeddings import GeneEmbeddings
-
-PROVIDERS = ["packaged", "tfidf", "sentence-transformers", "openai", "hidden-states"]
 
 
 @tool(

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from screader_lib.errors import ScReaderError
+from screader_lib.exchange.schema import load
 from screader_lib.figures.drawing import canvas
 from screader_lib.figures.drawing.palettes import UNLABELLED, brightened, colours_of, safe_colours
 from screader_lib.figures.drawing.point_labels import (
@@ -25,6 +26,7 @@ from screader_lib.figures.drawing.type_names import (
     one_line,
     with_number,
 )
+from screader_lib.option_values import METHODS
 
 BEGINNINGS = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
 
@@ -167,6 +169,13 @@ def test_display_names_are_short_and_distinct() -> None:
     assert all("…" in name and len(name) <= MAX_LENGTH + 4 for name in printed)
     for name in ("", "\0", "\n\t", "\ud800"):
         assert display_names([name])[name] == "(no name)"
+
+
+def test_every_method_has_a_title_and_is_in_the_schema_of_readers() -> None:
+    description = load("reader").element("method").description
+    for method in METHODS:
+        assert method_title(method) != method or method == "majority"
+        assert re.search(rf"\b{method}\b(?!-)", description), method
 
 
 def test_control_and_direction_characters_are_removed() -> None:

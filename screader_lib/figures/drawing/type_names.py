@@ -9,25 +9,25 @@ MAX_LENGTH = 40
 LEFT_TO_RIGHT = "\u200e"
 DIRECTIONS = "\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
-# Methods as uns/method names them, and how a reader of the picture knows them.
+# Methods as uns/method names them, and their titles in figures and tables.
 METHODS = {
     "screader": "scReader",
-    "screader-random": "scReader, random LLM",
-    "genept": "GenePT",
-    "genept-w": "GenePT-w + logistic regression",
-    "genept-w-knn": "GenePT-w + nearest neighbours",
-    "genept-s": "GenePT-s + logistic regression",
-    "genept-s-knn": "GenePT-s + nearest neighbours",
-    "logistic": "logistic regression on counts",
+    "screader-random": "scReader, LLM randomly initialised",
+    "pooled": "scReader without the LLM",
+    "genept": "GenePT with a projector",
+    "genept-w": "GenePT-w with logistic regression",
+    "genept-w-knn": "GenePT-w with nearest neighbours",
+    "genept-s": "GenePT-s with logistic regression",
+    "genept-s-knn": "GenePT-s with nearest neighbours",
+    "logistic": "logistic regression on log counts",
     "components": "logistic regression on components",
     "majority": "majority",
-    "pooled": "scReader without an LLM",
-    "examples": "calls from examples",
+    "examples": "labels from examples",
 }
 
 
 def method_title(method: str) -> str:
-    """The printed name of a method."""
+    """The title of a method in figures and tables."""
     return METHODS.get(method, one_line(method) or "reader")
 
 

@@ -12,22 +12,24 @@ from contextlib import contextmanager
 import numpy as np
 
 from screader_lib.cells.cells_file import CellSequences
+from screader_lib.cells.gene_texts import LAYER
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.writing import temporary_file
 from screader_lib.genes.providers import provider_options
 from screader_lib.genes.providers.embedder import CachedEmbedder, Embedder
 from screader_lib.genes.providers.local_models import EncoderSettings
 from screader_lib.genes.providers.openai import estimate
+from screader_lib.genes.providers.tfidf import NAME as TFIDF
 from screader_lib.genes.services.cache import DiskCache, default_folder
 from screader_lib.genes.services.service import OPENAI_KEY, secret_of
+from screader_lib.option_values import PROVIDERS
 from screader_lib.reader.methods.feature_classifier import FeatureClassifier, LinearLogits
 from screader_lib.reader.methods.nearest_neighbours import unit
 from screader_lib.reader.task import Task, row_blocks
 from screader_lib.reporting import Reporter
 
-PROVIDERS = ("packaged", "sentence-transformers", "openai", "hidden-states")
+TEXT_MODELS = tuple(name for name in PROVIDERS if name != TFIDF)  # that embed a cell by itself
 SERVER = re.compile(r"https?://", re.IGNORECASE)
-LAYER = re.compile(r"(.+) layer (-?\d+)")
 PROBE = "INS GCG SST PPY GHRL"  # one text whose vector tells models apart
 MIN_SIMILARITY = 0.99  # cosine of the probe's vectors; precisions and machines differ by less
 
@@ -185,7 +187,7 @@ def load_text_model(
     in one line naming ``file``, where the model is not available.
     """
     provider, name = str(identity.get("provider", "")), str(identity.get("model", ""))
-    if location is None and provider not in PROVIDERS:
+    if location is None and provider not in TEXT_MODELS:
         raise ScReaderError(
             f"its gene vectors are of {name or 'an unknown model'} (provider "
             f"{provider or 'unknown'}) and were not made by embed-genes, but method genept-s needs "

@@ -32,17 +32,6 @@ from screader_lib.reporting import SILENT, Reporter
 if TYPE_CHECKING:
     from screader_lib.reader.llm.frozen_llm import FrozenLLM
 
-TITLES = {
-    "screader": "scReader",
-    "screader-random": "same reader, LLM randomly initialised",
-    "pooled": "same reader without the LLM",
-    "genept": "GenePT with a projector",
-    "genept-w": "GenePT-w with logistic regression",
-    "genept-s": "GenePT-s with logistic regression",
-    "logistic": "logistic regression on log counts",
-    "components": "logistic regression on components",
-    "majority": "majority",
-}
 FEATURE_CLASSIFIERS: dict[str, type[FeatureClassifier]] = {
     "genept-w": GenePTw,
     "genept-s": GenePTs,
