@@ -7,12 +7,15 @@ clusters also use the other cells. What is computed on the way is in files of a 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from screader_lib.annotation.calls import Calls
 from screader_lib.annotation.clusters import (
@@ -123,18 +126,23 @@ def annotate(
     elif options.clusters is not None:
         given_clusters = obs_column(sources, sample.selected, options.clusters)
     doubts = _refuse(_few_genes(sample, stored, reader.name), sample, options, reporter)
-    with writing.create("cells", folder / CELLS, made) as file:
-        sample.write(file)
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(1) as pool:
+        fitted = pool.submit(
+            OtherMethods, *sample.named_genes(), int(sample.selected.sum()),
+            len(stored.labels.names), stored.profiles,
+        )  # fmt: skip
+        with writing.create("cells", folder / CELLS, made) as file:
+            sample.write(file)
+    others = fitted.result()
     trained = methods.restore(stored, machine, llm, None, reporter)
     with open_exchange(folder / CELLS, "cells", name=sample.builder.name) as opened:
         cells = CellSequences(opened, sequential=True)
         doubts |= _refuse(_other_tissue(cells, stored, reader.name), sample, options, reporter)
         trained.plan_memory(cells, machine, False, reporter)
         with writing.create("predictions", folder / PREDICTIONS, made) as file:
-            others = OtherMethods(cells, len(stored.labels.names), stored.profiles)
             write_predictions(
                 file, cells, stored, trained, PredictionOptions(), WithoutInfo(reporter),
-                beside=others.answer,
+                beside=partial(others.answer, cells),
             )  # fmt: skip
             probability, familiarity = file["obsm/probability"][()], file["obs/familiarity"][()]
         known = cells.lengths > 0
@@ -238,13 +246,13 @@ def _few_genes(sample: Sample, stored: StoredReader, name: str) -> str:
 def _other_tissue(cells: CellSequences, stored: StoredReader, name: str) -> str:
     if stored.profiles is None or len(cells) < MIN_CELLS_TO_JUDGE:
         return ""
-    columns = stored.profiles.columns_of(cells)
+    columns = stored.profiles.columns_of(cells.genes.index)
     runs = np.linspace(0, max(0, len(cells) - RUN), MOST_CELLS_TO_JUDGE // RUN).astype(np.int64)
     rows = np.unique((runs[:, None] + np.arange(RUN)).clip(max=len(cells) - 1))
     total = np.zeros(len(stored.genes.ids))
     for part in row_blocks(rows):
         total += stored.profiles.weights(cells, part, columns).sum(0).A1
-    present = stored.profiles.present(cells, columns)
+    present = stored.profiles.present(columns, cells.genes_in_input)
     agreement = stored.profiles.agreement(total / len(rows), present)
     if agreement >= MIN_AGREEMENT or present.sum() < MIN_GENES_TO_JUDGE:
         return ""
@@ -345,6 +353,11 @@ class _Vectors:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+
+    def copy_to(self, group: h5py.Group, name: str) -> None:
+        """All rows as a new array of ``group``, the chunks as they are."""
+        with h5py.File(self.path, "r", locking=False) as file:
+            file.copy("obsm/X_screader", group, name)
 
     def __iter__(self) -> Iterator[np.ndarray]:
         with h5py.File(self.path, "r", locking=False) as file:

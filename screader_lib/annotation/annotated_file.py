@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 
 from screader_lib.annotation import obs_table, zarr_copy
-from screader_lib.annotation.calls import Calls, Rows
+from screader_lib.annotation.calls import Calls, Rows, StoredRows
 from screader_lib.annotation.earlier_run import EarlierRun
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import encoding, opening, safety, writing
@@ -102,6 +102,9 @@ def _set_earlier_run_aside(
 
 def _write_rows(obsm: h5py.Group, name: str, calls: Calls, rows: Rows) -> None:
     """An array with a row for each cell of the file."""
+    if calls.rows is None and isinstance(rows, StoredRows):
+        rows.copy_to(obsm, name)
+        return
     appender = None
     for block in calls.blocks(rows):
         if appender is None:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
+import h5py
 import numpy as np
 
 from screader_lib.exchange.table import (
@@ -24,6 +25,16 @@ STATUS = "screader_status"
 LEFT_OUT = "left out"  # the status of cells that were not called
 ROWS_AT_ONCE = 4096
 Rows = np.ndarray | Iterable[np.ndarray]
+
+
+@runtime_checkable
+class StoredRows(Protocol):
+    """Rows that are in an HDF5 file, as they would be written."""
+
+    def copy_to(self, group: h5py.Group, name: str) -> None:
+        """Make all of them an array of ``group``."""
+
+
 Value = (
     str | int | float | Sequence[Any] | np.ndarray | Table | LazyTable | Mapping[str, Any] | None
 )

@@ -13,8 +13,6 @@ that are named there.
 
 from __future__ import annotations
 
-from functools import cached_property
-
 import numpy as np
 from scipy import sparse
 
@@ -41,32 +39,33 @@ Answers = dict[str, np.ndarray]
 
 
 class OtherMethods:
-    """Answers beside those of the reader, for any of the ``cells`` at a time.
+    """Answers beside those of the reader, for any of a sample's cells at a time.
 
     Readers of early versions have no ``profiles``; then there is no other method.
     """
 
-    def __init__(self, cells: CellSequences, labels: int, profiles: LabelProfiles | None) -> None:
-        self.cells, self.labels, self.profiles = cells, labels, profiles
-        names = METHODS[1:] if profiles is not None else ()
-        self.answers = {name: np.empty((len(cells), labels), np.float32) for name in names}
+    def __init__(
+        self, genes: np.ndarray, in_input: np.ndarray, cells: int, labels: int,
+        profiles: LabelProfiles | None,
+    ) -> None:  # fmt: skip
+        """For a sample of ``cells`` cells with these ``genes``, ids, of which those are in its file
+        that ``in_input``, bool (genes,), says."""
+        self.labels, self.profiles = labels, profiles
+        self.answers: Answers = {}
+        if profiles is not None:
+            self.columns = profiles.columns_of(genes)
+            present = profiles.present(self.columns, in_input)
+            self.markers = profiles.ranked_markers(present)
+            self.simulated = SimulatedCells.fit(profiles, present)
+            self.answers = {name: np.empty((cells, labels), np.float32) for name in METHODS[1:]}
 
-    @cached_property
-    def _fitted(self) -> tuple[LabelProfiles, np.ndarray, np.ndarray, SimulatedCells]:
-        """The profiles, the columns of the cells' genes, which are there, and what is learnt."""
-        assert self.profiles is not None
-        columns = self.profiles.columns_of(self.cells)
-        present = self.profiles.present(self.cells, columns)
-        return self.profiles, columns, present, SimulatedCells.fit(self.profiles, present)
-
-    def answer(self, rows: np.ndarray) -> None:
+    def answer(self, cells: CellSequences, rows: np.ndarray) -> None:
         """Fill in the answers for the cells ``rows``."""
-        if self.answers:
-            profiles, columns, present, simulated = self._fitted
-            weights = profiles.weights(self.cells, rows, columns)
-            scores = profiles.scores(weights, present)
+        if self.profiles is not None:
+            weights = self.profiles.weights(cells, rows, self.columns)
+            scores = self.markers.scores(weights)
             self.answers["profiles"][rows] = softmax(scores, PROFILE_TEMPERATURE)
-            self.answers["simulated_cells"][rows] = simulated.probability(weights, self.labels)
+            self.answers["simulated_cells"][rows] = self.simulated.probability(weights, self.labels)
 
     def with_reader(self, probability: np.ndarray) -> Answers:
         """All answers, float32 (cells, labels) each; the reader's are ``probability``."""

@@ -78,6 +78,7 @@ class Sample:
             threads=options.threads,
             reporter=reporter,
         )
+        self.vocabulary = self.builder.like(self.reference)
         rows = np.unique(np.concatenate([source.rows for source in inputs]))
         self.share_of_genes = float((rows != ABSENT).sum() / len(self.reference.ids))
 
@@ -102,9 +103,14 @@ class Sample:
             of_reader=True,
         )
 
+    def named_genes(self) -> tuple[np.ndarray, np.ndarray]:
+        """The ids of the genes of the ``cells`` file, and which of them an input has, bool."""
+        ids = self.genes.genes.index[self.vocabulary.rows]
+        return ids, self.builder.presence(self.vocabulary).any(0)
+
     def write(self, file: h5py.File) -> None:
         """Fill a new ``cells`` file with the selected cells."""
-        self.builder.write(file, self.builder.like(self.reference), NO_LABELS)
+        self.builder.write(file, self.vocabulary, NO_LABELS)
 
 
 def obs_column(sources: Sequence[Expression], selected: np.ndarray, name: str) -> Categorical:

@@ -175,7 +175,7 @@ class CellBuilder:
         ScReaderError where one has no embedding, or an input has less than ``min_mapped`` of them.
         """
         vocabulary, total = reference.vocabulary(self.embeddings), len(reference.ids)
-        counts = self._presence(vocabulary).sum(1).tolist()
+        counts = self.presence(vocabulary).sum(1).tolist()
         for name, count in zip(self.names, counts, strict=True):
             if count < min_mapped * total:
                 raise ScReaderError(
@@ -194,7 +194,7 @@ class CellBuilder:
         vocabulary.few = min(counts) < FEW_GENES * total
         return vocabulary
 
-    def _presence(self, vocabulary: Vocabulary) -> np.ndarray:
+    def presence(self, vocabulary: Vocabulary) -> np.ndarray:
         """Which genes of the vocabulary each input has, bool (inputs, genes)."""
         present = np.zeros((len(self.inputs), len(vocabulary.rows)), bool)
         for of_input, source in zip(present, self.inputs, strict=True):
@@ -204,7 +204,7 @@ class CellBuilder:
 
     def write(self, file: h5py.File, vocabulary: Vocabulary, columns: ObsColumns) -> None:
         """Fill a new ``cells`` file, cells in the inputs' order (one pass)."""
-        inputs = self._presence(vocabulary).sum(0)
+        inputs = self.presence(vocabulary).sum(0)
         if not inputs.any():
             raise ScReaderError("has none of the genes of --like.", file=self.name)
         obs = self._annotated(columns)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import os
 import weakref
-import zlib
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future
@@ -170,13 +169,7 @@ def shuffled(values: np.ndarray) -> bytes:
     return planes.T.tobytes()
 
 
-def deflated(content: bytes, level: int) -> bytes:
-    """Compressed; only runs are searched for, as bytes of ranked genes repeat in no other way."""
-    deflate = zlib.compressobj(level, zlib.DEFLATED, strategy=zlib.Z_RLE)
-    return deflate.compress(content) + deflate.flush()
-
-
-def quickly_deflated(content: bytes) -> bytes:
+def deflated(content: bytes) -> bytes:
     """Compressed at level 1, several times as fast where isal is installed."""
     return inflate.compress(content, 1)
 
@@ -218,7 +211,7 @@ class RowAppender:
                 whole[: len(chunk)] = chunk
                 chunk = whole
             offset = (self._written + start, *(0 for _ in chunk.shape[1:]))
-            dataset.id.write_direct_chunk(offset, quickly_deflated(shuffled(chunk)))
+            dataset.id.write_direct_chunk(offset, deflated(shuffled(chunk)))
         self._written += stop
         self._pending = [values[stop:].copy()]
 
@@ -235,7 +228,6 @@ class RowWriter:
         self.pool = pool
         self.chunk: tuple[int, int] = dataset.chunks or (1, 1)
         self.dtype, self.fill = dataset.dtype, dataset.fillvalue
-        self.level = dataset.compression_opts or 0
         self.row = 0
         self._pending: list[np.ndarray] = []
         self._pending_rows = 0
@@ -277,7 +269,7 @@ class RowWriter:
                 chunk[row : row + len(values), : values.shape[1]] = values
                 row += len(values)
             if (chunk != self.fill).any():
-                chunks.append((column, deflated(shuffled(chunk), self.level)))
+                chunks.append((column, deflated(shuffled(chunk))))
         return chunks
 
     def _write(self, max_queued: int) -> None:

@@ -35,7 +35,7 @@ POINTS = {
     "vectors set aside": Point(h5py.Group, "move", 3),
     "first column": Point(h5py.Group, "create_dataset"),
     "order of columns": Point(h5py.AttributeManager, "create", 8),
-    "vectors": Point(chunks, "quickly_deflated"),
+    "vectors": Point(chunks, "deflated"),
     "provenance": Point(provenance, "write"),
     "check": Point(annotated_file, "check_written"),
     "flush": Point(os, "fsync"),

@@ -27,13 +27,13 @@ def profiles(task: Task) -> LabelProfiles:
 
 
 def _weights(profiles: LabelProfiles, task: Task) -> sparse.csr_matrix:
-    columns = profiles.columns_of(task.cells)
+    columns = profiles.columns_of(task.cells.genes.index)
     return profiles.weights(task.cells, task.validation_rows, columns)
 
 
 def test_held_out_cells_agree_with_their_own_label(profiles: LabelProfiles, task: Task) -> None:
     every = np.ones(len(profiles.genes), bool)
-    scores = profiles.scores(_weights(profiles, task), every)
+    scores = profiles.ranked_markers(every).scores(_weights(profiles, task))
     assert (scores.argmax(1) == task.validation_truth).all()
     assert np.abs(scores).max() <= 1
 
@@ -43,7 +43,9 @@ def test_another_scale_changes_nothing(profiles: LabelProfiles, task: Task) -> N
     every, weights = np.ones(len(profiles.genes), bool), _weights(profiles, task)
     bent = weights.copy()
     bent.data = np.expm1(3 * bent.data)
-    assert profiles.scores(bent, every) == pytest.approx(profiles.scores(weights, every), abs=1e-6)
+    assert profiles.ranked_markers(every).scores(bent) == pytest.approx(
+        profiles.ranked_markers(every).scores(weights), abs=1e-6
+    )
 
 
 def test_only_genes_that_are_there_count(profiles: LabelProfiles, task: Task) -> None:
@@ -51,14 +53,14 @@ def test_only_genes_that_are_there_count(profiles: LabelProfiles, task: Task) ->
     some = np.arange(len(profiles.genes)) % 2 == 0
     altered = weights.toarray()
     altered[:, ~some] = 99
-    expected = profiles.scores(weights, some)
-    assert (profiles.scores(sparse.csr_matrix(altered), some) == expected).all()
+    expected = profiles.ranked_markers(some).scores(weights)
+    assert (profiles.ranked_markers(some).scores(sparse.csr_matrix(altered)) == expected).all()
     assert (expected.argmax(1) == task.validation_truth).mean() > 0.9
-    assert not profiles.scores(weights, np.zeros(len(some), bool)).any()
+    assert not profiles.ranked_markers(np.zeros(len(some), bool)).scores(weights).any()
 
 
 def test_profiles_are_means_of_a_labels_cells(profiles: LabelProfiles, task: Task) -> None:
-    columns = profiles.columns_of(task.cells)
+    columns = profiles.columns_of(task.cells.genes.index)
     for label in range(3):
         of_label = profiles.values[profiles.labels == label]
         cells = profiles.weights(task.cells, task.rows[task.truth == label], columns).toarray()

@@ -61,15 +61,19 @@ class LabelProfiles:
                 labels.append(label)
         return cls(genes, np.array(profiles, np.float32), np.array(labels, np.int64))
 
-    def columns_of(self, cells: CellSequences) -> np.ndarray:
-        """For each gene of these cells its number among the profiles' genes, −1 for none; int64."""
+    def columns_of(self, genes: np.ndarray) -> np.ndarray:
+        """For each of the ``genes``, ids, its number among the profiles' genes, −1 for none; int64."""
         index = {gene: number for number, gene in enumerate(self.genes)}
-        return np.array([index.get(gene, -1) for gene in cells.genes.index], np.int64)
+        return np.array([index.get(gene, -1) for gene in genes], np.int64)
 
-    def present(self, cells: CellSequences, columns: np.ndarray) -> np.ndarray:
-        """Which of the profiles' genes these cells' file has, bool (genes,)."""
+    def present(self, columns: np.ndarray, in_input: np.ndarray) -> np.ndarray:
+        """Which of the profiles' genes a sample has, bool (genes,).
+
+        ``in_input``, bool (genes of the sample,), says which of the genes with these ``columns``
+        are in the sample's file.
+        """
         found = np.zeros(len(self.genes), bool)
-        found[columns[(columns >= 0) & cells.genes_in_input]] = True
+        found[columns[(columns >= 0) & in_input]] = True
         return found
 
     def weights(
@@ -90,22 +94,38 @@ class LabelProfiles:
             return 0.0
         return float((_ranks(mean[None, present]) @ _ranks(profiles).T).max())
 
-    def scores(self, weights: sparse.csr_matrix, present: np.ndarray) -> np.ndarray:
-        """Agreement of cells with each label, float32 (cells, labels), between −1 and 1.
-
-        Rank correlations over the markers among the genes that are ``present``, bool (genes,), of
-        ``weights`` (cells, genes). 0 where no marker is.
-        """
-        labels = int(self.labels.max()) + 1
+    def ranked_markers(self, present: np.ndarray) -> RankedMarkers:
+        """The markers among the genes that are ``present``, bool (genes,)."""
         profiles = self.values[:, present]
         markers = _markers(profiles, self.labels)
-        result = np.zeros((weights.shape[0], labels), np.float32)
-        if len(markers) < 2:
+        ranks = _ranks(profiles[:, markers])
+        return RankedMarkers(np.flatnonzero(present)[markers], ranks, self.labels)
+
+
+@dataclass(frozen=True)
+class RankedMarkers:
+    """The profiles' ranks of those genes that tell labels apart.
+
+    ``genes`` int64 (markers,), rising, are columns of the profiles' genes, ``ranks`` float64
+    (profiles, markers), and ``labels`` int64 (profiles,) those of the profiles.
+    """
+
+    genes: np.ndarray
+    ranks: np.ndarray
+    labels: np.ndarray
+
+    def scores(self, weights: sparse.csr_matrix) -> np.ndarray:
+        """Agreement of cells with each label, float32 (cells, labels), between −1 and 1.
+
+        Rank correlations over the markers of ``weights`` (cells, genes of the profiles); 0 where
+        there are fewer than two markers.
+        """
+        result = np.zeros((weights.shape[0], int(self.labels.max()) + 1), np.float32)
+        if len(self.genes) < 2:
             return result
-        own, columns = _ranks(profiles[:, markers]), np.flatnonzero(present)[markers]
         for start in range(0, weights.shape[0], BLOCK):
-            cells = weights[start : start + BLOCK][:, columns]
-            correlation = sparse_ranks(cells) @ own.T
+            cells = weights[start : start + BLOCK][:, self.genes]
+            correlation = sparse_ranks(cells) @ self.ranks.T
             for label in np.unique(self.labels):
                 of_label = correlation[:, self.labels == label]
                 result[start : start + BLOCK, label] = np.quantile(of_label, QUANTILE, axis=1)
