@@ -26,15 +26,13 @@ from screader_lib.annotation.clusters import (
 )
 from screader_lib.annotation.consensus import (
     OtherMethods,
+    by_consensus,
     combined,
-    least_of_neighbours,
-    neighbours_of,
+    gene_weights,
     usual_weights,
-    weights_by_agreement,
-    with_neighbours,
 )
 from screader_lib.annotation.evidence import CalledCells, contributions, tabulate_genes
-from screader_lib.annotation.neighbours import NEIGHBOURS
+from screader_lib.annotation.neighbours import PlacedCells
 from screader_lib.annotation.sample import Sample, SampleOptions, obs_column
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.cells.formats.expression import Expression
@@ -120,29 +118,26 @@ def annotate(
     """
     stored = read_reader(reader)
     sample = Sample(sources, reader, options.sample, reporter)
-    given_clusters = None
+    found = None  # clusters
     if options.clusters == AUTO:
         import_igraph()  # so that what is missing is told before the work
     elif options.clusters is not None:
-        given_clusters = obs_column(sources, sample.selected, options.clusters)
+        found = obs_column(sources, sample.selected, options.clusters)
     doubts = _refuse(_few_genes(sample, stored, reader.name), sample, options, reporter)
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(1) as pool:
-        fitted = pool.submit(
-            OtherMethods, *sample.named_genes(), int(sample.selected.sum()),
-            len(stored.labels.names), stored.profiles,
-        )  # fmt: skip
-        with writing.create("cells", folder / CELLS, made) as file:
-            sample.write(file)
-    others = fitted.result()
+    others = _write_cells(sample, stored, made, folder)
     trained = methods.restore(stored, machine, llm, None, reporter)
     with open_exchange(folder / CELLS, "cells", name=sample.builder.name) as opened:
         cells = CellSequences(opened, sequential=True)
         doubts |= _refuse(_other_tissue(cells, stored, reader.name), sample, options, reporter)
         trained.plan_memory(cells, machine, False, reporter)
+        wants_consensus = options.consensus == "auto" and len(cells) >= MIN_CELLS_FOR_CONSENSUS
+        placed = None
+        if wants_consensus or options.clusters == AUTO:
+            placed = PlacedCells(gene_weights(cells), len(cells))
         with writing.create("predictions", folder / PREDICTIONS, made) as file:
             write_predictions(
                 file, cells, stored, trained, PredictionOptions(), WithoutInfo(reporter),
-                beside=partial(others.answer, cells),
+                beside=partial(_answer_and_place, cells, others, placed),
             )  # fmt: skip
             probability, familiarity = file["obsm/probability"][()], file["obs/familiarity"][()]
         known = cells.lengths > 0
@@ -152,24 +147,15 @@ def annotate(
         probability = combined(answers, usual_weights(familiarity))
         columns: dict[str, Column] = caller.own_columns(probability)
         uns: dict[str, Any] = {"reader": reader.name, "labels": list(stored.labels.names)}
-        neighbours = clusters = genes = None
-        if options.consensus == "auto" and len(cells) >= MIN_CELLS_FOR_CONSENSUS:
-            neighbours = neighbours_of(cells)
-            weights = weights_by_agreement(answers, neighbours, familiarity)
-            least = least_of_neighbours(familiarity)
-            probability = with_neighbours(combined(answers, weights), neighbours, least)
+        neighbours = None if placed is None else placed.neighbours()
+        clusters = genes = None
+        if wants_consensus and neighbours is not None:
+            probability, uns["consensus"] = by_consensus(answers, neighbours, familiarity)
             columns |= caller.consensus_columns(probability)
-            uns["consensus"] = {
-                **dict(zip(answers, weights.round(3).tolist(), strict=True)),
-                "neighbours": least,
-                "number_of_neighbours": NEIGHBOURS,
-            }
         called = CalledCells.of(columns, probability)
-        if options.clusters is not None:
-            found = given_clusters
-            if found is None:
-                found = find_clusters(neighbours or neighbours_of(cells))
-                columns["screader_cluster"] = found
+        if options.clusters == AUTO and neighbours is not None:
+            found = columns["screader_cluster"] = find_clusters(neighbours)
+        if found is not None:
             clusters = tabulate(
                 found, called, stored.labels.names, cells,
                 lambda members, label: contributions(
@@ -186,6 +172,28 @@ def annotate(
     vectors = {"X_screader": _Vectors(folder / PREDICTIONS)}
     calls = Calls(len(sample.selected), columns, vectors, uns, rows)
     return Annotation(calls, called, stored.labels, clusters, genes)
+
+
+def _answer_and_place(
+    cells: CellSequences, others: OtherMethods, placed: PlacedCells | None, rows: np.ndarray
+) -> None:
+    others.answer(cells, rows)
+    if placed is not None:
+        placed.fill(rows)
+
+
+def _write_cells(
+    sample: Sample, stored: StoredReader, made: Provenance, folder: Path
+) -> OtherMethods:
+    """Write the ``cells`` file, and meanwhile fit the other methods, which need no cell."""
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(1) as pool:
+        fitted = pool.submit(
+            OtherMethods, *sample.named_genes(), int(sample.selected.sum()),
+            len(stored.labels.names), stored.profiles,
+        )  # fmt: skip
+        with writing.create("cells", folder / CELLS, made) as file:
+            sample.write(file)
+    return fitted.result()
 
 
 def store_final_labels(annotation: Annotation, folder: Path) -> None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from screader_lib.annotation.neighbours import Neighbours, Read
+from screader_lib.annotation.neighbours import NEIGHBOURS, Neighbours, Read
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.reader.confidence.calibration import softmax
 from screader_lib.reader.model.label_profiles import LabelProfiles
@@ -70,6 +70,20 @@ class OtherMethods:
     def with_reader(self, probability: np.ndarray) -> Answers:
         """All answers, float32 (cells, labels) each; the reader's are ``probability``."""
         return {"reader": probability, **self.answers}
+
+
+def by_consensus(
+    answers: Answers, neighbours: Neighbours, familiarity: np.ndarray
+) -> tuple[np.ndarray, dict[str, float]]:
+    """The consensus of the methods and a cell's neighbours, float32 (cells, labels).
+
+    Also what each method and the neighbours counted, by name.
+    """
+    weights = weights_by_agreement(answers, neighbours, familiarity)
+    least = least_of_neighbours(familiarity)
+    probability = with_neighbours(combined(answers, weights), neighbours, least)
+    counted = dict(zip(answers, weights.round(3).tolist(), strict=True))
+    return probability, {**counted, "neighbours": least, "number_of_neighbours": NEIGHBOURS}
 
 
 def at_home(familiarity: np.ndarray) -> np.ndarray:
@@ -149,11 +163,6 @@ def gene_weights(cells: CellSequences) -> Read:
         return weights if len(genes) == weights.shape[1] else weights[:, genes]
 
     return read
-
-
-def neighbours_of(cells: CellSequences) -> Neighbours:
-    """The cells' neighbours, by the weights of the genes that are in their file."""
-    return Neighbours.of(gene_weights(cells), len(cells))
 
 
 def with_neighbours(probability: np.ndarray, neighbours: Neighbours, least: float) -> np.ndarray:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
@@ -15,7 +16,8 @@ COMPONENTS = 20
 SKETCH = 20_000  # cells that components are found in, and neighbours looked for
 MOST_DEVIATIONS = 10.0  # from a gene's mean that count
 BLOCK = 1024
-BLOCK_OF_NEIGHBOURS = 256  # cells whose similarities to all of the sketch are held
+BLOCK_OF_NEIGHBOURS = 128  # cells whose similarities to all of the sketch are held
+GROUPS = 20  # of columns, for each of the largest values that are sought
 
 Read = Callable[[np.ndarray], sparse.csr_matrix]
 
@@ -31,55 +33,100 @@ class Neighbours:
     sketch: np.ndarray
 
     @classmethod
-    def of(cls, read: Read, cells: int) -> Neighbours:
-        """By the components of :func:`own_components`."""
-        places, sketch = own_components(read, cells)
+    def of(cls, places: np.ndarray, sketch: np.ndarray) -> Neighbours:
+        """Of cells at ``places``, float32 (cells, components) of length 1."""
         return cls(nearest(places, sketch), sketch)
 
 
-def own_components(read: Read, cells: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Places of ``cells`` cells, float32 (cells, components), of length 1, and the sketch's rows.
+@dataclass(frozen=True)
+class OwnComponents:
+    """Principal components of a sample's own genes.
 
-    ``read(rows)`` gives their gene weights (rows, genes). Genes are standardised by the cells of
-    the sketch, int64 rising, which are all cells or a random sample of them; their components are
-    found in it. Nothing is made dense but ``BLOCK`` cells.
+    They were found in the cells of the ``sketch``, int64 rising, which are all cells or a random
+    sample of them. ``varying`` int64 are the genes that vary in it, ``mean`` and ``spread`` float32
+    (varying genes,), and ``directions`` float32 (varying genes, components).
     """
-    random = np.random.default_rng(seed)
-    sketch = np.sort(random.permutation(cells)[:SKETCH])
-    weights = read(sketch)
-    mean = weights.mean(0).A1
-    spread = np.sqrt(np.maximum(weights.multiply(weights).mean(0).A1 - mean**2, 0))
-    varying = np.flatnonzero(spread > 0)
-    count = min(COMPONENTS, len(varying), len(sketch) - 1)
-    if count < 1:
-        return np.zeros((cells, 1), np.float32), sketch
 
-    centre, scale = mean[varying].astype(np.float32), spread[varying].astype(np.float32)
+    sketch: np.ndarray
+    varying: np.ndarray
+    mean: np.ndarray
+    spread: np.ndarray
+    directions: np.ndarray
 
-    def standardised(rows: np.ndarray) -> np.ndarray:
-        values = read(rows)[:, varying].toarray()
-        values -= centre
-        values /= scale
+    @classmethod
+    def fit(cls, read: Read, cells: int, seed: int = 0) -> OwnComponents:
+        """Of ``cells`` cells, whose gene weights (rows, genes) are ``read(rows)``.
+
+        Nothing is made dense but ``BLOCK`` cells.
+        """
+        random = np.random.default_rng(seed)
+        sketch = np.sort(random.permutation(cells)[:SKETCH])
+        weights = read(sketch)
+        mean = weights.mean(0).A1
+        spread = np.sqrt(np.maximum(weights.multiply(weights).mean(0).A1 - mean**2, 0))
+        varying = np.flatnonzero(spread > 0)
+        count = max(0, min(COMPONENTS, len(varying), len(sketch) - 1))
+        mean, spread = mean[varying].astype(np.float32), spread[varying].astype(np.float32)
+        none = np.zeros((len(varying), 0), np.float32)
+        found = cls(sketch, varying, mean, spread, none)
+        if not count:
+            return found
+
+        def products(block: sparse.csr_matrix) -> np.ndarray:
+            values = found._standardised(block)
+            return values.T @ values
+
+        blocks = ((weights[start : start + BLOCK],) for start in range(0, len(sketch), BLOCK))
+        covariance = np.zeros((len(varying), len(varying)), np.float32)
+        with matrix_threads() as mapped:
+            for product in mapped(products, blocks):
+                covariance += product
+        return replace(found, directions=_main_directions(covariance, count))
+
+    def places(self, weights: sparse.csr_matrix) -> np.ndarray:
+        """Where cells are, float32 (cells, components), of length 1, or 0 where nothing varies.
+
+        ``weights`` (cells, genes) are of all genes; of as many cells as may be made dense.
+        """
+        if not self.directions.size:
+            return np.zeros((weights.shape[0], 1), np.float32)
+        places = self._standardised(weights) @ self.directions
+        places /= np.maximum(np.linalg.norm(places, axis=1, keepdims=True), 1e-9)
+        return places
+
+    def _standardised(self, weights: sparse.csr_matrix) -> np.ndarray:
+        values = weights[:, self.varying].toarray()
+        values -= self.mean
+        values /= self.spread
         return np.clip(values, -MOST_DEVIATIONS, MOST_DEVIATIONS, out=values)
 
-    def products(rows: np.ndarray) -> np.ndarray:
-        values = standardised(rows)
-        return values.T @ values
 
-    def placed(rows: np.ndarray) -> np.ndarray:
-        return standardised(rows) @ directions
+class PlacedCells:
+    """The ``places`` of a sample's cells, float32 (cells, components), filled in by blocks."""
 
-    def blocks(rows: np.ndarray) -> Iterator[tuple[np.ndarray]]:
-        return ((rows[start : start + BLOCK],) for start in range(0, len(rows), BLOCK))
+    def __init__(self, read: Read, cells: int, seed: int = 0) -> None:
+        """As :meth:`OwnComponents.fit`."""
+        self.read = read
+        self.components = OwnComponents.fit(read, cells, seed)
+        width = max(1, self.components.directions.shape[1])
+        self.places = np.zeros((cells, width), np.float32)
 
-    covariance = np.zeros((len(varying), len(varying)), np.float32)
+    def fill(self, rows: np.ndarray) -> None:
+        """Place the cells ``rows``; several threads may at a time."""
+        self.places[rows] = self.components.places(self.read(rows))
+
+    def neighbours(self) -> Neighbours:
+        """Of the cells, all of which have been placed."""
+        return Neighbours.of(self.places, self.components.sketch)
+
+
+def own_components(read: Read, cells: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """The places of all cells by their :class:`OwnComponents`, and the sketch's rows."""
+    placed = PlacedCells(read, cells, seed)
+    blocks = ((np.arange(start, min(cells, start + BLOCK)),) for start in range(0, cells, BLOCK))
     with matrix_threads() as mapped:
-        for product in mapped(products, blocks(sketch)):
-            covariance += product
-        directions = _main_directions(covariance, count)
-        places = np.concatenate([*mapped(placed, blocks(np.arange(cells)))])
-    places /= np.maximum(np.linalg.norm(places, axis=1, keepdims=True), 1e-9)
-    return places, sketch
+        deque(mapped(placed.fill, blocks), 0)
+    return placed.places, placed.components.sketch
 
 
 def _main_directions(covariance: np.ndarray, count: int) -> np.ndarray:
@@ -106,9 +153,30 @@ def nearest(places: np.ndarray, among: np.ndarray, count: int = NEIGHBOURS) -> n
         at = np.searchsorted(among, rows)
         own = (at < len(among)) & (among[np.minimum(at, len(among) - 1)] == rows)
         cosine[np.flatnonzero(own), at[own]] = -np.inf
-        best = np.argpartition(-cosine, count - 1, axis=1)[:, :count]
-        return among[np.sort(best, axis=1)]
+        return among[largest(cosine, count)]
 
     starts = ((start,) for start in range(0, len(places), BLOCK_OF_NEIGHBOURS))
     with matrix_threads() as mapped:
         return np.concatenate([np.zeros((0, count), np.int64), *mapped(of_block, starts)])
+
+
+def largest(values: np.ndarray, count: int) -> np.ndarray:
+    """Columns of the ``count`` largest values of each row, rising, int64 (rows, count).
+
+    Of equal values the first. The maxima of groups of columns tell how large a value has to be to
+    be among them, which leaves few to be sorted: several times as fast as ``np.argpartition``.
+    """
+    rows, columns = values.shape
+    if not rows or not count:
+        return np.zeros((rows, count), np.int64)
+    bound = np.full((rows, 1), -np.inf, values.dtype)
+    in_group = columns // (GROUPS * count)
+    if in_group > 1:
+        groups = columns // in_group
+        maxima = values[:, : groups * in_group].reshape(rows, in_group, groups).max(1)
+        bound = np.partition(maxima, groups - count, axis=1)[:, groups - count, None]
+    row, column = np.divmod(np.flatnonzero(values >= bound), columns)
+    order = np.lexsort((column, -values[row, column], row))
+    first = np.searchsorted(row, np.arange(rows))
+    chosen = column[order[first[:, None] + np.arange(count)]]
+    return np.sort(chosen, axis=1)

@@ -106,7 +106,7 @@ class Sample:
     def named_genes(self) -> tuple[np.ndarray, np.ndarray]:
         """The ids of the genes of the ``cells`` file, and which of them an input has, bool."""
         ids = self.genes.genes.index[self.vocabulary.rows]
-        return ids, self.builder.presence(self.vocabulary).any(0)
+        return ids, np.asarray(self.builder.presence(self.vocabulary).any(0))
 
     def write(self, file: h5py.File) -> None:
         """Fill a new ``cells`` file with the selected cells."""

@@ -189,7 +189,7 @@ class CellSequences:
             start, stop, _ = rows.indices(len(self))
             index, weight = (reader.read(start, stop, width) for reader in self._readers)
         else:
-            index, weight = self._index[rows, :width], self._weight[rows, :width]
+            index, weight = (reader.take(rows, width) for reader in self._readers)
         if index.size and (index.max() >= genes or index.min() < NO_GENE):
             raise ScReaderError(
                 f"obsm/gene_index has an entry outside −1 … {genes - 1}.", file=self.opened.name

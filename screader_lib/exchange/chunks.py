@@ -111,6 +111,19 @@ class RowReader(_Chunks):
             values = self._read_chunks(start, stop, width)
         return self.dataset[start:stop, :width] if values is None else values
 
+    def take(self, rows: np.ndarray, width: int) -> np.ndarray:
+        """``dataset[rows, :width]``; ``rows`` int64, rising."""
+        if self.dataset.chunks is None or not len(rows):
+            return self.dataset[rows, :width]
+        size, total = self.dataset.chunks[0], len(self.dataset)
+        chunks, first = np.unique(rows // size, return_index=True)
+        parts = []
+        for chunk, of_chunk in zip(chunks.tolist(), np.split(rows, first[1:]), strict=True):
+            start = chunk * size
+            values = self.read(start, min(total, start + size), width)
+            parts.append(values[of_chunk - start])
+        return np.concatenate(parts)
+
     def _read_chunks(self, start: int, stop: int, width: int) -> np.ndarray | None:
         rows, columns = self.dataset.chunks
         values = np.full((stop - start, width), self.dataset.fillvalue, self.dataset.dtype)

@@ -18,7 +18,7 @@ import screader
 from screader_lib.annotation import neighbours as neighbours_module
 from screader_lib.annotation.clusters import find_clusters
 from screader_lib.annotation.evidence import gene_names
-from screader_lib.annotation.neighbours import Neighbours
+from screader_lib.annotation.neighbours import Neighbours, own_components
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.exchange.table import Table, strings
 
@@ -164,7 +164,7 @@ def test_cells_outside_the_sketch_join_their_neighbours(monkeypatch: pytest.Monk
     values, types = counts(3, CELLS)
     weights = sparse.csr_matrix(np.log1p(values).astype(np.float32))
     monkeypatch.setattr(neighbours_module, "SKETCH", 60)
-    near = Neighbours.of(lambda rows: weights[rows], CELLS)
+    near = Neighbours.of(*own_components(lambda rows: weights[rows], CELLS))
     assert len(near.sketch) == 60
     found = find_clusters(near)
     again = find_clusters(near)

@@ -63,6 +63,10 @@ def test_rows(tmp_path: Path, layout: str, dtype: str) -> None:
                 read = reader.read(start, stop, width)
                 assert read.dtype == values.dtype
                 assert np.array_equal(read, values[start:stop, :width])
+        for rows in ([], [3], [99], [0, 15, 16, 31, 80, 99], [*range(100)]):
+            for width in (0, 20, 41):
+                read = reader.take(np.array(rows, np.int64), width)
+                assert np.array_equal(read, values[rows, :width])
 
 
 def test_chunks_that_were_never_written(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ class LabelProfiles:
         return cls(genes, np.array(profiles, np.float32), np.array(labels, np.int64))
 
     def columns_of(self, genes: np.ndarray) -> np.ndarray:
-        """For each of the ``genes``, ids, its number among the profiles' genes, −1 for none; int64."""
+        """The number of each gene, by id, among the profiles' genes; −1 for none; int64."""
         index = {gene: number for number, gene in enumerate(self.genes)}
         return np.array([index.get(gene, -1) for gene in genes], np.int64)
 
