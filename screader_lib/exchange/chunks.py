@@ -113,7 +113,9 @@ class RowReader(_Chunks):
 
     def take(self, rows: np.ndarray, width: int) -> np.ndarray:
         """``dataset[rows, :width]``; ``rows`` int64, rising."""
-        if self.dataset.chunks is None or not len(rows):
+        if not len(rows) or not width:
+            return np.empty((len(rows), width), self.dataset.dtype)
+        if self.dataset.chunks is None:
             return self.dataset[rows, :width]
         size, total = self.dataset.chunks[0], len(self.dataset)
         chunks, first = np.unique(rows // size, return_index=True)
