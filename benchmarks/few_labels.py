@@ -23,8 +23,6 @@ from sklearn.metrics import f1_score
 from screader_lib.annotation.consensus import gene_weights
 from screader_lib.annotation.few_labels.by_examples import NEAR
 from screader_lib.annotation.few_labels.own_cells import OwnCells
-from screader_lib.annotation.few_labels.spreading import Spreading
-from screader_lib.annotation.neighbours import MOST_DEVIATIONS, own_components
 from screader_lib.annotation.sample import SampleOptions
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.cells.formats.open_expression import open_expression
@@ -32,6 +30,8 @@ from screader_lib.exchange import writing
 from screader_lib.exchange.opening import open_exchange
 from screader_lib.exchange.provenance import Provenance, Record
 from screader_lib.label_metrics import expected_calibration_error
+from screader_lib.reader.methods.places import MOST_DEVIATIONS, own_components
+from screader_lib.reader.methods.spreading import Spreading
 
 SETS = {  # label, and donor where labels of one alone are tried; the first two chose settings
     "baron_mouse": ("cell_type1", "donor"),

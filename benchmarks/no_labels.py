@@ -22,7 +22,6 @@ from sklearn.metrics import f1_score
 
 from screader_lib.annotation.consensus import gene_weights
 from screader_lib.annotation.few_labels.own_cells import OwnCells
-from screader_lib.annotation.neighbours import MOST_DEVIATIONS, own_components
 from screader_lib.annotation.no_labels.by_types import WEAK
 from screader_lib.annotation.no_labels.groups import Grouping, group_cells
 from screader_lib.annotation.no_labels.type_evidence import GenesOfTypes
@@ -35,6 +34,7 @@ from screader_lib.exchange.opening import open_exchange
 from screader_lib.exchange.provenance import Provenance, Record
 from screader_lib.label_metrics import expected_calibration_error
 from screader_lib.preparation.marker_tables import plain_name, read_marker_tables
+from screader_lib.reader.methods.places import MOST_DEVIATIONS, own_components
 
 PANGLAO = "PanglaoDB_markers_27_Mar_2020.tsv.gz"
 CELLMARKER = {"human": "CellMarker2_Human_Aug.csv", "mouse": "CellMarker2_Mouse_Aug.csv"}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from copy import copy
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -79,31 +81,57 @@ SCENARIOS = {
 }
 
 
-def prepare(data: Path, folder: Path) -> None:
-    """Make cells and gene embeddings of every data set, where they are not there yet."""
+def tool(*words: str | Path) -> None:
+    """Run a tool, where the file that its last word names is not there yet."""
+    if not Path(words[-1]).exists():
+        path = Path(sys.executable).with_name(str(words[0]))
+        subprocess.run([path, "-q", *map(str, words[1:])], check=True)
+
+
+def prepare_cells(data: Path, folder: Path) -> None:
+    """Make the cells of every data set, where they are not there yet, with TF-IDF vectors."""
     folder.mkdir(parents=True, exist_ok=True)
-
-    def tool(*words: str | Path) -> None:
-        if not Path(words[-1]).exists():
-            path = Path(sys.executable).with_name(str(words[0]))
-            subprocess.run([path, "-q", *map(str, words[1:])], check=True)
-
     for name, (label, species) in sorted(DATA.items(), key=lambda item: item[1][1]):
         own = ["--organism", species, "--source", "packaged"]
         counts, like = data / f"{name}.h5ad", folder / "baron_human-tfidf.h5ad"
         every, tfidf = folder / f"{name}-all.h5ad", folder / f"{name}-tfidf.h5ad"
-        cells, genes = folder / f"{name}-cells.h5ad", folder / f"{name}-genes.txt"
         tool("fetch-descriptions", "--genes", counts, *own, "-o", every)
         model = ["--like", like] if species == "mouse" else ["--model", "tfidf"]
         tool("embed-genes", every, *model, "-o", tfidf)
-        tool("build-cells", counts, "-e", tfidf, "--label", label, "-o", cells)
+        tool("build-cells", counts, "-e", tfidf, "--label", label, "-o", cells_of(folder, name))
+
+
+def prepare_texts(folder: Path) -> None:
+    """Embed the texts of the cells' genes, where that is not done yet."""
+    for name, (_, species) in DATA.items():
+        own = ["--organism", species, "--source", "packaged"]
+        genes = folder / f"{name}-genes.txt"
         if not genes.exists():
-            genes.write_text("\n".join(anndata.read_h5ad(cells, backed="r").var_names) + "\n")
+            names = anndata.read_h5ad(cells_of(folder, name), backed="r").var_names
+            genes.write_text("\n".join(names) + "\n")
         for texts, fields in FIELDS.items():
             described = folder / f"{name}-{texts}texts.h5ad"
             some = ["--fields", fields] if fields else []
             tool("fetch-descriptions", "--genes", genes, *own, *some, "-o", described)
             tool("embed-genes", described, "-o", folder / f"{name}-{texts}.h5ad")
+
+
+def cells_of(folder: Path, name: str) -> Path:
+    """The file of a data set's cells."""
+    return folder / f"{name}-cells.h5ad"
+
+
+@contextmanager
+def crossings(folder: Path, vectors: dict[str, Path]) -> Iterator[dict[str, Crossing]]:
+    """Every scenario, by its name."""
+    with ExitStack() as stack:
+        cells = {
+            name: Cells(
+                stack.enter_context(open_exchange(cells_of(folder, name), "cells")), folder, name
+            )
+            for name in DATA
+        }
+        yield {name: Crossing(one, cells, vectors) for name, one in SCENARIOS.items()}
 
 
 class Cells:
@@ -219,19 +247,22 @@ class Crossing:
         if reading == "outputs":
             return self._by_outputs(llm, texts, draw, seed % DEALS)
         train, test = self.views(texts or "TF-IDF", seed % DEALS, draw.test_rows)
-        settings = settings_of(reading, llm, len(draw.rows), seed)
-        counts = tuple(np.bincount(draw.truth).tolist())
-        known = Labels(tuple(draw.names), ("",) * len(counts), counts)
-        learn, check = split_validation(draw.rows, draw.truth, settings.validation, seed)
-        task = Task(
-            train, known, draw.rows[learn], draw.truth[learn], draw.rows[check], draw.truth[check],
-            settings,
-        )  # fmt: skip
+        task = self.task(train, draw, settings_of(reading, llm, len(draw.rows), seed))
         if reading in ("genes", "components"):
             trained = methods.train(task)
         else:
             trained = train_neural(task, load(llm, seed % DEALS))
         return trained.outputs(test, np.arange(len(test)))[0].argmax(1)
+
+    def task(self, cells: CellSequences, draw: Draw, settings: TrainingSettings) -> Task:
+        """The cells with a label, some of which are for validation where a type has ten."""
+        counts = tuple(np.bincount(draw.truth).tolist())
+        known = Labels(tuple(draw.names), ("",) * len(counts), counts)
+        learn, check = split_validation(draw.rows, draw.truth, settings.validation, settings.seed)
+        return Task(
+            cells, known, draw.rows[learn], draw.truth[learn], draw.rows[check], draw.truth[check],
+            settings,
+        )  # fmt: skip
 
     def _by_outputs(self, llm: str, texts: str, draw: Draw, deal: int) -> np.ndarray:
         """By logistic regression on what the LLM makes of random tokens."""

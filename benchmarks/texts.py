@@ -17,7 +17,6 @@ import os
 import time
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -25,9 +24,16 @@ from typing import Any
 
 import numpy as np
 from few_labels import macro_f1
-from text_columns import DATA, DEALS, LLMS, SCENARIOS, TEXTS, Cells, Crossing, prepare
-
-from screader_lib.exchange.opening import open_exchange
+from text_columns import (
+    DATA,
+    DEALS,
+    LLMS,
+    SCENARIOS,
+    TEXTS,
+    crossings,
+    prepare_cells,
+    prepare_texts,
+)
 
 LABELS = (1, 5, 20, 0)  # a type; 0: all
 SEEDS = 5
@@ -109,25 +115,16 @@ def add(results: Path, run: Run, content: dict[str, Any]) -> None:
 def run_all(folder: Path, results: Path, vectors: dict[str, Path]) -> None:
     """Run what is not done yet."""
     done = finished(results)
-    with ExitStack() as stack:
-        cells = {
-            name: Cells(
-                stack.enter_context(open_exchange(folder / f"{name}-cells.h5ad", "cells")),
-                folder,
-                name,
-            )
-            for name in DATA
-        }
-        crossings = {name: Crossing(one, cells, vectors) for name, one in SCENARIOS.items()}
+    with crossings(folder, vectors) as every:
         last = None
         for run in plan([*TEXTS, *vectors]):
             if run in done:
                 continue
             key = run.scenario, run.texts, run.llm, run.seed % DEALS
             if key != last:
-                crossings[run.scenario].forget()
+                every[run.scenario].forget()
                 last = key
-            crossing, start = crossings[run.scenario], time.monotonic()
+            crossing, start = every[run.scenario], time.monotonic()
             draw = crossing.draw(run.labels, run.half, run.seed)
             called = crossing.called(run.reading, run.llm, run.texts, draw, run.seed)
             content = {
@@ -267,7 +264,8 @@ def main() -> None:
     pairs = (word.partition("=") for word in given.vectors)
     vectors = {name: Path(path) for name, _, path in pairs}
     if not given.tables:
-        prepare(given.data, given.work)
+        prepare_cells(given.data, given.work)
+        prepare_texts(given.work)
         run_types(given.data, given.results)
         run_all(given.work, given.results, vectors)
     table = Table(finished(given.results), [*TEXTS, *vectors])

@@ -22,11 +22,13 @@ METHODS = (
     "genept-s",
     "logistic",
     "components",
+    "few-labels",
     "majority",
 )
 LLM_METHODS = ("screader", "screader-random")
 CLASSIFIER_METHODS = ("genept-w", "genept-s")
 TEXT_MODEL_METHODS = ("genept-s",)
+UNLABELLED_METHODS = ("few-labels",)  # that cells without a label take part in
 SLOW_METHODS = (*LLM_METHODS, *TEXT_MODEL_METHODS)
 CALIBRATIONS = ("donors", "cells")
 CLASSIFIERS = ("logistic", "knn")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ from screader_lib.option_values import (
     METHODS,
     PAPER_METHODS,
     RECIPES,
+    UNLABELLED_METHODS,
 )
 from screader_tools.machine_options import machine_options
 from screader_tools.train_reader_settings import settings_options
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
         "train-reader cells.h5ad -o reader.h5",
         "train-reader cells.h5ad --llm meta-llama/Llama-2-13b-hf --device cuda -o reader.h5",
         "train-reader cells.h5ad --method logistic -o control.h5",
+        "train-reader few.h5ad --method few-labels --unlabelled others.h5ad -o reader.h5",
         "train-reader cells.h5ad --folds 10 --oof-predictions calls.h5ad -o reader.h5",
         "train-reader cells.h5ad --group-by donor --fold 2 -o without-donor-2.h5",
         "train-reader cells.h5ad --method pooled --card card.yaml -o reader.h5",
@@ -53,7 +55,7 @@ if TYPE_CHECKING:
     "--method",
     type=click.Choice(METHODS),
     default="screader",
-    help="scReader, or one of its controls.",
+    help="scReader, or one of its controls; few-labels is for a few labelled cells among many.",
 )
 @click.option(
     "--recipe",
@@ -61,6 +63,13 @@ if TYPE_CHECKING:
     default="default",
     help="Base settings: those that learn best, or those of the paper's experiments (for methods "
     "screader, screader-random and genept).",
+)
+@click.option(
+    "--unlabelled",
+    type=FilePath(),
+    multiple=True,
+    help="Further cells, from build-cells --like CELLS, that join in without a label: method "
+    "few-labels places all cells among them. Labels there are not read. Repeatable.",
 )
 @settings_options
 @machine_options
@@ -121,6 +130,7 @@ def main(
     output: str | None,
     method: str,
     recipe: str,
+    unlabelled: tuple[str, ...],
     device: str,
     max_memory: int | None,
     checkpoint_activations: int | None,
@@ -156,6 +166,11 @@ def main(
     from screader_lib.reader.settings import settings_for
 
     _check_method(run, method, recipe, given, embedder)
+    if unlabelled and method not in UNLABELLED_METHODS:
+        raise click.UsageError(
+            f"--unlabelled only applies to --method {' and '.join(UNLABELLED_METHODS)}.",
+            run.context,
+        )
     _check_folds(run, folds, fold, group_by, oof_predictions)
     if oof_predictions is not None:
         oof_predictions = run.output_path(oof_predictions)
@@ -165,9 +180,11 @@ def main(
     state = Path(checkpoint) if checkpoint and method in ITERATIVE_METHODS else None
     with (
         run.open(cells, "cells") as opened,
+        ExitStack() as stack,
         run.path(card) if card else nullcontext() as card_path,
-        run.create("reader", output, _inputs(opened, card_path)) as file,
     ):
+        others = [stack.enter_context(run.open(path, "cells")) for path in unlabelled]
+        file = stack.enter_context(run.create("reader", output, _inputs(opened, others, card_path)))
         from screader_lib.cells.cells_file import CellSequences
         from screader_lib.reader.llm.machine import prepare
         from screader_lib.reader.prediction.cross_validation import fold_folder
@@ -181,6 +198,7 @@ def main(
             options = TrainingOptions(
                 folder, folds or 0, fold or 0, group_by or "", calibrate_on, oof_predictions,
                 state, checkpoint_minutes, embedder,
+                tuple(CellSequences(other, sequential=True) for other in others),
             )  # fmt: skip
             made = run.provenance({"cells": opened})
             train_reader(file, sequences, settings, options, made, about, machine, run.reporter)
@@ -188,8 +206,10 @@ def main(
         state.unlink(missing_ok=True)
 
 
-def _inputs(cells: ExchangeFile, card: Path | None) -> Inputs:
-    return {"cells": cells} if card is None else {"cells": cells, "card": card}
+def _inputs(cells: ExchangeFile, unlabelled: list[ExchangeFile], card: Path | None) -> Inputs:
+    inputs: dict[str, ExchangeFile | Path] = {"cells": cells}
+    inputs |= {f"unlabelled-{number}": one for number, one in enumerate(unlabelled, 1)}
+    return inputs if card is None else inputs | {"card": card}
 
 
 def _check_method(

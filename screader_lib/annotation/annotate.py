@@ -32,7 +32,6 @@ from screader_lib.annotation.consensus import (
     usual_weights,
 )
 from screader_lib.annotation.evidence import CalledCells, contributions, tabulate_genes
-from screader_lib.annotation.neighbours import PlacedCells
 from screader_lib.annotation.sample import Sample, SampleOptions, obs_column
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.cells.formats.expression import Expression
@@ -46,6 +45,7 @@ from screader_lib.preparation.marker_tables import CellType
 from screader_lib.reader.confidence.levels import Level
 from screader_lib.reader.llm.machine import ON_CPU, Machine
 from screader_lib.reader.methods import methods
+from screader_lib.reader.methods.places import PlacedCells
 from screader_lib.reader.prediction.write_predictions import PredictionOptions, write_predictions
 from screader_lib.reader.reader_file import StoredReader, read_reader
 from screader_lib.reader.task import Labels, row_blocks

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from screader_lib.annotation.evidence import CalledCells, full_names, gene_names
-from screader_lib.annotation.neighbours import Neighbours
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.table import Categorical, Column, Table, strings
@@ -29,6 +28,7 @@ from screader_lib.preparation.marker_tables import (
     plain_name,
     read_marker_tables,
 )
+from screader_lib.reader.methods.places import Neighbours
 from screader_lib.reporting import Reporter
 
 RESOLUTION = 1.0

@@ -16,9 +16,9 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from screader_lib.annotation.neighbours import NEIGHBOURS, Neighbours, Read
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.reader.confidence.calibration import softmax
+from screader_lib.reader.methods.places import NEIGHBOURS, Neighbours, Read
 from screader_lib.reader.model.label_profiles import LabelProfiles
 from screader_lib.reader.model.simulated_cells import SimulatedCells
 from screader_lib.reader.task import row_blocks

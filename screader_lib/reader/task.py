@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -16,6 +16,7 @@ from screader_lib.cells.gene_matcher import GeneMapping, GeneMatcher
 from screader_lib.cells.gene_texts import common_name
 from screader_lib.cells.vocabulary import FEW_GENES
 from screader_lib.errors import ScReaderError
+from screader_lib.option_values import UNLABELLED_METHODS
 from screader_lib.reader.confidence.calibration import log_sum_exp
 from screader_lib.reader.llm.machine import ON_CPU, Machine
 from screader_lib.reader.settings import TrainingSettings
@@ -41,6 +42,7 @@ class Task:
 
     ``held_out`` int64, rising: labelled cells of ``fold``, which are in neither. Where the
     validation cells are all cells of whole groups, ``validation_by`` is the groups' column.
+    ``unlabelled`` are cells of other files, of which labels are not read.
     """
 
     cells: CellSequences
@@ -53,8 +55,15 @@ class Task:
     fold: Fold | None = None
     held_out: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     validation_by: str = ""
+    unlabelled: tuple[CellSequences, ...] = ()
     machine: Machine = field(default_factory=Machine)
     reporter: Reporter = field(default=SILENT)
+
+    @property
+    def unlabelled_rows(self) -> np.ndarray:
+        """Rows of the file's own cells that have genes but no label, int64, rising."""
+        assert self.cells.labels is not None
+        return np.flatnonzero((self.cells.labels.codes < 0) & (self.cells.lengths > 0))
 
     @property
     def device(self) -> str:
@@ -285,13 +294,14 @@ def make_task(
     reporter: Reporter = SILENT,
     fold: Fold | None = None,
     whole_donors: bool = False,
+    unlabelled: Sequence[CellSequences] = (),
 ) -> Task:
     """The task of learning all labels of ``cells``; see :func:`labels_of` for errors.
 
     With a ``fold``, its cells are held out, and labels that only they have are unknown; the task's
     cells have the genes of the fold's training cells, where the file has these.
     ``whole_donors``: validation cells are all cells of some donors, where those are known and few
-    cells enough.
+    cells enough. ``unlabelled`` are other files' cells, which methods that use them join in.
     """
     held_out = np.zeros(0, np.int64)
     labels, rows, truth = labels_of(cells)
@@ -315,11 +325,17 @@ def make_task(
     )
     if fold is not None:
         text = f"fold {fold.number} of {fold.count}: {text}, {len(held_out):,} held out"
-    reporter.info(text + (f"; {left_out:,} without label or genes skipped." if left_out else "."))
-    return Task(
+    task = Task(
         cells, labels, rows[training], truth[training], rows[validation], truth[validation],
-        settings, fold, held_out, by, machine, reporter,
+        settings, fold, held_out, by, tuple(unlabelled), machine, reporter,
     )  # fmt: skip
+    if settings.method in UNLABELLED_METHODS:
+        joining = len(task.unlabelled_rows) + sum(map(len, unlabelled))
+        text += f"; {joining:,} without a label join in"
+    elif left_out:
+        text += f"; {left_out:,} without label or genes skipped"
+    reporter.info(f"{text}.")
+    return task
 
 
 def _cells_of(fold: Fold, cells: CellSequences, rows: np.ndarray, truth: np.ndarray) -> np.ndarray:

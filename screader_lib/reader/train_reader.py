@@ -34,6 +34,7 @@ class TrainingOptions:
 
     ``folds`` and ``fold`` are 0 and ``group_by`` is empty where not given; ``calibrate_on`` is one
     of ``CALIBRATIONS``. ``folder`` keeps the folds' predictions, ``checkpoint`` the training.
+    ``unlabelled`` are other files' cells, see :class:`Task`.
     """
 
     folder: Path
@@ -45,6 +46,7 @@ class TrainingOptions:
     checkpoint: Path | None = None
     checkpoint_minutes: float = 5.0
     embedder: str | None = None
+    unlabelled: tuple[CellSequences, ...] = ()
 
 
 def train_reader(
@@ -70,14 +72,16 @@ def train_reader(
 
     folds, by, number = options.folds, options.group_by, options.fold
     validation = CrossValidation(
-        cells, settings, folds, by, options.folder, train, machine, reporter
-    )
+        cells, settings, folds, by, options.folder, train, machine, reporter,
+        unlabelled=options.unlabelled,
+    )  # fmt: skip
     whole_donors = options.calibrate_on == "donors" and not (folds or number or by)
     if whole_donors and settings.method not in SLOW_METHODS:
         validation = validation.by_donors()
     held_out = validation.fold(number) if number else None
     files = [] if number else validation.run()
-    task = make_task(cells, settings, machine, reporter, held_out, whole_donors and not files)
+    whole_donors = whole_donors and not files
+    task = make_task(cells, settings, machine, reporter, held_out, whole_donors, options.unlabelled)
     trained = train(task)
     evaluation = evaluate(trained, task)
     if files:

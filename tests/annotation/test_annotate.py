@@ -13,7 +13,7 @@ from running import invoke
 from small_files import GENES, TYPES, counts, expression, genes, write_expression
 
 from screader_lib.annotation import annotate, consensus
-from screader_lib.annotation.neighbours import Neighbours, nearest, own_components
+from screader_lib.reader.methods.places import Neighbours, nearest, own_components
 
 OWN = ["screader_label", "screader_confidence", "screader_familiarity", "screader_status"]
 

@@ -18,9 +18,9 @@ import screader
 from screader_lib.annotation import neighbours as neighbours_module
 from screader_lib.annotation.clusters import find_clusters
 from screader_lib.annotation.evidence import gene_names
-from screader_lib.annotation.neighbours import Neighbours, own_components
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.exchange.table import Table, strings
+from screader_lib.reader.methods.places import Neighbours, own_components
 
 CELLS = 120
 MARKERS = "cell_type,gene\nAlpha cells,gene03\nAlpha cells,gene99\nBeta cells,gene12\n"

@@ -14,8 +14,8 @@ from small_files import TYPES, call, counts, expression, fail, succeed
 
 import screader
 from screader_lib.annotation.few_labels.example_table import learnt_from
-from screader_lib.annotation.few_labels.spreading import Spreading
 from screader_lib.errors import ScReaderError
+from screader_lib.reader.methods.spreading import Spreading
 
 CELLS = 150
 VALUES, KINDS = counts(3, CELLS)

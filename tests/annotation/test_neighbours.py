@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from screader_lib.annotation.neighbours import GROUPS, largest, nearest
+from screader_lib.reader.methods.places import GROUPS, largest, nearest
 
 
 @settings(deadline=None)

@@ -32,8 +32,6 @@ from screader_lib.annotation.consensus import gene_weights
 from screader_lib.annotation.evidence import CalledCells
 from screader_lib.annotation.few_labels.example_table import CLUSTER, Examples, learnt_from
 from screader_lib.annotation.few_labels.own_cells import OwnCells
-from screader_lib.annotation.few_labels.spreading import Spreading
-from screader_lib.annotation.neighbours import Neighbours, own_components
 from screader_lib.annotation.no_labels.groups import mean_values
 from screader_lib.annotation.sample import obs_column
 from screader_lib.cells.cells_file import CellSequences
@@ -43,6 +41,8 @@ from screader_lib.exchange import writing
 from screader_lib.exchange.opening import open_exchange
 from screader_lib.exchange.provenance import Provenance
 from screader_lib.exchange.table import Categorical, as_strings
+from screader_lib.reader.methods.places import Neighbours, own_components
+from screader_lib.reader.methods.spreading import Spreading
 from screader_lib.reader.task import Labels
 from screader_lib.reporting import SILENT, Reporter, counted
 

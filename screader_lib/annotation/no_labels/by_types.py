@@ -14,7 +14,6 @@ from screader_lib.annotation.annotate import AUTO, CELLS, AnnotationOptions
 from screader_lib.annotation.calls import Calls
 from screader_lib.annotation.consensus import gene_weights
 from screader_lib.annotation.few_labels.own_cells import OwnCells
-from screader_lib.annotation.neighbours import Read, own_components
 from screader_lib.annotation.no_labels.evidence_table import tabulate_evidence
 from screader_lib.annotation.no_labels.groups import Grouping, group_cells, mean_values
 from screader_lib.annotation.no_labels.type_evidence import GenesOfTypes, TypeEvidence
@@ -28,6 +27,7 @@ from screader_lib.exchange.opening import open_exchange
 from screader_lib.exchange.provenance import Provenance
 from screader_lib.exchange.table import Categorical, Column, Table
 from screader_lib.preparation.marker_tables import CellType
+from screader_lib.reader.methods.places import Read, own_components
 from screader_lib.reporting import SILENT, Reporter, counted
 
 STATUSES = ("assigned", "low confidence", "unassigned", "no known gene")

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from screader_lib.annotation.neighbours import MOST_DEVIATIONS, Read
+from screader_lib.reader.methods.places import MOST_DEVIATIONS, Read
 from screader_lib.reader.task import row_blocks
 
 NUMBERS_OF_GROUPS = (25, 50, 100)

@@ -21,6 +21,7 @@ METHODS = {
     "genept-s-knn": "GenePT-s with nearest neighbours",
     "logistic": "logistic regression on log counts",
     "components": "logistic regression on components",
+    "few-labels": "few labels with unlabelled cells",
     "majority": "majority",
     "examples": "labels from examples",
 }

@@ -22,6 +22,7 @@ from screader_lib.reader.llm.machine import ON_CPU, Machine
 from screader_lib.reader.methods.baselines import LogisticOnExpression, Majority
 from screader_lib.reader.methods.components import LogisticOnComponents
 from screader_lib.reader.methods.feature_classifier import FeatureClassifier
+from screader_lib.reader.methods.few_labels import LogisticOnPlaces
 from screader_lib.reader.methods.genept import GenePTs, GenePTw, load_text_model
 from screader_lib.reader.model.linear_reader import LinearReader, is_linear
 from screader_lib.reader.reader_file import StoredReader
@@ -37,6 +38,7 @@ FEATURE_CLASSIFIERS: dict[str, type[FeatureClassifier]] = {
     "genept-s": GenePTs,
     "logistic": LogisticOnExpression,
     "components": LogisticOnComponents,
+    "few-labels": LogisticOnPlaces,
 }
 
 
@@ -211,6 +213,12 @@ def _classifier_shapes(stored: StoredReader) -> dict[str, tuple]:
         genes, width = len(stored.genes.ids), np.shape(tensors.get("directions", [[]]))[-1]
         shapes = dict.fromkeys(("gene_means", "gene_spreads", "centers"), (genes,))
         shapes["directions"] = (genes, width)
+    if stored.method == "few-labels":
+        genes, places = len(stored.genes.ids), np.shape(tensors.get("directions", [[]]))[-1]
+        cells, width = np.shape(tensors.get("reference", [[]]))[0], 2 * places
+        shapes = dict.fromkeys(("gene_means", "gene_spreads"), (genes,))
+        shapes |= {"directions": (genes, places), "labelled": (None, places)}
+        shapes |= dict.fromkeys(("reference", "reference_means"), (cells, places))
     shapes |= {"mean": (width,), "spread": (width,)}
     if settings.classifier not in CLASSIFIERS:
         raise ScReaderError(f"the reader is damaged: its classifier is {settings.classifier!r}.")

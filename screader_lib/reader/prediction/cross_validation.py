@@ -39,7 +39,7 @@ class CrossValidation:
     """How to cross-validate: ``train`` makes a method of a task, files go to ``folder``.
 
     ``count`` folds, or 0 for as many as there are groups of the column ``group_by``; none without
-    either.
+    either. ``unlabelled`` are other files' cells, see :class:`Task`.
     """
 
     cells: CellSequences
@@ -51,6 +51,7 @@ class CrossValidation:
     machine: Machine = ON_CPU
     reporter: Reporter = SILENT
     is_automatic: bool = False
+    unlabelled: tuple[CellSequences, ...] = ()
 
     def folds(self) -> list[Fold]:
         """All folds: those that the cells were built for, if these are the same.
@@ -129,6 +130,7 @@ class CrossValidation:
                 llm=llm,
                 fold=fold.to_json(),
                 device=self.machine.device,
+                unlabelled=[cells.opened.sha256 for cells in self.unlabelled],
             )
             file = self.folder / f"fold-{fold.number}-{fingerprint[:16]}.h5ad"
             files.append(file)
@@ -138,7 +140,9 @@ class CrossValidation:
         return files
 
     def _run_fold(self, fold: Fold, target: Path) -> None:
-        task = make_task(self.cells, self.settings, self.machine, self.reporter, fold)
+        task = make_task(
+            self.cells, self.settings, self.machine, self.reporter, fold, unlabelled=self.unlabelled
+        )
         trained = self.train(task)
         stored = StoredReader.of(task, trained, evaluate(trained, task))
         cells = self.cells.opened

@@ -1,4 +1,4 @@
-"""The labels of a few cells carried to all cells of a sample.
+"""The labels of a few cells carried to all cells beside them.
 
 A cell's place is that in the sample's own principal components, of length 1. It is averaged with
 its neighbours', again and again, so that one labelled cell stands for the group that it is in. A
@@ -13,9 +13,9 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from screader_lib.annotation.neighbours import nearest
 from screader_lib.reader.confidence.calibration import softmax
-from screader_lib.reader.model.logistic_regression import fit_logistic
+from screader_lib.reader.methods.places import nearest
+from screader_lib.reader.model.logistic_regression import Weights, fit_logistic
 
 NEIGHBOURS = 15
 ROUNDS = 10
@@ -23,6 +23,24 @@ OF_PLACES, OF_CALLS = 0.8, 0.5  # share of the neighbours in each round
 STRENGTH = 10.0  # scikit-learn's C
 TEMPERATURE = 0.6  # of the regression, which few labels make too unsure
 LEAST = 1e-9
+
+
+def fit_on_places(both: np.ndarray, truth: np.ndarray, labels: int) -> Weights:
+    """Weights float32 (features, labels) and biases (labels,), by which logits are made.
+
+    ``both`` float32 (cells, features), as :meth:`Spreading.places_of` has them; ``truth`` int64
+    (cells,) has each of the ``labels`` numbers.
+    """
+    counts = np.bincount(truth, minlength=labels)
+    weights, biases = fit_logistic(
+        lambda: [(both, truth)], labels, len(truth) / labels / counts, STRENGTH
+    )
+    return weights / np.float32(TEMPERATURE), biases / np.float32(TEMPERATURE)
+
+
+def of_length_1(places: np.ndarray) -> np.ndarray:
+    """``places`` (cells, components), each divided by its length."""
+    return places / np.maximum(np.linalg.norm(places, axis=1, keepdims=True), LEAST)
 
 
 class Spreading:
@@ -43,8 +61,12 @@ class Spreading:
         links = (links + links.T).tocsr()  # two neighbours of each other weigh double
         self.links = sparse.diags(1 / links.sum(1).A1).astype(np.float32) @ links
         self.own_places = places
-        self.places = self.averaged(places, OF_PLACES)
-        self.places /= np.maximum(np.linalg.norm(self.places, axis=1, keepdims=True), LEAST)
+        self.means = self.averaged(places, OF_PLACES)
+        self.places = of_length_1(self.means)
+
+    def places_of(self, rows: np.ndarray) -> np.ndarray:
+        """Both places of the cells ``rows``, float32 (rows, 2 × components)."""
+        return np.hstack([self.own_places[rows], self.places[rows]])
 
     def averaged(self, values: np.ndarray, share: float) -> np.ndarray:
         """``values`` float32 (cells, width) with the neighbours' mean, ``ROUNDS`` times."""
@@ -67,12 +89,9 @@ class Spreading:
 
         ``truth`` int64 (rows,) has each of the ``labels`` numbers.
         """
+        weights, biases = fit_on_places(self.places_of(rows), truth, labels)
         both = np.hstack([self.own_places, self.places])
-        counts = np.bincount(truth, minlength=labels)
-        weights, biases = fit_logistic(
-            lambda: [(both[rows], truth)], labels, len(rows) / labels / counts, STRENGTH
-        )
-        return self.averaged(softmax(both @ weights + biases, TEMPERATURE), OF_CALLS)
+        return self.averaged(softmax(both @ weights + biases), OF_CALLS)
 
     def nearness(self, rows: np.ndarray) -> np.ndarray:
         """Cosine of each cell's place and the nearest of those of ``rows``, float32 (cells,)."""

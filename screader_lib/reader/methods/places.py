@@ -1,4 +1,4 @@
-"""Nearest neighbours of a sample's cells, in the principal components of their own genes."""
+"""Cells' places in the principal components of their own genes, and their nearest neighbours."""
 
 from __future__ import annotations
 
@@ -54,17 +54,20 @@ class OwnComponents:
     directions: np.ndarray
 
     @classmethod
-    def fit(cls, read: Read, cells: int, seed: int = 0) -> OwnComponents:
+    def fit(
+        cls, read: Read, cells: int, seed: int = 0, kept: np.ndarray | None = None
+    ) -> OwnComponents:
         """Of ``cells`` cells, whose gene weights (rows, genes) are ``read(rows)``.
 
-        Nothing is made dense but ``BLOCK`` cells.
+        Only genes ``kept``, bool (genes,), count, by default all. Nothing is made dense but
+        ``BLOCK`` cells.
         """
         random = np.random.default_rng(seed)
         sketch = np.sort(random.permutation(cells)[:SKETCH])
         weights = read(sketch)
         mean = weights.mean(0).A1
         spread = np.sqrt(np.maximum(weights.multiply(weights).mean(0).A1 - mean**2, 0))
-        varying = np.flatnonzero(spread > 0)
+        varying = np.flatnonzero(spread > 0 if kept is None else (spread > 0) & kept)
         count = max(0, min(COMPONENTS, len(varying), len(sketch) - 1))
         mean, spread = mean[varying].astype(np.float32), spread[varying].astype(np.float32)
         none = np.zeros((len(varying), 0), np.float32)

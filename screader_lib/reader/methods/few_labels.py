@@ -1,0 +1,155 @@
+"""Few labels: a classifier on the places of cells among all others, labelled or not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from scipy import sparse
+
+from screader_lib.cells.cells_file import CellSequences
+from screader_lib.cells.sequences import as_columns
+from screader_lib.errors import ScReaderError
+from screader_lib.reader.methods.baselines import LogisticOnExpression
+from screader_lib.reader.methods.nearest_neighbours import nearest
+from screader_lib.reader.methods.places import BLOCK, SKETCH, OwnComponents, Read
+from screader_lib.reader.methods.spreading import (
+    NEIGHBOURS,
+    OF_PLACES,
+    Spreading,
+    fit_on_places,
+    of_length_1,
+)
+from screader_lib.reader.task import Task, row_blocks
+
+LEAST_GENES = 0.5  # of those that are learnt, in each file of unlabelled cells
+
+
+class LogisticOnPlaces(LogisticOnExpression):
+    """Logistic regression on each cell's place among the training and the unlabelled cells.
+
+    Its own place, in the principal components of all of these cells, and the mean place of the
+    neighbours among them, as ``annotate --examples`` has them (see methods.spreading); each label
+    counts as much as any other. A new cell is placed among the cells of the training alone. A gene
+    that was not measured counts as average. Features, and cell vectors, are both places.
+    """
+
+    def fit(self, task: Task) -> None:
+        self.check_weights(task)
+        cells = _AllCells(task, self)
+        kept = self.match(task.cells).presence(cells.measured)
+        components = OwnComponents.fit(cells.read, len(cells), task.settings.seed, kept)
+        places, sketch = _places(components, cells.read, np.arange(len(cells))), components.sketch
+        spreading = Spreading(places, sketch)
+        both = spreading.places_of(cells.labelled)
+        weights, biases = fit_on_places(both, task.truth, self.labels)
+        width = len(weights)
+        self.tensors |= {
+            **_of_all_genes(components, len(self.genes.ids)),
+            "reference": places[sketch], "reference_means": spreading.means[sketch],
+            "labelled": spreading.places[cells.labelled],
+            "mean": np.zeros(width, np.float32), "spread": np.ones(width, np.float32),
+            "weights": weights, "biases": biases,
+        }  # fmt: skip
+
+    def features(self, cells: CellSequences, rows: np.ndarray) -> np.ndarray:
+        tensors = self.tensors
+        measured = self.match(cells).presence(cells.genes_in_input)
+        components = OwnComponents(
+            rows[:0], np.arange(len(measured)), tensors["gene_means"], tensors["gene_spreads"],
+            tensors["directions"] * measured[:, None],
+        )  # fmt: skip
+        own = _places(components, lambda some: self._matrix(cells, some), rows)
+        near = nearest(own, tensors["reference"], NEIGHBOURS)
+        mixed = OF_PLACES * tensors["reference_means"][near].mean(1) + (1 - OF_PLACES) * own
+        return np.hstack([own, of_length_1(mixed)]).astype(np.float32)
+
+    def evidence(self, cells: CellSequences, rows: np.ndarray, logits: np.ndarray) -> np.ndarray:
+        """Cosine of each cell's mean place and the nearest one of a labelled cell."""
+        labelled, found = self.tensors["labelled"], [np.zeros(0, np.float32)]
+        for some in row_blocks(rows):
+            mean_places = self.features(cells, some)[:, labelled.shape[1] :]
+            found += [
+                (block @ labelled.T).max(1)
+                for block in np.array_split(mean_places, -(-len(some) // 512))
+            ]
+        return np.concatenate(found)
+
+    def linear_logits(self, cells: CellSequences) -> None:
+        return None
+
+
+def _places(components: OwnComponents, read: Read, rows: np.ndarray) -> np.ndarray:
+    """Of the cells ``rows``, float32 (rows, components), ``BLOCK`` of them at a time."""
+    none = np.zeros((0, max(1, components.directions.shape[1])), np.float32)
+    starts = range(0, len(rows), BLOCK)
+    blocks = (components.places(read(rows[start : start + BLOCK])) for start in starts)
+    return np.concatenate([none, *blocks])
+
+
+def _of_all_genes(components: OwnComponents, genes: int) -> dict[str, np.ndarray]:
+    """Means, spreads and directions of all genes, zeros for those that do not count."""
+    found = {
+        "gene_means": np.zeros(genes, np.float32), "gene_spreads": np.ones(genes, np.float32),
+        "directions": np.zeros((genes, max(1, components.directions.shape[1])), np.float32),
+    }  # fmt: skip
+    found["gene_means"][components.varying] = components.mean
+    found["gene_spreads"][components.varying] = components.spread
+    if components.directions.size:
+        found["directions"][components.varying] = components.directions
+    return found
+
+
+class _AllCells:
+    """The training cells and those without a label, or a sample of them, as one matrix.
+
+    ``labelled`` int64: the training cells; ``measured`` bool (genes of the task,): genes that all
+    files have.
+    """
+
+    def __init__(self, task: Task, method: LogisticOnPlaces) -> None:
+        known = np.union1d(task.rows, task.unlabelled_rows)
+        sources = [(task.cells, known)]
+        sources += [(cells, np.flatnonzero(cells.lengths > 0)) for cells in task.unlabelled]
+        count, self.genes = sum(len(rows) for _, rows in sources), len(method.genes.ids)
+        self.measured = task.cells.genes_in_input.copy()
+        self.sources = []
+        start, place = 0, np.searchsorted(known, task.rows)
+        random = np.random.default_rng(task.settings.seed)
+        sampled = np.union1d(random.permutation(count)[:SKETCH], place)
+        for cells, rows in sources:
+            columns = method._columns(cells)
+            self._check(task, cells, columns)
+            there = np.zeros(self.genes, bool)
+            there[columns[(columns >= 0) & cells.genes_in_input]] = True
+            self.measured &= there
+            own = sampled[(sampled >= start) & (sampled < start + len(rows))] - start
+            self.sources.append((cells, columns, rows[own]))
+            start += len(rows)
+        self.labelled = np.searchsorted(sampled, place)
+
+    def _check(self, task: Task, cells: CellSequences, columns: np.ndarray) -> None:
+        """ScReaderError where cells of another file are not like those of the task."""
+        share = (columns >= 0).sum() / self.genes
+        same = cells.construction.get("weight") == task.cells.construction.get("weight")
+        if share < LEAST_GENES or not same:
+            problem = f"has {share:.0%} of the genes" if same else "has other weights than those"
+            raise ScReaderError(
+                f"{problem} of {task.cells.opened.name}.",
+                file=cells.opened.name,
+                remedy=f"Build it with build-cells --like {task.cells.opened.name}.",
+            )
+
+    def __len__(self) -> int:
+        return sum(len(rows) for _, _, rows in self.sources)
+
+    def read(self, numbers: np.ndarray) -> sparse.csr_matrix:
+        """Gene weights of some of these cells, numbers rising, float32 (cells, genes)."""
+        return sparse.vstack(list(self._parts(numbers)), format="csr")
+
+    def _parts(self, numbers: np.ndarray) -> Iterator[sparse.csr_matrix]:
+        start = 0
+        for cells, columns, rows in self.sources:
+            own = numbers[(numbers >= start) & (numbers < start + len(rows))] - start
+            yield as_columns(cells.weights(rows[own]), columns, self.genes)
+            start += len(rows)
