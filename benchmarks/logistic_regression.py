@@ -21,7 +21,7 @@ from sklearn.linear_model import LogisticRegression
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.exchange.opening import open_exchange
 from screader_lib.reader.confidence.calibration import softmax
-from screader_lib.reader.methods.nearest_neighbours import unit
+from screader_lib.reader.methods.feature_classifier import unit
 from screader_lib.reader.model import logistic_regression
 from screader_lib.reader.model.logistic_regression import fit_logistic
 from screader_lib.reader.settings import TrainingSettings

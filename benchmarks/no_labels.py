@@ -23,8 +23,7 @@ from sklearn.metrics import f1_score
 from screader_lib.annotation.consensus import gene_weights
 from screader_lib.annotation.few_labels.own_cells import OwnCells
 from screader_lib.annotation.no_labels.by_types import WEAK
-from screader_lib.annotation.no_labels.groups import Grouping, group_cells
-from screader_lib.annotation.no_labels.type_evidence import GenesOfTypes
+from screader_lib.annotation.no_labels.type_evidence import GenesOfTypes, Grouping, group_cells
 from screader_lib.annotation.no_labels.type_table import NamedType, read_types
 from screader_lib.annotation.sample import SampleOptions
 from screader_lib.cells.cells_file import CellSequences

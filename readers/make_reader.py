@@ -27,7 +27,7 @@ from screader_lib.exchange.provenance import sha256_of
 from screader_lib.exchange.writing import new_file, replacing
 from screader_lib.reader.confidence.ontology import locate_ontology, read_ontology
 from screader_lib.readers.card import ELEMENT, checked, in_words, read_mapping
-from screader_lib.readers.registry import FILE, Entry, known_readers, write_registry
+from screader_lib.readers.registry import FILE, KEYS, Entry, known_readers
 from screader_lib.readers.registry import PACKAGED as IN_SUITE
 
 PACKAGED = Path(__file__).parents[1] / "screader_lib" / "readers" / "packaged"
@@ -200,6 +200,18 @@ def package(reader: Path, card: dict[str, Any]) -> None:
     with replacing(PACKAGED / FILE) as temporary:
         write_registry(temporary, [entries[key] for key in sorted(entries)])
     print(f"{name}.h5: {size:,} bytes")
+
+
+def write_registry(path: Path, entries: list[Entry]) -> None:
+    """A registry of readers that lie beside it."""
+    import yaml
+
+    readers = [
+        {key: getattr(entry, key) for key in KEYS} | {"location": Path(entry.location).name}
+        for entry in entries
+    ]
+    content = {"readers": readers}
+    path.write_text(yaml.safe_dump(content, sort_keys=False, width=100), "utf-8")
 
 
 def main() -> None:

@@ -251,8 +251,7 @@ def main(
     from screader_lib.annotation import annotated_file, new_h5ad
     from screader_lib.annotation.sample import SampleOptions
     from screader_lib.cells.formats.expression import Wanted
-    from screader_tools.annotate_examples import by_examples
-    from screader_tools.annotate_types import by_types
+    from screader_tools.annotate_parts import by_examples, by_types
     from screader_tools.build_cells_files import InputFiles
 
     with ExitStack() as stack:
@@ -319,19 +318,14 @@ def _by_reader(
     ``known_from`` is the reader, or None and the reference, and the types that are named beside it.
     """
     from screader_lib.annotation import clusters
-    from screader_lib.annotation.annotate import (
-        AUTO,
-        AnnotationOptions,
-        annotate,
-        store_final_labels,
-    )
+    from screader_lib.annotation.annotate import AUTO, AnnotationOptions, annotate
+    from screader_lib.annotation.final_predictions import store_final_labels
     from screader_lib.annotation.no_labels.beside import with_offered_types
     from screader_lib.exchange.opening import open_exchange
     from screader_lib.reader.llm.machine import prepare
     from screader_lib.reader.reader_file import read_reader
     from screader_lib.readers.fetching import find_reader
-    from screader_tools.annotate_markers import read_markers
-    from screader_tools.annotate_types import types_and_markers
+    from screader_tools.annotate_parts import read_markers, types_and_markers, write_report
 
     asked = [given[name] for name in ("device", "max_memory", "checkpoint_activations", "compile")]
     (sources, sample), (reader, reference, types) = query, known_from
@@ -363,8 +357,6 @@ def _by_reader(
     if cluster_table is not None and annotation.clusters is not None:
         clusters.write_tsv(annotation.clusters, cluster_table)
     if report is not None:
-        from screader_tools.annotate_report import write_report
-
         store_final_labels(annotation, folder)
         write_report(report, annotation, folder, sources, known.name, run, known)
     return annotation.calls, made

@@ -74,7 +74,7 @@ class InputFiles:
         ``asked`` are the columns, the selection of cells, the kind of values and the organism.
         """
         from screader_lib.cells.formats.open_expression import open_expression
-        from screader_lib.preparation.sample_check import check_sample
+        from screader_lib.preparation.cells_summary import check_sample
 
         unusable = 0
         for name in names:

@@ -41,7 +41,7 @@ def _lines(run: ToolRun, name: str) -> Iterator[str]:
     display_name = "standard input" if name == "-" else name
     with run.path(name) as path:
         if not is_exchange(path):
-            from screader_lib.preparation.cells_in_words import describe_cells
+            from screader_lib.preparation.cells_summary import describe_cells
 
             yield from describe_cells(path, display_name)
             return

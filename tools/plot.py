@@ -27,7 +27,7 @@ EXAMPLES = (
 @group(
     "plot",
     subcommands=SUBCOMMANDS,
-    module_of=lambda name: f"screader_tools.pictures.{name}",
+    place_of=lambda name: f"screader_tools.pictures.{name}:main",
     heading="Pictures",
     examples=EXAMPLES,
 )

@@ -33,7 +33,7 @@ EXAMPLES = (
 @group(
     "screader",
     subcommands=SUBCOMMANDS,
-    module_of=lambda name: f"screader_tools.{name.replace('-', '_')}",
+    place_of=lambda name: f"screader_tools.{name.replace('-', '_')}:main",
     examples=EXAMPLES,
 )
 def main() -> None:

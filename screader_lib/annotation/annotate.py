@@ -36,7 +36,7 @@ from screader_lib.annotation.sample import Sample, SampleOptions, obs_column
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.cells.formats.expression import Expression
 from screader_lib.errors import ScReaderError
-from screader_lib.exchange import encoding, writing
+from screader_lib.exchange import writing
 from screader_lib.exchange.chunks import RowReader
 from screader_lib.exchange.opening import ExchangeFile, open_exchange
 from screader_lib.exchange.provenance import Provenance
@@ -141,7 +141,7 @@ def annotate(
             )  # fmt: skip
             probability, familiarity = file["obsm/probability"][()], file["obs/familiarity"][()]
         known = cells.lengths > 0
-        answers = others.with_reader(probability)
+        answers = {"reader": probability, **others.answers}
         strange = _are_strangers(familiarity[known], sample.builder.name, reporter)
         caller = _Caller(stored, options, known, familiarity, doubts or strange)
         probability = combined(answers, usual_weights(familiarity))
@@ -194,38 +194,6 @@ def _write_cells(
         with writing.create("cells", folder / CELLS, made) as file:
             sample.write(file)
     return fitted.result()
-
-
-def store_final_labels(annotation: Annotation, folder: Path) -> None:
-    """Make the ``predictions`` file in ``folder``, of own calls, one of the final labels.
-
-    Those are of the consensus where there is one. A broader type is a label that was backed off to.
-    """
-    cells, names = annotation.cells, annotation.labels.names
-    order = np.argsort(-cells.probability, axis=1, kind="stable").astype(np.int32)
-    second = order[:, 1] if len(names) > 1 else np.full(len(order), -1, np.int32)
-    status = np.where(cells.label == "", 1, np.where(np.isin(cells.label, names), 0, 2))
-    ids = Categorical.of(annotation.labels.ontology_ids)
-    with writing.new_file(folder / PREDICTIONS, "r+") as file:
-        file["obsm/probability"][...] = cells.probability
-        obs = file["obs"]
-        new: dict[str, Column] = {
-            "predicted_label": Categorical(order[:, 0], names),
-            "predicted_ontology_id": ids.take(order[:, 0]),
-            "confidence": cells.probability.max(1),
-            "second_label": Categorical(second, names),
-            "status": Categorical(
-                status.astype(np.int32), ("assigned", "unassigned", "backed-off")
-            ),
-            "assigned_label": Categorical.of(cells.label),
-            "assigned_ontology_id": Categorical.of(cells.ontology_id),
-        }
-        for name, column in new.items():
-            if name in obs:
-                del obs[name]
-            encoding.write_column(obs, name, column)
-        given = [name for name in obs.attrs["column-order"] if name not in new]
-        obs.attrs["column-order"] = np.array([*new, *given], dtype=h5py.string_dtype())
 
 
 def _refuse(reason: str, sample: Sample, options: AnnotationOptions, reporter: Reporter) -> bool:

@@ -15,8 +15,7 @@ import h5py
 import numpy as np
 
 from screader_lib.annotation import obs_table, zarr_copy
-from screader_lib.annotation.calls import Calls, Rows, StoredRows
-from screader_lib.annotation.earlier_run import EarlierRun
+from screader_lib.annotation.calls import Calls, EarlierRun, Rows, StoredRows
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import encoding, opening, safety, writing
 from screader_lib.exchange import provenance as provenance_module

@@ -10,8 +10,7 @@ import h5py
 import numpy as np
 
 from screader_lib.annotation.annotated_file import add_calls
-from screader_lib.annotation.calls import Calls
-from screader_lib.annotation.earlier_run import EarlierRun
+from screader_lib.annotation.calls import Calls, EarlierRun
 from screader_lib.exchange import encoding, writing
 from screader_lib.exchange.provenance import GROUP, Provenance
 from screader_lib.exchange.table import Table, strings

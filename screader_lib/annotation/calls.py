@@ -5,13 +5,15 @@ One object is the source of the annotated h5ad and of the table of calls, so tha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast, runtime_checkable
 
 import h5py
 import numpy as np
 
+from screader_lib.exchange.provenance import GROUP
 from screader_lib.exchange.table import (
     Categorical,
     Column,
@@ -20,7 +22,10 @@ from screader_lib.exchange.table import (
     Table,
     row_blocks,
 )
+from screader_lib.reporting import Reporter
 
+OWN_COLUMNS = re.compile(r"screader_(?!.*_previous(_\d+)?$).*", re.DOTALL)
+VECTORS = "X_screader"
 STATUS = "screader_status"
 LEFT_OUT = "left out"  # the status of cells that were not called
 ROWS_AT_ONCE = 4096
@@ -165,3 +170,47 @@ def _of_used_categories(column: LazyColumn) -> LazyColumn:
     return column.map(
         lambda block: Categorical(new_code[cast(Categorical, block).codes], kept), np.int32, kept
     )
+
+
+@dataclass(frozen=True)
+class EarlierRun:
+    """What an earlier run added: columns of obs, names in obsm and uns, and their new ``suffix``.
+
+    None of the names has this suffix yet.
+    """
+
+    columns: list[str]
+    vectors: list[str]
+    uns: list[str]
+    suffix: str
+
+    @classmethod
+    def of(
+        cls,
+        present: Sequence[str],
+        obsm: Container[str],
+        uns: Container[str],
+        columns: Sequence[str],
+        vectors: Sequence[str],
+    ) -> EarlierRun:
+        """Of an AnnData with the columns ``present``; a run adds ``columns`` and ``vectors``."""
+        old_columns = [name for name in present if OWN_COLUMNS.fullmatch(name) or name in columns]
+        old_vectors = [name for name in {VECTORS: None, **dict.fromkeys(vectors)} if name in obsm]
+        old_uns = [GROUP] if GROUP in uns else []
+        number, suffix = 1, "_previous"
+        while (
+            {name + suffix for name in old_columns} & set(present)
+            or any(name + suffix in obsm for name in old_vectors)
+            or any(name + suffix in uns for name in old_uns)
+        ):
+            number += 1
+            suffix = f"_previous_{number}"
+        return cls(old_columns, old_vectors, old_uns, suffix)
+
+    def report(self, reporter: Reporter) -> None:
+        """Say what is kept, if anything is."""
+        if self.columns or self.vectors:
+            reporter.info(
+                f"calls of an earlier run are kept, with the suffix {self.suffix}: "
+                f"{', '.join(self.columns + self.vectors)}."
+            )

@@ -67,10 +67,6 @@ class OtherMethods:
             self.answers["profiles"][rows] = softmax(scores, PROFILE_TEMPERATURE)
             self.answers["simulated_cells"][rows] = self.simulated.probability(weights, self.labels)
 
-    def with_reader(self, probability: np.ndarray) -> Answers:
-        """All answers, float32 (cells, labels) each; the reader's are ``probability``."""
-        return {"reader": probability, **self.answers}
-
 
 def by_consensus(
     answers: Answers, neighbours: Neighbours, familiarity: np.ndarray
@@ -110,7 +106,7 @@ def combined(answers: Answers, weights: np.ndarray) -> np.ndarray:
     for rows in row_blocks(np.arange(len(result))):
         logs = np.zeros_like(result[rows])
         for name, of_method in zip(METHODS, weights.T, strict=True):
-            logs += of_method[rows, None] * _log(answers[name][rows])
+            logs += of_method[rows, None] * np.log(np.clip(answers[name][rows], LEAST, 1))
         result[rows] = softmax(SHARPNESS * logs)
     return result
 
@@ -180,7 +176,3 @@ def with_neighbours(probability: np.ndarray, neighbours: Neighbours, least: floa
         mean = probability[neighbours.nearest[rows]].mean(1)
         result[rows] = (1 - weight[rows]) * probability[rows] + weight[rows] * mean
     return result
-
-
-def _log(probability: np.ndarray) -> np.ndarray:
-    return np.log(np.clip(probability, LEAST, 1))

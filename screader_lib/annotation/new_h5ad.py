@@ -124,7 +124,7 @@ def _write_matrix(
 ) -> None:
     """X, a CSR matrix, in blocks of cells."""
     cells = sum(len(source.obs) for source in sources)
-    dtype = np.result_type(*(_first_dtype(source) for source in sources))
+    dtype = np.result_type(*(source.read(*source.spans()[0]).dtype for source in sources))
     group = file.create_group("X")
     group.attrs["encoding-type"], group.attrs["encoding-version"] = "csr_matrix", "0.1.0"
     group.attrs["shape"] = np.array([cells, genes], np.int64)
@@ -144,10 +144,6 @@ def _write_matrix(
                 advance(span[1] - span[0])
     for part in (data, indices, indptr):
         part.finish()
-
-
-def _first_dtype(source: Expression) -> np.dtype:
-    return source.read(*source.spans()[0]).dtype
 
 
 def _with_columns(block: csr_matrix, columns: np.ndarray, genes: int) -> csr_matrix:

@@ -48,7 +48,7 @@ class CommandWithExamples(click.Command):
 
 
 class Group(CommandWithExamples, click.Group):
-    """``subcommands`` maps names to a line each; ``module_of`` names the module of a ``main``.
+    """``subcommands`` maps names to a line each; ``place_of`` gives a name's "module:function".
 
     ``default`` is the subcommand that is meant where none is named.
     """
@@ -57,14 +57,14 @@ class Group(CommandWithExamples, click.Group):
         self,
         *args: Any,
         subcommands: Mapping[str, str],
-        module_of: Callable[[str], str],
+        place_of: Callable[[str], str],
         heading: str = "Commands",
         default: str = "",
         **settings: Any,
     ) -> None:
         super().__init__(*args, **settings)
         self.subcommands = subcommands
-        self.module_of = module_of
+        self.place_of = place_of
         self.heading = heading
         self.default = default
 
@@ -80,7 +80,8 @@ class Group(CommandWithExamples, click.Group):
         """The subcommand; None if there is none of this name."""
         if name not in self.subcommands:
             return None
-        command: click.Command = import_module(self.module_of(name)).main
+        module, _, function = self.place_of(name).partition(":")
+        command: click.Command = getattr(import_module(module), function)
         return command
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:

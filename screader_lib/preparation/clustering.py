@@ -139,12 +139,10 @@ MAX_P = 0.05
 
 @dataclass(frozen=True)
 class Marker:
-    """A gene of a cluster: fold change, fractions of cells inside and outside, adjusted p."""
+    """A gene of a cluster, its fold change and adjusted p."""
 
     gene: str
     fold_change: float
-    share_inside: float
-    share_outside: float
     p: float
 
 
@@ -185,7 +183,7 @@ def find_markers(
             & (table["pct_nz_group"] >= min_share)
             & (table["pvals_adj"] < MAX_P)
         ].sort_values("change", ascending=False, kind="stable")
-        values = passing[["change", "pct_nz_group", "pct_nz_reference", "pvals_adj"]].to_numpy()
+        values = passing[["change", "pvals_adj"]].to_numpy()
         markers[cluster] = [
             Marker(str(gene), *row)
             for gene, row in zip(passing.index, values.tolist(), strict=True)

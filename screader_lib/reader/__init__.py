@@ -1,15 +1,4 @@
-"""The frozen LLM, the models trained on it, the controls, and how they are trained and used.
-
-- ``settings``     every setting of a training, and the recipes;
-- ``task``         the cells to learn from, and the interface of a trained method;
-- ``evaluation``   scores on the validation cells, and the calibration;
-- ``reader_file``  the ``reader`` file;
-- ``llm``          the frozen LLM: loading it and running it on tokens;
-- ``model``        the trained parts around the LLM, and their training;
-- ``methods``      scReader and its controls behind one interface;
-- ``confidence``   calibration, familiarity, explanation, back-off to an ontology;
-- ``prediction``   predictions into a file, in shards and in folds.
-"""
+"""The frozen LLM, the models trained on it, the controls, and how they are trained and used."""
 
 import os
 

@@ -128,7 +128,7 @@ def _keep(
 def _take(source: str, target: Path, reporter: Reporter) -> None:
     """Fill ``target`` with the reader at ``source``."""
     if source.startswith(REMOTE):
-        from screader_lib.genes.services.file_download import download
+        from screader_lib.genes.services.downloads import download
 
         url, headers = source, {}
         if source.startswith("hf:"):

@@ -96,18 +96,6 @@ def entry_of(name: str, registry: str | Path | None = None) -> Entry:
     )
 
 
-def write_registry(path: Path, entries: list[Entry]) -> None:
-    """A registry of readers that lie beside it."""
-    import yaml
-
-    readers = [
-        {key: getattr(entry, key) for key in KEYS} | {"location": Path(entry.location).name}
-        for entry in entries
-    ]
-    content = {"readers": readers}
-    path.write_text(yaml.safe_dump(content, sort_keys=False, width=100), "utf-8")
-
-
 def _read_registry(path: Path, known_from: str) -> Iterator[Entry]:
     content = read_mapping(path)
     readers = content.get("readers")

@@ -22,7 +22,7 @@ from small_files import (
 
 import screader
 from screader_lib.annotation.no_labels.gene_sets import _words
-from screader_lib.annotation.no_labels.groups import Grouping, group_cells
+from screader_lib.annotation.no_labels.type_evidence import Grouping, group_cells
 from screader_lib.annotation.no_labels.type_table import read_types
 from screader_lib.errors import ScReaderError
 

@@ -31,7 +31,7 @@ from screader_lib.exchange.opening import open_exchange
 from screader_lib.figures.data import projection
 from screader_lib.figures.data.projection import principal_components
 from screader_lib.figures.plots import umap_plot
-from screader_lib.figures.report import cell_map, multiqc, report_tables
+from screader_lib.figures.report import cell_map, report_tables
 from screader_lib.figures.report.report import ReportInputs, build
 from screader_lib.figures.report.report_tables import compare_given
 
@@ -284,7 +284,7 @@ def test_backed_off_and_unassigned_cells_are_counted_and_listed(tmp_path: Path) 
         summary = report_tables.data_summary(one, None, None)
         status = [row["status"] for row in report_tables.low_confidence(one)]
         assert "<td>backed off to term</td>" in build(ReportInputs(one))
-        table = json.loads(multiqc.content(["p"], [one]))
+        table = json.loads(report_tables.multiqc_content(["p"], [one]))
     assert summary["unassigned cells"] == "1 (25.0%)"
     assert summary["cells backed off to an ancestor term"] == "1 (25.0%)"
     assert status == ["assigned", "backed off to term", "unassigned", "assigned"]
@@ -304,7 +304,7 @@ def test_other_methods_are_measured_and_compared(tmp_path: Path) -> None:
     other = write_predictions(tmp_path / "q.h5ad", worse)
     page = Page(made(files, (other,), None))
     text = " ".join(" ".join(page.text).split())
-    assert text.index("scReader (this report)") < text.index("GenePT 0.")
+    assert text.index("scReader (this report)") < text.index("GenePT with a projector 0.")
     assert "Of 2 methods, none is more accurate than scReader." in text
     assert "seconds" not in text
     alternatives = " ".join(image["alt"] for image in page.all("img"))
@@ -331,7 +331,7 @@ def test_multiqc_gets_a_row_per_sample(tmp_path: Path) -> None:
     known = write_labels(tmp_path / "p.h5ad", rows, ["a", "b"])
     unknown = write_predictions(tmp_path / "q.h5ad", Case(cells=5, labelled=False, unassigned=0))
     with predictions(known) as one, predictions(unknown) as two:
-        table = json.loads(multiqc.content(["p", "q"], [one, two]))
+        table = json.loads(report_tables.multiqc_content(["p", "q"], [one, two]))
     assert table["plot_type"] == "table"
     assert table["data"]["p"] == {
         "method": "scReader",

@@ -18,8 +18,7 @@ from screader_lib import offline
 from screader_lib.errors import ScReaderError
 from screader_lib.genes.records import organism_of
 from screader_lib.genes.services import service
-from screader_lib.genes.services.downloads import local_copy
-from screader_lib.genes.services.file_download import ATTEMPTS
+from screader_lib.genes.services.downloads import ATTEMPTS, local_copy
 from screader_lib.genes.services.service import (
     RATE_MARGIN,
     Pace,

@@ -19,7 +19,7 @@ from screader_lib.genes.describe import describe
 from screader_lib.genes.missing_texts import ChatModel, fill_from_model
 from screader_lib.genes.providers.openai import OpenAIEmbeddings, RateLimits
 from screader_lib.genes.records import organism_of
-from screader_lib.genes.services import downloads, file_download, service
+from screader_lib.genes.services import downloads, service
 from screader_lib.genes.services.bounded import TooLong, bounded_body, within
 from screader_lib.genes.services.cache import DiskCache
 from screader_lib.genes.services.downloads import local_copy
@@ -64,9 +64,9 @@ def keys_and_short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     monkeypatch.setenv("NCBI_API_KEY", KEY)
     monkeypatch.setattr(service.random, "uniform", lambda *_: 0.0)
-    monkeypatch.setattr(file_download, "LIMIT", SETTINGS["limit"])
-    monkeypatch.setattr(file_download, "MAX_BYTES", SETTINGS["max_bytes"])
-    monkeypatch.setattr(file_download, "SLOWEST", 1e9)
+    monkeypatch.setattr(downloads, "LIMIT", SETTINGS["limit"])
+    monkeypatch.setattr(downloads, "MAX_BYTES", SETTINGS["max_bytes"])
+    monkeypatch.setattr(downloads, "SLOWEST", 1e9)
 
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
@@ -130,7 +130,7 @@ def test_answers_without_end(
     tmp_path: Path, name: str, pieces: Callable[[], Iterator[bytes]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(file_download, "ATTEMPTS", 2)
+    monkeypatch.setattr(downloads, "ATTEMPTS", 2)
     start = time.monotonic()
     with sending(pieces) as (url, sent), pytest.raises(ScReaderError) as caught:
         SERVICES[name](url, tmp_path)

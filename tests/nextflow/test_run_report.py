@@ -12,7 +12,7 @@ import pytest
 import yaml
 from pipeline_files import PIPELINE, all_checks
 
-from screader_lib.figures.report.multiqc import TEMPLATE
+from screader_lib.figures.report.report_tables import MULTIQC
 
 TEST_CELLS = PIPELINE / "assets/test"
 
@@ -26,7 +26,7 @@ def run_report(folder: Path, summaries: Path, *names: str) -> subprocess.Complet
 
 def test_the_report_of_the_run_names_failed_samples(tmp_path: Path) -> None:
     row = {"method": "scReader", "cells": 33, "accuracy": 0.97}
-    summary = {**json.loads(TEMPLATE.read_text()), "data": {"a": row}}
+    summary = {**json.loads(MULTIQC.read_text()), "data": {"a": row}}
     (tmp_path / "a.report_mqc.json").write_text(json.dumps(summary))
     (tmp_path / "stub_mqc.json").touch()
     assert run_report(tmp_path, tmp_path, "a", "b").returncode == 0
@@ -43,7 +43,7 @@ def test_the_report_of_the_run_names_failed_samples(tmp_path: Path) -> None:
 def test_multiqc_shows_the_run_with_its_failures_and_no_metric_twice() -> None:
     settings = yaml.safe_load((PIPELINE / "assets/multiqc_config.yml").read_text())
     run = settings["custom_data"]["screader_run"]
-    metrics = json.loads(TEMPLATE.read_text())
+    metrics = json.loads(MULTIQC.read_text())
     assert {name for name, one in run["headers"].items() if one == {"hidden": True}} == set(
         metrics["headers"]
     )

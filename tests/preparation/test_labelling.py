@@ -22,7 +22,7 @@ TYPES = [
 
 
 def markers(*genes: str, change: float = 2.0) -> list[Marker]:
-    return [Marker(gene, change, 0.9, 0.1, 1e-9) for gene in genes]
+    return [Marker(gene, change, 1e-9) for gene in genes]
 
 
 def labelled(*genes: str, types: list[CellType] = TYPES) -> ClusterLabel:

@@ -24,9 +24,9 @@ from screader_lib.errors import ScReaderError
 from screader_lib.exchange.opening import open_exchange
 from screader_lib.reader import task as task_module
 from screader_lib.reader.confidence.calibration import softmax
-from screader_lib.reader.methods import components, methods, nearest_neighbours
-from screader_lib.reader.methods.components import LogisticOnComponents
-from screader_lib.reader.methods.nearest_neighbours import nearest, unit, vote_logits
+from screader_lib.reader.methods import baselines, feature_classifier, methods
+from screader_lib.reader.methods.baselines import LogisticOnComponents
+from screader_lib.reader.methods.feature_classifier import nearest, unit, vote_logits
 from screader_lib.reader.model import gene_scores, logistic_regression, principal_components
 from screader_lib.reader.model.gene_scores import (
     COMPONENT_LENGTH,
@@ -226,7 +226,7 @@ def test_strengths_and_mix_are_those_of_least_validation_loss(task: Task) -> Non
 
 
 def test_components_are_scikit_learns(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(components, "LIMIT", 2.0)
+    monkeypatch.setattr(baselines, "LIMIT", 2.0)
     settings = TrainingSettings(method="components")
     found = LogisticOnComponents(task.genes, settings, 3)
     found.fit(replace(task, settings=settings))
@@ -302,7 +302,7 @@ def test_neighbours_and_votes_equal_scikit_learn() -> None:
     assert np.array_equal(near, model.kneighbors(values, return_distance=False))
     shares = np.exp(vote_logits(truth[near], 4))
     smoothed = (model.predict_proba(values) * 9 + 1 / 4) / 10
-    assert np.abs(shares - smoothed).max() < 2 * nearest_neighbours.TIE_BREAK / 10
+    assert np.abs(shares - smoothed).max() < 2 * feature_classifier.TIE_BREAK / 10
     assert shares.sum(1) == pytest.approx(np.ones(60), abs=1e-6) and shares.min() > 0
 
 
@@ -331,7 +331,7 @@ def test_equal_cells_go_to_the_earlier_whatever_the_rounding() -> None:
 def test_blocks_do_not_change_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
     known, values = vectors(100, 0), vectors(30, 1)
     whole = nearest(values, known, 6)
-    monkeypatch.setattr(nearest_neighbours, "SIMILARITIES_AT_ONCE", 250)
+    monkeypatch.setattr(feature_classifier, "SIMILARITIES_AT_ONCE", 250)
     assert np.array_equal(nearest(values, known, 6), whole)
     assert nearest(values, known[:2], 10).shape == (30, 2)  # fewer cells than neighbours
     assert not unit(np.zeros((2, 3), np.float32)).any()

@@ -87,9 +87,8 @@ def main(
     """
     from screader_lib.exchange.writing import replacing
     from screader_lib.figures.data.prediction_data import PredictionData
-    from screader_lib.figures.report.multiqc import content
     from screader_lib.figures.report.report import ReportInputs, build
-    from screader_lib.figures.report.report_tables import read_metrics
+    from screader_lib.figures.report.report_tables import multiqc_content, read_metrics
     from screader_lib.readers.fetching import find_reader
     from screader_tools.pictures.command_words import command_words
 
@@ -118,6 +117,6 @@ def main(
         if multiqc is not None:
             name = sample or ("predictions" if predictions == "-" else Path(predictions).stem)
             path = stack.enter_context(replacing(multiqc))
-            path.write_text(content([name], [inputs.predictions]), "utf-8")
+            path.write_text(multiqc_content([name], [inputs.predictions]), "utf-8")
         path = stack.enter_context(replacing(destination))
         path.write_text(page, "utf-8")

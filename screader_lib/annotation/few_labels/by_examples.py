@@ -32,7 +32,7 @@ from screader_lib.annotation.consensus import gene_weights
 from screader_lib.annotation.evidence import CalledCells
 from screader_lib.annotation.few_labels.example_table import CLUSTER, Examples, learnt_from
 from screader_lib.annotation.few_labels.own_cells import OwnCells
-from screader_lib.annotation.no_labels.groups import mean_values
+from screader_lib.annotation.no_labels.type_evidence import mean_values
 from screader_lib.annotation.sample import obs_column
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.cells.formats.expression import Expression

@@ -10,7 +10,7 @@ import numpy as np
 
 from screader_lib.annotation.annotate import Annotation, AnnotationOptions
 from screader_lib.annotation.no_labels.by_types import WEAK, grouped_cells
-from screader_lib.annotation.no_labels.groups import Grouping
+from screader_lib.annotation.no_labels.type_evidence import Grouping
 from screader_lib.annotation.no_labels.type_table import NamedType
 from screader_lib.cells.formats.expression import Expression
 from screader_lib.exchange.provenance import Provenance

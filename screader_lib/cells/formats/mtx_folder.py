@@ -132,8 +132,9 @@ class MtxFolderExpression(Expression):
         self.name = name
         refuse_layer(wanted.layer, name)
         files = _files(folder, name, matrix, wanted.genes_only)
-        inside = "" if matrix is not None else _inside(folder, files.matrix.parent)
-        self.format = f"10x folder{inside}"
+        inner = files.matrix.parent
+        is_inside = matrix is None and inner != folder
+        self.format = f"10x folder {inner.relative_to(folder)}" if is_inside else "10x folder"
         if files.sample:
             self.format = f"10x files {files.sample}*"
         if files.features is None:
@@ -157,10 +158,6 @@ class MtxFolderExpression(Expression):
 
     def read_features(self, start: int, stop: int) -> csr_matrix:
         return self.rows.read(start, stop)
-
-
-def _inside(folder: Path, found: Path) -> str:
-    return "" if found == folder else f" {found.relative_to(folder)}"
 
 
 def _files(folder: Path, name: str, matrix: Path | None, genes_only: bool) -> MtxFiles:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +18,6 @@ from screader_lib.cells.formats.anndata_stores import (
     open_zarr,
 )
 from screader_lib.cells.formats.expression import USUAL, Expression, Wanted
-from screader_lib.cells.formats.hdf5_filters import explaining, load_plugins
 from screader_lib.cells.formats.loom import LoomExpression
 from screader_lib.cells.formats.memory_expression import MemoryExpression
 from screader_lib.cells.formats.mtx_folder import MtxFolderExpression, samples_in
@@ -26,8 +25,7 @@ from screader_lib.cells.formats.packed import HDF5, MATRIX_MARKET, R, content_of
 from screader_lib.cells.formats.r_objects import open_r
 from screader_lib.cells.formats.tenx import TenxH5Expression
 from screader_lib.cells.formats.text_table import TableExpression
-from screader_lib.cells.gene_names import named_by_column
-from screader_lib.cells.genomes import choose_genome
+from screader_lib.cells.gene_names import choose_genome, named_by_column
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import opening, safety
 from screader_lib.genes.spelling import species_of_names
@@ -36,7 +34,10 @@ from screader_lib.reporting import SILENT, Reporter
 if TYPE_CHECKING:
     from anndata import AnnData
 
-
+FILTERS = {  # https://github.com/HDFGroup/hdf5_plugins/blob/master/docs/RegisteredFilterPlugins.md
+    4: "szip", 307: "bzip2", 32001: "blosc", 32004: "lz4", 32008: "bitshuffle", 32013: "zfp",
+    32015: "zstd", 32017: "sz", 32026: "blosc2",
+}  # fmt: skip
 KNOWN_FORMATS = "an h5ad, h5mu, 10x h5, loom, zarr store, folder with matrix.mtx, table or .rds"
 
 
@@ -79,9 +80,10 @@ def _opened(
         return MtxFolderExpression(path, name, wanted)
     content = content_of(path, name)
     if content == HDF5:
-        load_plugins()
+        with suppress(ImportError):
+            import hdf5plugin  # noqa: F401
         file = stack.enter_context(safety.open_checked(path, name=name, strict=False))
-        reading = partial(explaining, file, name)
+        reading = partial(naming_filters, file, name)
         stack.enter_context(reading())
         with safety.checking(name):
             source = _from_hdf5(file, path, name, wanted, reporter)
@@ -139,3 +141,39 @@ def _from_hdf5(
             "is an HDF5 file, but none of cells.", file=name, remedy=f"Give {KNOWN_FORMATS}."
         )
     return open_anndata(file, path, name, wanted, reporter)
+
+
+@contextmanager
+def naming_filters(file: h5py.File, name: str) -> Iterator[None]:
+    """ScReaderError, calling the file ``name``, where a read fails, as for want of a filter."""
+    try:
+        with safety.reading(name):
+            yield
+    except ScReaderError as error:
+        own = isinstance(error.__cause__, OSError) and str(error).startswith(f"{name}:")
+        if not own or not (missing := _missing_filters(file)):
+            raise
+        path, number = next(iter(missing.items()))
+        more = f" and {len(missing) - 1:,} more" if len(missing) > 1 else ""
+        known = f"{FILTERS[number]} (HDF5's filter {number})" if number in FILTERS else f"{number}"
+        raise ScReaderError(
+            f"the filter {known} that compressed {path}{more} is not installed.",
+            file=name,
+            remedy="Run: pip install hdf5plugin, or write the file again with compression='gzip'.",
+        ) from error
+
+
+def _missing_filters(file: h5py.File) -> dict[str, int]:
+    """The arrays that need a filter that is not there, and its number."""
+    found: dict[str, int] = {}
+
+    def look(path: str, element: object) -> None:
+        if isinstance(element, h5py.Dataset):
+            properties = element.id.get_create_plist()
+            for index in range(properties.get_nfilters()):
+                number = properties.get_filter(index)[0]
+                if not h5py.h5z.filter_avail(number):
+                    found[path] = number
+
+    file.visititems(look)
+    return dict(sorted(found.items(), key=lambda item: (item[0] not in ("X", "X/data"), item[0])))

@@ -141,11 +141,13 @@ def separation(vectors: Vectors, labels: np.ndarray, seed: int = 0) -> Separatio
     return Separation(silhouette, purity, len(codes))
 
 
-def neighbour_purity(values: np.ndarray, codes: np.ndarray, k: int = PURITY_NEIGHBOURS) -> float:
-    """Mean fraction of a cell's ``k`` nearest neighbours (Euclidean) that have its code.
+def neighbour_purity(values: np.ndarray, codes: np.ndarray) -> float:
+    """Mean fraction of a cell's nearest neighbours (Euclidean) that have its code.
 
     ``values`` float (n, width), ``codes`` int (n,); n of at least 2.
     """
-    search = require("sklearn.neighbors").NearestNeighbors(n_neighbors=min(k, len(values) - 1))
+    search = require("sklearn.neighbors").NearestNeighbors(
+        n_neighbors=min(PURITY_NEIGHBOURS, len(values) - 1)
+    )
     nearest = search.fit(values).kneighbors(return_distance=False)
     return float((codes[nearest] == codes[:, None]).mean())

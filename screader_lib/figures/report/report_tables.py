@@ -1,4 +1,7 @@
-"""The tables of the report: rows as dictionaries, column title → value, for the template."""
+"""The tables of the report: rows as dictionaries, column title → value, for the template.
+
+Its metrics are also MultiQC's custom content, so that runs stand in one table.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib import resources
 from importlib.metadata import PackageNotFoundError, version
 from itertools import zip_longest
 from pathlib import Path
@@ -24,8 +28,9 @@ from screader_lib.exchange.table import Table
 from screader_lib.figures.data.prediction_data import PredictionData, distinct_titles
 from screader_lib.figures.plots.gene_bars import TypeGenes
 from screader_lib.figures.report.history import Step
-from screader_lib.label_metrics import per_label, scores
+from screader_lib.label_metrics import expected_calibration_error, per_label, scores
 
+MULTIQC = resources.files("screader_lib.figures") / "templates" / "multiqc.json"
 LOW_CONFIDENCE = 20  # cells listed
 LABELS_IN_WORDS, REMARKS = 6, 3  # in the first paragraph
 WORTH_NAMING = 0.01  # share of a cluster's cells
@@ -344,3 +349,30 @@ def versions() -> dict[str, str]:
         with suppress(PackageNotFoundError):
             result[package] = version(package)
     return result
+
+
+def multiqc_row(predictions: PredictionData) -> dict[str, Any]:
+    """The metrics of one file; those of accuracy only where the reader has true labels."""
+    result: dict[str, Any] = {"method": predictions.title, "cells": len(predictions)}
+    if len(predictions):
+        result["unassigned"] = round(100 * float(predictions.unassigned.mean()), 4)
+        if predictions.backed_off.any():
+            result["backed_off"] = round(100 * float(predictions.backed_off.mean()), 4)
+        result["confidence"] = round(float(np.median(predictions.confidence)), 6)
+    if predictions.comparable.any():
+        metrics = scores(*predictions.true_and_predicted())
+        error = expected_calibration_error(*predictions.confidence_and_correct())
+        result["accuracy"] = round(metrics["accuracy"], 6)
+        result["macro_f1"] = round(metrics["macro_f1"], 6)
+        result["calibration_error"] = round(error, 6)
+    return result
+
+
+def multiqc_content(samples: Sequence[str], predictions: Sequence[PredictionData]) -> str:
+    """MultiQC's custom content as JSON: one row per sample."""
+    data = {sample: multiqc_row(one) for sample, one in zip(samples, predictions, strict=True)}
+    table = json.loads(MULTIQC.read_text("utf-8"))
+    headers = table["headers"].items()
+    used = {name for entry in data.values() for name in entry}
+    table["headers"] = {name: header for name, header in headers if name in used}
+    return json.dumps({**table, "data": data}, indent=1, ensure_ascii=False) + "\n"

@@ -23,8 +23,7 @@ from screader_lib.genes.providers.tfidf import NAME as TFIDF
 from screader_lib.genes.services.cache import DiskCache, default_folder
 from screader_lib.genes.services.service import OPENAI_KEY, secret_of
 from screader_lib.option_values import PROVIDERS
-from screader_lib.reader.methods.feature_classifier import FeatureClassifier, LinearLogits
-from screader_lib.reader.methods.nearest_neighbours import unit
+from screader_lib.reader.methods.feature_classifier import FeatureClassifier, LinearLogits, unit
 from screader_lib.reader.task import Task, row_blocks
 from screader_lib.reporting import Reporter
 

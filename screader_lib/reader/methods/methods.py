@@ -19,8 +19,11 @@ from screader_lib.option_values import (
     METHODS,
 )
 from screader_lib.reader.llm.machine import ON_CPU, Machine
-from screader_lib.reader.methods.baselines import LogisticOnExpression, Majority
-from screader_lib.reader.methods.components import LogisticOnComponents
+from screader_lib.reader.methods.baselines import (
+    LogisticOnComponents,
+    LogisticOnExpression,
+    Majority,
+)
 from screader_lib.reader.methods.feature_classifier import FeatureClassifier
 from screader_lib.reader.methods.few_labels import LogisticOnPlaces
 from screader_lib.reader.methods.genept import GenePTs, GenePTw, load_text_model

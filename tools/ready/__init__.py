@@ -1,1 +1,0 @@
-"""The subcommands of ``screader readers``, one file each."""
