@@ -10,11 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from screader_lib.command_line.options import FilePath, OutputPath, expression_options
+from screader_lib.command_line.options import (
+    FilePath,
+    OutputPath,
+    expression_options,
+    least_options,
+    orthologs_option,
+    threads_option,
+    value_options,
+)
 from screader_lib.command_line.run import ToolRun
 from screader_lib.command_line.tool import tool
 from screader_lib.errors import ScReaderError
-from screader_lib.option_values import NORMALISATIONS, VALUE_KINDS
 from screader_tools.annotate_checks import (
     check_labels_from,
     check_outputs,
@@ -162,30 +169,9 @@ if TYPE_CHECKING:
     "to name them; clusters with the genes behind them; the least sure cells.",
 )
 @expression_options
-@click.option(
-    "--orthologs",
-    type=FilePath(),
-    help="Match genes by orthologs: a table whose first two columns name the genes of two species. "
-    "[default: by name, ignoring upper and lower case where few names are the reader's]",
-)
-@click.option(
-    "--values",
-    type=click.Choice(VALUE_KINDS),
-    default="auto",
-    help="Kind of values, as in build-cells.",
-)
-@click.option(
-    "--normalise",
-    type=click.Choice(NORMALISATIONS),
-    show_default="as the reader's cells",
-    help="How values are normalised, as in build-cells.",
-)
-@click.option(
-    "--min-counts", type=click.IntRange(min=0), default=0, help="Leave out cells with fewer counts."
-)
-@click.option(
-    "--min-genes", type=click.IntRange(min=0), default=0, help="Leave out cells with fewer genes."
-)
+@orthologs_option("by name, ignoring upper and lower case where few names are the reader's")
+@value_options("as the reader's cells")
+@least_options()
 @click.option(
     "--force",
     is_flag=True,
@@ -194,12 +180,7 @@ if TYPE_CHECKING:
 )
 @click.option("--llm", metavar="NAME", help="Where to find the LLM of a reader that needs one.")
 @machine_options
-@click.option(
-    "--threads",
-    type=click.IntRange(1, 64),
-    show_default="the number of processors, 8 at most",
-    help="Blocks of cells processed at a time.",
-)
+@threads_option
 def main(
     run: ToolRun,
     expression: tuple[str, ...],

@@ -11,12 +11,16 @@ from click.core import ParameterSource
 from screader_lib.command_line.options import (
     FilePath,
     expression_options,
+    least_options,
+    orthologs_option,
     output_option,
     seed_option,
+    threads_option,
+    value_options,
 )
 from screader_lib.command_line.run import ToolRun
 from screader_lib.command_line.tool import tool
-from screader_lib.option_values import NORMALISATIONS, RANKINGS, SELECTIONS, VALUE_KINDS, WEIGHTS
+from screader_lib.option_values import RANKINGS, SELECTIONS, WEIGHTS
 from screader_tools.build_cells_files import InputFiles
 
 if TYPE_CHECKING:
@@ -72,27 +76,8 @@ SET_BY_LIKE = (
     help="Column of obs with the donors.",
 )
 @expression_options
-@click.option(
-    "--orthologs",
-    type=FilePath(),
-    help="Match genes by orthologs: a table whose first two columns name the genes of two species.",
-)
-@click.option(
-    "--values",
-    type=click.Choice(VALUE_KINDS),
-    default="auto",
-    help="Kind of values; tpm: normalised without a logarithm (TPM, CPM, RPKM), log: log1p of "
-    "normalised counts, log2 and log10: the same to these bases.",
-)
-@click.option(
-    "--normalise",
-    type=click.Choice(NORMALISATIONS),
-    show_default="auto; with --like totals or reader if its cells were so",
-    help="totals: each cell to 10,000 over all genes of the file; reader: so that the genes shared "
-    "with --like add up to what they do on average in its cells; none: logs are left as given; "
-    "auto: none for logs of fewer than 10,000 genes whose cells add up to different totals of at "
-    "most 10,000, else totals.",
-)
+@orthologs_option()
+@value_options("auto; with --like totals or reader if its cells were so")
 @click.option(
     "--cells",
     type=FilePath(),
@@ -123,18 +108,7 @@ SET_BY_LIKE = (
     default=0,
     help="Drop labels with fewer cells.",
 )
-@click.option(
-    "--min-counts",
-    type=click.IntRange(min=0),
-    default=0,
-    help="Leave out cells with fewer counts: most barcodes of an unfiltered matrix are no cells.",
-)
-@click.option(
-    "--min-genes",
-    type=click.IntRange(min=0),
-    default=0,
-    help="Leave out cells with fewer genes, of all genes of the file.",
-)
+@least_options()
 @click.option(
     "--like",
     type=FilePath(),
@@ -198,12 +172,7 @@ SET_BY_LIKE = (
     "given.",
 )
 @seed_option
-@click.option(
-    "--threads",
-    type=click.IntRange(1, 64),
-    show_default="the number of processors, 8 at most",
-    help="Blocks of cells processed at a time; each takes about 50 MB.",
-)
+@threads_option
 @click.option(
     "--min-mapped",
     type=click.FloatRange(0, 1),

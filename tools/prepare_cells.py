@@ -10,6 +10,7 @@ from screader_lib.command_line.options import (
     FilePath,
     OutputPath,
     expression_options,
+    least_options,
     output_option,
     seed_option,
 )
@@ -58,12 +59,7 @@ from screader_lib.command_line.tool import tool
     "--evidence", type=OutputPath(), help="Write clusters, labels, scores and marker genes here."
 )
 @expression_options
-@click.option(
-    "--min-counts", type=click.IntRange(min=0), default=0, help="Minimum counts per cell."
-)
-@click.option(
-    "--min-genes", type=click.IntRange(min=0), default=200, help="Minimum genes per cell."
-)
+@least_options(min_genes=200)
 @click.option("--max-genes", type=click.IntRange(min=1), help="Maximum genes per cell.")
 @click.option(
     "--max-mito",

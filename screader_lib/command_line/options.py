@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import click
 
+from screader_lib.option_values import NORMALISATIONS, VALUE_KINDS
+
 
 class FilePath(click.ParamType):
     """A file to read; ``-`` is standard input. Its existence is checked when it is opened."""
@@ -113,6 +115,77 @@ def expression_options(command: Callable) -> Callable:
         modality_option("--assay", "--table"),
         genome_option,
     )
-    for option in reversed(options):
-        command = option(command)
-    return command
+    return _all(options)(command)
+
+
+def value_options(normalised: str) -> Callable:
+    """``--values`` and ``--normalise``, whose default is shown as ``normalised``."""
+    options = (
+        click.option(
+            "--values",
+            type=click.Choice(VALUE_KINDS),
+            default="auto",
+            help="Kind of values; tpm: normalised without a logarithm (TPM, CPM, RPKM), log: log1p "
+            "of normalised counts, log2 and log10: the same to these bases.",
+        ),
+        click.option(
+            "--normalise",
+            type=click.Choice(NORMALISATIONS),
+            show_default=normalised,
+            help="totals: each cell to 10,000 over all genes of the file; reader: so that the "
+            "genes shared with the reader (--like) add up to what they do on average in its "
+            "cells; none: logs are left as given; auto: none for logs of fewer than 10,000 genes "
+            "whose cells add up to different totals of at most 10,000, else totals.",
+        ),
+    )
+    return _all(options)
+
+
+def least_options(min_genes: int = 0) -> Callable:
+    """``--min-counts`` and ``--min-genes`` of a cell."""
+    options = (
+        click.option(
+            "--min-counts",
+            type=click.IntRange(min=0),
+            default=0,
+            help="Leave out cells with fewer counts: most barcodes of an unfiltered matrix are no "
+            "cells.",
+        ),
+        click.option(
+            "--min-genes",
+            type=click.IntRange(min=0),
+            default=min_genes,
+            help="Leave out cells with fewer genes, of all genes of the file.",
+        ),
+    )
+    return _all(options)
+
+
+def orthologs_option(default: str | None = None) -> Callable:
+    """``--orthologs``, whose ``default`` is shown in its help."""
+    return click.option(
+        "--orthologs",
+        type=FilePath(),
+        show_default=default or False,
+        help="Match genes by orthologs: a table whose first two columns name the genes of two "
+        "species.",
+    )
+
+
+threads_option = click.option(
+    "--threads",
+    type=click.IntRange(1, 64),
+    show_default="the number of processors, 8 at most",
+    help="Blocks of cells processed at a time; each takes about 50 MB.",
+)
+
+
+def _all(options: tuple[Callable, ...]) -> Callable:
+    """Decorates a command with all ``options``, in this order."""
+
+    def decorate(command: Callable) -> Callable:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate

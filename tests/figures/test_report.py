@@ -308,7 +308,10 @@ def test_other_methods_are_measured_and_compared(tmp_path: Path) -> None:
     assert "Of 2 methods, none is more accurate than scReader." in text
     assert "seconds" not in text
     alternatives = " ".join(image["alt"] for image in page.all("img"))
-    assert "after GenePT with a projector" in alternatives and "GenePT with a projector: accuracy" in alternatives
+    assert (
+        "after GenePT with a projector" in alternatives
+        and "GenePT with a projector: accuracy" in alternatives
+    )
     more = write_predictions(tmp_path / "more.h5ad", Case(cells=91))
     with pytest.raises(ScReaderError, match=r"more\.h5ad: has other cells than .*p\.h5ad"):
         made(files, (more,))

@@ -28,7 +28,9 @@ SHA256 = re.compile("[0-9a-f]{64}")
 WANTED = ["*.json", "*.safetensors", "tokenizer*", "*.model", "*.txt"]
 UNWANTED = ["*/*", "consolidated*", "adapter_*"]  # other forms of the same weights
 INTERRUPTED = {"RemoteProtocolError", "ReadError", "IncompleteRead", "ChunkedEncodingError"}
-UNREACHABLE = {"ConnectError", "ConnectionError", "ProxyError", "LocalEntryNotFoundError"}
+UNREACHABLE = {
+    "ConnectError", "ConnectionError", "LocalEntryNotFoundError", "ProxyError", "TimeoutException",
+}  # fmt: skip
 TRY_LATER = "Try again later, or give a folder with the LLM."
 USE_CACHE = "Fetch it on a machine with a network and set HF_HOME to that cache, or give a folder."
 
@@ -134,7 +136,7 @@ def fetch(name: str, revision: str | None = None) -> Path:
         )
     except Exception as error:  # of many libraries
         errors = [*_causes(hub_error), *_causes(error)]
-        message, remedy = _explain(errors, name, revision, has_token=bool(token))
+        message, remedy = _explain(errors, name, revision)
         raise ScReaderError(message, file=file, remedy=remedy) from errors[0]
     if not any(folder.glob("*.safetensors")):
         raise ScReaderError(
@@ -159,9 +161,7 @@ def _status(errors: Sequence[BaseException]) -> int:
     return next((int(code) for code in codes if code), 0)
 
 
-def _explain(
-    errors: list[BaseException], name: str, revision: str | None, *, has_token: bool
-) -> tuple[str, str]:
+def _explain(errors: list[BaseException], name: str, revision: str | None) -> tuple[str, str]:
     """The message and the remedy; with nothing of the server's words, nor of the token."""
     from huggingface_hub.constants import ENDPOINT
 
@@ -169,39 +169,26 @@ def _explain(
     kinds = {kind.__name__ for error in errors for kind in type(error).__mro__}
     page = f"{ENDPOINT}/{name}"
     at = f" at revision {revision}" if revision else ""
-    not_there = "RepositoryNotFoundError" in kinds
-    is_offline = "OfflineModeIsEnabled" in kinds
+    no_cache = "OfflineModeIsEnabled" in kinds
     switch = offline.VARIABLE if offline.is_offline() else "HF_HUB_OFFLINE"
     file = getattr(first, "filename", None) if isinstance(first, OSError) else None
     cases = (
-        ("GatedRepoError" in kinds and has_token,
-         "is gated, and your token's account has no access.", f"Request access at {page}."),
         ("GatedRepoError" in kinds,
-         "is gated.", f"Accept its licence at {page} and set HF_TOKEN to your token."),
-        ("DisabledRepoError" in kinds, "is disabled on the hub.", f"See {page}."),
-        (not_there and has_token,
-         "is neither a folder nor a model that your token may read.",
-         "Check the name and HF_TOKEN."),
-        (not_there,
+         "is gated.", f"Accept its licence at {page} and set HF_TOKEN to a token of that account."),
+        ("RepositoryNotFoundError" in kinds,
          "is neither a folder nor on the hub, unless it is private there.",
-         "Check the name, or set HF_TOKEN."),
-        (status == 401,
-         "the hub rejects the token.", "Set HF_TOKEN to a valid one, or unset it."),
+         "Check the name and HF_TOKEN."),
         ("RevisionNotFoundError" in kinds,
          f"has no revision {revision}.", "--llm-revision takes a branch, a tag or a commit."),
         ("HFValidationError" in kinds,
          "is neither a folder nor an id on the hub (OWNER/NAME).", ""),
-        (is_offline and "IncompleteSnapshotError" in kinds,
-         f"is incomplete in the cache{at}, and {switch} is set.", USE_CACHE),
-        (is_offline, f"is not in the cache{at}, and {switch} is set.", USE_CACHE),
-        (status == 429, "the hub is rate-limiting requests (status 429).", TRY_LATER),
+        (no_cache, f"is not in the cache{at}, or not complete, and {switch} is set.", USE_CACHE),
+        (status == 401, "the hub rejects the token.", "Set HF_TOKEN to a valid one, or unset it."),
         (status, f"the hub answered with status {status}.", TRY_LATER),
         (file, f"cannot be stored: {file}: {getattr(first, 'strerror', '')}.",
          "Set HF_HOME to another folder for the cache."),
         (kinds & INTERRUPTED or "Consistency check" in str(first),
          "its download was interrupted.", "Run it again: complete files are kept."),
-        ("TimeoutException" in kinds,
-         f"is not in the cache{at}, and the hub does not answer in time.", TRY_LATER),
         (kinds & UNREACHABLE,
          f"is not in the cache{at}, and the hub cannot be reached.", USE_CACHE),
         (True, f"cannot be fetched ({type(first).__name__}).", USE_CACHE),
