@@ -16,7 +16,7 @@ from screader_lib.command_line.options import (
     output_option,
     seed_option,
 )
-from screader_lib.command_line.run import ToolRun
+from screader_lib.command_line.run import Inputs, ToolRun
 from screader_lib.command_line.tool import tool
 from screader_lib.option_values import (
     CALIBRATIONS,
@@ -31,7 +31,7 @@ from screader_tools.machine_options import machine_options
 from screader_tools.train_reader_settings import settings_options
 
 if TYPE_CHECKING:
-    pass
+    from screader_lib.exchange.opening import ExchangeFile
 
 
 @tool(

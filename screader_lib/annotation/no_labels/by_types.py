@@ -14,9 +14,14 @@ from screader_lib.annotation.annotate import AUTO, CELLS, AnnotationOptions
 from screader_lib.annotation.calls import Calls
 from screader_lib.annotation.consensus import gene_weights
 from screader_lib.annotation.few_labels.own_cells import OwnCells
-from screader_lib.annotation.no_labels.type_evidence import tabulate_evidence
-from screader_lib.annotation.no_labels.type_evidence import Grouping, group_cells, mean_values
-from screader_lib.annotation.no_labels.type_evidence import GenesOfTypes, TypeEvidence
+from screader_lib.annotation.no_labels.type_evidence import (
+    GenesOfTypes,
+    Grouping,
+    TypeEvidence,
+    group_cells,
+    mean_values,
+    tabulate_evidence,
+)
 from screader_lib.annotation.no_labels.type_table import NamedType
 from screader_lib.annotation.sample import obs_column
 from screader_lib.cells.cells_file import CellSequences

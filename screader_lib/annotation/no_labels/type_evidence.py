@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from screader_lib.reader.methods.places import MOST_DEVIATIONS, Read
 from screader_lib.annotation.no_labels.gene_sets import (
     SampleGenes,
     marker_weights,
@@ -29,6 +28,7 @@ from screader_lib.errors import ScReaderError
 from screader_lib.exchange.table import Categorical, Column, Table, strings
 from screader_lib.preparation.marker_tables import CellType
 from screader_lib.reader.confidence.calibration import softmax
+from screader_lib.reader.methods.places import MOST_DEVIATIONS, Read
 from screader_lib.reader.task import row_blocks
 
 NUMBERS_OF_GROUPS = (25, 50, 100)

@@ -11,7 +11,7 @@ from screader_lib.cells.cells_file import CellSequences
 from screader_lib.cells.sequences import as_columns
 from screader_lib.errors import ScReaderError
 from screader_lib.reader.methods.baselines import LogisticOnExpression
-from screader_lib.reader.methods.nearest_neighbours import nearest
+from screader_lib.reader.methods.feature_classifier import nearest
 from screader_lib.reader.methods.places import BLOCK, SKETCH, OwnComponents, Read
 from screader_lib.reader.methods.spreading import (
     NEIGHBOURS,

@@ -107,10 +107,10 @@ class OwnComponents:
 class PlacedCells:
     """The ``places`` of a sample's cells, float32 (cells, components), filled in by blocks."""
 
-    def __init__(self, read: Read, cells: int) -> None:
+    def __init__(self, read: Read, cells: int, seed: int = 0) -> None:
         """As :meth:`OwnComponents.fit`."""
         self.read = read
-        self.components = OwnComponents.fit(read, cells)
+        self.components = OwnComponents.fit(read, cells, seed)
         width = max(1, self.components.directions.shape[1])
         self.places = np.zeros((cells, width), np.float32)
 
@@ -123,9 +123,9 @@ class PlacedCells:
         return Neighbours.of(self.places, self.components.sketch)
 
 
-def own_components(read: Read, cells: int) -> tuple[np.ndarray, np.ndarray]:
+def own_components(read: Read, cells: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """The places of all cells by their :class:`OwnComponents`, and the sketch's rows."""
-    placed = PlacedCells(read, cells)
+    placed = PlacedCells(read, cells, seed)
     blocks = ((np.arange(start, min(cells, start + BLOCK)),) for start in range(0, cells, BLOCK))
     with matrix_threads() as mapped:
         deque(mapped(placed.fill, blocks), 0)
