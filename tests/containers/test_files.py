@@ -74,14 +74,6 @@ def test_lean_image_asks_what_the_project_asks() -> None:
     assert not {"anndata", "pandas", "matplotlib"} & set(locked("screader-gpu"))
 
 
-def test_base_image_is_the_official_one_by_tag_or_digest() -> None:
-    base = (FOLDER / "locks" / "base.txt").read_text("utf-8")
-    official = r"docker\.io/library/python:3\.11-slim-bookworm"
-    assert re.fullmatch(rf"{official}(@sha256:[0-9a-f]{{64}})?\n", base)
-    docker = (FOLDER / "Dockerfile").read_text("utf-8")
-    assert f"ARG BASE={base.strip().partition('@')[0]}\n" in docker
-
-
 @pytest.mark.parametrize("kind", TOOLS)
 def test_definition_has_an_app_for_each_executable(kind: str) -> None:
     text = (FOLDER / "apptainer" / f"{kind}.def").read_text("utf-8")
@@ -155,20 +147,6 @@ def test_recipe_asks_what_the_project_asks() -> None:
     wanted = [*PROJECT["dependencies"], *extras["plots"], *extras["prepare"]]
     bounds = {name_of(one): re.sub(r"^[^<>=]*|;.*$", "", one) for one in wanted}
     assert asked == bounds
-
-
-@pytest.mark.parametrize("name", ["screader-suite", "screader-models"])
-def test_recipe_follows_biocondas_rules(name: str) -> None:
-    recipe = recipe_of(name)
-    assert recipe["schema_version"] == 1
-    assert recipe["package"]["name"] == name
-    assert recipe["build"]["noarch"] == "python"
-    assert recipe["build"]["number"] == 0
-    assert name in recipe["requirements"]["run_exports"][0]
-    about = recipe["about"]
-    assert len(about["summary"]) <= 100
-    assert about["repository"] == PROJECT["urls"]["Repository"]
-    assert recipe["extra"]["recipe-maintainers"] and recipe["extra"]["identifiers"]
 
 
 def test_recipe_of_the_suite_is_of_this_version_and_starts_every_executable() -> None:
@@ -264,3 +242,13 @@ def test_bill_of_materials_is_cyclonedx(tmp_path: Path) -> None:
     schema = pytest.importorskip("cyclonedx.schema")
     validator = import_module("cyclonedx.validation.json").JsonStrictValidator
     assert validator(schema.SchemaVersion.V1_6).validate_str(target.read_text("utf-8")) is None
+
+
+def test_hadolint_has_nothing_to_say() -> None:
+    beside = Path(sys.executable).with_name("hadolint")
+    program = str(beside) if beside.exists() else shutil.which("hadolint")
+    if not program:
+        pytest.skip("hadolint is not installed: make test-containers installs it")
+    words = [program, "--config", str(FOLDER / "hadolint.yaml"), str(FOLDER / "Dockerfile")]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")

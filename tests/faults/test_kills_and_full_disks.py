@@ -21,7 +21,7 @@ from small_files import ONE_READER, call, succeed, write_cells
 from torch import nn
 
 from screader_lib.errors import failed_write
-from screader_lib.exchange import encoding, provenance, writing
+from screader_lib.exchange import encoding
 from screader_lib.exchange.table import strings
 from screader_lib.exchange.writing import new_file, replacing, temporary_file
 from screader_lib.reader.model.training_checkpoint import TrainingCheckpoint, TrainingState
@@ -32,8 +32,6 @@ POINTS = {
     "temporary file": Point(tempfile, "mkstemp"),
     "first dataset": Point(h5py.Group, "create_dataset"),
     "ninth dataset": Point(h5py.Group, "create_dataset", 9),
-    "provenance": Point(provenance, "write"),
-    "check": Point(writing, "_check_reopens"),
     "flush": Point(os, "fsync"),
     "rename": Point(os, "replace"),
     "after the rename": Point(os, "fsync", 2, done=True),
@@ -43,13 +41,17 @@ LINES = {
     "build-cells": ["counts-0.h5ad", "-e", "embeddings.h5ad", "--label", "cell_type"],
     "train-reader": ["cells.h5ad", "--method", "majority", *ONE_READER],
 }
-KILLS = [("build-cells", point, b"old") for point in POINTS]
-KILLS += [(tool, "ninth dataset", None) for tool in LINES]
-SIGNALS = [(signal.SIGTERM, point) for point in POINTS]
-SIGNALS += [
-    (number, point)
-    for number in (signal.SIGINT, signal.SIGHUP)
-    for point in ("first dataset", "after the rename")
+KILLS = [
+    ("build-cells", "flush", b"old"),
+    ("build-cells", "rename", b"old"),
+    ("build-cells", "after the rename", b"old"),
+    *((tool, "ninth dataset", None) for tool in LINES),
+]
+SIGNALS = [
+    (signal.SIGTERM, "rename"),
+    (signal.SIGTERM, "temporary file"),
+    (signal.SIGINT, "after the rename"),
+    (signal.SIGHUP, "first dataset"),
 ]
 
 

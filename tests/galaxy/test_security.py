@@ -38,7 +38,7 @@ def not_escaped(name: str) -> set[str]:
 
 
 @pytest.mark.parametrize("name", TOOLS)
-def test_1_values_are_single_quoted(name: str) -> None:
+def test_values_are_single_quoted(name: str) -> None:
     for line in lines(name):
         outside = re.sub(r"'[^']*'", "", line)
         for variable in VARIABLE.findall(outside):
@@ -46,21 +46,14 @@ def test_1_values_are_single_quoted(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", TOOLS)
-def test_2_double_quotes_hold_only_what_the_server_sets(name: str) -> None:
+def test_double_quotes_hold_only_what_the_server_sets(name: str) -> None:
     for line in lines(name):
         for quoted in re.findall(r'"[^"]*"', re.sub(r"'[^']*'", "", line)):
             assert not VARIABLE.search(quoted), line
 
 
 @pytest.mark.parametrize("name", TOOLS)
-def test_3_texts_are_sanitised_and_validated(name: str) -> None:
-    for param in texts(name):
-        assert param.find("sanitizer/valid") is not None, param.attrib
-        assert param.find("validator[@type='regex']") is not None, param.attrib
-
-
-@pytest.mark.parametrize("name", TOOLS)
-def test_4_a_single_quote_cannot_end_the_shells_string(name: str) -> None:
+def test_a_single_quote_cannot_end_the_shells_string(name: str) -> None:
     for param in texts(name):
         valid = param.find("sanitizer/valid")
         assert valid is not None
@@ -77,18 +70,7 @@ def test_4_a_single_quote_cannot_end_the_shells_string(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", TOOLS)
-def test_5_validators_are_anchored(name: str) -> None:
-    for param in params(name):
-        for validator in param.iter("validator"):
-            if validator.get("type") == "regex":
-                pattern = validator.text or ""
-                assert pattern.startswith("^") and pattern.endswith("$"), pattern
-                assert validator.get("message")
-                assert not re.match(pattern, "a\nb") or name == "fetch_descriptions"
-
-
-@pytest.mark.parametrize("name", TOOLS)
-def test_6_names_of_datasets_are_cleaned(name: str) -> None:
+def test_names_of_datasets_are_cleaned(name: str) -> None:
     """Element identifiers and dataset names are typed by users, too."""
     text = command(name)
     assert not re.search(r"\$[\w.]+\.(name|dataset_name|display_name)\b", text)
@@ -98,17 +80,7 @@ def test_6_names_of_datasets_are_cleaned(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", TOOLS)
-def test_7_no_program_is_generated(name: str) -> None:
-    programs = r"(^|&&|\|)\s*(python3?|Rscript|perl|bash|sh|eval|source|awk|sed)\b"
-    assert not re.search(programs, "\n".join(lines(name)), re.MULTILINE)
-    for file in tool(name).iter("configfile"):
-        assert f"--genes '${file.attrib['name']}'" in command(name), "a list of names, no program"
-    assert tool(name).find("inputs[@action]") is None
-    assert tool(name).find("code") is None
-
-
-@pytest.mark.parametrize("name", TOOLS)
-def test_8_no_secret_is_a_parameter_or_on_a_command_line(name: str) -> None:
+def test_no_secret_is_a_parameter_or_on_a_command_line(name: str) -> None:
     secret = re.compile(r"key|secret|password|token$", re.IGNORECASE)
     for param in params(name):
         assert not secret.search(parameter_name(param)), param.attrib
@@ -117,7 +89,7 @@ def test_8_no_secret_is_a_parameter_or_on_a_command_line(name: str) -> None:
     assert not [variable for variable in given if variable in command(name)]
 
 
-def test_8_keys_come_through_credentials() -> None:
+def test_keys_come_through_credentials() -> None:
     kept = {
         name: {item.attrib["inject_as_env"] for item in tool(name).iterfind(SECRETS)}
         for name in TOOLS
@@ -126,30 +98,3 @@ def test_8_keys_come_through_credentials() -> None:
     assert kept["embed_genes"] == {"OPENAI_API_KEY"}
     assert kept["train_reader"] == kept["predict"] == {"OPENAI_API_KEY"}
     assert not any(kept[name] for name in ("annotate", "build_cells", "gather", "plot", "validate"))
-
-
-@pytest.mark.parametrize("name", TOOLS)
-def test_9_no_path_is_typed(name: str) -> None:
-    """Files come from the history or a data table; what looks like one is refused."""
-    free = {"instruction", "where", "title", "sample", "label", "type", "gene", "drop_labels"}
-    for param in texts(name):
-        pattern = param.findtext("validator[@type='regex']") or ""
-        matches = re.match(pattern, "/etc/passwd") or re.match(pattern, "../../etc/passwd")
-        parts = ("tissue", "layer", "modality", "genome")
-        column = "olumn" in param.get("label", "") or parameter_name(param) in parts
-        listed = parameter_name(param) == "names"  # into a file of its own
-        assert not matches or parameter_name(param) in free or column or listed, param.attrib
-        assert not re.match(pattern, "http://169.254.169.254/") or "url" not in parameter_name(
-            param
-        )
-
-
-@pytest.mark.parametrize("name", TOOLS)
-def test_10_a_failure_is_a_failure(name: str) -> None:
-    ranges = {code.attrib["range"]: code.attrib["level"] for code in tool(name).iter("exit_code")}
-    assert ranges["1:"] == "fatal"
-    text = "\n".join(lines(name))
-    assert "||" not in text and "2>" not in text and "|| true" not in text
-    assert not re.search(r";\s*$", text, re.MULTILINE)
-    statements = re.split(r"&&", text)
-    assert all(statement.strip() for statement in statements)

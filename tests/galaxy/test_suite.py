@@ -130,23 +130,3 @@ def test_workflows_use_this_version_and_test_every_output(name: str) -> None:
     for test in read_tests(f"{name}-tests.yml"):
         assert set(test["job"]) <= set(written["inputs"])
         assert set(test["outputs"]) == set(written["outputs"])
-
-
-def test_the_data_table_has_the_seven_columns_that_are_shared() -> None:
-    for kind in ("sample", "test"):
-        text = (FOLDER / f"tool_data_table_conf.xml.{kind}").read_text("utf-8")
-        assert "value, name, pipeline_tag, domain, free_tag, version, path" in text
-    rows = (FOLDER / "tool-data" / "huggingface.loc.sample").read_text("utf-8").splitlines()
-    rows += (FOLDER / "test-data" / "huggingface.loc").read_text("utf-8").splitlines()
-    rows = [row.lstrip("#") for row in rows if not row.startswith("# ") and row != "#"]
-    assert len(rows) >= 4
-    assert all(len(row.split("\t")) == 7 for row in rows), rows
-
-
-def test_the_data_table_of_readers_has_three_columns() -> None:
-    for kind in ("sample", "test"):
-        text = (FOLDER / f"tool_data_table_conf.xml.{kind}").read_text("utf-8")
-        assert "<columns>value, name, path</columns>" in text
-    for file in ("tool-data/screader_readers.loc.sample", "test-data/screader_readers.loc"):
-        row = (FOLDER / file).read_text("utf-8").splitlines()[-1]
-        assert len(row.split("\t")) == 3, file

@@ -65,14 +65,3 @@ def test_the_library_holds_the_files_of_the_page() -> None:
         assert file["url"] in PAGE
         held = ROOT / file["url"].split("/raw/main/")[1]
         assert hashlib.md5(held.read_bytes()).hexdigest() == file["md5sum"]
-
-
-def test_front_matter_boxes_and_references() -> None:
-    front = yaml.safe_load(PAGE.split("---\n")[1])
-    wanted = {"layout", "title", "zenodo_link", "questions", "objectives", "time_estimation"}
-    assert wanted | {"key_points", "contributions"} <= front.keys()
-    opened = re.findall(r"<([a-z-]+)-title>", PAGE)
-    closed = re.findall(r"\{: \.([a-z_]+)\}", PAGE)
-    assert sorted(name.replace("-", "_") for name in opened) == sorted(closed)
-    known = set(re.findall(r"^@\w+\{(\w+),", (TRAINING / "tutorial.bib").read_text(), re.M))
-    assert set(re.findall(r"\{% cite (\w+) %\}", PAGE)) == known

@@ -41,38 +41,6 @@ def test_the_settings_name_this_version() -> None:
 
 
 @each_module
-def test_options_and_names_come_from_ext(module: Path) -> None:
-    process = process_of(module)
-    assert "def args = task.ext.args ?: ''" in process.sections["script"]
-    assert "${args}" in process.command("script")
-    for section in ("script", "stub"):
-        assert re.search(r"prefix = task\.ext\.prefix \?: ", process.sections[section])
-    defined = [
-        re.search(r"prefix = (.*)", process.sections[section]) for section in ("script", "stub")
-    ]
-    assert defined[0] and defined[1] and defined[0][1] == defined[1][1]
-    assert "params." not in (module / "main.nf").read_text("utf-8")
-
-
-@each_module
-def test_the_version_goes_to_the_topic(module: Path) -> None:
-    output = process_of(module).sections["output"]
-    wanted = re.search(
-        r"""tuple val\("\$\{task\.process\}"\), val\('([\w-]+)'\), eval\('(.+) --version'\), """
-        r"emit: versions_(\w+), topic: versions",
-        output,
-    )
-    assert wanted
-    own = {
-        "gather": "screader gather",
-        "validate": "screader validate",
-        "runreport": "python3",
-    }
-    assert wanted[2] == own.get(module.name) or wanted[2] == tool_of(module)
-    assert wanted[3] == ("python" if module.name == "runreport" else "screader")
-
-
-@each_module
 def test_an_output_cannot_replace_an_input(module: Path) -> None:
     process = process_of(module)
     if module.name in ("runreport", "checksample"):  # which stage everything into a folder
@@ -98,39 +66,10 @@ def tool_of(module: Path) -> str:
     return RUNS.get(module.name) or EXECUTABLES.get(module.name, "")
 
 
-@each_module
-def test_a_module_is_named_and_tagged_as_nf_core_asks(module: Path) -> None:
-    """What `nf-core modules lint` fails on: names, tags, `when`, and keys of meta and ext."""
-    process = process_of(module)
-    assert process.name == f"SCREADER_{module.name.upper()}" and module.name.isalnum()
-    assert process.sections["when"].strip() == "task.ext.when == null || task.ext.when"
-    for section in ("script", "stub"):
-        assert set(re.findall(r"\bmeta\.(\w+)", process.sections[section])) <= {"id"}
-        used = set(re.findall(r"\bext\.(\w+)", process.sections[section]))
-        assert used <= {"args", "prefix", "prefix2"}
-    meta = yaml.safe_load((module / "meta.yml").read_text("utf-8"))
-    assert meta["name"] == process.name.lower()
-    assert all(tool["documentation"].startswith("https:") for tool in meta["tools"][0].values())
-    tests = (module / "tests/main.nf.test").read_text("utf-8")
-    chained = re.findall(r'script "\.\./\.\./(\w+)/main\.nf"', tests)
-    wanted = {"modules", "modules_screadersuite", "screader", f"screader/{module.name}"}
-    assert set(re.findall(r'^    tag "(.+)"$', tests, re.MULTILINE)) == wanted | {
-        f"screader/{name}" for name in chained
-    }
-
-
 def aliases(name: str) -> list[str]:
     """A process and the names that workflows include it under."""
     text = "".join(path.read_text("utf-8") for path in PIPELINE.rglob("*.nf"))
     return [name, *re.findall(rf"include \{{ {name} as (\w+) \}}", text)]
-
-
-def test_tasks_that_ended_without_a_status_are_tried_again() -> None:
-    found = re.findall(
-        r"task\.exitStatus in (.+) && task\.attempt <= 2", "".join(map(Path.read_text, CONFIGS))
-    )
-    assert len(found) == 3
-    assert set(found) == {"((130..145) + [104, Integer.MAX_VALUE])"}
 
 
 def test_every_name_that_settings_select_is_a_process() -> None:
@@ -149,4 +88,3 @@ def test_scripts_that_tasks_call_can_be_executed() -> None:
     for path in (PIPELINE / "bin").iterdir():
         assert path.stat().st_mode & 0o111, path.name
         assert path.read_text("utf-8").startswith("#!/usr/bin/env python3\n")
-    assert len(MODULES) == 12
