@@ -18,7 +18,7 @@ import anndata
 import numpy as np
 from no_labels import CELLMARKER, PANGLAO, SETS
 
-from screader_lib.annotation.annotate import AnnotationOptions, annotate
+from screader_lib.annotation.annotate import AnnotationOptions, LoadedReader, annotate
 from screader_lib.annotation.no_labels.beside import offered_columns
 from screader_lib.annotation.no_labels.type_table import read_types
 from screader_lib.annotation.reference import ReferenceOptions, train_on
@@ -73,7 +73,7 @@ def left_out(folder: Path, name: str) -> None:
             made = Provenance(Record("no_labels", "", {}, {}))
             source = expression_of(cells, name)
             with open_exchange(step / "reader.h5", "reader") as reader:
-                done = annotate([source], reader, made, step, AnnotationOptions())
+                done = annotate([source], LoadedReader(reader), made, step, AnnotationOptions())
             own = done.cells
             best = np.array(done.labels.names, object)[own.probability.argmax(1)]
             columns = offered_columns(

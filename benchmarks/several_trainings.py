@@ -21,7 +21,7 @@ import numpy as np
 from annotate import read_map
 
 from screader_lib import label_metrics
-from screader_lib.annotation.annotate import AnnotationOptions, annotate
+from screader_lib.annotation.annotate import AnnotationOptions, LoadedReader, annotate
 from screader_lib.annotation.reference import ReferenceOptions, train_on
 from screader_lib.cells.formats.open_expression import open_expression
 from screader_lib.cells.obs.columns import ObsColumns
@@ -47,7 +47,7 @@ def probabilities(
             open_expression(query, query.name) as source,
         ):
             wanted = AnnotationOptions(min_confidence=0, consensus=consensus, force=True)
-            result = annotate([source], opened, made, folder, wanted)
+            result = annotate([source], LoadedReader(opened), made, folder, wanted)
             labels = np.array(result.labels.names, object)
             if consensus == "none":
                 with h5py.File(folder / "predictions.h5ad") as file:

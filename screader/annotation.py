@@ -128,7 +128,7 @@ def calls_of(
     if unknown:
         raise TypeError(f"unknown option {min(unknown)!r}; there are {', '.join(_defaults())}.")
     given = {**_defaults(), **options}
-    from screader_lib.annotation.annotate import AnnotationOptions
+    from screader_lib.annotation.annotate import AnnotationOptions, LoadedReader
     from screader_lib.annotation.annotate import annotate as annotate_sources
     from screader_lib.annotation.annotated_object import parts_of
     from screader_lib.annotation.clusters import read_known_markers
@@ -184,7 +184,7 @@ def calls_of(
             )
             return parts_of(calls, made, Path(folder)), None
         annotation = annotate_sources(
-            [source], opened, made, Path(folder), how, machine, given["llm"], reporter
+            [source], LoadedReader(opened, machine, given["llm"]), made, Path(folder), how, reporter
         )
         if words:
             annotation = with_offered_types(

@@ -27,17 +27,21 @@ from screader_tools.annotate_checks import (
     check_outputs,
     check_without_reader,
 )
+from screader_tools.annotate_samples import annotate_each, are_named_after_inputs
 from screader_tools.machine_options import machine_options
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from screader_lib.annotation.annotate import LoadedReader
     from screader_lib.annotation.calls import Calls
     from screader_lib.annotation.sample import SampleOptions
     from screader_lib.cells.formats.expression import Expression
     from screader_lib.exchange.provenance import Provenance
     from screader_lib.reader.llm.machine import Machine
     from screader_tools.build_cells_files import InputFiles
+
+MACHINE = ("device", "max_memory", "checkpoint_activations", "compile")
 
 
 @tool(
@@ -49,6 +53,7 @@ if TYPE_CHECKING:
         "annotate my.h5ad --reference atlas.h5ad --label cell_type -o annotated.h5ad",
         "annotate mouse.h5ad -r human-pancreas --min-confidence 0.8 -o annotated.h5ad",
         "annotate sample1/ sample2/ -r human-blood -o annotated.h5ad --calls calls.tsv",
+        "annotate samples/*.h5ad -r human-blood -o 'annotated/{name}.h5ad'",
         "annotate my.h5ad -r human-blood --clusters leiden --cluster-table clusters.tsv \\\n"
         "--report report.html -o annotated.h5ad",
         "annotate my.h5ad --examples a-few-cells.csv -o annotated.h5ad",
@@ -199,8 +204,10 @@ def main(
 
     EXPRESSION is what build-cells reads: h5ad, h5mu, 10x h5, loom, AnnData or SpatialData zarr
     store, folder with matrix.mtx, table of counts, or Seurat or SingleCellExperiment object of R,
-    also compressed or zipped; several become one h5ad. No gene embeddings are needed: the reader
-    knows its genes by all their names.
+    also compressed or zipped. Several become one h5ad, or, where {name} is in the names of all
+    outputs, each has outputs of its own: files that are there already are left as they are, and a
+    sample that cannot be annotated does not keep the others from it. No gene embeddings are needed:
+    the reader knows its genes by all their names.
 
     Labels come from a reader that was trained before (--reader); from labelled cells (--reference,
     --label), on which one is trained first; from a few cells of the file itself (--examples); or
@@ -229,6 +236,57 @@ def main(
         from screader_lib.annotation.calls_table import table_kind
 
         table_kind(calls)
+    with ExitStack() as stack:
+        readers = Readers(stack)
+
+        def annotate_one(one: ToolRun, is_done: Callable[[Provenance], bool]) -> Calls | None:
+            return _annotate(one, readers, is_done, **one.context.params)
+
+        if are_named_after_inputs(run.context.params):
+            annotate_each(run, expression, annotate_one)
+        else:
+            annotate_one(run, lambda made: False)
+
+
+class Readers:
+    """Readers that were opened and loaded, until ``stack`` ends."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self.stack = stack
+        self.loaded: dict[Path, LoadedReader] = {}
+
+    def load(self, path: Path, name: str, given: Mapping[str, Any]) -> LoadedReader:
+        """The reader in a file, loaded once."""
+        from screader_lib.annotation.annotate import LoadedReader
+        from screader_lib.exchange.opening import open_exchange
+        from screader_lib.reader.llm.machine import prepare
+        from screader_lib.reader.reader_file import read_reader
+
+        if path not in self.loaded:
+            file = self.stack.enter_context(open_exchange(path, "reader", name=name))
+            asked = [given[option] for option in MACHINE]
+            machine = prepare(*asked, needs_torch=read_reader(file).needs_torch)
+            self.loaded[path] = LoadedReader(file, machine, given["llm"])
+        return self.loaded[path]
+
+
+def _annotate(
+    run: ToolRun,
+    readers: Readers,
+    is_done: Callable[[Provenance], bool],
+    expression: tuple[str, ...],
+    reader: str | None,
+    examples: str | None,
+    types: tuple[str, ...],
+    reference: tuple[str, ...],
+    output: str | None,
+    in_place: bool,
+    calls: str | None,
+    cluster_table: str | None,
+    report: str | None,
+    **given: Any,
+) -> Calls | None:
+    """The calls of a file or several, written; None where ``is_done`` says that they are."""
     from screader_lib.annotation import annotated_file, new_h5ad
     from screader_lib.annotation.sample import SampleOptions
     from screader_lib.cells.formats.expression import Wanted
@@ -262,26 +320,25 @@ def main(
                 run, files, (sources, sample), types, folder, cluster_table, given
             )
         else:
-            called, made = _by_reader(
-                run,
-                files,
-                (sources, sample),
-                (reader, reference, types),
-                folder,
-                cluster_table,
-                report,
-                given,
-            )
+            known_from = reader, reference, types
+            of_reader = _by_reader(
+                run, files, (sources, sample), known_from, (readers, is_done), folder,
+                cluster_table, report, given,
+            )  # fmt: skip
+            if of_reader is None:
+                return None
+            called, made = of_reader
         _write_calls(run, sources, called, calls)
         target = expression[0] if in_place else output
         if target is None:
-            return
+            return called
         if whole is not None:
             annotated_file.write_annotated(
                 whole, target, called, made, name=sources[0].name, reporter=run.reporter
             )
         else:
             new_h5ad.write_new(sources, target, called, made, reporter=run.reporter)
+        return called
 
 
 def _by_reader(
@@ -289,38 +346,39 @@ def _by_reader(
     files: InputFiles,
     query: tuple[Sequence[Expression], SampleOptions],
     known_from: tuple[str | None, tuple[str, ...], tuple[str, ...]],
+    across_samples: tuple[Readers, Callable[[Provenance], bool]],
     folder: Path,
     cluster_table: str | None,
     report: str | None,
     given: Mapping[str, Any],
-) -> tuple[Calls, Provenance]:
+) -> tuple[Calls, Provenance] | None:
     """The calls by a reader, and what they are made of; the clusters' table and the report too.
 
     ``known_from`` is the reader, or None and the reference, and the types that are named beside it.
+    ``across_samples`` are loaded readers, and whether outputs so made are there: then None.
     """
     from screader_lib.annotation import clusters
     from screader_lib.annotation.annotate import AUTO, AnnotationOptions, annotate
     from screader_lib.annotation.final_predictions import store_final_labels
     from screader_lib.annotation.no_labels.beside import with_offered_types
-    from screader_lib.exchange.opening import open_exchange
     from screader_lib.reader.llm.machine import prepare
-    from screader_lib.reader.reader_file import read_reader
     from screader_lib.readers.fetching import find_reader
     from screader_tools.annotate_parts import read_markers, types_and_markers, write_report
 
-    asked = [given[name] for name in ("device", "max_memory", "checkpoint_activations", "compile")]
     (sources, sample), (reader, reference, types) = query, known_from
     if reader is not None:
         path = find_reader(reader, reporter=run.reporter)
     else:
-        path = _train(run, files, reference, given, query, prepare(*asked), folder)
-    name = reader or Path(reference[0]).name
-    known = files.stack.enter_context(open_exchange(path, "reader", name=name))
-    machine = prepare(*asked, needs_torch=read_reader(known).needs_torch)
+        machine = prepare(*(given[option] for option in MACHINE))
+        path = _train(run, files, reference, given, query, machine, folder)
+    readers, is_done = across_samples
+    known = readers.load(path, reader or Path(reference[0]).name, given)
     if types:
-        labels = read_reader(known).labels
+        labels = known.stored.labels
         named = types_and_markers(files, types, given["markers"], sources, run, labels)
-    made = run.provenance({**files.inputs, "reader": known})
+    made = run.provenance({**files.inputs, "reader": known.file})
+    if is_done(made):
+        return None
     known_markers = read_markers(files, given["markers"], sources, run.reporter)
     wants_clusters = cluster_table is not None or report is not None
     options = AnnotationOptions(
@@ -328,9 +386,7 @@ def _by_reader(
         given["clusters"] or (AUTO if wants_clusters else None),
         known_markers, given["force"], sample,
     )  # fmt: skip
-    annotation = annotate(
-        sources, known, made, folder, options, machine, given["llm"], run.reporter
-    )
+    annotation = annotate(sources, known, made, folder, options, run.reporter)
     if types:
         annotation = with_offered_types(
             annotation, sources, named, made, folder, options, run.reporter
@@ -339,7 +395,7 @@ def _by_reader(
         clusters.write_tsv(annotation.clusters, cluster_table)
     if report is not None:
         store_final_labels(annotation, folder)
-        write_report(report, annotation, folder, sources, known.name, run, known)
+        write_report(report, annotation, folder, sources, known.file.name, run, known.file)
     return annotation.calls, made
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from screader_lib.annotation.clusters import (
     tabulate,
 )
 from screader_lib.annotation.consensus import (
+    FittedMethods,
     OtherMethods,
     by_consensus,
     combined,
@@ -48,7 +49,7 @@ from screader_lib.reader.methods import methods
 from screader_lib.reader.methods.places import PlacedCells
 from screader_lib.reader.prediction.write_predictions import PredictionOptions, write_predictions
 from screader_lib.reader.reader_file import StoredReader, read_reader
-from screader_lib.reader.task import Labels, row_blocks
+from screader_lib.reader.task import Labels, TrainedMethod, row_blocks
 from screader_lib.reporting import SILENT, Reporter, WithoutInfo, counted
 
 CELLS, PREDICTIONS = "cells.h5ad", "predictions.h5ad"
@@ -101,14 +102,41 @@ class Annotation:
     genes: Table | None = None
 
 
+class LoadedReader:
+    """A reader in memory, which may call any number of samples, one after the other.
+
+    What was loaded or fitted for one serves the next: an LLM, and the other methods as long as
+    samples have the same genes. ``llm`` says where the LLM is, if not where it was.
+    """
+
+    def __init__(
+        self, file: ExchangeFile, machine: Machine = ON_CPU, llm: str | None = None
+    ) -> None:
+        self.file, self.machine, self.llm = file, machine, llm
+        self.stored = read_reader(file)
+        self._fitted: tuple[bytes, FittedMethods] | None = None
+
+    @cached_property
+    def trained(self) -> TrainedMethod:
+        """The method that calls cells."""
+        return methods.restore(self.stored, self.machine, self.llm)
+
+    def fitted(self, genes: np.ndarray, in_input: np.ndarray) -> FittedMethods | None:
+        """The methods beside it, as :meth:`FittedMethods.fit`; None without profiles."""
+        if self.stored.profiles is None:
+            return None
+        key = " ".join(genes).encode() + in_input.tobytes()
+        if self._fitted is None or self._fitted[0] != key:
+            self._fitted = key, FittedMethods.fit(self.stored.profiles, genes, in_input)
+        return self._fitted[1]
+
+
 def annotate(
     sources: Sequence[Expression],
-    reader: ExchangeFile,
+    reader: LoadedReader,
     made: Provenance,
     folder: Path,
     options: AnnotationOptions = AnnotationOptions(),
-    machine: Machine = ON_CPU,
-    llm: str | None = None,
     reporter: Reporter = SILENT,
 ) -> Annotation:
     """Call the cells of the inputs.
@@ -116,20 +144,19 @@ def annotate(
     ``folder``, which has to stay until the calls are written, gets the ``cells`` and
     ``predictions`` files. ScReaderError where the sample is refused.
     """
-    stored = read_reader(reader)
-    sample = Sample(sources, reader, options.sample, reporter)
+    stored, name = reader.stored, reader.file.name
+    sample = Sample(sources, reader.file, options.sample, reporter)
     found = None  # clusters
     if options.clusters == AUTO:
         import_igraph()  # so that what is missing is told before the work
     elif options.clusters is not None:
         found = obs_column(sources, sample.selected, options.clusters)
-    doubts = _refuse(_few_genes(sample, stored, reader.name), sample, options, reporter)
-    others = _write_cells(sample, stored, made, folder)
-    trained = methods.restore(stored, machine, llm, None, reporter)
+    doubts = _refuse(_few_genes(sample, stored, name), sample, options, reporter)
+    others, trained = _write_cells(sample, reader, made, folder), reader.trained
     with open_exchange(folder / CELLS, "cells", name=sample.builder.name) as opened:
         cells = CellSequences(opened, sequential=True)
-        doubts |= _refuse(_other_tissue(cells, stored, reader.name), sample, options, reporter)
-        trained.plan_memory(cells, machine, False, reporter)
+        doubts |= _refuse(_other_tissue(cells, stored, name), sample, options, reporter)
+        trained.plan_memory(cells, reader.machine, False, reporter)
         wants_consensus = options.consensus == "auto" and len(cells) >= MIN_CELLS_FOR_CONSENSUS
         placed = None
         if wants_consensus or options.clusters == AUTO:
@@ -146,7 +173,7 @@ def annotate(
         caller = _Caller(stored, options, known, familiarity, doubts or strange)
         probability = combined(answers, usual_weights(familiarity))
         columns: dict[str, Column] = caller.own_columns(probability)
-        uns: dict[str, Any] = {"reader": reader.name, "labels": list(stored.labels.names)}
+        uns: dict[str, Any] = {"reader": name, "labels": list(stored.labels.names)}
         neighbours = None if placed is None else placed.neighbours()
         clusters = genes = None
         if wants_consensus and neighbours is not None:
@@ -183,17 +210,15 @@ def _answer_and_place(
 
 
 def _write_cells(
-    sample: Sample, stored: StoredReader, made: Provenance, folder: Path
+    sample: Sample, reader: LoadedReader, made: Provenance, folder: Path
 ) -> OtherMethods:
     """Write the ``cells`` file, and meanwhile fit the other methods, which need no cell."""
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(1) as pool:
-        fitted = pool.submit(
-            OtherMethods, *sample.named_genes(), int(sample.selected.sum()),
-            len(stored.labels.names), stored.profiles,
-        )  # fmt: skip
+        fitted = pool.submit(reader.fitted, *sample.named_genes())
         with writing.create("cells", folder / CELLS, made) as file:
             sample.write(file)
-    return fitted.result()
+    labels = len(reader.stored.labels.names)
+    return OtherMethods(fitted.result(), int(sample.selected.sum()), labels)
 
 
 def _refuse(reason: str, sample: Sample, options: AnnotationOptions, reporter: Reporter) -> bool:

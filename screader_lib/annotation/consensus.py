@@ -13,13 +13,15 @@ that are named there.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy import sparse
 
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.reader.confidence.calibration import softmax
 from screader_lib.reader.methods.places import NEIGHBOURS, Neighbours, Read
-from screader_lib.reader.model.label_profiles import LabelProfiles
+from screader_lib.reader.model.label_profiles import LabelProfiles, RankedMarkers
 from screader_lib.reader.model.simulated_cells import SimulatedCells
 from screader_lib.reader.task import row_blocks
 
@@ -38,34 +40,48 @@ LEAST = 1e-4  # probability
 Answers = dict[str, np.ndarray]
 
 
+@dataclass(frozen=True)
+class FittedMethods:
+    """The methods beside the reader, fitted for samples that have the same of its genes.
+
+    ``columns`` int64 (genes,): the number of each gene of the cells among the profiles' genes.
+    """
+
+    profiles: LabelProfiles
+    columns: np.ndarray
+    markers: RankedMarkers
+    simulated: SimulatedCells
+
+    @classmethod
+    def fit(cls, profiles: LabelProfiles, genes: np.ndarray, in_input: np.ndarray) -> FittedMethods:
+        """For cells with these ``genes``, ids, of which ``in_input``, bool (genes,), are in their
+        file."""
+        columns = profiles.columns_of(genes)
+        present = profiles.present(columns, in_input)
+        markers = profiles.ranked_markers(present)
+        return cls(profiles, columns, markers, SimulatedCells.fit(profiles, present))
+
+
 class OtherMethods:
     """Answers beside those of the reader, for any of a sample's cells at a time.
 
-    Readers of early versions have no ``profiles``; then there is no other method.
+    Readers of early versions have no profiles; then ``fitted`` is None and there is no other
+    method.
     """
 
-    def __init__(
-        self, genes: np.ndarray, in_input: np.ndarray, cells: int, labels: int,
-        profiles: LabelProfiles | None,
-    ) -> None:  # fmt: skip
-        """For a sample of ``cells`` cells with these ``genes``, ids, of which those are in its file
-        that ``in_input``, bool (genes,), says."""
-        self.labels, self.profiles = labels, profiles
-        self.answers: Answers = {}
-        if profiles is not None:
-            self.columns = profiles.columns_of(genes)
-            present = profiles.present(self.columns, in_input)
-            self.markers = profiles.ranked_markers(present)
-            self.simulated = SimulatedCells.fit(profiles, present)
-            self.answers = {name: np.empty((cells, labels), np.float32) for name in METHODS[1:]}
+    def __init__(self, fitted: FittedMethods | None, cells: int, labels: int) -> None:
+        self.fitted, self.labels = fitted, labels
+        names = METHODS[1:] if fitted is not None else ()
+        self.answers = {name: np.empty((cells, labels), np.float32) for name in names}
 
     def answer(self, cells: CellSequences, rows: np.ndarray) -> None:
         """Fill in the answers for the cells ``rows``."""
-        if self.profiles is not None:
-            weights = self.profiles.weights(cells, rows, self.columns)
-            scores = self.markers.scores(weights)
+        if (fitted := self.fitted) is not None:
+            weights = fitted.profiles.weights(cells, rows, fitted.columns)
+            scores = fitted.markers.scores(weights)
+            probability = fitted.simulated.probability(weights, self.labels)
             self.answers["profiles"][rows] = softmax(scores, PROFILE_TEMPERATURE)
-            self.answers["simulated_cells"][rows] = self.simulated.probability(weights, self.labels)
+            self.answers["simulated_cells"][rows] = probability
 
 
 def by_consensus(

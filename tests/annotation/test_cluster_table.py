@@ -15,11 +15,11 @@ from scipy import sparse
 from small_files import counts, expression, fail, succeed
 
 import screader
-from screader_lib.annotation import neighbours as neighbours_module
 from screader_lib.annotation.clusters import find_clusters
 from screader_lib.annotation.evidence import gene_names
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.exchange.table import Table, strings
+from screader_lib.reader.methods import places
 from screader_lib.reader.methods.places import Neighbours, own_components
 
 CELLS = 120
@@ -163,7 +163,7 @@ def test_from_python(reader: Path, folder: Path) -> None:
 def test_cells_outside_the_sketch_join_their_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
     values, types = counts(3, CELLS)
     weights = sparse.csr_matrix(np.log1p(values).astype(np.float32))
-    monkeypatch.setattr(neighbours_module, "SKETCH", 60)
+    monkeypatch.setattr(places, "SKETCH", 60)
     near = Neighbours.of(*own_components(lambda rows: weights[rows], CELLS))
     assert len(near.sketch) == 60
     found = find_clusters(near)

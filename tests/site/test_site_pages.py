@@ -73,6 +73,9 @@ def run_line(line: str, folder: Path) -> str:
     """What a command of the suite prints to the user."""
     tool, *words = shlex.split(line)
     assert tool == "screader", line
+    for place, word in reversed([*enumerate(words)]):
+        if "*" in word:
+            words[place : place + 1] = sorted(str(path) for path in folder.glob(word))
     done = invoke(tool, *words, cwd=folder, environ=environment(folder, **OFFLINE))
     assert done.exit_code == 0, f"{line}\n{done.output}"
     return done.output
@@ -147,6 +150,10 @@ def made(
     human, mouse = small(baron["human"], GENES), plain(baron["mouse"][::8])
     human.write_h5ad(folder / "counts.h5ad")
     human[::3].write_h5ad(folder / "more.h5ad")
+    for name in ("samples", "annotated"):
+        (folder / name).mkdir()
+    for name, part in {"one": human[::2], "two": human[1::2]}.items():
+        part.write_h5ad(folder / "samples" / f"{name}.h5ad")
     small(baron["human"], PANEL).write_h5ad(folder / "panel.h5ad")
     small(baron["human"], GENES, 30).write_h5ad(folder / "atlas.h5ad")
     mouse.write_h5ad(folder / "mouse.h5ad")
@@ -179,7 +186,7 @@ def made(
 def test_commands_of_a_page_run_and_label_the_cells(made: Path, name: str, tmp_path: Path) -> None:
     shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     run_page(DOCS / name, tmp_path)
-    for path in tmp_path.glob("*annotated.h5ad"):
+    for path in (*tmp_path.glob("*annotated.h5ad"), *tmp_path.glob("annotated/*.h5ad")):
         obs = anndata.read_h5ad(path).obs
         column = obs.filter(regex="^screader_(consensus_)?label$").columns[-1]
         assert (obs[column].astype(str) == obs["cell_type"].astype(str)).mean() > 0.85, path.name
