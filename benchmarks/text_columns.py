@@ -46,7 +46,6 @@ HELD_OUT = 500  # cells that are called, at most
 LEAST_TRAINING, LEAST_HELD_OUT = 20, 5  # cells of a type
 TOLERANCE = 1e-4  # of the regression on outputs
 STEPS, LEARNING_RATE = 30, 2e-3  # of the head alone
-DEALS = 2  # ways to deal shuffled texts, random tokens and a random LLM: seed modulo this
 
 
 @dataclass(frozen=True)
@@ -242,16 +241,21 @@ class Crossing:
             kept[_some(np.flatnonzero(kept), len(kept) - PANEL)] = False
         return train, CellsWithoutGenes(test, rows, kept, self.scenario.panel)
 
-    def called(self, reading: str, llm: str, texts: str, draw: Draw, seed: int) -> np.ndarray:
-        """Type numbers of the cells that are called."""
+    def called(
+        self, reading: str, llm: str, texts: str, draw: Draw, seed: int, deal: int
+    ) -> np.ndarray:
+        """Type numbers of the cells that are called.
+
+        ``deal`` numbers the shuffled texts, the random tokens and the random LLM.
+        """
         if reading == "outputs":
-            return self._by_outputs(llm, texts, draw, seed % DEALS)
-        train, test = self.views(texts or "TF-IDF", seed % DEALS, draw.test_rows)
+            return self._by_outputs(llm, texts, draw, deal)
+        train, test = self.views(texts or "TF-IDF", deal, draw.test_rows)
         task = self.task(train, draw, settings_of(reading, llm, len(draw.rows), seed))
         if reading in ("genes", "components"):
             trained = methods.train(task)
         else:
-            trained = train_neural(task, load(llm, seed % DEALS))
+            trained = train_neural(task, load(llm, deal))
         return trained.outputs(test, np.arange(len(test)))[0].argmax(1)
 
     def task(self, cells: CellSequences, draw: Draw, settings: TrainingSettings) -> Task:

@@ -26,7 +26,6 @@ import numpy as np
 from few_labels import macro_f1
 from text_columns import (
     DATA,
-    DEALS,
     LLMS,
     SCENARIOS,
     TEXTS,
@@ -36,7 +35,8 @@ from text_columns import (
 )
 
 LABELS = (1, 5, 20, 0)  # a type; 0: all
-SEEDS = 5
+SEEDS, DEALS = 5, 2
+NOT_RUN = "–"
 T_95 = {3: 4.303, 4: 3.182, 5: 2.776}  # of Student's distribution, by the number of seeds
 TITLES = {
     "outputs": "Nothing trained but a logistic regression on the outputs",
@@ -57,6 +57,14 @@ class Run:
     half: bool
     seed: int
 
+    @property
+    def deal(self) -> int:
+        """Number of the shuffled texts, the random tokens and the random LLM.
+
+        Where all cells of all types have labels, nothing else differs between seeds.
+        """
+        return self.seed if self.labels == 0 and not self.half else self.seed % DEALS
+
 
 def plan(texts: Iterable[str]) -> Iterator[Run]:
     """All runs, the most telling first; some come again later."""
@@ -72,9 +80,9 @@ def plan(texts: Iterable[str]) -> Iterator[Run]:
 
     for reading in ("genes", "components"):
         yield from some(reading, ("",), ("",), LABELS, (False, True))
-    for scenario, deal, text, llm in product(SCENARIOS, range(DEALS), several, LLMS):
+    for scenario, deal, text, llm in product(SCENARIOS, range(SEEDS), several, LLMS):
         for run in some("outputs", (llm,), (text,), LABELS, (False, True)):
-            if run.scenario == scenario and run.seed % DEALS == deal:
+            if run.scenario == scenario and run.deal == deal:
                 yield run
     few, first = (1, 5), (0, 1)
     yield from some("head", LLMS, ("true",), few)
@@ -120,13 +128,13 @@ def run_all(folder: Path, results: Path, vectors: dict[str, Path]) -> None:
         for run in plan([*TEXTS, *vectors]):
             if run in done:
                 continue
-            key = run.scenario, run.texts, run.llm, run.seed % DEALS
+            key = run.scenario, run.texts, run.llm, run.deal
             if key != last:
                 every[run.scenario].forget()
                 last = key
             crossing, start = every[run.scenario], time.monotonic()
             draw = crossing.draw(run.labels, run.half, run.seed)
-            called = crossing.called(run.reading, run.llm, run.texts, draw, run.seed)
+            called = crossing.called(run.reading, run.llm, run.texts, draw, run.seed, run.deal)
             content = {
                 "accuracy": float((called == draw.test_truth).mean()),
                 "macro_f1": macro_f1(draw.test_truth, called),
@@ -171,7 +179,7 @@ def run_types(data: Path, results: Path) -> None:
 def shown(values: list[float], signed: bool = False) -> str:
     """Mean and half the width of its 95 % interval; with few seeds their number instead."""
     if not values:
-        return "–"
+        return NOT_RUN
     mean = f"{np.mean(values):+.3f}" if signed else f"{np.mean(values):.3f}"
     if len(values) not in T_95:
         return f"{mean} ({len(values)})"
@@ -181,6 +189,20 @@ def shown(values: list[float], signed: bool = False) -> str:
 def half_width(values: list[float]) -> float:
     """Of the mean's 95 % interval over seeds."""
     return T_95[len(values)] * float(np.std(values, ddof=1)) / len(values) ** 0.5
+
+
+def print_table(titles: list[str], rows: list[list[str]], fixed: int) -> None:
+    """As Markdown, without rows and columns after the first ``fixed`` in which nothing was run."""
+    rows = [row for row in rows if set(row[fixed:]) != {NOT_RUN}]
+    kept = [
+        number
+        for number in range(len(titles))
+        if number < fixed or any(row[number] != NOT_RUN for row in rows)
+    ]
+    if rows:
+        print(f"\n| {' | '.join(titles[one] for one in kept)} |\n|{'---|' * len(kept)}")
+    for row in rows:
+        print(f"| {' | '.join(row[one] for one in kept)} |")
 
 
 class Table:
@@ -199,37 +221,36 @@ class Table:
         own, others = self.values(run), self.values(other)
         return [own[seed] - others[seed] for seed in own.keys() & others.keys()]
 
-    def head(self, *columns: str) -> None:
-        print(f"\n| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
-
     def types(self) -> None:
         """No labels."""
-        texts = ("true", "names", "shuffled")
-        self.head("no labels", "types", *texts)
+        texts, rows = ("true", "names", "shuffled"), []
         for name, half in product(DATA, (False, True)):
             runs = [Run(name, "types", "", text, -1, half, 0) for text in texts]
-            columns = " | ".join(shown([*self.values(run).values()]) for run in runs)
-            print(f"| {name} | {'half' if half else 'all'} | {columns} |")
+            rows.append([name, "half" if half else "all", *map(self.entry, runs)])
+        print_table(["no labels", "types", *texts], rows, 2)
+
+    def entry(self, run: Run) -> str:
+        """Macro F1 over the seeds."""
+        return shown([*self.values(run).values()])
 
     def reading(self, reading: str, half: bool) -> None:
         """A row for each scenario and number of labels."""
-        columns = [f"{llm}, {text}" for text in self.texts for llm in LLMS]
-        self.head(TITLES[reading], "labels", "genes", "components", *columns)
+        titles = ["genes", "components", *(f"{llm}, {text}" for text in self.texts for llm in LLMS)]
+        rows = []
         for name, labels in product(SCENARIOS, LABELS):
             runs = [Run(name, one, "", "", labels, half, 0) for one in ("genes", "components")]
             for text, llm in product(self.texts, LLMS):
                 runs.append(Run(name, reading, llm, text, labels, half, 0))
-            row = " | ".join(shown([*self.values(run).values()]) for run in runs)
-            print(f"| {name} | {labels or 'all'} | {row} |")
+            rows.append([name, str(labels or "all"), *map(self.entry, runs)])
+        print_table([TITLES[reading], "labels", *titles], rows, 4)
 
     def compared(self, title: str, change: dict[str, str], half: bool) -> None:
         """What is lost by ``change``, for each reading and kind of text."""
-        print(f"\n{title}")
-        self.head("", "labels", *(f"{reading}, {text}" for reading, text in self._pairs(change)))
-        above = below = compared = 0
+        pairs = self._pairs(change)
+        rows, above, below, compared = [], 0, 0, 0
         for name, labels in product(SCENARIOS, LABELS):
-            row = []
-            for reading, text in self._pairs(change):
+            row = [name, str(labels or "all")]
+            for reading, text in pairs:
                 llm = "SmolLM2" if "llm" in change else text
                 run = Run(name, reading, llm, text if "llm" in change else "true", labels, half, 0)
                 values = self.differences(run, replace(run, **change))
@@ -240,7 +261,8 @@ class Table:
                         entry = f"**{entry}**"
                         above, below = above + (np.mean(values) > 0), below + (np.mean(values) < 0)
                 row.append(entry)
-            print(f"| {name} | {labels or 'all'} | {' | '.join(row)} |")
+            rows.append(row)
+        print_table([title, "labels", *(f"{reading}, {text}" for reading, text in pairs)], rows, 2)
         print(
             f"\nOf {compared} differences with an interval, {above} are above zero and {below} "
             f"below it by more than chance ({0.025 * compared:.0f} each by chance alone)."
@@ -274,9 +296,10 @@ def main() -> None:
         print(f"\n{'Half' if half else 'All'} of the types:")
         table.reading(reading, half)
     for half in (False, True):
-        table.compared("SmolLM2 less random LLM:", {"llm": "random"}, half)
-        table.compared("SmolLM2 less none:", {"llm": "none"}, half)
-        table.compared("True texts less shuffled ones:", {"texts": "shuffled"}, half)
+        print(f"\n{'Half' if half else 'All'} of the types:")
+        table.compared("SmolLM2 less random LLM", {"llm": "random"}, half)
+        table.compared("SmolLM2 less none", {"llm": "none"}, half)
+        table.compared("true texts less shuffled", {"texts": "shuffled"}, half)
 
 
 if __name__ == "__main__":
