@@ -30,8 +30,8 @@ from screader_lib.exchange import writing
 from screader_lib.exchange.opening import open_exchange
 from screader_lib.exchange.provenance import Provenance, Record
 from screader_lib.label_metrics import expected_calibration_error
+from screader_lib.reader.methods.label_propagation import LabelPropagation
 from screader_lib.reader.methods.places import MOST_DEVIATIONS, own_components
-from screader_lib.reader.methods.spreading import Spreading
 
 SETS = {  # label, and donor where labels of one alone are tried; the first two chose settings
     "baron_mouse": ("cell_type1", "donor"),
@@ -59,11 +59,13 @@ def regression(features: np.ndarray, rows: np.ndarray, truth: np.ndarray) -> np.
     return model.predict(features)
 
 
-def label_spreading(spreading: Spreading, rows: np.ndarray, truth: np.ndarray) -> np.ndarray:
+def label_spreading(
+    propagation: LabelPropagation, rows: np.ndarray, truth: np.ndarray
+) -> np.ndarray:
     """Label numbers by the 15-neighbour graph alone (Zhou et al. 2004, alpha 0.99)."""
-    links = (spreading.links > 0).astype(float)
+    links = (propagation.links > 0).astype(float)
     root = sparse.diags(1 / np.sqrt(links.sum(1).A1))
-    graph, start = root @ links @ root, np.zeros((len(spreading.places), truth.max() + 1))
+    graph, start = root @ links @ root, np.zeros((len(propagation.places), truth.max() + 1))
     start[rows, truth] = 1
     start /= start.sum(0)
     found = start
@@ -98,7 +100,7 @@ class Cells:
                 read = gene_weights(cells)
                 places, sketch = own_components(read, len(cells))
                 self.genes = standardised(read(np.arange(len(cells))))
-        self.spreading, self.cosine = Spreading(places, sketch), places
+        self.spreading, self.cosine = LabelPropagation(places, sketch), places
         left, sizes, _ = sparse.linalg.svds(self.genes, 50, v0=np.ones(min(self.genes.shape)))
         self.components = left * sizes
         self.truth = np.unique(names[kept], return_inverse=True)[1]
@@ -127,7 +129,7 @@ class Cells:
         """By ``annotate --examples``, float32 (cells, labels); 0 for a label without an example."""
         labels, truth = np.unique(self.truth[rows], return_inverse=True)
         whole = np.zeros((len(self.truth), self.truth.max() + 1), np.float32)
-        whole[:, labels] = self.spreading.probability(rows, truth, len(labels))
+        whole[:, labels] = self.propagation.probability(rows, truth, len(labels))
         return whole
 
 
@@ -164,7 +166,7 @@ def confidence(name: str, cells: Cells) -> None:
             probability = cells.probability(rows)
             right = probability.argmax(1) == cells.truth
             sure = probability.max(1)
-            near = cells.spreading.nearness(rows) >= NEAR
+            near = cells.propagation.nearness(rows) >= NEAR
             given = near & (sure >= MIN_CONFIDENCE)
             values = {
                 "assigned": given[others].mean(),
@@ -176,7 +178,7 @@ def confidence(name: str, cells: Cells) -> None:
             for out in range(cells.truth.max() + 1):
                 known = rows[cells.truth[rows] != out]
                 some = cells.probability(known).max(1)
-                given = (cells.spreading.nearness(known) >= NEAR) & (some >= MIN_CONFIDENCE)
+                given = (cells.propagation.nearness(known) >= NEAR) & (some >= MIN_CONFIDENCE)
                 is_out = cells.truth[others] == out
                 values["refused"] = values.get("refused", 0) + (~given[others][is_out]).mean()
             values["refused"] /= cells.truth.max() + 1

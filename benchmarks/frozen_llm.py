@@ -34,7 +34,7 @@ from screader_lib.reader.task import labels_of
 
 GENES_PER_CELL = 64
 SHOWN_LAYERS = (2, 8, 30)
-ALONE, JOINED = 0.1, 0.2  # scale of the standardised outputs against the genes' weights
+SINGLE_PROCESS, JOINED = 0.1, 0.2  # scale of the standardised outputs against the genes' weights
 RIDGE = 100.0
 
 
@@ -151,7 +151,7 @@ def main() -> None:
                 for layer, found in outputs.items():
                     values = (found - found.mean(0)) / np.maximum(found.std(0), 1e-6)
                     shown = f"{name}; {llm_name}, layer {layer}"
-                    line(shown, lambda values=values: ALONE * values)
+                    line(shown, lambda values=values: SINGLE_PROCESS * values)
                     line(
                         f"{shown}, and the genes' weights",
                         lambda values=values: np.concatenate([table, JOINED * values], 1),

@@ -1,4 +1,4 @@
-"""Make a reader that is ready to use from labelled cells: trained, measured, with its card.
+"""Make a packaged reader from labelled cells: trained, measured, with its card.
 
     python readers/make_reader.py readers/human-pancreas.yaml --data FOLDER --work FOLDER
 
@@ -26,7 +26,7 @@ from screader_lib.exchange.opening import open_exchange
 from screader_lib.exchange.provenance import sha256_of
 from screader_lib.exchange.writing import new_file, replacing
 from screader_lib.reader.confidence.ontology import locate_ontology, read_ontology
-from screader_lib.readers.card import ELEMENT, checked, in_words, read_mapping
+from screader_lib.readers.card import ELEMENT, card_lines, checked, read_mapping
 from screader_lib.readers.registry import FILE, KEYS, Entry, known_readers
 from screader_lib.readers.registry import PACKAGED as IN_SUITE
 
@@ -59,7 +59,7 @@ def with_terms(source: Path, target: Path, label: str, terms: dict[str, str]) ->
     ontology = read_ontology(Path(locate_ontology("packaged")))
     for name, term in terms.items():
         if term not in ontology.names:
-            raise ScReaderError(f"{name}: {term} is no term of the Cell Ontology.")
+            raise ScReaderError(f"{name}: {term} is not a term of the Cell Ontology.")
     adata = anndata.read_h5ad(source)
     adata.obs[TERMS] = adata.obs[label].astype(str).map(terms).fillna("").astype("category")
     unfinished = target.with_suffix(".unfinished")
@@ -236,7 +236,7 @@ def main() -> None:
     card = {**card, "figures": making.figures(reader, embeddings)}
     compact(trained, reader, card)
     with open_exchange(reader, "reader") as opened:
-        print("\n".join(in_words(opened)))
+        print("\n".join(card_lines(opened)))
     if given.package:
         package(reader, card)
 

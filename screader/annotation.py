@@ -82,7 +82,7 @@ def annotate(
     familiarity is the cosine to the nearest of them. Or ``types`` are told by what is known of
     them: tables with the column ``type``, or terms as ``"cl:B cell"``; ``markers`` are then tables
     to tell them by, and there is ``screader_evidence`` in place of familiarity and consensus.
-    Beside a reader, types are offered to cells unlike all of its own, in
+    Beside a reader, types are proposed for cells unlike all of its own, in
     ``screader_offered_type``.
 
     Returns ``adata``, or with ``in_place=False`` an annotated copy, which is in memory. Of a backed

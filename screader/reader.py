@@ -97,10 +97,10 @@ class Reader:
         return f"<Reader {self.name}: {len(self.labels)} labels>"
 
     def __str__(self) -> str:
-        from screader_lib.readers.card import in_words
+        from screader_lib.readers.card import card_lines
 
         with self.open() as opened:
-            return "\n".join(in_words(opened))
+            return "\n".join(card_lines(opened))
 
 
 def readers() -> DataFrame:

@@ -44,7 +44,7 @@ MAY_IMPORT = {
     "figures": BASE | {"exchange", "genes", "cells"},
     "demo": BASE | {"exchange"},
 }
-ORDER = {  # folders of a room; each imports those before it only
+ORDER = {  # folders of a package; each imports those before it only
     "genes": ["services", "sources", "providers"],
     "reader": ["llm", "confidence", "model", "methods", "prediction"],
     "figures": ["drawing", "data", "plots", "report"],
@@ -78,7 +78,7 @@ def tracked() -> list[Path]:
 
 
 def top_level(path: Path) -> str:
-    """The room or top-level module that a file of the library belongs to."""
+    """The package or top-level module that a file of the library belongs to."""
     return path.relative_to(LIBRARY).parts[0].removesuffix(".py")
 
 
@@ -120,20 +120,21 @@ def test_the_python_package_imports_the_library_only() -> None:
     assert not [path for path in TOOLS.rglob("*.py") if "screader" in map(first, imports(path))]
 
 
-@pytest.mark.parametrize("room", ORDER)
-def test_folders_of_a_room_import_one_way(room: str) -> None:
-    order = ORDER[room]
-    assert {path.parent.name for path in (LIBRARY / room).glob("*/__init__.py")} == set(order)
+@pytest.mark.parametrize("package", ORDER)
+def test_folders_of_a_package_import_one_way(package: str) -> None:
+    order = ORDER[package]
+    assert {path.parent.name for path in (LIBRARY / package).glob("*/__init__.py")} == set(order)
     wrong = set()
-    for path in LIBRARY.glob(f"{room}/*/*.py"):
+    for path in LIBRARY.glob(f"{package}/*/*.py"):
         later = order[order.index(path.parent.name) + 1 :]
         inner = (name.split(".") for name in imports(path))
-        parts = (name for name in inner if name[:2] == ["screader_lib", room] and name[2] in later)
+        own = (name for name in inner if name[:2] == ["screader_lib", package])
+        parts = (name for name in own if name[2] in later)
         wrong |= {f"{path.name} imports {'.'.join(name[:4])}" for name in parts}
     assert not wrong
 
 
-def test_every_room_is_known() -> None:
+def test_every_package_is_known() -> None:
     assert {top_level(path) for path in MODULES} - {"__init__"} == set(MAY_IMPORT)
 
 
@@ -151,11 +152,11 @@ def test_public_things_are_documented() -> None:
     assert not missing
 
 
-def test_files_and_rooms_are_short() -> None:
+def test_files_and_packages_are_short() -> None:
     python = [path for path in tracked() if path.suffix == ".py"]
     assert not [path for path in python if path.read_text("utf-8").count("\n") > MAX_LINES]
-    rooms = Counter(path.parent for path in MODULES if path.name != "__init__.py")
-    assert not [room for room, modules in rooms.items() if modules > MAX_MODULES]
+    packages = Counter(path.parent for path in MODULES if path.name != "__init__.py")
+    assert not [package for package, modules in packages.items() if modules > MAX_MODULES]
 
 
 HELP = f"""

@@ -76,24 +76,25 @@ MACHINE = ("device", "max_memory", "checkpoint_activations", "compile")
     type=FilePath(),
     metavar="TABLE",
     help="Instead of a reader: the labels of a few cells of EXPRESSION, or of some of its clusters "
-    "(then with --clusters COLUMN), as .csv or .tsv with columns cell (or cluster) and label; such "
-    "as the report saves. One cell of each type will do; one that is like none gets no label.",
+    "(then with --clusters COLUMN), as .csv or .tsv with columns cell (or cluster) and label; for "
+    "example the table saved from the report. One cell of each type will do; cells similar to none "
+    "of them stay unlabelled.",
 )
 @click.option(
     "--types",
     metavar="TABLE|cl:TERM",
     multiple=True,
-    help="Without any label: the types that cells may be of, told by their markers (of TABLE and "
-    "--markers) and by what is written about them and about genes. TABLE, .csv or .tsv, has the "
-    "column type and optionally ontology_id, markers, negative_markers and text; TERM is an id or "
-    "a name of the Cell Ontology. Repeatable. Beside a reader, they are offered to cells that are "
-    "unlike all of its types.",
+    help="Without any label: the types that cells may be of, identified by their markers (of TABLE "
+    "and --markers) and by what is written about them and about genes. TABLE, .csv or .tsv, has "
+    "the column type and optionally ontology_id, markers, negative_markers and text; TERM is an id "
+    "or a name of the Cell Ontology. Repeatable. Beside a reader, they are proposed for cells "
+    "that are unlike all of its types.",
 )
 @click.option(
     "--reference",
     type=FilePath(),
     multiple=True,
-    help="In place of a reader, labelled cells, on which one is trained. Repeatable.",
+    help="Labelled reference cells to train a reader on, instead of --reader. Repeatable.",
 )
 @click.option("--label", metavar="COLUMN", help="Column of obs with the reference's labels.")
 @click.option(
@@ -151,7 +152,7 @@ MACHINE = ("device", "max_memory", "checkpoint_activations", "compile")
     "--clusters",
     metavar="COLUMN|auto",
     show_default="auto with --cluster-table or --report, else none",
-    help="Also tell of each cluster its types, the genes behind them and what to check, in "
+    help="Also report each cluster's types, the genes supporting them and what to check, in "
     "uns/screader/clusters. Clusters are those of a column of obs; auto finds them (Leiden) and "
     "writes screader_cluster.",
 )
@@ -163,7 +164,7 @@ MACHINE = ("device", "max_memory", "checkpoint_activations", "compile")
     type=FilePath(),
     multiple=True,
     help="Table of known marker genes to compare with the genes behind the clusters' types, or, "
-    "with --types, to tell the types by: PanglaoDB, CellMarker, or columns cell_type and gene. "
+    "with --types, to identify the types by: PanglaoDB, CellMarker, or columns cell_type and gene. "
     "Repeatable.",
 )
 @click.option(
@@ -171,7 +172,7 @@ MACHINE = ("device", "max_memory", "checkpoint_activations", "compile")
     type=OutputPath(),
     metavar="HTML",
     help="Write a report in one HTML file: a map of the cells to explore, to select cells in and "
-    "to name them; clusters with the genes behind them; the least sure cells.",
+    "to name them; clusters with the genes behind them; the cells with the lowest confidence.",
 )
 @expression_options
 @orthologs_option("by name, ignoring upper and lower case where few names are the reader's")
@@ -180,8 +181,8 @@ MACHINE = ("device", "max_memory", "checkpoint_activations", "compile")
 @click.option(
     "--force",
     is_flag=True,
-    help="Call the cells of a sample that is refused, of another tissue or with next to none of "
-    "the reader's genes; their status is 'doubtful'.",
+    help="Annotate a sample even though it is rejected (another tissue, or hardly any of the "
+    "reader's genes); the status of its cells is 'doubtful'.",
 )
 @click.option("--llm", metavar="NAME", help="Where to find the LLM of a reader that needs one.")
 @machine_options
@@ -223,9 +224,9 @@ def main(
     genes of its type are higher there than chance gives, and below 2 the status is unassigned;
     uns/screader/clusters has a row for each group, with the genes that made the call.
 
-    With both a reader and --types, cells that are unlike all types of the reader are offered the
-    nearest of the types that it does not know, in screader_offered_type with its confidence and
-    evidence; the reader's own columns stay as they are.
+    With both a reader and --types, the nearest of the types that the reader does not know is
+    proposed for cells that are unlike all of its own, in screader_offered_type with its confidence
+    and evidence; the reader's own columns stay as they are.
     """
     check_outputs(run, expression, in_place, [output, calls, cluster_table, report])
     check_labels_from(run, reader, reference, examples, types, given)
@@ -289,19 +290,19 @@ def _annotate(
     """The calls of a file or several, written; None where ``is_done`` says that they are."""
     from screader_lib.annotation import annotated_file, new_h5ad
     from screader_lib.annotation.sample import SampleOptions
-    from screader_lib.cells.formats.expression import Wanted
+    from screader_lib.cells.formats.expression import ReadOptions
     from screader_tools.annotate_parts import by_examples, by_types
     from screader_tools.build_cells_files import InputFiles
 
     with ExitStack() as stack:
         files = InputFiles(run, stack)
         sources = files.expression(
-            expression, Wanted(given["layer"], None, given["modality"], given["genome"])
+            expression, ReadOptions(given["layer"], None, given["modality"], given["genome"])
         )
         whole = sources[0].anndata_path if len(sources) == 1 else None
         if in_place and (whole != Path(expression[0]) or whole.is_dir()):
             raise ScReaderError(
-                f"is no h5ad to add to ({sources[0].format}).",
+                f"is not an h5ad to add to ({sources[0].format}).",
                 file=expression[0],
                 remedy="Write one: -o OUT.h5ad instead of --in-place.",
             )

@@ -99,8 +99,8 @@ SET_BY_LIKE = (
 @click.option(
     "--merge-labels",
     is_flag=True,
-    help="Read labels that differ only in upper and lower case, spaces or hyphens as one, the most "
-    "frequent.",
+    help="Merge labels that differ only in upper and lower case, spaces or hyphens, keeping the "
+    "most frequent spelling.",
 )
 @click.option(
     "--min-cells-per-label",
@@ -235,7 +235,7 @@ def main(
     """
     from screader_lib.cells.across_species import vocabulary_by_texts
     from screader_lib.cells.cell_builder import CellBuilder
-    from screader_lib.cells.formats.expression import Wanted
+    from screader_lib.cells.formats.expression import ReadOptions
     from screader_lib.cells.input_file import prepare_input
     from screader_lib.cells.obs.columns import ObsColumns
     from screader_lib.cells.obs.selection import CellSelection, select_cells
@@ -245,7 +245,7 @@ def main(
     if check is None:
         run.output_path(output)
     _check_like(run.context)
-    wanted = Wanted(layer, gene_column, modality, genome)
+    wanted = ReadOptions(layer, gene_column, modality, genome)
     columns = ObsColumns(label, label_ontology, donor, merge_labels)
     construction = Construction(select, variable_genes, genes_per_cell, rank_by, weight)
     with ExitStack() as stack:

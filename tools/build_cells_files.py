@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from screader_lib.cells.formats.expression import Expression, Wanted
+    from screader_lib.cells.formats.expression import Expression, ReadOptions
     from screader_lib.cells.obs.columns import ObsColumns
     from screader_lib.cells.obs.selection import CellSelection
     from screader_lib.cells.vocabulary import Embeddings, ReferenceGenes
@@ -45,20 +45,20 @@ class InputFiles:
         return None if name is None else tuple(read_names(self.path("cells", name), name))
 
     def expression(
-        self, names: Sequence[str], wanted: Wanted | None = None, role: str = "expression"
+        self, names: Sequence[str], wanted: ReadOptions | None = None, role: str = "expression"
     ) -> list[Expression]:
         """The files of expression, opened; hashing them begins.
 
         A folder of several samples is several.
         """
-        from screader_lib.cells.formats.expression import USUAL
+        from screader_lib.cells.formats.expression import DEFAULTS
         from screader_lib.cells.formats.open_expression import open_expression, samples_of
 
         sources = []
         for number, name in enumerate(names):
             path = self.path(f"{role}_{number}" if number else role, name)
             for part, shown in samples_of(path, "standard input" if name == "-" else name):
-                opened = open_expression(part, shown, wanted or USUAL, self.run.reporter)
+                opened = open_expression(part, shown, wanted or DEFAULTS, self.run.reporter)
                 sources.append(self.stack.enter_context(opened))
             self.run.start_hashing(path)
         return sources
@@ -66,7 +66,7 @@ class InputFiles:
     def check(
         self,
         names: Sequence[str],
-        wanted: Wanted,
+        wanted: ReadOptions,
         asked: tuple[ObsColumns, CellSelection, str, str],
     ) -> None:
         """Say of each file what it is and what is wrong with it; ScReaderError for any fault.
@@ -146,10 +146,10 @@ class InputFiles:
             source.genes = named_by_orthologs(source, pairs, self.run.reporter)
 
     def _keep_genes_of(self, name: str, sources: Sequence[Expression], genes: Table) -> None:
-        from screader_lib.cells.formats.expression import Wanted
+        from screader_lib.cells.formats.expression import ReadOptions
         from screader_lib.cells.formats.open_expression import open_expression
         from screader_lib.cells.gene_names import keep_genes_of
 
-        opened = open_expression(self.path("genes_of", name), name, Wanted(genes_only=True))
+        opened = open_expression(self.path("genes_of", name), name, ReadOptions(genes_only=True))
         with opened as query:
             keep_genes_of([query], sources, genes)

@@ -53,8 +53,8 @@ if TYPE_CHECKING:
     "--like",
     type=FilePath(),
     metavar="GENES",
-    help="By the tfidf of these gene embeddings: vectors of other genes, such as of another "
-    "species or a new sample, that may be compared with theirs.",
+    help="Use the TF-IDF model of these gene embeddings, so that vectors of other genes, such as "
+    "those of another species or a new sample, are comparable.",
 )
 @click.option(
     "--missing",

@@ -169,7 +169,7 @@ def main(
     E-utilities, as NCBI asks), OPENAI_API_KEY (for --fill llm).
     """
     from screader_lib.cells import gene_lists
-    from screader_lib.cells.formats.expression import Wanted
+    from screader_lib.cells.formats.expression import ReadOptions
     from screader_lib.exchange.writing import replacing
     from screader_lib.genes import describe
     from screader_lib.genes.missing_texts import FillOptions, fill
@@ -195,7 +195,7 @@ def main(
     with ExitStack() as opened:
         paths = [opened.enter_context(run.path(name)) for name in genes]
         gene_list = gene_lists.read_all(
-            paths, genes, column, Wanted(modality=modality, genome=genome)
+            paths, genes, column, ReadOptions(modality=modality, genome=genome)
         )
         gene_sources = make_sources(sources, species, options, run.reporter)
         described = describe.describe(gene_list.names, gene_sources, text_fields, run.reporter)

@@ -36,7 +36,7 @@ def main(run: ToolRun, files: tuple[str, ...]) -> None:
 def _lines(run: ToolRun, name: str) -> Iterator[str]:
     from screader_lib.exchange.opening import is_exchange, open_exchange
     from screader_lib.exchange.summary import describe
-    from screader_lib.readers.card import ELEMENT, in_words
+    from screader_lib.readers.card import ELEMENT, card_lines
 
     display_name = "standard input" if name == "-" else name
     with run.path(name) as path:
@@ -49,4 +49,4 @@ def _lines(run: ToolRun, name: str) -> Iterator[str]:
             yield from describe(opened, left_out=(ELEMENT,))
             if ELEMENT in opened.file:
                 yield ""
-                yield from in_words(opened)
+                yield from card_lines(opened)

@@ -144,7 +144,7 @@ def main(
     labelled ambiguous, one that fits none unknown; later tools treat both as unlabelled. Labels
     are proposals: review the evidence, correct its table, and pass it back with --labels.
     """
-    from screader_lib.cells.formats.expression import Wanted
+    from screader_lib.cells.formats.expression import ReadOptions
     from screader_lib.cells.formats.open_expression import open_expression
     from screader_lib.exchange.writing import replacing
     from screader_lib.preparation import clustering, counts, labelling, marker_tables
@@ -166,7 +166,7 @@ def main(
         inputs["expression"] = path = stack.enter_context(run.path(expression))
         name = "standard input" if expression == "-" else expression
         source = stack.enter_context(
-            open_expression(path, name, Wanted(layer, gene_column, modality, genome), reporter)
+            open_expression(path, name, ReadOptions(layer, gene_column, modality, genome), reporter)
         )
         raw = counts.load_counts(source, reporter)
         if types:

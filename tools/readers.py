@@ -12,7 +12,7 @@ from screader_lib.reporting import printable
 
 SUBCOMMANDS = {
     "list": "List the readers that have a name.",
-    "show": "Print a reader's card: what it knows, how well, and what not.",
+    "show": "Print a reader's card: its labels, accuracy and limitations.",
     "fetch": "Fetch a reader from a folder, a URL or the Hugging Face hub.",
 }
 
@@ -32,7 +32,7 @@ EXAMPLES = (
     default="list",
 )
 def main() -> None:
-    """Readers that are ready to use, by name: list, show or fetch them.
+    """Trained readers by name: list, show or fetch them.
 
     Without a subcommand, they are listed.
     """
@@ -73,17 +73,17 @@ def list_readers(run: ToolRun, registry: str | None) -> None:
 @click.argument("reader", metavar="NAME|FILE")
 @registry_option
 def show_readers(run: ToolRun, reader: str, registry: str | None) -> None:
-    """Print what a reader knows, how well, and what it does not know.
+    """Print a reader's labels, its accuracy and its limitations.
 
     The labels, their cells and the figures on held-out cells are the reader's own; the rest is
     from its card (train-reader --card).
     """
     from screader_lib.exchange.summary import human_size
-    from screader_lib.readers.card import in_words
+    from screader_lib.readers.card import card_lines
     from screader_lib.readers.fetching import find_reader
 
     with run.open(str(find_reader(reader, registry, run.reporter)), "reader") as opened:
-        click.echo(printable("\n".join(in_words(opened))))
+        click.echo(printable("\n".join(card_lines(opened))))
         size = human_size(opened.path.stat().st_size)
         click.echo(f"\n{opened.path}, {size}, SHA-256 {opened.sha256}")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from screader_lib.command_line.group import group
 
 SUBCOMMANDS = {
-    "annotate": "Label the cells of a file by a reader that is ready.",
+    "annotate": "Label the cells of a file with a pre-trained reader.",
     "fetch-descriptions": "Fetch one text per gene.",
     "embed-genes": "Embed gene texts, one vector per gene.",
     "build-cells": "Turn an expression matrix into ranked, weighted gene sequences.",
@@ -14,7 +14,7 @@ SUBCOMMANDS = {
     "predict": "Predict cell types with a reader.",
     "gather": "Merge the predictions of shards or folds.",
     "plot": "Draw figures and write the report.",
-    "readers": "List, show and fetch readers that are ready to use.",
+    "readers": "List, show and fetch trained readers.",
     "validate": "Check exchange files against their schemas.",
     "info": "Summarise exchange files.",
     "demo": "Run the whole suite on real cells.",

@@ -169,8 +169,8 @@ def annotate(
             probability, familiarity = file["obsm/probability"][()], file["obs/familiarity"][()]
         known = cells.lengths > 0
         answers = {"reader": probability, **others.answers}
-        strange = _are_strangers(familiarity[known], sample.builder.name, reporter)
-        caller = _Caller(stored, options, known, familiarity, doubts or strange)
+        unfamiliar = _are_unfamiliar(familiarity[known], sample.builder.name, reporter)
+        caller = _Caller(stored, options, known, familiarity, doubts or unfamiliar)
         probability = combined(answers, usual_weights(familiarity))
         columns: dict[str, Column] = caller.own_columns(probability)
         uns: dict[str, Any] = {"reader": name, "labels": list(stored.labels.names)}
@@ -227,9 +227,9 @@ def _refuse(reason: str, sample: Sample, options: AnnotationOptions, reporter: R
         return False
     if not options.force:
         raise ScReaderError(
-            reason, file=sample.builder.name, remedy="--force calls its cells all the same."
+            reason, file=sample.builder.name, remedy="Use --force to annotate it anyway."
         )
-    reporter.warning(f"{sample.builder.name}: {reason} Its calls are marked as doubtful.")
+    reporter.warning(f"{sample.builder.name}: {reason} Its labels are marked as doubtful.")
     return True
 
 
@@ -258,19 +258,19 @@ def _other_tissue(cells: CellSequences, stored: StoredReader, name: str) -> str:
     if agreement >= MIN_AGREEMENT or present.sum() < MIN_GENES_TO_JUDGE:
         return ""
     return (
-        f"its mean expression is unlike that of the cells that {name} was trained on (rank "
+        f"its mean expression differs from that of the cells that {name} was trained on (rank "
         f"correlation {agreement:.2f}, at least {MIN_AGREEMENT:g} is expected): another tissue?"
     )
 
 
-def _are_strangers(familiarity: np.ndarray, name: str, reporter: Reporter) -> bool:
-    """Whether the cells, of which these are all, are too strange for their calls to be trusted."""
+def _are_unfamiliar(familiarity: np.ndarray, name: str, reporter: Reporter) -> bool:
+    """Whether these cells are too unfamiliar as a whole for their labels to be trusted."""
     if len(familiarity) < MIN_CELLS_TO_JUDGE or np.median(familiarity) >= MIN_FAMILIARITY:
         return False
     reporter.warning(
         f"{name}: half of its cells are less familiar to the reader than "
-        f"{1 - MIN_FAMILIARITY:.1%} of its own kind: the wrong reader? Its calls are marked as "
-        "doubtful."
+        f"{1 - MIN_FAMILIARITY:.1%} of its calibration cells; is this the right reader? Its "
+        "labels are marked as doubtful."
     )
     return True
 

@@ -36,7 +36,7 @@ GENES_SHOWN, MARKERS_SHOWN = 5, 8
 GENES_COMPARED = 25  # with the known markers
 CLEAR_MAJORITY, STRONG_SECOND = 0.7, 0.2  # shares of a cluster's cells
 MANY = 0.5  # share of a cluster's cells
-STRANGE = 0.03  # median familiarity to a reader
+UNFAMILIAR = 0.03  # median familiarity to a reader
 NEAR = 0.4  # cosine to an example, below which a cell is like none
 FEW_CELLS = 10
 
@@ -178,9 +178,9 @@ def _what_to_check(row: Mapping[str, Any], has_known_markers: bool) -> str:
         remarks.append(f"mixed: {row['label']} and {row['second_label']}")
     if "examples" in row:
         if row["familiarity"] < NEAR:
-            remarks.append("unlike all examples: perhaps a type of which no cell was named")
-    elif row["familiarity"] < STRANGE:
-        remarks.append("unlike the training cells: perhaps a type that the reader does not know")
+            remarks.append("similar to no example: possibly a cell type without an example")
+    elif row["familiarity"] < UNFAMILIAR:
+        remarks.append("unlike the training cells: possibly a cell type new to the reader")
     if row.get("changed_by_neighbours", 0) > MANY:
         remarks.append("most cells' own labels differ from those with their neighbours")
     if has_known_markers and not row["known_markers"]:

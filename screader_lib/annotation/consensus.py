@@ -6,9 +6,9 @@ has (model.simulated_cells). Each is the best on some samples: the last where th
 reader's but many genes are missing, the others where the technology is another one. A cell's own
 call weights them by how familiar the cell is to the reader. The consensus also weights them by how
 much the calls of each agree with those of the nearest neighbours, which needs no true label, and
-then takes the neighbours in: more where the cells are strange to the reader, and the more the less
-sure the methods are of a cell. The numbers were chosen on the samples of benchmarks/annotate.md
-that are named there.
+then takes the neighbours in: more where the cells are unfamiliar to the reader, and the more the
+less sure the methods are of a cell. The numbers were chosen on the samples of
+benchmarks/annotate.md that are named there.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from screader_lib.reader.task import row_blocks
 
 PROFILE_TEMPERATURE = 0.02  # of rank correlations
 METHODS = ("reader", "profiles", "simulated_cells")
-WEIGHTS_AT_HOME = (0.3, 0.2, 0.5)  # for a cell that is as familiar as HOME
-WEIGHTS_STRANGE = (0.5, 0.4, 0.1)  # for one that is no more familiar than STRANGE
+WEIGHTS_FAMILIAR = (0.3, 0.2, 0.5)  # for a cell that is as familiar as FAMILIAR
+WEIGHTS_UNFAMILIAR = (0.5, 0.4, 0.1)  # for one that is no more familiar than UNFAMILIAR
 AGREEMENT_SCALE = 0.05  # by how much less agreement a method counts for a factor e less
 SHARPNESS = 1.3  # sum of the weights of logarithms: methods that agree are surer than each
-NEIGHBOURS_AT_HOME, NEIGHBOURS_STRANGE = 0.2, 0.8  # least weight in familiar and strange samples
-HOME, STRANGE = 0.2, 0.03  # familiarities, or medians of them
+NEIGHBOURS_FAMILIAR, NEIGHBOURS_UNFAMILIAR = 0.2, 0.8  # least weight in such samples
+FAMILIAR, UNFAMILIAR = 0.2, 0.03  # familiarities, or medians of them
 MOST_NEIGHBOURS = 0.9  # weight for a cell that the methods know nothing of
 SURE = 0.8  # probability of a cell's own call, from which on its neighbours count less
 LEAST = 1e-4  # probability
@@ -98,16 +98,16 @@ def by_consensus(
     return probability, {**counted, "neighbours": least, "number_of_neighbours": NEIGHBOURS}
 
 
-def at_home(familiarity: np.ndarray) -> np.ndarray:
-    """From 0 for cells that are strange to the reader to 1 for familiar ones; float64 (cells,)."""
+def how_familiar(familiarity: np.ndarray) -> np.ndarray:
+    """From 0 for cells unfamiliar to the reader to 1 for familiar ones; float64 (cells,)."""
     logs = np.log(np.maximum(familiarity, 1e-9))
-    return np.interp(logs, np.log([STRANGE, HOME]), [0.0, 1.0])
+    return np.interp(logs, np.log([UNFAMILIAR, FAMILIAR]), [0.0, 1.0])
 
 
 def usual_weights(familiarity: np.ndarray) -> np.ndarray:
     """How much each method counts for a cell by its familiarity, float64 (cells, methods)."""
-    home = at_home(familiarity)[:, None]
-    return home * WEIGHTS_AT_HOME + (1 - home) * WEIGHTS_STRANGE
+    familiar = how_familiar(familiarity)[:, None]
+    return familiar * WEIGHTS_FAMILIAR + (1 - familiar) * WEIGHTS_UNFAMILIAR
 
 
 def combined(answers: Answers, weights: np.ndarray) -> np.ndarray:
@@ -161,8 +161,8 @@ def agreement(probability: np.ndarray, neighbours: Neighbours) -> float:
 
 def least_of_neighbours(familiarity: np.ndarray) -> float:
     """What the neighbours count at least, by the cells' familiarity, float32 (cells,)."""
-    home = float(at_home(np.median(familiarity)[None])[0])
-    least = NEIGHBOURS_STRANGE + home * (NEIGHBOURS_AT_HOME - NEIGHBOURS_STRANGE)
+    familiar = float(how_familiar(np.median(familiarity)[None])[0])
+    least = NEIGHBOURS_UNFAMILIAR + familiar * (NEIGHBOURS_FAMILIAR - NEIGHBOURS_UNFAMILIAR)
     return round(least, 3)
 
 

@@ -42,7 +42,7 @@ def number_of_cells(file: h5py.File, name: str) -> int:
         if isinstance(index, h5py.Dataset) and index.ndim == 1:
             return len(index)
     raise ScReaderError(
-        "obs is no data frame that columns can be added to.",
+        "obs is not a data frame; columns cannot be added.",
         file=name,
         remedy="Rewrite the file with a current anndata.",
     )

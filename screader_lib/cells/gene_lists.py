@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from screader_lib.cells.formats.expression import USUAL, Wanted
+from screader_lib.cells.formats.expression import DEFAULTS, ReadOptions
 from screader_lib.cells.formats.open_expression import open_expression, samples_of
 from screader_lib.cells.formats.packed import HDF5, TEXT, content_of
 from screader_lib.cells.formats.text_table import Layout
@@ -33,7 +33,7 @@ class GeneList:
 
 
 def read_genes(
-    path: Path, name: str, column: str | None = None, wanted: Wanted = USUAL
+    path: Path, name: str, column: str | None = None, wanted: ReadOptions = DEFAULTS
 ) -> GeneList:
     """The genes named by a file, whose format is recognised by its content.
 
@@ -79,7 +79,7 @@ def read_all(
     paths: Sequence[Path],
     names: Sequence[str],
     column: str | None = None,
-    wanted: Wanted = USUAL,
+    wanted: ReadOptions = DEFAULTS,
 ) -> GeneList:
     """The genes of several files, each once, at its first place; as :func:`read_genes`.
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from screader_lib.cells.formats.expression import Expression, Wanted
+from screader_lib.cells.formats.expression import Expression, ReadOptions
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.table import Table, strings
 from screader_lib.genes.records import ENSEMBL, without_version
@@ -242,7 +242,7 @@ def keep_genes_of(
         source.keep_genes(kept, f"that {name} lacks")
 
 
-def choose_genome(source: Expression, wanted: Wanted, reporter: Reporter) -> None:
+def choose_genome(source: Expression, wanted: ReadOptions, reporter: Reporter) -> None:
     """Keep the genes of the wanted genome, and take its prefix off their names.
 
     ScReaderError where genes are of several species' genomes and none is wanted, or the one wanted

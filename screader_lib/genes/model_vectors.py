@@ -79,16 +79,18 @@ def model_files(path: Path, name: str) -> ModelFiles:
     genes = _matching(folder, own) or _matching(folder, GENES)
     if not genes:
         raise ScReaderError(
-            "has no list of genes beside it.",
+            "has no gene list next to it.",
             file=name,
             remedy="Put the one that says which gene each row is into its folder: vocab.json, "
-            "token_dictionary.pkl, or genes.txt with a name a line.",
+            "token_dictionary.pkl, or genes.txt with one gene name per line.",
         )
     for files, what in ((genes, "lists of genes"), (weights, "files of weights")):
         if len(files) > 1:
             names = ", ".join(file.name for file in files[:5])
             raise ScReaderError(
-                f"is beside {len(files)} {what}: {names}.", file=name, remedy="Leave one there."
+                f"was found next to {len(files)} {what}: {names}.",
+                file=name,
+                remedy="Leave one there.",
             )
     return ModelFiles(weights[0], genes[0])
 

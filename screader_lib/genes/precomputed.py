@@ -114,7 +114,7 @@ def _checked(precomputed: Precomputed, file: str) -> Precomputed:
         )
     unprintable = [name for name in names if not name.isprintable()]
     if unprintable:
-        raise ScReaderError(f"{ascii(unprintable[0])[:60]} is no name of a gene.", file=file)
+        raise ScReaderError(f"{ascii(unprintable[0])[:60]} is not a gene name.", file=file)
     [(name, count)] = Counter(names).most_common(1)
     if count > 1:
         raise ScReaderError(

@@ -14,7 +14,7 @@ import numpy as np
 
 from screader_lib.cells import normalisation
 from screader_lib.cells.across_species import organisms_of
-from screader_lib.cells.formats.expression import USUAL, Expression, Wanted
+from screader_lib.cells.formats.expression import DEFAULTS, Expression, ReadOptions
 from screader_lib.cells.formats.open_expression import open_expression
 from screader_lib.cells.input_file import naming_layers
 from screader_lib.cells.obs.columns import ObsColumns
@@ -37,7 +37,7 @@ def describe_cells(path: Path, name: str) -> Iterator[str]:
 
     ScReaderError where the file is none of cells.
     """
-    with open_expression(path, name, USUAL) as source:
+    with open_expression(path, name, DEFAULTS) as source:
         size = f", {human_size(path.stat().st_size)}" if path.is_file() else ""
         cells, genes = len(source.obs), len(source.genes)
         yield f"{name}: {source.format}{size}"
@@ -60,7 +60,7 @@ def describe_cells(path: Path, name: str) -> Iterator[str]:
 def _values(path: Path, name: str, matrix: str) -> str:
     """What a matrix holds, by the first cells that have any value."""
     try:
-        with open_expression(path, name, Wanted(layer=matrix or None)) as source:
+        with open_expression(path, name, ReadOptions(layer=matrix or None)) as source:
             return _kind(source)
     except ScReaderError as error:
         return str(error).removeprefix(f"{name}: ")

@@ -1,1 +1,1 @@
-"""Readers that are ready: by name, with a card that says what they know."""
+"""Trained readers by name, each with a card that says what it knows."""

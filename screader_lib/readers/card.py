@@ -150,7 +150,7 @@ def card_of(opened: ExchangeFile) -> dict[str, Any]:
     return checked(content, f"{opened.name}: {ELEMENT}", other_keys=True)
 
 
-def in_words(opened: ExchangeFile) -> Iterator[str]:
+def card_lines(opened: ExchangeFile) -> Iterator[str]:
     """Lines that tell what an open reader knows, and how well, from its card and from itself."""
     card = card_of(opened)
     if card:
@@ -170,7 +170,7 @@ def in_words(opened: ExchangeFile) -> Iterator[str]:
         yield ""
         yield from _elsewhere(card.get("figures", []))
         yield ""
-        yield "What it does not know"
+        yield "Limitations"
         yield from (f"  {limit}" for limit in card["limits"])
         if "licence" in card:
             yield ""
@@ -227,9 +227,9 @@ def _cross_validation(opened: ExchangeFile) -> dict[str, Any]:
 
 def _elsewhere(figures: list[dict[str, Any]]) -> Iterator[str]:
     if not figures:
-        yield "Cells of other laboratories: not measured."
+        yield "External validation: none."
         return
-    yield "Cells of others"
+    yield "External validation"
     for figure in figures:
         told = f", {figure['compared']}" if "compared" in figure else ""
         yield f"  {figure['number']:,} cells, {figure['cells']} ({figure['laboratory']})"

@@ -155,7 +155,7 @@ def test_refused_unless_forced(
     assert statuses <= {"doubtful", "low confidence", "no known gene"}
 
 
-def test_strangers_are_doubtful(
+def test_samples_of_unfamiliar_cells_are_doubtful(
     reader: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the median cell is less familiar than the limit, here one that no sample reaches."""
@@ -163,8 +163,8 @@ def test_strangers_are_doubtful(
     done = invoke("annotate", source, "-r", reader, "-o", output)
     assert "doubtful" not in set(anndata.read_h5ad(output).obs["screader_status"]), done.stderr
     monkeypatch.setattr(annotate, "MIN_FAMILIARITY", 1.1)
-    strange = invoke("annotate", source, "-r", reader, "-o", output)
-    assert strange.exit_code == 0 and "the wrong reader?" in strange.stderr
+    unfamiliar = invoke("annotate", source, "-r", reader, "-o", output)
+    assert unfamiliar.exit_code == 0 and "is this the right reader?" in unfamiliar.stderr
     found = anndata.read_h5ad(output).obs
     assert set(found["screader_status"]) == {"doubtful"} and found["screader_label"].notna().all()
 
@@ -199,7 +199,7 @@ def test_nowhere_to_write_is_a_usage_error(reader: Path, tmp_path: Path) -> None
     assert both.exit_code == 2
 
 
-def test_neighbours_count_more_among_strangers() -> None:
+def test_neighbours_count_more_among_unfamiliar_cells() -> None:
     assert consensus.least_of_neighbours(np.full(9, 0.4)) == 0.2
     assert consensus.least_of_neighbours(np.full(9, 0.02)) == 0.8
 
@@ -233,8 +233,8 @@ def test_neighbours_outvote_an_unsure_cell_and_no_certain_one() -> None:
 def test_a_familiar_cell_goes_by_the_genes_that_there_are() -> None:
     weights = consensus.usual_weights(np.array([0.0, 0.01, 0.2, 1.0]))
     assert weights.sum(1) == pytest.approx(1)
-    assert weights[:2] == pytest.approx(np.array([consensus.WEIGHTS_STRANGE] * 2))
-    assert weights[2:] == pytest.approx(np.array([consensus.WEIGHTS_AT_HOME] * 2))
+    assert weights[:2] == pytest.approx(np.array([consensus.WEIGHTS_UNFAMILIAR] * 2))
+    assert weights[2:] == pytest.approx(np.array([consensus.WEIGHTS_FAMILIAR] * 2))
 
 
 def test_neighbours_are_cells_of_the_same_type() -> None:

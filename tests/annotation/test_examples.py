@@ -15,7 +15,7 @@ from small_files import TYPES, call, counts, expression, fail, succeed
 import screader
 from screader_lib.annotation.few_labels.example_table import learnt_from
 from screader_lib.errors import ScReaderError
-from screader_lib.reader.methods.spreading import Spreading
+from screader_lib.reader.methods.label_propagation import LabelPropagation
 
 CELLS = 150
 VALUES, KINDS = counts(3, CELLS)
@@ -152,7 +152,7 @@ def test_a_group_without_examples_is_to_be_checked(tmp_path: Path, source: Path)
     annotated(tmp_path, source, table(tmp_path, "cell,label\ncell000,a\ncell001,b\n"), *words)
     rows = pandas.read_csv(tmp_path / "c.tsv", sep="\t", index_col=0, keep_default_na=False)
     assert rows["examples"].to_dict() == {"g0": 1, "g1": 1, "g2": 0}
-    assert "unlike all examples" in rows.loc["g2", "check"] and not rows.loc["g0", "check"]
+    assert "similar to no example" in rows.loc["g2", "check"] and not rows.loc["g0", "check"]
 
 
 def test_an_example_keeps_its_label_in_the_report(tmp_path: Path, source: Path) -> None:
@@ -212,7 +212,7 @@ def test_several_inputs_and_orders_of_genes(tmp_path: Path, source: Path) -> Non
     [
         ("cell,label\nx,alpha\ncell001,beta\n", (), "1 of its 2 cells are not among those of the"),
         ("cell,label\ncell000,alpha\n", (), "has 1 label."),
-        ("cell\ncell000\n", (), "is no table of examples"),
+        ("cell\ncell000\n", (), "is not a table of examples"),
         ("cell,label\ncell000,a\ncell000,b\n", (), "gives cell 'cell000' two labels, 'a' and 'b'"),
         ("cluster,label\ng0,a\ng1,b\n", (), "Say which column of obs these are: --clusters COLUMN"),
         (
@@ -260,11 +260,11 @@ def test_cells_outside_the_sketch_are_called_by_their_neighbours() -> None:
     centres = np.eye(3, 6, dtype=np.float32)[np.arange(300) % 3]
     places = centres + random.normal(0, 0.2, (300, 6)).astype(np.float32)
     places /= np.linalg.norm(places, axis=1, keepdims=True)
-    spreading = Spreading(places, np.arange(0, 300, 2))
+    propagation = LabelPropagation(places, np.arange(0, 300, 2))
     rows = np.array([1, 2, 3])  # of both kinds
-    called = spreading.probability(rows, rows % 3, 3).argmax(1)
+    called = propagation.probability(rows, rows % 3, 3).argmax(1)
     assert (called == np.arange(300) % 3).mean() > 0.97
-    assert np.allclose(spreading.averaged(np.ones((300, 2), np.float32), 0.8), 1, atol=1e-5)
+    assert np.allclose(propagation.averaged(np.ones((300, 2), np.float32), 0.8), 1, atol=1e-5)
 
 
 def test_large_groups_of_examples_are_thinned_evenly() -> None:

@@ -160,7 +160,7 @@ def test_orders_of_cells_genes_and_types_do_not_matter(tmp_path: Path, source: P
         ("type,markers\na,GENE00\na,GENE10\n", "type 'a' is named twice"),
         ("type,markers\na,GENE00,GENE01\nb,GENE10\n", "line 2 has more columns than the header"),
         ("type,markers\n,GENE00\nb,GENE10\n", "line 2 has no type"),
-        ("type,ontology_id\na,CL:12\nb,\n", "line 2: 'CL:12' is no id of the Cell Ontology"),
+        ("type,ontology_id\na,CL:12\nb,\n", "line 2: 'CL:12' is not an id of the Cell Ontology"),
         ("type,ontology_id\na,CL:9999999\nb,\n", "no term of the Cell Ontology is 'CL:9999999'"),
         ("type,markers\nqqq,GENE00\nzzz,NOGENE\n", "type 'zzz' has no marker among the genes of"),
         ("type,markers,negative_markers\na,GENE00,gene00\nb,GENE10,\n", "GENE00 is both a marker"),
@@ -255,7 +255,7 @@ def of_two(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("named", [("delta",), TYPES, ("delta", "alpha")])
-def test_beside_a_reader_strange_cells_are_offered_what_it_does_not_know(
+def test_beside_a_reader_unfamiliar_cells_are_offered_what_it_does_not_know(
     tmp_path: Path, source: Path, of_two: Path, named: tuple[str, ...]
 ) -> None:
     alone = annotated(tmp_path, source, "--reader", of_two)

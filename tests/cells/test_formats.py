@@ -32,7 +32,7 @@ from small_files import expression, fail, genes, succeed, write_embeddings
 
 from screader_lib.cells.formats import expression as expression_module
 from screader_lib.cells.formats import transpose
-from screader_lib.cells.formats.expression import Wanted
+from screader_lib.cells.formats.expression import ReadOptions
 from screader_lib.cells.formats.open_expression import open_expression
 from screader_lib.cells.gene_lists import read_genes
 from screader_lib.demo import LABEL, extract_cells, read_names_and_labels
@@ -43,7 +43,7 @@ from screader_lib.exchange.table import Table
 
 def read(path: Path, layer: str | None = None) -> tuple[np.ndarray, Table, Table]:
     """All values (cells, genes) and the tables of cells and genes."""
-    with open_expression(path, str(path), Wanted(layer)) as source:
+    with open_expression(path, str(path), ReadOptions(layer)) as source:
         blocks = [source.read(*span) for span in source.spans()]
         return sparse.vstack(blocks).toarray(), source.obs.load(), source.genes
 
@@ -156,7 +156,7 @@ def with_file(write: Writer, name: str, content: bytes | None) -> Writer:
         (replaced(loom, "row_attrs/Gene", None), "has no Gene or"),
         (
             edited(loom, lambda file: file.__delitem__("row_attrs")),
-            "but none of cells",
+            "without single-cell data",
         ),
         (with_file(gzipped_mtx, "barcodes.tsv.gz", gzip.compress(b"cell" * 99)[:-9]), "damaged"),
         (with_file(mtx, "barcodes.tsv", None), "barcodes.tsv"),

@@ -124,5 +124,5 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
         names(tmp_path)
     path = tmp_path / "other.h5"
     h5py.File(path, "w").close()
-    with pytest.raises(ScReaderError, match="none of cells"):
+    with pytest.raises(ScReaderError, match="without single-cell data"):
         names(path)

@@ -14,7 +14,7 @@ from h5py import File
 from recording_reporter import RecordingReporter
 from small_files import fail, genes, succeed, write_embeddings
 
-from screader_lib.cells.formats.expression import Wanted
+from screader_lib.cells.formats.expression import ReadOptions
 from screader_lib.cells.formats.open_expression import expression_of, open_expression
 from screader_lib.cells.gene_lists import read_genes
 from screader_lib.errors import ScReaderError
@@ -53,7 +53,7 @@ def without_column(folder: Path) -> Path:
 
 @pytest.mark.parametrize("write", [version_2, version_3, without_column])
 def test_genes_of_one_genome(tmp_path: Path, write: Callable[[Path], Path]) -> None:
-    path, wanted = write(tmp_path), Wanted(genome="hg19")
+    path, wanted = write(tmp_path), ReadOptions(genome="hg19")
     with open_expression(path, "x", wanted) as source:
         values = np.vstack([source.read(*span).toarray() for span in source.spans()])
         assert np.array_equal(values, VALUES) and source.genes.index.tolist() == genes()
@@ -61,7 +61,7 @@ def test_genes_of_one_genome(tmp_path: Path, write: Callable[[Path], Path]) -> N
             assert source.left_out == "10 genes of other genomes (mm10)"
             assert source.genes.strings("gene_ids").tolist() == IDS
     assert list(read_genes(path, "x", None, wanted).names) == genes()
-    with open_expression(path, "x", Wanted(genome="mm10")) as source:
+    with open_expression(path, "x", ReadOptions(genome="mm10")) as source:
         assert source.genes.index.tolist() == MOUSE
         assert source.read(*source.spans()[0]).sum() == 7 * 10 * len(VALUES)
 
@@ -75,7 +75,7 @@ def test_none_is_guessed(tmp_path: Path, write: Callable[[Path], Path]) -> None:
     ):
         with (
             pytest.raises(ScReaderError, match=message),
-            open_expression(path, "x", Wanted(genome=genome)),
+            open_expression(path, "x", ReadOptions(genome=genome)),
         ):
             pass
 

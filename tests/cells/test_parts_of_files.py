@@ -21,7 +21,7 @@ from anndata.io import write_elem
 from cell_files import NAMES, TYPES, VALUES, gzipped_mtx, h5ad, mtx, zarr
 from small_files import CELLS, expression, fail, genes, succeed, write_embeddings, write_expression
 
-from screader_lib.cells.formats.expression import Expression, Wanted
+from screader_lib.cells.formats.expression import Expression, ReadOptions
 from screader_lib.cells.formats.open_expression import open_expression
 from screader_lib.cells.gene_lists import read_genes
 from screader_lib.errors import ScReaderError
@@ -76,7 +76,7 @@ def test_a_modality(
     tmp_path: Path, names: tuple[str, str], modality: str | None, expected: np.ndarray
 ) -> None:
     path = h5mu(tmp_path, names)
-    with open_expression(path, "x.h5mu", Wanted(modality=modality)) as source:
+    with open_expression(path, "x.h5mu", ReadOptions(modality=modality)) as source:
         assert np.array_equal(values_of(source), expected)
         part, other = (modality or names[1]), (names[0] if modality is None else names[1])
         assert source.format == f"h5mu, modality {part}" and f"modality {other}" in source.others
@@ -84,7 +84,7 @@ def test_a_modality(
             assert source.obs.columns["broad"].load().tolist() == [f"{t} cell" for t in TYPES]
             assert "fine" in source.obs.columns and "prot:x" not in source.obs.columns
     assert (
-        list(read_genes(path, "x", None, Wanted(modality=modality)).names)
+        list(read_genes(path, "x", None, ReadOptions(modality=modality)).names)
         == genes()[: expected.shape[1]]
     )
 
@@ -97,12 +97,12 @@ def test_no_such_modality(tmp_path: Path) -> None:
         path = h5mu(tmp_path, ("prot", "rna") if wanted else ("a", "b"))
         with (
             pytest.raises(ScReaderError, match=message),
-            open_expression(path, "x", Wanted(modality=wanted)),
+            open_expression(path, "x", ReadOptions(modality=wanted)),
         ):
             pass
     with (
         pytest.raises(ScReaderError, match="is one AnnData, without a part rna"),
-        open_expression(h5ad(tmp_path), "x", Wanted(modality="rna")),
+        open_expression(h5ad(tmp_path), "x", ReadOptions(modality="rna")),
     ):
         pass
 
@@ -116,7 +116,7 @@ def test_a_table_of_spatialdata(tmp_path: Path) -> None:
         open_expression(path, "x"),
     ):
         pass
-    with open_expression(path, "x", Wanted(modality="squares")) as source:
+    with open_expression(path, "x", ReadOptions(modality="squares")) as source:
         assert values_of(source).shape == (len(NAMES), 5)
     zarr_library.open_group(tmp_path / "y.zarr", mode="w").create_group("images")
     with (
@@ -239,5 +239,5 @@ def test_only_an_h5ad_is_added_to_in_place(tmp_path: Path, write: Callable[[Path
     path = write(tmp_path)
     files = {one: one.read_bytes() for one in tmp_path.rglob("*") if one.is_file()}
     message = fail("annotate", path, "-r", "human-pancreas", "--in-place")
-    assert "is no h5ad to add to" in message
+    assert "is not an h5ad to add to" in message
     assert files == {one: one.read_bytes() for one in tmp_path.rglob("*") if one.is_file()}

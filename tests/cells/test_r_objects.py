@@ -16,7 +16,7 @@ from recording_reporter import RecordingReporter
 from small_files import fail, succeed, write_embeddings
 
 from screader_lib.cells.formats import r_tree
-from screader_lib.cells.formats.expression import USUAL, Expression, Wanted
+from screader_lib.cells.formats.expression import DEFAULTS, Expression, ReadOptions
 from screader_lib.cells.formats.open_expression import open_expression
 from screader_lib.cells.gene_lists import read_genes
 from screader_lib.errors import ScReaderError
@@ -30,7 +30,7 @@ def values_of(source: Expression) -> np.ndarray:
     return np.vstack([source.read(*span).toarray() for span in source.spans()])
 
 
-def read(path: Path, wanted: Wanted = USUAL) -> np.ndarray:
+def read(path: Path, wanted: ReadOptions = DEFAULTS) -> np.ndarray:
     with open_expression(path, path.name, wanted) as source:
         return values_of(source)
 
@@ -91,31 +91,31 @@ def test_other_kinds(file: str, what: str) -> None:
 
 
 def test_layers() -> None:
-    logs = read(SEURAT, Wanted(layer="data"))
+    logs = read(SEURAT, ReadOptions(layer="data"))
     counts = read(SEURAT)
     totals = counts.sum(1, keepdims=True)
     np.testing.assert_allclose(logs, np.log1p(counts / totals * 1e4), atol=1e-9)
-    part = read(OBJECTS / "seurat5_split.rds", Wanted(layer="counts.human3"))
+    part = read(OBJECTS / "seurat5_split.rds", ReadOptions(layer="counts.human3"))
     assert part.shape == (49, 800)
     for file, layer, listed in (
         ("seurat4", "scale.data", "It has: counts, data"),
         ("sce", "x", "It has: counts, logcounts"),
     ):
         with pytest.raises(ScReaderError, match=listed):
-            read(OBJECTS / f"{file}.rds", Wanted(layer=layer))
+            read(OBJECTS / f"{file}.rds", ReadOptions(layer=layer))
 
 
 def test_an_active_assay_without_counts() -> None:
     """As integration leaves it."""
     path, reporter = OBJECTS / "integrated.rds", RecordingReporter()
-    with open_expression(path, "x.rds", USUAL, reporter) as source:
+    with open_expression(path, "x.rds", DEFAULTS, reporter) as source:
         assert source.others == "assay integrated"
         assert source.obs.load().strings("ident")[:3].tolist() == ["a", "b", "a"]
     assert "x.rds: the assay RNA is read, not integrated, the active one" in reporter.messages[1]
-    with open_expression(path, "x.rds", Wanted(modality="integrated")) as source:
+    with open_expression(path, "x.rds", ReadOptions(modality="integrated")) as source:
         assert source.matrix_name == "data" and len(source.genes) == 10
     with pytest.raises(ScReaderError, match=r"has no assay ADT\. It has: RNA, integrated"):
-        read(path, Wanted(modality="ADT"))
+        read(path, ReadOptions(modality="ADT"))
 
 
 @pytest.mark.parametrize(
@@ -209,5 +209,5 @@ def test_an_object_of_r_is_never_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "x.rds"
     path.write_bytes(SEURAT.read_bytes())
     message = fail("annotate", path, "-r", "human-pancreas", "--in-place")
-    assert "x.rds: is no h5ad to add to (Seurat 4.1, assay RNA). Write one: -o" in message
+    assert "x.rds: is not an h5ad to add to (Seurat 4.1, assay RNA). Write one: -o" in message
     assert path.read_bytes() == SEURAT.read_bytes()

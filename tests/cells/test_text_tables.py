@@ -106,7 +106,7 @@ def test_names_with_more_in_them(tmp_path: Path) -> None:
     with open_expression(path, "x") as source:
         assert source.summary == (
             "table, cells in rows: 30 cells, 40 genes, named as in human; left out: 1 feature that "
-            "is no gene (1 Antibody Capture)"
+            "is not a gene (1 Antibody Capture)"
         )
     words = ("-e", write_embeddings(tmp_path / "e.h5ad", SYMBOLS), "-o", tmp_path / "c.h5ad")
     assert "40 of 40 genes have an embedding" in succeed("build-cells", path, *words).stderr

@@ -283,11 +283,11 @@ def test_backed_off_and_unassigned_cells_are_counted_and_listed(tmp_path: Path) 
     with predictions(write_labels(tmp_path / "p.h5ad", rows, ["a", "b"])) as one:
         summary = report_tables.data_summary(one, None, None)
         status = [row["status"] for row in report_tables.low_confidence(one)]
-        assert "<td>backed off to term</td>" in build(ReportInputs(one))
+        assert "<td>broader type: term</td>" in build(ReportInputs(one))
         table = json.loads(report_tables.multiqc_content(["p"], [one]))
     assert summary["unassigned cells"] == "1 (25.0%)"
-    assert summary["cells backed off to an ancestor term"] == "1 (25.0%)"
-    assert status == ["assigned", "backed off to term", "unassigned", "assigned"]
+    assert summary["cells given a broader type"] == "1 (25.0%)"
+    assert status == ["assigned", "broader type: term", "unassigned", "assigned"]
     assert table["data"]["p"]["unassigned"] == table["data"]["p"]["backed_off"] == 25.0
     assert set(table["headers"]) == set(table["data"]["p"])
 

@@ -23,7 +23,7 @@ from screader_lib.genes.services import downloads, service
 from screader_lib.genes.services.bounded import TooLong, bounded_body, within
 from screader_lib.genes.services.cache import DiskCache
 from screader_lib.genes.services.downloads import local_copy
-from screader_lib.genes.services.service import Passing, without_secret
+from screader_lib.genes.services.service import TransientError, without_secret
 from screader_lib.genes.sources.datasets import Datasets
 from screader_lib.genes.sources.eutils import Eutils
 from screader_lib.reporting import SILENT
@@ -139,7 +139,7 @@ def test_answers_without_end(
     assert [path.name for path in tmp_path.rglob("gene_summary*")] == []
     expected = "more than 1 MB" if pieces in (endless, bomb) else "in time"
     if (name, pieces) == ("bulk", bomb):
-        expected = "is no file of genes"
+        expected = "is not a file of genes"
     assert expected in str(caught.value)
 
 
@@ -182,7 +182,7 @@ def test_a_short_secret_is_hidden_whole() -> None:
 def test_a_file_that_is_no_file_of_genes_is_not_kept(tmp_path: Path) -> None:
     with (
         serving(lambda _: Reply(gzip.compress(b"<html>\n"))) as server,
-        pytest.raises(ScReaderError, match="is no file of genes"),
+        pytest.raises(ScReaderError, match="is not a file of genes"),
     ):
         local_copy("gene_summary.gz", tmp_path, server.url)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
@@ -214,7 +214,7 @@ def test_bodies_up_to_the_limit(encoding: str) -> None:
 @pytest.mark.parametrize("case", ["unknown", "no gzip", "cut"])
 def test_bodies_that_cannot_be_unpacked(case: str) -> None:
     body = gzip.compress(b"x" * 99)[:-9] if case == "cut" else b"x"
-    with pytest.raises(Passing):
+    with pytest.raises(TransientError):
         bounded_body([body], "br" if case == "unknown" else "gzip", 100)
 
 

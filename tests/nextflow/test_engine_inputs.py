@@ -46,7 +46,7 @@ SHEETS = {
     "name of its own": (["sample,path,role", "reader,T,train"], "files of its own under this name"),
 }
 PARAMETERS = {
-    "--foldz=3": "--foldz is no parameter of this pipeline. Did you mean '--folds'?",
+    "--foldz=3": "--foldz is not a parameter of this pipeline. Did you mean '--folds'?",
     "--continue_on_error=true": "Did you mean '--continue-on-error'?",
     "--folds=many": "--folds is a whole number, not 'many'",
     "--folds=1": "--folds must be 0 (no cross-validation) or at least 2",

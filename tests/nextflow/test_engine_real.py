@@ -49,7 +49,7 @@ def test_a_killed_run_resumed_gives_the_bytes_of_an_uninterrupted_one(
 
 
 def test_samples_may_be_objects_of_r_and_zipped_stores(real_engine: Engine) -> None:
-    """One to learn from, one to call, and both by a reader that is ready."""
+    """One to learn from, one to call, and both with a pre-trained reader."""
     seurat = ROOT / "tests/r_objects/seurat5.rds"
     store = ROOT / "galaxy_wrappers/test-data/new.zarr.zip"
     words = ["--method=pooled", "--train-options=--warm-start-epochs 2", "--plots=", "--folds=0"]

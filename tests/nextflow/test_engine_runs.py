@@ -207,7 +207,7 @@ def test_profiles_of_institutions_are_those_of_the_folder_that_is_named(engine: 
     base = f"--custom_config_base={engine.folder}"
     said = engine(base, "--folds=0", "--plots=", engine.sheet(*SAMPLES), profile="test,ours")
     assert "Profile of the institution: Our cluster" in said
-    assert "WARN: --igenomes_base is no parameter of this pipeline." in said
+    assert "WARN: --igenomes_base is not a parameter of this pipeline." in said
     assert {row["cpus"] for row in engine.tasks()} == {"1"}
 
 

@@ -286,7 +286,7 @@ def test_predict_with_an_ontology(obo: Path, trained: tuple[Path, Path]) -> None
     assert metrics["hierarchical_accuracy"] == pytest.approx(right.mean())
     assert metrics["hierarchical_accuracy_of_assigned"] == pytest.approx(right[sure | off].mean())
     assert metrics["backed_off"] == pytest.approx(off.mean())
-    assert f"{int(off.sum())} cells backed off" in messages
+    assert f"{int(off.sum())} cells given a broader type" in messages
     with h5py.File(trained[0].with_name("p.h5ad")) as file:
         inputs = encoding.read_json(file["uns/screader"], "inputs")
     assert inputs["ontology"]["sha256"] == sha256_of(obo)

@@ -67,7 +67,7 @@ def test_recipes_have_a_valid_card(recipe: Path) -> None:
 
 
 def test_an_id_that_the_ontology_lacks_is_refused(script: ModuleType, tmp_path: Path) -> None:
-    with pytest.raises(ScReaderError, match=r"T: CL:9999999 is no term"):
+    with pytest.raises(ScReaderError, match=r"T: CL:9999999 is not a term"):
         script.with_terms(tmp_path, tmp_path, "label", {"T": "CL:9999999"})
 
 

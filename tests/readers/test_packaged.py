@@ -35,7 +35,7 @@ def test_a_packaged_reader_is_valid_small_and_has_a_card(name: str) -> None:
         assert {"cross_validation", "profiles"} <= set(opened.file)
         assert {"symbol", "ensembl_id", "aliases"} <= set(opened.file["genes"])
         assert encoding.read_json(opened.file, "levels")["levels"]
-    assert "What it does not know" in invoke("screader", "readers", "show", name).stdout
+    assert "Limitations" in invoke("screader", "readers", "show", name).stdout
 
 
 @pytest.mark.parametrize(

@@ -153,7 +153,7 @@ def checkedSettings(parameters, schema_file) {
         .collectEntries { name, value -> [configured(name), value] }
     def unknown = given.keySet()
         .findAll { name -> !specs.containsKey(name) }
-        .collect { name -> "${option(name)} is no parameter of this pipeline.${meant(name, specs.keySet().collect { known -> option(known) })}" }
+        .collect { name -> "${option(name)} is not a parameter of this pipeline.${meant(name, specs.keySet().collect { known -> option(known) })}" }
     // Profiles of institutions set parameters of other pipelines, too.
     if (given.custom_config_base) {
         unknown.each { line -> log.warn(line) }

@@ -41,8 +41,8 @@ from screader_lib.exchange import writing
 from screader_lib.exchange.opening import open_exchange
 from screader_lib.exchange.provenance import Provenance
 from screader_lib.exchange.table import Categorical, as_strings
+from screader_lib.reader.methods.label_propagation import LabelPropagation
 from screader_lib.reader.methods.places import Neighbours, own_components
-from screader_lib.reader.methods.spreading import Spreading
 from screader_lib.reader.task import Labels
 from screader_lib.reporting import SILENT, Reporter, counted
 
@@ -90,9 +90,9 @@ def annotate_by_examples(
         raise ScReaderError(
             f"no cell of {labels[without[0]]!r} is left to learn from.", file=examples.table
         )
-    spreading = Spreading(places, sketch)
-    probability = spreading.probability(rows[learnt], truth[learnt], len(labels))
-    nearness = spreading.nearness(rows[learnt])
+    propagation = LabelPropagation(places, sketch)
+    probability = propagation.probability(rows[learnt], truth[learnt], len(labels))
+    nearness = propagation.nearness(rows[learnt])
     columns = _columns(probability, nearness, known, (rows, truth), labels, options)
     status = columns["screader_status"].codes
     counts = np.bincount(status, minlength=len(STATUSES_BY_EXAMPLES))
@@ -111,7 +111,7 @@ def annotate_by_examples(
     if options.clusters is not None:
         if clusters is None:
             clusters = columns["screader_cluster"] = find_clusters(
-                Neighbours(spreading.nearest, sketch)
+                Neighbours(propagation.nearest, sketch)
             )
         with open_exchange(folder / CELLS, "cells", name=sample.builder.name) as opened:
             cells = CellSequences(opened, sequential=True)
@@ -119,7 +119,7 @@ def annotate_by_examples(
             known_markers = options.known_markers
             uns["clusters"] = tabulate(clusters, called, labels, cells, telling, known_markers)
     kept = None if sample.selected.all() else np.flatnonzero(sample.selected)
-    calls = Calls(len(sample.selected), columns, {"X_screader": spreading.places}, uns, kept)
+    calls = Calls(len(sample.selected), columns, {"X_screader": propagation.places}, uns, kept)
     known_labels = Labels(labels, ("",) * len(labels), tuple(named))
     return Annotation(calls, called, known_labels, uns.get("clusters"))
 

@@ -84,7 +84,7 @@ def read_examples(path: Path, name: str) -> Examples:
     columns = list(rows[0]) if rows else []
     if len(columns) < 2 or None in columns:
         raise ScReaderError(
-            "is no table of examples.",
+            "is not a table of examples.",
             file=name,
             remedy="Give two columns with a header, cell (or cluster) and label.",
         )

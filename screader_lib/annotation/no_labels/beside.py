@@ -1,4 +1,4 @@
-"""Types offered to cells that are unlike all that a reader was trained on."""
+"""Types proposed for cells that are unlike all that a reader was trained on."""
 
 from __future__ import annotations
 
@@ -69,14 +69,14 @@ def offered_columns(
     types = [*new, *(one for one in types if one not in new)]
     with grouped_cells(sources, types, tables, made, folder, options, reporter, len(new)) as found:
         best, confidence, strength = found.evidence.best()
-    strange = typical(familiarity, found.groupings) < UNLIKE
+    unfamiliar = typical(familiarity, found.groupings) < UNLIKE
     is_sure = (confidence >= options.min_confidence) & (strength >= WEAK)
-    offered = strange & (best < len(new)) & is_sure
+    offered = unfamiliar & (best < len(new)) & is_sure
     codes = np.where(offered, best, -1).astype(np.int32)
     ids = np.array([*(one.ontology_id for one in types), ""], dtype=object)
     reporter.info(
-        f"{counted(int(offered.sum()), 'cell')} unlike the reader's types: offered another type, "
-        "in screader_offered_type."
+        f"{counted(int(offered.sum()), 'cell')} unlike the reader's types: another type is "
+        "proposed in screader_offered_type."
     )
     return {
         "screader_offered_type": Categorical(codes, tuple(one.name for one in types)),

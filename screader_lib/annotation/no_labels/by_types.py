@@ -81,7 +81,8 @@ def grouped_cells(
         cells = CellSequences(opened, sequential=True)
         if len(cells) < MIN_CELLS:
             raise ScReaderError(
-                f"has {len(cells):,} cells, fewer than {MIN_CELLS}: types are told by comparison.",
+                f"has {len(cells):,} cells, fewer than {MIN_CELLS}: types are scored relative to "
+                "the other cells.",
                 file=sample.builder.name,
                 remedy="Leave out --types, and give --reader.",
             )

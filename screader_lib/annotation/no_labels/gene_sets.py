@@ -1,8 +1,8 @@
 """The genes that speak for each type: those of marker tables, and those whose texts are alike.
 
 A marker counts less the more types of its table it marks, and the more of the named types. Each
-table has one voice. By texts, a type's genes are those whose own text (symbol, aliases, full name
-and summary) shares most words and pairs of words with the type's (name, synonyms, definition,
+table has the same weight. By texts, a type's genes are those whose own text (symbol, aliases, full
+name and summary) shares most words and pairs of words with the type's (name, synonyms, definition,
 what it is a kind of), by TF-IDF, less what all the types share.
 """
 
@@ -58,22 +58,22 @@ def marker_weights(
 
     A type without any marker has zeros.
     """
-    voices = [_voice([dict.fromkeys(one.markers, 1.0) for one in types], genes)]
+    weights = [_of_one_table([dict.fromkeys(one.markers, 1.0) for one in types], genes)]
     for table in tables:
         counts = Counter(gene for listed in table for gene in listed.genes)
         found = (set().union(*(row.genes for row in table if one.is_in(row))) for one in types)
-        voices.append(
-            _voice([{gene: counts[gene] ** -0.5 for gene in one} for one in found], genes)
+        weights.append(
+            _of_one_table([{gene: counts[gene] ** -0.5 for gene in one} for one in found], genes)
         )
-    return _shares(np.sum(voices, axis=0))
+    return _shares(np.sum(weights, axis=0))
 
 
 def negative_weights(types: Sequence[NamedType], genes: SampleGenes) -> np.ndarray:
     """By the types' own negative markers, float64 (types, genes), rows that sum to 1 or 0."""
-    return _voice([dict.fromkeys(one.negative_markers, 1.0) for one in types], genes)
+    return _of_one_table([dict.fromkeys(one.negative_markers, 1.0) for one in types], genes)
 
 
-def _voice(weights: Sequence[Mapping[str, float]], genes: SampleGenes) -> np.ndarray:
+def _of_one_table(weights: Sequence[Mapping[str, float]], genes: SampleGenes) -> np.ndarray:
     result = np.zeros((len(weights), len(genes.names)))
     for row, of_type in enumerate(weights):
         for gene, weight in of_type.items():

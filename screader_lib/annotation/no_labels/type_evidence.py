@@ -149,19 +149,19 @@ class GenesOfTypes:
         return cls(types, known, markers, texts, negative_weights(types, known))
 
     def evidence(self, groupings: Sequence[Grouping]) -> TypeEvidence:
-        """What the groups of some cells say of the types; markers and texts have equal voices."""
+        """What the groups of some cells say of the types; markers and texts have equal weight."""
         shape = (len(groupings[0].codes), len(self.types))
         scores, strength = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
         for grouping in groupings:
-            total, voices = np.zeros((len(grouping.values), shape[1])), np.zeros(shape[1])
+            total, sources = np.zeros((len(grouping.values), shape[1])), np.zeros(shape[1])
             largest = np.full_like(total, -np.inf)
             for weights in (self.by_markers, self.by_text):
                 has = weights.sum(1) > 0
                 found, errors = grouping.scores(weights - has[:, None] * self.negative)
                 total += has * found
-                voices += has
+                sources += has
                 largest = np.maximum(largest, np.where(has, errors, -np.inf))
-            scores += (total / np.maximum(voices, 1))[grouping.codes] / len(groupings)
+            scores += (total / np.maximum(sources, 1))[grouping.codes] / len(groupings)
             strength += largest[grouping.codes] / len(groupings)
         return TypeEvidence(self, softmax(scores, TEMPERATURE), strength)
 

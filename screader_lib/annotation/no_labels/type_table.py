@@ -116,7 +116,7 @@ def _read(path: Path, name: str) -> list[NamedType]:
             raise ScReaderError(f"line {number} has no type.", file=name)
         if given and not NUMBER.match(given):
             raise ScReaderError(
-                f"line {number}: {given!r} is no id of the Cell Ontology, such as CL:0000236.",
+                f"line {number}: {given!r} is not an id of the Cell Ontology, such as CL:0000236.",
                 file=name,
             )
         markers, negative = (_genes(values.get(column, "")) for column in (MARKERS, NEGATIVE))
@@ -145,7 +145,7 @@ def _ontology(is_needed: bool, reporter: Reporter) -> Ontology | None:
     except ScReaderError as error:
         if is_needed:
             raise
-        reporter.warning(f"types are told without their definitions: {error}")
+        reporter.warning(f"types are identified without their definitions: {error}")
         return None
 
 

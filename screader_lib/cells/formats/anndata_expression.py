@@ -16,13 +16,13 @@ import h5py
 import numpy as np
 
 from screader_lib.cells.formats.expression import (
+    DEFAULTS,
     ORGANISM_KEY,
     SPIKE_IN,
-    USUAL,
     CompressedRows,
     Expression,
+    ReadOptions,
     Span,
-    Wanted,
     as_scipy_type,
     even_spans,
 )
@@ -63,7 +63,7 @@ class AnnDataExpression(Expression):
 
     format = "h5ad"
 
-    def __init__(self, root: Any, name: str, wanted: Wanted = USUAL) -> None:
+    def __init__(self, root: Any, name: str, wanted: ReadOptions = DEFAULTS) -> None:
         self.name = name
         self.has_raw = bool(_raw_paths(root))
         if wanted.genes_only:
@@ -127,7 +127,7 @@ class ZarrExpression(AnnDataExpression):
 
     format = "zarr store"
 
-    def __init__(self, root: Any, name: str, wanted: Wanted = USUAL) -> None:
+    def __init__(self, root: Any, name: str, wanted: ReadOptions = DEFAULTS) -> None:
         if wanted.genes_only:
             check_chunks((root["var"],), name)
         else:

@@ -16,7 +16,7 @@ from screader_lib.cells.formats.anndata_expression import (
     read_frame,
     zarr_errors,
 )
-from screader_lib.cells.formats.expression import Expression, Wanted
+from screader_lib.cells.formats.expression import Expression, ReadOptions
 from screader_lib.cells.formats.zarr_chunks import open_store
 from screader_lib.cells.normalisation import recognise
 from screader_lib.errors import ScReaderError
@@ -33,7 +33,7 @@ def is_anndata_like(root: Any) -> bool:
 
 
 def open_anndata(
-    root: Any, path: Path, name: str, wanted: Wanted, reporter: Reporter, store: bool = False
+    root: Any, path: Path, name: str, wanted: ReadOptions, reporter: Reporter, store: bool = False
 ) -> Expression:
     """The AnnData of ``root``, an open HDF5 file or zarr group that lies at ``path``.
 
@@ -64,7 +64,7 @@ def open_anndata(
     return source
 
 
-def open_zarr(path: Path, name: str, wanted: Wanted, reporter: Reporter) -> Expression:
+def open_zarr(path: Path, name: str, wanted: ReadOptions, reporter: Reporter) -> Expression:
     """The AnnData of a zarr store; ScReaderError where there is none."""
     with zarr_errors(name):
         root = open_store(path, name)
@@ -77,12 +77,14 @@ def open_zarr(path: Path, name: str, wanted: Wanted, reporter: Reporter) -> Expr
         return open_anndata(root, path, name, wanted, reporter, store=True)
 
 
-def _made(make: type[AnnDataExpression], root: Any, name: str, wanted: Wanted) -> AnnDataExpression:
+def _made(
+    make: type[AnnDataExpression], root: Any, name: str, wanted: ReadOptions
+) -> AnnDataExpression:
     return make(root, name, wanted)
 
 
 def counts_first(
-    make: Callable[[Wanted], Expression], wanted: Wanted, reporter: Reporter
+    make: Callable[[ReadOptions], Expression], wanted: ReadOptions, reporter: Reporter
 ) -> Expression:
     """The wanted layer; without one X, or raw if X holds no counts and there is a raw."""
     source = make(wanted)

@@ -46,7 +46,7 @@ Span = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ReadOptions:
     """Which part of a file is read, None for the usual one.
 
     ``layer`` is a matrix; ``gene_column`` the column of the genes' names; ``modality`` a modality,
@@ -62,7 +62,7 @@ class Wanted:
     genes_only: bool = False
 
 
-USUAL = Wanted()
+DEFAULTS = ReadOptions()
 
 
 class Expression(ABC):
@@ -141,7 +141,7 @@ class Expression(ABC):
         self._columns = np.flatnonzero(is_gene)
         self.genes = features.take(self._columns)
         count = int((~is_gene).sum())
-        are = "is no gene" if count == 1 else "are no genes"
+        are = "is not a gene" if count == 1 else "are no genes"
         self.left_out = f"{counted(count, 'feature')} that {are} ({listed})"
 
     def keep_genes(self, kept: np.ndarray, others: str) -> None:

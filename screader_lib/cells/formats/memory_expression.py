@@ -10,12 +10,12 @@ import numpy as np
 
 from screader_lib.cells.formats.anndata_expression import frame_table, kinds_of, matrix_path
 from screader_lib.cells.formats.expression import (
+    DEFAULTS,
     ORGANISM_KEY,
-    USUAL,
     CompressedRows,
     Expression,
+    ReadOptions,
     Span,
-    Wanted,
     as_scipy_type,
     even_spans,
 )
@@ -37,7 +37,7 @@ class MemoryExpression(Expression):
 
     format = "AnnData object"
 
-    def __init__(self, adata: AnnData, name: str, wanted: Wanted = USUAL) -> None:
+    def __init__(self, adata: AnnData, name: str, wanted: ReadOptions = DEFAULTS) -> None:
         layer = wanted.layer
         self.name = name
         self.has_raw = adata.raw is not None

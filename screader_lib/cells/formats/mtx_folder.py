@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from screader_lib.cells.formats.expression import USUAL, Expression, Span, Wanted, refuse_layer
+from screader_lib.cells.formats.expression import (
+    DEFAULTS,
+    Expression,
+    ReadOptions,
+    Span,
+    refuse_layer,
+)
 from screader_lib.cells.formats.transpose import MatrixMarket, matrix_market_header
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.table import LazyTable, Table, strings
@@ -127,7 +133,7 @@ class MtxFolderExpression(Expression):
     """One sample of a folder; ``matrix`` is its file, None for the only one."""
 
     def __init__(
-        self, folder: Path, name: str, wanted: Wanted = USUAL, matrix: Path | None = None
+        self, folder: Path, name: str, wanted: ReadOptions = DEFAULTS, matrix: Path | None = None
     ) -> None:
         self.name = name
         refuse_layer(wanted.layer, name)

@@ -17,7 +17,7 @@ from screader_lib.cells.formats.anndata_stores import (
     open_anndata,
     open_zarr,
 )
-from screader_lib.cells.formats.expression import USUAL, Expression, Wanted
+from screader_lib.cells.formats.expression import DEFAULTS, Expression, ReadOptions
 from screader_lib.cells.formats.loom import LoomExpression
 from screader_lib.cells.formats.memory_expression import MemoryExpression
 from screader_lib.cells.formats.mtx_folder import MtxFolderExpression, samples_in
@@ -43,7 +43,7 @@ KNOWN_FORMATS = "an h5ad, h5mu, 10x h5, loom, zarr store, folder with matrix.mtx
 
 @contextmanager
 def open_expression(
-    path: Path, name: str, wanted: Wanted = USUAL, reporter: Reporter = SILENT
+    path: Path, name: str, wanted: ReadOptions = DEFAULTS, reporter: Reporter = SILENT
 ) -> Iterator[Expression]:
     """Open any file or folder of cells, told apart by content; messages call it ``name``.
 
@@ -72,7 +72,7 @@ def samples_of(path: Path, name: str) -> list[tuple[Path, str]]:
 
 
 def _opened(
-    path: Path, name: str, wanted: Wanted, reporter: Reporter, stack: ExitStack
+    path: Path, name: str, wanted: ReadOptions, reporter: Reporter, stack: ExitStack
 ) -> Expression:
     if path.is_dir():
         if is_zarr(path):
@@ -105,7 +105,7 @@ def expression_of(
     reporter: Reporter = SILENT,
 ) -> Expression:
     """The expression of an AnnData object, which messages call ``name``; as that of an h5ad."""
-    wanted = Wanted(layer)
+    wanted = ReadOptions(layer)
     source = counts_first(partial(MemoryExpression, adata, name), wanted, reporter)
     choose_genome(source, wanted, reporter)
     source.species = species_of_names(source.genes.index)
@@ -119,7 +119,7 @@ def _named(source: Expression, gene_column: str | None) -> Expression:
 
 
 def _from_hdf5(
-    file: h5py.File, path: Path, name: str, wanted: Wanted, reporter: Reporter
+    file: h5py.File, path: Path, name: str, wanted: ReadOptions, reporter: Reporter
 ) -> Expression:
     if {"matrix", "row_attrs", "col_attrs"} <= set(file):
         return LoomExpression(file, name, wanted.layer)
@@ -138,7 +138,7 @@ def _from_hdf5(
         )
     if not is_anndata_like(file):
         raise ScReaderError(
-            "is an HDF5 file, but none of cells.", file=name, remedy=f"Give {KNOWN_FORMATS}."
+            "is an HDF5 file without single-cell data.", file=name, remedy=f"Give {KNOWN_FORMATS}."
         )
     return open_anndata(file, path, name, wanted, reporter)
 

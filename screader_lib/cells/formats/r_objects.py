@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from screader_lib.cells.formats.expression import Expression, Span, Wanted, row_spans
+from screader_lib.cells.formats.expression import Expression, ReadOptions, Span, row_spans
 from screader_lib.cells.formats.r_tree import Node, read_r
 from screader_lib.cells.formats.text_table import has_cells_in_rows
 from screader_lib.errors import ScReaderError
@@ -58,7 +58,7 @@ class RExpression(Expression):
         return self.values[start:stop]
 
 
-def open_r(path: Path, name: str, wanted: Wanted, reporter: Reporter) -> RExpression:
+def open_r(path: Path, name: str, wanted: ReadOptions, reporter: Reporter) -> RExpression:
     """The expression in a file of R; ScReaderError where there is none, or not what is wanted."""
     objects = read_r(path, name, reporter)
     found = {key: node for key, node in objects.items() if _kind(node)}
@@ -128,7 +128,7 @@ def _no_expression(objects: dict[str, Node], name: str) -> ScReaderError:
     )
 
 
-def _seurat(node: Node, name: str, wanted: Wanted, reporter: Reporter) -> RExpression:
+def _seurat(node: Node, name: str, wanted: ReadOptions, reporter: Reporter) -> RExpression:
     assays = node.slot("assays").items()
     active = (node.slot("active.assay").texts() or [""])[0]
     if wanted.modality is not None and wanted.modality not in assays:
@@ -196,7 +196,7 @@ def _is_empty(node: Node) -> bool:
     return dimensions is not None and 0 in dimensions.value.tolist()
 
 
-def _layer(assay: Node, what: str, name: str, wanted: Wanted) -> tuple[Matrix, str]:
+def _layer(assay: Node, what: str, name: str, wanted: ReadOptions) -> tuple[Matrix, str]:
     """The wanted layer of an assay, its parts one below the other, and its name."""
     from scipy.sparse import csr_matrix, vstack
 
@@ -249,7 +249,7 @@ def _matrix_of(node: Node, name: str, what: str) -> Matrix:
         )
     found = node.matrix()
     if found is None:
-        raise ScReaderError(f"its {what} is no matrix of numbers.", file=name)
+        raise ScReaderError(f"its {what} is not a matrix of numbers.", file=name)
     values, genes, cells = found
     return Matrix(values.T.tocsr(), genes, cells)
 
@@ -284,7 +284,7 @@ def _features(assay: Node, matrix: Matrix) -> Table:
     return Table(strings(matrix.genes), columns)
 
 
-def _experiment(node: Node, name: str, wanted: Wanted, _: Reporter) -> RExpression:
+def _experiment(node: Node, name: str, wanted: ReadOptions, _: Reporter) -> RExpression:
     if wanted.modality is not None:
         raise ScReaderError(
             f"has no assay {wanted.modality} of its own.",
@@ -333,7 +333,7 @@ def _names_of_rows(node: Node) -> list[str]:
     return []
 
 
-def _assay(node: Node, name: str, wanted: Wanted, _: Reporter) -> RExpression:
+def _assay(node: Node, name: str, wanted: ReadOptions, _: Reporter) -> RExpression:
     matrix, layer = _layer(node, "it", name, wanted)
     obs = Table(strings(matrix.cells))
     source = RExpression(name, node.classes[0], matrix.values, obs, _features(node, matrix))
@@ -341,7 +341,7 @@ def _assay(node: Node, name: str, wanted: Wanted, _: Reporter) -> RExpression:
     return source
 
 
-def _matrix(node: Node, name: str, _: Wanted, __: Reporter) -> RExpression:
+def _matrix(node: Node, name: str, _: ReadOptions, __: Reporter) -> RExpression:
     matrix = _matrix_of(node, name, "matrix")
     if not matrix.genes:
         raise ScReaderError(

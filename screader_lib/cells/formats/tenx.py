@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import h5py
 
 from screader_lib.cells.formats.expression import (
-    USUAL,
+    DEFAULTS,
     CompressedRows,
     Expression,
+    ReadOptions,
     Span,
-    Wanted,
     refuse_layer,
 )
 from screader_lib.errors import ScReaderError
@@ -34,7 +34,7 @@ class TenxH5Expression(Expression):
 
     format = "10x h5"
 
-    def __init__(self, file: h5py.File, name: str, wanted: Wanted = USUAL) -> None:
+    def __init__(self, file: h5py.File, name: str, wanted: ReadOptions = DEFAULTS) -> None:
         self.name = name
         refuse_layer(wanted.layer, name)
         group = _group_of(file, name, wanted.genome)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
 
-from screader_lib.cells.formats.expression import Expression, Span, Wanted, refuse_layer
+from screader_lib.cells.formats.expression import Expression, ReadOptions, Span, refuse_layer
 from screader_lib.cells.formats.packed import UNPACKING, opener_of
 from screader_lib.cells.formats.transpose import ENTRIES_PER_PIECE, ParsedEntries
 from screader_lib.errors import ScReaderError
@@ -134,7 +134,7 @@ def _remarks(lines: Iterator[str]) -> int:
 class TableExpression(Expression):
     """Counts in a table of text."""
 
-    def __init__(self, path: Path, name: str, wanted: Wanted) -> None:
+    def __init__(self, path: Path, name: str, wanted: ReadOptions) -> None:
         self.name = name
         refuse_layer(wanted.layer, name)
         layout = Layout(path, name)

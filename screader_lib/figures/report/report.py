@@ -134,7 +134,7 @@ def build(
         "types": report_tables.types_table(predictions, inputs.reader),
         "clusters": report_tables.clusters_table(inputs.clusters),
         "cluster_genes": report_tables.cluster_genes(inputs.clusters),
-        "in_words": report_tables.in_words(predictions, inputs.clusters),
+        "overview": report_tables.overview(predictions, inputs.clusters),
         "genes": report_tables.genes_table(genes),
         "pairs": [dict(zip(PAIR_COLUMNS, pair, strict=True)) for pair in confused],
         "low_confidence": report_tables.low_confidence(predictions),

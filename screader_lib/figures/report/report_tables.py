@@ -156,7 +156,7 @@ def data_summary(
         "unassigned cells": counted(predictions.unassigned),
     }
     if predictions.backed_off.any():
-        rows["cells backed off to an ancestor term"] = counted(predictions.backed_off)
+        rows["cells given a broader type"] = counted(predictions.backed_off)
     if unknown := sorted(set(known) - set(predictions.labels)):
         rows["true labels unknown to the reader"] = ", ".join(unknown)
     if "donor" in predictions.columns:
@@ -289,7 +289,7 @@ def _genes_of(row: Row) -> dict[str, str]:
     return {symbol: name.removesuffix(")") for symbol, _, name in parts}
 
 
-def in_words(predictions: PredictionData, clusters: Table | None) -> str:
+def overview(predictions: PredictionData, clusters: Table | None) -> str:
     """What was found, how sure it is, and what to look at; for cells without true labels."""
     cells, labelled = len(predictions), predictions.final_label[predictions.final_label != ""]
     if not cells:
@@ -320,7 +320,7 @@ def low_confidence(predictions: PredictionData, count: int = LOW_CONFIDENCE) -> 
             "predicted label": predictions.predicted[i],
             "second label": predictions.second[i],
             "confidence": float(predictions.confidence[i]),
-            "status": f"backed off to {predictions.final_label[i]}"
+            "status": f"broader type: {predictions.final_label[i]}"
             if predictions.backed_off[i] and predictions.final_label[i]
             else predictions.status[i],
             **({"true label": predictions.true[i]} if known else {}),

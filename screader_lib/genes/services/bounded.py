@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import TypeVar
 
-from screader_lib.genes.services.service import Passing
+from screader_lib.genes.services.service import TransientError
 
 T = TypeVar("T")
 GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
@@ -24,12 +24,12 @@ class TooLong(Exception):
 def bounded_body(blocks: Iterable[bytes], encoding: str, limit: int) -> bytes:
     """The body that comes in ``blocks``, compressed as Content-Encoding says.
 
-    TooLong where it has more than ``limit`` bytes, of which no more are held; Passing where it
-    cannot be decompressed.
+    TooLong where it has more than ``limit`` bytes, of which no more are held; TransientError where
+    it cannot be decompressed.
     """
     encoding = encoding.strip().lower()
     if encoding not in PLAIN + COMPRESSED:
-        raise Passing("an answer in an encoding that was not asked for")
+        raise TransientError("an answer in an encoding that was not asked for")
     decoder = zlib.decompressobj(GZIP_OR_ZLIB) if encoding in COMPRESSED else None
     parts: list[bytes] = []
     received = size = 0
@@ -40,14 +40,14 @@ def bounded_body(blocks: Iterable[bytes], encoding: str, limit: int) -> bytes:
             try:
                 part = decoder.decompress(rest, PIECE) if decoder else rest
             except zlib.error:
-                raise Passing("the connection was cut") from None
+                raise TransientError("the connection was cut") from None
             rest = decoder.unconsumed_tail if decoder else b""
             size += len(part)
             if size > limit:
                 raise TooLong
             parts.append(part)
     if decoder and not decoder.eof and received:
-        raise Passing("the connection was cut")
+        raise TransientError("the connection was cut")
     return b"".join(parts)
 
 

@@ -26,14 +26,14 @@ from screader_lib.genes.services.bounded import within
 from screader_lib.genes.services.service import (
     RETRIED,
     Pace,
-    Passing,
     Service,
+    TransientError,
     Unreachable,
     check_allowed,
     checked_url,
     pool_for,
 )
-from screader_lib.genes.services.web_client import blocks_of, in_words
+from screader_lib.genes.services.web_client import blocks_of, naming_failures
 from screader_lib.reporting import SILENT, Reporter
 
 ATTEMPTS = 5
@@ -117,7 +117,7 @@ def _check(path: Path, source: str) -> None:
     try:
         with gzip.open(path) as stream:
             if stream.read(len(HEADER)) != HEADER:
-                raise ScReaderError("is no file of genes.", file=source, remedy=_remedy(source))
+                raise ScReaderError("is not a file of genes.", file=source, remedy=_remedy(source))
             while block := stream.read(BLOCK):
                 unpacked += len(block)
                 if unpacked > most:
@@ -152,12 +152,12 @@ def download(
     check_allowed(server.url, remedy)
     reporter.info(f"downloading {server.url}")
     timeout = urllib3.Timeout(connect=10.0, read=server.timeout)
-    no_connection: list[Passing] = []
+    no_connection: list[TransientError] = []
 
     def once() -> str:
         retries = urllib3.Retry(0, redirect=3)
         try:
-            with in_words():
+            with naming_failures():
                 answer = within(
                     server.limit,
                     lambda: pool.request(
@@ -165,7 +165,7 @@ def download(
                     ),
                 )
                 return _save(answer, server, target, remedy)
-        except Passing as failure:
+        except TransientError as failure:
             if isinstance(getattr(failure.__cause__, "reason", None), NO_CONNECTION):
                 no_connection.append(failure)
             if len(no_connection) < 2:
@@ -175,14 +175,14 @@ def download(
     with pool_for(server.url, timeout=timeout) as pool:
         try:
             return server.tried(once)
-        except Passing as failure:
+        except TransientError as failure:
             raise _failed(server, f"{failure.reason}, {ATTEMPTS} times", remedy) from None
 
 
 def _save(answer: urllib3.BaseHTTPResponse, server: Service, target: Path, remedy: str) -> str:
     with answer:
         if answer.status in RETRIED:
-            raise Passing(f"HTTP status {answer.status}", answer.headers)
+            raise TransientError(f"HTTP status {answer.status}", answer.headers)
         if answer.status != 200:
             raise _failed(server, f"HTTP status {answer.status}", remedy)
         total, received, start = answer.length_remaining or 0, 0, time.monotonic()
@@ -196,7 +196,7 @@ def _save(answer: urllib3.BaseHTTPResponse, server: Service, target: Path, remed
                     too_long = f"it has more than {server.max_bytes >> 20:,} MB"
                     raise _failed(server, too_long, remedy)
                 if time.monotonic() - start > server.limit + received / SLOWEST:
-                    raise Passing("no answer in time")
+                    raise TransientError("no answer in time")
                 stream.write(block)
                 advance(len(block))
         return answer.headers.get("Last-Modified") or ""

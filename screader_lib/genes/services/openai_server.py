@@ -1,6 +1,6 @@
 """OpenAI, and servers that answer as it does, asked through the ``openai`` package.
 
-Passing failures (cut connections, timeouts, statuses 408, 409, 429 and 5xx, and answers that are
+Transient failures (cut connections, timeouts, statuses 408, 409, 429 and 5xx, and answers that are
 not what was asked for) are retried here and not by the package, which ignores a server's
 Retry-After beyond a minute and waits in silence.
 """
@@ -21,8 +21,8 @@ from screader_lib.genes.services.service import (
     OPENAI_KEY,
     TRY_LATER,
     BadAnswer,
-    Passing,
     Service,
+    TransientError,
     check_allowed,
     secret_of,
     without_secret_bytes,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 URL = "https://api.openai.com/v1"
-PASSING = (408, 409, 429)  # HTTP statuses, beside 5xx
+TRANSIENT = (408, 409, 429)  # HTTP statuses, beside 5xx
 MAX_BAD_ANSWERS = 3  # each is charged for
 FRAMING = ("content-length", "transfer-encoding")  # headers of a body as it is sent
 NO_QUOTA = b"insufficient_quota"
@@ -98,27 +98,27 @@ class OpenAIServer(Service):
                 return parse(without_secret_bytes(body, self.secret))
             except BadAnswer as bad:
                 asked.append(bad)
-                failure = Passing(f"gave no usable answer, but {bad}")
+                failure = TransientError(f"gave no usable answer, but {bad}")
             if len(asked) == MAX_BAD_ANSWERS:
                 raise self._given_up(failure, len(asked))
             raise failure
 
         try:
             return self.tried(once)
-        except Passing as failure:
+        except TransientError as failure:
             raise self._given_up(failure, self.attempts) from None
 
-    def _given_up(self, failure: Passing, times: int) -> ScReaderError:
+    def _given_up(self, failure: TransientError, times: int) -> ScReaderError:
         return self.error(f"{self.shown(failure.reason)}, {times} times.", TRY_LATER)
 
     def _no_answer(self, error: BaseException) -> Exception:
-        """What no connection or no answer means: Passing, or the error of one without an end."""
+        """TransientError for no connection or no answer, or the error of one without an end."""
         if isinstance(error, TooLong):
             return self.too_long()
         kind = type(error).__name__
         if "Timeout" in kind:
-            return Passing("gave no answer in time")
-        return Passing("cannot be reached" if "Connect" in kind else "cut the connection")
+            return TransientError("gave no answer in time")
+        return TransientError("cannot be reached" if "Connect" in kind else "cut the connection")
 
     def run_all(
         self, tasks: Sequence[Callable[[], T]], concurrent: int, on_done: Callable[[int], None]
@@ -150,15 +150,15 @@ class OpenAIServer(Service):
         return [future.result() for future in futures]
 
     def _failure(self, answer: Any) -> Exception:
-        """What an HTTP status means: Passing, or the error that trying again would not change."""
+        """TransientError for an HTTP status, or the error that trying again would not change."""
         status, reason = answer.status_code, words_of(answer.content[:LONGEST_EXAMINED])
         if NO_QUOTA in answer.content:
-            problem = "says that the account has no quota left."
+            problem = "reports that the account's quota is used up."
             return self.error(
                 problem, "Check plan and billing; answers received so far are cached."
             )
-        if status in PASSING or status >= 500:
-            return Passing(f"answered with HTTP status {status}", answer.headers)
+        if status in TRANSIENT or status >= 500:
+            return TransientError(f"answered with HTTP status {status}", answer.headers)
         refused = self.refused(status, answer.content)
         if status == 413 or (status in (400, 422) and TOO_LARGE.search(reason)):
             return TooLarge(str(refused).removeprefix(f"{self.url}: "), self.url, _share(reason))

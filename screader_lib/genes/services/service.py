@@ -46,7 +46,7 @@ class Unreachable(ScReaderError):
     """A service cannot be reached: there is no network, or none is allowed."""
 
 
-class Passing(Exception):
+class TransientError(Exception):
     """A failure that may pass: its ``reason``, and the ``headers`` of the answer."""
 
     def __init__(self, reason: str, headers: Mapping[str, str] | None = None) -> None:
@@ -55,7 +55,7 @@ class Passing(Exception):
         self.headers = headers or {}
 
 
-class BadAnswer(Passing):
+class BadAnswer(TransientError):
     """An answer that is cut off, malformed or of another kind than was asked for."""
 
 
@@ -130,14 +130,14 @@ class Service:
         return self.error(f"sent more than {self.max_bytes >> 20:,} MB, which no answer has.")
 
     def tried(self, once: Callable[[], T]) -> T:
-        """What ``once`` returns in the first of ``attempts`` that does not raise Passing.
+        """What ``once`` returns in the first of ``attempts`` that does not raise TransientError.
 
-        The last attempt's Passing is raised.
+        The last attempt's TransientError is raised.
         """
         for failures in range(1, self.attempts):
             try:
                 return once()
-            except Passing as failure:
+            except TransientError as failure:
                 self.pause(failures, failure.reason, failure.headers)
         return once()
 
@@ -150,12 +150,12 @@ class Service:
         seconds = min(MAX_PAUSE, self.first_pause * 2 ** (failures - 1)) * random.uniform(0.5, 1.5)
         seconds = max(retry_after(headers), seconds)
         if seconds > MAX_RETRY_AFTER:
-            problem = f"asks to come back in {seconds:,.0f} seconds."
+            problem = f"asks to retry after {seconds:,.0f} seconds."
             raise self.error(problem, "Run again then; answers received so far are cached.")
         report = self.reporter.info if seconds > QUIET_PAUSE else self.reporter.detail
         report(f"{self.name}: {self.shown(reason)}; trying again in {seconds:,.1f} s.")
         if self.stopped.wait(seconds):
-            raise self.error(f"was not waited for: {reason}.")
+            raise self.error(f"was cancelled: {reason}.")
 
 
 def without_secret(text: str, secret: str) -> str:

@@ -16,8 +16,8 @@ from screader_lib.genes.services.bounded import TooLong, bounded_body, within
 from screader_lib.genes.services.service import (
     RETRIED,
     TRY_LATER,
-    Passing,
     Service,
+    TransientError,
     check_allowed,
     pool_for,
     without_secret_bytes,
@@ -53,17 +53,17 @@ class WebClient(Service):
 
         def once() -> T:
             self.pace.wait()
-            with in_words():
+            with naming_failures():
                 status, headers, answer = within(self.limit, lambda: self._ask(path, content))
             if status in RETRIED:
-                raise Passing(f"HTTP status {status}", headers)
+                raise TransientError(f"HTTP status {status}", headers)
             if status != 200:
                 raise self.refused(status, answer)
             return parse(without_secret_bytes(answer, self.secret))
 
         try:
             return self.tried(once)
-        except Passing as failure:
+        except TransientError as failure:
             reason = self.shown(failure.reason)
             problem = f"gave no usable answer in {self.attempts} attempts, the last time: {reason}."
             raise self.error(problem, TRY_LATER) from None
@@ -103,14 +103,14 @@ def blocks_of(answer: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
 
 
 @contextmanager
-def in_words() -> Iterator[None]:
-    """Passing where a request or its answer fails on the way."""
+def naming_failures() -> Iterator[None]:
+    """TransientError where a request or its answer fails on the way."""
     try:
         yield
     except TimeoutError as error:
-        raise Passing("no answer in time") from error
+        raise TransientError("no answer in time") from error
     except exceptions.HTTPError as error:
-        raise Passing(_reason(error)) from error
+        raise TransientError(_reason(error)) from error
 
 
 def _reason(error: exceptions.HTTPError) -> str:

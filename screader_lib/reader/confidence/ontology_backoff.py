@@ -115,7 +115,7 @@ def write_assigned(
     _replace(obs, COLUMNS[1], _assigned(status, best, term, ids, backoff.candidates))
     off = int((status == BACKED_OFF).sum())
     left = int((status == UNASSIGNED).sum())
-    reporter.info(f"{off:,} cells backed off to a more general term, {left:,} left unassigned.")
+    reporter.info(f"{off:,} cells given a broader type, {left:,} left unassigned.")
     if "metrics" in uns:
         metrics = encoding.read_json(uns, "metrics")
         counts = ontology_counts(obs, ontology, backoff, names, best, status, term)

@@ -63,7 +63,7 @@ class Processes:
             all_reduce(tensor)
         return tensor
 
-    def from_first(self, values: list[float]) -> list[float]:
+    def broadcast(self, values: list[float]) -> list[float]:
         """The first process's values: all go by the same numbers."""
         array = np.array(values if self.index == 0 else [0.0] * len(values), np.float64)
         self.sum_arrays(array)
@@ -81,7 +81,7 @@ class Processes:
         self.min(0)
 
 
-ALONE = Processes()
+SINGLE_PROCESS = Processes()
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Machine:
     max_memory: int | None = None
     checkpointed: int | None = None
     compiled: bool = False
-    processes: Processes = ALONE
+    processes: Processes = SINGLE_PROCESS
 
     @property
     def torch_device(self) -> str:
@@ -171,7 +171,7 @@ def prepare(
         raise ScReaderError("torch finds no GPU.", remedy="Use --device cpu.")
     if device == "cpu" and max_memory is None:
         max_memory = memory_of_the_job()
-    processes = ALONE
+    processes = SINGLE_PROCESS
     if launch.process_count() > 1:
         from accelerate import PartialState
 

@@ -12,14 +12,14 @@ from screader_lib.cells.sequences import as_columns
 from screader_lib.errors import ScReaderError
 from screader_lib.reader.methods.baselines import LogisticOnExpression
 from screader_lib.reader.methods.feature_classifier import nearest
-from screader_lib.reader.methods.places import BLOCK, SKETCH, OwnComponents, Read
-from screader_lib.reader.methods.spreading import (
+from screader_lib.reader.methods.label_propagation import (
     NEIGHBOURS,
     OF_PLACES,
-    Spreading,
+    LabelPropagation,
     fit_on_places,
     of_length_1,
 )
+from screader_lib.reader.methods.places import BLOCK, SKETCH, OwnComponents, Read
 from screader_lib.reader.task import Task, row_blocks
 
 LEAST_GENES = 0.5  # of those that are learnt, in each file of unlabelled cells
@@ -29,9 +29,9 @@ class LogisticOnPlaces(LogisticOnExpression):
     """Logistic regression on each cell's place among the training and the unlabelled cells.
 
     Its own place, in the principal components of all of these cells, and the mean place of the
-    neighbours among them, as ``annotate --examples`` has them (see methods.spreading); each label
-    counts as much as any other. A new cell is placed among the cells of the training alone. A gene
-    that was not measured counts as average. Features, and cell vectors, are both places.
+    neighbours among them, as ``annotate --examples`` has them (see methods.label_propagation); each
+    label counts as much as any other. A new cell is placed among the cells of the training alone.
+    A gene that was not measured counts as average. Features, and cell vectors, are both places.
     """
 
     def fit(self, task: Task) -> None:
@@ -40,14 +40,14 @@ class LogisticOnPlaces(LogisticOnExpression):
         kept = self.match(task.cells).presence(cells.measured)
         components = OwnComponents.fit(cells.read, len(cells), task.settings.seed, kept)
         places, sketch = _places(components, cells.read, np.arange(len(cells))), components.sketch
-        spreading = Spreading(places, sketch)
-        both = spreading.places_of(cells.labelled)
+        propagation = LabelPropagation(places, sketch)
+        both = propagation.places_of(cells.labelled)
         weights, biases = fit_on_places(both, task.truth, self.labels)
         width = len(weights)
         self.tensors |= {
             **_of_all_genes(components, len(self.genes.ids)),
-            "reference": places[sketch], "reference_means": spreading.means[sketch],
-            "labelled": spreading.places[cells.labelled],
+            "reference": places[sketch], "reference_means": propagation.means[sketch],
+            "labelled": propagation.places[cells.labelled],
             "mean": np.zeros(width, np.float32), "spread": np.ones(width, np.float32),
             "weights": weights, "biases": biases,
         }  # fmt: skip

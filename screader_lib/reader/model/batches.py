@@ -16,7 +16,7 @@ import torch
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.cells.gene_matcher import filter_genes
 from screader_lib.errors import ScReaderError
-from screader_lib.reader.llm.machine import ALONE, Processes
+from screader_lib.reader.llm.machine import SINGLE_PROCESS, Processes
 from screader_lib.reporting import SILENT, Reporter
 
 Result = TypeVar("Result")
@@ -34,7 +34,7 @@ class BatchRunner:
 
     max_tokens: int
     extra_tokens: int = 0
-    processes: Processes = ALONE
+    processes: Processes = SINGLE_PROCESS
     in_step: bool = False
     reporter: Reporter = SILENT
 

@@ -247,7 +247,7 @@ class Trainer:
             return None
         scores = validation_scores(self.reader.head_logits(self.task.cells, rows), self.task)
         values = [scores.loss, scores.accuracy, scores.macro_f1]
-        return ValidationScores(*self.reader.runner.processes.from_first(values))
+        return ValidationScores(*self.reader.runner.processes.broadcast(values))
 
     def add_gene_scores(self) -> None:
         """Fit the genes' own scores, and the mix of least validation loss."""

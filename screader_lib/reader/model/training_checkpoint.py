@@ -85,7 +85,7 @@ class TrainingCheckpoint:
     def load(self) -> TrainingState | None:
         """The saved state; None where there is none, or one of another training.
 
-        ScReaderError where the file is no checkpoint: it will not be overwritten.
+        ScReaderError where the file is not a checkpoint: it will not be overwritten.
         """
         if not self.path.exists():
             return None
@@ -96,13 +96,13 @@ class TrainingCheckpoint:
                     return _state(file)
         except ScReaderError as error:
             raise ScReaderError(
-                "is no checkpoint of a training, or a damaged one.",
+                "is not a checkpoint of a training, or a damaged one.",
                 file=self.path,
                 remedy="Remove it, to start from scratch, or name another with --checkpoint.",
             ) from error
         if fingerprint is None:
             raise ScReaderError(
-                "is no checkpoint of a training.",
+                "is not a checkpoint of a training.",
                 file=self.path,
                 remedy="Name another file with --checkpoint.",
             )

@@ -39,7 +39,7 @@ from screader_lib.reporting import SILENT, Reporter
 from screader_lib.threads import matrix_threads
 
 BLOCK = 1024  # cells that are predicted, saved and loaded together
-STRANGE = 0.05  # a median familiarity below it is one of strangers
+UNFAMILIAR = 0.05  # median familiarity of cells unlike the training cells
 MIN_CELLS_TO_JUDGE = 20  # with fewer, one of known types may have such a median by chance
 OWN_COLUMNS = (
     "predicted_label",
@@ -130,7 +130,7 @@ def write_predictions(
     familiarity = stored.calibration_set.familiarity(confidence, evidence, distance)
     predictions.assigned[:] = predictions.has_known_genes & (confidence >= options.min_confidence)
     predictions.assigned &= familiarity >= options.min_familiarity
-    _warn_of_strangers(familiarity[predictions.has_known_genes], reporter)
+    _warn_of_unfamiliar(familiarity[predictions.has_known_genes], reporter)
     own = predictions.columns(stored.labels)
     own |= {"evidence": evidence, "distance": distance, "familiarity": familiarity}
     if np.isnan(distance).any():
@@ -171,12 +171,12 @@ def write_predictions(
     return predictions.has_known_genes
 
 
-def _warn_of_strangers(familiarity: np.ndarray, reporter: Reporter) -> None:
+def _warn_of_unfamiliar(familiarity: np.ndarray, reporter: Reporter) -> None:
     """Warn where the cells as a whole, float32 (cells,), are unlike those of the training."""
     if len(familiarity) < MIN_CELLS_TO_JUDGE:
         return
     median = float(np.median(familiarity))
-    if median < STRANGE:
+    if median < UNFAMILIAR:
         reporter.warning(
             f"half of the cells have a familiarity below {median:.3g}, where cells like those of "
             "the training have 0.5: they may be of another tissue, species, state or technology, "

@@ -28,8 +28,8 @@ LEAST = 1e-9
 def fit_on_places(both: np.ndarray, truth: np.ndarray, labels: int) -> Weights:
     """Weights float32 (features, labels) and biases (labels,), by which logits are made.
 
-    ``both`` float32 (cells, features), as :meth:`Spreading.places_of` has them; ``truth`` int64
-    (cells,) has each of the ``labels`` numbers.
+    ``both`` float32 (cells, features), as :meth:`LabelPropagation.places_of` has them; ``truth``
+    int64 (cells,) has each of the ``labels`` numbers.
     """
     counts = np.bincount(truth, minlength=labels)
     weights, biases = fit_logistic(
@@ -43,7 +43,7 @@ def of_length_1(places: np.ndarray) -> np.ndarray:
     return places / np.maximum(np.linalg.norm(places, axis=1, keepdims=True), LEAST)
 
 
-class Spreading:
+class LabelPropagation:
     """The neighbours among a sample's cells, over which values are averaged."""
 
     def __init__(self, places: np.ndarray, sketch: np.ndarray) -> None:
