@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -39,7 +40,10 @@ def errors_in_python() -> Iterator[None]:
 
 
 class PythonReporter(Reporter):
-    """Lines and bars by rich, on a terminal or in a notebook, if ``verbose``; Python's warnings."""
+    """Lines on standard error, and bars on a terminal or in a notebook, if ``verbose``.
+
+    Warnings are Python's, of the line by which the user called this package.
+    """
 
     def __init__(self, verbose: bool) -> None:
         self.console = _console() if verbose else None
@@ -49,13 +53,13 @@ class PythonReporter(Reporter):
             self.console.print(in_python(message), markup=False, highlight=False, soft_wrap=True)
 
     def warning(self, message: str) -> None:
-        warnings.warn(in_python(message), UserWarning, stacklevel=2)
+        warnings.warn(in_python(message), UserWarning, stacklevel=_users_level())
 
     @contextmanager
     def progress(
         self, description: str, total: int, unit: str = ""
     ) -> Iterator[Callable[[int], None]]:
-        if self.console is None:
+        if self.console is None or not (self.console.is_terminal or self.console.is_jupyter):
             yield lambda done: None
             return
         from rich.progress import Progress
@@ -65,9 +69,16 @@ class PythonReporter(Reporter):
             yield lambda done: bar.advance(task, done)
 
 
-def _console() -> Console | None:
-    """Where messages go; None where nobody reads them."""
+def _console() -> Console:
+    """Where messages go."""
     from rich.console import Console
 
-    console = Console(stderr=True)
-    return console if console.is_terminal or console.is_jupyter else None
+    return Console(stderr=True)
+
+
+def _users_level() -> int:
+    """The stacklevel, for its caller, of the nearest frame that is not of scReader."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("screader"):
+        frame, level = frame.f_back, level + 1
+    return level

@@ -31,13 +31,13 @@ from screader_tools.annotate_samples import annotate_each, are_named_after_input
 from screader_tools.machine_options import machine_options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from screader_lib.annotation.annotate import LoadedReader
     from screader_lib.annotation.calls import Calls
     from screader_lib.annotation.sample import SampleOptions
     from screader_lib.cells.formats.expression import Expression
-    from screader_lib.exchange.provenance import Provenance
+    from screader_lib.exchange.provenance import Provenance, Record
     from screader_lib.reader.llm.machine import Machine
     from screader_tools.build_cells_files import InputFiles
 
@@ -289,7 +289,8 @@ def _annotate(
 ) -> Calls | None:
     """The calls of a file or several, written; None where ``is_done`` says that they are."""
     from screader_lib.annotation import annotated_file, new_h5ad
-    from screader_lib.annotation.sample import SampleOptions
+    from screader_lib.annotation.annotate import AUTO
+    from screader_lib.annotation.sample import SampleOptions, check_columns
     from screader_lib.cells.formats.expression import ReadOptions
     from screader_tools.annotate_parts import by_examples, by_types
     from screader_tools.build_cells_files import InputFiles
@@ -306,6 +307,8 @@ def _annotate(
                 file=expression[0],
                 remedy="Write one: -o OUT.h5ad instead of --in-place.",
             )
+        if given["clusters"] != AUTO:
+            check_columns(sources, given["clusters"])
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="screader-")))
         orthologs = given["orthologs"] and files.path("orthologs", given["orthologs"])
         sample = SampleOptions(
@@ -380,6 +383,12 @@ def _by_reader(
     made = run.provenance({**files.inputs, "reader": known.file})
     if is_done(made):
         return None
+    trained_on = {sha256 for step in known.file.steps for sha256 in _expression(step)}
+    if trained_on.intersection(_expression(made.record)):
+        run.reporter.info(
+            f"{known.file.name} was trained on cells of this file: what it says of them does not "
+            "show how often it is right on others."
+        )
     known_markers = read_markers(files, given["markers"], sources, run.reporter)
     wants_clusters = cluster_table is not None or report is not None
     options = AnnotationOptions(
@@ -398,6 +407,13 @@ def _by_reader(
         store_final_labels(annotation, folder)
         write_report(report, annotation, folder, sources, known.file.name, run, known.file)
     return annotation.calls, made
+
+
+def _expression(step: Record) -> Iterator[str]:
+    """SHA-256 of the files of expression that a step read."""
+    for role, one in step.inputs.items():
+        if role.startswith("expression"):
+            yield one["sha256"]
 
 
 def _train(

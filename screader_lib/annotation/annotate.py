@@ -47,7 +47,11 @@ from screader_lib.reader.confidence.levels import Level
 from screader_lib.reader.llm.machine import ON_CPU, Machine
 from screader_lib.reader.methods import methods
 from screader_lib.reader.methods.places import PlacedCells
-from screader_lib.reader.prediction.write_predictions import PredictionOptions, write_predictions
+from screader_lib.reader.prediction.write_predictions import (
+    PredictionOptions,
+    warn_of_unfamiliar,
+    write_predictions,
+)
 from screader_lib.reader.reader_file import StoredReader, read_reader
 from screader_lib.reader.task import Labels, TrainedMethod, row_blocks
 from screader_lib.reporting import SILENT, Reporter, WithoutInfo, counted
@@ -163,7 +167,8 @@ def annotate(
             placed = PlacedCells(gene_weights(cells), len(cells))
         with writing.create("predictions", folder / PREDICTIONS, made) as file:
             write_predictions(
-                file, cells, stored, trained, PredictionOptions(), WithoutInfo(reporter),
+                file, cells, stored, trained, PredictionOptions(warns_of_unfamiliar=False),
+                WithoutInfo(reporter),
                 beside=partial(_answer_and_place, cells, others, placed),
             )  # fmt: skip
             probability, familiarity = file["obsm/probability"][()], file["obs/familiarity"][()]
@@ -266,6 +271,7 @@ def _other_tissue(cells: CellSequences, stored: StoredReader, name: str) -> str:
 def _are_unfamiliar(familiarity: np.ndarray, name: str, reporter: Reporter) -> bool:
     """Whether these cells are too unfamiliar as a whole for their labels to be trusted."""
     if len(familiarity) < MIN_CELLS_TO_JUDGE or np.median(familiarity) >= MIN_FAMILIARITY:
+        warn_of_unfamiliar(familiarity, reporter)
         return False
     reporter.warning(
         f"{name}: half of its cells are less familiar to the reader than "

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from screader_lib.annotation.sample import SampleOptions, named_like
+from screader_lib.annotation.sample import SampleOptions, check_columns, named_like
 from screader_lib.cells.across_species import check_organism
 from screader_lib.cells.cell_builder import CellBuilder
 from screader_lib.cells.cells_file import CellSequences
@@ -74,6 +74,7 @@ def train_on(
     setting is not there, the cells and the query share no gene, or nothing can be learnt.
     """
     asked = settings_for(options.method, "default", dict(options.settings))
+    check_columns(sources, options.columns.label, options.columns.donor)
     genes = options.embeddings
     if genes is None:
         genes = folder / "genes.h5ad"

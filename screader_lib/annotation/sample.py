@@ -123,10 +123,17 @@ def obs_column(sources: Sequence[Expression], selected: np.ndarray, name: str) -
             f"column {name!r} may mean something else in each input.",
             remedy="Give --clusters auto, or one input.",
         )
-    obs = sources[0].obs
-    if name not in obs.columns:
-        raise unknown_column(sources[0].name, name, obs)
-    return Categorical.with_missing(as_strings(obs.columns[name].load())[selected])
+    check_columns(sources, name)
+    column = sources[0].obs.columns[name].load()
+    return Categorical.with_missing(as_strings(column)[selected])
+
+
+def check_columns(sources: Sequence[Expression], *names: str | None) -> None:
+    """ScReaderError, with near misses, where the obs of an input lacks a column that is named."""
+    for source in sources:
+        for name in names:
+            if name is not None and name not in source.obs.columns:
+                raise unknown_column(source.name, name, source.obs)
 
 
 def named_like(

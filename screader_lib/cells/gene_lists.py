@@ -13,7 +13,7 @@ from screader_lib.cells.formats.expression import DEFAULTS, ReadOptions
 from screader_lib.cells.formats.open_expression import open_expression, samples_of
 from screader_lib.cells.formats.packed import HDF5, TEXT, content_of
 from screader_lib.cells.formats.text_table import Layout
-from screader_lib.cells.gene_names import named_by_column
+from screader_lib.cells.gene_names import ROW_NUMBERS, are_row_numbers, named_by_column
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import encoding, safety
 from screader_lib.exchange.opening import kind_of
@@ -98,6 +98,8 @@ def read_all(
 def _once(values: Iterable[str], name: str) -> GeneList:
     named = [value for value in (value.strip() for value in values) if value]
     names = tuple(dict.fromkeys(named))
+    if are_row_numbers(names):
+        raise ScReaderError("names no gene.", file=name, remedy=ROW_NUMBERS)
     if not names:
         raise ScReaderError("contains no gene names.", file=name, remedy="Give one gene per line.")
     return GeneList(names, len(named) - len(names))

@@ -41,6 +41,11 @@ NAME_COLUMNS = (
     "gene_ids",
 )
 NO_ORTHOLOG = "(no ortholog)"  # matches no gene
+LEAST_ROW_NUMBERS = 10
+ROW_NUMBERS = (
+    "They are numbered (0, 1, 2, …), not named: name the column that has their names with "
+    "--gene-column, or write the names into the file."
+)
 DEFAULT_REASON = "Are the embeddings of this species, and is --gene-column right?"
 
 
@@ -76,15 +81,25 @@ class NameMatch:
 def best_match(own: Table, genes: Table) -> tuple[NameMatch, str]:
     """The match by the index, or by the column of names that matches most genes, and that column.
 
-    A column is tried only where the index matches fewer than half of the genes.
+    A column is tried only where the index matches fewer than half of the genes. Numbers of rows
+    match nothing, though all are NCBI GeneIDs of some gene.
     """
-    best, best_column = match_names(own.index, genes), ""
+    names = np.full(len(own), "", object) if are_row_numbers(own.index) else own.index
+    best, best_column = match_names(names, genes), ""
     if best.matched * 2 < len(own):
         for column in name_columns(own):
             match = match_names(own.strings(column), genes)
             if match.matched > best.matched:
                 best, best_column = match, column
     return best, best_column
+
+
+def are_row_numbers(names: Sequence[str] | np.ndarray) -> bool:
+    """Whether names of genes are 0, 1, 2, … or 1, 2, 3, …: of rows of a table without names."""
+    if len(names) < LEAST_ROW_NUMBERS or names[0] not in ("0", "1"):
+        return False
+    start = int(names[0])
+    return all(name == str(number) for number, name in enumerate(names, start))
 
 
 def match_names(names: np.ndarray, genes: Table) -> NameMatch:
@@ -171,6 +186,8 @@ def _unambiguous(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:
 
 def likely_reason(names: np.ndarray, genes: Table) -> str:
     """Why so few input genes have an embedding, and what to do, as far as the names tell."""
+    if are_row_numbers(names):
+        return ROW_NUMBERS
     known = [*genes.index, *genes.strings("symbol"), *genes.strings("ensembl_id")]
     input_ids, embedded_ids = _ensembl_prefixes(names), _ensembl_prefixes(known)
     by_id = input_ids.total() > len(names) / 2

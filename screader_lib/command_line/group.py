@@ -84,6 +84,21 @@ class Group(CommandWithExamples, click.Group):
         command: click.Command = getattr(import_module(module), function)
         return command
 
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The subcommand that the first word names; a usage error names the nearest one."""
+        try:
+            return super().resolve_command(context, args)
+        except click.UsageError as error:
+            from difflib import get_close_matches
+
+            alike = get_close_matches(args[0], self.subcommands, 1)
+            if not alike:
+                raise
+            message = f"{error.message} Did you mean {alike[0]!r}?"
+            raise click.UsageError(message, context) from None
+
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of subcommands, without importing any."""
         with formatter.section(self.heading):

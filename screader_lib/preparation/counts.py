@@ -49,7 +49,9 @@ def load_counts(source: Expression, reporter: Reporter = SILENT) -> anndata.AnnD
         raise ScReaderError(
             f"its values are {KIND_NAMES[kind]}; raw counts are required.",
             file=source.name,
-            remedy=f"Name the counts with --layer ({', '.join(source.layers) or 'none is there'}).",
+            remedy=f"Name the counts with --layer: {', '.join(source.layers)}."
+            if source.layers
+            else "It has no other matrix: give a file with raw counts.",
         )
     if not blocks or not len(source.genes):
         raise ScReaderError("holds no cells or no genes.", file=source.name)

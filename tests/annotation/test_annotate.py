@@ -14,6 +14,7 @@ from small_files import GENES, TYPES, counts, expression, genes, write_expressio
 
 from screader_lib.annotation import annotate, consensus
 from screader_lib.reader.methods.places import Neighbours, nearest, own_components
+from screader_lib.reader.prediction import write_predictions
 
 OWN = ["screader_label", "screader_confidence", "screader_familiarity", "screader_status"]
 
@@ -153,6 +154,34 @@ def test_refused_unless_forced(
     assert words in forced.stderr
     statuses = set(anndata.read_h5ad(output).obs["screader_status"])
     assert statuses <= {"doubtful", "low confidence", "no known gene"}
+
+
+def test_the_files_that_a_reader_was_trained_on_are_known(reader: Path, tmp_path: Path) -> None:
+    told = "was trained on cells of this file"
+    own, other = reader.with_name("counts-0.h5ad"), write_expression(tmp_path / "o.h5ad", seed=5)
+    for source, is_own in ((own, True), (other, False)):
+        done = invoke("annotate", source, "-r", reader, "--calls", tmp_path / "calls.csv")
+        assert done.exit_code == 0 and (told in done.stderr) == is_own, done.stderr
+
+
+def test_unfamiliar_cells_are_warned_of_once(
+    reader: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write_expression(tmp_path / "new.h5ad", cells=60)
+    monkeypatch.setattr(write_predictions, "UNFAMILIAR", 1.1)
+    done = invoke("annotate", source, "-r", reader, "--calls", tmp_path / "calls.csv")
+    assert done.stderr.count("half of the cells have a familiarity below") == 1, done.stderr
+    monkeypatch.setattr(annotate, "MIN_FAMILIARITY", 1.1)
+    done = invoke("annotate", source, "-r", reader, "--calls", tmp_path / "calls.csv")
+    assert done.stderr.count("warning:") == 1 and "is this the right reader?" in done.stderr
+
+
+def test_numbers_of_rows_are_no_genes(reader: Path, tmp_path: Path) -> None:
+    adata = anndata.read_h5ad(write_expression(tmp_path / "new.h5ad"))
+    adata.var_names = [str(number) for number in range(GENES)]
+    adata.write_h5ad(tmp_path / "numbers.h5ad")
+    done = invoke("annotate", tmp_path / "numbers.h5ad", "-r", reader, "-o", tmp_path / "o.h5ad")
+    assert done.exit_code == 1 and "They are numbered (0, 1, 2, …), not named" in done.stderr
 
 
 def test_samples_of_unfamiliar_cells_are_doubtful(

@@ -212,7 +212,8 @@ def test_several_inputs_and_orders_of_genes(tmp_path: Path, source: Path) -> Non
     [
         ("cell,label\nx,alpha\ncell001,beta\n", (), "1 of its 2 cells are not among those of the"),
         ("cell,label\ncell000,alpha\n", (), "has 1 label."),
-        ("cell\ncell000\n", (), "is not a table of examples"),
+        ("cell\ncell000\n", (), "Its columns are cell; cell (or cluster) and label are expected"),
+        ("name,type\nx,alpha\ncell001,beta\n", (), "Its columns are name, type; cell (or clust"),
         ("cell,label\ncell000,a\ncell000,b\n", (), "gives cell 'cell000' two labels, 'a' and 'b'"),
         ("cluster,label\ng0,a\ng1,b\n", (), "Say which column of obs these are: --clusters COLUMN"),
         (

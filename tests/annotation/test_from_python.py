@@ -220,6 +220,7 @@ def test_a_refusal_names_arguments_and_leaves_the_object_alone(
         ({"layer": "counts"}, "has no matrix counts. It has: X"),
         ({"layer": "raw"}, "has no matrix raw"),
         ({"gene_column": "symbol"}, "no column 'symbol'"),
+        ({"clusters": "cell_typ"}, "no column 'cell_typ'. Did you mean: cell_type"),
         ({"adata": "cells.h5ad"}, "expected an AnnData object, not a str"),
     ],
 )
@@ -255,16 +256,21 @@ def test_readers_are_listed() -> None:
     assert screader.Reader.load("human-pancreas").card["species"] == "Homo sapiens"
 
 
-def test_messages_are_for_those_who_look(
-    reader: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    screader.annotate(source(), reader)  # no terminal
-    monkeypatch.setenv("FORCE_COLOR", "1")
+def test_messages_go_to_standard_error(reader: Path, capfd: pytest.CaptureFixture[str]) -> None:
     screader.annotate(source(), reader, verbose=False)
     assert capfd.readouterr() == ("", "")
-    screader.annotate(source(), reader)
+    screader.annotate(source(), reader)  # no terminal, so no bars
     told = capfd.readouterr()
     assert "40 of 40 genes are genes of the reader" in told.err and not told.out
+    assert "\x1b" not in told.err
+
+
+def test_warnings_are_of_the_users_own_line(reader: Path) -> None:
+    adata = source()
+    adata.var_names = [*genes()[:5], *(f"other{number}" for number in range(GENES - 5))]
+    with pytest.warns(UserWarning, match="doubtful") as told:
+        screader.annotate(adata, reader, force=True, verbose=False)
+    assert {one.filename for one in told} == {__file__}
 
 
 def test_settings_of_torch_stay_as_they_are(reader: Path) -> None:

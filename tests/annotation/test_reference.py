@@ -12,6 +12,7 @@ from running import invoke
 from small_files import SYMBOLS, counts, expression
 
 import screader
+from screader_lib.annotation import reference
 from screader_lib.exchange.opening import open_exchange
 
 SHARED = 30  # of the 40 genes of the reference, that the query has
@@ -49,6 +50,19 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert "tested on donors left out" in done.stderr
     assert "in the choice of genes: over 4 folds: accuracy 1.000" in done.stderr
     return folder
+
+
+@pytest.mark.parametrize("words", [("--label", "cell_typ"), ("--clusters", "leidn")])
+def test_a_column_that_is_not_there_is_told_before_the_work(
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(reference, "_embed", None)  # which would be the first step
+    label = () if "--label" in words else ("--label", "cell_type")
+    done = invoke(
+        "annotate", files / "query.h5ad", "--reference", files / "reference.h5ad", *label, *words,
+        "-o", tmp_path / "out.h5ad",
+    )  # fmt: skip
+    assert done.exit_code == 1 and f"the cells have no column {words[1]!r}" in done.stderr
 
 
 def test_labels_are_right_and_genes_those_that_both_have(files: Path) -> None:

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from screader_lib.cells.gene_names import ABSENT, likely_reason, match_names
+from screader_lib.cells.gene_names import (
+    ABSENT,
+    are_row_numbers,
+    best_match,
+    likely_reason,
+    match_names,
+)
 from screader_lib.exchange.table import Table, strings
 
 EMBEDDED = Table(
@@ -19,6 +25,18 @@ EMBEDDED = Table(
         "aliases": strings(["IDDM2|SHARED", "GLP1|SHARED", "SMST", ""]),
     },
 )
+
+
+@pytest.mark.parametrize("start", [0, 1, 2])
+def test_numbers_of_rows_are_no_gene_ids(start: int) -> None:
+    numbers = strings(range(start, start + 7000))  # 3630, 2641 and 6750 are among them
+    assert are_row_numbers(numbers) == (start < 2)
+    match, column = best_match(Table(numbers, {"symbol": numbers}), EMBEDDED)
+    assert match.matched == 3 and column == ("symbol" if start < 2 else "")
+    match, _ = best_match(Table(numbers), EMBEDDED)
+    assert match.matched == (3 if start == 2 else 0)
+    assert ("numbered" in likely_reason(numbers, EMBEDDED)) == (start < 2)
+    assert not are_row_numbers(strings(["0", "1", "2"])) and not are_row_numbers(strings([]))
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,7 @@ WRONG_USAGE = [
     ("fetch-descriptions", [*GENES, "-o", "-", "--unmatched", "-"], "only one output"),
     ("fetch-descriptions", [*GENES, "--unmatched", "-"], "only one output"),
     ("screader", ["no-such-command"], "No such command"),
+    ("screader", ["anotate"], "No such command 'anotate'. Did you mean 'annotate'?"),
     ("screader", ["--no-such-option"], "No such option"),
 ]
 

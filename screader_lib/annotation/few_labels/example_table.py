@@ -7,7 +7,7 @@ left out, so a table of all cells of which some have a label will do.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +33,7 @@ class Examples:
     table: str
     kind: str
     labels: Mapping[str, str]
+    columns: tuple[str, ...] = ()  # of the table, where these are not the usual ones
 
     @property
     def label_names(self) -> tuple[str, ...]:
@@ -71,7 +72,7 @@ class Examples:
                 f"{len(missing):,} of its {len(self.labels):,} {self.kind}s are not among those of "
                 f"the file, the first is {missing[0]!r}.",
                 file=self.table,
-                remedy=f"In the file, {those}.",
+                remedy=f"In the file, {those}." + _wanted(self.columns),
             )
 
 
@@ -86,15 +87,28 @@ def read_examples(path: Path, name: str) -> Examples:
         raise ScReaderError(
             "is not a table of examples.",
             file=name,
-            remedy="Give two columns with a header, cell (or cluster) and label.",
+            remedy=_wanted([column for column in columns if column]).strip(),
         )
     kind = CLUSTER if CLUSTER in columns else CELL
     key = kind if kind in columns else columns[0]
     label = LABEL if LABEL in columns else next(one for one in columns[:2] if one != key)
-    return examples_of(((row[key] or "", row[label] or "") for row in rows), name, kind)
+    usual = kind in columns and LABEL in columns
+    pairs = ((row[key] or "", row[label] or "") for row in rows)
+    return examples_of(pairs, name, kind, () if usual else tuple(columns))
 
 
-def examples_of(pairs: Iterable[tuple[object, object]], name: str, kind: str = CELL) -> Examples:
+def _wanted(columns: Sequence[str]) -> str:
+    """The columns that a table has, and those that it should have; empty for none."""
+    found = f" Its columns are {', '.join(columns)};" if columns else ""
+    return f"{found} cell (or cluster) and label are expected." if columns else ""
+
+
+def examples_of(
+    pairs: Iterable[tuple[object, object]],
+    name: str,
+    kind: str = CELL,
+    columns: tuple[str, ...] = (),
+) -> Examples:
     """Examples from pairs of a cell, or cluster, and its label; messages call them ``name``.
 
     ScReaderError where a cell has two labels, or fewer than two are known.
@@ -105,12 +119,12 @@ def examples_of(pairs: Iterable[tuple[object, object]], name: str, kind: str = C
             raise ScReaderError(
                 f"gives {kind} {one!r} two labels, {labels[one]!r} and {given!r}.", file=name
             )
-    examples = Examples(name, kind, labels)
+    examples = Examples(name, kind, labels, columns)
     if len(examples.label_names) < 2:
         raise ScReaderError(
             f"has {counted(len(examples.label_names), 'label')}.",
             file=name,
-            remedy=f"Name {kind}s of at least two types.",
+            remedy=f"Name {kind}s of at least two types." + _wanted(columns),
         )
     return examples
 

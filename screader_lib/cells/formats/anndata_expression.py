@@ -180,8 +180,9 @@ def _matrix_and_var(root: Any, name: str, layer: str | None) -> tuple[Any, Any]:
     if layer == "raw" and (raw := _raw_paths(root)):
         path, var = raw
     if path not in root:
-        listed = ", ".join(_layers(root)) or "none"
+        listed = ", ".join(_layers(root))
         remedy = f"It has: {listed}." if layer else f"Name another one with --layer: {listed}."
+        remedy = remedy if listed else "It has no matrix at all."
         raise ScReaderError(f"has no matrix {path}.", file=name, remedy=remedy)
     return root[path], root[var]
 

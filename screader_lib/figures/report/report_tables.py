@@ -149,7 +149,7 @@ def data_summary(
     known = predictions.true[predictions.known]
     rows = {
         "cells": f"{len(predictions):,}",
-        "cells with a true label": f"{len(known):,}",
+        "cells with a true label": f"{len(known):,}" if len(known) else "",
         "types that were named" if predictions.by_examples else "types known to the reader": (
             f"{len(predictions.labels):,}"
         ),
@@ -303,11 +303,18 @@ def overview(predictions: PredictionData, clusters: Table | None) -> str:
     text += f": {listed}{more}." if counts else "."
     text += f" The median confidence is {np.median(predictions.confidence):.2f}."
     if clusters is not None:
-        remarks = [(name, row["check"]) for name, row in _rows_of(clusters) if row["check"]]
-        shown = "; ".join(f"cluster {name} ({remark})" for name, remark in remarks[:REMARKS])
+        with_remark: dict[str, list[str]] = {}
+        for name, row in _rows_of(clusters):
+            if row["check"]:
+                with_remark.setdefault(row["check"], []).append(name)
+        remarks = [*with_remark.items()]
+        shown = "; ".join(
+            f"cluster{'s' * (len(names) > 1)} {', '.join(names)} ({remark})"
+            for remark, names in remarks[:REMARKS]
+        )
         rest = f"; and {len(remarks) - REMARKS} more below" if len(remarks) > REMARKS else ""
         text += f" Look at {shown}{rest}." if remarks else " No cluster stands out as doubtful."
-    return text + " No cell has a true label, so the accuracy is unknown."
+    return text
 
 
 def low_confidence(predictions: PredictionData, count: int = LOW_CONFIDENCE) -> list[Row]:

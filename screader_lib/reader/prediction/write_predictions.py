@@ -86,7 +86,8 @@ class PredictionOptions:
     ``rows`` int64, rising: only these cells, which the reader's fold holds out; None: all. Of
     them, only those of ``shard``. Cells below ``min_confidence`` or ``min_familiarity`` are
     unassigned. ``genes_explained`` of each cell are stored. ``label_map`` gives the reader's label
-    for labels of the cells, which are kept beside it.
+    for labels of the cells, which are kept beside it. With ``warns_of_unfamiliar``, cells that as a
+    whole are unlike those of the training are warned of.
     """
 
     rows: np.ndarray | None = None
@@ -95,6 +96,7 @@ class PredictionOptions:
     shard: Shard | None = None
     genes_explained: int = 0
     label_map: dict[str, str] | None = None
+    warns_of_unfamiliar: bool = True
 
 
 def write_predictions(
@@ -130,7 +132,8 @@ def write_predictions(
     familiarity = stored.calibration_set.familiarity(confidence, evidence, distance)
     predictions.assigned[:] = predictions.has_known_genes & (confidence >= options.min_confidence)
     predictions.assigned &= familiarity >= options.min_familiarity
-    _warn_of_unfamiliar(familiarity[predictions.has_known_genes], reporter)
+    warns = reporter if options.warns_of_unfamiliar else SILENT
+    warn_of_unfamiliar(familiarity[predictions.has_known_genes], warns)
     own = predictions.columns(stored.labels)
     own |= {"evidence": evidence, "distance": distance, "familiarity": familiarity}
     if np.isnan(distance).any():
@@ -171,7 +174,7 @@ def write_predictions(
     return predictions.has_known_genes
 
 
-def _warn_of_unfamiliar(familiarity: np.ndarray, reporter: Reporter) -> None:
+def warn_of_unfamiliar(familiarity: np.ndarray, reporter: Reporter) -> None:
     """Warn where the cells as a whole, float32 (cells,), are unlike those of the training."""
     if len(familiarity) < MIN_CELLS_TO_JUDGE:
         return
