@@ -1,4 +1,4 @@
-"""scReader beside its controls on held-out cells: folds by cell, and donors left out.
+"""scReader beside its controls on held-out cells: folds by cell, and held-out donors.
 
     python benchmarks/reader.py COUNTS EMBEDDINGS [--shuffled EMBEDDINGS] [--label COLUMN]
         [--seeds 3] [--methods ...] [--splits ...] [--genes training all] --results FILE

@@ -1,4 +1,4 @@
-"""Pictures of annotated cells, as axes of matplotlib that can be changed further.
+"""Figures of annotated cells, as axes of matplotlib that can be changed further.
 
     screader.annotate(adata, "human-pancreas")
     screader.plot.umap(adata)                             # by label

@@ -12,7 +12,7 @@ from typing import Any
 def cached_between_runs() -> Iterator[None]:
     """Whatever is imported meanwhile caches the functions that numba compiles for it.
 
-    umap-learn by itself compiles them anew in every process, which takes longer than most pictures.
+    umap-learn by itself compiles them anew in every process, which takes longer than most figures.
     The cache is numba's (``NUMBA_CACHE_DIR``, else beside the sources or in the user's cache
     folder).
     """

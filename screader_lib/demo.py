@@ -152,7 +152,7 @@ def learn(runner: Runner, method: str, reader: str, predictions: str, seed: int)
 
 
 def draw(runner: Runner) -> None:
-    """The pictures and the report."""
+    """The figures and the report."""
     runner.run("plot", "confusion", "predictions.h5ad", "-o", "confusion.png")
     runner.run("plot", "umap", "predictions.h5ad", "--cells", "cells-test.h5ad", "-o", "umap.png")
     runner.run(

@@ -194,7 +194,7 @@ def test_importing_the_python_package_imports_nothing_heavy() -> None:
 def test_every_package_and_executable_is_installed() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     names = {".".join(path.parent.relative_to(ROOT).parts) for path in MODULES}
-    tools = {f"screader_tools{folder}" for folder in ("", ".pictures")}
+    tools = {f"screader_tools{folder}" for folder in ("", ".figures")}
     assert set(project["tool"]["setuptools"]["packages"]) == names | tools | {"screader"}
     assert (PYTHON / "py.typed").is_file()
     own = {f"screader-{name}" for name in EXECUTABLES if name != "screader"}

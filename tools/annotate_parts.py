@@ -121,7 +121,7 @@ def write_report(
     from screader_lib.figures.data.prediction_data import PredictionData
     from screader_lib.figures.report.cell_map import MapInputs
     from screader_lib.figures.report.report import ReportInputs, build
-    from screader_tools.pictures.command_words import command_words
+    from screader_tools.figures.command_words import command_words
 
     obs, rows = new_h5ad.cells_of(sources), annotation.calls.rows
     called = obs if rows is None else obs.take(rows)

@@ -1,4 +1,4 @@
-"""``plot``: pictures of predictions, cells and readers, and the report."""
+"""``plot``: figures of predictions, cells and readers, and the report."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ EXAMPLES = (
 @group(
     "plot",
     subcommands=SUBCOMMANDS,
-    place_of=lambda name: f"screader_tools.pictures.{name}:main",
-    heading="Pictures",
+    place_of=lambda name: f"screader_tools.figures.{name}:main",
+    heading="Figures",
     examples=EXAMPLES,
 )
 def main() -> None:
     """Draw predictions, cells and readers as PNG, SVG or PDF, or write a report as HTML.
 
-    'plot PICTURE --help' explains each picture. All pictures take --size, --dpi, --title,
+    'plot FIGURE --help' explains each figure. All figures take --size, --dpi, --title,
     --palette and --format, and write their data with --data. The same input gives the same
     bytes.
     """

@@ -92,7 +92,7 @@ def train_on(
     reporter.info(f"a reader was trained on {counted(len(sequences), 'cell')} of the reference.")
     if found.cross_validation:
         reporter.info(
-            "it was tested on donors left out, whose cells took part only in the choice of genes: "
+            "it was tested on held-out donors, whose cells took part only in the choice of genes: "
             f"{fold_summary(found.cross_validation)}"
         )
 

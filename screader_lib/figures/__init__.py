@@ -1,1 +1,1 @@
-"""Pictures and the HTML report. Each picture has a figure, a data table and alternative text."""
+"""Figures and the HTML report. Each figure has its drawing, a data table and alternative text."""

@@ -47,7 +47,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )  # fmt: skip
     assert done.exit_code == 0, done.stderr
     assert "a reader was trained on 90 cells of the reference" in done.stderr
-    assert "tested on donors left out" in done.stderr
+    assert "tested on held-out donors" in done.stderr
     assert "in the choice of genes: over 4 folds: accuracy 1.000" in done.stderr
     return folder
 

@@ -14,8 +14,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "figures"))
 
 from figure_files import Case, write_cells, write_embeddings, write_predictions, write_reader
 
-from screader_tools.pictures.command_words import command_words
-from screader_tools.pictures.picture_options import Size
+from screader_tools.figures.command_words import command_words
+from screader_tools.figures.figure_options import Size
 from screader_tools.plot import main
 
 PICTURES = ("umap", "confusion", "metrics", "calibration", "markers", "training", "embeddings")

@@ -1,1 +1,1 @@
-"""What pictures are drawn from: predictions, cell vectors, projections, scatter panels."""
+"""What figures are drawn from: predictions, cell vectors, projections, scatter panels."""

@@ -1,4 +1,4 @@
-"""Scatter panels, and files of their coordinates, so that the same picture can be made again.
+"""Scatter panels, and files of their coordinates, so that the same figure can be made again.
 
 Two formats by the file's name: ``.npz`` (numpy, without pickled objects), else tab-separated
 text with the columns panel, cell, umap_1, umap_2, as ``--data`` writes it.

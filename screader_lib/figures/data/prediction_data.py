@@ -1,4 +1,4 @@
-"""A predictions file as the pictures see it."""
+"""A predictions file as the figures see it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NOT_A_LABEL = ("", "nan", "NaN", "NA", "None")
 class PredictionData:
     """The cells' columns and labels of an open ``predictions`` file.
 
-    ``title``       what pictures call the method;
+    ``title``       what figures call the method;
     ``by_examples`` whether cells that a person named took the place of a reader;
     ``labels``      labels that the reader knows, in the order of the probabilities' columns;
     ``predicted``, ``second``  most and second most probable label, objects (cells,);

@@ -1,6 +1,6 @@
 """Vectors in two dimensions (PCA, then UMAP), and how well types are separated in the vectors.
 
-Separation is measured in the vectors themselves, not in the picture, which distorts distances.
+Separation is measured in the vectors themselves, not in the figure, which distorts distances.
 """
 
 from __future__ import annotations

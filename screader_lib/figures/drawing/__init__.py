@@ -1,1 +1,1 @@
-"""What all pictures share: canvas, colours, names and labels."""
+"""What all figures share: canvas, colours, names and labels."""

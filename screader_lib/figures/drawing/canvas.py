@@ -1,4 +1,4 @@
-"""A picture: figure, data table and alternative text; the same input gives the same bytes."""
+"""A figure: its drawing, data table and alternative text; the same input gives the same bytes."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ def require(module: str) -> Any:
     except ModuleNotFoundError as error:
         package = str(error.name or module).partition(".")[0]
         raise ScReaderError(
-            f"this picture needs the Python package {package!r}.",
+            f"this figure needs the Python package {package!r}.",
             remedy="Install it with: pip install 'screader-suite[plots]'",
         ) from error
 
 
 @dataclass(frozen=True)
 class Style:
-    """How a picture looks; what is None or empty is left to the picture.
+    """How a figure looks; what is None or empty is left to the figure.
 
     ``size`` is width and height in inches. Where only a ``width`` is given, the height is in
     proportion, and letters and lines are those of a journal's column.
@@ -89,7 +89,7 @@ DEFAULT_STYLE = Style()
 
 @dataclass(frozen=True)
 class DataTable:
-    """The data of a picture as rows of str, int, float or None (unknown).
+    """The data of a figure as rows of str, int, float or None (unknown).
 
     ``rows`` is iterated over each time, so that a million rows need not be held in memory.
     """
@@ -124,7 +124,7 @@ class Picture:
         return cls(figure, DataTable(columns, rows), text)
 
     def render(self, form: str, dpi: int) -> bytes:
-        """The content of the picture's file, in one of ``FORMATS``."""
+        """The content of the figure's file, in one of ``FORMATS``."""
         stream = io.BytesIO()
         self.write(stream, form, dpi)
         return stream.getvalue()
@@ -133,12 +133,12 @@ class Picture:
         """Write as one of ``FORMATS``.
 
         Returns the characters that no installed font has; they are drawn as boxes. OSError where
-        writing fails, ScReaderError where the picture would have more than ``MAX_PIXELS`` a side.
+        writing fails, ScReaderError where the figure would have more than ``MAX_PIXELS`` a side.
         """
         width, height = self.figure.get_size_inches() * dpi
         if max(width, height) > MAX_PIXELS:
             raise ScReaderError(
-                f"the picture would be {width:,.0f} × {height:,.0f} pixels, "
+                f"the figure would be {width:,.0f} × {height:,.0f} pixels, "
                 f"the maximum is {MAX_PIXELS:,} a side.",
                 remedy="Lower --dpi or --size.",
             )
@@ -152,7 +152,7 @@ class Picture:
 
 @contextmanager
 def drawing(style: Style = DEFAULT_STYLE) -> Iterator[None]:
-    """The style sheet of the pictures, whatever the user's own settings of matplotlib are."""
+    """The style sheet of the figures, whatever the user's own settings of matplotlib are."""
     matplotlib = require("matplotlib")
     sheet = resources.files("screader_lib.figures") / "templates" / "pictures.mplstyle"
     with resources.as_file(sheet) as path:

@@ -2,7 +2,7 @@
 
 The safe palette (``templates/safe_colours.txt``) can be told apart by colour-blind readers. Its
 colours depend only on the index, not on how many follow. Beyond some fifteen types no set of
-colours suffices, so pictures with many types number them as well.
+colours suffices, so figures with many types number them as well.
 """
 
 from __future__ import annotations

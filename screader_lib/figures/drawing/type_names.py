@@ -1,4 +1,4 @@
-"""Names of cell types and methods as they are printed in a picture."""
+"""Names of cell types and methods as they are printed in a figure."""
 
 from __future__ import annotations
 

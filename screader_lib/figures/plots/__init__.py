@@ -1,1 +1,1 @@
-"""The pictures, one module each."""
+"""The figures, one module each."""

@@ -85,7 +85,7 @@ def picture(
     """A panel of bars for each type.
 
     ``all_types`` are all labels that get a colour, so that a type has the same colour in all
-    pictures of a file.
+    figures of a file.
     """
     columns = min(2 if style.is_narrow else COLUMNS, len(types))
     rows = math.ceil(len(types) / columns)

@@ -20,7 +20,7 @@ METRICS = {
     "macro_recall": "macro recall",
     "macro_f1": "macro F1",
 }
-NAMED_BELOW = 0.9  # types with a lower F1 are named in the picture
+NAMED_BELOW = 0.9  # types with a lower F1 are named in the figure
 MAX_NAMED = 5
 LIFT = 0.05  # of a name above the axis, in units of F1
 NAME_HEIGHT = 0.045  # in units of F1

@@ -63,7 +63,7 @@ def colouring(predictions: Sequence[PredictionData], column: str | None) -> Colo
 
 
 def check_number_of_colours(values: np.ndarray, column: str) -> None:
-    """ScReaderError where a column has more different labels than a picture can show."""
+    """ScReaderError where a column has more different labels than a figure can show."""
     if values.dtype.kind != "f" and (count := len(set(values.tolist()))) > MAX_TYPES:
         raise ScReaderError(
             f"column {column!r} has {count:,} different values, at most {MAX_TYPES} can be "
@@ -143,7 +143,7 @@ def picture(
 ) -> canvas.Picture:
     """Draw panels side by side, coloured by ``column``; a point is a ``unit``: cell or gene.
 
-    ``types`` are all labels that get a colour, so that a type has the same colour in pictures
+    ``types`` are all labels that get a colour, so that a type has the same colour in figures
     of files that lack some; those that no panel shows are left out of the legend. With ``labels``
     "names", types are named at their points instead of in a legend.
     """
@@ -300,7 +300,7 @@ def _layout(
     """Size of the figure, side of a panel, where the legend goes, and its number of columns.
 
     In inches; ``width`` is that of the figure where it is given. Many types beside several panels
-    would make the picture too wide for a page.
+    would make the figure too wide for a page.
     """
     longest = max(map(len, names), default=0)
     across, down = _grid(panels, width)

@@ -92,7 +92,7 @@ def encode(
 ) -> CellMap:
     """The map of the cells of ``predictions`` at ``coordinates``, float32 (cells, 2).
 
-    ``types`` have the colours that they have in the report's pictures. ``genes`` are symbols or
+    ``types`` have the colours that they have in the report's figures. ``genes`` are symbols or
     ids, the most telling first, whose weights are in the file ``cells``. Of more than
     ``MOST_CELLS`` cells, a random sample, of examples first. ScReaderError where ``cells`` lacks
     one of the cells.

@@ -32,7 +32,7 @@ from screader_lib.reporting import SILENT, Reporter
 
 SVG_DPI = 160  # of the points in a scatter plot
 SCREEN_DPI = 96
-GENES_DRAWN, GENES_LISTED = 8, 3  # per type, in the picture and with their descriptions
+GENES_DRAWN, GENES_LISTED = 8, 3  # per type, in the figure and with their descriptions
 SCRIPT = "cell_map.js"  # the page's policy allows it by its hash, and no other
 PAIR_COLUMNS = ("true label", "predicted label", "cells", "fraction of the true label")
 
@@ -157,7 +157,7 @@ def _pictures(
     seed: int,
     reporter: Reporter,
 ) -> dict[str, dict[str, Any]]:
-    """Pictures in the page by name: source, alternative text, and sizes in pixels of the screen."""
+    """Figures in the page by name: source, alternative text, and sizes in pixels of the screen."""
     predictions = inputs.predictions
     pictures = {}
     if panels:

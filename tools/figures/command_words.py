@@ -42,7 +42,7 @@ def command_words(tool: str, parameters: Mapping[str, Any], inputs: Mapping[str,
 def _command(tool: str) -> click.Command | None:
     if tool.split(maxsplit=1)[0] not in SUBCOMMANDS:
         return None
-    module = tool.replace("plot ", "pictures.").replace("-", "_")
+    module = tool.replace("plot ", "figures.").replace("-", "_")
     try:
         command = import_module(f"screader_tools.{module}").main
     except ModuleNotFoundError:

@@ -7,7 +7,7 @@ from typing import Any
 from screader_lib.command_line.options import input_argument
 from screader_lib.command_line.run import ToolRun
 from screader_lib.command_line.tool import tool
-from screader_tools.pictures import picture_options as options
+from screader_tools.figures import figure_options as options
 
 
 @tool(
@@ -18,7 +18,7 @@ from screader_tools.pictures import picture_options as options
     ],
 )
 @input_argument("reader")
-@options.picture_options("Colours of the curves: safe or a matplotlib colour map. [default: safe]")
+@options.figure_options("Colours of the curves: safe or a matplotlib colour map. [default: safe]")
 def main(run: ToolRun, reader: str, **settings: Any) -> None:
     """Draw the training of READER: loss by epoch, and metrics on the validation cells.
 

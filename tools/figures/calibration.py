@@ -8,7 +8,7 @@ import click
 
 from screader_lib.command_line.run import ToolRun
 from screader_lib.command_line.tool import tool
-from screader_tools.pictures import picture_options as options
+from screader_tools.figures import figure_options as options
 
 
 @tool(
@@ -23,7 +23,7 @@ from screader_tools.pictures import picture_options as options
 @click.option(
     "--bins", type=click.IntRange(2, 100), default=15, help="Number of equally wide bins."
 )
-@options.picture_options(options.TYPE_PALETTE.replace("types", "methods"))
+@options.figure_options(options.TYPE_PALETTE.replace("types", "methods"))
 def main(
     run: ToolRun,
     predictions: tuple[str, ...],

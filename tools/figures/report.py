@@ -16,7 +16,7 @@ from screader_lib.command_line.options import (
 )
 from screader_lib.command_line.run import ToolRun
 from screader_lib.command_line.tool import tool
-from screader_tools.pictures.picture_options import TYPE_PALETTE, read_coordinates
+from screader_tools.figures.figure_options import TYPE_PALETTE, read_coordinates
 
 
 @tool(
@@ -43,7 +43,7 @@ from screader_tools.pictures.picture_options import TYPE_PALETTE, read_coordinat
     type=FilePath(),
     multiple=True,
     help="Another method's predictions of the same cells; repeatable. The first is in all "
-    "pictures, further ones only in the metrics.",
+    "figures, further ones only in the metrics.",
 )
 @click.option(
     "--coordinates",
@@ -81,7 +81,7 @@ def main(
 ) -> None:
     """Write a report on PREDICTIONS as one self-contained HTML file.
 
-    It has a map of the cells to explore, all pictures and tables, the least confident predictions,
+    It has a map of the cells to explore, all figures and tables, the least confident predictions,
     the steps that made the files, and the commands to repeat them. Cells selected on the map with
     the lasso can be named, and saved as a table. It loads nothing from the network and prints well.
     """
@@ -90,7 +90,7 @@ def main(
     from screader_lib.figures.report.report import ReportInputs, build
     from screader_lib.figures.report.report_tables import multiqc_content, read_metrics
     from screader_lib.readers.fetching import find_reader
-    from screader_tools.pictures.command_words import command_words
+    from screader_tools.figures.command_words import command_words
 
     destination = run.output_path(output)
     known = str(find_reader(reader, reporter=run.reporter)) if reader else None

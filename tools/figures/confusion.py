@@ -8,7 +8,7 @@ import click
 
 from screader_lib.command_line.run import ToolRun
 from screader_lib.command_line.tool import tool
-from screader_tools.pictures import picture_options as options
+from screader_tools.figures import figure_options as options
 
 
 @tool(
@@ -34,7 +34,7 @@ from screader_tools.pictures import picture_options as options
     "or left out.",
 )
 @click.option("--counts", is_flag=True, help="Print numbers of cells instead of fractions.")
-@options.picture_options("Colour map of the fractions (matplotlib). [default: Blues]")
+@options.figure_options("Colour map of the fractions (matplotlib). [default: Blues]")
 def main(
     run: ToolRun,
     predictions: tuple[str, ...],

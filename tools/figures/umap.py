@@ -10,7 +10,7 @@ import click
 from screader_lib.command_line.options import FilePath, seed_option
 from screader_lib.command_line.run import ToolRun
 from screader_lib.command_line.tool import tool
-from screader_tools.pictures import picture_options as options
+from screader_tools.figures import figure_options as options
 
 if TYPE_CHECKING:
     from screader_lib.figures.plots.umap_plot import Labels
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 @options.neighbours_option
 @options.coordinates_options
 @seed_option
-@options.picture_options(options.TYPE_PALETTE)
+@options.figure_options(options.TYPE_PALETTE)
 def main(
     run: ToolRun,
     predictions: tuple[str, ...],
@@ -73,9 +73,9 @@ def main(
     With --cells there is one more panel, of the weighted mean of each cell's gene embeddings,
     before reading. Under each panel: silhouette (-1 to 1), and nearest-neighbour purity, the
     mean fraction of a cell's 10 nearest neighbours that have its label. Both are measured in the
-    vectors, not in the picture, on at most 5,000 cells. Of more than 20,000 cells, a random
+    vectors, not in the figure, on at most 5,000 cells. Of more than 20,000 cells, a random
     20,000 have their UMAP and the others are placed among their nearest neighbours in these, which
-    the picture says.
+    the figure says.
     """
     from screader_lib.figures.plots import umap_plot
 

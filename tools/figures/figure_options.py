@@ -1,4 +1,4 @@
-"""Options that all pictures have, and writing a picture."""
+"""Options that all figures have, and writing a figure."""
 
 from __future__ import annotations
 
@@ -112,15 +112,15 @@ coordinates_options = _all_of(
 )
 
 
-def picture_options(palette: str) -> Callable:
+def figure_options(palette: str) -> Callable:
     """Output, format and style; ``palette`` is the help of that option."""
     return _all_of(
-        output_option("the picture (.png, .svg or .pdf)"),
+        output_option("the figure (.png, .svg or .pdf)"),
         click.option(
             "--format",
             "form",
             type=click.Choice(FORMATS),
-            help="Format of the picture. [default: by the output's name; png to a pipe]",
+            help="Format of the figure. [default: by the output's name; png to a pipe]",
         ),
         click.option("--size", type=Size(), help="Width x height: 7x5 (inches), 18x12cm."),
         click.option(
@@ -130,9 +130,9 @@ def picture_options(palette: str) -> Callable:
             "size that is printed, the height is in proportion.",
         ),
         click.option("--dpi", type=click.IntRange(20, 2400), default=200, help="Dots per inch."),
-        click.option("--title", default="", show_default=False, help="Title above the picture."),
+        click.option("--title", default="", show_default=False, help="Title above the figure."),
         click.option("--palette", default="", show_default=False, metavar="NAME", help=palette),
-        click.option("--data", type=OutputPath(), help="Write the picture's data here (TSV)."),
+        click.option("--data", type=OutputPath(), help="Write the figure's data here (TSV)."),
     )
 
 
@@ -165,7 +165,7 @@ def open_predictions(
 
 
 class PictureOutput:
-    """Where a picture goes, its format and style, from the values of ``picture_options``.
+    """Where a figure goes, its format and style, from the values of ``figure_options``.
 
     A usage error, before any work is done, where the format is unknown.
     """
@@ -191,7 +191,7 @@ class PictureOutput:
         return Style(*(self.settings[name] for name in ("size", "title", "palette", "width")))
 
     def write(self, picture: Picture, panels: Sequence[Panel] = ()) -> None:
-        """Write the picture and, where asked for, its data and coordinates; all or none.
+        """Write the figure and, where asked for, its data and coordinates; all or none.
 
         Warns of characters that no installed font has.
         """

@@ -6,7 +6,7 @@ from typing import Any
 
 from screader_lib.command_line.run import ToolRun
 from screader_lib.command_line.tool import tool
-from screader_tools.pictures import picture_options as options
+from screader_tools.figures import figure_options as options
 
 
 @tool(
@@ -19,7 +19,7 @@ from screader_tools.pictures import picture_options as options
 )
 @options.predictions_argument
 @options.name_option
-@options.picture_options(options.TYPE_PALETTE.replace("types", "methods"))
+@options.figure_options(options.TYPE_PALETTE.replace("types", "methods"))
 def main(
     run: ToolRun, predictions: tuple[str, ...], names: tuple[str, ...], **settings: Any
 ) -> None:

@@ -9,7 +9,7 @@ import click
 from screader_lib.command_line.options import FilePath, input_argument
 from screader_lib.command_line.run import ToolRun
 from screader_lib.command_line.tool import tool
-from screader_tools.pictures import picture_options as options
+from screader_tools.figures import figure_options as options
 
 
 @tool(
@@ -35,7 +35,7 @@ from screader_tools.pictures import picture_options as options
 @click.option(
     "--gene", "named", metavar="SYMBOL", multiple=True, help="Draw this gene. Repeatable."
 )
-@options.picture_options("A matplotlib colour map for the means. [default: Blues]")
+@options.figure_options("A matplotlib colour map for the means. [default: Blues]")
 def main(
     run: ToolRun,
     predictions: str,

@@ -9,7 +9,7 @@ import click
 from screader_lib.command_line.options import input_argument
 from screader_lib.command_line.run import ToolRun
 from screader_lib.command_line.tool import tool
-from screader_tools.pictures import picture_options as options
+from screader_tools.figures import figure_options as options
 
 
 @tool(
@@ -25,7 +25,7 @@ from screader_tools.pictures import picture_options as options
     "--genes", type=click.IntRange(1, 50), default=8, help="Number of genes per type, at most."
 )
 @click.option("--type", "types", metavar="NAME", multiple=True, help="Only this type. Repeatable.")
-@options.picture_options(options.TYPE_PALETTE)
+@options.figure_options(options.TYPE_PALETTE)
 def main(
     run: ToolRun, predictions: str, genes: int, types: tuple[str, ...], **settings: Any
 ) -> None:

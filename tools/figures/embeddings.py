@@ -10,7 +10,7 @@ import click
 from screader_lib.command_line.options import FilePath, input_argument, seed_option
 from screader_lib.command_line.run import ToolRun
 from screader_lib.command_line.tool import tool
-from screader_tools.pictures import picture_options as options
+from screader_tools.figures import figure_options as options
 
 
 @tool(
@@ -32,7 +32,7 @@ from screader_tools.pictures import picture_options as options
 @options.neighbours_option
 @options.coordinates_options
 @seed_option
-@options.picture_options(options.TYPE_PALETTE)
+@options.figure_options(options.TYPE_PALETTE)
 def main(
     run: ToolRun,
     embeddings: str,
