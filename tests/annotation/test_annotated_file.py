@@ -323,7 +323,7 @@ def test_damaged_and_foreign_files(tmp_path: Path) -> None:
                 file["uns"][name] = link
             else:
                 del file["uns/external"], file["obs"].attrs["column-order"]
-        with pytest.raises(ScReaderError, match=r"link into another file|no data frame"):
+        with pytest.raises(ScReaderError, match=r"link into another file|not a data frame"):
             annotate(source, tmp_path / "out.h5ad")
     with pytest.raises(ScReaderError, match="has 12 cells, but there are calls of 14"):
         annotate(made("dense", tmp_path), tmp_path / "out.h5ad", calls(cells=14))

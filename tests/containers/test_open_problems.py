@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +85,9 @@ def cells(number: int, seed: int) -> anndata.AnnData:
     )  # fmt: skip
 
 
-def test_the_script_writes_the_tasks_prediction(tmp_path: Path) -> None:
+def test_the_script_writes_the_tasks_prediction(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Run as viash runs it: with parameters in place of the block that it marks."""
     train, test = cells(200, 1), cells(60, 2)
     train.obs_names, test.obs_names = (
@@ -106,9 +107,8 @@ def test_the_script_writes_the_tasks_prediction(tmp_path: Path) -> None:
     par = {name: str(tmp_path / Path(path).name) for name, path in example["par"].items()}
     code = text.replace(block[0], f"par = {par!r}\nmeta = {{'name': 'screader_pooled'}}")
     (tmp_path / "run.py").write_text(code)
-    words = [sys.executable, tmp_path / "run.py"]
-    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(tmp_path / "run.py"), run_name="__main__")
     made = anndata.read_h5ad(par["output"])
     assert made.obs_names.equals(test.obs_names) and made.obs.columns.tolist() == ["label_pred"]
     assert dict(made.uns) == {

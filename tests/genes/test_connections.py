@@ -168,7 +168,7 @@ def test_passing_faults_are_retried_and_one_copy_is_kept(tmp_path: Path, fault: 
         (Reply(b"", status=404), "HTTP status 404", 1),
         (Reply(b"", status=500), "HTTP status 500, 5 times", ATTEMPTS),
         (Reply(CONTENT, cut=True), "connection was cut", ATTEMPTS),
-        (Reply(b"", status=503, headers={"Retry-After": "3600"}), "in 3,600 s", 1),
+        (Reply(b"", status=503, headers={"Retry-After": "3600"}), "after 3,600 s", 1),
         (HTML, "complete gzip file", 1),
     ],
 )

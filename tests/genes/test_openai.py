@@ -134,7 +134,7 @@ def test_faults(fault: Reply, message: str) -> None:
     [
         (Reply(f"Incorrect API key provided: {KEY[:5]}***".encode(), status=401), "status 401"),
         (Reply(b'{"error": "no such model"}', status=400), "no such model"),
-        (json_reply({"error": {"code": "insufficient_quota"}}, status=429), "no quota left"),
+        (json_reply({"error": {"code": "insufficient_quota"}}, status=429), "quota is used up"),
     ],
 )
 def test_final_refusals_are_not_retried(reply: Reply, message: str) -> None:
@@ -267,7 +267,7 @@ def test_a_long_wait_is_reported_and_an_absurd_one_refused(monkeypatch: pytest.M
             "the embedding server: answered with HTTP status 429; trying again in 240.0 s."
         ]
         server.faults = [Reply(b"", status=503, headers={"Retry-After": "86400"})]
-        with pytest.raises(ScReaderError, match="come back in 86,400 seconds"):
+        with pytest.raises(ScReaderError, match="retry after 86,400 seconds"):
             provider(server).embed(["b"], SILENT)
 
 
