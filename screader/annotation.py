@@ -134,7 +134,7 @@ def calls_of(
     from screader_lib.annotation.clusters import read_known_markers
     from screader_lib.annotation.no_labels.beside import with_offered_types
     from screader_lib.annotation.no_labels.type_table import is_term
-    from screader_lib.annotation.sample import SampleOptions, check_columns
+    from screader_lib.annotation.sample import SampleOptions, check_clusters
     from screader_lib.cells.formats.open_expression import expression_of
     from screader_lib.exchange import provenance
     from screader_lib.reader.reader_file import read_reader
@@ -176,8 +176,8 @@ def calls_of(
         source = expression_of(
             adata, NAME, layer=given["layer"], gene_column=given["gene_column"], reporter=reporter
         )
-        if given["clusters"] != AUTO:
-            check_columns([source], given["clusters"])
+        if given["clusters"] not in (None, AUTO):
+            check_clusters([source], given["clusters"])
         labels = None if opened is None else read_reader(opened).labels
         named = _named_types(words, markers, genes, labels, reporter) if words else ([], [])
         if opened is None:

@@ -290,7 +290,7 @@ def _annotate(
     """The calls of a file or several, written; None where ``is_done`` says that they are."""
     from screader_lib.annotation import annotated_file, new_h5ad
     from screader_lib.annotation.annotate import AUTO
-    from screader_lib.annotation.sample import SampleOptions, check_columns
+    from screader_lib.annotation.sample import SampleOptions, check_clusters
     from screader_lib.cells.formats.expression import ReadOptions
     from screader_tools.annotate_parts import by_examples, by_types
     from screader_tools.build_cells_files import InputFiles
@@ -307,8 +307,8 @@ def _annotate(
                 file=expression[0],
                 remedy="Write one: -o OUT.h5ad instead of --in-place.",
             )
-        if given["clusters"] != AUTO:
-            check_columns(sources, given["clusters"])
+        if given["clusters"] not in (None, AUTO):
+            check_clusters(sources, given["clusters"])
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="screader-")))
         orthologs = given["orthologs"] and files.path("orthologs", given["orthologs"])
         sample = SampleOptions(

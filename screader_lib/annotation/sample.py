@@ -116,16 +116,21 @@ class Sample:
 def obs_column(sources: Sequence[Expression], selected: np.ndarray, name: str) -> Categorical:
     """A column of the one input's obs, as categories, for the cells ``selected``, bool (cells,).
 
-    ScReaderError where there are several inputs, or no such column.
+    ScReaderError as from :func:`check_clusters`.
     """
+    check_clusters(sources, name)
+    column = sources[0].obs.columns[name].load()
+    return Categorical.with_missing(as_strings(column)[selected])
+
+
+def check_clusters(sources: Sequence[Expression], name: str) -> None:
+    """ScReaderError where there are several inputs, or the one has no such column of obs."""
     if len(sources) > 1:
         raise ScReaderError(
             f"column {name!r} may mean something else in each input.",
             remedy="Give --clusters auto, or one input.",
         )
     check_columns(sources, name)
-    column = sources[0].obs.columns[name].load()
-    return Categorical.with_missing(as_strings(column)[selected])
 
 
 def check_columns(sources: Sequence[Expression], *names: str | None) -> None:
