@@ -79,9 +79,10 @@ def annotate(
 
     Without a reader, ``examples`` are labels of a few cells, a table of them or a mapping from name
     to label, which give all others their labels; the status of these cells is ``example``, and
-    familiarity is the cosine to the nearest of them. Or ``types`` are told by what is known of
-    them: tables with the column ``type``, or terms as ``"cl:B cell"``; ``markers`` are then tables
-    to tell them by, and there is ``screader_evidence`` in place of familiarity and consensus.
+    familiarity is the cosine to the nearest of them. Or ``types`` are identified by what is known
+    of them: tables with the column ``type``, or terms as ``"cl:B cell"``; ``markers`` are then
+    tables to identify them by, and there is ``screader_evidence`` in place of familiarity and
+    consensus.
     Beside a reader, types are proposed for cells unlike all of its own, in
     ``screader_offered_type``.
 

@@ -14,7 +14,7 @@ from screader_lib.command_line.options import (
     FilePath,
     OutputPath,
     expression_options,
-    least_options,
+    minimum_options,
     orthologs_option,
     threads_option,
     value_options,
@@ -177,7 +177,7 @@ MACHINE = ("device", "max_memory", "checkpoint_activations", "compile")
 @expression_options
 @orthologs_option("by name, ignoring upper and lower case where few names are the reader's")
 @value_options("as the reader's cells")
-@least_options()
+@minimum_options()
 @click.option(
     "--force",
     is_flag=True,

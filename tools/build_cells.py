@@ -11,7 +11,7 @@ from click.core import ParameterSource
 from screader_lib.command_line.options import (
     FilePath,
     expression_options,
-    least_options,
+    minimum_options,
     orthologs_option,
     output_option,
     seed_option,
@@ -108,7 +108,7 @@ SET_BY_LIKE = (
     default=0,
     help="Drop labels with fewer cells.",
 )
-@least_options()
+@minimum_options()
 @click.option(
     "--like",
     type=FilePath(),

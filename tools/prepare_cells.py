@@ -10,7 +10,7 @@ from screader_lib.command_line.options import (
     FilePath,
     OutputPath,
     expression_options,
-    least_options,
+    minimum_options,
     output_option,
     seed_option,
 )
@@ -59,7 +59,7 @@ from screader_lib.command_line.tool import tool
     "--evidence", type=OutputPath(), help="Write clusters, labels, scores and marker genes here."
 )
 @expression_options
-@least_options(min_genes=200)
+@minimum_options(min_genes=200)
 @click.option("--max-genes", type=click.IntRange(min=1), help="Maximum genes per cell.")
 @click.option(
     "--max-mito",

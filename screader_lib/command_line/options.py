@@ -141,7 +141,7 @@ def value_options(normalised: str) -> Callable:
     return _all(options)
 
 
-def least_options(min_genes: int = 0) -> Callable:
+def minimum_options(min_genes: int = 0) -> Callable:
     """``--min-counts`` and ``--min-genes`` of a cell."""
     options = (
         click.option(

@@ -63,7 +63,7 @@ class Precomputed:
 
 
 def read_precomputed(path: Path, display_name: str | None = None) -> Precomputed:
-    """Vectors by gene name; the format is told by the content, messages use ``display_name``.
+    """Vectors by gene name; the format is recognised by the content, messages use ``display_name``.
 
     ``path`` may be the folder of a model, or its file of weights: the list of its genes is found
     in the same folder. ScReaderError for another file, vectors of different lengths, values that

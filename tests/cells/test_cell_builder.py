@@ -1,4 +1,4 @@
-"""A cell's sequence does not hang on the order, the blocks or the neighbours of the cells."""
+"""A cell's sequence does not depend on the order, the blocks or the neighbours of the cells."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ def test_packaged_readers_are_those_of_the_suite() -> None:
 
 def test_pictures_are_those_of_the_command_line() -> None:
     (param,) = [p for p in params("plot") if p.get("name") == "picture"]
-    offered = {f"pictures.{choice.attrib['value']}" for choice in param.findall("option")}
+    offered = {f"figures.{choice.attrib['value']}" for choice in param.findall("option")}
     assert offered == set(COMMANDS["plot"])
 
 

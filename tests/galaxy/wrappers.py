@@ -26,7 +26,7 @@ COMMANDS = {
     "annotate": ["annotate"],
     "gather": ["gather"],
     "validate": ["validate"],
-    "plot": [f"pictures.{name}" for name in PICTURES],
+    "plot": [f"figures.{name}" for name in PICTURES],
 }
 TOOLS = sorted(path.stem for path in FOLDER.glob("*.xml") if path.name not in MACRO_FILES)
 STANDARD = {"--quiet", "--verbose", "--debug", "--version", "--help"}

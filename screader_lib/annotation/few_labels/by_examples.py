@@ -62,8 +62,8 @@ def annotate_by_examples(
     """Call the cells of the inputs, each by its place among them.
 
     ``folder`` gets a ``cells`` file. An example has its own label, with the probability that the
-    others give it as confidence. ``options.clusters`` are told by the genes in which they are the
-    farthest above all cells. ScReaderError where an example is not there, or cells are too few.
+    others give it as confidence. ``options.clusters`` are described by the genes in which they are
+    the farthest above all cells. ScReaderError where an example is not there, or cells are too few.
     """
     sample = OwnCells(sources, options.sample, reporter)
     clusters = _given_clusters(sources, sample.selected, examples, options.clusters)

@@ -238,7 +238,7 @@ def _what_to_check(row: dict[str, Any], has_markers: bool) -> str:
     if row["cells"] < FEW_CELLS:
         remarks.append("few cells")
     if row["without_label"] > 1 - CLEAR_MAJORITY:
-        remarks.append("many cells are like none of the types, or like several")
+        remarks.append("many cells are similar to none of the types, or to several")
     elif row["share"] < CLEAR_MAJORITY:
         remarks.append(f"mixed: {row['label']} and {row['second_label']}")
     if not has_markers:
