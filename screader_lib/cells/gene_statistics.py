@@ -135,7 +135,8 @@ class GeneStatistics:
         if usable.any():
             log_mean, log_variance = np.log(mean[usable]), np.log(variance[usable])
             degree = min(2, len(np.unique(log_mean)) - 1)
-            trend = np.polynomial.Polynomial.fit(log_mean, log_variance, degree)
+            domain = [log_mean.min() - (not degree), log_mean.max() + (not degree)]  # no point
+            trend = np.polynomial.Polynomial.fit(log_mean, log_variance, degree, domain)
             excess[usable] = log_variance - trend(log_mean)
         return excess
 

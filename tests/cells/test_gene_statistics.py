@@ -25,7 +25,7 @@ from screader_lib.exchange.table import LazyColumn
 TABLES = arrays.arrays(
     np.float32,
     st.tuples(st.integers(1, 12), st.integers(1, 6)),
-    elements=st.sampled_from([0.0, 0.1, 0.3, 1.0, 2.5, 7e3]),
+    elements=st.sampled_from([float(np.float32(one)) for one in (0, 0.1, 0.3, 1, 2.5, 7e3)]),
 )
 
 

@@ -69,9 +69,9 @@ def test_arrays_of_every_protocol(tmp_path: Path, dtype: str, protocol: int) -> 
 
 def test_arrays_of_older_numpy(tmp_path: Path) -> None:
     """Its module was called numpy.core before numpy 2."""
-    content = pickle.dumps({"INS": np.arange(3.0)}, protocol=2)
-    assert b"numpy._core.multiarray" in content
-    (tmp_path / "p").write_bytes(content.replace(b"numpy._core", b"numpy.core"))
+    content = pickle.dumps({"INS": np.arange(3.0)}, protocol=2).replace(b"._core", b".core")
+    assert b"numpy.core.multiarray" in content
+    (tmp_path / "p").write_bytes(content)
     assert read_precomputed(tmp_path / "p").vectors.tolist() == [[0, 1, 2]]
 
 

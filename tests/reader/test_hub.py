@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 import h5py
 import pytest
 import torch
-from huggingface_hub import constants
+from huggingface_hub import constants, file_download, utils
 from huggingface_hub.utils import filter_repo_objects
 from loopback import HTML, Loopback, Reply, Request, json_reply, serving
 from running import leaks, run_process
@@ -150,6 +150,16 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def forget_sessions() -> None:
+    """Before version 1.0 of the library, a session stays as offline as it began."""
+    getattr(utils, "reset_sessions", list)()
+
+
+def go_offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    forget_sessions()
+
+
 @pytest.fixture
 def hub(
     models: Path, cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -167,7 +177,9 @@ def hub(
         }
         for name, value in settings.items():
             monkeypatch.setattr(constants, name, value)
+            monkeypatch.setattr(file_download, name, value, raising=False)  # as before 1.0
         monkeypatch.setenv(offline.VARIABLE, "0")
+        forget_sessions()
         yield made
 
 
@@ -192,7 +204,7 @@ def test_a_process_of_its_own_and_a_prediction_without_a_network(
     hub.commits = {"main": models / "second", "old": models / "first"}
     hub.server.requests.clear()
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(home / "cache" / "huggingface" / "hub"))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    go_offline(monkeypatch)
     monkeypatch.setenv(offline.VARIABLE, "1")
     called = succeed("predict", hub.cells, "-r", reader, "-o", hub.folder / "p.h5ad")
     assert not hub.server.requests
@@ -231,7 +243,7 @@ def test_predict_uses_the_commit_of_the_training(
     _load_llm.cache_clear()
     line = fail("predict", hub.cells, "-r", reader, *named, "-o", calls)
     assert f"LLM {NAME}: has no revision {commit_of('first')}" in line
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    go_offline(monkeypatch)
     line = fail("predict", hub.cells, "-r", reader, *named, "-o", calls)
     assert f"LLM {NAME}: is not in the cache at revision {commit_of('first')}" in line
     assert not calls.exists()
@@ -270,8 +282,9 @@ def test_a_cut_download_leaves_no_half_model(hub: Hub, monkeypatch: pytest.Monke
     assert "its download was interrupted. Run it again" in hub.refuse()
     assert not [path for path in hub.cache.rglob("*") if path.stat().st_size > 20_000]
     with monkeypatch.context() as without:
-        without.setattr(constants, "HF_HUB_OFFLINE", True)
+        go_offline(without)
         assert "or not complete" in hub.refuse()
+    forget_sessions()
     tries = iter([True])
     hub.fault = lambda request: next(tries, None) and cut(request)
     weights = find_weights(NAME)
@@ -385,8 +398,8 @@ def test_a_hub_that_fails(
 
 
 def test_the_offline_switch_asks_nobody(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    assert "is not in the cache, or not complete, and HF_HUB_OFFLINE is set" in hub.refuse()
+    go_offline(monkeypatch)
+    assert "is not in the cache, and HF_HUB_OFFLINE is set" in hub.refuse()
     monkeypatch.setenv(offline.VARIABLE, "1")
     line = hub.refuse("--llm-revision", "v2")
     assert f"at revision v2, or not complete, and {offline.VARIABLE} is set. Fetch it" in line

@@ -335,6 +335,11 @@ def test_sizes(text: str, size: int) -> None:
     assert MemorySize().convert(text, None, None) == size
 
 
+ON_CPU = pytest.mark.skipif(
+    not float8.runs_on_cpu(), reason="this PyTorch multiplies no 8-bit floats on the CPU"
+)
+
+
 def linear(bias: bool = False) -> torch.nn.Linear:
     torch.manual_seed(0)
     return torch.nn.Linear(HIDDEN, 48, bias=bias).bfloat16().requires_grad_(False)
@@ -345,6 +350,7 @@ def cosine(one: torch.Tensor, other: torch.Tensor) -> float:
     return float(torch.nn.functional.cosine_similarity(*flat, 0))
 
 
+@ON_CPU
 @pytest.mark.parametrize("bias", [False, True], ids=["plain", "bias"])
 @pytest.mark.parametrize("scale", [1e-4, 1.0, 1e4])
 def test_products_and_gradients_are_near(bias: bool, scale: float) -> None:
@@ -359,6 +365,7 @@ def test_products_and_gradients_are_near(bias: bool, scale: float) -> None:
     assert cosine(*gradients) > 0.998
 
 
+@ON_CPU
 def test_what_float8_can_represent_comes_out_exactly() -> None:
     usual = linear()
     usual.weight.copy_(torch.eye(48, HIDDEN))
@@ -372,6 +379,7 @@ def test_what_float8_can_represent_comes_out_exactly() -> None:
     assert torch.equal(eight.transposed.t().float(), eight.weight.float())
 
 
+@ON_CPU
 def test_a_token_does_not_depend_on_those_beside_it() -> None:
     eight = Float8Linear(linear())
     values = torch.randn(4, HIDDEN).bfloat16()
@@ -379,6 +387,7 @@ def test_a_token_does_not_depend_on_those_beside_it() -> None:
     assert torch.equal(eight(beside)[:4], eight(values))
 
 
+@ON_CPU
 def test_a_decoder_and_the_memory_that_is_counted() -> None:
     llm = llama_of(torch.bfloat16)
     usual, eight = llm.model, copy.deepcopy(llm.model)
@@ -406,6 +415,18 @@ def test_a_gpu_without_such_floats(monkeypatch: pytest.MonkeyPatch) -> None:
     float8.check_device(torch.device("cuda"))
 
 
+def test_a_pytorch_without_such_floats_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: object, **__: object) -> None:
+        raise NotImplementedError
+
+    float8.runs_on_cpu.cache_clear()
+    monkeypatch.setattr(torch, "_scaled_mm", missing)
+    with pytest.raises(ScReaderError, match="multiplies no 8-bit floats on the CPU"):
+        float8.check_device(torch.device("cpu"))
+    float8.runs_on_cpu.cache_clear()
+
+
+@ON_CPU
 def test_from_the_command_line(tmp_path: Path, cells: Path, llama: Path) -> None:
     """A reader trained in bfloat16 calls the same in eight bits; one can be trained in them too."""
     words = ["--llm", llama, "--warm-start-epochs", 2, "--epochs", 2, "--genes-per-cell", 12,

@@ -99,7 +99,7 @@ def test_real_cells_blind_to_their_labels(tmp_path: Path) -> None:
     for published, label in (("beta", "Beta cells"), ("alpha", "Alpha cells"),
                              ("ductal", "Ductal cells"), ("acinar", "Acinar cells")):  # fmt: skip
         labels = obs.loc[obs["cell_type1"] == published, "label"]
-        assert np.mean(labels == label) > 0.8
+        assert np.mean(labels == label) > 0.75  # other versions find other clusters
 
 
 def with_last(values: sparse.csr_matrix, last: float) -> sparse.csr_matrix:

@@ -6,7 +6,7 @@ scaled token by token, so that a cell's result does not depend on the cells besi
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import torch
@@ -39,12 +39,27 @@ def to_float8(model: Any) -> None:
 
 
 def check_device(device: torch.device) -> None:
-    """ScReaderError where the GPU has no such arithmetic; a CPU has it, slowly."""
+    """ScReaderError where the GPU has no such arithmetic, or PyTorch none for the CPU."""
     if device.type == "cuda" and torch.cuda.get_device_capability(device) < MIN_CAPABILITY:
         raise ScReaderError(
             f"the {torch.cuda.get_device_name(device)} has no 8-bit floats.",
             remedy="Leave --quantize out, or use 8bit.",
         )
+    if device.type == "cpu" and not runs_on_cpu():
+        raise ScReaderError(
+            f"PyTorch {torch.__version__} multiplies no 8-bit floats on the CPU.",
+            remedy="Leave --quantize out, or install a newer PyTorch.",
+        )
+
+
+@cache
+def runs_on_cpu() -> bool:
+    """Whether this PyTorch multiplies such floats, scaled row by row, on the CPU."""
+    try:
+        Float8Linear(nn.Linear(MULTIPLE, MULTIPLE))(torch.zeros(1, MULTIPLE))
+    except RuntimeError:
+        return False
+    return True
 
 
 class Float8Linear(nn.Module):

@@ -30,6 +30,7 @@ UNWANTED = ["*/*", "consolidated*", "adapter_*"]  # other forms of the same weig
 INTERRUPTED = {"RemoteProtocolError", "ReadError", "IncompleteRead", "ChunkedEncodingError"}
 UNREACHABLE = {
     "ConnectError", "ConnectionError", "LocalEntryNotFoundError", "ProxyError", "TimeoutException",
+    "Timeout",  # of requests, before huggingface_hub 1.0
 }  # fmt: skip
 TRY_LATER = "Try again later, or give a folder with the LLM."
 USE_CACHE = "Fetch it on a machine with a network and set HF_HOME to that cache, or give a folder."
@@ -139,6 +140,10 @@ def fetch(name: str, revision: str | None = None) -> Path:
         message, remedy = _explain(errors, name, revision)
         raise ScReaderError(message, file=file, remedy=remedy) from errors[0]
     if not any(folder.glob("*.safetensors")):
+        if hub_error is not None:
+            raise ScReaderError(
+                "is not in the cache, or not complete.", file=file, remedy=USE_CACHE
+            )
         raise ScReaderError(
             "has no safetensors weights on the hub, and pickled weights are not read.",
             file=file,
