@@ -399,7 +399,7 @@ def test_a_hub_that_fails(
 
 def test_the_offline_switch_asks_nobody(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     go_offline(monkeypatch)
-    assert "is not in the cache, and HF_HUB_OFFLINE is set" in hub.refuse()
+    assert "or not complete, and HF_HUB_OFFLINE is set" in hub.refuse()
     monkeypatch.setenv(offline.VARIABLE, "1")
     line = hub.refuse("--llm-revision", "v2")
     assert f"at revision v2, or not complete, and {offline.VARIABLE} is set. Fetch it" in line
