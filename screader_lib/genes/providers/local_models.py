@@ -50,7 +50,9 @@ class Encoder:
     def __init__(self, model: str, settings: EncoderSettings) -> None:
         self.settings = settings
         self.device = _device(settings.device)
-        self.tokenizer, self.model = load_encoder(model, _dtype(settings.precision, self.device))
+        self.tokenizer, self.model = load_encoder(
+            model, torch_dtype(settings.precision, self.device)
+        )
         self.model.to(self.device).eval().requires_grad_(False)
         self.max_tokens = _max_tokens(self.tokenizer, self.model.config, settings.max_tokens)
         self.truncated = 0
@@ -230,13 +232,16 @@ def _device(device: str) -> str:
     return device
 
 
-def _dtype(precision: str, device: str) -> Any:
+def torch_dtype(precision: str, device: str) -> torch.dtype:
+    """The type of a ``precision``; ``auto`` is bfloat16 where the ``device`` computes in it."""
     import torch
 
     if precision == "auto":
-        fast = torch.cuda.is_bf16_supported() if device == "cuda" else _cpu_has_bf16()
+        on_gpu = device != "cpu" and torch.cuda.is_available()
+        fast = torch.cuda.is_bf16_supported() if on_gpu else _cpu_has_bf16()
         precision = "bfloat16" if fast else "float32"
-    return getattr(torch, precision)
+    dtype: torch.dtype = getattr(torch, precision)
+    return dtype
 
 
 def _cpu_has_bf16() -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from screader_lib.errors import ScReaderError
+from screader_lib.genes.providers.local_models import torch_dtype
 from screader_lib.gguf_files import read_once
 from screader_lib.reader.llm.machine import Machine
 from screader_lib.reader.llm.weights import LLMSource, find_weights
@@ -76,7 +77,7 @@ def load_llm(
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     source = find_weights(name, revision)
-    options: dict[str, Any] = {"dtype": _dtype(precision, device)}
+    options: dict[str, Any] = {"dtype": torch_dtype(precision, device)}
     options |= _quantization(source, quantize, random_seed, device)
     if device == "spread":
         options["device_map"] = "auto"
@@ -104,16 +105,6 @@ def load_llm(
     instruction_embeddings = table[tokens.to(table.device)].float()
     token_norm = float(table.float().norm(dim=1).mean())
     return FrozenLLM(model, identity, instruction_embeddings, token_norm)
-
-
-def _dtype(precision: str, device: str) -> torch.dtype:
-    if precision == "auto":
-        if device != "cpu" and torch.cuda.is_available():
-            is_fast = torch.cuda.is_bf16_supported()
-        else:
-            is_fast = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
-        return torch.bfloat16 if is_fast else torch.float32
-    return getattr(torch, precision)
 
 
 def _quantization(
