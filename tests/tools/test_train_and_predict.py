@@ -197,7 +197,7 @@ def test_a_file_that_is_no_checkpoint_is_not_overwritten(tmp_path: Path, cells: 
     other = tmp_path / "r.h5.checkpoint"
     other.write_bytes(cells.read_bytes())
     line = fail("train-reader", cells, "--method", "pooled", "-o", tmp_path / "r.h5")
-    assert "no checkpoint" in line
+    assert "not a checkpoint" in line
     assert other.read_bytes() == cells.read_bytes()
 
 
