@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+from unittest import mock
 
 import pytest
+
+if TYPE_CHECKING:
+    from screader_lib.genes.catalog import Catalog
+    from screader_lib.genes.sources.tables import PackagedFacts
 
 os.environ.update(
     SCREADER_OFFLINE="1",
@@ -35,3 +42,20 @@ def cells(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from small_files import write_cells
 
     return write_cells(tmp_path_factory.mktemp("cells"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def packaged_facts() -> Iterator[None]:
+    """Facts of a species are read once by each process of the tests, as that takes seconds."""
+    from screader_lib.genes.sources import tables
+
+    usual, read = tables.PackagedFacts.catalog, dict[int, "Catalog"]()
+
+    def catalog(facts: PackagedFacts, names: Sequence[str], gene_ids: Sequence[str]) -> Catalog:
+        tax_id = facts.organism.tax_id
+        if tax_id not in read:
+            read[tax_id] = usual(facts, names, gene_ids)
+        return read[tax_id]
+
+    with mock.patch.object(tables.PackagedFacts, "catalog", catalog):
+        yield
