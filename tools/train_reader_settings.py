@@ -166,6 +166,13 @@ OPTIONS = (
         "'packaged'. [default: the model that embedded the genes]",
     ),
     click.option(
+        "--cells-per-label",
+        type=click.IntRange(min=0),
+        help="Train on at most this many cells of each label, drawn at random and evenly from the "
+        "donors; 0: all. A million cells are learnt from in minutes by a few thousand of each "
+        "label (benchmarks/training_many_cells.md).",
+    ),
+    click.option(
         "--validation",
         type=click.FloatRange(0, 0.5),
         help="Fraction of each label's cells held back as validation cells, for early stopping and "

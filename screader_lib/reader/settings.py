@@ -23,6 +23,7 @@ class TrainingSettings:
     its outputs over the genes, and the ``pool``, the weighted mean of the projected genes that
     goes around the LLM. ``gene_scores`` adds what each gene says for each label by itself.
     ``gene_offsets`` is the spread of the genes' own vectors at the start, 0 for none.
+    ``cells_per_label`` are used of each label at most, 0 all.
     ``patience`` ends a stage after so many checks without a better one, 0 never.
     """
 
@@ -56,6 +57,7 @@ class TrainingSettings:
     class_weights: str = "none"
     classifier: str = "logistic"
     neighbours: int = 10
+    cells_per_label: int = 0
     validation: float = 0.1
     patience: int = 0
     micro_batch_tokens: int = 16_384

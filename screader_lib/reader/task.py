@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -251,6 +251,31 @@ def _ontology_ids(
     return tuple(most_frequent)
 
 
+def at_most_per_label(
+    truth: np.ndarray, count: int, groups: np.ndarray | None = None, seed: int = 0
+) -> np.ndarray:
+    """Which cells to use where each label has ``count`` at most: numbers int64, rising.
+
+    They are drawn at random, and as evenly as may be from the ``groups``, such as donors, str
+    (cells,). All cells for a ``count`` of 0.
+    """
+    order = np.random.default_rng([seed, 2]).permutation(len(truth))
+    if not count:
+        return np.sort(order)
+    strata = np.zeros_like(truth) if groups is None else np.unique(groups, return_inverse=True)[1]
+    by_stratum = order[np.lexsort((strata[order], truth[order]))]
+    turn = _number_in_run(truth[by_stratum] * (strata.max(initial=0) + 1) + strata[by_stratum])
+    by_turn = by_stratum[np.lexsort((turn, truth[by_stratum]))]
+    return np.sort(by_turn[_number_in_run(truth[by_turn]) < count])
+
+
+def _number_in_run(values: np.ndarray) -> np.ndarray:
+    """How many equal values are directly before each, int64."""
+    position = np.arange(len(values))
+    is_first = np.diff(values, prepend=values[:1] - 1) != 0
+    return position - np.maximum.accumulate(np.where(is_first, position, 0))
+
+
 def split_validation(
     rows: np.ndarray, truth: np.ndarray, share: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -311,6 +336,8 @@ def make_task(
         held_out = rows[np.isin(rows, without)]
         cells = of_fold(cells, fold)
         labels, rows, truth = labels_of(cells, without)
+    if settings.cells_per_label:
+        labels, rows, truth = _thinned(labels, rows, truth, cells, settings)
     by = group_column(cells.obs, rows) if whole_donors else ""
     if by:
         groups = groups_of(cells.obs, rows, by, cells.opened.name)
@@ -336,6 +363,18 @@ def make_task(
         text += f"; {left_out:,} without label or genes skipped"
     reporter.info(f"{text}.")
     return task
+
+
+def _thinned(
+    labels: Labels, rows: np.ndarray, truth: np.ndarray, cells: CellSequences,
+    settings: TrainingSettings,
+) -> tuple[Labels, np.ndarray, np.ndarray]:  # fmt: skip
+    """The same without the cells that ``cells_per_label`` leaves out."""
+    by = group_column(cells.obs, rows)
+    groups = groups_of(cells.obs, rows, by, cells.opened.name) if by else None
+    used = at_most_per_label(truth, settings.cells_per_label, groups, settings.seed)
+    counts = np.bincount(truth[used], minlength=len(labels.names))
+    return replace(labels, counts=tuple(counts.tolist())), rows[used], truth[used]
 
 
 def _cells_of(fold: Fold, cells: CellSequences, rows: np.ndarray, truth: np.ndarray) -> np.ndarray:

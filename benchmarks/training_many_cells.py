@@ -1,0 +1,165 @@
+"""Training on many cells: time and memory, and what fewer cells of each label cost in accuracy.
+
+    python benchmarks/training_many_cells.py time EMBEDDINGS REFERENCE [--cells 10000 100000]
+        [--per-label 0 500] [--celltypist PYTHON]
+    python benchmarks/training_many_cells.py accuracy EMBEDDINGS CELLS COLUMN [--per-label 25 … 0]
+
+``time``: the cells of REFERENCE (``cell_type1``, ``donor``) again and again, a random 40 to 100 %
+of the counts left of each copy, labelled by type and donor. Whole processes of ``train-reader`` by
+method; scikit-learn's logistic regression on the same 3,000 genes; and, by a Python that has it,
+CellTypist's stochastic gradient descent. Seconds of the clock and of all processors, and the
+largest resident set.
+
+``accuracy``: three seeds each draw 30 % of the cells of each label to be held out; the reader is
+trained on the others, with at most so many cells of each label (0: all), and calls the held-out
+ones. Genes are selected from the cells that are not held out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import anndata
+import numpy as np
+import pandas
+from cells import measured
+from scipy import sparse
+
+from screader_lib.label_metrics import scores
+
+SUITE = Path(sys.executable).parent
+SEEDS = range(3)
+LEARN = """
+import sys, warnings, anndata
+from screader_lib.cells.cells_file import CellSequences
+from screader_lib.exchange.opening import open_exchange
+from pathlib import Path
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+with open_exchange(Path(sys.argv[1]), "cells") as opened:
+    cells = CellSequences(opened)
+    weights, labels = cells.weights(np.arange(len(cells))), cells.labels.codes
+LogisticRegression(max_iter=1000).fit(weights, labels)
+"""
+CELLTYPIST = """
+import sys, anndata, celltypist, scanpy
+cells = anndata.read_h5ad(sys.argv[1])
+scanpy.pp.normalize_total(cells, target_sum=1e4)
+scanpy.pp.log1p(cells)
+celltypist.train(
+    cells, labels="label", use_SGD=True, mini_batch=True, check_expression=False
+).write(sys.argv[2])
+"""
+
+
+def tiled(reference: Path, count: int, target: Path) -> int:
+    """Write ``count`` cells of many labels; their number."""
+    data, random = anndata.read_h5ad(reference), np.random.default_rng(0)
+    labels = data.obs["cell_type1"].astype(str) + " of " + data.obs["donor"].astype(str)
+    frequent = labels.map(labels.value_counts()).to_numpy() >= 8
+    single, names = data.X.tocsr()[frequent], labels.to_numpy()[frequent]
+    parts: list[sparse.csr_matrix] = []
+    while sum(part.shape[0] for part in parts) < count:
+        part = single.copy()
+        part.data = random.binomial(part.data.astype(int), random.uniform(0.4, 1)).astype(np.int32)
+        part.eliminate_zeros()
+        parts.append(part)
+    matrix = sparse.vstack(parts, "csr")[:count]
+    obs = pandas.DataFrame({"label": np.tile(names, len(parts))[:count]})
+    obs.index = [f"cell-{number:07}" for number in range(count)]
+    made = anndata.AnnData(matrix, obs=obs, var=data.var[[]])
+    made.write_h5ad(target, compression="gzip")
+    return obs["label"].nunique()
+
+
+def measure_time(given: argparse.Namespace, folder: Path) -> None:
+    """A row for each number of cells and each way to learn."""
+    print("| cells | labels | method | cells of a label | seconds | CPU seconds | GB |")
+    print("|---|---|---|---|---|---|---|")
+    for count in given.cells:
+        source, cells = folder / "tiled.h5ad", folder / "cells.h5ad"
+        labels = tiled(given.reference, count, source)
+        build = [SUITE / "build-cells", source, "-e", given.embeddings, "--label", "label"]
+        subprocess.run([*build, "-q", "-o", cells], check=True)
+        ways: dict[tuple[str, str], list] = {
+            (method, str(limit or "all")): [
+                SUITE / "train-reader", cells, "-q", "--method", method,
+                "--cells-per-label", str(limit), "-o", folder / "reader.h5",
+            ]
+            for method in given.methods for limit in given.per_label
+        }  # fmt: skip
+        if count <= given.sklearn_up_to:
+            ways["scikit-learn's logistic regression", "all"] = [sys.executable, "-c", LEARN, cells]
+        if given.celltypist:
+            model = folder / "model.pkl"
+            ways["CellTypist, SGD", "all"] = [given.celltypist, "-c", CELLTYPIST, source, model]
+        for (method, limit), command in ways.items():
+            seconds, processor, memory = measured(command)
+            row = f"{seconds:.0f} | {processor:.0f} | {memory / 1000:.2f}"
+            print(f"| {count:,} | {labels} | {method} | {limit} | {row} |", flush=True)
+    print(f"\nLoad at the end: {os.getloadavg()[0]:.1f}.")
+
+
+def measure_accuracy(given: argparse.Namespace, folder: Path) -> None:
+    """A row for each method and number of cells of a label."""
+    data = anndata.read_h5ad(given.reference)
+    data.obs["label"] = data.obs[given.column].astype(str)
+    found: dict[tuple[str, int], list[tuple[float, float]]] = {}
+    for seed in SEEDS:
+        random = np.random.default_rng(seed)
+        held_out = np.zeros(data.n_obs, bool)
+        for rows in data.obs.groupby("label").indices.values():
+            held_out[random.permutation(rows)[: round(0.3 * len(rows))]] = True
+        paths = [folder / f"{name}.h5ad" for name in ("known", "new", "cells", "held-out")]
+        data[~held_out].write_h5ad(paths[0])
+        data[held_out].write_h5ad(paths[1])
+        build = [SUITE / "build-cells", "-q", "-e", given.embeddings, "--label", "label"]
+        subprocess.run([*build, paths[0], "-o", paths[2]], check=True)
+        subprocess.run([*build, paths[1], "--like", paths[2], "-o", paths[3]], check=True)
+        for method in given.methods:
+            for limit in given.per_label:
+                reader, called = folder / "reader.h5", folder / "called.h5ad"
+                train = [SUITE / "train-reader", paths[2], "-q", "--method", method]
+                train += ["--cells-per-label", str(limit), "--seed", str(seed), "-o", reader]
+                subprocess.run(train, check=True)
+                subprocess.run(
+                    [SUITE / "predict", paths[3], "-q", "-r", reader, "-o", called], check=True
+                )
+                obs = anndata.read_h5ad(called).obs
+                truth, label = (obs[name].astype(str) for name in ("true_label", "predicted_label"))
+                result = scores(truth.to_numpy(), label.to_numpy())
+                found.setdefault((method, limit), []).append(
+                    (result["accuracy"], result["macro_f1"])
+                )
+    print("| cells | method | cells of a label | accuracy | macro F1 |")
+    print("|---|---|---|---|---|")
+    for (method, limit), each in found.items():
+        ranges = [f"{min(one):.3f} to {max(one):.3f}" for one in zip(*each, strict=True)]
+        row = f"{limit or 'all'} | {ranges[0]} | {ranges[1]}"
+        print(f"| {given.reference.stem} | {method} | {row} |", flush=True)
+
+
+def main() -> None:
+    """What was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=("time", "accuracy"))
+    parser.add_argument("embeddings", type=Path)
+    parser.add_argument("reference", type=Path)
+    parser.add_argument("column", nargs="?", default="cell_type1")
+    parser.add_argument("--cells", type=int, nargs="+", default=[10_000, 100_000])
+    parser.add_argument("--per-label", type=int, nargs="+", default=[0])
+    parser.add_argument("--methods", nargs="+", default=["pooled", "logistic"])
+    parser.add_argument("--sklearn-up-to", type=int, default=100_000)
+    parser.add_argument("--celltypist", metavar="PYTHON")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        (measure_time if given.what == "time" else measure_accuracy)(given, Path(folder))
+
+
+if __name__ == "__main__":
+    main()
