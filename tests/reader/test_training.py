@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,7 +27,7 @@ from screader_lib.reader.model.reader_model import ReaderModel
 from screader_lib.reader.model.scaling import fit_scaling, scaled
 from screader_lib.reader.model.training_checkpoint import BestState, TrainingCheckpoint
 from screader_lib.reader.settings import TrainingSettings, settings_for, stages_of, warm_up_problem
-from screader_lib.reader.task import Task, at_most_per_label, make_task, split_validation
+from screader_lib.reader.task import Task, make_task, split_validation
 
 QUICK = {"precision": "float32", "warm_start_epochs": 2, "epochs": 1, "batch_size": 16,
          "genes_per_cell": 12, "instruction": "Genes of one cell"}  # fmt: skip
@@ -105,35 +104,6 @@ def test_validation_is_stratified_and_spares_rare_labels() -> None:
     assert (training_cells ^ validation).all()
     assert np.bincount(truth[validation], minlength=3).tolist() == [10, 4, 0]
     assert not np.array_equal(validation, split_validation(np.arange(145), truth, 0.1, 4)[1])
-
-
-@given(
-    st.lists(st.tuples(st.integers(0, 3), st.sampled_from("abc")), min_size=1, max_size=60),
-    st.integers(1, 12),
-    st.integers(0, 9),
-)
-def test_cells_of_a_label_are_drawn_evenly_from_the_donors(
-    cells: list[tuple[int, str]], count: int, seed: int
-) -> None:
-    truth, donors = np.array([each[0] for each in cells]), np.array([each[1] for each in cells])
-    used = at_most_per_label(truth, count, donors, seed)
-    assert (np.diff(used) > 0).all()
-    for label in np.unique(truth):
-        there, drawn = (Counter(donors[rows][truth[rows] == label])
-                        for rows in (np.arange(len(truth)), used))  # fmt: skip
-        assert sum(drawn.values()) == min(count, sum(there.values()))
-        most = max(drawn.values())
-        assert all(drawn[donor] >= min(there[donor], most - 1) for donor in there)
-
-
-def test_without_a_limit_all_cells_are_used(sequences: CellSequences) -> None:
-    assert at_most_per_label(np.array([0, 0, 1]), 0).tolist() == [0, 1, 2]
-    few, again, other = (task_of(sequences, cells_per_label=11, seed=seed) for seed in (0, 0, 1))
-    assert set(few.labels.counts) == {11}
-    used = [np.sort(np.concatenate([task.rows, task.validation_rows]))
-            for task in (few, again, other)]  # fmt: skip
-    assert (used[0] == used[1]).all() and (used[0] != used[2]).any()
-    assert len(used[0]) == 11 * len(few.labels.names)
 
 
 LENGTHS = st.lists(st.integers(0, 50), min_size=1, max_size=30)
