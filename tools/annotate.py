@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from screader_lib.reader.llm.machine import Machine
     from screader_tools.build_cells_files import InputFiles
 
+CELLS_OF_REFERENCE = 1_000  # of each label; see benchmarks/training_many_cells.md
 MACHINE = ("device", "max_memory", "checkpoint_activations", "compile")
 
 
@@ -94,7 +95,8 @@ MACHINE = ("device", "max_memory", "checkpoint_activations", "compile")
     "--reference",
     type=FilePath(),
     multiple=True,
-    help="Labelled reference cells to train a reader on, instead of --reader. Repeatable.",
+    help="Labelled reference cells to train a reader on, instead of --reader: on at most 1,000 of "
+    "each label, drawn evenly from the donors. Repeatable.",
 )
 @click.option("--label", metavar="COLUMN", help="Column of obs with the reference's labels.")
 @click.option(
@@ -431,7 +433,10 @@ def _train(
     from screader_lib.exchange.writing import replacing
 
     columns = ObsColumns(given["label"], None, given["donor"])
-    options = ReferenceOptions(columns, provider="tfidf", threads=given["threads"])
+    options = ReferenceOptions(
+        columns, provider="tfidf", threads=given["threads"],
+        settings={"cells_per_label": CELLS_OF_REFERENCE},
+    )  # fmt: skip
     cells = files.expression(reference, role="reference")
     path = folder / "trained-reader.h5"
     sources, sample = query if given["shared_genes"] else ((), query[1])

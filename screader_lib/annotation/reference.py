@@ -89,7 +89,10 @@ def train_on(
         sequences, quiet = CellSequences(opened), WithoutInfo(reporter)
         with writing.create("reader", target, made) as file:
             found = train_reader(file, sequences, asked, training, made, None, machine, quiet)
-    reporter.info(f"a reader was trained on {counted(len(sequences), 'cell')} of the reference.")
+    limit = f", at most {asked.cells_per_label:,} of each label" if asked.cells_per_label else ""
+    reporter.info(
+        f"a reader was trained on {counted(len(sequences), 'cell')} of the reference{limit}."
+    )
     if found.cross_validation:
         reporter.info(
             "it was tested on held-out donors, whose cells took part only in the choice of genes: "

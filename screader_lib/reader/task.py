@@ -336,6 +336,7 @@ def make_task(
         held_out = rows[np.isin(rows, without)]
         cells = of_fold(cells, fold)
         labels, rows, truth = labels_of(cells, without)
+    all_labelled = len(rows)
     if settings.cells_per_label:
         labels, rows, truth = _thinned(labels, rows, truth, cells, settings)
     by = group_column(cells.obs, rows) if whole_donors else ""
@@ -350,6 +351,8 @@ def make_task(
         f"{int(training.sum()):,} training and {int(validation.sum()):,} validation cells of "
         f"{f'whole {by}s, ' if by else ''}{len(labels.names)} labels"
     )
+    if len(rows) < all_labelled:
+        text += f", at most {settings.cells_per_label:,} of each"
     if fold is not None:
         text = f"fold {fold.number} of {fold.count}: {text}, {len(held_out):,} held out"
     task = Task(

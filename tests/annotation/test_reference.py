@@ -46,10 +46,31 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "--shared-genes", "--keep-reader", folder / "kept.h5", "-o", folder / "out.h5ad",
     )  # fmt: skip
     assert done.exit_code == 0, done.stderr
-    assert "a reader was trained on 90 cells of the reference" in done.stderr
+    assert (
+        "a reader was trained on 90 cells of the reference, at most 1,000 of each label."
+        in done.stderr
+    )
     assert "tested on held-out donors" in done.stderr
     assert "in the choice of genes: over 4 folds: accuracy 1.000" in done.stderr
     return folder
+
+
+def test_so_many_cells_of_a_label_are_learnt_from(
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("screader_tools.annotate.CELLS_OF_REFERENCE", 15)
+    words = ("--reference", files / "reference.h5ad", "--label", "cell_type")
+    kept = tmp_path / "kept.h5"
+    done = invoke(
+        "annotate", files / "query.h5ad", *words, "--keep-reader", kept,
+        "-o", tmp_path / "out.h5ad",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.stderr
+    assert "of the reference, at most 15 of each label." in done.stderr
+    with open_exchange(kept, "reader") as opened:
+        assert opened.file["labels/count"][()].tolist() == [15, 15, 15]
+    right = anndata.read_h5ad(tmp_path / "out.h5ad").obs
+    assert (right["screader_label"].astype(str) == right["truth"]).mean() > 0.9
 
 
 @pytest.mark.parametrize("words", [("--label", "cell_typ"), ("--clusters", "leidn")])
