@@ -1,14 +1,15 @@
 """`annotate` and `predict` on many cells beside reading them, and beside CellTypist.
 
     python benchmarks/annotating_many_cells.py READER EMBEDDINGS REFERENCE TILED [TILED ...]
-        [--rounds 3] [--celltypist PYTHON]
+        [--rounds 3] [--celltypist PYTHON] [--samples 20]
 
 TILED are made by tile_cells.py from REFERENCE, whose ``cell_type1`` the READER knows; EMBEDDINGS
 are of the reader's texts. For each, in turns, whole processes: reading the matrix with anndata;
 `build-cells --like`, and `predict` on what it made; `annotate` for each cell's own call, and with
 the consensus; and, by a Python that has it, CellTypist with a model of REFERENCE, from reading to
 writing. Wall and CPU seconds are medians, memory the largest resident set. Prints a table in
-Markdown.
+Markdown. ``--samples``: instead, the first of TILED so many times over, in one process and in one
+for each.
 """
 
 from __future__ import annotations
@@ -72,6 +73,34 @@ def commands(
     return found
 
 
+def measure_samples(given: argparse.Namespace) -> None:
+    """Many samples in one process, and each in its own."""
+    print("| samples | processes | seconds | CPU seconds | GB |")
+    print("|" + "---|" * 5)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        samples = [folder / f"sample-{number}.h5ad" for number in range(given.samples)]
+        for sample in samples:
+            os.link(given.tiled[0], sample)
+        (folder / "out").mkdir()
+        output = folder / "out" / "{name}.h5ad"
+        words = [Path(sys.executable).with_name("screader"), "annotate", "-q", "-r", given.reader]
+        together = measured([*map(str, [*words, *samples, "-o", output])])
+        alone = [
+            measured([*map(str, [*words, sample, "-o", folder / "out" / "alone.h5ad"])])
+            for sample in samples
+        ]
+        apart = (
+            sum(one[0] for one in alone),
+            sum(one[1] for one in alone),
+            max(m for *_, m in alone),
+        )
+        for processes, (wall, cpu, memory) in ((1, together), (len(samples), apart)):
+            row = f"{wall:.1f} | {cpu:.1f} | {memory / 1e3:.2f}"
+            print(f"| {len(samples)} | {processes} | {row} |", flush=True)
+    print(f"\nLoad at the end: {os.getloadavg()[0]:.1f}.")
+
+
 def main() -> None:
     """A row for each command and number of cells."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -80,7 +109,11 @@ def main() -> None:
     parser.add_argument("tiled", type=Path, nargs="+")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--celltypist", help="a Python with CellTypist 1.7.1")
+    parser.add_argument("--samples", type=int, help="measure so many samples instead")
     given = parser.parse_args()
+    if given.samples:
+        measure_samples(given)
+        return
     print("| cells | command | seconds | times reading | CPU seconds | GB |")
     print("|" + "---|" * 6)
     for tiled in given.tiled:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 from collections import Counter
@@ -55,6 +56,8 @@ def annotate_each(run: ToolRun, inputs: Sequence[str], annotate: AnnotateOne) ->
             failed.append(name)
             run.reporter.warning(f"{shown}: {error}")
             continue
+        finally:
+            gc.collect()  # what a sample leaves in cycles can be large
         there += calls is None
         run.reporter.info(f"{shown}: {'there already' if calls is None else _summary(calls)}.")
     done = counted(len(runs) - len(failed) - there, "sample") + " annotated"

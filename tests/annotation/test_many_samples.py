@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import h5py
@@ -10,6 +11,7 @@ import pytest
 from running import invoke
 from small_files import write_expression
 
+from screader_lib.cells.cells_file import CellSequences
 from screader_lib.reader.model.simulated_cells import SimulatedCells
 from screader_tools.annotate_samples import sample_names
 
@@ -61,6 +63,24 @@ def test_each_is_as_if_it_were_annotated_alone(
         assert invoke("annotate", *arguments, "--calls", tmp_path / "a.csv").exit_code == 0
         assert contents(out / f"{name}.h5ad") == contents(tmp_path / "alone.h5ad")
         assert (out / f"{name}.csv").read_bytes() == (tmp_path / "a.csv").read_bytes()
+
+
+def test_samples_that_are_done_take_no_memory(reader: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    samples = [write_expression(tmp_path / f"{n}.h5ad", seed=n, cells=60) for n in range(4)]
+
+    def number_of_sequences() -> int:
+        return sum(isinstance(thing, CellSequences) for thing in gc.get_objects())
+
+    gc.collect()
+    before = number_of_sequences()
+    gc.disable()
+    try:
+        arguments = ["-r", reader, "-o", tmp_path / "out" / "{name}.h5ad"]
+        assert invoke("annotate", *samples, *arguments).exit_code == 0
+        assert number_of_sequences() <= before + 2
+    finally:
+        gc.enable()
 
 
 def test_samples_with_other_genes_are_fitted_anew(reader: Path, tmp_path: Path) -> None:
