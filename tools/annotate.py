@@ -208,9 +208,9 @@ def main(
     EXPRESSION is what build-cells reads: h5ad, h5mu, 10x h5, loom, AnnData or SpatialData zarr
     store, folder with matrix.mtx, table of counts, or Seurat or SingleCellExperiment object of R,
     also compressed or zipped. Several become one h5ad, or, where {name} is in the names of all
-    outputs, each has outputs of its own: files that are there already are left as they are, and a
-    sample that cannot be annotated does not keep the others from it. No gene embeddings are needed:
-    the reader knows its genes by all their names.
+    outputs, each has outputs of its own. Outputs that were made before from the same files with the
+    same options are left as they are, and a sample that cannot be annotated does not stop the
+    others. No gene embeddings are needed: the reader knows its genes by all their names.
 
     Labels come from a reader that was trained before (--reader); from labelled cells (--reference,
     --label), on which one is trained first; from a few cells of the file itself (--examples); or
