@@ -70,7 +70,7 @@ def test_samples_that_are_done_take_no_memory(reader: Path, tmp_path: Path) -> N
     samples = [write_expression(tmp_path / f"{n}.h5ad", seed=n, cells=60) for n in range(4)]
 
     def number_of_sequences() -> int:
-        return sum(isinstance(thing, CellSequences) for thing in gc.get_objects())
+        return sum(type(thing) is CellSequences for thing in gc.get_objects())
 
     gc.collect()
     before = number_of_sequences()
