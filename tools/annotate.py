@@ -22,27 +22,20 @@ from screader_lib.command_line.options import (
 from screader_lib.command_line.run import ToolRun
 from screader_lib.command_line.tool import tool
 from screader_lib.errors import ScReaderError
-from screader_tools.annotate_checks import (
-    check_labels_from,
-    check_outputs,
-    check_without_reader,
-)
+from screader_tools.annotate_checks import Given, check_labels_from, check_outputs
 from screader_tools.annotate_samples import annotate_each, are_named_after_inputs
 from screader_tools.machine_options import machine_options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from screader_lib.annotation.annotate import LoadedReader
     from screader_lib.annotation.calls import Calls
-    from screader_lib.annotation.sample import SampleOptions
     from screader_lib.cells.formats.expression import Expression
     from screader_lib.exchange.provenance import Provenance, Record
-    from screader_lib.reader.llm.machine import Machine
-    from screader_tools.build_cells_files import InputFiles
+    from screader_tools.annotate_parts import Work
 
 CELLS_OF_REFERENCE = 1_000  # of each label; see benchmarks/training_many_cells.md
-MACHINE = ("device", "max_memory", "checkpoint_activations", "compile")
 
 
 @tool(
@@ -189,20 +182,7 @@ MACHINE = ("device", "max_memory", "checkpoint_activations", "compile")
 @click.option("--llm", metavar="NAME", help="Where to find the LLM of a reader that needs one.")
 @machine_options
 @threads_option
-def main(
-    run: ToolRun,
-    expression: tuple[str, ...],
-    reader: str | None,
-    examples: str | None,
-    types: tuple[str, ...],
-    reference: tuple[str, ...],
-    output: str | None,
-    in_place: bool,
-    calls: str | None,
-    cluster_table: str | None,
-    report: str | None,
-    **given: Any,
-) -> None:
+def main(run: ToolRun, **given: Any) -> None:
     """Label the cells of EXPRESSION, and write them into a copy of it.
 
     EXPRESSION is what build-cells reads: h5ad, h5mu, 10x h5, loom, AnnData or SpatialData zarr
@@ -230,23 +210,22 @@ def main(
     proposed for cells that are unlike all of its own, in screader_offered_type with its confidence
     and evidence; the reader's own columns stay as they are.
     """
-    check_outputs(run, expression, in_place, [output, calls, cluster_table, report])
-    check_labels_from(run, reader, reference, examples, types, given)
-    if reader is None and not reference:
-        check_without_reader(run, given, bool(types), report)
-    _check_packages(report, given["clusters"], cluster_table)
-    if calls is not None:
+    asked = Given(**given)
+    check_outputs(run, asked)
+    check_labels_from(run, asked)
+    _check_packages(asked)
+    if asked.calls is not None:
         from screader_lib.annotation.calls_table import table_kind
 
-        table_kind(calls)
+        table_kind(asked.calls)
     with ExitStack() as stack:
         readers = Readers(stack)
 
         def annotate_one(one: ToolRun, is_done: Callable[[Provenance], bool]) -> Calls | None:
-            return _annotate(one, readers, is_done, **one.context.params)
+            return _annotate(one, Given(**one.context.params), readers, is_done)
 
         if are_named_after_inputs(run.context.params):
-            annotate_each(run, expression, annotate_one)
+            annotate_each(run, asked.expression, annotate_one)
         else:
             annotate_one(run, lambda made: False)
 
@@ -258,7 +237,7 @@ class Readers:
         self.stack = stack
         self.loaded: dict[Path, LoadedReader] = {}
 
-    def load(self, path: Path, name: str, given: Mapping[str, Any]) -> LoadedReader:
+    def load(self, path: Path, name: str, given: Given) -> LoadedReader:
         """The reader in a file, loaded once."""
         from screader_lib.annotation.annotate import LoadedReader
         from screader_lib.exchange.opening import open_exchange
@@ -267,75 +246,54 @@ class Readers:
 
         if path not in self.loaded:
             file = self.stack.enter_context(open_exchange(path, "reader", name=name))
-            asked = [given[option] for option in MACHINE]
-            machine = prepare(*asked, needs_torch=read_reader(file).needs_torch)
-            self.loaded[path] = LoadedReader(file, machine, given["llm"])
+            machine = prepare(*given.machine, needs_torch=read_reader(file).needs_torch)
+            self.loaded[path] = LoadedReader(file, machine, given.llm)
         return self.loaded[path]
 
 
 def _annotate(
-    run: ToolRun,
-    readers: Readers,
-    is_done: Callable[[Provenance], bool],
-    expression: tuple[str, ...],
-    reader: str | None,
-    examples: str | None,
-    types: tuple[str, ...],
-    reference: tuple[str, ...],
-    output: str | None,
-    in_place: bool,
-    calls: str | None,
-    cluster_table: str | None,
-    report: str | None,
-    **given: Any,
+    run: ToolRun, given: Given, readers: Readers, is_done: Callable[[Provenance], bool]
 ) -> Calls | None:
     """The calls of a file or several, written; None where ``is_done`` says that they are."""
     from screader_lib.annotation import annotated_file, new_h5ad
     from screader_lib.annotation.annotate import AUTO
     from screader_lib.annotation.sample import SampleOptions, check_clusters
     from screader_lib.cells.formats.expression import ReadOptions
-    from screader_tools.annotate_parts import by_examples, by_types
+    from screader_tools.annotate_parts import Work, by_examples, by_types
     from screader_tools.build_cells_files import InputFiles
 
     with ExitStack() as stack:
         files = InputFiles(run, stack)
         sources = files.expression(
-            expression, ReadOptions(given["layer"], None, given["modality"], given["genome"])
+            given.expression, ReadOptions(given.layer, None, given.modality, given.genome)
         )
         whole = sources[0].anndata_path if len(sources) == 1 else None
-        if in_place and (whole != Path(expression[0]) or whole.is_dir()):
+        if given.in_place and (whole != Path(given.expression[0]) or whole.is_dir()):
             raise ScReaderError(
                 f"is not an h5ad to add to ({sources[0].format}).",
-                file=expression[0],
+                file=given.expression[0],
                 remedy="Write one: -o OUT.h5ad instead of --in-place.",
             )
-        if given["clusters"] not in (None, AUTO):
-            check_clusters(sources, given["clusters"])
+        if given.clusters not in (None, AUTO):
+            check_clusters(sources, given.clusters)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="screader-")))
-        orthologs = given["orthologs"] and files.path("orthologs", given["orthologs"])
+        orthologs = given.orthologs and files.path("orthologs", given.orthologs)
         sample = SampleOptions(
-            given["values"], given["normalise"], given["min_counts"], given["min_genes"],
-            orthologs, given["threads"], given["gene_column"],
+            given.values, given.normalise, given.min_counts, given.min_genes,
+            orthologs, given.threads, given.gene_column,
         )  # fmt: skip
-        if examples is not None:
-            called, made = by_examples(
-                run, files, (sources, sample), examples, folder, cluster_table, report, given
-            )
-        elif types and reader is None and not reference:
-            called, made = by_types(
-                run, files, (sources, sample), types, folder, cluster_table, given
-            )
-        else:
-            known_from = reader, reference, types
-            of_reader = _by_reader(
-                run, files, (sources, sample), known_from, (readers, is_done), folder,
-                cluster_table, report, given,
-            )  # fmt: skip
+        work = Work(run, given, files, sources, sample, folder)
+        if given.examples is not None:
+            called, made = by_examples(work)
+        elif given.has_reader:
+            of_reader = _by_reader(work, readers, is_done)
             if of_reader is None:
                 return None
             called, made = of_reader
-        _write_calls(run, sources, called, calls)
-        target = expression[0] if in_place else output
+        else:
+            called, made = by_types(work)
+        _write_calls(run, sources, called, given.calls)
+        target = given.expression[0] if given.in_place else given.output
         if target is None:
             return called
         if whole is not None:
@@ -348,41 +306,32 @@ def _annotate(
 
 
 def _by_reader(
-    run: ToolRun,
-    files: InputFiles,
-    query: tuple[Sequence[Expression], SampleOptions],
-    known_from: tuple[str | None, tuple[str, ...], tuple[str, ...]],
-    across_samples: tuple[Readers, Callable[[Provenance], bool]],
-    folder: Path,
-    cluster_table: str | None,
-    report: str | None,
-    given: Mapping[str, Any],
+    work: Work, readers: Readers, is_done: Callable[[Provenance], bool]
 ) -> tuple[Calls, Provenance] | None:
     """The calls by a reader, and what they are made of; the clusters' table and the report too.
 
-    ``known_from`` is the reader, or None and the reference, and the types that are named beside it.
-    ``across_samples`` are loaded readers, and whether outputs so made are there: then None.
+    None where ``is_done`` says that outputs so made are there.
     """
-    from screader_lib.annotation import clusters
-    from screader_lib.annotation.annotate import AUTO, AnnotationOptions, annotate
+    from screader_lib.annotation.annotate import AnnotationOptions, annotate
     from screader_lib.annotation.final_predictions import store_final_labels
     from screader_lib.annotation.no_labels.beside import with_offered_types
-    from screader_lib.reader.llm.machine import prepare
     from screader_lib.readers.fetching import find_reader
-    from screader_tools.annotate_parts import read_markers, types_and_markers, write_report
+    from screader_tools.annotate_parts import (
+        read_markers,
+        types_and_markers,
+        write_clusters,
+        write_report,
+    )
 
-    (sources, sample), (reader, reference, types) = query, known_from
-    if reader is not None:
-        path = find_reader(reader, reporter=run.reporter)
+    run, given, sources, folder = work.run, work.given, work.sources, work.folder
+    if given.reader is not None:
+        path = find_reader(given.reader, reporter=run.reporter)
     else:
-        machine = prepare(*(given[option] for option in MACHINE))
-        path = _train(run, files, reference, given, query, machine, folder)
-    readers, is_done = across_samples
-    known = readers.load(path, reader or Path(reference[0]).name, given)
-    if types:
-        labels = known.stored.labels
-        named = types_and_markers(files, types, given["markers"], sources, run, labels)
-    made = run.provenance({**files.inputs, "reader": known.file})
+        path = _train(work)
+    known = readers.load(path, given.reader or Path(given.reference[0]).name, given)
+    if given.types:
+        named = types_and_markers(work, known.stored.labels)
+    made = run.provenance({**work.files.inputs, "reader": known.file})
     if is_done(made):
         return None
     trained_on = {sha256 for step in known.file.steps for sha256 in _expression(step)}
@@ -391,23 +340,19 @@ def _by_reader(
             f"{known.file.name} was trained on cells of this file: what it says of them does not "
             "show how often it is right on others."
         )
-    known_markers = read_markers(files, given["markers"], sources, run.reporter)
-    wants_clusters = cluster_table is not None or report is not None
     options = AnnotationOptions(
-        given["min_confidence"], given["min_familiarity"], given["consensus"],
-        given["clusters"] or (AUTO if wants_clusters else None),
-        known_markers, given["force"], sample,
+        given.min_confidence, given.min_familiarity, given.consensus, work.clusters,
+        read_markers(work), given.force, work.sample,
     )  # fmt: skip
     annotation = annotate(sources, known, made, folder, options, run.reporter)
-    if types:
+    if given.types:
         annotation = with_offered_types(
             annotation, sources, named, made, folder, options, run.reporter
         )
-    if cluster_table is not None and annotation.clusters is not None:
-        clusters.write_tsv(annotation.clusters, cluster_table)
-    if report is not None:
+    write_clusters(work, annotation.clusters)
+    if given.report is not None:
         store_final_labels(annotation, folder)
-        write_report(report, annotation, folder, sources, known.file.name, run, known.file)
+        write_report(work, annotation, known.file.name, known.file)
     return annotation.calls, made
 
 
@@ -418,43 +363,38 @@ def _expression(step: Record) -> Iterator[str]:
             yield one["sha256"]
 
 
-def _train(
-    run: ToolRun,
-    files: InputFiles,
-    reference: tuple[str, ...],
-    given: Mapping[str, Any],
-    query: tuple[Sequence[Expression], SampleOptions],
-    machine: Machine,
-    folder: Path,
-) -> Path:
+def _train(work: Work) -> Path:
     """A reader of the reference's cells, if wanted for the genes of the query alone."""
     from screader_lib.annotation.reference import ReferenceOptions, train_on
     from screader_lib.cells.obs.columns import ObsColumns
     from screader_lib.exchange.writing import replacing
+    from screader_lib.reader.llm.machine import prepare
 
-    columns = ObsColumns(given["label"], None, given["donor"])
+    given = work.given
+    machine = prepare(*given.machine)
     options = ReferenceOptions(
-        columns, provider="tfidf", threads=given["threads"],
+        ObsColumns(given.label, None, given.donor), provider="tfidf", threads=given.threads,
         settings={"cells_per_label": CELLS_OF_REFERENCE},
     )  # fmt: skip
-    cells = files.expression(reference, role="reference")
-    path = folder / "trained-reader.h5"
-    sources, sample = query if given["shared_genes"] else ((), query[1])
-    train_on(cells, path, folder, options, sources, sample, machine, run.reporter)
-    if given["keep_reader"] is not None:
-        with replacing(given["keep_reader"]) as temporary:
+    cells = work.files.expression(given.reference, role="reference")
+    path = work.folder / "trained-reader.h5"
+    sources = work.sources if given.shared_genes else ()
+    train_on(cells, path, work.folder, options, sources, work.sample, machine, work.run.reporter)
+    if given.keep_reader is not None:
+        with replacing(given.keep_reader) as temporary:
             shutil.copyfile(path, temporary)
     return path
 
 
-def _check_packages(report: str | None, clusters: str | None, cluster_table: str | None) -> None:
+def _check_packages(given: Given) -> None:
     """ScReaderError, before the work, where what clusters or a report need is missing."""
     from screader_lib.annotation.annotate import AUTO
     from screader_lib.annotation.clusters import import_igraph
 
-    if clusters == AUTO or (clusters is None and (report or cluster_table)):
+    by_default = given.report or given.cluster_table
+    if given.clusters == AUTO or (given.clusters is None and by_default):
         import_igraph()
-    if report is None:
+    if given.report is None:
         return
     from screader_lib.figures.data.projection import import_umap
     from screader_lib.figures.drawing.canvas import require

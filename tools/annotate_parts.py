@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from screader_lib.annotation import new_h5ad
 from screader_lib.annotation.annotate import AUTO, CELLS, PREDICTIONS, Annotation, AnnotationOptions
@@ -20,102 +20,98 @@ from screader_lib.cells.formats.expression import Expression
 from screader_lib.command_line.run import ToolRun
 from screader_lib.exchange.opening import ExchangeFile, open_exchange
 from screader_lib.exchange.provenance import Provenance
+from screader_lib.exchange.table import Table
 from screader_lib.exchange.writing import replacing
 from screader_lib.preparation.marker_tables import CellType
 from screader_lib.reader.task import Labels
-from screader_lib.reporting import Reporter
+from screader_tools.annotate_checks import Given
 from screader_tools.build_cells_files import InputFiles
 
 
-def by_types(
-    run: ToolRun,
-    files: InputFiles,
-    query: tuple[Sequence[Expression], SampleOptions],
-    types: tuple[str, ...],
-    folder: Path,
-    cluster_table: str | None,
-    given: Mapping[str, Any],
-) -> tuple[Calls, Provenance]:
+@dataclass(frozen=True)
+class Work:
+    """One run: its ``files``, the cells of ``sources``, read as ``sample`` says, and a folder."""
+
+    run: ToolRun
+    given: Given
+    files: InputFiles
+    sources: Sequence[Expression]
+    sample: SampleOptions
+    folder: Path
+
+    @property
+    def clusters(self) -> str | None:
+        """The column of clusters, or ``auto``, as also where only what shows them is wanted."""
+        given = self.given
+        return given.clusters or (AUTO if given.cluster_table or given.report else None)
+
+
+def by_types(work: Work) -> tuple[Calls, Provenance]:
     """The calls by the types that are named, and what they are made of; the table of evidence."""
-    sources, sample = query
-    named, tables = types_and_markers(files, types, given["markers"], sources, run)
-    made = run.provenance(files.inputs)
-    options = AnnotationOptions(given["min_confidence"], clusters=given["clusters"], sample=sample)
+    given = work.given
+    named, tables = types_and_markers(work)
+    made = work.run.provenance(work.files.inputs)
+    options = AnnotationOptions(given.min_confidence, clusters=given.clusters, sample=work.sample)
     called, evidence = annotate_by_types(
-        sources, named, tables, made, folder, options, run.reporter
+        work.sources, named, tables, made, work.folder, options, work.run.reporter
     )
-    if cluster_table is not None:
-        write_tsv(evidence, cluster_table)
+    write_clusters(work, evidence)
     return called, made
 
 
 def types_and_markers(
-    files: InputFiles,
-    types: tuple[str, ...],
-    markers: tuple[str, ...],
-    sources: Sequence[Expression],
-    run: ToolRun,
-    labels: Labels | None = None,
+    work: Work, labels: Labels | None = None
 ) -> tuple[list[NamedType], list[list[CellType]]]:
     """The types that are named, then a reader's ``labels``, and each table of markers by itself."""
+    types, reporter = work.given.types, work.run.reporter
     words = [word for word in types if not is_term(word)]
-    paths = {word: files.path(f"types_{number}", word) for number, word in enumerate(words, 1)}
-    named = read_types(paths, [word for word in types if is_term(word)], run.reporter, labels)
-    genes = sources[0].genes.index
+    paths = {word: work.files.path(f"types_{number}", word) for number, word in enumerate(words, 1)}
+    named = read_types(paths, [word for word in types if is_term(word)], reporter, labels)
+    genes = work.sources[0].genes.index
     tables = [
-        read_known_markers([files.path(f"markers_{number}", name)], [name], genes, run.reporter)
-        for number, name in enumerate(markers, 1)
+        read_known_markers([path], [name], genes, reporter)
+        for name, path in zip(work.given.markers, _marker_paths(work), strict=True)
     ]
     return named, tables
 
 
-def by_examples(
-    run: ToolRun,
-    files: InputFiles,
-    query: tuple[Sequence[Expression], SampleOptions],
-    examples: str,
-    folder: Path,
-    cluster_table: str | None,
-    report: str | None,
-    given: Mapping[str, Any],
-) -> tuple[Calls, Provenance]:
+def by_examples(work: Work) -> tuple[Calls, Provenance]:
     """The calls, and what they are made of; the clusters' table and the report too."""
-    sources, sample = query
-    table = read_examples(files.path("examples", examples), examples)
-    known_markers = read_markers(files, given["markers"], sources, run.reporter)
-    made = run.provenance(files.inputs)
-    wants_clusters = cluster_table is not None or report is not None
+    run, given, examples = work.run, work.given, work.given.examples or ""
+    table = read_examples(work.files.path("examples", examples), examples)
+    known_markers = read_markers(work)
+    made = run.provenance(work.files.inputs)
     options = AnnotationOptions(
-        given["min_confidence"], given["min_familiarity"],
-        clusters=given["clusters"] or (AUTO if wants_clusters else None),
-        known_markers=known_markers, sample=sample,
+        given.min_confidence, given.min_familiarity, clusters=work.clusters,
+        known_markers=known_markers, sample=work.sample,
     )  # fmt: skip
-    annotation = annotate_by_examples(sources, table, made, folder, options, run.reporter)
-    if cluster_table is not None and annotation.clusters is not None:
-        write_tsv(annotation.clusters, cluster_table)
-    if report is not None:
-        write_final_predictions(annotation, made, folder)
-        named = f"{len(table.labels):,} named {table.kind}s"
-        write_report(report, annotation, folder, sources, named, run)
+    annotation = annotate_by_examples(work.sources, table, made, work.folder, options, run.reporter)
+    write_clusters(work, annotation.clusters)
+    if given.report is not None:
+        write_final_predictions(annotation, made, work.folder)
+        write_report(work, annotation, f"{len(table.labels):,} named {table.kind}s")
     return annotation.calls, made
 
 
-def read_markers(
-    files: InputFiles, names: Sequence[str], sources: Sequence[Expression], reporter: Reporter
-) -> list[CellType]:
+def _marker_paths(work: Work) -> list[Path]:
+    markers = enumerate(work.given.markers, 1)
+    return [work.files.path(f"markers_{number}", name) for number, name in markers]
+
+
+def read_markers(work: Work) -> list[CellType]:
     """The cell types of all tables together."""
-    paths = [files.path(f"markers_{number}", name) for number, name in enumerate(names, 1)]
-    return read_known_markers(paths, names, sources[0].genes.index, reporter)
+    genes = work.sources[0].genes.index
+    return read_known_markers(_marker_paths(work), work.given.markers, genes, work.run.reporter)
+
+
+def write_clusters(work: Work, clusters: Table | None) -> None:
+    """The clusters as a table, where one is wanted."""
+    if work.given.cluster_table is not None and clusters is not None:
+        write_tsv(clusters, work.given.cluster_table)
 
 
 def write_report(
-    path: str,
-    annotation: Annotation,
-    folder: Path,
-    sources: Sequence[Expression],
-    called_by: str,
-    run: ToolRun,
-    reader: ExchangeFile | None = None,
+    work: Work, annotation: Annotation, called_by: str, reader: ExchangeFile | None = None
 ) -> None:
     """The report of the ``cells`` and ``predictions`` files in ``folder``, of the final labels."""
     from screader_lib.figures.data.prediction_data import PredictionData
@@ -123,6 +119,7 @@ def write_report(
     from screader_lib.figures.report.report import ReportInputs, build
     from screader_tools.figures.command_words import command_words
 
+    sources, folder = work.sources, work.folder
     obs, rows = new_h5ad.cells_of(sources), annotation.calls.rows
     called = obs if rows is None else obs.take(rows)
     on_map = MapInputs(called.index, annotation.calls.obs, called.columns)
@@ -135,6 +132,6 @@ def write_report(
             PredictionData(predictions), reader, cells, clusters=annotation.clusters, on_map=on_map
         )
         title = f"{Path(named).name}: {len(inputs.predictions):,} cells labelled by {called_by}"
-        page = build(inputs, title=title, words=command_words, reporter=run.reporter)
-    with replacing(path) as temporary:
+        page = build(inputs, title=title, words=command_words, reporter=work.run.reporter)
+    with replacing(work.given.report or "") as temporary:
         temporary.write_text(page, "utf-8")
