@@ -224,7 +224,7 @@ def _without_reader(
     from screader_lib.annotation.no_labels.by_types import annotate_by_types
 
     if examples is None:
-        return annotate_by_types([source], *named, made, folder, how, reporter)[0]
+        return annotate_by_types([source], *named, made, folder, how, reporter).calls
     table = _examples(examples)
     return annotate_by_examples([source], table, made, folder, how, reporter).calls
 

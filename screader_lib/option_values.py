@@ -44,6 +44,7 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 QUANTIZATIONS = ("none", "fp8", "8bit", "4bit")
 DEVICES = ("auto", "cpu", "cuda", "spread")
 BY_EXAMPLES = "examples"  # the method of annotate --examples
+BY_TYPES = "types"  # the method of annotate --types without a reader
 PACKAGED = "packaged"
 WEIGHT_TARGETS = ("token", "embedding")
 INITS = ("scaled", "paper")

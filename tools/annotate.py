@@ -392,7 +392,8 @@ def _check_packages(given: Given) -> None:
     from screader_lib.annotation.clusters import import_igraph
 
     by_default = given.report or given.cluster_table
-    if given.clusters == AUTO or (given.clusters is None and by_default):
+    wants_clusters = given.clusters == AUTO or (given.clusters is None and by_default)
+    if wants_clusters and (given.has_reader or given.examples):  # types have their own groups
         import_igraph()
     if given.report is None:
         return

@@ -83,7 +83,6 @@ def check_labels_from(run: ToolRun, given: Given) -> None:
     if given.has_reader:
         return
     only_with_reader = {
-        "--report": given.report is not None and given.types,
         "--min-familiarity": given.min_familiarity and given.types,
         "--orthologs": given.orthologs is not None,
         "--consensus none": given.consensus == "none",

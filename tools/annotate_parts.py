@@ -47,16 +47,19 @@ class Work:
 
 
 def by_types(work: Work) -> tuple[Calls, Provenance]:
-    """The calls by the types that are named, and what they are made of; the table of evidence."""
+    """The calls by the types that are named, and what they are made of; table and report too."""
     given = work.given
     named, tables = types_and_markers(work)
     made = work.run.provenance(work.files.inputs)
     options = AnnotationOptions(given.min_confidence, clusters=given.clusters, sample=work.sample)
-    called, evidence = annotate_by_types(
+    annotation = annotate_by_types(
         work.sources, named, tables, made, work.folder, options, work.run.reporter
     )
-    write_clusters(work, evidence)
-    return called, made
+    write_clusters(work, annotation.clusters)
+    if given.report is not None:
+        write_final_predictions(annotation, made, work.folder)
+        write_report(work, annotation, f"what is known of {len(named)} types")
+    return annotation.calls, made
 
 
 def types_and_markers(

@@ -22,8 +22,9 @@ class CalledCells:
     """What is said of each cell: objects or float32 (cells,).
 
     ``label`` with its ``ontology_id``, empty where there is none, and its ``confidence``: those of
-    the consensus where there is one; ``own_label`` without the neighbours; ``familiarity``;
-    ``probability`` float32 (cells, labels) behind the labels. ``is_example``, bool: which cells a
+    the consensus where there is one; ``own_label`` without the neighbours; ``familiarity``, to a
+    reader or examples, None for types that are only named; ``probability`` float32 (cells, labels)
+    behind the labels. ``is_example``, bool: which cells a
     person has named; None: a reader called them all.
     """
 
@@ -31,7 +32,7 @@ class CalledCells:
     ontology_id: np.ndarray
     own_label: np.ndarray
     confidence: np.ndarray
-    familiarity: np.ndarray
+    familiarity: np.ndarray | None
     probability: np.ndarray
     is_example: np.ndarray | None = None
 

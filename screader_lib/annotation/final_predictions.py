@@ -13,7 +13,7 @@ from screader_lib.exchange import encoding, writing
 from screader_lib.exchange.opening import open_exchange
 from screader_lib.exchange.provenance import Provenance
 from screader_lib.exchange.table import Categorical, Column, LazyColumn, LazyTable, Table, strings
-from screader_lib.option_values import BY_EXAMPLES
+from screader_lib.option_values import BY_EXAMPLES, BY_TYPES
 
 STATUSES = ("assigned", "unassigned", "backed-off")
 
@@ -40,10 +40,11 @@ def store_final_labels(annotation: Annotation, folder: Path) -> None:
 
 
 def write_final_predictions(annotation: Annotation, made: Provenance, folder: Path) -> None:
-    """Write the labels from examples into ``folder``, where the ``cells`` file is."""
+    """Write labels from examples or named types into ``folder``, where the ``cells`` file is."""
     names, cells = annotation.labels.names, annotation.cells
     columns = _columns(annotation, cells.confidence)
-    columns["familiarity"] = np.clip(cells.familiarity, 0, 1)
+    if cells.familiarity is not None:
+        columns["familiarity"] = np.clip(cells.familiarity, 0, 1)
     obs = {name: LazyColumn.of(column) for name, column in columns.items()}
     with (
         open_exchange(folder / CELLS, "cells") as opened,
@@ -60,7 +61,8 @@ def write_final_predictions(annotation: Annotation, made: Provenance, folder: Pa
         encoding.write_strings(
             file["uns"], "label_ontology_ids", strings(annotation.labels.ontology_ids)
         )
-        encoding.write_text(file["uns"], "method", BY_EXAMPLES)
+        method = BY_TYPES if cells.is_example is None else BY_EXAMPLES
+        encoding.write_text(file["uns"], "method", method)
 
 
 def _columns(annotation: Annotation, confidence: np.ndarray) -> dict[str, Column]:

@@ -8,6 +8,7 @@ import anndata
 import numpy as np
 import pandas
 import pytest
+from map_content import decoded
 from scipy import sparse
 from small_files import (
     ONE_READER,
@@ -25,6 +26,7 @@ from screader_lib.annotation.no_labels.gene_sets import _words
 from screader_lib.annotation.no_labels.type_evidence import Grouping, group_cells
 from screader_lib.annotation.no_labels.type_table import read_types
 from screader_lib.errors import ScReaderError
+from screader_lib.figures.plots import umap_plot
 
 CELLS = 240
 VALUES, KINDS = counts(3, CELLS)
@@ -187,7 +189,6 @@ def test_what_does_not_go_with_types(tmp_path: Path, source: Path) -> None:
     types = with_markers(tmp_path)
     for words, message in (
         (("--examples", types), ONE_OF),
-        (("--report", tmp_path / "r.html"), "--report needs --reader"),
         (("--min-familiarity", 0.5), "--min-familiarity needs --reader"),
     ):
         done = call("annotate", source, "--types", types, *words, "-o", tmp_path / "o.h5ad")
@@ -276,6 +277,53 @@ def test_beside_a_reader_nothing_is_offered_that_has_no_evidence(
     obs = annotated(tmp_path, source, "--reader", of_two, "--types", types)
     assert obs["screader_offered_type"].isna().all()
     assert obs["screader_label"].notna().any()
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Maps are drawn at places that take no time to find."""
+    places = np.random.default_rng(0).random
+    monkeypatch.setattr(
+        umap_plot, "project", lambda vectors, *_: places((vectors.rows, 2)).astype(np.float32)
+    )
+
+
+def parts_of(report: Path) -> tuple[str, dict[str, list[str]]]:
+    """The page without its map, and the columns of the map."""
+    page, _, rest = report.read_text("utf-8").partition('id="cell-map-content">')
+    content, _, end = rest.partition("</script>")
+    return page.partition("</style>")[2] + end.partition("<script>")[0], decoded(content)[3]
+
+
+@pytest.mark.usefixtures("at_once")
+def test_the_report_of_named_types_says_nothing_of_a_reader(tmp_path: Path, source: Path) -> None:
+    words = ("--types", with_markers(tmp_path, TYPES[:2]), "--report", tmp_path / "r.html")
+    obs = annotated(tmp_path, source, *words)
+    page, on_map = parts_of(tmp_path / "r.html")
+    count = int(obs["screader_label"].notna().sum())
+    assert "cells.h5ad: 240 cells labelled by what is known of 2 types" in page
+    assert f"{count} of 240 cells have a label: " in page
+    assert "many cells are similar to none of the types" in page
+    assert "reader" not in page.replace("scReader", "") and "amiliarity" not in page
+    assert '<th scope="col">markers</th>' in page and "GENE00" in page
+    for title, name in (("call", "label"), ("status", "status"), ("cluster", "cluster")):
+        values = obs[f"screader_{name}"].astype(object)
+        assert on_map[title] == values.where(values.notna(), "").tolist(), title
+    np.testing.assert_allclose(on_map["evidence"], obs["screader_evidence"], atol=0.1)
+    assert "GENE00" in on_map and "familiarity" not in on_map
+
+
+@pytest.mark.usefixtures("at_once")
+def test_the_report_of_a_reader_has_the_types_that_are_proposed(
+    tmp_path: Path, source: Path, of_two: Path
+) -> None:
+    words = ("--types", with_markers(tmp_path, ("delta",)), "--report", tmp_path / "r.html")
+    obs = annotated(tmp_path, source, "--reader", of_two, *words)
+    page, on_map = parts_of(tmp_path / "r.html")
+    proposed = obs["screader_offered_type"].astype(object)
+    count = int(proposed.notna().sum())
+    assert count and f"may be of one that it lacks: delta ({count})." in page
+    assert on_map["proposed type"] == proposed.where(proposed.notna(), "").tolist()
 
 
 def test_the_same_from_python(tmp_path: Path, source: Path, of_two: Path) -> None:

@@ -212,4 +212,14 @@ def test_command_of_a_recorded_step_has_the_options_of_the_tool() -> None:
     inputs = {"expression": "counts.h5ad", "embeddings": "genes.h5ad"}
     words = "counts.h5ad --embeddings genes.h5ad --label cell_type --genes-per-cell 64"
     assert command_words("build-cells", parameters, inputs) == words.split()
+    inputs = {
+        "expression": "counts.h5ad",
+        "types_2": "types.csv",
+        "markers_1": "a",
+        "markers_2": "b",
+    }
+    parameters = {"types": ["cl:B cell", "own.csv", "cl:T cell"], "consensus": "auto"}
+    words = "counts.h5ad|--types|types.csv|--types|cl:B cell|--types|cl:T cell"
+    words += "|--markers|a|--markers|b"
+    assert command_words("annotate", parameters, inputs) == words.split("|")
     assert command_words("someones-own", {"depth": 3}, {"in": "x"}) == ["x", "--depth", "3"]

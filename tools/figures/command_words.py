@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
 import click
 
+from screader_lib.annotation.no_labels.type_table import is_term
 from screader_lib.figures.report.history import default_words
 from screader_tools.screader import SUBCOMMANDS
 
@@ -25,7 +27,9 @@ def command_words(tool: str, parameters: Mapping[str, Any], inputs: Mapping[str,
     options: list[str] = []
     for param in command.params:
         name = param.name or ""
-        value = inputs.get(name, parameters.get(name))
+        value = _files(name, inputs) or parameters.get(name)
+        if name == "types":  # files and terms
+            value = [*_files(name, inputs), *filter(is_term, parameters.get(name, ()))]
         values = value if isinstance(value, list | tuple) else [value]
         if value is None or (isinstance(param, click.Option) and value == param.default):
             continue
@@ -37,6 +41,12 @@ def command_words(tool: str, parameters: Mapping[str, Any], inputs: Mapping[str,
         else:
             options += [word for one in values for word in (max(param.opts, key=len), str(one))]
     return [*arguments, *options]
+
+
+def _files(name: str, inputs: Mapping[str, Any]) -> list[str]:
+    """The files of an option: one of its name, or several that are numbered."""
+    found = [file for role, file in inputs.items() if re.fullmatch(rf"{name}(_\d+)?", role)]
+    return [word for one in found for word in (one if isinstance(one, list | tuple) else [one])]
 
 
 def _command(tool: str) -> click.Command | None:

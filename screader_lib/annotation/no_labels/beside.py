@@ -37,12 +37,11 @@ def with_offered_types(
     """
     own = folder / "types"
     own.mkdir()
-    types, tables = named
+    (types, tables), calls = named, annotation.calls
+    familiarity = np.asarray(calls.obs["screader_familiarity"])
     columns = offered_columns(
-        sources, types, tables, annotation.labels, annotation.cells.familiarity, made, own,
-        options, reporter,
-    )  # fmt: skip
-    calls = annotation.calls
+        sources, types, tables, annotation.labels, familiarity, made, own, options, reporter
+    )
     return replace(annotation, calls=replace(calls, obs={**calls.obs, **columns}))
 
 

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from screader_lib.annotation.annotate import AUTO, CELLS, AnnotationOptions
+from screader_lib.annotation.annotate import AUTO, CELLS, Annotation, AnnotationOptions
 from screader_lib.annotation.calls import Calls
 from screader_lib.annotation.consensus import gene_weights
+from screader_lib.annotation.evidence import CalledCells
 from screader_lib.annotation.few_labels.own_cells import OwnCells
 from screader_lib.annotation.no_labels.type_evidence import (
     GenesOfTypes,
@@ -30,9 +31,10 @@ from screader_lib.errors import ScReaderError
 from screader_lib.exchange import writing
 from screader_lib.exchange.opening import open_exchange
 from screader_lib.exchange.provenance import Provenance
-from screader_lib.exchange.table import Categorical, Column, Table
+from screader_lib.exchange.table import Categorical, Column, as_strings
 from screader_lib.preparation.marker_tables import CellType
 from screader_lib.reader.methods.places import Read, own_components
+from screader_lib.reader.task import Labels
 from screader_lib.reporting import SILENT, Reporter, counted
 
 STATUSES = ("assigned", "low confidence", "unassigned", "no known gene")
@@ -105,7 +107,7 @@ def annotate_by_types(
     folder: Path,
     options: AnnotationOptions,
     reporter: Reporter = SILENT,
-) -> tuple[Calls, Table]:
+) -> Annotation:
     """Call the cells of the inputs, and tabulate the evidence for each cluster.
 
     ``folder`` gets a ``cells`` file. Clusters are those of ``options.clusters``, or else the
@@ -125,10 +127,9 @@ def annotate_by_types(
     status = np.where(confidence >= options.min_confidence, ASSIGNED, LOW)
     status[strength < WEAK] = UNASSIGNED
     status[~cells.known] = NO_GENE
-    label = Categorical(
-        np.where(status == ASSIGNED, best, -1).astype(np.int32), tuple(one.name for one in types)
-    )
-    ids = np.array([*(one.ontology_id for one in types), ""], dtype=object)
+    names, terms = tuple(one.name for one in types), tuple(one.ontology_id for one in types)
+    label = Categorical(np.where(status == ASSIGNED, best, -1).astype(np.int32), names)
+    ids = np.array([*terms, ""], dtype=object)
     columns: dict[str, Column] = {
         "screader_label": label,
         "screader_ontology_id": Categorical.with_missing(ids[label.codes]),
@@ -142,7 +143,11 @@ def annotate_by_types(
     counts = np.bincount(status, minlength=len(STATUSES))
     listed = (f"{n:,} {name}" for n, name in zip(counts, STATUSES, strict=True) if n)
     reporter.info(f"{counted(len(best), 'cell')}: {', '.join(listed)}.")
-    uns: dict[str, Any] = {"labels": [one.name for one in types], "clusters": table}
+    uns: dict[str, Any] = {"labels": list(names), "clusters": table}
     kept = None if cells.selected.all() else np.flatnonzero(cells.selected)
     calls = Calls(len(cells.selected), columns, {"X_screader": cells.places}, uns, kept)
-    return calls, table
+    called = as_strings(label)
+    cells_called = CalledCells(
+        called, ids[label.codes], called, confidence, None, evidence.probability
+    )
+    return Annotation(calls, cells_called, Labels(names, terms, (0,) * len(names)), table)

@@ -13,7 +13,7 @@ from screader_lib.exchange import encoding
 from screader_lib.exchange.opening import ExchangeFile
 from screader_lib.exchange.table import Categorical, Column, as_strings
 from screader_lib.figures.drawing.type_names import method_title
-from screader_lib.option_values import BY_EXAMPLES
+from screader_lib.option_values import BY_EXAMPLES, BY_TYPES
 
 ASSIGNED, UNASSIGNED, BACKED_OFF = "assigned", "unassigned", "backed-off"
 NOT_A_LABEL = ("", "nan", "NaN", "NA", "None")
@@ -23,7 +23,8 @@ class PredictionData:
     """The cells' columns and labels of an open ``predictions`` file.
 
     ``title``       what figures call the method;
-    ``by_examples`` whether cells that a person named took the place of a reader;
+    ``by_examples``, ``by_types`` whether cells or types that a person named took the place of a
+                    reader, ``by_reader`` whether nothing did;
     ``labels``      labels that the reader knows, in the order of the probabilities' columns;
     ``predicted``, ``second``  most and second most probable label, objects (cells,);
     ``confidence``  probability of the predicted label, float32 (cells,);
@@ -39,7 +40,8 @@ class PredictionData:
         self._file: h5py.File = opened.file
         self.method = encoding.read_text(self._file["uns"], "method")
         self.title = title or method_title(self.method)
-        self.by_examples = self.method == BY_EXAMPLES
+        self.by_examples, self.by_types = self.method == BY_EXAMPLES, self.method == BY_TYPES
+        self.by_reader = not (self.by_examples or self.by_types)
         self.labels = [str(label) for label in encoding.read_strings(self._file["uns/labels"])]
         self._obs: h5py.Group = self._file["obs"]
         self.columns = [str(name) for name in np.atleast_1d(self._obs.attrs["column-order"])]

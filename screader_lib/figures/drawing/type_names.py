@@ -24,6 +24,7 @@ METHODS = {
     "few-labels": "few labels with unlabelled cells",
     "majority": "majority",
     "examples": "labels from examples",
+    "types": "types by markers and texts",
 }
 
 

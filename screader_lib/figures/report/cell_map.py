@@ -38,6 +38,7 @@ BLOCK = 4096
 CALLS, OBS, GENES = "calls", "obs", "genes"  # groups of columns
 CALL, SECOND, CONFIDENCE, FAMILIARITY = "call", "second type", "confidence", "familiarity"
 CONSENSUS, TRUE, BROAD = "consensus", "true type", "broad type"
+PROPOSED, EVIDENCE = "proposed type", "evidence"
 TITLES = {  # of columns of annotate and predict; others of theirs are not on the map
     "screader_label": CALL,
     "screader_consensus_label": CONSENSUS,
@@ -46,6 +47,10 @@ TITLES = {  # of columns of annotate and predict; others of theirs are not on th
     "screader_confidence": CONFIDENCE,
     "screader_familiarity": FAMILIARITY,
     "screader_consensus_confidence": "confidence of the consensus",
+    "screader_evidence": EVIDENCE,
+    "screader_offered_type": PROPOSED,
+    "screader_offered_confidence": "confidence of the proposed type",
+    "screader_offered_evidence": "evidence of the proposed type",
     "status": "status",
     "familiarity": FAMILIARITY,
 }
@@ -65,6 +70,13 @@ class MapInputs:
     names: Column | LazyColumn | None = None
     calls: Mapping[str, Column | LazyColumn] = field(default_factory=dict)
     obs: Mapping[str, Column | LazyColumn] = field(default_factory=dict)
+
+    @property
+    def proposed(self) -> np.ndarray | None:
+        """Types proposed for cells unlike the reader's, objects (cells,); None without any."""
+        column = self.calls.get("screader_offered_type")
+        loaded = column.load() if isinstance(column, LazyColumn) else column
+        return None if loaded is None else as_strings(loaded)
 
 
 NOTHING_MORE = MapInputs()
@@ -126,7 +138,7 @@ def encode(
     _colour(columns, types, palette)
     titles = [column["name"] for column in columns]
     first = CONSENSUS if CONSENSUS in titles else CALL
-    hover = (CALL, CONSENSUS, SECOND, CONFIDENCE, FAMILIARITY)
+    hover = (CALL, CONSENSUS, PROPOSED, SECOND, CONFIDENCE, FAMILIARITY, EVIDENCE)
     header = {
         "cells": len(rows),
         "width": max(1, int(places[:, 0].max())),
@@ -288,4 +300,4 @@ def _colour(columns: Sequence[dict[str, Any]], types: Sequence[str], palette: st
 
 def _has_types(column: Mapping[str, Any]) -> bool:
     name = column["name"]
-    return name in (CALL, CONSENSUS, SECOND, TRUE) or name.startswith(BROAD)
+    return name in (CALL, CONSENSUS, PROPOSED, SECOND, TRUE) or name.startswith(BROAD)

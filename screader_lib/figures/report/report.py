@@ -99,7 +99,7 @@ def build(
     colours = umap_plot.colouring(both, None)
     panels = []
     if all(one.has_vectors for one in both):
-        before = None if predictions.by_examples else inputs.cells  # whose genes have no vectors
+        before = inputs.cells if predictions.by_reader else None  # whose genes have no vectors
         panels = umap_plot.panels(
             both, colours, cells=before, seed=seed, saved=inputs.coordinates,
             reporter=reporter,
@@ -121,6 +121,7 @@ def build(
         "title": one_line(title) or f"{predictions.title}: {len(predictions):,} cells",
         "method": predictions.title,
         "by_examples": predictions.by_examples,
+        "by_types": predictions.by_types,
         "cells": len(predictions),
         "labelled": int(predictions.comparable.sum()),
         "other_labels": int((predictions.known & ~predictions.comparable).sum()),
@@ -134,7 +135,7 @@ def build(
         "types": report_tables.types_table(predictions, inputs.reader),
         "clusters": report_tables.clusters_table(inputs.clusters),
         "cluster_genes": report_tables.cluster_genes(inputs.clusters),
-        "overview": report_tables.overview(predictions, inputs.clusters),
+        "overview": report_tables.overview(predictions, inputs.clusters, inputs.on_map.proposed),
         "genes": report_tables.genes_table(genes),
         "pairs": [dict(zip(PAIR_COLUMNS, pair, strict=True)) for pair in confused],
         "low_confidence": report_tables.low_confidence(predictions),

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib import resources
 from importlib.metadata import PackageNotFoundError, version
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,18 @@ LABELS_IN_WORDS, REMARKS = 6, 3  # in the first paragraph
 WORTH_NAMING = 0.01  # share of a cluster's cells
 ROUNDING = 1e-9  # of accuracies
 MAX_DONORS = 12  # listed by name
+OF_CLUSTERS = {  # columns of a clusters' table and their titles; by examples or types, some differ
+    "nearest_type": "nearest type",
+    "confidence": "confidence",
+    "familiarity": "familiarity",
+    "evidence": "evidence",
+    "genes": "genes",
+    "known_markers": "known markers",
+    "examples": "examples",
+    "markers": "markers",
+    "genes_by_text": "genes by text",
+}
+GENES_OF_CLUSTERS = ("known_markers", "markers", "genes_by_text")
 PACKAGES = ("numpy", "h5py", "matplotlib", "scikit-learn", "umap-learn", "jinja2")
 
 Row = dict[str, Any]
@@ -150,7 +162,7 @@ def data_summary(
     rows = {
         "cells": f"{len(predictions):,}",
         "cells with a true label": f"{len(known):,}" if len(known) else "",
-        "types that were named" if predictions.by_examples else "types known to the reader": (
+        "types known to the reader" if predictions.by_reader else "types that were named": (
             f"{len(predictions.labels):,}"
         ),
         "unassigned cells": counted(predictions.unassigned),
@@ -168,7 +180,7 @@ def data_summary(
         if len(lengths := cells.file["obs/genes_in_sequence"][()]):
             low, middle, high = np.percentile(lengths, [0, 50, 100])
             rows["genes per cell"] = f"median {middle:,.0f} ({low:,.0f} to {high:,.0f})"
-        if not predictions.by_examples:
+        if predictions.by_reader:
             embedding = encoding.read_json(cells.file["uns"], "embedding")
             rows["gene embedding"] = _facts(embedding, ("model", "provider", "dim"))
     if reader is not None:
@@ -241,18 +253,14 @@ def clusters_table(clusters: Table | None) -> list[Row]:
     rows = []
     for name, row in _rows_of(clusters):
         second = f"{row['second_label']} {row['second_share']:.0%}"
+        shown = row | {"genes": ", ".join(_genes_of(row))}
         rows.append({
             "cluster": name,
             "cells": row["cells"],
             "label": row["label"],
             "share": row["share"],
             "second label": second if row["second_share"] > WORTH_NAMING else "",
-            "confidence": row["confidence"],
-            "familiarity": row["familiarity"],
-            "genes": ", ".join(_genes_of(row)),
-            **{title: row[name] for name, title in {
-                "known_markers": "known markers", "examples": "examples",
-            }.items() if name in row},
+            **{title: shown[name] for name, title in OF_CLUSTERS.items() if name in row},
             "to check": row["check"],
         })  # fmt: skip
     return rows
@@ -269,8 +277,8 @@ def telling_genes(clusters: Table | None, types: Sequence[TypeGenes]) -> list[st
     """Symbols of the genes behind the labels and of known markers, by turns of the clusters."""
     lists = [[gene.symbol for gene in one.genes] for one in types]
     for _, row in [] if clusters is None else _rows_of(clusters):
-        markers = row.get("known_markers", "").split(", ")
-        lists.append([*filter(None, markers), *_genes_of(row)])
+        listed = [row[name].split(", ") for name in GENES_OF_CLUSTERS if name in row]
+        lists.append([*filter(None, chain(*listed)), *_genes_of(row)])
     turns = zip_longest(*lists)
     return list(dict.fromkeys(gene for turn in turns for gene in turn if gene))
 
@@ -285,12 +293,17 @@ def _rows_of(clusters: Table) -> list[tuple[str, Row]]:
 
 def _genes_of(row: Row) -> dict[str, str]:
     """Symbol → full name, from "INS (insulin); IAPP"."""
-    parts = (one.partition(" (") for one in row["genes"].split("; ") if one)
+    parts = (one.partition(" (") for one in row.get("genes", "").split("; ") if one)
     return {symbol: name.removesuffix(")") for symbol, _, name in parts}
 
 
-def overview(predictions: PredictionData, clusters: Table | None) -> str:
-    """What was found, how sure it is, and what to look at; for cells without true labels."""
+def overview(
+    predictions: PredictionData, clusters: Table | None, proposed: np.ndarray | None = None
+) -> str:
+    """What was found, how sure it is, and what to look at; for cells without true labels.
+
+    ``proposed``, objects (cells,), are types that the reader does not know, empty for most cells.
+    """
     cells, labelled = len(predictions), predictions.final_label[predictions.final_label != ""]
     if not cells:
         return "There are no cells."
@@ -302,6 +315,10 @@ def overview(predictions: PredictionData, clusters: Table | None) -> str:
         text += f", {int(np.asarray(clusters.columns['examples']).sum()):,} of them as examples"
     text += f": {listed}{more}." if counts else "."
     text += f" The median confidence is {np.median(predictions.confidence):.2f}."
+    if proposed is not None and (proposed != "").any():
+        types = Counter(proposed[proposed != ""].tolist())
+        named = ", ".join(f"{name} ({count:,})" for name, count in types.most_common())
+        text += f" Cells unlike all types of the reader may be of one that it lacks: {named}."
     if clusters is not None:
         with_remark: dict[str, list[str]] = {}
         for name, row in _rows_of(clusters):
