@@ -29,15 +29,15 @@ def summaryOf(sample, table) {
     def row = [
         cells: cells,
         labels: labels.collect { one -> "${one.label} ${Math.round(100.0d * one.cells / cells)}%".toString() }.join(', '),
-        unassigned: meanOf(clusters, 'unassigned'),
+        unassigned: meanOf(clusters, 'without_label' in lines[0] ? 'without_label' : 'unassigned'),
         confidence: meanOf(clusters, 'confidence'),
-        familiarity: meanOf(clusters, 'familiarity'),
+        familiarity: 'familiarity' in lines[0] ? meanOf(clusters, 'familiarity') : null,
         check: clusters.count { one -> one.check },
     ]
     return groovy.json.JsonOutput.toJson([headers: headers, data: [(sample): row]])
 }
 
-// Each sample's cells, labelled by a reader in a copy of its file, with a report: one task a sample.
+// Each sample's cells, labelled in a copy of its file, with a report: one task a sample.
 workflow ANNOTATE_FILES {
     take:
     rows // list of maps: meta (map) and path of each sample
@@ -47,7 +47,15 @@ workflow ANNOTATE_FILES {
     def named = settings.reader instanceof String
     def options = optionsOf(settings)
     ch_samples = channel.fromList(rows).map { row -> [asking(row.meta, options.ANNOTATE), row.path] }
-    ANNOTATE(ch_samples, named ? [] : settings.reader, named ? settings.reader : '', settings.llmFolder ?: [])
+    ANNOTATE(
+        ch_samples,
+        named ? [] : settings.reader ?: [],
+        named ? settings.reader : '',
+        settings.llmFolder ?: [],
+        settings.examples ?: [],
+        settings.types ?: [],
+        settings.markers ?: [],
+    )
 
     // All samples' clusters in one table.
     ANNOTATE.out.clusters

@@ -73,7 +73,7 @@ workflow SCREADER {
             .filter { meta, _path, _embeddings -> meta.role == 'train' }
             .toSortedList { a, b -> a[0].id <=> b[0].id }
             .flatMap { items -> items ? [pooled(items)] : [] }
-        TRAIN(ch_training, settings.folds, keep_reader, llm, options)
+        TRAIN(ch_training, settings.folds, keep_reader, llm, settings.unlabelled ?: [], options)
         ch_fold_calls = TRAIN.out.out_of_fold
             .join(TRAIN.out.cells)
             .map { meta, predictions, cells -> [meta + [id: 'out-of-fold', gathered: true], predictions, cells] }

@@ -61,7 +61,8 @@ PARAMETERS = {
     "--input=/tmp": "--input: '/tmp' is a folder, not a file",
     "--mode=guess": "--mode is 'guess', not one of train, annotate, evaluate, annotate-files",
     "--mode=annotate": "--mode annotate needs --reader",
-    "--mode=annotate-files": "--mode annotate-files needs --reader",
+    "--mode=annotate-files": "--mode annotate-files needs --reader, --examples or --types",
+    f"--unlabelled={CELLS}": "--unlabelled is read by --method few-labels only",
     "--input=gone.csv": "--input: there is no 'gone.csv'",
     f"--reader={TEST_CELLS / 'samples.csv'}": "samples.csv' is no HDF5 file",
     "--label=it's": "names of columns have no quotes",
@@ -95,6 +96,9 @@ def taken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     cases["a name to annotate"] = of_files | {"mode": "annotate"}
     cases["files"] = of_files
     cases["files, to no use"] = of_files | {"explain": 5, "prepare": True}
+    cases["files by types"] = of_files | {"reader": None, "types": CELLS, "markers": CELLS}
+    cases["files by all"] = of_files | {"types": CELLS, "examples": CELLS}
+    cases["types in training"] = GIVEN | {"mode": "train", "types": CELLS}
     cases["files, no reader"] = of_files | {"reader": "gone.h5"}
     text = f'\ufeffsample , path,role\r\n"a" ,"{CELLS}",train\r\n\r\nb, {CELLS} , predict\r\n'
     (folder / "windows.csv").write_text(text, "utf-8")
@@ -153,6 +157,13 @@ def test_a_reader_that_annotates_files_has_a_name_or_a_file(taken: dict[str, Any
     assert files["settings"]["reader"] == "human-pancreas"
     assert [row["id"] for row in files["samples"]] == ["donor-2", "donor-4"]
     assert "there is no 'gone.h5'" in taken["cases"]["files, no reader"]["refused"]
+    by_types = taken["cases"]["files by types"]
+    assert by_types["settings"]["mode"] == "annotate-files"
+    assert [row["id"] for row in by_types["samples"]] == ["donor-2", "donor-4"]
+    told = taken["cases"]["files by all"]["refused"]
+    assert "--examples takes the place of --reader and --types" in told
+    told = taken["cases"]["types in training"]["refused"]
+    assert "--types is read by --mode annotate-files only" in told
     told = taken["cases"]["files, to no use"]["refused"]
     assert "no use for --explain" in told and "no use for --prepare" in told
 

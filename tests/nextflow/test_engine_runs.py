@@ -90,6 +90,30 @@ def test_files_are_annotated_by_one_task_a_sample(engine: Engine) -> None:
     assert engine.count() == {"ANNOTATE": 2} and "--reader reader/train.h5ad" in script
 
 
+def test_examples_types_and_cells_without_a_label_reach_the_tools(engine: Engine) -> None:
+    table, cells = CELLS / "samples.csv", CELLS / "other.h5ad"
+    for words, said in (
+        ([f"--examples={table}"], "--examples examples/samples.csv"),
+        (
+            [f"--types={table}", f"--markers={table}"],
+            "--types types1/samples.csv --markers markers1",
+        ),
+    ):
+        engine(*words, engine.sheet(SAMPLES[1]), profile="")
+        script = (Path(engine.tasks()[0]["workdir"]) / ".command.sh").read_text()
+        assert engine.count() == {"ANNOTATE": 1, "RUN_REPORT": 1}
+        assert said in script and "--reader" not in script
+    engine("--method=few-labels", f"--unlabelled={cells}", "--shards=1", engine.sheet(SAMPLES[0]))
+    assert engine.count()["BUILD_UNLABELLED_CELLS"] == 1
+    scripts = [
+        (Path(row["workdir"]) / ".command.sh").read_text()
+        for row in engine.tasks()
+        if row["process"] in ("TRAIN_READER", "TRAIN_FOLD")
+    ]
+    assert len(scripts) == 3
+    assert all("--unlabelled unlabelled1/unlabelled.cells.h5ad" in script for script in scripts)
+
+
 def test_what_is_published_is_what_the_page_of_outputs_names(real_engine: Engine) -> None:
     """And every stub makes its outputs."""
     page = (ROOT / "docs/nextflow/outputs.md").read_text()

@@ -10,6 +10,7 @@ def optionsOf(settings) {
         EMBED_GENES: ['embedOptions'],
         PREPARE_CELLS: ['seed', 'prepareOptions'],
         BUILD_CELLS: ['buildOptions'],
+        BUILD_UNLABELLED_CELLS: ['buildOptions'],
         BUILD_TRAINING_CELLS: ['seed', 'folds', 'groupBy', 'buildOptions'],
         TRAIN_READER: training,
         TRAIN_FOLD: training + ['folds', 'groupBy'],

@@ -98,7 +98,7 @@ def meant(name, known) {
 
 // Parameters that are given but would change nothing where files are annotated, as a list of lines.
 def unusedByFiles(given) {
-    def unused = ['genes', 'embeddings', 'prepare', 'markers', 'buildOptions', 'targetPrecision', 'explain', 'ontology', 'predictOptions']
+    def unused = ['genes', 'embeddings', 'prepare', 'unlabelled', 'buildOptions', 'targetPrecision', 'explain', 'ontology', 'predictOptions']
     return unused
         .findAll { name -> given[name] }
         .collect { name -> "--mode annotate-files has no use for ${option(name)}; options of annotate are given with --annotate-options" }
@@ -109,8 +109,21 @@ def contradictions(given) {
     def wrong = given.mode == 'annotate-files' ? unusedByFiles(given) : []
     def trained = given.mode == 'annotate' || given.reader != null
     def pictures = (given.plots ?: '').tokenize(',')
-    if (given.mode in ['annotate', 'annotate-files'] && given.reader == null) {
-        wrong << "--mode ${given.mode} needs --reader, a reader from train-reader"
+    def named = ['examples', 'types'].findAll { name -> given[name] != null }
+    if (given.mode == 'annotate' && given.reader == null) {
+        wrong << '--mode annotate needs --reader, a reader from train-reader'
+    }
+    if (given.mode == 'annotate-files' && given.reader == null && !named) {
+        wrong << '--mode annotate-files needs --reader, --examples or --types'
+    }
+    if (given.mode != 'annotate-files') {
+        named.each { name -> wrong << "${option(name)} is read by --mode annotate-files only" }
+    }
+    if (given.examples != null && (given.reader != null || given.types != null)) {
+        wrong << '--examples takes the place of --reader and --types'
+    }
+    if (given.unlabelled != null && (given.method != 'few-labels' || given.reader != null)) {
+        wrong << '--unlabelled is read by --method few-labels only, where a reader is trained'
     }
     if (given.mode != 'annotate-files' && given.reader instanceof String) {
         wrong << "--reader: there is no '${given.reader}' (--mode annotate-files takes names of readers, too)"
@@ -127,8 +140,8 @@ def contradictions(given) {
     if (given.groupBy && given.folds < 2) {
         wrong << '--group-by requires --folds, the number of folds its groups are assigned to'
     }
-    if (given.markers != null && !given.prepare) {
-        wrong << '--markers is read by prepare-cells only; add --prepare'
+    if (given.markers != null && !given.prepare && given.mode != 'annotate-files') {
+        wrong << '--markers is read by prepare-cells and annotate only; add --prepare'
     }
     if (given.minConfidence != null && given.targetPrecision != null) {
         wrong << '--min-confidence and --target-precision are mutually exclusive'
@@ -166,7 +179,7 @@ def checkedSettings(parameters, schema_file) {
     def settings = [:]
     if (!problems) {
         settings = specs.collectEntries { name, spec -> [name, converted(given[name], spec)] }
-        settings.mode = settings.mode ?: (settings.reader == null ? 'train' : 'annotate-files')
+        settings.mode = settings.mode ?: (['reader', 'examples', 'types'].any { name -> settings[name] != null } ? 'annotate-files' : 'train')
         problems += specs
             .findAll { name, spec -> spec.exists && settings[name] != null && !(settings[name] instanceof String) }
             .collectMany { name, spec -> problemsOfFile(option(name), given[name], settings[name], spec) }

@@ -28,9 +28,14 @@ def problemsOfRow(row, rules) {
     return missing + wrong + absent
 }
 
+// Whether samples are called without training anything.
+def isCalling(settings) {
+    return settings.reader || settings.mode == 'annotate-files'
+}
+
 // A row with the defaults filled in, as a sample: its meta map and its path.
 def sampleOf(row, settings, sheet) {
-    def role = row.role ?: (settings.reader ? 'predict' : 'train')
+    def role = row.role ?: (isCalling(settings) ? 'predict' : 'train')
     def prepared = settings.prepare && settings.markers && role == 'train' ? 'label' : ''
     def label = row.label ?: settings.label ?: prepared
     def meta = [
@@ -53,10 +58,10 @@ def problemsOfSheet(samples, settings) {
         wrong += samples.findAll { sample -> sample.meta.role == 'predict' && !sample.meta.label }
             .collect { sample -> "sample '${sample.meta.id}': calls are measured against labels; name their column in 'label' or with --label" }
     }
-    if (settings.reader && !samples) {
+    if (isCalling(settings) && !samples) {
         wrong << "no sample has the role 'predict', and with --reader none is trained"
     }
-    if (!settings.reader && !training) {
+    if (!isCalling(settings) && !training) {
         wrong << "no sample has the role 'train'"
     }
     wrong += samples.findAll { sample -> sample.meta.id in ['out-of-fold', 'reader'] }
@@ -75,11 +80,12 @@ def wantedOf(samples, settings) {
     if (settings.mode == 'train') {
         return samples
     }
-    def role = settings.reader ? 'predict' : 'train'
+    def role = isCalling(settings) ? 'predict' : 'train'
     def wanted = samples.findAll { sample -> sample.meta.role == role }
     if (wanted && wanted.size() < samples.size()) {
         def others = (samples - wanted).collect { sample -> sample.meta.id }
-        log.warn("Ignored by --mode ${settings.mode} ${settings.reader ? 'with' : 'without'} --reader: ${others.join(', ')}")
+        def reader = settings.mode == 'annotate-files' ? '' : settings.reader ? ' with --reader' : ' without --reader'
+        log.warn("Ignored by --mode ${settings.mode}${reader}: ${others.join(', ')}")
     }
     return wanted
 }

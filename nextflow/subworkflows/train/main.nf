@@ -1,4 +1,5 @@
 include { SCREADER_BUILDCELLS as BUILD_TRAINING_CELLS } from '../../modules/screader-suite/screader/buildcells/main'
+include { SCREADER_BUILDCELLS as BUILD_UNLABELLED_CELLS } from '../../modules/screader-suite/screader/buildcells/main'
 include { SCREADER_TRAINREADER as TRAIN_READER } from '../../modules/screader-suite/screader/trainreader/main'
 include { SCREADER_TRAINREADER as TRAIN_FOLD } from '../../modules/screader-suite/screader/trainreader/main'
 include { SCREADER_PREDICT as PREDICT_HELD_OUT } from '../../modules/screader-suite/screader/predict/main'
@@ -14,6 +15,7 @@ workflow TRAIN {
     folds // integer, 0: no cross-validation
     keep_reader // boolean, false: cross-validation only
     llm // path of a folder, or an empty list
+    unlabelled // path of further cells without a label, or an empty list
     options // map: what each step is asked for
 
     main:
@@ -25,9 +27,20 @@ workflow TRAIN {
     )
     ch_cells = BUILD_TRAINING_CELLS.out.cells.map { meta, path -> [asBefore(meta), path] }
 
+    ch_unlabelled = channel.value([])
+    if (unlabelled) {
+        BUILD_UNLABELLED_CELLS(
+            ch_samples.map { _meta, _expression, embeddings ->
+                [asking([id: 'unlabelled'], options.BUILD_UNLABELLED_CELLS), unlabelled, embeddings, '', '']
+            },
+            ch_cells.map { _meta, path -> path },
+        )
+        ch_unlabelled = BUILD_UNLABELLED_CELLS.out.cells.map { _meta, path -> path }.first()
+    }
+
     ch_reader = channel.empty()
     if (keep_reader) {
-        TRAIN_READER(ch_cells.map { meta, path -> [asking(meta, options.TRAIN_READER), path, ''] }, llm)
+        TRAIN_READER(ch_cells.map { meta, path -> [asking(meta, options.TRAIN_READER), path, ''] }, llm, ch_unlabelled)
         ch_reader = TRAIN_READER.out.reader.map { meta, _fold, path -> [asBefore(meta), path] }
     }
 
@@ -37,6 +50,7 @@ workflow TRAIN {
         TRAIN_FOLD(
             ch_cells.combine(ch_folds).map { meta, path, fold -> [asking(meta, options.TRAIN_FOLD), path, fold] },
             llm,
+            ch_unlabelled,
         )
         ch_fold_readers = TRAIN_FOLD.out.reader.map { meta, fold, path -> [asBefore(meta), fold, path] }
         ch_held_out = ch_cells

@@ -11,6 +11,9 @@ process SCREADER_ANNOTATE {
     path(reader, stageAs: 'reader/*')
     val(reader_name)
     path(llm, stageAs: 'llm/*')
+    path(examples, stageAs: 'examples/*')
+    path(types, stageAs: 'types?/*')
+    path(markers, stageAs: 'markers?/*')
 
     output:
     tuple val(meta), path("${prefix}.h5ad"), path("${prefix}.tsv"), emit: annotated
@@ -26,6 +29,13 @@ process SCREADER_ANNOTATE {
     def device = task.accelerator ? 'cuda' : 'cpu'
     def inputs = [expression].flatten().collect { name -> "${name}" }.join(' ')
     def model = llm ? "--llm ${llm}" : ''
+    def given = [
+        reader: reader ?: reader_name ?: [],
+        examples: examples,
+        types: types,
+        markers: markers,
+    ]
+    def sources = given.collectMany { name, files -> [files].flatten().collect { one -> "--${name} ${one}" } }.join(' ')
     prefix = task.ext.prefix ?: "${meta.id}.annotated"
     if ([expression, reader].flatten().any { name -> "${name}" == "${prefix}.h5ad" }) {
         error("SCREADER_ANNOTATE: input and output are both named ${prefix}.h5ad; set ext.prefix.")
@@ -34,7 +44,7 @@ process SCREADER_ANNOTATE {
     export OMP_NUM_THREADS=${task.cpus}
     annotate \\
         ${inputs} \\
-        --reader ${reader ?: reader_name} \\
+        ${sources} \\
         --device ${device} \\
         --threads ${task.cpus} \\
         ${model} \\

@@ -9,6 +9,7 @@ process SCREADER_TRAINREADER {
     input:
     tuple val(meta), path(cells), val(fold)
     path(llm, stageAs: 'llm/*')
+    path(unlabelled, stageAs: 'unlabelled?/*')
 
     output:
     tuple val(meta), val(fold), path("${prefix}.h5"), emit: reader
@@ -21,6 +22,7 @@ process SCREADER_TRAINREADER {
     def args = task.ext.args ?: ''
     def device = task.accelerator ? 'cuda' : 'cpu'
     def model = llm ? "--llm ${llm}" : ''
+    def others = [unlabelled].flatten().collect { name -> "--unlabelled ${name}" }.join(' ')
     def part = fold ? "--fold ${fold}" : ''
     prefix = task.ext.prefix ?: (fold ? "${meta.id}.fold-${fold}" : "${meta.id}")
     def state = task.ext.prefix2 ? "--checkpoint '${task.ext.prefix2}/${prefix}.checkpoint'" : ''
@@ -33,6 +35,7 @@ process SCREADER_TRAINREADER {
         ${cells} \\
         --device ${device} \\
         ${model} \\
+        ${others} \\
         ${part} \\
         ${state} \\
         ${args} \\
