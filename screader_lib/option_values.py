@@ -28,6 +28,7 @@ METHODS = (
 LLM_METHODS = ("screader", "screader-random")
 CLASSIFIER_METHODS = ("genept-w", "genept-s")
 TEXT_MODEL_METHODS = ("genept-s",)
+LABEL_TEXT_METHODS = ("logistic",)  # whose weights may start from what is written of the labels
 UNLABELLED_METHODS = ("few-labels",)  # that cells without a label take part in
 SLOW_METHODS = (*LLM_METHODS, *TEXT_MODEL_METHODS)
 CALIBRATIONS = ("donors", "cells")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,9 @@ from screader_lib.option_values import (
     CALIBRATIONS,
     CLASSIFIER_METHODS,
     ITERATIVE_METHODS,
+    LABEL_TEXT_METHODS,
     METHODS,
+    PACKAGED,
     PAPER_METHODS,
     RECIPES,
     UNLABELLED_METHODS,
@@ -32,6 +35,8 @@ from screader_tools.train_reader_settings import settings_options
 
 if TYPE_CHECKING:
     from screader_lib.exchange.opening import ExchangeFile
+    from screader_lib.reader.task import LabelTexts
+    from screader_lib.reporting import Reporter
 
 
 @tool(
@@ -70,6 +75,15 @@ if TYPE_CHECKING:
     multiple=True,
     help="Further cells, from build-cells --like CELLS, that join in without a label: method "
     "few-labels places all cells among them. Labels there are not read. Repeatable.",
+)
+@click.option(
+    "--label-texts",
+    metavar="packaged|TABLE",
+    help="With method logistic, draw the weights of genes not to zero but to what the texts of "
+    "genes and labels have in common: by the labels' names and the Cell Ontology (packaged), or by "
+    "TABLE, .csv or .tsv with columns type (the label) and optionally ontology_id and text. Of "
+    "four data sets it helped on one, sorted blood with 1 to 5 cells of each type, and lowered "
+    "macro F1 on others (benchmarks/texts.md).",
 )
 @settings_options
 @machine_options
@@ -131,6 +145,7 @@ def main(
     method: str,
     recipe: str,
     unlabelled: tuple[str, ...],
+    label_texts: str | None,
     device: str,
     max_memory: int | None,
     checkpoint_activations: int | None,
@@ -171,6 +186,11 @@ def main(
             f"--unlabelled only applies to --method {' and '.join(UNLABELLED_METHODS)}.",
             run.context,
         )
+    if label_texts and method not in LABEL_TEXT_METHODS:
+        raise click.UsageError(
+            f"--label-texts only applies to --method {' and '.join(LABEL_TEXT_METHODS)}.",
+            run.context,
+        )
     _check_folds(run, folds, fold, group_by, oof_predictions)
     if oof_predictions is not None:
         oof_predictions = run.output_path(oof_predictions)
@@ -183,8 +203,13 @@ def main(
         ExitStack() as stack,
         run.path(card) if card else nullcontext() as card_path,
     ):
+        table = None
+        if label_texts not in (None, PACKAGED):
+            table = stack.enter_context(run.path(label_texts))
         others = [stack.enter_context(run.open(path, "cells")) for path in unlabelled]
-        file = stack.enter_context(run.create("reader", output, _inputs(opened, others, card_path)))
+        file = stack.enter_context(
+            run.create("reader", output, _inputs(opened, others, card_path, table))
+        )
         from screader_lib.cells.cells_file import CellSequences
         from screader_lib.reader.llm.machine import prepare
         from screader_lib.reader.prediction.cross_validation import fold_folder
@@ -199,6 +224,7 @@ def main(
                 folder, folds or 0, fold or 0, group_by or "", calibrate_on, oof_predictions,
                 state, checkpoint_minutes, embedder,
                 tuple(CellSequences(other, sequential=True) for other in others),
+                _label_texts(label_texts, table, run.reporter),
             )  # fmt: skip
             made = run.provenance({"cells": opened})
             train_reader(file, sequences, settings, options, made, about, machine, run.reporter)
@@ -206,10 +232,26 @@ def main(
         state.unlink(missing_ok=True)
 
 
-def _inputs(cells: ExchangeFile, unlabelled: list[ExchangeFile], card: Path | None) -> Inputs:
+def _label_texts(asked: str | None, table: Path | None, reporter: Reporter) -> LabelTexts | None:
+    """What is written of labels, of the Cell Ontology and a ``table``, where that is asked for."""
+    if asked is None:
+        return None
+    from screader_lib.annotation.no_labels.label_texts import label_text_weights
+    from screader_lib.exchange.provenance import sha256_of
+    from screader_lib.reader.task import LabelTexts
+
+    tables = {} if table is None else {asked: table}
+    weights = partial(label_text_weights, tables=tables, reporter=reporter)
+    return LabelTexts(weights, PACKAGED if table is None else sha256_of(table))
+
+
+def _inputs(
+    cells: ExchangeFile, unlabelled: list[ExchangeFile], card: Path | None, table: Path | None
+) -> Inputs:
     inputs: dict[str, ExchangeFile | Path] = {"cells": cells}
     inputs |= {f"unlabelled-{number}": one for number, one in enumerate(unlabelled, 1)}
-    return inputs if card is None else inputs | {"card": card}
+    files = {"card": card, "label_texts": table}
+    return inputs | {role: path for role, path in files.items() if path is not None}
 
 
 def _check_method(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -16,6 +16,7 @@ from screader_lib.cells.gene_matcher import GeneMapping, GeneMatcher
 from screader_lib.cells.gene_texts import common_name
 from screader_lib.cells.vocabulary import FEW_GENES
 from screader_lib.errors import ScReaderError
+from screader_lib.exchange.table import Table
 from screader_lib.option_values import UNLABELLED_METHODS
 from screader_lib.reader.confidence.calibration import log_sum_exp
 from screader_lib.reader.llm.machine import ON_CPU, Machine
@@ -37,12 +38,24 @@ class Labels:
 
 
 @dataclass(frozen=True)
+class LabelTexts:
+    """What is written of labels: ``weights(genes, labels)`` of each gene, float64 (labels, genes).
+
+    ``identity`` tells the texts from others.
+    """
+
+    weights: Callable[[Table, Labels], np.ndarray]
+    identity: str
+
+
+@dataclass(frozen=True)
 class Task:
     """Training cells: ``rows`` with label numbers ``truth``; and validation cells.
 
     ``held_out`` int64, rising: labelled cells of ``fold``, which are in neither. Where the
     validation cells are all cells of whole groups, ``validation_by`` is the groups' column.
-    ``unlabelled`` are cells of other files, of which labels are not read.
+    ``unlabelled`` are cells of other files, of which labels are not read. ``label_texts`` are
+    for methods whose weights may start from them.
     """
 
     cells: CellSequences
@@ -58,6 +71,7 @@ class Task:
     unlabelled: tuple[CellSequences, ...] = ()
     machine: Machine = field(default_factory=Machine)
     reporter: Reporter = field(default=SILENT)
+    label_texts: LabelTexts | None = None
 
     @property
     def unlabelled_rows(self) -> np.ndarray:

@@ -24,7 +24,7 @@ from screader_lib.reader.prediction.merge_predictions import (
 )
 from screader_lib.reader.reader_file import write_reader
 from screader_lib.reader.settings import TrainingSettings
-from screader_lib.reader.task import Task, TrainedMethod, labels_of, make_task
+from screader_lib.reader.task import LabelTexts, Task, TrainedMethod, labels_of, make_task
 from screader_lib.reporting import SILENT, Reporter
 
 
@@ -34,7 +34,8 @@ class TrainingOptions:
 
     ``folds`` and ``fold`` are 0 and ``group_by`` is empty where not given; ``calibrate_on`` is one
     of ``CALIBRATIONS``. ``folder`` keeps the folds' predictions, ``checkpoint`` the training.
-    ``unlabelled`` are other files' cells, see :class:`Task`.
+    ``unlabelled`` are other files' cells, and ``label_texts`` what is written of the labels, see
+    :class:`Task`.
     """
 
     folder: Path
@@ -47,6 +48,7 @@ class TrainingOptions:
     checkpoint_minutes: float = 5.0
     embedder: str | None = None
     unlabelled: tuple[CellSequences, ...] = ()
+    label_texts: LabelTexts | None = None
 
 
 def train_reader(
@@ -68,12 +70,13 @@ def train_reader(
         state = options.checkpoint
         if state and task.fold and not options.fold:  # of a cross-validation
             state = options.folder / f"fold-{task.fold.number}.checkpoint"
+        task = replace(task, label_texts=options.label_texts)
         return methods.train(task, state, options.checkpoint_minutes, options.embedder)
 
     folds, by, number = options.folds, options.group_by, options.fold
     validation = CrossValidation(
         cells, settings, folds, by, options.folder, train, machine, reporter,
-        unlabelled=options.unlabelled,
+        unlabelled=options.unlabelled, label_texts=options.label_texts,
     )  # fmt: skip
     whole_donors = options.calibrate_on == "donors" and not (folds or number or by)
     if whole_donors and settings.method not in SLOW_METHODS:

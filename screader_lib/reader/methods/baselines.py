@@ -16,6 +16,7 @@ from screader_lib.cells.sequences import as_columns
 from screader_lib.errors import ScReaderError
 from screader_lib.reader.methods.feature_classifier import FeatureClassifier, LinearLogits
 from screader_lib.reader.model.logistic_regression import (
+    Weights,
     fit_logistic,
     training_blocks,
 )
@@ -24,8 +25,11 @@ from screader_lib.reader.model.principal_components import (
     principal_directions,
     sampled_cells,
 )
-from screader_lib.reader.task import Epoch, Task, TrainedMethod
+from screader_lib.reader.task import Epoch, LabelTexts, Task, TrainedMethod
 
+OF_TEXTS = 0.3  # deviation of the logits by the labels' texts; see benchmarks/texts.md
+CELLS_OF_TEXTS = 20_000  # that it is measured on
+LEAST = 1e-9
 LIMIT = 10.0  # standard deviations from the mean; as scanpy's tutorials clip
 
 
@@ -67,12 +71,31 @@ class LogisticOnExpression(FeatureClassifier):
     def fit(self, task: Task) -> None:
         """Fit on the weights of the cells' genes; ScReaderError where those are not logs."""
         self.check_weights(task)
-        weights, biases = fit_logistic(training_blocks(task, self._matrix), self.labels)
+        towards = None if task.label_texts is None else self._by_texts(task, task.label_texts)
+        weights, biases = fit_logistic(
+            training_blocks(task, self._matrix), self.labels, towards=towards
+        )
         genes = len(self.genes.ids)
         self.tensors |= {
             "mean": np.zeros(genes, np.float32), "spread": np.ones(genes, np.float32),
             "weights": weights, "biases": biases,
         }  # fmt: skip
+
+    def _by_texts(self, task: Task, texts: LabelTexts) -> Weights:
+        """What the labels' texts say of the genes, as logits of deviation ``OF_TEXTS`` each.
+
+        Genes are standardised over the training cells and those without a label.
+        """
+        rows = np.union1d(task.rows, task.unlabelled_rows)
+        rows = np.sort(np.random.default_rng(task.settings.seed).permutation(rows)[:CELLS_OF_TEXTS])
+        values = self._matrix(task.cells, rows)
+        mean = values.mean(0).A1
+        spread = np.sqrt(np.maximum(values.multiply(values).mean(0).A1 - mean**2, 0))
+        spread = np.where(spread > 0, spread, np.inf)
+        weights = texts.weights(task.cells.genes, task.labels).T / spread[:, None]
+        logits = values @ weights
+        scale = OF_TEXTS / np.maximum(logits.std(0), LEAST)
+        return weights * scale, -logits.mean(0) * scale
 
     def check_weights(self, task: Task) -> None:
         """ScReaderError where the cells' weights are not logs."""

@@ -49,19 +49,24 @@ def fit_logistic(
     strength: float = C,
     tolerance: float = TOLERANCE,
     start: Weights | None = None,
+    towards: Weights | None = None,
 ) -> Weights:
     """Fit on ``blocks()``, which gives features and label numbers (cells,) each time it is called.
 
     Features are float32 arrays or CSR matrices. Each of the ``labels`` labels has a cell. Cells
     count by their ``label_weights`` float32 (labels,); ``strength`` is scikit-learn's C. Returns
     weights float32 (features, labels) and biases float32 (labels,); from those of a similar fit,
-    ``start``, they are found sooner.
+    ``start``, they are found sooner. The penalty draws weights to 0, or to those of ``towards``,
+    which may be larger the less the cells say.
     """
     weights = np.ones(labels) if label_weights is None else label_weights.astype(np.float64)
-    first = None if start is None else np.vstack([start[0], start[1]]).astype(np.float64)
+    first, origin = (
+        None if one is None else np.vstack(one).astype(np.float64) for one in (start, towards)
+    )
     data = _in_memory(blocks())
-    if data is None:
-        parameters = _fit_streaming(blocks, labels, weights, strength, tolerance, first)
+    if data is None or origin is not None:
+        again = blocks if data is None else lambda: [data]
+        parameters = _fit_streaming(again, labels, weights, strength, tolerance, first, origin)
     else:
         parameters = _fit_in_memory(*data, labels, weights, strength, tolerance, first)
     return parameters[:-1].astype(np.float32), parameters[-1].astype(np.float32)
@@ -117,17 +122,20 @@ def _fit_streaming(
     strength: float,
     tolerance: float,
     start: np.ndarray | None,
+    towards: np.ndarray | None = None,
 ) -> np.ndarray:
     """The same by L-BFGS; every evaluation goes over the blocks again."""
     from scipy.optimize import minimize
 
     count = sum(len(truth) for _, truth in blocks())
     width = next(iter(blocks()))[0].shape[1]
+    origin = np.zeros((width + 1, labels)) if towards is None else towards
 
     def loss_and_gradient(flat: np.ndarray) -> tuple[float, np.ndarray]:
         weights, biases = np.split(flat.reshape(width + 1, labels), [width])
-        loss = 0.5 / strength * float((weights**2).sum())
-        gradient = np.vstack([weights / strength, np.zeros(labels)])
+        far = weights - origin[:-1]
+        loss = 0.5 / strength * float((far**2).sum())
+        gradient = np.vstack([far / strength, np.zeros(labels)])
         for values, truth in blocks():
             wide = values.astype(np.float64)
             logits = wide @ weights + biases
@@ -146,6 +154,6 @@ def _fit_streaming(
         "gtol": tolerance, "ftol": 0.0, "maxcor": CORRECTIONS,
         "maxiter": MAX_ITERATIONS, "maxfun": 2 * MAX_ITERATIONS,
     }  # fmt: skip
-    first = np.zeros((width + 1) * labels) if start is None else start.ravel()
+    first = (origin if start is None else start).ravel()
     result = minimize(loss_and_gradient, first, jac=True, method="L-BFGS-B", options=options)
     return result.x.reshape(width + 1, labels)

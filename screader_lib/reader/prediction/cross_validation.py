@@ -27,7 +27,7 @@ from screader_lib.reader.methods.methods import llm_identity
 from screader_lib.reader.prediction.write_predictions import PredictionOptions, write_predictions
 from screader_lib.reader.reader_file import StoredReader
 from screader_lib.reader.settings import TrainingSettings
-from screader_lib.reader.task import Task, TrainedMethod, labels_of, make_task
+from screader_lib.reader.task import LabelTexts, Task, TrainedMethod, labels_of, make_task
 from screader_lib.reporting import SILENT, Reporter
 
 TOOL = "train-reader"
@@ -39,7 +39,8 @@ class CrossValidation:
     """How to cross-validate: ``train`` makes a method of a task, files go to ``folder``.
 
     ``count`` folds, or 0 for as many as there are groups of the column ``group_by``; none without
-    either. ``unlabelled`` are other files' cells, see :class:`Task`.
+    either. ``unlabelled`` are other files' cells, see :class:`Task`; ``label_texts`` are those
+    that ``train`` gives to tasks.
     """
 
     cells: CellSequences
@@ -52,6 +53,7 @@ class CrossValidation:
     reporter: Reporter = SILENT
     is_automatic: bool = False
     unlabelled: tuple[CellSequences, ...] = ()
+    label_texts: LabelTexts | None = None
 
     def folds(self) -> list[Fold]:
         """All folds: those that the cells were built for, if these are the same.
@@ -131,6 +133,7 @@ class CrossValidation:
                 fold=fold.to_json(),
                 device=self.machine.device,
                 unlabelled=[cells.opened.sha256 for cells in self.unlabelled],
+                label_texts=self.label_texts and self.label_texts.identity,
             )
             file = self.folder / f"fold-{fold.number}-{fingerprint[:16]}.h5ad"
             files.append(file)
