@@ -36,10 +36,6 @@ def value_of(element: Element) -> Any:
         return strings(f"n{number}" for number in range(shape[0]))
     if element.type == "category":
         return Categorical.of([(element.values or ("x",))[0]] * shape[0])
-    if element.padded:
-        return np.tile(np.arange(shape[1]), (shape[0], 1)).astype(element.types[-1])
-    if element.path == load("cells").element("obsm/gene_index").lengths:
-        return np.full(shape, SIZES["k"], element.types[-1])
     smallest = 0 if element.below else max(element.minimum or 0, 1)
     return np.full(shape, smallest, element.types[-1])
 

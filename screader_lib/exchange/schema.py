@@ -18,8 +18,7 @@ class Element:
     """One element of a file: a dataset, a table's column or a group of tensors.
 
     ``type`` may list alternatives, as in ``int16 or int32``. ``shape`` names dimensions; elements
-    that share a dimension must have the same size along it. Rows of ``padded`` elements hold −1 at
-    their end only, and no other number twice; ``lengths`` is the element that counts the others.
+    that share a dimension must have the same size along it.
     """
 
     path: str
@@ -34,8 +33,6 @@ class Element:
     maximum: float | None = None
     below: str | None = None
     of: str | None = None
-    padded: bool = False
-    lengths: str | None = None
 
     @property
     def frame(self) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from itertools import chain
 
 import h5py
 import numpy as np
@@ -146,15 +145,8 @@ class _Check:
         if not self._is_within_limit(dataset):
             return
         limit = self.sizes[element.below][0] if element.below else None
-        lengths = self.file.get(element.lengths) if element.lengths else None
-        if not isinstance(lengths, h5py.Dataset) or lengths.shape != dataset.shape[:1]:
-            lengths = None  # which is told where it is checked itself
         for start, values in _number_blocks(dataset):
-            conditions = _out_of_range(element, values, limit)
-            if element.padded:
-                known = None if lengths is None else lengths[start : start + len(values)]
-                conditions = chain(conditions, _wrong_padding(values, known))
-            for wrong, what in conditions:
+            for wrong, what in _out_of_range(element, values, limit):
                 if wrong.any():
                     row = start + int(np.argwhere(wrong)[0][0])
                     yield f"{path}: {f'row {row} ' if dataset.ndim else ''}{what}"
@@ -208,18 +200,6 @@ def _out_of_range(
         yield values > element.maximum, f"is above {element.maximum:g}"
     if limit is not None:
         yield values >= limit, f"is not below {limit}, the number of {element.below}"
-
-
-def _wrong_padding(
-    values: np.ndarray, lengths: np.ndarray | None
-) -> Iterator[tuple[np.ndarray, str]]:
-    """As :func:`_out_of_range`, for rows that are padded with −1."""
-    filled = values >= 0
-    yield filled[:, 1:] & ~filled[:, :-1], "has a gap before its end"
-    ordered = np.sort(values, axis=1)
-    yield (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0), "holds a number twice"
-    if lengths is not None:
-        yield filled.sum(1) != lengths, "has not as many numbers as are stated for it"
 
 
 def _number_blocks(dataset: h5py.Dataset) -> Iterator[tuple[int, np.ndarray]]:

@@ -14,10 +14,10 @@ from screader_lib.cells.gene_matcher import GeneMatcher
 from screader_lib.cells.gene_names import GENE_NAMES
 from screader_lib.cells.gene_texts import GeneTexts
 from screader_lib.errors import ScReaderError
-from screader_lib.exchange import encoding
+from screader_lib.exchange import encoding, safety
 from screader_lib.exchange.opening import ExchangeFile
 from screader_lib.exchange.table import strings
-from screader_lib.option_values import ITERATIVE_METHODS, LLM_METHODS, METHODS, POOLINGS
+from screader_lib.option_values import ITERATIVE_METHODS, LLM_METHODS, METHODS
 from screader_lib.reader.confidence.calibration import CalibrationSet
 from screader_lib.reader.confidence.levels import (
     Level,
@@ -105,8 +105,7 @@ class StoredReader:
             type_distance=evaluation.type_distance,
             profiles=evaluation.profiles,
             poolings=trained.latent_parts if task.settings.method in ITERATIVE_METHODS else (),
-            few_genes=TemperatureFactor.from_json(evaluation.calibration.get("few_genes"))
-            or TemperatureFactor(),
+            few_genes=TemperatureFactor.from_json(evaluation.calibration.get("few_genes")),
             levels=packaged_levels(task.labels.names, task.labels.ontology_ids),
             fold=task.fold.to_json() if task.fold else {},
             held_out=task.cells.obs.index[task.held_out] if task.fold else None,
@@ -193,22 +192,15 @@ def _write_evaluation(file: h5py.File, evaluation: Evaluation) -> None:
 
 
 def read_reader(opened: ExchangeFile) -> StoredReader:
-    """A reader from its open file; ScReaderError where its settings are damaged."""
+    """A reader from its open file; ScReaderError where it is damaged or its method not known."""
+    with safety.checking(opened.name):
+        return _read_reader(opened)
+
+
+def _read_reader(opened: ExchangeFile) -> StoredReader:
     file = opened.file
     labels = file["labels"]
     calibration = encoding.read_json(file, "calibration")
-    temperature = calibration.get("temperature", 1.0)
-    few_genes = TemperatureFactor.from_json(calibration.get("few_genes"))
-    if few_genes is None:
-        raise ScReaderError("its calibration for few genes is damaged.", file=opened.name)
-    if not isinstance(temperature, (int, float)) or not temperature > 0:
-        raise ScReaderError("its temperature is not a positive number.", file=opened.name)
-    names = tuple(encoding.read_strings(labels["name"]))
-    levels = levels_from_json(
-        encoding.read_json(file, "levels") if "levels" in file else {}, len(names)
-    )
-    if levels is None:
-        raise ScReaderError("its levels of labels are damaged.", file=opened.name)
     method = encoding.read_text(file, "method")
     if method not in METHODS:
         raise ScReaderError(
@@ -216,13 +208,11 @@ def read_reader(opened: ExchangeFile) -> StoredReader:
             file=opened.name,
         )
     poolings = encoding.read_text(file, "poolings").split(",") if "poolings" in file else []
-    if not set(poolings) <= set(POOLINGS):
-        raise ScReaderError("its poolings are damaged.", file=opened.name)
     return StoredReader(
         method=method,
-        settings=TrainingSettings.from_json(encoding.read_json(file, "configuration"), opened.name),
+        settings=TrainingSettings.from_json(encoding.read_json(file, "configuration")),
         labels=Labels(
-            names,
+            tuple(encoding.read_strings(labels["name"])),
             tuple(encoding.read_strings(labels["ontology_id"])),
             tuple(int(count) for count in labels["count"][()]),
         ),
@@ -234,7 +224,7 @@ def read_reader(opened: ExchangeFile) -> StoredReader:
         tensors={name: dataset[()] for name, dataset in file["tensors"].items()},
         llm=encoding.read_json(file, "llm"),
         embedding=encoding.read_json(file, "embedding"),
-        temperature=float(temperature),
+        temperature=float(calibration.get("temperature", 1.0)),
         construction=encoding.read_json(file, "construction"),
         calibration_set=CalibrationSet(
             file["kept/confidence"][()],
@@ -247,8 +237,8 @@ def read_reader(opened: ExchangeFile) -> StoredReader:
         type_distance=_type_distance(file),
         profiles=_profiles(file),
         poolings=tuple(poolings),
-        few_genes=few_genes,
-        levels=levels,
+        few_genes=TemperatureFactor.from_json(calibration.get("few_genes")),
+        levels=levels_from_json(encoding.read_json(file, "levels") if "levels" in file else {}),
         fold=encoding.read_json(file, "fold") if "fold" in file else {},
         held_out=encoding.read_strings(file["held_out/id"]) if "held_out" in file else None,
     )

@@ -72,13 +72,10 @@ class TrainingSettings:
         return replace(self, **{key: value for key, value in given.items() if value is not None})
 
     @classmethod
-    def from_json(cls, content: dict[str, Any], file: object) -> TrainingSettings:
-        """From a file; ScReaderError where it is damaged."""
+    def from_json(cls, content: dict[str, Any]) -> TrainingSettings:
+        """From a file."""
         content = {RENAMED.get(name, name): value for name, value in content.items()}
-        try:
-            return cls(**{**content, "pooling": tuple(content["pooling"])})
-        except (KeyError, TypeError):
-            raise ScReaderError("its configuration is damaged.", file=file) from None
+        return cls(**{**content, "pooling": tuple(content["pooling"])})
 
 
 # The paper's experiments: section 4.1. Its projector takes e × value, five layers of SiLU.

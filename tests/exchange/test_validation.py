@@ -220,22 +220,3 @@ def test_memory_is_a_hash_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         finally:
             tracemalloc.stop()
     assert peak < 32 * len(names)
-
-
-@pytest.mark.parametrize(
-    ("row", "told"),
-    [
-        ([0, -1, 1], "row 0 has a gap before its end"),
-        ([2, 1, 2], "row 0 holds a number twice"),
-        ([0, 1, -1], "row 0 has not as many numbers as are stated for it"),
-        ([0, 1, 2], ""),
-    ],
-)
-def test_sequences_that_no_tool_would_read(tmp_path: Path, row: list[int], told: str) -> None:
-    path = made_files.write("cells", tmp_path / "x.h5ad", k=3, fold_k=3, genes=4)
-    with h5py.File(path, "a") as file:
-        file["obsm/gene_index"][...] = np.tile([0, 1, 2], (4, 1))
-        file["obs/genes_in_sequence"][...] = 3
-        file["obsm/gene_index"][0] = row
-        found = validation.problems(file, load("cells"), values_up_to=None)
-    assert found == ([f"obsm/gene_index: {told}"] if told else [])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
-import pytest
 
 from screader_lib.reader.confidence.levels import (
     Level,
@@ -42,7 +41,7 @@ def test_known_levels() -> None:
         ("T cell", "B", "mono", "stem", "mystery"),
     ]
     assert found[1].ids == ("CL:1",) * 4 + ("CL:8", "")
-    assert levels_from_json(levels_to_json(found), len(NAMES)) == found
+    assert levels_from_json(levels_to_json(found)) == found
 
 
 def test_each_level_splits_the_one_above() -> None:
@@ -60,12 +59,3 @@ def test_probabilities_add_up() -> None:
     level = Level(("x", "y", "x"), ("", "", ""))
     sums = level.sums(np.array([[0.5, 0.25, 0.25]], np.float32))
     assert level.groups == ("x", "y") and sums.tolist() == [[0.75, 0.25]]
-
-
-@pytest.mark.parametrize(
-    "content",
-    [{"levels": [{"names": ["a"], "ids": ["b"]}]}, {"levels": [{}]}, {"levels": 3}, [1],
-     {"levels": [{"names": [1, 2], "ids": ["", ""]}]}],
-)  # fmt: skip
-def test_damaged_levels_are_known(content: object) -> None:
-    assert levels_from_json(content, 2) is None

@@ -299,7 +299,7 @@ def test_the_linear_reader_gives_what_the_neural_one_gives(
 ) -> None:
     """Of cells with any of the genes, under the same or other names."""
     neural = readers[name]
-    linear = LinearReader(neural.model.settings, neural.tensors, neural.genes, 3, {})
+    linear = LinearReader(neural.model.settings, neural.tensors, neural.genes, {})
     there = data.draw(st.lists(st.integers(0, GENES - 1), min_size=1, unique=True))
     names = data.draw(st.sampled_from([OLD, FOREIGN]))
     others = Genes([names[row] for row in there], np.array(there)).of(sequences)

@@ -43,7 +43,7 @@ def test_recipe_given_options_and_the_file() -> None:
     assert (paper.learning_rate, paper.warm_up_steps, paper.batch_size) == (5e-5, 1000, 64)
     assert (paper.epochs, paper.projector_layers, paper.pooling) == (3, 5, ("cls",))
     assert settings_for("pooled", "default", {}).pooling == POOL
-    assert TrainingSettings.from_json(paper.to_json(), "file") == paper
+    assert TrainingSettings.from_json(paper.to_json()) == paper
 
 
 def test_genept_by_each_recipe() -> None:

@@ -55,16 +55,9 @@ def levels_to_json(levels: Sequence[Level]) -> dict[str, Any]:
     return {"levels": [{"names": level.names, "ids": level.ids} for level in levels]}
 
 
-def levels_from_json(content: Any, labels: int) -> tuple[Level, ...] | None:
-    """From a reader file with so many ``labels``; None where it is damaged."""
-    try:
-        listed = content.get("levels", [])
-        levels = tuple(Level(tuple(one["names"]), tuple(one["ids"])) for one in listed)
-    except (AttributeError, TypeError, KeyError):
-        return None
-    texts = [text for level in levels for text in (*level.names, *level.ids)]
-    complete = all(len(level.names) == len(level.ids) == labels for level in levels)
-    return levels if complete and all(isinstance(text, str) for text in texts) else None
+def levels_from_json(content: dict[str, Any]) -> tuple[Level, ...]:
+    """From a reader file."""
+    return tuple(Level(tuple(one["names"]), tuple(one["ids"])) for one in content.get("levels", ()))
 
 
 def packaged_levels(names: Sequence[str], ids: Sequence[str]) -> tuple[Level, ...]:

@@ -7,8 +7,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.provenance import fingerprint
 from screader_lib.option_values import (
@@ -90,7 +88,6 @@ def restore(
     ``embedder`` says where the text model of genept-s is. ScReaderError where either is not the
     one that the reader was trained with.
     """
-    _check_tensors(stored)
     if stored.method in ITERATIVE_METHODS:
         return _restore_neural(stored, machine, llm_path)
     if stored.method == "majority":
@@ -124,16 +121,15 @@ def _train_neural(task: Task, checkpoint_file: Path | None, minutes: float) -> T
     reader = train_neural(task, llm, checkpoint)
     if not is_linear(reader.model.settings, reader.uses_llm):
         return reader
-    labels, history = len(task.labels.names), reader.history
-    linear = LinearReader(reader.model.settings, reader.tensors, reader.genes, labels, reader.llm)
-    linear.history = history
+    linear = LinearReader(reader.model.settings, reader.tensors, reader.genes, reader.llm)
+    linear.history = reader.history
     return linear
 
 
 def _restore_neural(stored: StoredReader, machine: Machine, llm_path: str | None) -> TrainedMethod:
     llm, settings, labels = None, stored.settings_of_predictions, len(stored.labels.names)
     if stored.is_linear:
-        return LinearReader(settings, stored.tensors, stored.genes, labels, stored.llm)
+        return LinearReader(settings, stored.tensors, stored.genes, stored.llm)
     from screader_lib.reader.model.neural_reader import NeuralReader
 
     if stored.needs_llm:
@@ -187,48 +183,3 @@ def _load_llm(settings: TrainingSettings, machine: Machine) -> FrozenLLM:
     if machine.compiled and decoder.is_supported(llm.model):
         decoder.compile_layers(llm.model)
     return llm
-
-
-def _check_tensors(stored: StoredReader) -> None:
-    """ScReaderError where tensors are missing or do not fit the labels, genes and embedding."""
-    tensors, labels, dim = stored.tensors, len(stored.labels.names), stored.embedding.get("dim")
-    shapes: dict[str, tuple] = {
-        "scaling.center": (dim,), "scaling.map": (dim, None), "cls": (None,),
-    }  # fmt: skip
-    if stored.method == "majority":
-        shapes = {"log_share": (labels,)}
-    elif stored.method not in ITERATIVE_METHODS:
-        shapes = _classifier_shapes(stored)
-    for name, shape in shapes.items():
-        actual = np.shape(tensors.get(name, 0.0))
-        sizes = zip(actual, shape, strict=False)
-        if len(actual) != len(shape) or any(size not in (own, None) for own, size in sizes):
-            raise ScReaderError(f"the reader is damaged: its tensor {name} does not fit.")
-
-
-def _classifier_shapes(stored: StoredReader) -> dict[str, tuple]:
-    """Shapes of a feature classifier's tensors; ScReaderError where its settings are damaged."""
-    tensors, settings, labels = stored.tensors, stored.settings, len(stored.labels.names)
-    widths = {"logistic": len(stored.genes.ids), "genept-s": np.size(tensors.get("probe", 0.0))}
-    width = widths.get(stored.method, stored.embedding.get("dim"))
-    shapes: dict[str, tuple] = {"probe": (width,)} if stored.method == "genept-s" else {}
-    if stored.method == "components":
-        genes, width = len(stored.genes.ids), np.shape(tensors.get("directions", [[]]))[-1]
-        shapes = dict.fromkeys(("gene_means", "gene_spreads", "centers"), (genes,))
-        shapes["directions"] = (genes, width)
-    if stored.method == "few-labels":
-        genes, places = len(stored.genes.ids), np.shape(tensors.get("directions", [[]]))[-1]
-        cells, width = np.shape(tensors.get("reference", [[]]))[0], 2 * places
-        shapes = dict.fromkeys(("gene_means", "gene_spreads"), (genes,))
-        shapes |= {"directions": (genes, places), "labelled": (None, places)}
-        shapes |= dict.fromkeys(("reference", "reference_means"), (cells, places))
-    shapes |= {"mean": (width,), "spread": (width,)}
-    if settings.classifier not in CLASSIFIERS:
-        raise ScReaderError(f"the reader is damaged: its classifier is {settings.classifier!r}.")
-    if settings.classifier == "logistic":
-        return shapes | {"weights": (width, labels), "biases": (labels,)}
-    own = tensors.get("neighbours.labels", np.zeros(0))
-    valid = own.size and own.min() >= 0 and own.max() < labels
-    if not valid or not isinstance(settings.neighbours, int) or settings.neighbours < 1:
-        raise ScReaderError("the reader is damaged: its neighbours.labels are not label numbers.")
-    return shapes | {"neighbours.vectors": (own.size, width), "neighbours.labels": (own.size,)}

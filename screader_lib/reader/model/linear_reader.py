@@ -14,7 +14,6 @@ from scipy import sparse
 
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.cells.gene_matcher import GeneMatcher
-from screader_lib.errors import ScReaderError
 from screader_lib.reader.model.linear_attribution import linear_parts
 from screader_lib.reader.model.scaling import scaled
 from screader_lib.reader.settings import TrainingSettings
@@ -91,42 +90,15 @@ class LinearReader(TrainedMethod):
     latent_parts = ("pool",)
 
     def __init__(
-        self, settings: TrainingSettings, tensors: dict[str, np.ndarray], genes: GeneMatcher,
-        labels: int, llm: dict,
-    ) -> None:  # fmt: skip
-        """ScReaderError where the ``tensors`` do not fit the settings."""
+        self,
+        settings: TrainingSettings,
+        tensors: dict[str, np.ndarray],
+        genes: GeneMatcher,
+        llm: dict,
+    ) -> None:
         self.settings, self.tensors, self.genes, self.llm = settings, tensors, genes, llm
         self.history = []
-        self._check(labels)
         self._table: tuple[CellSequences, _Table] | None = None
-
-    def _check(self, labels: int) -> None:
-        genes, hidden = len(self.genes.ids), len(self.tensors["cls"])
-        features = self.tensors["scaling.map"].shape[1]
-        shapes: dict[str, tuple[int, ...]] = {
-            "projector.layers.0.weight": (hidden, features),
-            "head.weight": (labels, hidden),
-            "head.bias": (labels,),
-        }
-        for name in ("projector.layers.0.bias", "standardise.pool.mean", "standardise.pool.spread"):
-            shapes[name] = (hidden,)
-        if self.settings.gene_offsets:
-            shapes["offsets"] = (genes, hidden)
-        if self.settings.gene_scores:
-            shapes |= {"scores": (genes, labels), "score_biases": (labels,)}
-            shapes |= {"mix": (), "weight_scale": ()}
-            newer = {"component_scores": (genes, labels), "component_biases": (labels,)}
-            newer |= {"component_mix": (), "gene_means": (genes,), "alone": ()}
-            shapes |= {name: shape for name, shape in newer.items() if name in self.tensors}
-        for name, shape in shapes.items():
-            actual = np.shape(self.tensors.get(name, np.zeros((0, 0, 0))))
-            if name == "projector.layers.0.weight" and self.settings.position == "rank":
-                actual = actual[:1] + shape[1:]  # and columns for ranks, which a mean has not
-            if actual != shape:
-                raise ScReaderError(
-                    "the reader's tensors do not fit its settings.",
-                    remedy="Copy the reader again, or train it anew.",
-                )
 
     def table_of(self, cells: CellSequences) -> _Table:
         """As what the reader knows the genes of these cells."""
