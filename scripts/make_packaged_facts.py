@@ -77,7 +77,7 @@ def ortholog_ids(table: Path, organism: Organism, catalog: Catalog) -> dict[str,
     by_symbol = {gene.symbol: gene.gene_id for gene in catalog.genes}
     human = PackagedFacts(HUMAN).catalog((), ())
     pairs = {}
-    for one, other in read_pairs(table, organism, HUMAN, list(by_symbol)).items():
+    for one, other in read_pairs(table, organism, list(by_symbol)).items():
         gene = human.match(other).gene
         if one in by_symbol and gene is not None:
             pairs[by_symbol[one]] = gene.gene_id

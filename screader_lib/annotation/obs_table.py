@@ -37,7 +37,8 @@ def number_of_cells(file: h5py.File, name: str) -> int:
         return len(obs)
     if isinstance(obs, h5py.Group) and {"_index", ORDER} <= set(obs.attrs):
         index = obs.get(_text(obs.attrs["_index"]))
-        index = index if isinstance(index, h5py.Dataset) else _part(index, ("codes", "values"))
+        if isinstance(index, h5py.Group):
+            index = index.get("codes", index.get("values"))
         if isinstance(index, h5py.Dataset) and index.ndim == 1:
             return len(index)
     raise ScReaderError(
@@ -45,10 +46,6 @@ def number_of_cells(file: h5py.File, name: str) -> int:
         file=name,
         remedy="Rewrite the file with a current anndata.",
     )
-
-
-def _part(group: Any, names: tuple[str, ...]) -> Any:
-    return next((group[name] for name in names if name in (group or ())), None)
 
 
 def column_names(file: h5py.File) -> list[str]:

@@ -327,7 +327,7 @@ class CellBuilder:
         if empty > len(totals) / 2:
             self.reporter.warning(
                 f"{empty:,} of {len(totals):,} cells have fewer than {EMPTY_BARCODE} counts: is "
-                "the matrix unfiltered? Such barcodes are no cells; leave them out with "
+                "the matrix unfiltered? Such barcodes are not cells; leave them out with "
                 "--min-counts or --min-genes, or give the filtered matrix."
             )
 

@@ -111,10 +111,8 @@ class CellSequences:
     @cached_property
     def fold_plan(self) -> FoldPlan | None:
         """The folds that each have genes of their own, None where the file has none."""
-        uns, name = self.opened.file["uns"], self.opened.name
-        if "folds" not in uns:
-            return None
-        return FoldPlan.from_json(encoding.read_json(uns, "folds"), name)
+        uns = self.opened.file["uns"]
+        return FoldPlan(**encoding.read_json(uns, "folds")) if "folds" in uns else None
 
     @cached_property
     def lengths(self) -> np.ndarray:

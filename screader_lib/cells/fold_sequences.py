@@ -20,7 +20,6 @@ from screader_lib.cells.cells_file import CellSequences
 from screader_lib.cells.folds import Fold
 from screader_lib.cells.gene_names import GENE_NAMES
 from screader_lib.cells.sequences import NO_GENE, Construction, rank_genes, ranked
-from screader_lib.errors import ScReaderError
 from screader_lib.exchange import chunks, encoding
 from screader_lib.exchange.table import Table
 
@@ -213,13 +212,7 @@ class FoldSequences(CellSequences):
     def _read(self, rows: slice | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         from scipy.sparse import csr_matrix
 
-        stored = self._index[rows].astype(np.int32)
-        if stored.size and (stored.max() >= len(self._position) - 1 or stored.min() < NO_GENE):
-            raise ScReaderError(
-                f"obsm/fold_gene_index has an entry outside −1 … {len(self._position) - 2}.",
-                file=self.opened.name,
-            )
-        genes = self._position[stored]
+        genes = self._position[self._index[rows].astype(np.int32)]
         own = genes != NO_GENE
         ends = np.concatenate([[0], np.cumsum(own.sum(1))])
         block = csr_matrix(
@@ -232,10 +225,6 @@ class FoldSequences(CellSequences):
         for whole, part in zip((index, weight), parts, strict=True):
             width = min(self.width, part.shape[1])
             whole[:, :width] = part[:, :width]
-        if ((index != NO_GENE).sum(1) != self.lengths[rows]).any():
-            raise ScReaderError(
-                "obsm/genes_in_fold does not match obsm/fold_gene_index.", file=self.opened.name
-            )
         return index, weight
 
 

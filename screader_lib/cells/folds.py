@@ -44,17 +44,6 @@ class FoldPlan:
     seed: int = 0
     one_per_group: bool = False
 
-    @classmethod
-    def from_json(cls, content: dict[str, Any], file: object) -> FoldPlan:
-        """From a file; ScReaderError where it is damaged."""
-        try:
-            result = cls(**content)
-        except TypeError:
-            result = cls(0)
-        if type(result.count) is not int or result.count < 2:
-            raise ScReaderError("uns/folds is damaged.", file=file, remedy="Build it again.")
-        return result
-
     def to_json(self) -> dict[str, Any]:
         """For the file."""
         return asdict(self)

@@ -131,7 +131,7 @@ def _check_totals(block: csr_matrix, kind: str, name: str) -> None:
     whole = block.shape[1] >= WHOLE_TRANSCRIPTOME or high > TARGET_SUM * (1 + EQUAL_TOTALS)
     if totals.max() > LARGEST_TARGET or (whole and high > MAX_SPAN * low):
         raise _wrong_values(
-            "its values are fractions, but no logarithms: undone, its cells would add up to "
+            "its values are fractions, but not logarithms: undone, its cells would add up to "
             f"{totals.min():,.0f} to {totals.max():,.3g}.",
             name,
         )

@@ -148,7 +148,7 @@ def minimum_options(min_genes: int = 0) -> Callable:
             "--min-counts",
             type=click.IntRange(min=0),
             default=0,
-            help="Leave out cells with fewer counts: most barcodes of an unfiltered matrix are no "
+            help="Leave out cells with fewer counts: most barcodes of an unfiltered matrix are not "
             "cells.",
         ),
         click.option(

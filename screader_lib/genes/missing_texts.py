@@ -93,7 +93,7 @@ def fill(
             table = options.orthologs or human_options.local_copy(BULK_ORTHOLOGS, reporter)
             filled.files["orthologs"] = Path(table)
             symbols = [description.gene.symbol for description in filled.descriptions]
-            pairs = read_pairs(Path(table), organism, HUMAN, symbols)
+            pairs = read_pairs(Path(table), organism, symbols)
             names = [name for name in source_names if name != "table"]
             sources = make_sources(names, HUMAN, human_options, reporter)
             filled.descriptions = fill_from_orthologs(
@@ -118,9 +118,7 @@ def fill(
     return filled
 
 
-def read_pairs(
-    path: Path, organism: Organism, human: Organism, symbols: Iterable[str]
-) -> dict[str, str]:
+def read_pairs(path: Path, organism: Organism, symbols: Iterable[str]) -> dict[str, str]:
     """Gene of ``organism`` → human gene, one-to-one pairs only.
 
     By GeneID from NCBI's table, else as ``pairs_by_name``, with the same errors.
@@ -130,7 +128,7 @@ def read_pairs(
     # The file has each pair in one direction only.
     return _one_to_one(
         pair if first == organism else pair[::-1]
-        for first, second in ((organism, human), (human, organism))
+        for first, second in ((organism, HUMAN), (HUMAN, organism))
         for row in read_rows(path, NCBI_COLUMNS, first.tax_id)
         if row["Other_tax_id"] == str(second.tax_id)
         for pair in [(row["GeneID"], row["Other_GeneID"])]
@@ -304,7 +302,7 @@ def parse_answer(body: bytes) -> str:
     try:
         text = cleaned(answer["choices"][0]["message"]["content"])
     except (KeyError, IndexError, TypeError) as error:
-        raise BadAnswer(f"JSON that is no chat completion ({type(error).__name__})") from None
+        raise BadAnswer(f"JSON that is not a chat completion ({type(error).__name__})") from None
     if not text:
         raise BadAnswer("an empty text")
     return text

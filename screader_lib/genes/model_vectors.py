@@ -81,7 +81,7 @@ def model_files(path: Path, name: str) -> ModelFiles:
         raise ScReaderError(
             "has no gene list next to it.",
             file=name,
-            remedy="Put the one that says which gene each row is into its folder: vocab.json, "
+            remedy="Put the list that says which gene each row is into its folder: vocab.json, "
             "token_dictionary.pkl, or genes.txt with one gene name per line.",
         )
     for files, what in ((genes, "lists of genes"), (weights, "files of weights")):
@@ -190,7 +190,7 @@ def _matrix_of(path: Path) -> np.ndarray:
         return _from_safetensors(path)
     if not signature.startswith(b"PK"):
         raise ScReaderError(
-            "is of no known kind of weights.",
+            "is not a known kind of weights file.",
             file=path,
             remedy="Wanted: safetensors, an .npy array, or a file of torch.save (1.6 or later).",
         )

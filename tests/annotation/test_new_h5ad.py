@@ -150,7 +150,7 @@ def test_what_is_not_taken_over_is_told(tmp_path: Path) -> None:
     for name in names:
         written([tmp_path / name], tmp_path / "out.h5ad", reporter=reporter)
     others = [
-        "2 features that are no genes (2 Antibody Capture)",
+        "2 features that are not genes (2 Antibody Capture)",
         "layers/spliced, col_graphs",
         "obsm",
     ]

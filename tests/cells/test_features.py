@@ -61,7 +61,7 @@ def test_only_genes_are_read(tmp_path: Path, write: Callable[[Path], Path]) -> N
     with open_expression(path, "x") as source:
         block = np.vstack([source.read(*span).toarray() for span in source.spans()])
         assert np.array_equal(block, VALUES) and source.genes.index.tolist() == genes()
-        assert source.left_out.startswith("2 features that are no genes (2 ")
+        assert source.left_out.startswith("2 features that are not genes (2 ")
     assert list(read_genes(path, "x").names) == genes()
 
 
@@ -83,7 +83,7 @@ def test_names_that_tell_what_is_no_gene(tmp_path: Path, names: list[str], kind:
     for path in (tmp_path / "x.h5ad", tmp_path / "x.csv"):
         with open_expression(path, "x") as source:
             assert source.genes.index.tolist() == genes()
-            assert source.left_out == f"2 features that are no genes (2 {kind})"
+            assert source.left_out == f"2 features that are not genes (2 {kind})"
             assert sum(source.read(*span).sum() for span in source.spans()) == VALUES.sum()
 
 
@@ -99,7 +99,7 @@ def test_it_is_told_and_not_in_the_totals(tmp_path: Path) -> None:
     said = succeed("build-cells", h5ad(tmp_path), *words).stderr
     assert (
         "build-cells: h5ad, X: 30 cells, 40 genes, named as in human; left out: 2 features that "
-        "are no genes (2 Antibody Capture)." in said
+        "are not genes (2 Antibody Capture)." in said
     )
     totals = anndata.read_h5ad(tmp_path / "c.h5ad").obs["total_counts"]
     assert totals.tolist() == VALUES.sum(1).tolist()

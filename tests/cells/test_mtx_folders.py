@@ -204,7 +204,7 @@ def test_the_same_cells(tmp_path: Path, make: Callable[[Path], Path]) -> None:
 def test_spliced_and_ambiguous_counts_are_added(tmp_path: Path) -> None:
     words = ("-e", write_embeddings(tmp_path / "e.h5ad"), "-o", tmp_path / "c.h5ad")
     said = succeed("build-cells", alevin_fry_usa(tmp_path / "x"), *words).stderr
-    assert "left out: 40 features that are no genes (40 unspliced)." in said
+    assert "left out: 40 features that are not genes (40 unspliced)." in said
     totals = anndata.read_h5ad(tmp_path / "c.h5ad").obs["total_counts"]
     assert totals.tolist() == VALUES.sum(1).tolist()
 

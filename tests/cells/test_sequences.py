@@ -208,7 +208,7 @@ def test_fractional_counts_are_no_logarithms() -> None:
     depth = random.lognormal(0, 1, (40, 1))
     fractions = np.minimum(random.poisson(depth * random.gamma(0.3, 4, 50)), 24) * 0.73
     assert fractions.max() < MAX_LOG
-    with pytest.raises(ScReaderError, match=r"no logarithms: undone, .*--values"):
+    with pytest.raises(ScReaderError, match=r"not logarithms: undone, .*--values"):
         kind_of("auto", [sparse.csr_matrix(fractions)])
     assert kind_of("counts", [sparse.csr_matrix(fractions)]) == "counts"
     assert kind_of("log", [sparse.csr_matrix(fractions)]) == "log"

@@ -131,7 +131,7 @@ def test_what_is_no_table(tmp_path: Path) -> None:
     for text in ("INS\nGCG\n", "INS,1\nGCG,2\n", "a,b\nc,d\n", "a,b,c\nd,1\n"):
         (tmp_path / "x.txt").write_text(text)
         message = fail("build-cells", tmp_path / "x.txt", *words)
-        assert "x.txt: is text, but no table of counts. Expected names in the first" in message
+        assert "x.txt: is text, but not a table of counts. Expected names in the first" in message
     spoilt = FRAME.astype(object)
     spoilt.iloc[30, 5] = "many"
     message = fail("build-cells", table(tmp_path / "x.csv", spoilt, ","), *words)

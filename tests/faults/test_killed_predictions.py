@@ -214,7 +214,7 @@ def test_of_two_predictions_to_one_output_one_is_refused(
     first = PredictionCheckpoint(folder, "another")
     first.begin()
     told = fail("predict", cells, "-r", reader, "-o", tmp_path / "calls.h5ad")
-    assert "another prediction to the same output is at work" in told
+    assert "another prediction to the same output is running" in told
     first.remove()
     assert not folder.exists()
     succeed("predict", cells, "-r", reader, "-o", tmp_path / "calls.h5ad")

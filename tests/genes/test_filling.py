@@ -67,7 +67,7 @@ MICE = describe(["Ins2", "Ttr", "Gm1"], [ReferenceGenes(INS2, TTR)])
 def test_ortholog_tables(tmp_path: Path, table: str) -> None:
     path = tmp_path / "t"
     path.write_text(table)
-    pairs = read_pairs(path, MOUSE, HUMAN, ["Ins2", "Ttr"])
+    pairs = read_pairs(path, MOUSE, ["Ins2", "Ttr"])
     assert (pairs.get("Ins2") or pairs.get("16334")) in ("INS", "3630")
     assert "B" not in pairs and "C" not in pairs
     done = fill_from_orthologs(MICE, pairs, [ReferenceGenes(INS)])
@@ -89,7 +89,7 @@ def test_ortholog_tables(tmp_path: Path, table: str) -> None:
 def test_useless_ortholog_tables(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "t").write_text(content)
     with pytest.raises(ScReaderError, match=message):
-        read_pairs(tmp_path / "t", MOUSE, HUMAN, ["Ins2"])
+        read_pairs(tmp_path / "t", MOUSE, ["Ins2"])
 
 
 def test_real_mouse_genes(tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_chat_model_fills_what_is_missing(tmp_path: Path, monkeypatch: pytest.Mo
     ("fault", "message"),
     [
         (HTML, "HTML page"),
-        (json_reply({"choices": []}), "no chat completion"),
+        (json_reply({"choices": []}), "not a chat completion"),
         (json_reply({"choices": [{"message": {"content": " "}}]}), "empty text"),
         (Reply(b"", status=429), "429"),
     ],

@@ -204,7 +204,7 @@ def refused(path: Path, message: str) -> None:
         ("vocab.json", None, "has no gene list next to it"),
         ("genes.txt", "INS", "was found next to 2 lists of genes: genes.txt, vocab.json"),
         ("best_model.pt", None, "is a folder without weights"),
-        ("best_model.pt", "weights", "is of no known kind of weights"),
+        ("best_model.pt", "weights", "is not a known kind of weights"),
         ("second_model.npy", "", None),
         ("best_model.txt", "INS\t1,2\n\t\n", "has 2 genes"),
     ],
@@ -249,7 +249,7 @@ def test_files_of_older_pytorch_are_refused(tmp_path: Path) -> None:
     scgpt(tmp_path)
     weights = {"encoder.embedding.weight": VECTORS}
     torch.save(weights, tmp_path / "best_model.pt", _use_new_zipfile_serialization=False)
-    refused(tmp_path, "no known kind of weights.*torch.save")
+    refused(tmp_path, "not a known kind of weights.*torch.save")
 
 
 def rewritten(path: Path, changes: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> None:

@@ -359,8 +359,8 @@ def test_a_model_that_takes_a_token(
     [
         ("open", "hf_another", "the hub rejects the token. Set HF_TOKEN"),
         ("private", "hf_another", "unless it is private there. Check the name and HF_TOKEN"),
-        ("open", TOKEN + "\N{LATIN SMALL LETTER U WITH DIAERESIS}", "that no token can have"),
-        ("open", f"a {TOKEN}", "a character that no token can have"),
+        ("open", TOKEN + "\N{LATIN SMALL LETTER U WITH DIAERESIS}", "that tokens cannot have"),
+        ("open", f"a {TOKEN}", "a character that tokens cannot have"),
     ],
 )
 def test_a_token_that_is_not_accepted(

@@ -66,7 +66,7 @@ def test_min_counts_needs_counts(tmp_path: Path, embeddings: Path) -> None:
     data.X = data.X.log1p()
     data.write_h5ad(tmp_path / "log.h5ad")
     words = ["build-cells", tmp_path / "log.h5ad", "-e", embeddings, "-o", tmp_path / "c.h5ad"]
-    assert "values are no counts, which --min-counts needs" in fail(*words, "--min-counts", 3)
+    assert "values are not counts, which --min-counts needs" in fail(*words, "--min-counts", 3)
     succeed(*words, "--min-genes", 2)
     assert len(anndata.read_h5ad(tmp_path / "c.h5ad")) == 90
     assert "no cells are left" in fail(*words, "--min-genes", 99)

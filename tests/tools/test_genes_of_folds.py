@@ -16,7 +16,6 @@ from small_files import call, fail, genes, succeed, write_embeddings
 from screader_lib.cells import cell_builder
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.cells.fold_sequences import of_fold
-from screader_lib.cells.folds import Fold
 from screader_lib.exchange import encoding
 from screader_lib.exchange.opening import open_exchange
 from screader_lib.exchange.table import Categorical
@@ -332,16 +331,3 @@ def test_folds_that_cannot_be_built(
     result = call("build-cells", counts, "-e", embeddings, *words, "-o", output)
     assert result.exit_code == status and message in result.stderr, result.stderr
     assert not output.exists()
-
-
-def test_a_damaged_fold_is_refused(tmp_path: Path) -> None:
-    counts = write_counts(tmp_path / "x.h5ad")
-    cells, plan = build(counts, "c.h5ad", *BY_DONOR, *VARIABLE), Fold(1, 3, "donor")
-    train = ["train-reader", cells, "--method", "genept-w", *BY_DONOR, "--fold", plan.number]
-    with h5py.File(cells, "r+") as file:
-        file["obsm/genes_in_fold"][4, 0] += 1
-    line = fail(*map(str, train), "-o", tmp_path / "r.h5")
-    assert "obsm/genes_in_fold does not match obsm/fold_gene_index" in line
-    with h5py.File(cells, "r+") as file:
-        file["uns/folds"][()] = '{"count": "many"}'
-    assert "uns/folds is damaged" in fail(*map(str, train), "-o", tmp_path / "r.h5")

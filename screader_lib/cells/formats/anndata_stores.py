@@ -102,14 +102,14 @@ def _parts(root: Any) -> tuple[str, dict[str, str]]:
     for key, what in (("mod", "modality"), *((table, "table") for table in TABLES)):
         group = root.get(key)
         if hasattr(group, "keys"):
-            names = [one for one in group if {"obs", "var"} <= set(_keys(group[one]))]
+            names = [
+                one
+                for one in group
+                if hasattr(group[one], "keys") and {"obs", "var"} <= set(group[one])
+            ]
             if names:
                 return what, {one: f"{key}/{one}" for one in names}
     return "", {}
-
-
-def _keys(element: Any) -> list[str]:
-    return list(element) if hasattr(element, "keys") else []
 
 
 def _chosen(names: list[str], what: str, file: str, wanted: str | None) -> str:

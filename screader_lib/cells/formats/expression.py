@@ -141,7 +141,7 @@ class Expression(ABC):
         self._columns = np.flatnonzero(is_gene)
         self.genes = features.take(self._columns)
         count = int((~is_gene).sum())
-        are = "is not a gene" if count == 1 else "are no genes"
+        are = "is not a gene" if count == 1 else "are not genes"
         self.left_out = f"{counted(count, 'feature')} that {are} ({listed})"
 
     def keep_genes(self, kept: np.ndarray, others: str) -> None:

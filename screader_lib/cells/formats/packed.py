@@ -62,7 +62,7 @@ def content_of(path: Path, name: str) -> str:
         raise ScReaderError(
             "is a tar archive.",
             file=name,
-            remedy=f"Unpack it (tar xf {name}) and give what is in it.",
+            remedy=f"Unpack it (tar xf {name}) and give its contents.",
         )
     for beginning, (what, remedy) in OTHERS.items():
         if head.startswith(beginning):

@@ -93,7 +93,7 @@ def is_number(field: str) -> bool:
 def no_table(name: str) -> ScReaderError:
     """The error for a text that is no table of counts."""
     return ScReaderError(
-        "is text, but no table of counts.",
+        "is text, but not a table of counts.",
         file=name,
         remedy="Expected names in the first line and the first column, and numbers.",
     )

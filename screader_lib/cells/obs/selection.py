@@ -110,7 +110,7 @@ def _with_enough(
                 block = source.read(*span)
                 if selection.min_counts and recognise(block.data) not in ("counts", None):
                     raise ScReaderError(
-                        "its values are no counts, which --min-counts needs.",
+                        "its values are not counts, which --min-counts needs.",
                         file=source.name,
                         remedy="Name the matrix of counts with --layer, or use --min-genes.",
                     )

@@ -120,7 +120,7 @@ class Service:
 
     def too_long(self) -> ScReaderError:
         """The error of an answer of more than ``max_bytes``."""
-        return self.error(f"sent more than {self.max_bytes >> 20:,} MB, which no answer has.")
+        return self.error(f"sent more than {self.max_bytes >> 20:,} MB, far more than any answer.")
 
     def tried(self, once: Callable[[], T]) -> T:
         """What ``once`` returns in the first of ``attempts`` that does not raise TransientError.

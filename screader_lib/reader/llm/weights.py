@@ -119,7 +119,9 @@ def fetch(name: str, revision: str | None = None) -> Path:
     file = f"LLM {name}"
     token = get_token() or ""
     if not all("!" <= letter <= "~" for letter in token):
-        raise ScReaderError("the hub's token has a character that no token can have.", file=file)
+        raise ScReaderError(
+            "the hub's token contains a character that tokens cannot have.", file=file
+        )
     hub_error = None
     try:  # asks first, as snapshot_download would wait for ever
         HfApi().model_info(name, revision=revision, timeout=constants.HF_HUB_ETAG_TIMEOUT)

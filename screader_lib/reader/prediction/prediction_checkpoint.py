@@ -81,16 +81,16 @@ class PredictionCheckpoint:
                 continue
             except OSError as error:
                 raise ScReaderError(
-                    f"cannot be made: {error.strerror}.", file=self.folder
+                    f"cannot be created: {error.strerror}.", file=self.folder
                 ) from None
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 os.close(handle)
                 raise ScReaderError(
-                    "another prediction to the same output is at work.",
+                    "another prediction to the same output is running.",
                     file=self.folder,
-                    remedy="Wait for its end, or name another output.",
+                    remedy="Wait for it to finish, or name another output.",
                 ) from None
             except OSError:  # not every file system can
                 return handle
