@@ -101,19 +101,14 @@ def _remove_leftovers(folder: Path, stem: str) -> None:
 def _is_abandoned(leftover: Path) -> bool:
     """Whether its process is known to be gone, or it is old."""
     maker = MAKER.search(leftover.name)
-    if maker and maker["host"] == HOST and not _is_running(int(maker["process"])):
-        return True
+    if maker and maker["host"] == HOST:
+        try:
+            os.kill(int(maker["process"]), 0)
+        except ProcessLookupError:
+            return True
+        except (OSError, OverflowError):  # of another user, or no process has this number
+            pass
     return time.time() - leftover.lstat().st_mtime > ABANDONED
-
-
-def _is_running(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, OverflowError):
-        pass
-    return True
 
 
 def _copy(temporary: Path, stream: BinaryIO) -> None:
