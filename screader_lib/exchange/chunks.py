@@ -166,7 +166,10 @@ def _has_plain_storage(dataset: h5py.Dataset) -> bool:
 def unshuffled(content: bytes, dtype: np.dtype) -> np.ndarray:
     """Undo the shuffle filter: all first bytes of the values came first, then all second ones."""
     planes = np.frombuffer(content, np.uint8).reshape(dtype.itemsize, -1)
-    return np.ascontiguousarray(planes.T).view(dtype)[:, 0]
+    values = np.empty(planes.shape[::-1], np.uint8)
+    for number, plane in enumerate(planes):  # several times as fast as a transposed copy
+        values[:, number] = plane
+    return values.view(dtype)[:, 0]
 
 
 def inflates_beyond(content: bytes, limit: int) -> bool:

@@ -64,6 +64,19 @@ def test_genes_that_are_not_there_do_not_count(profiles: LabelProfiles) -> None:
     assert fitted.probability(sparse.csr_matrix(panel), 4) == pytest.approx(expected, abs=1e-4)
 
 
+def test_probabilities_are_those_of_cells_written_out(profiles: LabelProfiles) -> None:
+    """Genes that are 0 in a cell count like others, though they are not stored."""
+    present = np.arange(60) % 7 > 0
+    fitted = SimulatedCells.fit(profiles, present)
+    weights, _ = cells(1_000)
+    linear = np.expm1(weights.toarray()[:, fitted.genes])
+    logs = np.log1p(linear / linear.sum(1, keepdims=True) * 1e4)
+    features = ((logs - fitted.mean) / fitted.spread).clip(-10, 10)
+    exponential = np.exp(features @ fitted.weights[0] + fitted.weights[1])
+    expected = exponential / exponential.sum(1, keepdims=True)
+    assert fitted.probability(weights, 4)[:, [0, 1, 3]] == pytest.approx(expected, abs=1e-5)
+
+
 def test_the_fit_is_the_same_every_time_and_of_no_cell(profiles: LabelProfiles) -> None:
     every = np.ones(60, bool)
     first, second = (SimulatedCells.fit(profiles, every) for _ in range(2))

@@ -98,7 +98,7 @@ class LabelProfiles:
         """The markers among the genes that are ``present``, bool (genes,)."""
         profiles = self.values[:, present]
         markers = _markers(profiles, self.labels)
-        ranks = _ranks(profiles[:, markers])
+        ranks = _ranks(profiles[:, markers]).astype(np.float32)
         return RankedMarkers(np.flatnonzero(present)[markers], ranks, self.labels)
 
 
@@ -106,7 +106,7 @@ class LabelProfiles:
 class RankedMarkers:
     """The profiles' ranks of those genes that tell labels apart.
 
-    ``genes`` int64 (markers,), rising, are columns of the profiles' genes, ``ranks`` float64
+    ``genes`` int64 (markers,), rising, are columns of the profiles' genes, ``ranks`` float32
     (profiles, markers), and ``labels`` int64 (profiles,) those of the profiles.
     """
 
@@ -168,7 +168,7 @@ def _ranks(values: np.ndarray) -> np.ndarray:
 def sparse_ranks(values: sparse.csr_matrix) -> np.ndarray:
     """What :func:`_ranks` gives for the rows of a matrix whose stored values are all positive.
 
-    Only these are sorted, as all zeros share the lowest ranks. float64 (rows, columns).
+    Only these are sorted, as all zeros share the lowest ranks. float32 (rows, columns).
     """
     rows, width = values.shape
     lengths = np.diff(values.indptr)
@@ -179,7 +179,8 @@ def sparse_ranks(values: sparse.csr_matrix) -> np.ndarray:
     first = np.flatnonzero(is_first)
     counts = np.diff(np.append(first, len(order)))
     above = (np.arange(len(order)) - values.indptr[row])[first] + (counts - 1) / 2
-    ranks = np.repeat((width - lengths[:, None] - 1) / 2, width, axis=1)
-    ranks[row, values.indices[order]] = width - 1 - np.repeat(above, counts)
-    ranks -= (width - 1) / 2
-    return ranks / np.maximum(np.linalg.norm(ranks, axis=1, keepdims=True), 1e-12)
+    ranks = np.empty((rows, width), np.float32)  # halves below 2 ** 24 are exact
+    ranks[:] = (-lengths[:, None]) / 2
+    ranks[row, values.indices[order]] = (width - 1) / 2 - np.repeat(above, counts)
+    ranks /= np.maximum(np.linalg.norm(ranks, axis=1, keepdims=True), 1e-12)
+    return ranks

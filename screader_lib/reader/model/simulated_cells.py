@@ -62,12 +62,14 @@ class SimulatedCells:
         repeats = int(np.clip(MOST_CELLS // len(usable), 1, CELLS_OF_A_PROFILE))
         rates = np.repeat(typical[usable] / typical[usable].sum(1, keepdims=True), repeats, axis=0)
         depths = np.exp(random.uniform(np.log(LEAST_COUNTS), np.log(MOST_COUNTS), (len(rates), 1)))
-        values = _logs(random.poisson(rates * depths).astype(np.float32))
+        values = random.poisson(rates * depths).astype(np.float32)
+        values = _logs(values, values.sum(1, keepdims=True))
         mean, spread = values.mean(0), values.std(0) + 1e-6
         features, truth = _standardised(values, mean, spread), np.repeat(truth, repeats)
         weights = fit_logistic(
-            lambda: [(features, truth)], len(labels), strength=STRENGTH, tolerance=TOLERANCE
-        )
+            lambda: [(features, truth)], len(labels),
+            strength=STRENGTH, tolerance=TOLERANCE, dtype=np.float32,
+        )  # fmt: skip
         return cls(genes, mean, spread, labels, weights)
 
     def probability(self, weights: sparse.csr_matrix, labels: int) -> np.ndarray:
@@ -76,11 +78,19 @@ class SimulatedCells:
         ``weights`` (cells, genes) are of the profiles' genes.
         """
         result = np.zeros((weights.shape[0], labels), np.float32)
+        # Where a gene is 0, as most are, all cells have the same feature. Other features differ
+        # from it by what is stored here, so that no cell's genes are all written out.
+        of_zero = _standardised(np.zeros_like(self.mean), self.mean, self.spread)
+        biases = of_zero @ self.weights[0] + self.weights[1]
         for start in range(0, weights.shape[0], BLOCK):
-            values = weights[start : start + BLOCK][:, self.genes].toarray()
-            features = _standardised(_logs(_linear(values)), self.mean, self.spread)
-            logits = features @ self.weights[0] + self.weights[1]
-            result[start : start + BLOCK, self.labels] = softmax(logits)
+            cells = weights[start : start + BLOCK][:, self.genes]
+            linear, genes = _linear(cells.data), cells.indices
+            row = np.repeat(np.arange(cells.shape[0]), np.diff(cells.indptr))
+            total = np.bincount(row, linear, cells.shape[0])
+            values = _logs(linear, total[row])
+            cells.data = _standardised(values, self.mean[genes], self.spread[genes])
+            cells.data -= of_zero[genes]
+            result[start : start + BLOCK, self.labels] = softmax(cells @ self.weights[0] + biases)
         return result
 
 
@@ -88,10 +98,9 @@ def _linear(logs: np.ndarray) -> np.ndarray:
     return np.expm1(np.clip(logs, 0, MOST_LOG))
 
 
-def _logs(values: np.ndarray) -> np.ndarray:
-    """log1p of each row scaled to a total of ``TOTAL``, float32."""
-    total = np.maximum(values.sum(1, keepdims=True), 1e-9)
-    return np.log1p(values / total * TOTAL).astype(np.float32)
+def _logs(values: np.ndarray, total: np.ndarray) -> np.ndarray:
+    """log1p of values of cells whose ``total`` is scaled to ``TOTAL``, float32."""
+    return np.log1p(values / np.maximum(total, 1e-9) * TOTAL).astype(np.float32)
 
 
 def _standardised(values: np.ndarray, mean: np.ndarray, spread: np.ndarray) -> np.ndarray:
