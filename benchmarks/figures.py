@@ -1,21 +1,24 @@
 """The figures of a paper on these benchmarks, remade by one command from what is stored.
 
-    python benchmarks/figures.py demo-output figures [--paper baron.h5ad] [--page docs/how-to]
+    python benchmarks/figures.py figures [--paper RUNS] [--demo demo-output] [--page docs/how-to]
 
-`demo-output` is what `screader demo` left; the other figures are drawn from the tables of paper.md
-and confidence.md. PDF, as wide as two columns of a journal; nothing is trained. With `--paper`, the
-first fold of paper.md's runs on Baron human is trained and predicted in `figures/paper`, unless it
-is there, and drawn as well. `--page` remakes the pictures of the page on figures.
+RUNS is the folder that paper.py left, `demo-output` what `screader demo` left; two figures are
+drawn from the tables of paper.md and confidence.md. PDF, as wide as two columns of a journal;
+nothing is trained. `--page` remakes the pictures of the page on figures, which are of the demo.
 
 | file | what it shows | from |
 |---|---|---|
 | recipes.pdf | reader and GenePT by the paper's recipe, beside controls | paper.md |
+| left-out.pdf | types that the training did not have: how many cells get no label | confidence.md |
 | methods.pdf | accuracy, precision, recall and F1, and F1 of each type | demo |
 | confusion.pdf | which types are taken for which, reader and GenePT | demo |
 | umap.pdf | the cells before reading, by GenePT and by the reader | demo |
 | training.pdf | loss and validation curves of the reader | demo |
-| left-out.pdf | types that the training did not have: how many cells get no label | confidence.md |
-| paper-….pdf | metrics, confusion, UMAP, calibration, training by the paper's recipe | `--paper` |
+
+Of each data set in RUNS, with its name before `-methods.pdf` and so on: the same and the
+calibration, by the paper's recipe with a shorter warm-up. Each cell is predicted by the fold that
+held it out, and methods are compared over all folds that were run. Vectors of different readers
+cannot be compared, so the UMAP is of the cells, and the training of the reader, of the first fold.
 """
 
 from __future__ import annotations
@@ -26,6 +29,8 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+
+from paper import FOLDS, ROWS, folder_name
 
 from screader_lib.figures.drawing import canvas
 from screader_lib.figures.drawing.palettes import method_colours
@@ -41,19 +46,8 @@ PLOTS = {
     "umap": ("umap", READER, GENEPT, *NAMES, "--cells", "cells-test.h5ad", "--labels", "names"),
     "training": ("training", "reader.h5"),
 }
-WITH_LLM = ("--recipe", "paper", "--warm-up-steps", "28", "--llm-layers", "1", "-k", "32")
-RUNS = {  # of the paper's comparison, by the file of predictions: options of train-reader
-    "controls/genept-predictions.h5ad": ("genept", *WITH_LLM[:4]),
-    "controls/genept-w-predictions.h5ad": ("genept-w",),
-    "controls/logistic-predictions.h5ad": ("logistic",),
-    "controls/pooled-predictions.h5ad": ("pooled",),
-    READER: ("screader", *WITH_LLM),
-    "controls/screader-random-predictions.h5ad": ("screader-random", *WITH_LLM),
-}
-PAPER_PLOTS = PLOTS | {
-    "umap": ("umap", READER, GENEPT, *NAMES, "--cells", "cells.h5ad", "--labels", "names"),
-    "calibration": ("calibration", READER, GENEPT, *NAMES),
-}
+PAPER_READER = "reader, the paper's recipe, shorter warm-up"
+PAPER_GENEPT = "GenePT, the paper's recipe, shorter warm-up"
 PAGE = {  # pictures of the page on figures
     "umap": ("umap", READER, "--labels", "names", "--width", "85mm"),
     "confusion": ("confusion", READER, "--width", "85mm"),
@@ -148,27 +142,41 @@ def run(tool: str, *words: str | Path, cwd: Path) -> None:
     subprocess.run([str(program), *map(str, words)], cwd=cwd, check=True)
 
 
-def run_paper(cells: Path, folder: Path) -> None:
-    """Train and predict what is not in the folder yet."""
-    (folder / "controls").mkdir(parents=True, exist_ok=True)
-    if not (folder / "cells.h5ad").exists():
-        (folder / "cells.h5ad").symlink_to(cells.resolve())
-    for predictions, (method, *options) in RUNS.items():
-        if (folder / predictions).exists():
-            continue
-        reader = predictions.replace("-predictions.h5ad", ".h5").replace(READER, "reader.h5")
-        fold = ("--folds", "10", "--fold", "1", "--method", method)
-        run("train-reader", "cells.h5ad", *fold, *options, "-o", reader, cwd=folder)
-        words = ("cells.h5ad", "--reader", reader, "--held-out", "-o", predictions)
-        run("predict", *words, cwd=folder)
+def folds_of(runs: Path, title: str) -> list[Path]:
+    """A method's predictions of held-out cells: one file of all folds, or those that were run."""
+    method = runs / folder_name(title)
+    files = sorted(method.glob("fold-*.h5ad"), key=lambda file: int(file.stem.split("-")[1]))
+    if len(files) < FOLDS:
+        return files
+    whole = method / "out-of-fold.h5ad"
+    run("screader", "gather", *files, "-o", whole, cwd=runs)
+    return [whole]
+
+
+def plots_of_runs(runs: Path) -> dict[str, list[str | Path]]:
+    """The words of ``plot`` for each figure of a data set."""
+    found = {title: files for title in ROWS if (files := folds_of(runs, title))}
+    every = [file for files in found.values() for file in files]
+    names = [("--name", title) for title, files in found.items() for _ in files]
+    methods = [runs / folder_name(title) for title in (PAPER_READER, PAPER_GENEPT)]
+    first = [method / "fold-1.h5ad" for method in methods]
+    both = [method / "out-of-fold.h5ad" for method in methods]
+    both = both if all(file.exists() for file in both) else first  # of the same cells
+    return {
+        "methods": ["metrics", *every, *(word for pair in names for word in pair)],
+        "confusion": ["confusion", *both, *NAMES],
+        "umap": ["umap", *first, *NAMES, "--cells", runs / "cells.h5ad", "--labels", "names"],
+        "calibration": ["calibration", *both, *NAMES, "--width", "85mm"],
+        "training": ["training", methods[0] / "reader-1.h5"],
+    }
 
 
 def main() -> None:
     """Write all figures into the folder."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("demo", type=Path, help="what screader demo left")
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--paper", type=Path, help="Cells of build-cells --folds 10.")
+    parser.add_argument("--paper", type=Path, help="What paper.py left.")
+    parser.add_argument("--demo", type=Path, help="What screader demo left.")
     parser.add_argument("--page", type=Path, help="Folder of the page's pictures.")
     given = parser.parse_args()
     folder = given.folder.resolve()
@@ -176,18 +184,19 @@ def main() -> None:
     style = canvas.Style(width=WIDTH / 25.4)
     for name, draw in (("recipes", recipes), ("left-out", left_out)):
         draw(style).write(folder / f"{name}.pdf", "pdf", 300)
-    for name, words in PLOTS.items():
-        common = ("--width", f"{WIDTH}mm", "-o", folder / f"{name}.pdf")
-        run("screader-plot", *words, *common, cwd=given.demo)
+    drawn = [(given.demo, "", PLOTS)] if given.demo else []
     if given.paper:
-        run_paper(given.paper, folder / "paper")
-        for name, words in PAPER_PLOTS.items():
-            common = ("--width", f"{WIDTH}mm", "-o", folder / f"paper-{name}.pdf")
-            run("screader-plot", *words, *common, cwd=folder / "paper")
+        for cells in sorted(given.paper.resolve().glob("*/cells.h5ad")):
+            drawn.append((cells.parent, f"{cells.parent.name}-", plots_of_runs(cells.parent)))
+    for inputs, prefix, plots in drawn:
+        for name, words in plots.items():
+            width = () if "--width" in words else ("--width", f"{WIDTH}mm")
+            target = folder / f"{prefix}{name}.pdf"
+            run("screader-plot", *words, *width, "-o", target, cwd=inputs)
     if given.page:
-        page = given.page.resolve()
         for name, words in PAGE.items():
-            run("screader-plot", *words, "-o", page / f"{name}.png", cwd=given.demo)
+            picture = given.page.resolve() / f"{name}.png"
+            run("screader-plot", *words, "-o", picture, cwd=given.demo)
     print("\n".join(map(str, sorted(folder.glob("*.pdf")))))
 
 

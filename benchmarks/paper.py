@@ -1,12 +1,14 @@
 """The paper's own comparison: its reader and its GenePT, both by its recipe, beside controls.
 
-    python benchmarks/paper.py NAME=CELLS [NAME=CELLS …] --results FILE
+    python benchmarks/paper.py NAME=CELLS [NAME=CELLS …] --work FOLDER
 
 CELLS are files of `build-cells --folds 10`, so that genes are selected from each fold's training
 cells. All methods see the same folds; those with an LLM only the first ``--llm-folds`` of them,
 with its first ``--llm-layers`` layers and ``--genes-per-cell`` genes. The recipe is also run with a
-tenth of the steps as warm-up, all else being equal. Finished folds are kept in FILE, one JSON a
-line, and not run again; the table is printed from it.
+tenth of the steps as warm-up, all else being equal. FOLDER keeps finished folds, which are not run
+again: their scores in results.jsonl, one JSON a line, from which the table is printed, and in
+NAME/METHOD each fold's reader and its predictions of the held-out cells, from which figures.py
+draws.
 """
 
 from __future__ import annotations
@@ -14,18 +16,22 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import re
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from screader_lib import label_metrics
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.cells.folds import Fold
+from screader_lib.exchange import encoding, provenance, writing
 from screader_lib.exchange.opening import open_exchange
 from screader_lib.option_values import LLM_METHODS
+from screader_lib.reader.evaluation import evaluate
 from screader_lib.reader.methods import methods
+from screader_lib.reader.prediction.write_predictions import PredictionOptions, write_predictions
+from screader_lib.reader.reader_file import StoredReader, write_reader
 from screader_lib.reader.settings import settings_for
 from screader_lib.reader.task import make_task
 
@@ -46,8 +52,15 @@ ROWS: dict[str, tuple[str, str, float | None]] = {
 FOLDS = 10
 
 
-def run_fold(cells: CellSequences, title: str, fold: Fold, given: Any) -> dict[str, Any]:
-    """Scores on the fold's held-out cells, and seconds."""
+def folder_name(title: str) -> str:
+    """A data set's or a method's name without spaces and commas."""
+    return re.sub(r"\W+", "-", title).strip("-")
+
+
+def run_fold(
+    cells: CellSequences, title: str, fold: Fold, folder: Path, given: Any
+) -> dict[str, Any]:
+    """Scores on the fold's held-out cells, and seconds; its two files are put into the folder."""
     method, recipe, warm_up = ROWS[title]
     chosen: dict[str, Any] = {}
     if method in LLM_METHODS:
@@ -60,10 +73,16 @@ def run_fold(cells: CellSequences, title: str, fold: Fold, given: Any) -> dict[s
         changed = settings.changed({"warm_up_steps": round(warm_up * steps)})
         task = make_task(cells, changed, fold=fold)
     trained = methods.train(task)
-    names = np.array(task.labels.names, object)
-    called = names[trained.outputs(task.cells, task.held_out)[0].argmax(1)]
-    assert cells.labels is not None
-    scores = label_metrics.scores(cells.labels.strings()[task.held_out], called)
+    evaluation = evaluate(trained, task)
+    made = provenance.make(
+        "benchmarks/paper.py", {}, {"cells": cells.opened.input_record}, [cells.opened.steps]
+    )
+    with writing.create("reader", folder / f"reader-{fold.number}.h5", made) as file:
+        write_reader(file, task, trained, evaluation)
+    stored, options = StoredReader.of(task, trained, evaluation), PredictionOptions(task.held_out)
+    with writing.create("predictions", folder / f"fold-{fold.number}.h5ad", made) as file:
+        write_predictions(file, task.cells, stored, trained, options)
+        scores = encoding.read_json(file["uns"], "metrics")
     return {
         "title": title,
         "fold": fold.number,
@@ -107,9 +126,11 @@ def main() -> None:
     parser.add_argument("--llm-folds", type=int, default=1)
     parser.add_argument("--llm-layers", type=int, default=1)
     parser.add_argument("--genes-per-cell", type=int, default=64)
-    parser.add_argument("--results", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True)
     given = parser.parse_args()
-    done = {(run["data"], run["title"], run["fold"]) for run in finished(given.results)}
+    given.work.mkdir(parents=True, exist_ok=True)
+    results = given.work / "results.jsonl"
+    done = {(run["data"], run["title"], run["fold"]) for run in finished(results)}
     for title in given.titles:
         has_llm = ROWS[title][0] in LLM_METHODS
         for name, _, path in (word.partition("=") for word in given.cells):
@@ -117,13 +138,17 @@ def main() -> None:
                 cells = CellSequences(opened)
                 assert cells.fold_plan, f"{path}: build the cells with --folds {FOLDS}"
                 folds = cells.fold_plan.folds(FOLDS, "")
+                folder = given.work / folder_name(name) / folder_name(title)
+                folder.mkdir(parents=True, exist_ok=True)
+                if not (linked := folder.parent / "cells.h5ad").exists():
+                    linked.symlink_to(Path(path).resolve())
                 for fold in folds[: given.llm_folds] if has_llm else folds:
                     if (name, title, fold.number) in done:
                         continue
-                    run = {"data": name, **run_fold(cells, title, fold, given)}
-                    with given.results.open("a", encoding="utf-8") as sink:
+                    run = {"data": name, **run_fold(cells, title, fold, folder, given)}
+                    with results.open("a", encoding="utf-8") as sink:
                         sink.write(json.dumps(run) + "\n")
-    print_table(finished(given.results))
+    print_table(finished(results))
 
 
 if __name__ == "__main__":

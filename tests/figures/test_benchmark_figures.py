@@ -18,7 +18,9 @@ def figures() -> ModuleType:
     spec = importlib.util.spec_from_file_location("benchmark_figures", SCRIPT)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(SCRIPT.parent)
+        spec.loader.exec_module(module)
     return module
 
 
