@@ -23,6 +23,8 @@ COPIES = {  # of the wrappers' test data
     "descriptions.h5ad": ("descriptions.h5ad", "mouse-descriptions.h5ad"),
     "fold-1.h5ad": ("fold-1.h5ad",),
     "fold-2.h5ad": ("fold-2.h5ad",),
+    "shard-1.h5ad": ("part-1.h5ad",),
+    "shard-2.h5ad": ("part-2.h5ad",),
     "card.yaml": ("card.yaml",),
     "genes.txt": ("genes.txt",),
     "texts.tsv": ("mine.tsv",),

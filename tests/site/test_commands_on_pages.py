@@ -49,6 +49,7 @@ NOT_RUN = {  # what a line and its page have: why the line is not run
     "screader demo": "trains for minutes: make demo",
     "sentence-transformers/": "downloads",
     "--reference ": "trains for a while, as docs/how-to/reference.md does",
+    "--fill ortholog": "downloads: tests/genes/test_filling.py",
     "localhost:": "asks a server: tests/genes/test_openai.py",
 }
 

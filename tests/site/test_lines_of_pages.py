@@ -21,6 +21,7 @@ SMALLER = {  # so that 120 cells of the pancreas and a tiny LLM do, in a moment
     r"--method pooled": "--method pooled --warm-start-epochs 2",
     r"-r human-blood": "-r human-blood --force",
     r"--target-precision 0\.\d+": "--target-precision 0.5",
+    r"--gene PRSS1": "--gene KRT19",
     r"(?<= )/(data|models|tmp)/": r"\1/",
 }
 EACH = {  # of what is done to each of several: the part that stands for all, and their number
