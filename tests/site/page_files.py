@@ -34,7 +34,8 @@ COMMANDS = r"""
 fetch-descriptions --genes counts.h5ad --source packaged --fields symbol,full_name -o d.h5ad
 embed-genes d.h5ad -o genes.h5ad
 build-cells counts.h5ad -e genes.h5ad --label cell_type -o cells.h5ad
-train-reader cells.h5ad --method pooled --calibrate-on cells --warm-start-epochs 2 -o reader.h5
+train-reader cells.h5ad --method pooled --calibrate-on cells --warm-start-epochs 2 \
+    --card card.yaml -o reader.h5
 build-cells new.h5ad -e genes.h5ad --label cell_type --like reader.h5 -o new-cells.h5ad
 predict cells.h5ad -r reader.h5 --explain 5 -o predictions.h5ad
 fetch-descriptions --genes mouse.h5ad --organism mouse --fields symbol,full_name \
@@ -123,7 +124,7 @@ def write_tables(folder: Path) -> None:
     for name in ("PanglaoDB.tsv.gz", "PanglaoDB_markers_27_Mar_2020.tsv.gz"):
         with gzip.open(folder / name, "wt") as sink:
             sink.write("\n".join([*lines, ""]))
-    (folder / "edited.tsv").write_text("cluster\tlabel\n0\tAlpha cells\n1\tBeta cells\n")
+    (folder / "edited.tsv").write_text("cluster\tlabel\n1\tAlpha cells\n2\tBeta cells\n")
     scores = {"methods": {"logistic": {"accuracy": 0.9, "macro_f1": 0.8}}}
     (folder / "metrics.json").write_text(json.dumps(scores))
     (folder / "data" / "readers.yaml").write_text("readers: []\n")

@@ -19,6 +19,8 @@ SMALLER = {  # so that 120 cells of the pancreas and a tiny LLM do, in a moment
     r"--llm-layers 2": "--llm llm --llm-layers 2 --warm-start-epochs 1 --epochs 1",
     r"\btrain-reader(?!.*(--method|--llm))": "train-reader --method pooled",
     r"--method pooled": "--method pooled --warm-start-epochs 2",
+    r"--folds 10": "--folds 2",
+    r"^prepare-cells": "prepare-cells --min-genes 20 --components 5",
     r"-r human-blood": "-r human-blood --force",
     r"--target-precision 0\.\d+": "--target-precision 0.5",
     r"--gene PRSS1": "--gene KRT19",
