@@ -1,5 +1,6 @@
 # make demo   the whole suite on real cells, in demo-output/
 # make test   all tests
+# make test-pages  all lines that pages tell to type, those of the four long pages included
 # make check  formatting, lint, types
 # make docs   the generated pages in docs/; check-docs says whether they are up to date
 # make site   the site in build/site, from these pages; needs none of the suite
@@ -27,7 +28,7 @@ WORK ?= readers-work
 # One more than cores, as many tests wait; at most 9, as each takes up to a gigabyte.
 WORKERS ?= $(shell cores=$$(nproc 2>/dev/null || echo 2); echo $$(( cores < 8 ? cores + 1 : 9 )))
 
-.PHONY: demo install test test-lowest test-newest dist test-dist release-check audit check-docs readers test-galaxy nextflow-tools test-nextflow test-containers test-containers-gpu test-conda check docs site clean
+.PHONY: demo install test test-pages test-lowest test-newest dist test-dist release-check audit check-docs readers test-galaxy nextflow-tools test-nextflow test-containers test-containers-gpu test-conda check docs site clean
 
 $(INSTALLED): pyproject.toml requirements/constraints.txt requirements/embedded.txt
 	$(PYTHON) -m venv $(VENV)
@@ -43,6 +44,9 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
+
+test-pages: $(INSTALLED)
+	PAGES=all $(BIN)/python -m pytest tests/site/test_lines_of_pages.py --numprocesses $(WORKERS)
 
 # With PyTorch's index for the CPU in UV_EXTRA_INDEX_URL, no build for CUDA is fetched.
 test-lowest:

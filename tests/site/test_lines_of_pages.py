@@ -1,7 +1,11 @@
-"""The lines that pages tell to type run, on small files of the names that the pages use."""
+"""The lines that pages tell to type run, on small files of the names that the pages use.
+
+Those of four long pages only with PAGES=all (``make test-pages``), as they take a minute.
+"""
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -13,12 +17,14 @@ from page_commands import Line, run_line
 from page_files import vectors_of_words, write_inputs
 from test_commands_on_pages import LINES, why_not_run
 
+from screader_lib.figures.data import projection
 from screader_lib.genes.providers.local_models import PackagedMiniLM
 
 SMALLER = {  # so that 120 cells of the pancreas and a tiny LLM do, in a moment
     r"--llm-layers 2": "--llm llm --llm-layers 2 --warm-start-epochs 1 --epochs 1",
     r"\btrain-reader(?!.*(--method|--llm))": "train-reader --method pooled",
     r"--method pooled": "--method pooled --warm-start-epochs 2",
+    r"\btrain-reader(?!.*(--group-by|--folds|--calibrate-on))": "train-reader --calibrate-on cells",
     r"--folds 10": "--folds 2",
     r"^prepare-cells": "prepare-cells --min-genes 20 --components 5",
     r"-r human-blood": "-r human-blood --force",
@@ -30,6 +36,9 @@ EACH = {  # of what is done to each of several: the part that stands for all, an
     "part-3": ("3/8", "{}/2", 2),
     "donor-2": ("--fold 2", "--fold {}", 3),
 }
+LONG = {
+    "README.md", "docs/tools/annotate.md", "docs/tools/plot.md", "docs/tools/train-reader.md",
+}  # fmt: skip
 RUN = {
     page: run
     for page, lines in LINES.items()
@@ -52,13 +61,18 @@ def quick(text: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def made(llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder of inputs; packaged embeddings are made in a moment for as long as it is used."""
-    with mock.patch.object(PackagedMiniLM, "embed", vectors_of_words):
+    """A folder of inputs; while it is used, neither texts nor cells take a model's time."""
+    with (
+        mock.patch.object(PackagedMiniLM, "embed", vectors_of_words),
+        mock.patch.object(projection, "_fitted", lambda components, *_: components[:, :2]),
+    ):
         yield write_inputs(tmp_path_factory.mktemp("made"), llama)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", RUN)
+@pytest.mark.parametrize(
+    "page", RUN if os.environ.get("PAGES") == "all" else sorted(RUN.keys() - LONG)
+)
 def test_each_line_of_a_page_runs(made: Path, page: str, tmp_path: Path) -> None:
     shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     for text in dict.fromkeys(one for line in RUN[page] for one in quick(line)):
