@@ -1,6 +1,6 @@
 # make demo   the whole suite on real cells, in demo-output/
 # make test   all tests
-# make test-pages  all lines that pages tell to type, those of the four long pages included
+# make test-pages   the lines that all pages tell to type, on small files
 # make check  formatting, lint, types
 # make docs   the generated pages in docs/; check-docs says whether they are up to date
 # make site   the site in build/site, from these pages; needs none of the suite
