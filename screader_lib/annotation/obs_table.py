@@ -9,6 +9,7 @@ table, and such an obsm, is written anew.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import h5py
@@ -84,8 +85,32 @@ def add_columns(file: h5py.File, columns: Mapping[str, LazyColumn]) -> None:
 
 
 def _set_order(file: h5py.File, names: list[str]) -> None:
-    order = np.array(names, dtype=object)
-    file["obs"].attrs.create(ORDER, order, dtype=encoding.STRING)
+    """Write the order of columns; where it is too long for its group, into a new group."""
+    obs = file["obs"]
+    with suppress(OSError):
+        _write_order(obs, names)
+        return
+    attributes = {name: obs.attrs[name] for name in obs.attrs if name != ORDER}
+    new = _group_for_long_attributes(file, "obs.new")
+    for name, value in attributes.items():
+        new.attrs[name] = value
+    _write_order(new, names)
+    for name in list(obs):
+        file.move(f"obs/{name}", f"obs.new/{name}")
+    del file["obs"]
+    file.move("obs.new", "obs")
+
+
+def _write_order(obs: h5py.Group, names: list[str]) -> None:
+    obs.attrs.create(ORDER, np.array(names, dtype=object), dtype=encoding.STRING)
+
+
+def _group_for_long_attributes(file: h5py.File, name: str) -> h5py.Group:
+    """A new group whose attributes may be larger than 64 kB: its header is of version 2."""
+    properties = h5py.h5p.create(h5py.h5p.GROUP_CREATE)
+    properties.set_attr_creation_order(h5py.h5p.CRT_ORDER_TRACKED)
+    properties.set_obj_track_times(False)
+    return h5py.Group(h5py.h5g.create(file.id, name.encode(), gcpl=properties))
 
 
 def make_groups(file: h5py.File) -> None:

@@ -5,6 +5,7 @@ Whatever happens before that last step, the target is unchanged.
 
 from __future__ import annotations
 
+import fcntl
 import glob
 import os
 import platform
@@ -69,23 +70,33 @@ def replacing(destination: str | Path) -> Iterator[Path]:
 def temporary_file(stem: str, folder: Path | None = None) -> Iterator[Path]:
     """A new file that is removed at the end, in ``folder`` or the system's temporary folder.
 
-    Files that killed runs left under the same stem are removed first; those of other machines only
-    when they are a week old.
+    Files that killed runs left under the same stem are removed first; those of other machines,
+    whose locks may not be seen here, only when they are a week old.
     """
     folder = Path(tempfile.gettempdir()) if folder is None else folder
     stem = os.fsdecode(os.fsencode(stem)[:MAX_STEM])
     _remove_leftovers(folder, stem)
-    prefix = f".{stem}.{HOST}-{os.getpid()}-"
-    try:
-        handle, name = tempfile.mkstemp(".partial", prefix, folder)
-    except OSError as error:
-        raise ScReaderError(f"cannot be written to: {error.strerror}.", file=folder) from None
-    os.close(handle)
-    path = Path(name)
+    handle, path = _create_locked(folder, stem)
     try:
         yield path
     finally:
+        os.close(handle)
         path.unlink(missing_ok=True)
+
+
+def _create_locked(folder: Path, stem: str) -> tuple[int, Path]:
+    """A new file, locked for as long as this process lives."""
+    while True:
+        try:
+            prefix = f".{stem}.{HOST}-{os.getpid()}-"
+            handle, name = tempfile.mkstemp(".partial", prefix, folder)
+        except OSError as error:
+            raise ScReaderError(f"cannot be written to: {error.strerror}.", file=folder) from None
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if Path(name).exists():  # another run may have removed it before it was locked
+            return handle, Path(name)
+        os.close(handle)
 
 
 def _remove_leftovers(folder: Path, stem: str) -> None:
@@ -94,21 +105,35 @@ def _remove_leftovers(folder: Path, stem: str) -> None:
         raise ScReaderError("no such folder.", file=folder, remedy="Create it first.")
     for leftover in folder.glob(f".{glob.escape(stem)}.*.partial"):
         with suppress(OSError):
-            if _is_abandoned(leftover):
+            if not _is_abandoned(leftover):
+                continue
+            handle = os.open(leftover, os.O_RDWR | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 leftover.unlink()
+            finally:
+                os.close(handle)
 
 
 def _is_abandoned(leftover: Path) -> bool:
-    """Whether its process is known to be gone, or it is old."""
+    """Whether its process is known to be gone, or it is old.
+
+    Locks do not tell on file systems where each machine sees its own alone, such as some of Lustre.
+    """
     maker = MAKER.search(leftover.name)
-    if maker and maker["host"] == HOST:
-        try:
-            os.kill(int(maker["process"]), 0)
-        except ProcessLookupError:
-            return True
-        except (OSError, OverflowError):  # of another user, or no process has this number
-            pass
+    if maker and maker["host"] == HOST and not _is_running(int(maker["process"])):
+        return True
     return time.time() - leftover.lstat().st_mtime > ABANDONED
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return process != os.getpid()
 
 
 def _copy(temporary: Path, stream: BinaryIO) -> None:

@@ -256,6 +256,18 @@ def before_0_7(path: Path) -> None:
         file["uns/pca/variance"] = np.arange(3)
 
 
+def write_wide(path: Path, columns: int) -> None:
+    """So many columns, all of them the same dataset."""
+    present_day(path)
+    with h5py.File(path, "r+") as file:
+        obs = file["obs"]
+        order = list(obs.attrs["column-order"])
+        names = [f"s{number}" for number in range(columns - len(order))]
+        for name in names:
+            obs[name] = obs["number"]
+        obs.attrs["column-order"] = np.array([*order, *names], object)
+
+
 def stored(path: Path) -> dict[str, Any]:
     """By path, all that is stored of each object: type, attributes, shape, filters and bytes."""
     found: dict[str, Any] = {}

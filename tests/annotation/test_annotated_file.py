@@ -11,11 +11,11 @@ import numpy as np
 import pandas
 import pytest
 import zarr
-from kinds_of_h5ad import CELLS, KINDS, stored
+from kinds_of_h5ad import CELLS, KINDS, stored, write_wide
 from recording_reporter import RecordingReporter
 
 from screader_lib.annotation import zarr_copy
-from screader_lib.annotation.annotated_file import write_annotated
+from screader_lib.annotation.annotated_file import add_calls, write_annotated
 from screader_lib.annotation.calls import Calls
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import provenance
@@ -208,6 +208,23 @@ def check_calls(data: anndata.AnnData, rows: np.ndarray) -> None:
     assert uns["tool"] == "annotate" and uns["reader"] == "test" and uns["reader_version"] == 3
     assert list(uns["labels"]) == list(LABELS) and uns["figures"]["accuracy"] == 0.5
     assert list(uns["clusters"]["votes"]) == [3, 4]
+
+
+def test_more_columns_than_an_attribute_of_the_usual_format_can_list(tmp_path: Path) -> None:
+    """HDF5 lists 4,093 at most, and forgets the attribute when that fails."""
+    source = tmp_path / "wide.h5ad"
+    write_wide(source, 4090)
+    for _ in range(2):
+        with h5py.File(source, "r+") as file:
+            before = set(file["obs"]) - set(calls().obs)
+            add_calls(file, calls(), PROVENANCE)
+        with h5py.File(source) as file:
+            obs, order = file["obs"], list(file["obs"].attrs["column-order"])
+            assert before <= set(obs) == {"_index", *order}
+            assert order[-6:] == list(calls().obs) and len(order) == len(set(order))
+            assert obs.attrs["encoding-type"] == "dataframe" and obs.attrs["_index"] == "_index"
+            np.testing.assert_array_equal(obs["s4000"], np.arange(CELLS))
+            np.testing.assert_array_equal(obs["screader_genes"], np.arange(CELLS))
 
 
 @pytest.mark.parametrize("rows", [[2, 3, 8, 9], list(range(12)), [0, 11]])

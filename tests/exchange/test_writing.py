@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
+import subprocess
+import sys
 import threading
 import time
 from copy import copy
@@ -117,7 +120,7 @@ def test_leftovers_of_killed_runs_are_removed(tmp_path: Path, target: str, other
 
 
 def test_files_of_other_machines_stay_for_a_week(tmp_path: Path) -> None:
-    """It is not known whether they run."""
+    """Their locks are not seen on every file system, nor is it known whether they run."""
     young, old = leave(tmp_path, "x", "elsewhere"), leave(tmp_path, "x", "far_away")
     unknown = tmp_path / ".x.abcdefgh.partial"
     unknown.touch()
@@ -126,7 +129,7 @@ def test_files_of_other_machines_stay_for_a_week(tmp_path: Path) -> None:
     assert young.exists() and unknown.exists() and not old.exists()
 
 
-def test_files_of_running_processes_stay(tmp_path: Path) -> None:
+def test_files_of_running_processes_stay_without_a_lock(tmp_path: Path) -> None:
     theirs = leave(tmp_path, "x", process=os.getppid())
     put(tmp_path / "x")
     assert theirs.exists()
@@ -137,6 +140,40 @@ def test_a_link_that_looks_like_a_leftover_is_not_followed(tmp_path: Path) -> No
     (tmp_path / f".x.{HOST}-{NO_PROCESS}-abcdefgh.partial").symlink_to(tmp_path / "precious")
     put(tmp_path / "x")
     assert (tmp_path / "precious").read_text() == "old"
+
+
+def test_files_of_living_processes_stay(tmp_path: Path) -> None:
+    code = (
+        "import sys; from screader_lib.exchange.writing import replacing\n"
+        "with replacing(sys.argv[1]) as path:\n"
+        "    path.write_text('theirs'); print(path, flush=True); sys.stdin.read()"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    other = subprocess.Popen([sys.executable, "-c", code, tmp_path / "x"], text=True, **pipes)
+    assert other.stdout is not None
+    theirs = Path(other.stdout.readline().strip())
+    put(tmp_path / "x", "ours")
+    assert theirs.exists() and (tmp_path / "x").read_text() == "ours"
+    other.kill()
+    other.communicate()
+    put(tmp_path / "x", "ours")
+    assert not theirs.exists()
+
+
+def test_a_file_removed_as_a_leftover_before_it_was_locked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, rivals = fcntl.flock, [True]
+
+    def late(handle: int, how: int) -> None:
+        if rivals:
+            rivals.pop()
+            next(tmp_path.glob(".x.*.partial")).unlink()
+        lock(handle, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    put(tmp_path / "x")
+    assert (tmp_path / "x").read_text() == "new" and names(tmp_path) == ["x"]
 
 
 def test_a_link_stays_a_link(tmp_path: Path) -> None:

@@ -20,17 +20,17 @@ from screader_lib.genes.missing_texts import ChatModel, fill_from_model
 from screader_lib.genes.providers.openai import OpenAIEmbeddings, RateLimits
 from screader_lib.genes.records import organism_of
 from screader_lib.genes.services import downloads, service
-from screader_lib.genes.services.bounded import TooLong, bounded_body
+from screader_lib.genes.services.bounded import TooLong, bounded_body, within
 from screader_lib.genes.services.cache import DiskCache
 from screader_lib.genes.services.downloads import local_copy
-from screader_lib.genes.services.service import TransientError
+from screader_lib.genes.services.service import TransientError, without_secret
 from screader_lib.genes.sources.datasets import Datasets
 from screader_lib.genes.sources.eutils import Eutils
 from screader_lib.reporting import SILENT
 
 KEY = "sk-planted-" + "".join(f"{number:02}" for number in range(26))
 HUMAN = organism_of("human")
-SETTINGS = {"attempts": 2, "first_pause": 0.01, "timeout": 5.0, "max_bytes": 1 << 20}
+SETTINGS = {"attempts": 2, "first_pause": 0.01, "timeout": 5.0, "limit": 0.5, "max_bytes": 1 << 20}
 Ask = Callable[[str, Path], object]
 
 
@@ -64,7 +64,9 @@ def keys_and_short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     monkeypatch.setenv("NCBI_API_KEY", KEY)
     monkeypatch.setattr(service.random, "uniform", lambda *_: 0.0)
+    monkeypatch.setattr(downloads, "LIMIT", SETTINGS["limit"])
     monkeypatch.setattr(downloads, "MAX_BYTES", SETTINGS["max_bytes"])
+    monkeypatch.setattr(downloads, "SLOWEST", 1e9)
 
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
@@ -80,6 +82,20 @@ def endless() -> Iterator[bytes]:
 
 def bomb() -> Iterator[bytes]:
     yield HEAD + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(BOMB) + BOMB
+
+
+def trickle() -> Iterator[bytes]:
+    yield HEAD + b"Content-Length: 1000\r\n\r\n"
+    while True:
+        time.sleep(0.02)
+        yield b"0"
+
+
+def trickling_header() -> Iterator[bytes]:
+    yield HEAD
+    while True:
+        time.sleep(0.02)
+        yield b"X"
 
 
 @contextmanager
@@ -109,7 +125,7 @@ def sending(pieces: Callable[[], Iterator[bytes]]) -> Iterator[tuple[str, list[i
 
 
 @pytest.mark.parametrize("name", SERVICES)
-@pytest.mark.parametrize("pieces", [endless, bomb])
+@pytest.mark.parametrize("pieces", [endless, bomb, trickle, trickling_header])
 def test_answers_without_end(
     tmp_path: Path, name: str, pieces: Callable[[], Iterator[bytes]],
     monkeypatch: pytest.MonkeyPatch,
@@ -121,12 +137,14 @@ def test_answers_without_end(
     assert time.monotonic() - start < 10
     assert sent[0] < 20 << 20 and "\n" not in str(caught.value)
     assert [path.name for path in tmp_path.rglob("gene_summary*")] == []
-    wanted = "is not a file of genes" if (name, pieces) == ("bulk", bomb) else "more than 1 MB"
-    assert wanted in str(caught.value)
+    expected = "more than 1 MB" if pieces in (endless, bomb) else "in time"
+    if (name, pieces) == ("bulk", bomb):
+        expected = "is not a file of genes"
+    assert expected in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["embeddings", "chat", "eutils", "datasets"])
-@pytest.mark.parametrize("before", [0, 290, 3_990])
+@pytest.mark.parametrize("before", [0, 60, 170, 197, 205, 290, 3_990])
 @pytest.mark.parametrize("status", [400, 200])
 def test_no_part_of_a_key_is_told(tmp_path: Path, name: str, before: int, status: int) -> None:
     """Wherever in the answer it is repeated, and however a message is cut."""
@@ -140,6 +158,25 @@ def test_no_part_of_a_key_is_told(tmp_path: Path, name: str, before: int, status
     told = str(caught.value)
     assert not any(KEY[start : start + 8] in told for start in range(len(KEY) - 7))
     assert len(told) < 600
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("abcdefghij", "***"),
+        ("x abcdefgh y", "x *** y"),
+        ("x abcdefg y", "x abcdefg y"),
+        ("cdefghijcdefghij", "***"),
+        ("", ""),
+    ],
+)
+def test_parts_of_a_secret(text: str, shown: str) -> None:
+    assert without_secret(text, "abcdefghij") == shown
+    assert without_secret(text, "") == text
+
+
+def test_a_short_secret_is_hidden_whole() -> None:
+    assert without_secret("key abc, not ab", "abc") == "key ***, not ab"
 
 
 def test_a_file_that_is_no_file_of_genes_is_not_kept(tmp_path: Path) -> None:
@@ -179,3 +216,11 @@ def test_bodies_that_cannot_be_unpacked(case: str) -> None:
     body = gzip.compress(b"x" * 99)[:-9] if case == "cut" else b"x"
     with pytest.raises(TransientError):
         bounded_body([body], "br" if case == "unknown" else "gzip", 100)
+
+
+def test_within_a_time() -> None:
+    assert within(5, lambda: 3) == 3
+    with pytest.raises(KeyError):
+        within(5, lambda: {}["x"])
+    with pytest.raises(TimeoutError):
+        within(0.01, lambda: time.sleep(0.2))

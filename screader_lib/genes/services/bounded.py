@@ -1,12 +1,16 @@
-"""Answers of a limited number of bytes, after decompression."""
+"""Answers and requests that end: a limit on bytes, after decompression, and one on time."""
 
 from __future__ import annotations
 
+import threading
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from typing import TypeVar
 
 from screader_lib.genes.services.service import TransientError
 
+T = TypeVar("T")
 GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
 PLAIN = ("", "identity")
 COMPRESSED = ("gzip", "x-gzip", "deflate")
@@ -45,3 +49,17 @@ def bounded_body(blocks: Iterable[bytes], encoding: str, limit: int) -> bytes:
     if decoder and not decoder.eof and received:
         raise TransientError("the connection was cut")
     return b"".join(parts)
+
+
+def within(seconds: float, call: Callable[[], T]) -> T:
+    """What ``call`` returns; TimeoutError where it takes longer, which leaves its thread behind."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(call())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future.result(seconds)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import time
 import zlib
 from collections.abc import Mapping
 from contextlib import suppress
@@ -21,6 +22,7 @@ from screader_lib.errors import ScReaderError
 from screader_lib.exchange.provenance import sha256_of
 from screader_lib.exchange.writing import replacing
 from screader_lib.genes.records import Organism
+from screader_lib.genes.services.bounded import within
 from screader_lib.genes.services.service import (
     RETRIED,
     Pace,
@@ -36,6 +38,8 @@ from screader_lib.reporting import SILENT, Reporter
 
 ATTEMPTS = 5
 MAX_BYTES = 4 << 30  # NCBI's largest file has 1.3 GB
+LIMIT = 600.0  # seconds to the first byte, and by which the slowest download may be late
+SLOWEST = 20_000  # bytes a second
 NO_CONNECTION = (exceptions.ConnectTimeoutError, exceptions.ProxyError)
 URL = "https://ftp.ncbi.nlm.nih.gov/gene/DATA"
 ALL_SPECIES = "All_Data"
@@ -144,7 +148,7 @@ def download(
     (``SCREADER_OFFLINE``).
     """
     server = Service("the download", url, Pace(10), reporter=reporter, attempts=ATTEMPTS)
-    server.max_bytes = max_bytes or MAX_BYTES
+    server.limit, server.max_bytes = LIMIT, max_bytes or MAX_BYTES
     check_allowed(server.url, remedy)
     reporter.info(f"downloading {server.url}")
     timeout = urllib3.Timeout(connect=10.0, read=server.timeout)
@@ -154,8 +158,11 @@ def download(
         retries = urllib3.Retry(0, redirect=3)
         try:
             with naming_failures():
-                answer = pool.request(
-                    "GET", server.url, retries=retries, headers=headers, preload_content=False
+                answer = within(
+                    server.limit,
+                    lambda: pool.request(
+                        "GET", server.url, retries=retries, headers=headers, preload_content=False
+                    ),
                 )
                 return _save(answer, server, target, remedy)
         except TransientError as failure:
@@ -178,7 +185,7 @@ def _save(answer: urllib3.BaseHTTPResponse, server: Service, target: Path, remed
             raise TransientError(f"HTTP status {answer.status}", answer.headers)
         if answer.status != 200:
             raise _failed(server, f"HTTP status {answer.status}", remedy)
-        total, received = answer.length_remaining or 0, 0
+        total, received, start = answer.length_remaining or 0, 0, time.monotonic()
         with (
             target.open("wb") as stream,
             server.reporter.progress("Downloading", total, "bytes") as advance,
@@ -188,6 +195,8 @@ def _save(answer: urllib3.BaseHTTPResponse, server: Service, target: Path, remed
                 if max(received, total) > server.max_bytes:
                     too_long = f"it has more than {server.max_bytes >> 20:,} MB"
                     raise _failed(server, too_long, remedy)
+                if time.monotonic() - start > server.limit + received / SLOWEST:
+                    raise TransientError("no answer in time")
                 stream.write(block)
                 advance(len(block))
         return answer.headers.get("Last-Modified") or ""

@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from screader_lib.errors import ScReaderError
-from screader_lib.genes.services.bounded import TooLong, bounded_body
+from screader_lib.genes.services.bounded import TooLong, bounded_body, within
 from screader_lib.genes.services.service import (
     LONGEST_EXAMINED,
     OPENAI_KEY,
@@ -92,7 +92,7 @@ class OpenAIServer(Service):
                 body = call(self._client).content
             except openai.APIStatusError as error:
                 raise self._failure(error.response) from None
-            except (openai.APIConnectionError, TooLong) as error:
+            except (openai.APIConnectionError, TooLong, TimeoutError) as error:
                 raise self._no_answer(error.__cause__ or error) from None
             try:
                 return parse(without_secret_bytes(body, self.secret))
@@ -128,17 +128,25 @@ class OpenAIServer(Service):
         ``on_done`` is called with the number of each finished task. If a task fails, those that
         are running are finished, the others are not started, and its error is raised.
         """
+        failed: BaseException | None = None
         with ThreadPoolExecutor(concurrent) as pool:
             futures = {pool.submit(task): number for number, task in enumerate(tasks)}
             try:
                 for future in as_completed(futures):
-                    future.result()
-                    on_done(futures[future])
-            except BaseException as error:
-                if not isinstance(error, Exception):
-                    self.stopped.set()
+                    if future.cancelled():
+                        continue
+                    if error := future.exception():
+                        failed = failed or error
+                        for other in futures:
+                            other.cancel()
+                    else:
+                        on_done(futures[future])
+            except BaseException:
+                self.stopped.set()
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
+        if failed is not None:
+            raise failed
         return [future.result() for future in futures]
 
     def _failure(self, answer: Any) -> Exception:
@@ -163,16 +171,21 @@ class OpenAIServer(Service):
         server = self
 
         class BoundedClient(openai.DefaultHttpxClient):
-            """Reads every answer to its end, or until it has too many bytes."""
+            """Reads every answer to its end, which comes in time and before too many bytes."""
 
             def send(self, request: Any, **settings: Any) -> Any:
                 server.prepare(request)
 
-                answer = super().send(request, **{**settings, "stream": True})
-                try:
-                    return server.whole(answer)
-                finally:
-                    answer.close()
+                def answered() -> Any:
+                    answer = super(BoundedClient, self).send(
+                        request, **{**settings, "stream": True}
+                    )
+                    try:
+                        return server.whole(answer)
+                    finally:
+                        answer.close()
+
+                return within(server.limit, answered)
 
         return openai.OpenAI(
             api_key=self.secret or "none",

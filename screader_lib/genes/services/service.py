@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -32,6 +34,7 @@ KEY_REFUSED = (401, 403)
 MAX_PAUSE = 60.0  # seconds, where the server asks for none
 MAX_RETRY_AFTER = 600.0  # seconds
 QUIET_PAUSE = 5.0  # seconds; longer ones are reported to every user
+SECRET_PART = 8  # characters of a secret in a row that are hidden as the whole is
 LONGEST_EXAMINED = 4_000  # characters of a server's words that are looked at
 LONGEST_REASON = 300  # characters of them in a message
 RATE_MARGIN = 1.1  # gaps are this much longer, so that no second sees more requests than allowed
@@ -82,8 +85,8 @@ class Service:
 
     A request is tried ``attempts`` times, with a pause of ``first_pause`` seconds, then twice as
     long each time, with jitter, or as long as the server asks (Retry-After). The server may be
-    silent for ``timeout`` seconds, and an answer has at most ``max_bytes``. Setting ``stopped``
-    ends the pauses of all threads.
+    silent for ``timeout`` seconds; each request ends after ``limit`` seconds, and its answer has
+    at most ``max_bytes``. Setting ``stopped`` ends the pauses of all threads.
     """
 
     name: str
@@ -94,6 +97,7 @@ class Service:
     attempts: int = 6
     first_pause: float = 1.0  # seconds
     timeout: float = 60.0  # seconds
+    limit: float = 600.0  # seconds
     max_bytes: int = 256 << 20
     stopped: threading.Event = field(default_factory=threading.Event)
 
@@ -104,10 +108,13 @@ class Service:
         """The error of this service's having a ``problem``, without the secret."""
         return ScReaderError(f"{self.name} {self.shown(problem)}", file=self.url, remedy=remedy)
 
+    def hidden(self, text: str) -> str:
+        """``text`` with stars for the secret and for any part of it."""
+        return without_secret(text, self.secret)
+
     def shown(self, text: str) -> str:
         """The beginning of ``text`` as one line; the secret is hidden before anything is cut."""
-        hidden = text.replace(self.secret, "***") if self.secret else text
-        line = " ".join(hidden[:LONGEST_EXAMINED].split())
+        line = " ".join(self.hidden(text[:LONGEST_EXAMINED]).split())
         return line if len(line) <= LONGEST_REASON else f"{line[:LONGEST_REASON]} …"
 
     def refused(self, status: int, body: bytes) -> ScReaderError:
@@ -149,6 +156,20 @@ class Service:
         report(f"{self.name}: {self.shown(reason)}; trying again in {seconds:,.1f} s.")
         if self.stopped.wait(seconds):
             raise self.error(f"was cancelled: {reason}.")
+
+
+def without_secret(text: str, secret: str) -> str:
+    """``text`` with stars for the secret and for each part of it of ``SECRET_PART`` characters."""
+    size = min(SECRET_PART, len(secret))
+    parts = {secret[start : start + size] for start in range(len(secret) - size + 1)} - {""}
+    if not any(part in text for part in parts):
+        return text
+    is_secret = bytearray(len(text))
+    for start in range(len(text) - size + 1):
+        if text[start : start + size] in parts:
+            is_secret[start : start + size] = b"\1" * size
+    runs = groupby(zip(text, is_secret, strict=True), key=itemgetter(1))
+    return "".join("***" if hide else "".join(map(itemgetter(0), run)) for hide, run in runs)
 
 
 def without_secret_bytes(body: bytes, secret: str) -> bytes:

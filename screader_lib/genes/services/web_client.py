@@ -12,7 +12,7 @@ import urllib3
 from urllib3 import exceptions
 
 from screader_lib import __version__
-from screader_lib.genes.services.bounded import TooLong, bounded_body
+from screader_lib.genes.services.bounded import TooLong, bounded_body, within
 from screader_lib.genes.services.service import (
     RETRIED,
     TRY_LATER,
@@ -54,7 +54,7 @@ class WebClient(Service):
         def once() -> T:
             self.pace.wait()
             with naming_failures():
-                status, headers, answer = self._ask(path, content)
+                status, headers, answer = within(self.limit, lambda: self._ask(path, content))
             if status in RETRIED:
                 raise TransientError(f"HTTP status {status}", headers)
             if status != 200:
@@ -107,6 +107,8 @@ def naming_failures() -> Iterator[None]:
     """TransientError where a request or its answer fails on the way."""
     try:
         yield
+    except TimeoutError as error:
+        raise TransientError("no answer in time") from error
     except exceptions.HTTPError as error:
         raise TransientError(_reason(error)) from error
 

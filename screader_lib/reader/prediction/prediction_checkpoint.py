@@ -73,23 +73,30 @@ class PredictionCheckpoint:
 
     def _locked(self, mark: Path) -> int:
         """The mark, made where there is none, open and locked until this process ends."""
-        try:
-            mark.parent.mkdir(parents=True, exist_ok=True)
-            handle = os.open(mark, os.O_RDWR | os.O_CREAT, 0o666)
-        except OSError as error:
-            raise ScReaderError(f"cannot be created: {error.strerror}.", file=self.folder) from None
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        while True:
+            try:
+                mark.parent.mkdir(parents=True, exist_ok=True)
+                handle = os.open(mark, os.O_RDWR | os.O_CREAT, 0o666)
+            except FileNotFoundError:  # another prediction has just been finished
+                continue
+            except OSError as error:
+                raise ScReaderError(
+                    f"cannot be created: {error.strerror}.", file=self.folder
+                ) from None
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(handle)
+                raise ScReaderError(
+                    "another prediction to the same output is running.",
+                    file=self.folder,
+                    remedy="Wait for it to finish, or name another output.",
+                ) from None
+            except OSError:  # not every file system can
+                return handle
+            if os.fstat(handle).st_nlink:
+                return handle
             os.close(handle)
-            raise ScReaderError(
-                "another prediction to the same output is running.",
-                file=self.folder,
-                remedy="Wait for it to finish, or name another output.",
-            ) from None
-        except OSError:  # not every file system can
-            pass
-        return handle
 
     def _blocks(self) -> list[Path]:
         assert self.folder is not None
