@@ -91,7 +91,7 @@ def _set_order(file: h5py.File, names: list[str]) -> None:
         _write_order(obs, names)
         return
     attributes = {name: obs.attrs[name] for name in obs.attrs if name != ORDER}
-    new = _group_for_long_attributes(file, "obs.new")
+    new = encoding.group_for_long_attributes(file, "obs.new")
     for name, value in attributes.items():
         new.attrs[name] = value
     _write_order(new, names)
@@ -103,14 +103,6 @@ def _set_order(file: h5py.File, names: list[str]) -> None:
 
 def _write_order(obs: h5py.Group, names: list[str]) -> None:
     obs.attrs.create(ORDER, np.array(names, dtype=object), dtype=encoding.STRING)
-
-
-def _group_for_long_attributes(file: h5py.File, name: str) -> h5py.Group:
-    """A new group whose attributes may be larger than 64 kB: its header is of version 2."""
-    properties = h5py.h5p.create(h5py.h5p.GROUP_CREATE)
-    properties.set_attr_creation_order(h5py.h5p.CRT_ORDER_TRACKED)
-    properties.set_obj_track_times(False)
-    return h5py.Group(h5py.h5g.create(file.id, name.encode(), gcpl=properties))
 
 
 def make_groups(file: h5py.File) -> None:

@@ -28,6 +28,7 @@ STRING = h5py.string_dtype("utf-8")
 COMPRESSION: dict[str, Any] = {"compression": "gzip", "compression_opts": 4, "shuffle": True}
 COMPRESS_FROM = 4096  # bytes; smaller datasets stay contiguous
 LONGEST_PADDED = 1024  # bytes of a string
+MANY_COLUMNS = 3_000  # whose names come near to the 64 kB that a plain group has for an attribute
 STRINGS_AT_ONCE = 1 << 20  # characters that are written before they are sent to the disk
 
 
@@ -168,7 +169,8 @@ def _write_blocks(parent: h5py.Group, name: str, column: LazyColumn, dtype: Any)
 
 def write_table(parent: h5py.Group, name: str, table: Table | LazyTable) -> None:
     """A data frame with a string index."""
-    group = parent.create_group(name)
+    is_wide = len(table.columns) > MANY_COLUMNS
+    group = group_for_long_attributes(parent, name) if is_wide else parent.create_group(name)
     _mark(group, "dataframe", "0.2.0")
     group.attrs["_index"] = table.index_name
     order = np.array(list(table.columns), dtype=object)
@@ -176,6 +178,14 @@ def write_table(parent: h5py.Group, name: str, table: Table | LazyTable) -> None
     write_column(group, table.index_name, table.index)
     for column_name, column in table.columns.items():
         write_column(group, column_name, column)
+
+
+def group_for_long_attributes(parent: h5py.Group, name: str) -> h5py.Group:
+    """A new group whose attributes may be larger than 64 kB: its header is of version 2."""
+    properties = h5py.h5p.create(h5py.h5p.GROUP_CREATE)
+    properties.set_attr_creation_order(h5py.h5p.CRT_ORDER_TRACKED)
+    properties.set_obj_track_times(False)
+    return h5py.Group(h5py.h5g.create(parent.id, name.encode(), gcpl=properties))
 
 
 def begin_anndata(file: h5py.File, obs: Table | LazyTable, var: Table) -> None:

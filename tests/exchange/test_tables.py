@@ -96,6 +96,18 @@ def test_a_table_comes_back_from_here_and_from_anndata(table: Table) -> None:
             np.testing.assert_array_equal(frame[name].to_numpy(), column)
 
 
+def test_a_table_of_more_columns_than_a_plain_group_can_list() -> None:
+    """Whose names take more than the 64 kB of an attribute there; columns may be added later."""
+    table = Table(strings(["a", "b"]), {f"c{n}": np.array([n, -n]) for n in range(4_090)})
+    with h5py.File(BytesIO(), "w") as file:
+        encoding.write_table(file, "obs", table)
+        for name in (new := [f"new{n}" for n in range(20)]):
+            encoding.write_column(file["obs"], name, np.zeros(2))
+        file["obs"].attrs["column-order"] = [*table.columns, *new]
+        frame = anndata.io.read_elem(file["obs"])
+    assert frame.shape == (2, 4_110) and frame["c4089"].tolist() == [4089, -4089]
+
+
 @FEW
 @given(tables(), st.data())
 def test_lazy_tables_in_blocks_are_as_those_in_memory(table: Table, data: st.DataObject) -> None:
