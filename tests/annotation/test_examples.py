@@ -91,8 +91,8 @@ def test_a_wrong_example_is_told(tmp_path: Path, source: Path) -> None:
     done = succeed(
         "annotate", source, "--examples", table(tmp_path, text), "--calls", tmp_path / "c.csv"
     )
-    assert "1 of the 13 examples look like another of the labels" in done.stderr
-    assert "'cell012' (alpha): a mistake?" in done.stderr
+    assert "1 of the 13 examples look more like another label" in done.stderr
+    assert "'cell012', named beta and more like alpha: a mistake?" in done.stderr
 
 
 @pytest.fixture(scope="module")

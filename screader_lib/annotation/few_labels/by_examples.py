@@ -178,9 +178,11 @@ def _warn_of_doubtful(
     best = probability.argmax(1)
     doubtful = np.flatnonzero(best != truth)
     if len(doubtful):
+        first = doubtful[0]
         reporter.warning(
-            f"{len(doubtful):,} of the {len(rows):,} examples look like another of the labels, "
-            f"such as {names[rows[doubtful[0]]]!r} ({labels[best[doubtful[0]]]}): a mistake?"
+            f"{len(doubtful):,} of the {len(rows):,} examples look more like another label, "
+            f"such as {names[rows[first]]!r}, named {labels[truth[first]]} and more like "
+            f"{labels[best[first]]}: a mistake?"
         )
 
 
