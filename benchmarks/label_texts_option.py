@@ -19,7 +19,7 @@ from pathlib import Path
 import anndata
 import numpy as np
 from few_labels import macro_f1, row_of
-from no_labels import ISLETS
+from label_texts import TERMS as TERMS_OF_SOME
 from text_columns import tool
 
 from screader_lib.annotation.no_labels.label_texts import label_text_weights
@@ -29,16 +29,9 @@ from screader_lib.reader.methods import methods
 from screader_lib.reader.settings import TrainingSettings
 from screader_lib.reader.task import Labels, LabelTexts, Task
 
-TERMS = {label: term for label, (_, term) in ISLETS.items()} | {
-    "macrophage": "CL:0000235", "acinar": "CL:0002064", "schwann": "CL:0002573",
-    "T_cell": "CL:0000084", "t_cell": "CL:0000084", "B_cell": "CL:0000236",
-    "B": "CL:0000236", "Mono_CD14": "CL:0000860", "Mono_CD16": "CL:0000875", "NK": "CL:0000623",
-    "T_CD4": "CL:0000624", "T_CD8": "CL:0000625", "DC": "CL:0000451",
-    "CD19+ B": "CL:0000236", "CD34+": "CL:0000037", "CD56+ NK": "CL:0000623",
-    "CD8+ Cytotoxic T": "CL:0000794", "CD4+ T Helper2": "CL:0000546",
-    "CD4+/CD45RO+ Memory": "CL:0000897", "CD8+/CD45RA+ Naive Cytotoxic": "CL:0000900",
-    "CD4+/CD25 T Reg": "CL:0000792", "CD4+/CD45RA+/CD25- Naive T": "CL:0000895",
-    "CD14+ Monocyte": "CL:0001054",
+TERMS = TERMS_OF_SOME | {
+    "schwann": "CL:0002573", "T_cell": "CL:0000084", "t_cell": "CL:0000084",
+    "B_cell": "CL:0000236",
 }  # fmt: skip
 SETS = {  # column of the labels; the first two chose the strength
     "baron_mouse": "cell_type1",
