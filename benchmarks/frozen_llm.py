@@ -44,7 +44,7 @@ def word_tokens(llm: FrozenLLM, texts: list[str]) -> Tensor:
 
     file = packaged_gguf()
     tokenizer = AutoTokenizer.from_pretrained(str(file.parent), gguf_file=file.name)
-    table = llm.model.get_input_embeddings().weight.float()
+    table = llm.model.get_input_embeddings().get_parameter("weight").float()
     numbers = [tokenizer(text or ".", add_special_tokens=False)["input_ids"] for text in texts]
     return torch.stack([table[one].mean(0) for one in numbers])
 

@@ -75,6 +75,7 @@ def left_out(folder: Path, name: str) -> None:
             with open_exchange(step / "reader.h5", "reader") as reader:
                 done = annotate([source], LoadedReader(reader), made, step, AnnotationOptions())
             own = done.cells
+            assert own.familiarity is not None
             best = np.array(done.labels.names, object)[own.probability.argmax(1)]
             columns = offered_columns(
                 [source], types, tables, done.labels, own.familiarity, made, step / "own",

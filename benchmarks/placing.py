@@ -38,7 +38,7 @@ def main() -> None:
     scanpy.pp.highly_variable_genes(data, n_top_genes=GENES)
     values = data[:, data.var["highly_variable"]].X
     values = np.asarray(getattr(values, "toarray", lambda: values)(), np.float32)
-    every = Vectors(*values.shape, lambda start, stop: values[start:stop])
+    every = Vectors(len(values), values.shape[1], lambda start, stop: values[start:stop])
     components = projection.principal_components(every)
     rows = np.sort(np.random.default_rng(0).choice(len(values), options.sample, replace=False))
 
@@ -48,7 +48,7 @@ def main() -> None:
         print(f"| {name} | {purity:.3f} | {trust:.3f} |", flush=True)
 
     small = Vectors(len(rows), components.shape[1], lambda a, b: components[rows[a:b]])
-    whole = Vectors(*components.shape, lambda a, b: components[a:b])
+    whole = Vectors(len(components), components.shape[1], lambda a, b: components[a:b])
     print("| places | same label | trustworthiness |\n|---|---|---|")
     row("UMAP of all cells", projection.project(whole))
     fitted = projection.project(small)

@@ -57,7 +57,7 @@ class Straightforward:
         return np.concatenate([self._batch(trained, cells, batch).numpy() for batch in batches])
 
     def _batch(self, trained: NeuralReader, cells: CellSequences, rows: np.ndarray) -> Tensor:
-        model, table, batch = trained.model, trained.match(cells)[1], trained.read(cells, rows)
+        model, table, batch = trained.model, trained.table_of(cells), trained.read(cells, rows)
         first = model.first_genes(batch)
         lengths = (first.genes >= 0).sum(1)
         found = self._read(trained, model.gene_tokens(table, first), lengths)

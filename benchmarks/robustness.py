@@ -22,6 +22,7 @@ from collections import Counter
 from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import h5py
 
@@ -35,11 +36,11 @@ AFTER_START = 0.1  # seconds, in which Python itself starts and shows what inter
 LATEST = 4.0  # seconds
 
 
-def row(name: str, outcomes: Iterable[object]) -> None:
+def row(name: str, outcomes: Iterable[tuple[str, Any]]) -> None:
     """Runs of one kind as a row of the table."""
     ends: Counter[str] = Counter()
     memory = seconds = 0.0
-    for what, outcome in outcomes:  # type: ignore[misc]
+    for what, outcome in outcomes:
         ends["read" if outcome.status == 0 else "refused" if outcome.status > 0 else "killed"] += 1
         memory, seconds = max(memory, outcome.memory), max(seconds, outcome.seconds)
         if outcome.findings:
