@@ -46,12 +46,12 @@ def annotate(
     reader: str | Path | Reader | None = None,
     *,
     examples: str | Path | Mapping[str, str] | Series | None = None,
-    types: Sequence[str | Path] = (),
+    types: str | Path | Sequence[str | Path] = (),
     min_confidence: float = 0.5,
     min_familiarity: float = 0.0,
     consensus: str = "auto",
     clusters: str | None = None,
-    markers: Sequence[str | Path] = (),
+    markers: str | Path | Sequence[str | Path] = (),
     layer: str | None = None,
     gene_column: str | None = None,
     orthologs: str | Path | None = None,
@@ -141,13 +141,13 @@ def calls_of(
     from screader_lib.reader.reader_file import read_reader
 
     _check(reader, given)
-    markers = [Path(path) for path in given["markers"]]
+    markers = [Path(path) for path in _several(given["markers"])]
     tables = {f"markers_{number}": path for number, path in enumerate(markers, 1)}
     if given["orthologs"] is not None:
         tables["orthologs"] = Path(given["orthologs"])
     if isinstance(given["examples"], str | Path):
         tables["examples"] = Path(given["examples"])
-    words = [str(word) for word in given["types"]]
+    words = [str(word) for word in _several(given["types"])]
     files = (Path(word) for word in words if not is_term(word))
     tables |= {f"types_{number}": path for number, path in enumerate(files, 1)}
     reporter = PythonReporter(given["verbose"])
@@ -194,6 +194,11 @@ def calls_of(
                 annotation, [source], named, made, Path(folder), how, reporter
             )
         return parts_of(annotation.calls, made, Path(folder)), annotation.genes
+
+
+def _several(given: str | Path | Sequence[str | Path]) -> Sequence[str | Path]:
+    """One name as a sequence of one."""
+    return [given] if isinstance(given, str | Path) else given
 
 
 def _check(reader: Reader | None, given: Mapping[str, Any]) -> None:

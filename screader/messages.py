@@ -31,12 +31,19 @@ def in_python(text: str) -> str:
 
 @contextmanager
 def errors_in_python() -> Iterator[None]:
-    """Any ScReaderError with arguments in place of the command's options."""
+    """Any ScReaderError with arguments in place of the command's options.
+
+    A file that is not there or cannot be read is one too.
+    """
     try:
         yield
     except ScReaderError as error:
         error.args = (in_python(str(error)),)
         raise
+    except OSError as error:
+        if error.filename is None or not error.strerror:
+            raise
+        raise ScReaderError(f"{error.strerror}.", file=error.filename) from error
 
 
 class PythonReporter(Reporter):

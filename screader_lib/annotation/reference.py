@@ -31,6 +31,7 @@ from screader_lib.genes.sources.make_sources import SourceOptions, make_sources
 from screader_lib.reader.llm.machine import ON_CPU, Machine
 from screader_lib.reader.prediction.merge_predictions import fold_summary
 from screader_lib.reader.settings import settings_for
+from screader_lib.reader.task import LabelTexts
 from screader_lib.reader.train_reader import TrainingOptions, train_reader
 from screader_lib.reporting import SILENT, Reporter, WithoutInfo, counted
 
@@ -43,7 +44,8 @@ class ReferenceOptions:
 
     ``embeddings`` is a file of gene embeddings; without one, the packaged descriptions of the
     genes of ``organism`` (where empty, the species like whose genes they are named, else human)
-    are embedded by ``provider``. ``settings`` are those of ``train-reader``.
+    are embedded by ``provider``. ``settings`` are those of ``train-reader``, and ``label_texts``
+    are for methods of ``LABEL_TEXT_METHODS``.
     """
 
     columns: ObsColumns
@@ -55,6 +57,7 @@ class ReferenceOptions:
     calibrate_on: str = "donors"
     threads: int | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    label_texts: LabelTexts | None = None
 
 
 def train_on(
@@ -85,7 +88,9 @@ def train_on(
         record, steps = {"cells": opened.input_record}, [opened.steps]
         parameters = {"method": options.method, **options.settings}
         made = provenance.make("train-reader", parameters, record, steps)
-        training = TrainingOptions(folder / "folds", calibrate_on=options.calibrate_on)
+        training = TrainingOptions(
+            folder / "folds", calibrate_on=options.calibrate_on, label_texts=options.label_texts
+        )
         sequences, quiet = CellSequences(opened), WithoutInfo(reporter)
         with writing.create("reader", target, made) as file:
             found = train_reader(file, sequences, asked, training, made, None, machine, quiet)

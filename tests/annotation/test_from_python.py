@@ -215,6 +215,9 @@ def test_a_refusal_names_arguments_and_leaves_the_object_alone(
     ("arguments", "words"),
     [
         ({"reader": "no-such-reader"}, "no reader of this name"),
+        ({"reader": None, "examples": "none.csv"}, "none.csv: No such file"),
+        ({"reader": None, "types": "none.csv"}, "none.csv: No such file"),
+        ({"markers": "none.csv"}, "none.csv: no such file"),
         ({"min_confidence": 50}, "min_confidence is 50"),
         ({"consensus": "all"}, "consensus is 'all', expected one of 'auto', 'none'"),
         ({"layer": "counts"}, "has no matrix counts. It has: X"),
@@ -285,27 +288,32 @@ def test_settings_of_torch_stay_as_they_are(reader: Path) -> None:
         torch.set_deterministic_debug_mode(mode)
 
 
-def test_a_reader_is_trained_as_by_the_commands(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"warm_start_epochs": 1}, ("--method", "pooled", "--warm-start-epochs", 1)),
+        (
+            {"method": "logistic", "label_texts": "types.csv"},
+            ("--method", "logistic", "--label-texts", "types.csv"),
+        ),
+    ],
+)
+def test_a_reader_is_trained_as_by_the_commands(
+    settings: dict, words: tuple, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     values, types = counts(0, 90)
     donors = [f"d{number % 3}" for number in range(90)]
     adata = expression(values, types, donor=donors)
-    adata.write_h5ad(tmp_path / "counts.h5ad")
+    adata.write_h5ad("counts.h5ad")
+    rows = (f"{kind},{name}" for kind, name in zip(sorted(set(types)), genes(), strict=False))
+    Path("types.csv").write_text("\n".join(["type,text", *rows]))
     table = write_embeddings(tmp_path / "genes.h5ad")
-    words = ("-e", table, "--label", "cell_type", "-o", tmp_path / "cells.h5ad")
-    succeed("build-cells", tmp_path / "counts.h5ad", *words)
-    words = (
-        "--method",
-        "pooled",
-        "--warm-start-epochs",
-        1,
-        *ONE_READER,
-        "-o",
-        tmp_path / "reader.h5",
-    )
-    succeed("train-reader", tmp_path / "cells.h5ad", *words)
-    reader = screader.train(adata, embeddings=table, calibrate_on="cells", warm_start_epochs=1)
+    succeed("build-cells", "counts.h5ad", "-e", table, "--label", "cell_type", "-o", "cells.h5ad")
+    succeed("train-reader", "cells.h5ad", *words, *ONE_READER, "-o", "reader.h5")
+    reader = screader.train(adata, embeddings=table, calibrate_on="cells", **settings)
     assert list(adata.obs) == ["cell_type", "donor"]
-    expected = screader.Reader(tmp_path / "reader.h5")
+    expected = screader.Reader("reader.h5")
     assert reader.labels == expected.labels
     calls = [one.predict(source(), min_counts=10) for one in (reader, expected)]
     pandas.testing.assert_frame_equal(*calls, check_exact=True)
@@ -319,6 +327,8 @@ def test_a_reader_is_trained_as_by_the_commands(tmp_path: Path) -> None:
         ({"method": "best"}, "method is 'best', expected one of"),
         ({"epoch": 3}, "a setting is 'epoch', expected one of"),
         ({"embeddings": "none.h5ad"}, "none.h5ad"),
+        ({"label_texts": "packaged"}, "method with label_texts is 'pooled', expected one of"),
+        ({"label_texts": "none.csv", "method": "logistic"}, "none.csv"),
     ],
 )
 def test_what_cannot_be_trained(arguments: dict, words: str, tmp_path: Path) -> None:

@@ -331,7 +331,7 @@ def test_the_same_from_python(tmp_path: Path, source: Path, of_two: Path) -> Non
     for words, reader in (((), None), (("--reader", of_two), of_two)):
         obs = annotated(tmp_path, source, "--types", types, *words)
         adata = anndata.read_h5ad(source)
-        found = screader.annotate(adata, reader, types=[types], verbose=False).obs
+        found = screader.annotate(adata, reader, types=str(types), verbose=False).obs
         columns = [name for name in obs.columns if name.startswith("screader_")]
         assert columns == [name for name in found.columns if name.startswith("screader_")]
         for name in columns:

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from screader_lib.annotation.no_labels.gene_sets import SampleGenes, text_weights
 from screader_lib.annotation.no_labels.type_table import NamedType, read_types
+from screader_lib.exchange.provenance import sha256_of
 from screader_lib.exchange.table import Table
-from screader_lib.reader.task import Labels
+from screader_lib.option_values import PACKAGED
+from screader_lib.reader.task import Labels, LabelTexts
 from screader_lib.reporting import SILENT, Reporter
+
+
+def label_texts_of(asked: str, table: Path | None, reporter: Reporter = SILENT) -> LabelTexts:
+    """What is written of labels: of the Cell Ontology, and first of a ``table`` where one is given.
+
+    ``asked`` is what messages call it. Errors of the table are raised when the texts are read.
+    """
+    tables = {} if table is None else {asked: table}
+    weights = partial(label_text_weights, tables=tables, reporter=reporter)
+    return LabelTexts(weights, PACKAGED if table is None else sha256_of(table))
 
 
 def label_text_weights(
