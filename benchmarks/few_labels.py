@@ -21,7 +21,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 
 from screader_lib.annotation.consensus import gene_weights
-from screader_lib.annotation.few_labels.by_examples import NEAR
+from screader_lib.annotation.few_labels.by_examples import NEAR, usual_cosine
 from screader_lib.annotation.few_labels.own_cells import OwnCells
 from screader_lib.annotation.sample import SampleOptions
 from screader_lib.cells.cells_file import CellSequences
@@ -100,7 +100,7 @@ class Cells:
                 read = gene_weights(cells)
                 places, sketch = own_components(read, len(cells))
                 self.genes = standardised(read(np.arange(len(cells))))
-        self.spreading, self.cosine = LabelPropagation(places, sketch), places
+        self.propagation, self.cosine = LabelPropagation(places, sketch), places
         left, sizes, _ = sparse.linalg.svds(self.genes, 50, v0=np.ones(min(self.genes.shape)))
         self.components = left * sizes
         self.truth = np.unique(names[kept], return_inverse=True)[1]
@@ -121,7 +121,7 @@ class Cells:
             "genes": regression(self.genes, rows, truth),
             "PCA-50": regression(self.components, rows, truth),
             "cosine PCA-20": regression(self.cosine, rows, truth),
-            "spread": label_spreading(self.spreading, rows, truth),
+            "spread": label_spreading(self.propagation, rows, truth),
             "`--examples`": self.probability(rows).argmax(1),
         }
 
@@ -132,6 +132,14 @@ class Cells:
         whole[:, labels] = self.propagation.probability(rows, truth, len(labels))
         return whole
 
+    def is_near(self, rows: np.ndarray, usual: bool = False) -> np.ndarray:
+        """Whether cells are near enough to an example, bool (cells,).
+
+        By default, or, if ``usual``, by the cosine that is told, where one is.
+        """
+        least = usual_cosine(self.propagation.places[rows], self.truth[rows]) if usual else None
+        return self.propagation.nearness(rows) >= max(NEAR, least or 0)
+
 
 def row_of(values: list[float], best: bool = False) -> str:
     text = f"{np.mean(values):.3f} ± {np.std(values):.3f}"
@@ -140,7 +148,7 @@ def row_of(values: list[float], best: bool = False) -> str:
 
 def by_labels(name: str, cells: Cells, only: str = "") -> None:
     """A row for each number of labels; ``only`` is the donor whose cells have some."""
-    among = None if not only else cells.donors == only
+    among = np.asarray(cells.donors == only) if only else None
     for count in LABELS:
         found: dict[str, list[float]] = {}
         for seed in range(SEEDS):
@@ -158,6 +166,7 @@ def by_labels(name: str, cells: Cells, only: str = "") -> None:
 
 def confidence(name: str, cells: Cells) -> None:
     """A row for each number of labels: what is assigned, how right it is, and a type left out."""
+    types = cells.truth.max() + 1
     for count in LABELS:
         found: dict[str, list[float]] = {}
         for seed in range(SEEDS):
@@ -166,8 +175,8 @@ def confidence(name: str, cells: Cells) -> None:
             probability = cells.probability(rows)
             right = probability.argmax(1) == cells.truth
             sure = probability.max(1)
-            near = cells.propagation.nearness(rows) >= NEAR
-            given = near & (sure >= MIN_CONFIDENCE)
+            given = cells.is_near(rows) & (sure >= MIN_CONFIDENCE)
+            alike = cells.is_near(rows, True) & (sure >= MIN_CONFIDENCE)
             values = {
                 "assigned": given[others].mean(),
                 "accuracy": right[others][given[others]].mean(),
@@ -175,13 +184,15 @@ def confidence(name: str, cells: Cells) -> None:
                 "confidence": sure[others].mean(),
                 "error": expected_calibration_error(sure[others], right[others]),
             }
-            for out in range(cells.truth.max() + 1):
+            for out in range(types):
                 known = rows[cells.truth[rows] != out]
                 some = cells.probability(known).max(1)
-                given = (cells.propagation.nearness(known) >= NEAR) & (some >= MIN_CONFIDENCE)
-                is_out = cells.truth[others] == out
-                values["refused"] = values.get("refused", 0) + (~given[others][is_out]).mean()
-            values["refused"] /= cells.truth.max() + 1
+                is_out = others[cells.truth[others] == out]
+                for key, usual in (("refused", False), ("refused by that", True)):
+                    given = cells.is_near(known, usual) & (some >= MIN_CONFIDENCE)
+                    values[key] = values.get(key, 0) + (~given[is_out]).mean() / types
+            values["assigned by that"] = alike[others].mean()
+            values["accuracy by that"] = right[others][alike[others]].mean()
             for key, value in values.items():
                 found.setdefault(key, []).append(float(value))
         columns = " | ".join(f"{np.mean(values):.3f}" for values in found.values())
@@ -189,7 +200,7 @@ def confidence(name: str, cells: Cells) -> None:
 
 
 def main(folder: str, *names: str) -> None:
-    """Print the tables."""
+    """Print the tables, of all sets or of some."""
     warnings.simplefilter("ignore")
     chosen = {name: SETS[name] for name in names or SETS}
     every = {name: Cells(Path(folder) / f"{name}.h5ad", *of) for name, of in chosen.items()}
@@ -203,7 +214,8 @@ def main(folder: str, *names: str) -> None:
             by_labels(f"{name}, labels of donor {largest}, all others called", cells, largest)
     print(
         "\n| cells | labels a type | assigned | of these right | right of all | mean confidence | "
-        "calibration error | refused, of a type without a label |\n|" + "---|" * 8
+        "calibration error | refused, of a type without a label | by the cosine that is told | "
+        "assigned by that | of these right |\n|" + "---|" * 11
     )
     for name, cells in every.items():
         confidence(name, cells)

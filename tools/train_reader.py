@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, nullcontext
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -173,7 +172,8 @@ def main(
     predictions. Without these options, methods that need no LLM or text model do so by whole
     donors, in at most 5 folds, if the cells are of several (see --calibrate-on). Otherwise,
     confidence is calibrated on the validation cells. None of these have a label with fewer than
-    10 cells, so confidence in such labels is not calibrated.
+    10 cells, so confidence in such labels is not calibrated, except with --method few-labels: it
+    predicts labelled cells without their own labels, if labels with 3 or more have 20 in all.
 
     --fold trains the reader of a single fold, so that a cluster can run the folds in parallel;
     'screader gather' merges their predictions.
@@ -224,7 +224,7 @@ def main(
                 folder, folds or 0, fold or 0, group_by or "", calibrate_on, oof_predictions,
                 state, checkpoint_minutes, embedder,
                 tuple(CellSequences(other, sequential=True) for other in others),
-                _label_texts(label_texts, table, run.reporter),
+                _label_texts(label_texts, table, run.reporter) if label_texts else None,
             )  # fmt: skip
             made = run.provenance({"cells": opened})
             train_reader(file, sequences, settings, options, made, about, machine, run.reporter)
@@ -232,17 +232,10 @@ def main(
         state.unlink(missing_ok=True)
 
 
-def _label_texts(asked: str | None, table: Path | None, reporter: Reporter) -> LabelTexts | None:
-    """What is written of labels, of the Cell Ontology and a ``table``, where that is asked for."""
-    if asked is None:
-        return None
-    from screader_lib.annotation.no_labels.label_texts import label_text_weights
-    from screader_lib.exchange.provenance import sha256_of
-    from screader_lib.reader.task import LabelTexts
+def _label_texts(asked: str, table: Path | None, reporter: Reporter) -> LabelTexts:
+    from screader_lib.annotation.no_labels.label_texts import label_texts_of
 
-    tables = {} if table is None else {asked: table}
-    weights = partial(label_text_weights, tables=tables, reporter=reporter)
-    return LabelTexts(weights, PACKAGED if table is None else sha256_of(table))
+    return label_texts_of(asked, table, reporter)
 
 
 def _inputs(

@@ -57,21 +57,27 @@ class Evaluation:
 def evaluate(trained: TrainedMethod, task: Task) -> Evaluation:
     """Fit the temperature on the validation cells, and predict them with it.
 
-    Types' distances and profiles are measured on the training cells.
+    Training cells that the method has predicted out of fold join in. Types' distances and profiles
+    are measured on the training cells; no distances where those are judged out of fold.
     """
-    types, profiles = TypeDistance.fit(task), LabelProfiles.fit(task)
+    own, profiles = trained.out_of_fold, LabelProfiles.fit(task)
+    types = None if own else TypeDistance.fit(task)
     rows, truth = task.validation_rows, task.validation_truth
-    if not len(rows):
+    if not (own or len(rows)):
         untested = fit_temperature(np.zeros((0, 1)), truth), CalibrationSet.empty()
         return Evaluation(*untested, types, profiles)
     logits, _ = trained.outputs(task.cells, rows)
+    evidence = trained.evidence(task.cells, rows, logits)
+    if own:
+        rows, truth = np.append(rows, own.rows), np.append(truth, own.truth)
+        logits = np.concatenate([logits, own.logits])
+        evidence = np.append(evidence, own.evidence)
     calibration: dict[str, Any] = fit_temperature(logits, truth)
     temperature = float(calibration["temperature"])
     factor = factor_without_genes(trained, task, temperature)
     calibration["few_genes"] = factor.to_json()
     probability = softmax(logits, temperature * factor.of(trained.known_genes(task.cells, rows)))
     correct = probability.argmax(1) == truth
-    evidence = trained.evidence(task.cells, rows, logits)
     by = task.validation_by
     group = groups_of(task.cells.obs, rows, by, task.cells.opened.name) if by else None
     distance = types.distances(task.cells, rows) if types else None

@@ -106,11 +106,26 @@ class Epoch:
     macro_f1: float = float("nan")
 
 
+@dataclass(frozen=True)
+class OutOfFold:
+    """Training cells as a method predicts them that was fitted without them.
+
+    ``rows`` int64 with label numbers ``truth`` int64, ``logits`` float32 (rows, labels) and
+    ``evidence`` float32 (rows,).
+    """
+
+    rows: np.ndarray
+    truth: np.ndarray
+    logits: np.ndarray
+    evidence: np.ndarray
+
+
 class TrainedMethod(ABC):
     """A method after training; ``tensors`` is all that predict needs, float32 by name.
 
     ``genes`` are those it has learnt; ``by_text`` says whether others are read by their texts.
     ``latent_parts`` names the parts of its cell vectors, all equally wide; none: they are empty.
+    ``out_of_fold`` are training cells that serve for calibration beside the validation cells.
     """
 
     tensors: dict[str, np.ndarray]
@@ -118,6 +133,7 @@ class TrainedMethod(ABC):
     llm: dict
     latent_parts: tuple[str, ...] = ()
     genes: GeneMatcher
+    out_of_fold: OutOfFold | None = None
     by_text = True
     _matched: tuple[CellSequences, GeneMapping] | None = None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import anndata
@@ -13,6 +14,7 @@ from running import invoke
 from small_files import TYPES, call, counts, expression, fail, succeed
 
 import screader
+from screader_lib.annotation.few_labels import by_examples
 from screader_lib.annotation.few_labels.example_table import learnt_from
 from screader_lib.errors import ScReaderError
 from screader_lib.reader.methods.label_propagation import LabelPropagation
@@ -62,6 +64,39 @@ def test_cells_of_a_type_without_example_get_no_label(tmp_path: Path, source: Pa
     assert obs["screader_label"][without].isna().mean() > 0.9
     assert obs["screader_label"][~without].isna().mean() < 0.1
     assert set(obs["screader_status"][without]) <= {"unfamiliar", "low confidence", "assigned"}
+
+
+def test_cells_unlike_all_examples_are_counted(tmp_path: Path, source: Path) -> None:
+    """As many as the proposed --min-familiarity leaves without a label."""
+    first = [number for number in range(CELLS) if KINDS[number] != "delta"][:24]
+    rows = "".join(f"cell{number:03},{KINDS[number]}\n" for number in first)
+    words = ("annotate", source, "--examples", table(tmp_path, f"cell,label\n{rows}"))
+    told = succeed(*words, "-o", tmp_path / "out.h5ad").stderr
+    found = re.search(r"([\d,]+) of them \((\d+)%\) are less like any example", told)
+    proposed = re.search(r"--min-familiarity (\d\.\d+) leaves", told)
+    assert found and proposed
+    again = succeed(*words, "-o", tmp_path / "b.h5ad", "--min-familiarity", proposed[1]).stderr
+    assert "less like any example" not in again
+    status = anndata.read_h5ad(tmp_path / "b.h5ad").obs["screader_status"]
+    assert (status == "unfamiliar").sum() == int(found[1])
+    assert int(found[2]) == round(100 * int(found[1]) / (CELLS - len(first)))
+    assert (status[KINDS == "delta"] == "unfamiliar").all()
+    assert (status[KINDS != "delta"] == "unfamiliar").mean() < 0.1
+
+
+def test_how_alike_examples_are() -> None:
+    """Of 25 pairs at known angles, by the labels that have enough; one pair in 25 is farther."""
+    angles = np.linspace(0, 100, 50).reshape(25, 2)
+    angles[:, 1] = angles[:, 0] + 0.01
+    angles[3, 1] = angles[3, 0] + 0.1
+    angles = np.vstack([angles, [[200, 203]]])  # a label with two examples does not count
+    places = np.stack([np.cos(angles.ravel()), np.sin(angles.ravel())], 1)
+    truth = np.repeat([0, 1], [50, 2])
+    cosine = places @ places.T - 2 * np.eye(52)
+    expected = np.quantile(cosine[:50].max(1), 0.02)
+    assert by_examples.usual_cosine(places, truth) == pytest.approx(expected)
+    assert by_examples.usual_cosine(places[:19], truth[:19]) is None
+    assert by_examples.usual_cosine(places, np.arange(52) // 4) is None
 
 
 def test_order_of_cells_and_rows_does_not_matter(tmp_path: Path, source: Path) -> None:

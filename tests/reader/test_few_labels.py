@@ -13,7 +13,8 @@ from small_files import call, counts, expression, fail, succeed, write_embedding
 
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.exchange.opening import open_exchange
-from screader_lib.reader.methods import methods
+from screader_lib.reader.evaluation import evaluate
+from screader_lib.reader.methods import few_labels, methods
 from screader_lib.reader.settings import settings_for
 from screader_lib.reader.task import TrainedMethod, make_task
 
@@ -87,6 +88,49 @@ def test_a_cell_is_called_by_itself(cells: dict[str, CellSequences]) -> None:
     assert np.allclose(single, whole, atol=1e-4)
     evidence = method.evidence(new, np.arange(len(new)), whole)
     assert evidence.shape == (len(new),) and (evidence <= 1 + 1e-5).all()
+
+
+def test_labelled_cells_are_judged_without_their_own_labels(folder: Path, tmp_path: Path) -> None:
+    """Where the labels say nothing, cells are called by chance out of fold, and well in it."""
+    values, types = counts(seed=4, cells=27)
+    random_labels = np.random.default_rng(0).permutation(types)
+    for labels, least, most in ((types, 0.95, 1.0), (random_labels, 0.0, 0.6)):
+        expression(values, labels).write_h5ad(tmp_path / "c.h5ad")
+        words = ("-e", folder / "e.h5ad", "--label", "cell_type", "-o", tmp_path / "cells.h5ad")
+        succeed("build-cells", tmp_path / "c.h5ad", *words)
+        with open_exchange(tmp_path / "cells.h5ad", "cells") as opened:
+            sequences = CellSequences(opened)
+            task = make_task(sequences, settings_for("few-labels", "default", {}))
+            method = methods.train(task)
+            known = evaluate(method, task).calibration_set
+            own = method.outputs(sequences, task.rows)[0].argmax(1) == task.truth
+        assert len(task.validation_rows) == 0 and len(known) == 27
+        assert least <= known.correct.mean() <= most and own.mean() > 0.75
+
+
+def test_cells_of_a_label_with_hardly_any_are_not_left_out() -> None:
+    truth = np.array([0] * 12 + [1] + [2] * 2 + [3] * 3)
+    fold = few_labels._folds(truth, seed=0)
+    assert ((fold < 0) == np.isin(truth, [1, 2])).all()
+    for number in range(few_labels.FOLDS):
+        assert set(truth[fold != number]) == {0, 1, 2, 3}
+
+
+def test_an_unknown_type_is_unfamiliar(folder: Path, tmp_path: Path) -> None:
+    """Five to ten labels a type are enough to tell, without any validation cell."""
+    values, types = counts(seed=5, cells=60)
+    known = types != types[0]
+    for name, mask in (("known", known & (np.arange(60) < 42)), ("new", np.arange(60) >= 42)):
+        expression(values[mask], types[mask]).write_h5ad(tmp_path / f"{name}-counts.h5ad")
+        like = ("--like", tmp_path / "known.h5ad") if name == "new" else ()
+        words = ("--label", "cell_type", *like, "-o", tmp_path / f"{name}.h5ad")
+        succeed("build-cells", tmp_path / f"{name}-counts.h5ad", "-e", folder / "e.h5ad", *words)
+    reader, calls = tmp_path / "reader.h5", tmp_path / "calls.h5ad"
+    succeed("train-reader", tmp_path / "known.h5ad", "--method", "few-labels", "-o", reader)
+    succeed("predict", tmp_path / "new.h5ad", "-r", reader, "-o", calls)
+    obs = anndata.read_h5ad(calls).obs
+    unknown = obs["true_label"].astype(str) == types[0]
+    assert obs["familiarity"][unknown].max() < 0.05 < obs["familiarity"][~unknown].median()
 
 
 class WithoutLabels(CellSequences):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,8 @@ from screader_lib.reporting import SILENT, Reporter, counted
 STATUSES_BY_EXAMPLES = (*STATUSES, "example")
 EXAMPLE = len(STATUSES)
 MIN_CELLS = 20
+MIN_EXAMPLES, OF_LABEL = 20, 5  # to say how alike they are, and of each label that counts
+ALIKE = 0.98  # of the examples
 
 
 def annotate_by_examples(
@@ -98,6 +101,9 @@ def annotate_by_examples(
     counts = np.bincount(status, minlength=len(STATUSES_BY_EXAMPLES))
     listed = (f"{n:,} {name}" for n, name in zip(counts, STATUSES_BY_EXAMPLES, strict=True) if n)
     reporter.info(f"{counted(len(names), 'cell')}: {', '.join(listed)}.")
+    if not options.min_familiarity:
+        least = usual_cosine(propagation.places[rows[learnt]], truth[learnt])
+        _tell_unlike(nearness[known & (status != EXAMPLE)], least, reporter)
     if named_clusters is None:
         _warn_of_doubtful(names, rows, truth, probability[rows], labels, reporter)
     named = np.bincount(truth, minlength=len(labels)).tolist()
@@ -164,6 +170,34 @@ def _columns(
         "screader_familiarity": nearness,
         "screader_status": Categorical(status.astype(np.int32), STATUSES_BY_EXAMPLES),
     }
+
+
+def usual_cosine(places: np.ndarray, truth: np.ndarray) -> float | None:
+    """What ``ALIKE`` of the examples reach with the nearest other example; None where they are few.
+
+    ``places`` float32 (examples, components) of length 1, ``truth`` int64 (examples,). Labels with
+    fewer than ``OF_LABEL`` examples do not count.
+    """
+    counted_in = np.bincount(truth)[truth] >= OF_LABEL
+    if counted_in.sum() < MIN_EXAMPLES:
+        return None
+    cosine = places @ places.T
+    np.fill_diagonal(cosine, -1)
+    return float(np.quantile(cosine[counted_in].max(1), 1 - ALIKE))
+
+
+def _tell_unlike(nearness: np.ndarray, least: float | None, reporter: Reporter) -> None:
+    """Say how many cells, of cosines ``nearness``, are less like any example than usual."""
+    if least is None or least <= NEAR:
+        return
+    least = math.floor(least * 100) / 100
+    count = int((nearness < least).sum())
+    if count:
+        reporter.info(
+            f"{count:,} of them ({count / len(nearness):.0%}) are less like any example than "
+            f"{ALIKE:.0%} of the examples are like each other: of types without an example, or of "
+            f"donors without one. --min-familiarity {least:.2f} leaves them without a label."
+        )
 
 
 def _warn_of_doubtful(

@@ -20,9 +20,11 @@ from screader_lib.reader.methods.label_propagation import (
     of_length_1,
 )
 from screader_lib.reader.methods.places import BLOCK, SKETCH, OwnComponents, Read
-from screader_lib.reader.task import Task, row_blocks
+from screader_lib.reader.task import OutOfFold, Task, row_blocks
 
 LEAST_GENES = 0.5  # of those that are learnt, in each file of unlabelled cells
+FOLDS = 10  # of the labelled cells, for calibration
+LEAST_TO_LEAVE_OUT = 3  # cells of a label; of two, leaving one out would leave half of them
 
 
 class LogisticOnPlaces(LogisticOnExpression):
@@ -51,6 +53,26 @@ class LogisticOnPlaces(LogisticOnExpression):
             "mean": np.zeros(width, np.float32), "spread": np.ones(width, np.float32),
             "weights": weights, "biases": biases,
         }  # fmt: skip
+        self.out_of_fold = self._without_own_fold(task, both)
+
+    def _without_own_fold(self, task: Task, both: np.ndarray) -> OutOfFold | None:
+        """The labelled cells, called without those of their fold; None where no label has enough.
+
+        ``both`` float32 (cells, features) are their places, which no label takes part in.
+        """
+        fold, labelled = _folds(task.truth, task.settings.seed), self.tensors["labelled"]
+        cosine = labelled @ labelled.T
+        logits = np.zeros((len(both), self.labels), np.float32)
+        evidence = np.zeros(len(both), np.float32)
+        for number in np.unique(fold[fold >= 0]):
+            out = fold == number
+            weights, biases = fit_on_places(both[~out], task.truth[~out], self.labels)
+            logits[out] = both[out] @ weights + biases
+            evidence[out] = cosine[np.ix_(out, ~out)].max(1)
+        left = fold >= 0
+        if not left.any():
+            return None
+        return OutOfFold(task.rows[left], task.truth[left], logits[left], evidence[left])
 
     def features(self, cells: CellSequences, rows: np.ndarray) -> np.ndarray:
         tensors = self.tensors
@@ -85,6 +107,21 @@ def _places(components: OwnComponents, read: Read, rows: np.ndarray) -> np.ndarr
     starts = range(0, len(rows), BLOCK)
     blocks = (components.places(read(rows[start : start + BLOCK])) for start in starts)
     return np.concatenate([none, *blocks])
+
+
+def _folds(truth: np.ndarray, seed: int) -> np.ndarray:
+    """A fold for each cell, 0 to ``FOLDS`` − 1, each with cells of all labels as far as may be.
+
+    −1 for cells of labels with fewer than ``LEAST_TO_LEAVE_OUT``. ``truth`` int64 (cells,).
+    """
+    fold = np.full(len(truth), -1)
+    random, start = np.random.default_rng([seed, 3]), 0
+    for label in np.unique(truth):
+        members = random.permutation(np.flatnonzero(truth == label))
+        if len(members) >= LEAST_TO_LEAVE_OUT:
+            fold[members] = (start + np.arange(len(members))) % FOLDS
+            start += len(members)
+    return fold
 
 
 def _of_all_genes(components: OwnComponents, genes: int) -> dict[str, np.ndarray]:
