@@ -1,12 +1,14 @@
 """LLM or none, true texts or others, few labels or many: one grid (benchmarks/texts.md).
 
-    python benchmarks/texts.py DATA --work FOLDER --results FILE [--vectors NAME=FILE ...]
+    python benchmarks/texts.py DATA --work FOLDER --results FILE [--vectors NAME=FILE ...] \
+        [--only FIELD=VALUE,VALUE ...]
 
 DATA holds the h5ad files of ``text_columns.DATA`` and the marker tables. Cells and gene embeddings
 are made in FOLDER once. Finished runs are kept in FILE, one JSON a line, and not run again, so the
 command may be killed at any time. The most telling cells of the grid come first. ``--vectors``
 adds a column with the gene embeddings of another model (`embed-genes --import`). ``--tables``
-prints what is there and runs nothing.
+prints what is there and runs nothing. ``--only`` runs a part of the grid, such as
+``reading=head half=False seed=0,1``; parts may run beside each other, into one FILE.
 """
 
 from __future__ import annotations
@@ -120,13 +122,20 @@ def add(results: Path, run: Run, content: dict[str, Any]) -> None:
     os.close(sink)
 
 
-def run_all(folder: Path, results: Path, vectors: dict[str, Path]) -> None:
-    """Run what is not done yet."""
+def is_wanted(run: Run, only: dict[str, list[str]]) -> bool:
+    """Whether each of the fields has one of the values."""
+    return all(str(getattr(run, field)) in values for field, values in only.items())
+
+
+def run_all(
+    folder: Path, results: Path, vectors: dict[str, Path], only: dict[str, list[str]]
+) -> None:
+    """Run what is not done yet, of what is wanted."""
     done = finished(results)
     with crossings(folder, vectors) as every:
         last = None
         for run in plan([*TEXTS, *vectors]):
-            if run in done:
+            if run in done or not is_wanted(run, only):
                 continue
             key = run.scenario, run.texts, run.llm, run.deal
             if key != last:
@@ -280,16 +289,20 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--results", type=Path, required=True)
     parser.add_argument("--vectors", nargs="*", default=[], metavar="NAME=FILE")
+    parser.add_argument("--only", nargs="*", default=[], metavar="FIELD=VALUES")
     parser.add_argument("--tables", action="store_true")
     given = parser.parse_args()
     warnings.simplefilter("ignore")
     pairs = (word.partition("=") for word in given.vectors)
     vectors = {name: Path(path) for name, _, path in pairs}
+    words = (word.partition("=") for word in given.only)
+    only = {field: values.split(",") for field, _, values in words}
     if not given.tables:
         prepare_cells(given.data, given.work)
         prepare_texts(given.work)
-        run_types(given.data, given.results)
-        run_all(given.work, given.results, vectors)
+        if not only:
+            run_types(given.data, given.results)
+        run_all(given.work, given.results, vectors, only)
     table = Table(finished(given.results), [*TEXTS, *vectors])
     table.types()
     for half, reading in product((False, True), TITLES):

@@ -174,9 +174,13 @@ def annotate(
             probability, familiarity = file["obsm/probability"][()], file["obs/familiarity"][()]
         known = cells.lengths > 0
         answers = {"reader": probability, **others.answers}
-        unfamiliar = _are_unfamiliar(familiarity[known], sample.builder.name, reporter)
-        caller = _Caller(stored, options, known, familiarity, doubts or unfamiliar)
         probability = combined(answers, usual_weights(familiarity))
+        unfamiliar = _are_unfamiliar(familiarity[known], sample.builder.name, reporter)
+        if not unfamiliar:
+            labelled = known & (familiarity >= options.min_familiarity)
+            best = np.where(labelled, probability.argmax(1), -1)
+            warn_of_unfamiliar(familiarity, best, stored.labels.names, reporter)
+        caller = _Caller(stored, options, known, familiarity, doubts or unfamiliar)
         columns: dict[str, Column] = caller.own_columns(probability)
         uns: dict[str, Any] = {"reader": name, "labels": list(stored.labels.names)}
         neighbours = None if placed is None else placed.neighbours()
@@ -271,7 +275,6 @@ def _other_tissue(cells: CellSequences, stored: StoredReader, name: str) -> str:
 def _are_unfamiliar(familiarity: np.ndarray, name: str, reporter: Reporter) -> bool:
     """Whether these cells are too unfamiliar as a whole for their labels to be trusted."""
     if len(familiarity) < MIN_CELLS_TO_JUDGE or np.median(familiarity) >= MIN_FAMILIARITY:
-        warn_of_unfamiliar(familiarity, reporter)
         return False
     reporter.warning(
         f"{name}: half of its cells are less familiar to the reader than "

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from recording_reporter import RecordingReporter
 
 from screader_lib.errors import ScReaderError
 from screader_lib.reader.confidence.calibration import (
@@ -16,6 +17,7 @@ from screader_lib.reader.confidence.calibration import (
     fit_temperature,
     log_sum_exp,
 )
+from screader_lib.reader.prediction.write_predictions import warn_of_unfamiliar
 
 
 @pytest.mark.parametrize("temperature", [0.4, 1.0, 3.0])
@@ -114,6 +116,30 @@ def test_about_that_share_of_cells_like_the_calibration_cells_falls_below(share:
 def test_too_few_calibration_cells_tell_nothing(count: int) -> None:
     assert familiarity(calibration_set(np.ones(count)), [0.1, 0.9], [-99, 0]).tolist() == [1, 1]
     assert familiarity(calibration_set(np.ones(MIN_CALIBRATION_CELLS)), [0.1], [-99])[0] < 1
+
+
+@pytest.mark.parametrize(
+    ("unlike", "named"),
+    [
+        ((2, 2, 30), ["30 of the 100 cells called c"]),  # a type that the reader does not know
+        ((0, 0, 24), []),  # less than a quarter of the label
+        ((30, 2, 30), []),  # 16 % of all others too: it is the sample that differs
+        ((12, 12, 30), ["30 of the 100 cells called c"]),
+    ],
+)
+def test_a_label_whose_cells_are_unlike_the_training_is_named(
+    unlike: tuple[int, ...], named: list[str]
+) -> None:
+    best = np.repeat([0, 1, 2], 100)
+    familiarity = np.full(300, 0.5)
+    for label, count in enumerate(unlike):
+        familiarity[100 * label : 100 * label + count] = 0.01
+    reporter = RecordingReporter()
+    warn_of_unfamiliar(familiarity, best, ("a", "b", "c"), reporter)
+    assert [told.partition(" are ")[0] for told in reporter.warnings] == named
+    not_judged = np.where(familiarity < 0.05, -1, best)  # as --min-familiarity leaves them out
+    warn_of_unfamiliar(familiarity, not_judged, ("a", "b", "c"), reporter)
+    assert len(reporter.warnings) == len(named)
 
 
 def test_distance_takes_the_place_of_confidence() -> None:

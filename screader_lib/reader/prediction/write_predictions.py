@@ -7,7 +7,7 @@ other neighbours, round sums differently: by less than 1e-4 of a probability.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from itertools import starmap
@@ -39,7 +39,8 @@ from screader_lib.reporting import SILENT, Reporter
 from screader_lib.threads import matrix_threads
 
 BLOCK = 1024  # cells that are predicted, saved and loaded together
-UNFAMILIAR = 0.05  # median familiarity of cells unlike the training cells
+UNFAMILIAR = 0.05  # familiarity of cells unlike the training cells
+OF_LABEL, OF_OTHERS = 0.25, 0.15  # share of a label's cells that are unfamiliar, and of all others
 MIN_CELLS_TO_JUDGE = 20  # with fewer, one of known types may have such a median by chance
 OWN_COLUMNS = (
     "predicted_label",
@@ -127,13 +128,14 @@ def write_predictions(
     predictions, gaps = _write_blocks(
         file, cells, rows, stored, trained, options.genes_explained, reporter, checkpoint, beside
     )
-    confidence = predictions.confidence
-    evidence, distance = predictions.evidence, predictions.distance
+    confidence, evidence = predictions.confidence, predictions.evidence
+    distance, names = predictions.distance, stored.labels.names
     familiarity = stored.calibration_set.familiarity(confidence, evidence, distance)
     predictions.assigned[:] = predictions.has_known_genes & (confidence >= options.min_confidence)
     predictions.assigned &= familiarity >= options.min_familiarity
     warns = reporter if options.warns_of_unfamiliar else SILENT
-    warn_of_unfamiliar(familiarity[predictions.has_known_genes], warns)
+    judged = predictions.has_known_genes & (familiarity >= options.min_familiarity)
+    warn_of_unfamiliar(familiarity, np.where(judged, predictions.best, -1), names, warns)
     own = predictions.columns(stored.labels)
     own |= {"evidence": evidence, "distance": distance, "familiarity": familiarity}
     if np.isnan(distance).any():
@@ -156,14 +158,14 @@ def write_predictions(
     }
     encoding.begin_anndata(file, obs, Table(strings([])))
     uns, knn = file["uns"], "-knn" if stored.settings.classifier == "knn" else ""
-    encoding.write_strings(uns, "labels", strings(stored.labels.names))
+    encoding.write_strings(uns, "labels", strings(names))
     encoding.write_strings(uns, "label_ontology_ids", strings(stored.labels.ontology_ids))
     encoding.write_text(uns, "method", stored.method + knn)
     if trained.latent_parts:
         encoding.write_text(uns, "latent", ",".join(trained.latent_parts))
     encoding.write_number(uns, "temperature", stored.temperature)
     reporter.info(predictions.summary())
-    metrics = known_label_metrics(truth, stored.labels.names, predictions)
+    metrics = known_label_metrics(truth, names, predictions)
     if metrics:
         if options.rows is not None:
             metrics |= gene_origin(stored.fold)
@@ -174,8 +176,16 @@ def write_predictions(
     return predictions.has_known_genes
 
 
-def warn_of_unfamiliar(familiarity: np.ndarray, reporter: Reporter) -> None:
-    """Warn where the cells as a whole, float32 (cells,), are unlike those of the training."""
+def warn_of_unfamiliar(
+    familiarity: np.ndarray, best: np.ndarray, names: Sequence[str], reporter: Reporter
+) -> None:
+    """Warn where the cells as a whole, or those of a label, are unlike those of the training.
+
+    ``familiarity`` float32 (cells,), ``best`` int (cells,) the numbers of their labels, which have
+    ``names``; −1: not to be judged. Of a label, only where most other cells are like those of the
+    training: else it is the sample that differs.
+    """
+    familiarity, best = familiarity[best >= 0], best[best >= 0]
     if len(familiarity) < MIN_CELLS_TO_JUDGE:
         return
     median = float(np.median(familiarity))
@@ -185,6 +195,20 @@ def warn_of_unfamiliar(familiarity: np.ndarray, reporter: Reporter) -> None:
             "the training have 0.5: they may be of another tissue, species, state or technology, "
             "or have few genes that the reader knows. How often their labels are right was not "
             "measured on such cells; --min-familiarity leaves them unassigned."
+        )
+        return
+    cells = np.bincount(best, minlength=len(names))
+    unlike = np.bincount(best[familiarity < UNFAMILIAR], minlength=len(names))
+    of_others = (unlike.sum() - unlike) / np.maximum(cells.sum() - cells, 1)
+    stand_out = (unlike >= np.maximum(MIN_CELLS_TO_JUDGE, OF_LABEL * cells)) & (
+        of_others <= OF_OTHERS
+    )
+    for label in np.flatnonzero(stand_out).tolist():
+        reporter.warning(
+            f"{unlike[label]:,} of the {cells[label]:,} cells called {names[label]} are unlike the "
+            f"cells of the training (familiarity below {UNFAMILIAR:g}; of all others "
+            f"{of_others[label]:.0%}): they may be of a type that the reader does not know. "
+            f"--min-familiarity {UNFAMILIAR:g} leaves them unassigned."
         )
 
 
