@@ -207,6 +207,18 @@ def test_cells_of_several_windows_come_as_they_are(
         assert passing._window.cache_info().currsize <= 3
 
 
+def test_a_block_whose_values_changed_is_called_again(
+    tmp_path: Path, cells: Path, reader: Path, whole: bytes
+) -> None:
+    output = tmp_path / "calls.h5ad"
+    words = [cells, "-r", reader, "--explain", 4, "-o", output]
+    killed_at(3, *words)
+    with h5py.File(tmp_path / "calls.h5ad.unfinished" / "block-0000000.h5", "a") as file:
+        file["probability"][...] = file["probability"][()][:, ::-1]
+    assert succeed("predict", *words).stderr.count("is damaged") == 1
+    assert output.read_bytes() == whole
+
+
 def test_of_two_predictions_to_one_output_one_is_refused(
     tmp_path: Path, cells: Path, reader: Path
 ) -> None:

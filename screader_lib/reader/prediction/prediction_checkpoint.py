@@ -7,7 +7,9 @@ prediction: same cells, reader, settings, LLM and version of scReader.
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,6 +27,7 @@ MARK = "prediction.txt"
 BLOCKS = "block-*.h5"
 PARTIAL = ".*.partial"  # left behind by a kill in the midst of writing
 ARRAYS = ("probability", "vectors", "evidence", "distance", "has_known_genes")
+CHECKSUM = "sha256"
 EXPLAINED = ("genes", "parts", "sums", "gaps")
 
 
@@ -112,6 +115,8 @@ class PredictionCheckpoint:
                 parts = {}
                 if "explained" in file:
                     parts = {name: file["explained"][name][()] for name in EXPLAINED}
+                if file.attrs.get(CHECKSUM) != _checksum(arrays | parts):
+                    raise ScReaderError("its content is not what was saved.")
                 explained = Explained(**parts) if parts else None
                 return PredictionBlock(**arrays, explained=explained)
         except (ScReaderError, OSError, KeyError):
@@ -132,6 +137,7 @@ class PredictionCheckpoint:
             for name, values in parts.items():  # sums are mostly zero
                 compression = "gzip" if name == "sums" else None
                 file.create_dataset(f"explained/{name}", data=values, compression=compression)
+            file.attrs[CHECKSUM] = _checksum(arrays | parts)
 
     def remove(self) -> None:
         """Delete all blocks: the prediction is finished, or another begins.
@@ -160,6 +166,15 @@ class PredictionCheckpoint:
     def _file(self, number: int) -> Path:
         assert self.folder is not None
         return self.folder / f"block-{number:07}.h5"
+
+
+def _checksum(arrays: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 of arrays with their names, types and shapes."""
+    digest = hashlib.sha256()
+    for name, values in sorted(arrays.items()):
+        digest.update(f"{name} {values.dtype.str} {values.shape}\0".encode())
+        digest.update(np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()
 
 
 NO_CHECKPOINT = PredictionCheckpoint(None)
