@@ -1,14 +1,14 @@
 """LLM or none, true texts or others, few labels or many: one grid (benchmarks/texts.md).
 
     python benchmarks/texts.py DATA --work FOLDER --results FILE [--vectors NAME=FILE ...] \
-        [--only FIELD=VALUE,VALUE ...]
+        [--only FIELD=VALUE ...]
 
 DATA holds the h5ad files of ``text_columns.DATA`` and the marker tables. Cells and gene embeddings
 are made in FOLDER once. Finished runs are kept in FILE, one JSON a line, and not run again, so the
 command may be killed at any time. The most telling cells of the grid come first. ``--vectors``
 adds a column with the gene embeddings of another model (`embed-genes --import`). ``--tables``
 prints what is there and runs nothing. ``--only`` runs a part of the grid, such as
-``reading=head half=False seed=0,1``; parts may run beside each other, into one FILE.
+``reading=head half=False seed=0 seed=1``; parts may run beside each other, into one FILE.
 """
 
 from __future__ import annotations
@@ -289,14 +289,15 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--results", type=Path, required=True)
     parser.add_argument("--vectors", nargs="*", default=[], metavar="NAME=FILE")
-    parser.add_argument("--only", nargs="*", default=[], metavar="FIELD=VALUES")
+    parser.add_argument("--only", nargs="*", default=[], metavar="FIELD=VALUE")
     parser.add_argument("--tables", action="store_true")
     given = parser.parse_args()
     warnings.simplefilter("ignore")
     pairs = (word.partition("=") for word in given.vectors)
     vectors = {name: Path(path) for name, _, path in pairs}
-    words = (word.partition("=") for word in given.only)
-    only = {field: values.split(",") for field, _, values in words}
+    only: dict[str, list[str]] = {}
+    for field, _, value in (word.partition("=") for word in given.only):
+        only.setdefault(field, []).append(value)
     if not given.tables:
         prepare_cells(given.data, given.work)
         prepare_texts(given.work)
