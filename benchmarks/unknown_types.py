@@ -21,7 +21,7 @@ from text_columns import DATA
 
 import screader
 
-SETS = ("baron_mouse", "pbmc_chemistries", "baron_human", "pbmc_facs")  # the first two chose shares
+SETS = ("baron_mouse", "pbmc_chemistries", "baron_human", "pbmc_facs")
 METHODS = ("pooled", "logistic")
 LEAST = 20  # cells of a type, in either part
 NAMED = re.compile(r"of the [\d,]+ cells called (.+) are unlike the cells of the training")
