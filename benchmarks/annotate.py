@@ -35,7 +35,8 @@ from scipy import sparse
 from scipy.io import mmwrite
 
 from screader_lib import label_metrics
-from screader_lib.annotation.annotate import AnnotationOptions, LoadedReader, annotate
+from screader_lib.annotation.annotate import AnnotationOptions, annotate
+from screader_lib.annotation.by_reader.answers import LoadedReader
 from screader_lib.annotation.reference import ReferenceOptions, train_on
 from screader_lib.cells.formats.open_expression import open_expression
 from screader_lib.cells.obs.columns import ObsColumns
@@ -82,7 +83,9 @@ def by_reader(reader: Path, query: Path, consensus: str) -> dict[str, Calls]:
         open_expression(query, query.name) as source,
     ):
         made = provenance.make("benchmark", {}, {}, [])
-        options = AnnotationOptions(min_confidence=0, consensus=consensus, force=True)
+        options = AnnotationOptions(
+            min_confidence=0, consensus=consensus, force=True, keeps_files=True
+        )
         result = annotate([source], LoadedReader(opened), made, Path(folder), options)
         labels = np.array(result.labels.names, object)
         chances = result.cells.probability

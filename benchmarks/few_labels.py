@@ -20,7 +20,7 @@ from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 
-from screader_lib.annotation.consensus import gene_weights
+from screader_lib.annotation.by_reader.consensus import gene_weights
 from screader_lib.annotation.few_labels.by_examples import NEAR, usual_cosine
 from screader_lib.annotation.few_labels.own_cells import OwnCells
 from screader_lib.annotation.sample import SampleOptions

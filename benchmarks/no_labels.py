@@ -20,7 +20,7 @@ import anndata
 import numpy as np
 from sklearn.metrics import f1_score
 
-from screader_lib.annotation.consensus import gene_weights
+from screader_lib.annotation.by_reader.consensus import gene_weights
 from screader_lib.annotation.few_labels.own_cells import OwnCells
 from screader_lib.annotation.no_labels.by_types import WEAK
 from screader_lib.annotation.no_labels.type_evidence import GenesOfTypes, Grouping, group_cells

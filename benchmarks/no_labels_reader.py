@@ -18,7 +18,8 @@ import anndata
 import numpy as np
 from no_labels import CELLMARKER, PANGLAO, SETS
 
-from screader_lib.annotation.annotate import AnnotationOptions, LoadedReader, annotate
+from screader_lib.annotation.annotate import AnnotationOptions, annotate
+from screader_lib.annotation.by_reader.answers import LoadedReader
 from screader_lib.annotation.no_labels.beside import offered_columns
 from screader_lib.annotation.no_labels.type_table import read_types
 from screader_lib.annotation.reference import ReferenceOptions, train_on

@@ -21,7 +21,8 @@ import numpy as np
 from annotate import read_map
 
 from screader_lib import label_metrics
-from screader_lib.annotation.annotate import AnnotationOptions, LoadedReader, annotate
+from screader_lib.annotation.annotate import AnnotationOptions, annotate
+from screader_lib.annotation.by_reader.answers import LoadedReader
 from screader_lib.annotation.reference import ReferenceOptions, train_on
 from screader_lib.cells.formats.open_expression import open_expression
 from screader_lib.cells.obs.columns import ObsColumns
@@ -46,7 +47,9 @@ def probabilities(
             open_exchange(folder / "reader.h5", "reader") as opened,
             open_expression(query, query.name) as source,
         ):
-            wanted = AnnotationOptions(min_confidence=0, consensus=consensus, force=True)
+            wanted = AnnotationOptions(
+                min_confidence=0, consensus=consensus, force=True, keeps_files=True
+            )
             result = annotate([source], LoadedReader(opened), made, folder, wanted)
             labels = np.array(result.labels.names, object)
             if consensus == "none":

@@ -129,9 +129,10 @@ def calls_of(
     if unknown:
         raise TypeError(f"unknown option {min(unknown)!r}; there are {', '.join(_defaults())}.")
     given = {**_defaults(), **options}
-    from screader_lib.annotation.annotate import AUTO, AnnotationOptions, LoadedReader
+    from screader_lib.annotation.annotate import AUTO, AnnotationOptions
     from screader_lib.annotation.annotate import annotate as annotate_sources
     from screader_lib.annotation.annotated_object import parts_of
+    from screader_lib.annotation.by_reader.answers import LoadedReader
     from screader_lib.annotation.clusters import read_known_markers
     from screader_lib.annotation.no_labels.beside import with_offered_types
     from screader_lib.annotation.no_labels.type_table import is_term

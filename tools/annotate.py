@@ -29,7 +29,7 @@ from screader_tools.machine_options import machine_options
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from screader_lib.annotation.annotate import LoadedReader
+    from screader_lib.annotation.by_reader.answers import LoadedReader
     from screader_lib.annotation.calls import Calls
     from screader_lib.cells.formats.expression import Expression
     from screader_lib.exchange.provenance import Provenance, Record
@@ -117,6 +117,12 @@ CELLS_OF_REFERENCE = 1_000  # of each label; see benchmarks/training_many_cells.
     help="The h5ad to write: all that the input holds, with the calls in it.",
 )
 @click.option("--in-place", is_flag=True, help="Add the calls to the input itself (one h5ad).")
+@click.option(
+    "--vectors/--no-vectors",
+    default=True,
+    help="Write the reader's vector of each cell, obsm/X_screader, to the h5ad, for maps and "
+    "neighbours. Without it annotate is faster and the file smaller.",
+)
 @click.option(
     "--calls",
     type=OutputPath(),
@@ -239,7 +245,7 @@ class Readers:
 
     def load(self, path: Path, name: str, given: Given) -> LoadedReader:
         """The reader in a file, loaded once."""
-        from screader_lib.annotation.annotate import LoadedReader
+        from screader_lib.annotation.by_reader.answers import LoadedReader
         from screader_lib.exchange.opening import open_exchange
         from screader_lib.reader.llm.machine import prepare
         from screader_lib.reader.reader_file import read_reader
@@ -343,6 +349,8 @@ def _by_reader(
     options = AnnotationOptions(
         given.min_confidence, given.min_familiarity, given.consensus, work.clusters,
         read_markers(work), given.force, work.sample,
+        vectors=given.vectors and (given.in_place or given.output is not None),
+        keeps_files=given.report is not None,
     )  # fmt: skip
     annotation = annotate(sources, known, made, folder, options, run.reporter)
     if given.types:

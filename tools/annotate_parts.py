@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from screader_lib.annotation import new_h5ad
-from screader_lib.annotation.annotate import AUTO, CELLS, PREDICTIONS, Annotation, AnnotationOptions
+from screader_lib.annotation.annotate import AUTO, Annotation, AnnotationOptions
+from screader_lib.annotation.by_reader.answers import CELLS, PREDICTIONS
 from screader_lib.annotation.calls import Calls
 from screader_lib.annotation.clusters import read_known_markers, write_tsv
 from screader_lib.annotation.few_labels.by_examples import annotate_by_examples

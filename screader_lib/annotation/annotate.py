@@ -6,62 +6,50 @@ clusters also use the other cells. What is computed on the way is in files of a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
-from threadpoolctl import threadpool_limits
 
-from screader_lib.annotation.calls import Calls
+from screader_lib.annotation.by_reader.answers import (
+    CELLS,
+    AnsweredCells,
+    LoadedReader,
+    answer_from_file,
+    answer_in_one_pass,
+    write_cells,
+)
+from screader_lib.annotation.by_reader.consensus import by_consensus, combined, usual_weights
+from screader_lib.annotation.by_reader.sample_checks import (
+    MeanExpression,
+    are_unfamiliar,
+    few_genes,
+)
+from screader_lib.annotation.calls import VECTORS, Calls, Rows
 from screader_lib.annotation.clusters import (
     GENES_COMPARED,
     find_clusters,
     import_igraph,
     tabulate,
 )
-from screader_lib.annotation.consensus import (
-    FittedMethods,
-    OtherMethods,
-    by_consensus,
-    combined,
-    gene_weights,
-    usual_weights,
-)
 from screader_lib.annotation.evidence import CalledCells, contributions, tabulate_genes
 from screader_lib.annotation.sample import Sample, SampleOptions, obs_column
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.cells.formats.expression import Expression
 from screader_lib.errors import ScReaderError
-from screader_lib.exchange import writing
-from screader_lib.exchange.chunks import RowReader
-from screader_lib.exchange.opening import ExchangeFile, open_exchange
+from screader_lib.exchange.opening import open_exchange
 from screader_lib.exchange.provenance import Provenance
 from screader_lib.exchange.table import Categorical, Column, Table
 from screader_lib.preparation.marker_tables import CellType
 from screader_lib.reader.confidence.levels import Level
-from screader_lib.reader.llm.machine import ON_CPU, Machine
-from screader_lib.reader.methods import methods
-from screader_lib.reader.methods.places import PlacedCells
-from screader_lib.reader.prediction.write_predictions import (
-    PredictionOptions,
-    warn_of_unfamiliar,
-    write_predictions,
-)
-from screader_lib.reader.reader_file import StoredReader, read_reader
-from screader_lib.reader.task import Labels, TrainedMethod, row_blocks
-from screader_lib.reporting import SILENT, Reporter, WithoutInfo, counted
+from screader_lib.reader.prediction.write_predictions import warn_of_unfamiliar
+from screader_lib.reader.reader_file import StoredReader
+from screader_lib.reader.task import Labels
+from screader_lib.reporting import SILENT, Reporter, counted
 
-CELLS, PREDICTIONS = "cells.h5ad", "predictions.h5ad"
-MIN_GENES = 20  # of the reader's, below which a sample is refused
-MIN_CELLS_TO_JUDGE, MIN_GENES_TO_JUDGE = 20, 50  # whether it is of another tissue
-MOST_CELLS_TO_JUDGE, RUN = 2_000, 50  # a sample, in evenly spaced runs
-MIN_AGREEMENT = 0.55  # with the training cells' mean expression; see benchmarks/annotate.md
-MIN_FAMILIARITY = 0.005  # of the median cell, below which a sample is doubtful
 MIN_CELLS_FOR_CONSENSUS = 50
 AUTO = "auto"
 CONSENSUS = ("auto", "none")
@@ -77,8 +65,9 @@ class AnnotationOptions:
     not, or none; one less familiar than ``min_familiarity`` gets none. ``consensus`` is one of
     ``CONSENSUS``. ``clusters`` is a column of the one input, "auto" to find them, or None; their
     genes are compared with the ``known_markers``. ``genes_explained`` of each label are tabulated.
-    With ``force`` a sample is called that would be
-    refused, and marked.
+    With ``force`` a sample is called that would be refused, and marked. Cell vectors are among the
+    calls with ``vectors``; with ``keeps_files``, the folder gets the ``cells`` and ``predictions``
+    files whether or not they are needed for the calls.
     """
 
     min_confidence: float = 0.5
@@ -89,6 +78,13 @@ class AnnotationOptions:
     force: bool = False
     sample: SampleOptions = field(default_factory=SampleOptions)
     genes_explained: int = 0
+    vectors: bool = True
+    keeps_files: bool = False
+
+    @property
+    def needs_sequences(self) -> bool:
+        """Whether something is asked for that the cells' genes are looked at for again."""
+        return self.keeps_files or self.clusters is not None or self.genes_explained > 0
 
 
 @dataclass(frozen=True)
@@ -106,35 +102,6 @@ class Annotation:
     genes: Table | None = None
 
 
-class LoadedReader:
-    """A reader in memory, which may call any number of samples, one after the other.
-
-    What was loaded or fitted for one serves the next: an LLM, and the other methods as long as
-    samples have the same genes. ``llm`` says where the LLM is, if not where it was.
-    """
-
-    def __init__(
-        self, file: ExchangeFile, machine: Machine = ON_CPU, llm: str | None = None
-    ) -> None:
-        self.file, self.machine, self.llm = file, machine, llm
-        self.stored = read_reader(file)
-        self._fitted: tuple[bytes, FittedMethods] | None = None
-
-    @cached_property
-    def trained(self) -> TrainedMethod:
-        """The method that calls cells."""
-        return methods.restore(self.stored, self.machine, self.llm)
-
-    def fitted(self, genes: np.ndarray, in_input: np.ndarray) -> FittedMethods | None:
-        """The methods beside it, as :meth:`FittedMethods.fit`; None without profiles."""
-        if self.stored.profiles is None:
-            return None
-        key = " ".join(genes).encode() + in_input.tobytes()
-        if self._fitted is None or self._fitted[0] != key:
-            self._fitted = key, FittedMethods.fit(self.stored.profiles, genes, in_input)
-        return self._fitted[1]
-
-
 def annotate(
     sources: Sequence[Expression],
     reader: LoadedReader,
@@ -145,8 +112,7 @@ def annotate(
 ) -> Annotation:
     """Call the cells of the inputs.
 
-    ``folder``, which has to stay until the calls are written, gets the ``cells`` and
-    ``predictions`` files. ScReaderError where the sample is refused.
+    ``folder`` has to stay until the calls are written. ScReaderError where the sample is refused.
     """
     stored, name = reader.stored, reader.file.name
     sample = Sample(sources, reader.file, options.sample, reporter)
@@ -155,27 +121,19 @@ def annotate(
         import_igraph()  # so that what is missing is told before the work
     elif options.clusters is not None:
         found = obs_column(sources, sample.selected, options.clusters)
-    doubts = _refuse(_few_genes(sample, stored, name), sample, options, reporter)
-    others, trained = _write_cells(sample, reader, made, folder), reader.trained
-    with open_exchange(folder / CELLS, "cells", name=sample.builder.name) as opened:
-        cells = CellSequences(opened, sequential=True)
-        doubts |= _refuse(_other_tissue(cells, stored, name), sample, options, reporter)
-        trained.plan_memory(cells, reader.machine, False, reporter)
-        wants_consensus = options.consensus == "auto" and len(cells) >= MIN_CELLS_FOR_CONSENSUS
-        placed = None
-        if wants_consensus or options.clusters == AUTO:
-            placed = PlacedCells(gene_weights(cells), len(cells))
-        with writing.create("predictions", folder / PREDICTIONS, made) as file:
-            write_predictions(
-                file, cells, stored, trained, PredictionOptions(warns_of_unfamiliar=False),
-                WithoutInfo(reporter),
-                beside=partial(_answer_and_place, cells, others, placed),
-            )  # fmt: skip
-            probability, familiarity = file["obsm/probability"][()], file["obs/familiarity"][()]
-        known = cells.lengths > 0
-        answers = {"reader": probability, **others.answers}
+    doubts = _refuse(few_genes(sample.share_of_genes, stored, name), sample, options, reporter)
+    count = int(sample.selected.sum())
+    wants_consensus = options.consensus == "auto" and count >= MIN_CELLS_FOR_CONSENSUS
+    wants_neighbours = wants_consensus or options.clusters == AUTO
+
+    with ExitStack() as stack:
+        cells, answered, of_other_tissue = _answer(
+            stack, sample, reader, made, folder, options, wants_neighbours, reporter
+        )
+        doubts |= of_other_tissue
+        answers, familiarity, known = answered.answers, answered.familiarity, answered.known
         probability = combined(answers, usual_weights(familiarity))
-        unfamiliar = _are_unfamiliar(familiarity[known], sample.builder.name, reporter)
+        unfamiliar = are_unfamiliar(familiarity[known], sample.builder.name, reporter)
         if not unfamiliar:
             labelled = known & (familiarity >= options.min_familiarity)
             best = np.where(labelled, probability.argmax(1), -1)
@@ -183,7 +141,7 @@ def annotate(
         caller = _Caller(stored, options, known, familiarity, doubts or unfamiliar)
         columns: dict[str, Column] = caller.own_columns(probability)
         uns: dict[str, Any] = {"reader": name, "labels": list(stored.labels.names)}
-        neighbours = None if placed is None else placed.neighbours()
+        neighbours = answered.neighbours
         clusters = genes = None
         if wants_consensus and neighbours is not None:
             probability, uns["consensus"] = by_consensus(answers, neighbours, familiarity)
@@ -191,43 +149,56 @@ def annotate(
         called = CalledCells.of(columns, probability)
         if options.clusters == AUTO and neighbours is not None:
             found = columns["screader_cluster"] = find_clusters(neighbours)
-        if found is not None:
+        if found is not None and cells is not None:
             clusters = tabulate(
                 found, called, stored.labels.names, cells,
                 lambda members, label: contributions(
-                    members, label, called, cells, trained, GENES_COMPARED
+                    members, label, called, cells, reader.trained, GENES_COMPARED
                 )[0],
                 options.known_markers,
             )  # fmt: skip
             uns["clusters"] = clusters
-        if options.genes_explained:
+        if options.genes_explained and cells is not None:
             count = options.genes_explained
-            genes = tabulate_genes(called, stored.labels.names, cells, trained, count)
+            genes = tabulate_genes(called, stored.labels.names, cells, reader.trained, count)
     reporter.info(caller.summary)
     rows = None if sample.selected.all() else np.flatnonzero(sample.selected)
-    vectors = {"X_screader": _Vectors(folder / PREDICTIONS)}
+    vectors: dict[str, Rows] = {}
+    if options.vectors and answered.vectors is not None:
+        vectors[VECTORS] = answered.vectors
     calls = Calls(len(sample.selected), columns, vectors, uns, rows)
     return Annotation(calls, called, stored.labels, clusters, genes)
 
 
-def _answer_and_place(
-    cells: CellSequences, others: OtherMethods, placed: PlacedCells | None, rows: np.ndarray
-) -> None:
-    others.answer(cells, rows)
-    if placed is not None:
-        placed.fill(rows)
+def _answer(
+    stack: ExitStack,
+    sample: Sample,
+    reader: LoadedReader,
+    made: Provenance,
+    folder: Path,
+    options: AnnotationOptions,
+    with_neighbours: bool,
+    reporter: Reporter,
+) -> tuple[CellSequences | None, AnsweredCells, bool]:
+    """The cells' sequences until ``stack`` ends, None where there are none; what is answered of
+    them; and whether they are of another tissue."""
+    is_other = False
 
+    def check(mean: MeanExpression) -> None:
+        nonlocal is_other
+        is_other = _refuse(mean.other_tissue(reader.file.name), sample, options, reporter)
 
-def _write_cells(
-    sample: Sample, reader: LoadedReader, made: Provenance, folder: Path
-) -> OtherMethods:
-    """Write the ``cells`` file, and meanwhile fit the other methods, which need no cell."""
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(1) as pool:
-        fitted = pool.submit(reader.fitted, *sample.named_genes())
-        with writing.create("cells", folder / CELLS, made) as file:
-            sample.write(file)
-    labels = len(reader.stored.labels.names)
-    return OtherMethods(fitted.result(), int(sample.selected.sum()), labels)
+    if reader.stored.is_linear and not options.needs_sequences:
+        answered = answer_in_one_pass(sample, reader, folder, with_neighbours, options.vectors)
+        check(answered.mean)
+        return None, answered, is_other
+    others = write_cells(sample, reader, made, folder)
+    opened = open_exchange(folder / CELLS, "cells", name=sample.builder.name)
+    cells = CellSequences(stack.enter_context(opened), sequential=True)
+    answered = answer_from_file(
+        cells, reader, others, check, made, folder, with_neighbours, reporter
+    )
+    return cells, answered, is_other
 
 
 def _refuse(reason: str, sample: Sample, options: AnnotationOptions, reporter: Reporter) -> bool:
@@ -239,48 +210,6 @@ def _refuse(reason: str, sample: Sample, options: AnnotationOptions, reporter: R
             reason, file=sample.builder.name, remedy="Use --force to annotate it anyway."
         )
     reporter.warning(f"{sample.builder.name}: {reason} Its labels are marked as doubtful.")
-    return True
-
-
-def _few_genes(sample: Sample, stored: StoredReader, name: str) -> str:
-    total = len(stored.genes.ids)
-    found = round(sample.share_of_genes * total)
-    if found >= min(MIN_GENES, total / 2):
-        return ""
-    return (
-        f"has only {found:,} of the {total:,} genes of {name}: another species (see --orthologs), "
-        "or --gene-column is wrong?"
-    )
-
-
-def _other_tissue(cells: CellSequences, stored: StoredReader, name: str) -> str:
-    if stored.profiles is None or len(cells) < MIN_CELLS_TO_JUDGE:
-        return ""
-    columns = stored.profiles.columns_of(cells.genes.index)
-    runs = np.linspace(0, max(0, len(cells) - RUN), MOST_CELLS_TO_JUDGE // RUN).astype(np.int64)
-    rows = np.unique((runs[:, None] + np.arange(RUN)).clip(max=len(cells) - 1))
-    total = np.zeros(len(stored.genes.ids))
-    for part in row_blocks(rows):
-        total += stored.profiles.weights(cells, part, columns).sum(0).A1
-    present = stored.profiles.present(columns, cells.genes_in_input)
-    agreement = stored.profiles.agreement(total / len(rows), present)
-    if agreement >= MIN_AGREEMENT or present.sum() < MIN_GENES_TO_JUDGE:
-        return ""
-    return (
-        f"its mean expression differs from that of the cells that {name} was trained on (rank "
-        f"correlation {agreement:.2f}, at least {MIN_AGREEMENT:g} is expected): another tissue?"
-    )
-
-
-def _are_unfamiliar(familiarity: np.ndarray, name: str, reporter: Reporter) -> bool:
-    """Whether these cells are too unfamiliar as a whole for their labels to be trusted."""
-    if len(familiarity) < MIN_CELLS_TO_JUDGE or np.median(familiarity) >= MIN_FAMILIARITY:
-        return False
-    reporter.warning(
-        f"{name}: half of its cells are less familiar to the reader than "
-        f"{1 - MIN_FAMILIARITY:.1%} of its calibration cells; is this the right reader? Its "
-        "labels are marked as doubtful."
-    )
     return True
 
 
@@ -356,22 +285,3 @@ class _Caller:
         if self.is_doubtful:
             status[status <= BROADER] = DOUBTFUL
         return Categorical.with_missing(names), Categorical.with_missing(ids), confidence, status
-
-
-class _Vectors:
-    """The cells' latent vectors in a ``predictions`` file, in blocks of rows."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def copy_to(self, group: h5py.Group, name: str) -> None:
-        """All rows as a new array of ``group``, the chunks as they are."""
-        with h5py.File(self.path, "r", locking=False) as file:
-            file.copy("obsm/X_screader", group, name)
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        with h5py.File(self.path, "r", locking=False) as file:
-            vectors = file["obsm/X_screader"]
-            reader, width = RowReader(vectors), vectors.shape[1]
-            for start in range(0, len(vectors), 4096):
-                yield reader.read(start, min(len(vectors), start + 4096), width)

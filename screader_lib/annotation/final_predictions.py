@@ -7,7 +7,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from screader_lib.annotation.annotate import CELLS, PREDICTIONS, Annotation
+from screader_lib.annotation.annotate import Annotation
+from screader_lib.annotation.by_reader.answers import CELLS, PREDICTIONS
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.exchange import encoding, writing
 from screader_lib.exchange.opening import open_exchange

@@ -23,6 +23,7 @@ from screader_lib.cells.obs.columns import (
     duplicate_names,
     hashes_of,
     joined,
+    may_repeat,
     renamed_cells,
 )
 from screader_lib.errors import ScReaderError
@@ -43,8 +44,9 @@ VALUES_PER_CHUNK = 1 << 17
 def cells_of(sources: Sequence[Expression]) -> LazyTable:
     """obs of all cells of the inputs, with the names that they have in the new file."""
     table = concatenated([(source.name, source.obs) for source in sources])
-    new_names = duplicate_names(table.index, hashes_of(table.index))
-    index = renamed_cells(table.index, new_names) if new_names else table.index
+    index = table.index
+    if may_repeat(index):
+        index = renamed_cells(index, duplicate_names(index, hashes_of(index)))
     columns = {
         f"{name}_input" if name == INDEX else name: column for name, column in table.columns.items()
     }

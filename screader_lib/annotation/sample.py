@@ -25,7 +25,6 @@ from screader_lib.cells.vocabulary import Embeddings, ReferenceGenes
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.opening import ExchangeFile
 from screader_lib.exchange.table import Categorical, Table, as_strings, strings
-from screader_lib.genes.missing_texts import pairs_by_name
 from screader_lib.reporting import SILENT, Reporter
 
 FEW_BY_NAME = 0.3  # of the reader's genes, below which case is ignored
@@ -157,6 +156,8 @@ def named_like(
     if options.gene_column is not None:
         source.genes = named_by_column(source.genes, options.gene_column, source.name)
     if options.orthologs is not None:
+        from screader_lib.genes.missing_texts import pairs_by_name  # which needs all sources
+
         pairs = pairs_by_name(options.orthologs, source.genes.index)
         source.genes = named_by_orthologs(source, pairs, reporter)
     else:

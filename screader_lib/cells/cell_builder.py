@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
-from typing import TypeVar
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import h5py
 import numpy as np
@@ -29,11 +30,12 @@ from screader_lib.cells.obs.columns import (
     concatenated,
     duplicate_names,
     hashes_of,
+    may_repeat,
     renamed_cells,
     unknown_column,
 )
 from screader_lib.cells.obs.labels import Labels
-from screader_lib.cells.sequences import NO_GENE, Construction, rank_genes
+from screader_lib.cells.sequences import NO_GENE, Construction, rank_genes, sequence_weights
 from screader_lib.cells.vocabulary import (
     FEW_GENES,
     Embeddings,
@@ -45,6 +47,9 @@ from screader_lib.exchange import chunks, encoding
 from screader_lib.exchange.table import LazyColumn, LazyTable, Table, constant_column
 from screader_lib.reporting import SILENT, Reporter
 from screader_lib.threads import default_threads, map_in_order
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 EMPTY_BARCODE = 50  # counts, below which a barcode is hardly a cell
 Result = TypeVar("Result")
@@ -84,11 +89,16 @@ class CellBuilder:
         )
         self.plan: FoldPlan | None = None
         self.fold_of = np.zeros(0, np.int32)
-        self.hashes = hashes_of(self.obs.index)
-        new_names = duplicate_names(self.obs.index, self.hashes)
-        if new_names:
+        if may_repeat(self.obs.index) and (
+            new_names := duplicate_names(self.obs.index, self.hashes)
+        ):
             reporter.info(f"{len(new_names):,} repeated cell names get a suffix: -1, -2, …")
             self.obs = replace(self.obs, index=renamed_cells(self.obs.index, new_names))
+
+    @cached_property
+    def hashes(self) -> np.ndarray:
+        """Of the cells' names as their inputs have them, uint64 (cells,)."""
+        return hashes_of(self.obs.index)
 
     @property
     def rows(self) -> np.ndarray:
@@ -202,11 +212,64 @@ class CellBuilder:
             of_input[columns[columns != ABSENT]] = True
         return present
 
+    def gene_table(self, vocabulary: Vocabulary) -> Table:
+        """The vocabulary's table, with how many inputs have each gene; no gene carries counts."""
+        genes = self.embeddings.genes.take(vocabulary.rows)
+        names = (*GENE_NAMES, "text")
+        var = {name: genes.columns[name] for name in names if name in genes.columns}
+        var["median"] = vocabulary.medians
+        if vocabulary.means is not None:
+            var["mean"] = vocabulary.means
+        var["inputs"] = self.presence(vocabulary).sum(0).astype(np.int32)
+        var["share_of_counts"] = np.zeros(len(vocabulary.rows), np.float32)
+        return Table(genes.index, var)
+
+    def gene_vectors(self, vocabulary: Vocabulary) -> np.ndarray:
+        """The embedding of the vocabulary, float32 (genes, dim)."""
+        rows = vocabulary.rows
+        vectors = np.empty((len(rows), self.embeddings.vectors.shape[1]), np.float32)
+        order = np.argsort(rows)
+        vectors[order] = self.embeddings.vectors[rows[order]] if len(rows) else vectors
+        return vectors
+
+    def map_weights(
+        self, vocabulary: Vocabulary, process: Callable[[slice, csr_matrix], Result]
+    ) -> Iterator[Result]:
+        """``process`` of each block of cells and their weights, in order, without a file.
+
+        Weights are those that :meth:`write` would store, CSR float32 (cells, genes); several
+        threads process at a time. Reports and raises as :meth:`write` does.
+        """
+        self._check_presence(vocabulary)
+        summary = _Summary(self, vocabulary)
+
+        def weigh(block: ExpressionBlock, cells: slice) -> tuple[Result, tuple[Any, ...]]:
+            weights = sequence_weights(
+                block.values, vocabulary.medians, self.construction, block.counts
+            )
+            weights.data.setflags(write=False)
+            lengths = np.diff(weights.indptr)
+            return process(cells, weights), (block.totals, lengths, block.covered, block.total)
+
+        blocks = self._blocks(
+            "Reading cells",
+            np.ones(len(self.obs), bool),
+            vocabulary.rows,
+            weigh,
+            counts=self.construction.needs_counts,
+        )
+        for number, (result, sums) in blocks:
+            summary.add(number, *sums)
+            yield result
+        summary.report()
+
+    def _check_presence(self, vocabulary: Vocabulary) -> None:
+        if not self.presence(vocabulary).any():
+            raise ScReaderError("has none of the genes of --like.", file=self.name)
+
     def write(self, file: h5py.File, vocabulary: Vocabulary, columns: ObsColumns) -> None:
         """Fill a new ``cells`` file, cells in the inputs' order (one pass)."""
-        inputs = self.presence(vocabulary).sum(0)
-        if not inputs.any():
-            raise ScReaderError("has none of the genes of --like.", file=self.name)
+        self._check_presence(vocabulary)
         obs = self._annotated(columns)
         if columns.label is not None:
             labels = Labels.of(self.obs.column(columns.label))
@@ -219,20 +282,8 @@ class CellBuilder:
         }
         if self.plan:
             obs.columns[FOLD_COLUMN] = LazyColumn.of(self.fold_of)
-        genes = self.embeddings.genes.take(vocabulary.rows)
-        names = (*GENE_NAMES, "text")
-        var = {name: genes.columns[name] for name in names if name in genes.columns}
-        var["median"] = vocabulary.medians
-        if vocabulary.means is not None:
-            var["mean"] = vocabulary.means
-        var["inputs"] = inputs.astype(np.int32)
-        var["share_of_counts"] = np.zeros(len(inputs), np.float32)
-        encoding.begin_anndata(file, obs, Table(genes.index, var))
-        rows = vocabulary.rows
-        vectors = np.empty((len(rows), self.embeddings.vectors.shape[1]), np.float32)
-        order = np.argsort(rows)
-        vectors[order] = self.embeddings.vectors[rows[order]] if len(rows) else vectors
-        encoding.write_array(file["varm"], "embedding", vectors)
+        encoding.begin_anndata(file, obs, self.gene_table(vocabulary))
+        encoding.write_array(file["varm"], "embedding", self.gene_vectors(vocabulary))
         encoding.write_json(file["uns"], "embedding", self.embeddings.identity)
         encoding.write_json(file["uns"], "construction", asdict(self.construction))
         if self.plan:
@@ -245,8 +296,7 @@ class CellBuilder:
         width = min(self.construction.genes_per_cell, genes)
         index_type = np.int16 if genes <= INT16_GENES else np.int32
         weight_type = np.float16 if self.construction.weight == "none" else np.float32
-        totals, lengths = np.empty(cells, np.float32), np.empty(cells, np.int32)
-        coverage, carried = ExpressionCoverage(self.names), np.zeros(genes)
+        summary, carried = _Summary(self, vocabulary), np.zeros(genes)
         folds = FoldGenes.of(vocabulary.folds) if vocabulary.folds else None
         rows = vocabulary.rows if folds is None else np.union1d(vocabulary.rows, folds.rows)
         fold_writer: FoldWriter | None = None
@@ -272,7 +322,6 @@ class CellBuilder:
             build,
             counts=self.construction.needs_counts,
         )
-        start = 0
         with ThreadPoolExecutor(self.threads) as pool:
             if folds is not None:
                 fold_writer = FoldWriter(
@@ -291,45 +340,16 @@ class CellBuilder:
                 weight.add(weights)
                 if fold_writer is not None and of_folds is not None:
                     fold_writer.add(of_folds)
-                stop = start + len(total)
-                totals[start:stop], lengths[start:stop] = total, (genes_of >= 0).sum(axis=1)
-                coverage.add(number, float(sums.sum()), whole)
+                summary.add(number, total, (genes_of >= 0).sum(axis=1), float(sums.sum()), whole)
                 carried += sums
-                start = stop
             index.finish()
             weight.finish()
             if fold_writer is not None:
                 fold_writer.finish()
-        file["obs/total_counts"][...] = totals
-        file["obs/genes_in_sequence"][...] = lengths
-        file["var/share_of_counts"][...] = carried / max(coverage.total, 1e-9)
-        report = self.reporter.warning if vocabulary.few else self.reporter.info
-        report(f"{vocabulary.summary} {coverage}.")
-        self._report_cells(totals, lengths)
-
-    def _report_cells(self, totals: np.ndarray, lengths: np.ndarray) -> None:
-        """Tell how many genes the cells have, and which have none or next to no counts."""
-        self.reporter.info(
-            f"{len(lengths):,} cells, {lengths.mean():.0f} genes per cell on average "
-            f"(range {lengths.min()} to {lengths.max()})."
-        )
-        if all(source.kind == "counts" for source in self.inputs):
-            self._warn_of_empty_barcodes(totals)
-        empty = int((lengths == 0).sum())
-        if empty:
-            self.reporter.warning(
-                f"cells without an embedded gene, to be left unassigned: {empty:,}."
-            )
-
-    def _warn_of_empty_barcodes(self, totals: np.ndarray) -> None:
-        """Warn where most cells, with ``totals`` of counts (cells,), hold next to nothing."""
-        empty = int((totals < EMPTY_BARCODE).sum())
-        if empty > len(totals) / 2:
-            self.reporter.warning(
-                f"{empty:,} of {len(totals):,} cells have fewer than {EMPTY_BARCODE} counts: is "
-                "the matrix unfiltered? Such barcodes are not cells; leave them out with "
-                "--min-counts or --min-genes, or give the filtered matrix."
-            )
+        file["obs/total_counts"][...] = summary.totals
+        file["obs/genes_in_sequence"][...] = summary.lengths
+        file["var/share_of_counts"][...] = carried / max(summary.coverage.total, 1e-9)
+        summary.report()
 
     def _blocks(
         self,
@@ -376,3 +396,51 @@ class CellBuilder:
             for number, result, cells in map_in_order(run, tasks(), pool, self.threads + 1):
                 yield number, result
                 advance(cells)
+
+
+class _Summary:
+    """What is said of the cells once they are built, which come block by block."""
+
+    def __init__(self, builder: CellBuilder, vocabulary: Vocabulary) -> None:
+        self.vocabulary, self.reporter = vocabulary, builder.reporter
+        self.of_counts = all(source.kind == "counts" for source in builder.inputs)
+        self.totals = np.empty(len(builder.obs), np.float32)
+        self.lengths = np.empty(len(builder.obs), np.int32)
+        self.coverage = ExpressionCoverage(builder.names)
+        self._cells = 0
+
+    def add(
+        self, number: int, totals: np.ndarray, lengths: np.ndarray, covered: float, whole: float
+    ) -> None:
+        """The next cells, of input ``number``: their totals and how many genes each has."""
+        stop = self._cells + len(totals)
+        self.totals[self._cells : stop], self.lengths[self._cells : stop] = totals, lengths
+        self.coverage.add(number, covered, whole)
+        self._cells = stop
+
+    def report(self) -> None:
+        """Tell how many genes the cells have, and which have none or next to no counts."""
+        lengths = self.lengths
+        report = self.reporter.warning if self.vocabulary.few else self.reporter.info
+        report(f"{self.vocabulary.summary} {self.coverage}.")
+        self.reporter.info(
+            f"{len(lengths):,} cells, {lengths.mean():.0f} genes per cell on average "
+            f"(range {lengths.min()} to {lengths.max()})."
+        )
+        if self.of_counts:
+            self._warn_of_empty_barcodes()
+        empty = int((lengths == 0).sum())
+        if empty:
+            self.reporter.warning(
+                f"cells without an embedded gene, to be left unassigned: {empty:,}."
+            )
+
+    def _warn_of_empty_barcodes(self) -> None:
+        """Warn where most cells hold next to nothing."""
+        empty = int((self.totals < EMPTY_BARCODE).sum())
+        if empty > len(self.totals) / 2:
+            self.reporter.warning(
+                f"{empty:,} of {len(self.totals):,} cells have fewer than {EMPTY_BARCODE} counts: "
+                "is the matrix unfiltered? Such barcodes are not cells; leave them out with "
+                "--min-counts or --min-genes, or give the filtered matrix."
+            )

@@ -118,6 +118,29 @@ def rank_genes(
     return gene_index, gene_weight
 
 
+def sequence_weights(
+    block: csr_matrix,
+    medians: np.ndarray,
+    construction: Construction,
+    counts: np.ndarray | None = None,
+) -> csr_matrix:
+    """The weights in the sequences of a block, CSR float32 (cells, genes), as :func:`rank_genes`.
+
+    The genes of a cell are in no order that means something: they are ranked only where ranks are
+    weights, or decide which genes a cell keeps.
+    """
+    from scipy.sparse import csr_matrix as rows
+
+    longest = int(np.diff(block.indptr).max(initial=0))
+    if construction.weight == "rank" or longest > construction.genes_per_cell:
+        return weight_matrix(*rank_genes(block, medians, construction, counts), block.shape[1])
+    values = block.data if counts is None else counts
+    if construction.weight == "median-ratio":
+        values = _over_medians(block, medians)
+    weights = _weights(construction.weight, values, values, values)
+    return rows((weights.astype(np.float32, copy=False), block.indices, block.indptr), block.shape)
+
+
 def ranked(
     block: csr_matrix, medians: np.ndarray, construction: Construction
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -127,7 +150,7 @@ def ranked(
     (values,).
     """
     lengths = np.diff(block.indptr)
-    ratios = block.data / np.where(medians > 0, medians, np.float32(1))[block.indices]
+    ratios = _over_medians(block, medians)
     score = ratios if construction.rank_by == "median-ratio" else block.data
     order = falling_order(score, block.indices, lengths)
     if construction.genes_per_cell < lengths.max(initial=0):
@@ -151,6 +174,10 @@ def falling_order(score: np.ndarray, genes: np.ndarray, lengths: np.ndarray) -> 
     keys |= cells << np.uint64(48)
     keys.sort()
     return (keys & np.uint64(SIXTEEN_BITS)).astype(np.int64) + first
+
+
+def _over_medians(block: csr_matrix, medians: np.ndarray) -> np.ndarray:
+    return block.data / np.where(medians > 0, medians, np.float32(1))[block.indices]
 
 
 def _weights(kind: str, values: np.ndarray, ratios: np.ndarray, rank: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ import pytest
 from running import invoke
 from small_files import GENES, TYPES, counts, expression, genes, write_expression
 
-from screader_lib.annotation import annotate, consensus
+from screader_lib.annotation.by_reader import consensus, sample_checks
 from screader_lib.reader.methods.places import Neighbours, nearest, own_components
 from screader_lib.reader.prediction import write_predictions
 
@@ -144,7 +144,7 @@ def _another_tissue(folder: Path) -> Path:
 def test_refused_unless_forced(
     make: object, words: str, reader: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(annotate, "MIN_GENES_TO_JUDGE", 30)
+    monkeypatch.setattr(sample_checks, "MIN_GENES_TO_JUDGE", 30)
     source, output = make(tmp_path), tmp_path / "o.h5ad"  # type: ignore[operator]
     refused = invoke("annotate", source, "-r", reader, "-o", output)
     assert refused.exit_code == 1 and words in refused.stderr and "--force" in refused.stderr
@@ -171,7 +171,7 @@ def test_unfamiliar_cells_are_warned_of_once(
     monkeypatch.setattr(write_predictions, "UNFAMILIAR", 1.1)
     done = invoke("annotate", source, "-r", reader, "--calls", tmp_path / "calls.csv")
     assert done.stderr.count("half of the cells have a familiarity below") == 1, done.stderr
-    monkeypatch.setattr(annotate, "MIN_FAMILIARITY", 1.1)
+    monkeypatch.setattr(sample_checks, "MIN_FAMILIARITY", 1.1)
     done = invoke("annotate", source, "-r", reader, "--calls", tmp_path / "calls.csv")
     assert done.stderr.count("warning:") == 1 and "is this the right reader?" in done.stderr
 
@@ -191,7 +191,7 @@ def test_samples_of_unfamiliar_cells_are_doubtful(
     source, output = write_expression(tmp_path / "new.h5ad", cells=60), tmp_path / "o.h5ad"
     done = invoke("annotate", source, "-r", reader, "-o", output)
     assert "doubtful" not in set(anndata.read_h5ad(output).obs["screader_status"]), done.stderr
-    monkeypatch.setattr(annotate, "MIN_FAMILIARITY", 1.1)
+    monkeypatch.setattr(sample_checks, "MIN_FAMILIARITY", 1.1)
     unfamiliar = invoke("annotate", source, "-r", reader, "-o", output)
     assert unfamiliar.exit_code == 0 and "is this the right reader?" in unfamiliar.stderr
     found = anndata.read_h5ad(output).obs

@@ -22,7 +22,13 @@ from screader_lib.cells.normalisation import (
     scales,
     totals_of,
 )
-from screader_lib.cells.sequences import Construction, map_genes, rank_genes
+from screader_lib.cells.sequences import (
+    Construction,
+    map_genes,
+    rank_genes,
+    sequence_weights,
+    weight_matrix,
+)
 from screader_lib.errors import ScReaderError
 from screader_lib.option_values import RANKINGS, WEIGHTS
 
@@ -76,6 +82,9 @@ def test_equals_reference(table: np.ndarray, rank_by: str, weight: str, k: int) 
         assert index[: len(expected)].tolist() == [gene for gene, _ in expected]
         assert weight_row[: len(expected)] == pytest.approx([w for _, w in expected], rel=1e-5)
         assert (index[len(expected) :] == -1).all() and (weight_row[len(expected) :] == 0).all()
+    unordered = sequence_weights(values, medians, construction, counts)
+    assert unordered.dtype == np.float32
+    assert (unordered != weight_matrix(genes, weights, table.shape[1])).nnz == 0
 
 
 @settings(max_examples=40, deadline=None)

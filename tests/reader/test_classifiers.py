@@ -35,7 +35,7 @@ from screader_lib.reader.model.gene_scores import (
     logits,
 )
 from screader_lib.reader.model.linear_reader import scores_of_genes
-from screader_lib.reader.model.logistic_regression import fit_logistic
+from screader_lib.reader.model.logistic_regression import fit_few_cells, fit_logistic
 from screader_lib.reader.model.principal_components import COMPONENTS
 from screader_lib.reader.model.reader_model import Batch, GeneTable, ReaderModel
 from screader_lib.reader.settings import TrainingSettings, settings_for
@@ -107,6 +107,15 @@ DATA = {"two": made(2), "three": made(3), "six": made(6), "separable": separable
 def test_the_optimum(values: np.ndarray, truth: np.ndarray, kind: Callable) -> None:
     found = probabilities(values, truth, kind=kind)
     assert np.abs(found - reference(values, truth)).max() < CLOSE
+
+
+@pytest.mark.parametrize(("values", "truth"), DATA.values(), ids=DATA)
+@pytest.mark.parametrize("repeats", [1, 40], ids=["more cells", "more features"])
+def test_the_optimum_of_few_cells(values: np.ndarray, truth: np.ndarray, repeats: int) -> None:
+    spread = np.tile(values, repeats) / np.sqrt(repeats).astype(np.float32)  # the same products
+    weights, biases = fit_few_cells(spread, truth, int(truth.max()) + 1, 1.0, 1e-6)
+    found = softmax(spread @ weights + biases)
+    assert np.abs(found - reference(values, truth)).max() < 5e-3
 
 
 @EITHER

@@ -11,7 +11,7 @@ from scipy import sparse
 from scipy.stats import rankdata
 
 from screader_lib.cells.cells_file import CellSequences
-from screader_lib.reader.model.label_profiles import LabelProfiles, _ranks, sparse_ranks
+from screader_lib.reader.model.label_profiles import LabelProfiles, _quantiles, _ranks, sparse_ranks
 from screader_lib.reader.settings import TrainingSettings
 from screader_lib.reader.task import Task, make_task
 
@@ -86,4 +86,18 @@ def test_ranks_are_those_of_scipy(values: np.ndarray) -> None:
     expected -= expected.mean(1, keepdims=True)
     expected /= np.maximum(np.linalg.norm(expected, axis=1, keepdims=True), 1e-12)
     assert _ranks(values) == pytest.approx(expected)
-    assert sparse_ranks(sparse.csr_matrix(values)) == pytest.approx(expected, abs=1e-6)
+    higher, lowest = sparse_ranks(sparse.csr_matrix(values))
+    assert higher.toarray() + lowest[:, None] == pytest.approx(expected, abs=1e-6)
+
+
+@settings(deadline=None)
+@given(
+    arrays(
+        np.float32,
+        st.tuples(st.integers(1, 3), st.integers(1, 9)),
+        elements=st.floats(-1, 1, width=32),
+    ),
+    st.sampled_from([0.0, 0.5, 0.8, 1.0]),
+)
+def test_quantiles_are_those_of_numpy(values: np.ndarray, share: float) -> None:
+    assert _quantiles(values, share) == pytest.approx(np.quantile(values, share, 1), abs=1e-6)

@@ -12,7 +12,6 @@ import numpy as np
 from screader_lib.annotation.annotate import (
     ASSIGNED,
     AUTO,
-    CELLS,
     LOW,
     NO_GENE,
     STATUSES,
@@ -20,6 +19,8 @@ from screader_lib.annotation.annotate import (
     Annotation,
     AnnotationOptions,
 )
+from screader_lib.annotation.by_reader.answers import CELLS
+from screader_lib.annotation.by_reader.consensus import gene_weights
 from screader_lib.annotation.calls import Calls
 from screader_lib.annotation.clusters import (
     GENES_COMPARED,
@@ -29,7 +30,6 @@ from screader_lib.annotation.clusters import (
     import_igraph,
     tabulate,
 )
-from screader_lib.annotation.consensus import gene_weights
 from screader_lib.annotation.evidence import CalledCells
 from screader_lib.annotation.few_labels.example_table import CLUSTER, Examples, learnt_from
 from screader_lib.annotation.few_labels.own_cells import OwnCells

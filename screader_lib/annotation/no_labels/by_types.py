@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from screader_lib.annotation.annotate import AUTO, CELLS, Annotation, AnnotationOptions
+from screader_lib.annotation.annotate import AUTO, Annotation, AnnotationOptions
+from screader_lib.annotation.by_reader.answers import CELLS
+from screader_lib.annotation.by_reader.consensus import gene_weights
 from screader_lib.annotation.calls import Calls
-from screader_lib.annotation.consensus import gene_weights
 from screader_lib.annotation.evidence import CalledCells
 from screader_lib.annotation.few_labels.own_cells import OwnCells
 from screader_lib.annotation.no_labels.type_evidence import (

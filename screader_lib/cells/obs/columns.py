@@ -195,6 +195,13 @@ def hashes_of(names: LazyColumn) -> np.ndarray:
     return np.fromiter(hashes, np.uint64, len(names))
 
 
+def may_repeat(names: LazyColumn) -> bool:
+    """Whether a name may come twice; :func:`duplicate_names` says which do, and takes longer."""
+    numbers = (hash(name) for piece in names.string_blocks() for name in piece)
+    ordered = np.sort(np.fromiter(numbers, np.int64, len(names)))
+    return bool((ordered[1:] == ordered[:-1]).any())
+
+
 def duplicate_names(names: LazyColumn, hashes: np.ndarray) -> dict[int, str]:
     """By row, the names that came before, with a suffix: -1, -2, …"""
     ordered = np.sort(hashes)

@@ -123,12 +123,15 @@ class RankedMarkers:
         result = np.zeros((weights.shape[0], int(self.labels.max()) + 1), np.float32)
         if len(self.genes) < 2:
             return result
+        columns = {label: np.flatnonzero(self.labels == label) for label in np.unique(self.labels)}
+        by_gene = np.ascontiguousarray(self.ranks.T)
         for start in range(0, weights.shape[0], BLOCK):
             cells = weights[start : start + BLOCK][:, self.genes]
-            correlation = sparse_ranks(cells) @ self.ranks.T
-            for label in np.unique(self.labels):
-                of_label = correlation[:, self.labels == label]
-                result[start : start + BLOCK, label] = np.quantile(of_label, QUANTILE, axis=1)
+            ranks, _ = sparse_ranks(cells)
+            # What all ranks share is nothing to centred ones. Products of dense blocks are faster.
+            correlation = ranks.toarray() @ by_gene
+            for label, own in columns.items():
+                result[start : start + BLOCK, label] = _quantiles(correlation[:, own], QUANTILE)
         return result
 
 
@@ -165,10 +168,11 @@ def _ranks(values: np.ndarray) -> np.ndarray:
     return ranks / np.maximum(np.linalg.norm(ranks, axis=1, keepdims=True), 1e-12)
 
 
-def sparse_ranks(values: sparse.csr_matrix) -> np.ndarray:
+def sparse_ranks(values: sparse.csr_matrix) -> tuple[sparse.csr_matrix, np.ndarray]:
     """What :func:`_ranks` gives for the rows of a matrix whose stored values are all positive.
 
-    Only these are sorted, as all zeros share the lowest ranks. float32 (rows, columns).
+    Zeros share the lowest ranks, float32 (rows,), the second value; the first, CSR float32 (rows,
+    columns), is by how much the other ranks are higher. Only these are sorted.
     """
     rows, width = values.shape
     lengths = np.diff(values.indptr)
@@ -179,8 +183,19 @@ def sparse_ranks(values: sparse.csr_matrix) -> np.ndarray:
     first = np.flatnonzero(is_first)
     counts = np.diff(np.append(first, len(order)))
     above = (np.arange(len(order)) - values.indptr[row])[first] + (counts - 1) / 2
-    ranks = np.empty((rows, width), np.float32)  # halves below 2 ** 24 are exact
-    ranks[:] = (-lengths[:, None]) / 2
-    ranks[row, values.indices[order]] = (width - 1) / 2 - np.repeat(above, counts)
-    ranks /= np.maximum(np.linalg.norm(ranks, axis=1, keepdims=True), 1e-12)
-    return ranks
+    ranks = (width - 1) / 2 - np.repeat(above, counts)
+    lowest = -lengths / 2
+    squares = np.bincount(row, ranks**2, rows) + (width - lengths) * lowest**2
+    norms = np.maximum(np.sqrt(squares), 1e-12)
+    higher = ((ranks - lowest[row]) / norms[row]).astype(np.float32)
+    matrix = sparse.csr_matrix((higher, values.indices[order], values.indptr), values.shape)
+    return matrix, (lowest / norms).astype(np.float32)
+
+
+def _quantiles(values: np.ndarray, share: float) -> np.ndarray:
+    """The quantile of each row, interpolated, as by ``np.quantile`` but several times as fast."""
+    rising = np.sort(values, axis=1)
+    place = share * (values.shape[1] - 1)
+    low = int(place)
+    high = min(low + 1, values.shape[1] - 1)
+    return rising[:, low] + np.float32(place - low) * (rising[:, high] - rising[:, low])

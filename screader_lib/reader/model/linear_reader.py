@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy import sparse
@@ -75,13 +76,22 @@ class _Table:
     """What the reader knows the genes of some cells as.
 
     ``scores`` float32 (genes, labels) and ``biases`` (labels,), both 0 for a reader without scores
-    of its genes, ``projected`` float32 (genes, hidden), and ``known`` float32 (genes,).
+    of its genes, ``projected`` float32 (genes, hidden), and ``known`` float32 (genes,). What the
+    head adds to logits is the mean of ``head`` float32 (genes, labels), and ``head_biases``; both
+    are 0 where it does not count.
     """
 
     scores: np.ndarray
     biases: np.ndarray
     projected: np.ndarray
     known: np.ndarray
+    head: np.ndarray
+    head_biases: np.ndarray
+
+    @cached_property
+    def both(self) -> np.ndarray:
+        """Scores and head side by side, for one product."""
+        return np.hstack([self.scores, self.head])
 
 
 class LinearReader(TrainedMethod):
@@ -121,29 +131,46 @@ class LinearReader(TrainedMethod):
                 scores, projected = (each[: len(match.known)] for each in (scores, projected))
             else:
                 scores, projected = match.weighted_mean(scores), match.weighted_mean(projected)
-            self._table = (cells, _Table(scores, biases, projected, match.known))
+            head, head_biases = self._head(projected, self._share_of_head(cells))
+            table = _Table(scores, biases, projected, match.known, head, head_biases)
+            self._table = (cells, table)
         return self._table[1]
 
     def gene_note(self, cells: CellSequences) -> str:
         return few_genes_note(self.coverage(cells)) if self.settings.gene_scores else ""
 
+    def _head(self, projected: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
+        tensors = self.tensors
+        head = share * tensors["head.weight"].astype(np.float64)
+        head = (head / tensors["standardise.pool.spread"]).T
+        center = tensors["projector.layers.0.bias"] - tensors["standardise.pool.mean"]
+        biases = share * tensors["head.bias"] + center @ head
+        return (projected @ head).astype(np.float32), biases.astype(np.float32)
+
     def outputs(self, cells: CellSequences, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         table, tensors = self.table_of(cells), self.tensors
         latents = np.empty((len(rows), table.projected.shape[1]), np.float32)
-        logits = np.empty((len(rows), len(table.biases)), np.float32)
         start = 0
         for some in row_blocks(rows):
-            block = slice(start, start + len(some))
             weights = self._weights(cells, some, table)
             means = (weights.toarray() @ table.projected) / _totals(weights)[:, None]
             means += tensors["projector.layers.0.bias"]
             means -= tensors["standardise.pool.mean"]
-            latents[block] = means / tensors["standardise.pool.spread"]
-            logits[block] = weights @ table.scores + table.biases
+            latents[start : start + len(some)] = means / tensors["standardise.pool.spread"]
             start += len(some)
-        if share := self._share_of_head(cells):
-            logits += share * (latents @ tensors["head.weight"].T + tensors["head.bias"])
-        return logits, latents
+        return self.logits(cells, rows), latents
+
+    def logits(self, cells: CellSequences, rows: np.ndarray) -> np.ndarray:
+        table, labels = self.table_of(cells), len(self.tensors["head.bias"])
+        logits = np.empty((len(rows), labels), np.float32)
+        start = 0
+        for some in row_blocks(rows):
+            weights = self._weights(cells, some, table)
+            sums = weights @ table.both
+            of_head = sums[:, labels:] / _totals(weights)[:, None] + table.head_biases
+            logits[start : start + len(some)] = sums[:, :labels] + table.biases + of_head
+            start += len(some)
+        return logits
 
     def _weights(self, cells: CellSequences, rows: np.ndarray, table: _Table) -> sparse.csr_matrix:
         """Weights of the cells' genes, each as far as it is known, CSR float32 (rows, genes)."""
@@ -174,16 +201,13 @@ class LinearReader(TrainedMethod):
     def explain(
         self, cells: CellSequences, rows: np.ndarray, calls: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        table, tensors, share = self.table_of(cells), self.tensors, self._share_of_head(cells)
+        table = self.table_of(cells)
         genes, weights = cells.rows(rows)
         weights = weights * np.where(genes >= 0, table.known[genes], 0)
         genes = np.where(weights > 0, genes, -1)
-        head = (share * tensors["head.weight"] / tensors["standardise.pool.spread"]).T
-        center = tensors["projector.layers.0.bias"] - tensors["standardise.pool.mean"]
-        biases = table.biases + share * tensors["head.bias"] + center @ head
         lengths = np.maximum(weights.sum(1), FEWEST_WEIGHTS)
-        terms = [(table.scores, None), (table.projected @ head, lengths)]
-        return genes, *linear_parts(genes, weights, calls, biases, *terms)
+        terms = [(table.scores, None), (table.head, lengths)]
+        return genes, *linear_parts(genes, weights, calls, table.biases + table.head_biases, *terms)
 
 
 def _totals(weights: sparse.csr_matrix) -> np.ndarray:

@@ -1,11 +1,11 @@
 """Multinomial logistic regression.
 
-It is scikit-learn's where the cells fit in memory, else streamed.
+It is scikit-learn's where the cells fit in memory, else streamed; and for few cells whose fit is
+waited for, one that needs less time and no import of scikit-learn.
 
-Both minimise, in float64 unless asked otherwise, the summed cross-entropy plus half the squared
-weights over C. The biases are not penalised. The optimum is unique (but for a constant in all
-biases), so it does not depend on which of the two is used, nor on the number of threads beyond
-rounding.
+All minimise the summed cross-entropy plus half the squared weights over C. The biases are not
+penalised. The optimum is unique (but for a constant in all biases), so it does not depend on which
+of them is used, nor on the number of threads, beyond rounding and the tolerance.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ MAX_BYTES = 1 << 30  # of features held in memory
 TOLERANCE = 1e-7  # of the largest partial derivative of the objective, divided by the cells
 MAX_ITERATIONS = 10_000
 CORRECTIONS = 30  # that L-BFGS remembers
+ROUNDING = 1e-12  # of all products of cells, by which those with themselves are raised
 
 
 def training_blocks(
@@ -51,7 +52,6 @@ def fit_logistic(
     tolerance: float = TOLERANCE,
     start: Weights | None = None,
     towards: Weights | None = None,
-    dtype: type[np.floating] = np.float64,
 ) -> Weights:
     """Fit on ``blocks()``, which gives features and label numbers (cells,) each time it is called.
 
@@ -59,14 +59,13 @@ def fit_logistic(
     count by their ``label_weights`` float32 (labels,); ``strength`` is scikit-learn's C. Returns
     weights float32 (features, labels) and biases float32 (labels,); from those of a similar fit,
     ``start``, they are found sooner. The penalty draws weights to 0, or to those of ``towards``,
-    which may be larger the less the cells say. What fits in memory is fitted in ``dtype``: in
-    float32 in half the time, which does where the tolerance is no finer than 1e-4.
+    which may be larger the less the cells say.
     """
     weights = np.ones(labels) if label_weights is None else label_weights.astype(np.float64)
     first, origin = (
         None if one is None else np.vstack(one).astype(np.float64) for one in (start, towards)
     )
-    data = _in_memory(blocks(), dtype)
+    data = _in_memory(blocks())
     if data is None or origin is not None:
         again = blocks if data is None else lambda: [data]
         parameters = _fit_streaming(again, labels, weights, strength, tolerance, first, origin)
@@ -75,10 +74,73 @@ def fit_logistic(
     return parameters[:-1].astype(np.float32), parameters[-1].astype(np.float32)
 
 
+def fit_few_cells(
+    features: np.ndarray, truth: np.ndarray, labels: int, strength: float, tolerance: float
+) -> Weights:
+    """As :func:`fit_logistic`, of dense ``features`` float32 (cells, features), in their precision.
+
+    With fewer cells than features, the triangular factor of the cells' products with each other
+    stands for the features: the same optimum, found with fewer numbers. ``tolerance`` is of the
+    length of the gradient, divided by the cells.
+    """
+    from scipy.linalg import cholesky, solve_triangular
+
+    if len(features) >= features.shape[1]:
+        parameters = _newton(features, truth, labels, strength, tolerance)
+        return parameters[:-1].astype(np.float32), parameters[-1].astype(np.float32)
+    wide = features.astype(np.float64)
+    products = wide @ wide.T
+    products[np.diag_indices(len(products))] += ROUNDING * np.trace(products)
+    factor = cholesky(products, lower=True)
+    parameters = _newton(factor.astype(np.float32), truth, labels, strength, tolerance)
+    weights = features.T @ solve_triangular(factor, parameters[:-1], lower=True, trans=1)
+    return weights.astype(np.float32), parameters[-1].astype(np.float32)
+
+
+def _newton(
+    features: np.ndarray, truth: np.ndarray, labels: int, strength: float, tolerance: float
+) -> np.ndarray:
+    """Weights and, as the last row, biases, float64 (features + 1, labels), by Newton's method."""
+    from scipy.optimize import minimize
+
+    cells, width = features.shape
+    by_feature, is_truth = np.ascontiguousarray(features.T), np.eye(labels)[truth]
+    shares = np.empty((cells, labels))
+
+    def logits(parameters: np.ndarray) -> np.ndarray:
+        return features @ parameters[:-1].astype(np.float32) + parameters[-1]
+
+    def summed(errors: np.ndarray, parameters: np.ndarray) -> np.ndarray:
+        of_weights = by_feature @ errors.astype(np.float32) + parameters[:-1] / strength
+        return np.vstack([of_weights, errors.sum(0)]).ravel() / cells
+
+    def loss_and_gradient(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        parameters = flat.reshape(width + 1, labels)
+        found = logits(parameters)
+        found -= found.max(1, keepdims=True)
+        log_sums = np.log(np.exp(found).sum(1, keepdims=True))
+        shares[:] = np.exp(found - log_sums)
+        loss = float((log_sums[:, 0] - (found * is_truth).sum(1)).sum())
+        loss += 0.5 / strength * float((parameters[:-1] ** 2).sum())
+        return loss / cells, summed(shares - is_truth, parameters)
+
+    def curvature(_: np.ndarray, flat: np.ndarray) -> np.ndarray:
+        direction = flat.reshape(width + 1, labels)
+        change = logits(direction) * shares
+        change -= shares * change.sum(1, keepdims=True)
+        return summed(change, direction)
+
+    result = minimize(
+        loss_and_gradient, np.zeros((width + 1) * labels), jac=True, hessp=curvature,
+        method="trust-ncg", options={"gtol": tolerance, "maxiter": MAX_ITERATIONS},
+    )  # fmt: skip
+    return result.x.reshape(width + 1, labels)
+
+
 def _in_memory(
-    blocks: Iterable[tuple[Features, np.ndarray]], dtype: type[np.floating]
+    blocks: Iterable[tuple[Features, np.ndarray]],
 ) -> tuple[Features, np.ndarray] | None:
-    """All features as ``dtype`` and their labels; None where they take more than ``MAX_BYTES``.
+    """All features, float64, and their labels; None where they take more than ``MAX_BYTES``.
 
     ScReaderError where a feature is not finite.
     """
@@ -92,7 +154,7 @@ def _in_memory(
         features.append(values)
         truth.append(labels)
     stack = sparse.vstack if sparse.issparse(features[0]) else np.concatenate
-    return stack(features, dtype=dtype), np.concatenate(truth)
+    return stack(features, dtype=np.float64), np.concatenate(truth)
 
 
 def _fit_in_memory(

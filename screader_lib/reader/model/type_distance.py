@@ -10,13 +10,12 @@ and the distance is that to the nearest type's mean.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy import sparse
 
 from screader_lib.cells.cells_file import CellSequences
-from screader_lib.cells.sequences import as_columns
 from screader_lib.reader.model.principal_components import (
     COMPONENTS,
     principal_directions,
@@ -40,6 +39,9 @@ class TypeDistance:
     genes: np.ndarray
     projection: np.ndarray
     means: np.ndarray
+    _projected: dict[str, tuple[CellSequences, np.ndarray | None]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @classmethod
     def fit(cls, task: Task) -> TypeDistance | None:
@@ -71,17 +73,33 @@ class TypeDistance:
 
         NaN for all where the cells' vocabulary lacks too many of the genes.
         """
-        index = {gene: number for number, gene in enumerate(self.genes)}
-        column = np.array([index.get(gene, -1) for gene in cells.genes.index], np.int64)
-        size = (self.projection.astype(np.float64) ** 2).sum(1)
-        if size[column[column >= 0]].sum() < MIN_COVERAGE * size.sum():
+        projection = self._projection_of(cells)
+        if projection is None:
             return np.full(len(rows), np.nan, np.float32)
-        projection, means = self.projection.astype(np.float64), self.means.astype(np.float64)
-        distances = []
+        means = self.means.astype(np.float64)
+        squares, nearest = (means**2).sum(1), np.empty(len(rows), np.float32)
+        start = 0
         for part in row_blocks(rows):
-            scores = as_columns(cells.weights(part), column, len(self.genes)) @ projection
-            nearest = np.full(len(part), np.inf)
-            for mean in means:
-                nearest = np.minimum(nearest, ((scores - mean) ** 2).sum(1))
-            distances.append(nearest.astype(np.float32))
-        return np.concatenate([np.zeros(0, np.float32), *distances])
+            scores = (cells.weights(part) @ projection).astype(np.float64)
+            to_means = (scores**2).sum(1)[:, None] + squares - 2 * scores @ means.T
+            nearest[start : start + len(part)] = np.maximum(to_means.min(1), 0)
+            start += len(part)
+        return nearest
+
+    def _projection_of(self, cells: CellSequences) -> np.ndarray | None:
+        """Of the genes of these cells, float32 (genes, components); None where too few are there.
+
+        Kept for the cells that are asked for next, which are mostly the same.
+        """
+        known = self._projected.get("last")
+        if known is None or known[0] is not cells:
+            index = {gene: number for number, gene in enumerate(self.genes)}
+            column = np.array([index.get(gene, -1) for gene in cells.genes.index], np.int64)
+            size = (self.projection.astype(np.float64) ** 2).sum(1)
+            found = column >= 0
+            projection = None
+            if size[column[found]].sum() >= MIN_COVERAGE * size.sum():
+                projection = np.zeros((len(column), self.projection.shape[1]), np.float32)
+                projection[found] = self.projection[column[found]]
+            known = self._projected["last"] = cells, projection
+        return known[1]

@@ -12,6 +12,7 @@ import numpy as np
 from screader_lib import label_metrics
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.cells.folds import ALL_CELLS
+from screader_lib.errors import ScReaderError
 from screader_lib.exchange.table import Categorical, Column, LazyColumn
 from screader_lib.reader.confidence.calibration import softmax
 from screader_lib.reader.confidence.explanation import Explained, explain
@@ -39,6 +40,14 @@ class PredictionBlock:
     has_known_genes: np.ndarray
     explained: Explained | None = None
 
+    def check(self) -> None:
+        """ScReaderError where a probability is not finite."""
+        if not np.isfinite(self.probability).all():
+            raise ScReaderError(
+                "the reader's probabilities are not finite: its tensors are damaged.",
+                remedy="Copy the reader again, or train it anew.",
+            )
+
 
 def predict_block(
     cells: CellSequences,
@@ -47,12 +56,17 @@ def predict_block(
     temperatures: Callable[[np.ndarray], np.ndarray],
     genes_explained: int = 0,
     types: TypeDistance | None = None,
+    with_vectors: bool = True,
 ) -> PredictionBlock:
     """Predict the cells at ``rows``.
 
-    ``temperatures`` gives float64 (cells,) for the numbers of their genes that are read.
+    ``temperatures`` gives float64 (cells,) for the numbers of their genes that are read. Without
+    vectors, those of the block have no columns.
     """
-    logits, vectors = trained.outputs(cells, rows)
+    if with_vectors:
+        logits, vectors = trained.outputs(cells, rows)
+    else:
+        logits, vectors = trained.logits(cells, rows), np.zeros((len(rows), 0), np.float32)
     genes = trained.known_genes(cells, rows)
     probability = softmax(logits, temperatures(genes))
     evidence = trained.evidence(cells, rows, logits)

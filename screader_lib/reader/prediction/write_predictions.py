@@ -18,7 +18,6 @@ import numpy as np
 
 from screader_lib import launch
 from screader_lib.cells.cells_file import CellSequences
-from screader_lib.errors import ScReaderError
 from screader_lib.exchange import encoding
 from screader_lib.exchange.chunks import RowAppender
 from screader_lib.exchange.table import LazyColumn, LazyTable, Table, strings
@@ -231,7 +230,7 @@ def _write_blocks(
     predictions, explanation = Predictions.empty(count), None
     if genes_explained:
         explanation = ExplanationWriter(file, count, labels, cells.genes, genes_explained)
-    probability = _appender(obsm, "probability", (count, labels), 1024)
+    probability = row_appender(obsm, "probability", (count, labels), 1024)
     vectors: RowAppender | None = None
 
     def tasks() -> Iterator[tuple[int, PredictionBlock | None]]:
@@ -256,18 +255,14 @@ def _write_blocks(
     with reporter.progress("Predicting", count, "cells") as advance, in_threads as mapped:
         for number, block, is_new in mapped(predict, tasks()):
             if is_new:
-                if not np.isfinite(block.probability).all():
-                    raise ScReaderError(
-                        "the reader's probabilities are not finite: its tensors are damaged.",
-                        remedy="Copy the reader again, or train it anew.",
-                    )
+                block.check()
                 checkpoint.save(number, block)
             advance(len(block.evidence))
             if launch.is_worker():
                 continue
             if vectors is None:
                 shape = (count, block.vectors.shape[1])
-                vectors = _appender(obsm, "X_screader", shape, 64)
+                vectors = row_appender(obsm, "X_screader", shape, 64)
             probability.add(block.probability)
             if block.vectors.size:
                 vectors.add(block.vectors)
@@ -284,7 +279,7 @@ def _write_blocks(
     return predictions, None if explanation is None else explanation.gaps
 
 
-def _appender(
+def row_appender(
     obsm: h5py.Group, name: str, shape: tuple[int, int], rows_per_chunk: int
 ) -> RowAppender:
     """For float32 rows of a new array."""

@@ -1,0 +1,1 @@
+"""Cells called by a reader, by the methods beside it, and by their neighbours."""
