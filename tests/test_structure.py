@@ -28,7 +28,7 @@ TOP_LEVEL = {
     "compiled", "errors", "gguf_files", "label_metrics", "launch", "offline", "option_values",
     "threads", "weight_files",
 }  # fmt: skip
-BASE = TOP_LEVEL | {"reporting", "schemas"}
+BASE = TOP_LEVEL | {"largest", "reporting", "schemas"}
 MAY_IMPORT = {
     **dict.fromkeys(BASE, frozenset()),
     "label_metrics": {"errors"},

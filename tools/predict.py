@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from screader_lib.reader.prediction.prediction_checkpoint import PredictionCheckpoint
     from screader_lib.reader.reader_file import StoredReader
 
+MANY_CELLS = 1_000_000  # which a reader without an LLM predicts in a minute or two
 MACHINE = ("device", "max_memory", "checkpoint_activations", "compile")
 SETTINGS = ("precision", "quantize", "micro_batch_tokens")
 
@@ -142,7 +143,8 @@ SETTINGS = ("precision", "quantize", "micro_batch_tokens")
     "--checkpoint",
     type=OutputPath(),
     metavar="FOLDER",
-    show_default="OUTPUT.unfinished, if the output is a file",
+    show_default="OUTPUT.unfinished, if the output is a file; without an LLM, from a million "
+    "cells on",
     help="Folder for finished blocks of cells; a killed run resumes from them.",
 )
 def main(
@@ -169,8 +171,6 @@ def main(
         raise click.UsageError(
             "--target-precision and --min-confidence are mutually exclusive.", run.context
         )
-    if checkpoint is None and output not in (None, "-"):
-        checkpoint = f"{output}.unfinished"
     from screader_lib.reader.confidence.ontology import locate_ontology, read_ontology
     from screader_lib.readers.fetching import find_reader
 
@@ -225,7 +225,7 @@ def main(
             rows = held_out_rows(sequences, stored, known.name) if given["held_out"] else None
             shard, explained = given["shard"], given["explain"] or 0
             saved = PredictionCheckpoint(
-                Path(checkpoint) if checkpoint else None,
+                _checkpoint_folder(checkpoint, output, stored, len(sequences)),
                 fingerprint(
                     cells=opened.sha256, reader=known.sha256, device=machine.device,
                     settings=stored.settings.to_json(), embedder=given["embedder"],
@@ -289,6 +289,16 @@ def _check_options(run: ToolRun, reader: str, stored: StoredReader, given: dict[
     unused = [f"--{name}" for name in names if given[name] is not None]
     if unused:
         run.reporter.warning(f"{', '.join(unused)} has no effect: {reason}.")
+
+
+def _checkpoint_folder(
+    given: str | None, output: str | None, stored: StoredReader, cells: int
+) -> Path | None:
+    """Where blocks are saved; by default nowhere where all is done again in a minute or two."""
+    is_long = stored.needs_torch or cells >= MANY_CELLS
+    if given is None and is_long and output not in (None, "-"):
+        given = f"{output}.unfinished"
+    return None if given is None else Path(given)
 
 
 def _resume(run: ToolRun, saved: PredictionCheckpoint, stack: ExitStack) -> None:

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from screader_lib.reader.methods.places import GROUPS, largest, nearest
+from screader_lib.largest import GROUPS, largest
+from screader_lib.reader.methods.places import nearest
 
 
 @settings(deadline=None)

@@ -11,6 +11,7 @@ import numpy as np
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.exchange import encoding
 from screader_lib.exchange.table import Table, strings
+from screader_lib.largest import largest
 from screader_lib.reader.task import TrainedMethod
 from screader_lib.reporting import Reporter
 
@@ -46,16 +47,18 @@ def explain(
     count: int,
 ) -> Explained:
     """Explain the ``calls``: the predicted numbers int64 (rows,) of ``labels`` labels."""
-    sums = np.zeros((labels, len(cells.embedding)))
+    every = len(cells.embedding)
+    sums = np.zeros(labels * every)
     blocks = []
     for start in range(0, len(rows), CELLS_AT_ONCE):
         block = slice(start, start + CELLS_AT_ONCE)
         genes, values, gaps = trained.explain(cells, rows[block], calls[block])
-        known = np.where(genes >= 0, values, 0)
-        np.add.at(sums, (calls[block][:, None], np.maximum(genes, 0)), known)
+        is_gene = genes >= 0
+        of_label = (calls[block][:, None] * every + genes)[is_gene]
+        sums += np.bincount(of_label, values[is_gene], len(sums))
         blocks.append((*top(genes, values, count), gaps))
     genes, parts, gaps = (np.concatenate(part) for part in zip(*blocks, strict=True))
-    return Explained(genes, parts, sums, gaps)
+    return Explained(genes, parts, sums.reshape(labels, every), gaps)
 
 
 def report_cost(
@@ -131,7 +134,9 @@ def write_mean_parts(
 def top(genes: np.ndarray, values: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """The ``count`` genes of largest value, int32 and float32 (cells, count); padded with −1, 0."""
     known = np.where(genes >= 0, values, -np.inf)
-    order = np.argsort(-known, axis=1, kind="stable")[:, :count]
+    chosen = largest(known, min(count, known.shape[1]))
+    inner = np.argsort(-np.take_along_axis(known, chosen, 1), axis=1, kind="stable")
+    order = np.take_along_axis(chosen, inner, 1)
     best = np.take_along_axis(genes, order, 1)
     part = np.where(best >= 0, np.take_along_axis(values, order, 1), 0)
     padding = ((0, 0), (0, count - order.shape[1]))

@@ -7,13 +7,17 @@ probabilities change along the path, so that their means are integrals over the 
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from screader_lib.cells.sequences import weight_matrix
 
-NODES = 256  # of an integral over logits alone, which costs next to nothing
+NODES, MORE_NODES = 24, 256  # of an integral over logits alone
+ROUNDING = 1e-5  # of the change in log-odds, to which the integrals have to add up
 
 
+@lru_cache
 def nodes(count: int, power: int) -> tuple[list[float], list[float]]:
     """Nodes in (0, 1) and weights of a quadrature: Gauss-Legendre's in the ``power``-th root."""
     points, shares = np.polynomial.legendre.leggauss(count)
@@ -30,13 +34,22 @@ def mean_factors(
     ``first`` and ``last`` (cells, labels), ``calls`` label numbers (cells,).
     """
     cells, first, last = np.arange(len(calls)), first.astype(np.float64), last.astype(np.float64)
-    factors = np.zeros_like(last)
-    for share, weight in zip(*nodes(NODES, 1), strict=True):
-        factors -= weight * np.exp(_log_shares(first + share * (last - first), calls)[0])
-    factors[cells, calls] = 1.0
     change = (last - first)[cells, calls]
     change -= _log_shares(last, calls)[1] - _log_shares(first, calls)[1]
+    factors = _integrals(first, last, calls, NODES)
+    missed = np.abs((factors * (last - first)).sum(1) - change)
+    again = np.flatnonzero(missed > ROUNDING * np.maximum(np.abs(change), 1))
+    if len(again):
+        factors[again] = _integrals(first[again], last[again], calls[again], MORE_NODES)
     return factors, change
+
+
+def _integrals(first: np.ndarray, last: np.ndarray, calls: np.ndarray, count: int) -> np.ndarray:
+    factors = np.zeros_like(last)
+    for share, weight in zip(*nodes(count, 1), strict=True):
+        factors -= weight * np.exp(_log_shares(first + share * (last - first), calls)[0])
+    factors[np.arange(len(calls)), calls] = 1.0
+    return factors
 
 
 def _log_shares(logits: np.ndarray, calls: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -68,10 +81,10 @@ def linear_parts(
     for (matrix, _), length in zip(terms, lengths, strict=True):
         last += (by_gene @ matrix) / length[:, None]
     factors, change = mean_factors(first, last, calls)
-    parts, cell = np.zeros(genes.shape), np.arange(len(genes))[:, None]
-    for (matrix, _), length in zip(terms, lengths, strict=True):
-        gradient = matrix @ (factors / length[:, None]).astype(np.float32).T
-        parts += gradient[np.maximum(genes, 0), cell]
-    parts = np.where(genes >= 0, parts * weights, 0)
-    gaps = np.abs(parts.sum(1) - change) / np.maximum(np.abs(change), 1)
+    by_label = np.hstack([factors / length[:, None] for length in lengths]).astype(np.float32)
+    gradient = by_label @ np.hstack([matrix for matrix, _ in terms]).T
+    is_gene = genes >= 0
+    parts = np.take_along_axis(gradient, np.where(is_gene, genes, 0), 1) * weights
+    parts = np.where(is_gene, parts, 0)
+    gaps = np.abs(parts.sum(1, dtype=np.float64) - change) / np.maximum(np.abs(change), 1)
     return parts.astype(np.float32), gaps.astype(np.float32)
