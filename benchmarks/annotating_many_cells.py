@@ -5,11 +5,11 @@
 
 TILED are made by tile_cells.py from REFERENCE, whose ``cell_type1`` the READER knows; EMBEDDINGS
 are of the reader's texts. For each, in turns, whole processes: reading the matrix with anndata;
-`build-cells --like`, and `predict` on what it made; `annotate` for each cell's own call, and with
-the consensus; and, by a Python that has it, CellTypist with a model of REFERENCE, from reading to
-writing. Wall and CPU seconds are medians, memory the largest resident set. Prints a table in
-Markdown. ``--samples``: instead, the first of TILED so many times over, in one process and in one
-for each.
+`build-cells --like`, and `predict` on what it made, without and with explanations; `annotate` for
+each cell's own call, and with the consensus, with and without vectors; and, by a Python that has
+it, CellTypist with a model of REFERENCE, from reading to writing. Wall and CPU seconds are medians,
+memory the largest resident set. Prints a table in Markdown. ``--samples``: instead, the first of
+TILED so many times over, in one process and in one for each.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ def commands(
     suite = Path(sys.executable).parent
     like = ["-e", given.embeddings, "--like", given.reader]
     annotate = [suite / "screader", "annotate", tiled, "-q", "--reader", given.reader]
+    own = [*annotate, "--consensus", "none"]
     found: dict[str, Sequence[str | Path]] = {
         "reading with anndata": [sys.executable, "-c", READ, tiled],
         "`build-cells --like`": [
@@ -61,7 +62,14 @@ def commands(
             suite / "predict", "-q", folder / "cells.h5ad", "-r", given.reader,
             "-o", folder / "predictions.h5ad",
         ],
-        "`annotate`, own calls": [*annotate, "--consensus", "none", "-o", folder / "own.h5ad"],
+        "`predict --explain 10`": [
+            suite / "predict", "-q", folder / "cells.h5ad", "-r", given.reader,
+            "--explain", "10", "-o", folder / "explained.h5ad",
+        ],
+        "`annotate`, own calls as a table": [*own, "--calls", folder / "own.csv"],
+        "`annotate --no-vectors`, own calls": [*own, "--no-vectors", "-o", folder / "less.h5ad"],
+        "`annotate`, own calls": [*own, "-o", folder / "own.h5ad"],
+        "`annotate --no-vectors`": [*annotate, "--no-vectors", "-o", folder / "less.h5ad"],
         "`annotate`": [*annotate, "-o", folder / "annotated.h5ad"],
     }  # fmt: skip
     if given.celltypist:
@@ -110,6 +118,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--celltypist", help="a Python with CellTypist 1.7.1")
     parser.add_argument("--samples", type=int, help="measure so many samples instead")
+    parser.add_argument("--only", nargs="+", help="words of the commands to measure")
     given = parser.parse_args()
     if given.samples:
         measure_samples(given)
@@ -119,7 +128,10 @@ def main() -> None:
     for tiled in given.tiled:
         with h5py.File(tiled) as file, tempfile.TemporaryDirectory() as folder:
             cells = len(file["X/indptr"]) - 1
-            to_run = commands(tiled, given, Path(folder))
+            to_run = {
+                name: words for name, words in commands(tiled, given, Path(folder)).items()
+                if not given.only or "reading" in name or any(one in name for one in given.only)
+            }  # fmt: skip
             rounds = [
                 {name: measured([*map(str, words)]) for name, words in to_run.items()}
                 for _ in range(given.rounds)

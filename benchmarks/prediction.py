@@ -7,6 +7,9 @@ many genes each. The straightforward way, in the same run and in turns: AutoMode
 float32, batches of 8 cells in the order of the file, padded to the longest of the batch, with an
 attention mask, the instruction in every sequence, logits at all positions. Cells per second are
 medians of the rounds; memory is the largest during a round above what rested before it (Linux).
+The matrix rate is that of the LLM's largest product, 512 or 1,024 tokens at once, in the precision
+of the row and in the same rounds; the fraction counts the products of the genes' tokens in all
+layers and their causal attention, as they are computed, and nothing of the instruction.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from statistics import median
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, PretrainedConfig
 
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.exchange.opening import open_exchange
@@ -35,6 +38,7 @@ from screader_lib.reader.reader_file import StoredReader, check_cells, read_read
 from screader_lib.reader.settings import TrainingSettings
 from screader_lib.reporting import SILENT
 
+REPEATS = 20  # of a product that is timed
 PADDED = 8  # cells a batch of the straightforward way
 Way = Callable[[CellSequences, np.ndarray], np.ndarray]
 
@@ -146,13 +150,48 @@ def ways_of(straight: Straightforward, readers: dict[str, NeuralReader]) -> dict
     return ways
 
 
-def compare(ways: dict[str, Way], cells: CellSequences, count: int, rounds: int) -> list[str]:
+def work_of(config: PretrainedConfig, lengths: np.ndarray, instruction: int) -> float:
+    """FLOP for cells of so many genes, int (cells,), and cls, after an instruction."""
+    hidden, tokens = config.hidden_size, lengths.astype(float) + 1
+    shared = config.num_key_value_heads / config.num_attention_heads
+    products = 2 * ((2 + 2 * shared) * hidden**2 + 3 * hidden * config.intermediate_size)
+    attention = 4 * hidden * (tokens / 2 + instruction)
+    return float(config.num_hidden_layers * (tokens * (products + attention)).sum())
+
+
+def matrix_rate(config: PretrainedConfig, kind: torch.dtype) -> float:
+    """FLOP a second of one layer's largest product, the better of two sizes."""
+    rates = []
+    for tokens in (512, 1024):
+        one = torch.randn(tokens, config.hidden_size).to(kind)
+        other = torch.randn(config.intermediate_size, config.hidden_size).to(kind)
+        one @ other.T
+        start = time.perf_counter()
+        for _ in range(REPEATS):
+            one @ other.T
+        work = 2 * tokens * config.hidden_size * config.intermediate_size * REPEATS
+        rates.append(work / (time.perf_counter() - start))
+    return max(rates)
+
+
+def compare(
+    ways: dict[str, Way],
+    cells: CellSequences,
+    count: int,
+    rounds: int,
+    config: PretrainedConfig,
+    work: float,
+) -> list[str]:
     """What follows the number of genes in the table, of the first ``count`` cells."""
     rows = np.arange(min(count, len(cells)))
     for way in ways.values():
         way(cells, rows[:1])  # what is done once, such as the instruction's keys and values
     found: dict[str, list[tuple[np.ndarray, float, int]]] = {name: [] for name in ways}
+    kinds = {name: name.rpartition(", ")[2] for name in ways}
+    rates: dict[str, list[float]] = {kind: [] for kind in kinds.values()}
     for _ in range(rounds):
+        for kind, of_kind in rates.items():
+            of_kind.append(matrix_rate(config, getattr(torch, kind)))
         for name, way in ways.items():
             found[name].append(measured(way, cells, rows))
     first, *_ = found.values()
@@ -163,6 +202,7 @@ def compare(ways: dict[str, Way], cells: CellSequences, count: int, rounds: int)
         memory = max(each[2] for each in runs)
         lines.append(
             f"{name} | {len(rows) / seconds:.2f} | {base / seconds:.1f} "
+            f"| {work / seconds / median(rates[kinds[name]]):.0%} "
             f"| {(calls == usual).sum()} of {len(rows)} | {len(np.unique(calls))} "
             f"| {human_size(memory) if memory else '–'} |"
         )
@@ -183,10 +223,10 @@ def main() -> None:
     machine = prepare("cpu")
     torch.set_num_threads(given.threads)
     print(
-        "| genes per cell | implementation | cells/s | speed-up | identical labels "
-        "| distinct labels | memory |"
+        "| genes per cell | implementation | cells/s | speed-up | of the matrix rate "
+        "| identical labels | distinct labels | memory |"
     )
-    print("|---|---|---|---|---|---|---|", flush=True)
+    print("|---|---|---|---|---|---|---|---|", flush=True)
     with open_exchange(given.cells, "cells") as opened, open_exchange(given.reader, "reader") as r:
         cells, restored = CellSequences(opened), read_reader(r)
         check_cells(cells, restored, r.name)
@@ -195,7 +235,12 @@ def main() -> None:
             readers = {
                 each: restored_as(restored, machine, cells, genes, each) for each in given.precision
             }
-            for line in compare(ways_of(straight, readers), cells, count, given.rounds):
+            some = next(iter(readers.values()))
+            config, words = straight.llm.config, len(some.model.llm[0].instruction)
+
+            work = work_of(config, np.minimum(cells.lengths[:count], genes), words)
+            ways = ways_of(straight, readers)
+            for line in compare(ways, cells, count, given.rounds, config, work):
                 print(f"| {genes:,} | {line}", flush=True)
 
 

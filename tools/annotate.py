@@ -118,10 +118,10 @@ CELLS_OF_REFERENCE = 1_000  # of each label; see benchmarks/training_many_cells.
 )
 @click.option("--in-place", is_flag=True, help="Add the calls to the input itself (one h5ad).")
 @click.option(
-    "--vectors/--no-vectors",
-    default=True,
-    help="Write the reader's vector of each cell, obsm/X_screader, to the h5ad, for maps and "
-    "neighbours. Without it annotate is faster and the file smaller.",
+    "--no-vectors",
+    is_flag=True,
+    help="Leave out the reader's vector of each cell, obsm/X_screader of the h5ad, which is for "
+    "maps and neighbours. That is faster, and the file is smaller.",
 )
 @click.option(
     "--calls",
@@ -349,7 +349,7 @@ def _by_reader(
     options = AnnotationOptions(
         given.min_confidence, given.min_familiarity, given.consensus, work.clusters,
         read_markers(work), given.force, work.sample,
-        vectors=given.vectors and (given.in_place or given.output is not None),
+        vectors=not given.no_vectors and (given.in_place or given.output is not None),
         keeps_files=given.report is not None,
     )  # fmt: skip
     annotation = annotate(sources, known, made, folder, options, run.reporter)

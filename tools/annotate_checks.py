@@ -30,7 +30,7 @@ class Given:
     keep_reader: str | None
     output: str | None
     in_place: bool
-    vectors: bool
+    no_vectors: bool
     calls: str | None
     min_confidence: float
     min_familiarity: float

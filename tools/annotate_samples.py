@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 NAME = "{name}"
 OUTPUTS = ("output", "calls", "cluster_table", "report")
 ENDINGS = (".gz", ".bz2", ".xz", ".zst", ".zip", ".tar", ".tgz")
-FORMATS = (".h5ad", ".h5mu", ".h5", ".loom", ".zarr", ".mtx", ".csv", ".tsv", ".txt", ".rds")
+FORMATS = (
+    ".h5ad", ".h5mu", ".h5", ".loom", ".zarr", ".mtx", ".csv", ".tsv", ".txt", ".rds", ".rdata", ".rda",
+)  # fmt: skip
 
 AnnotateOne = Callable[[ToolRun, Callable[["Provenance"], bool]], "Calls | None"]
 

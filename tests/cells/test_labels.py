@@ -71,7 +71,7 @@ def test_near_twins_are_told_and_merged_where_asked_for(tmp_path: Path, embeddin
     assert f"are different types: {twins}. --merge-labels" in said
     sizes, said = built(tmp_path, embeddings, labels, "--merge-labels", "--drop-labels", "delta")
     assert sizes == {"Alpha": 30, "beta": 30}
-    assert "2 types, 60 cells." in said and f"near twins are one label: {twins}." in said
+    assert "2 types, 60 cells." in said and f"spaces or hyphens were merged: {twins}." in said
     assert "warning" not in said
 
 

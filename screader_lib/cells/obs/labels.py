@@ -96,7 +96,10 @@ class Labels:
             number = counted(self.counts.total() - labelled, "cell")
             reporter.info(f"{number} without a label: {_listed(missing, self.counts)}.")
         if twins and merge:
-            reporter.info(f"near twins are one label: {groups}.")
+            reporter.info(
+                f"labels that differ only in upper and lower case, spaces or hyphens were merged: "
+                f"{groups}."
+            )
         elif twins:
             reporter.warning(
                 "labels that differ only in upper and lower case, spaces or hyphens are different "

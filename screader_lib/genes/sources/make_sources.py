@@ -66,8 +66,8 @@ def make_sources(
         if named or not has_facts(organism):
             raise
         reporter.warning(
-            f"{error} Using the packaged facts instead, which have names, types and summaries of "
-            "the commoner genes only. Choose other sources with --source."
+            f"{error} Using the packaged gene annotations instead, which have names, types and "
+            "summaries of common genes only. Choose other sources with --source."
         )
         return [PackagedFacts(organism)]
 

@@ -134,8 +134,8 @@ class TextModel:
         dollars = sum(one.dollars or 0.0 for one in costs)
         price = f"about ${dollars:.2f}" if known else "price unknown"
         self.reporter.info(
-            f"{new:,} cells to embed: about {tokens:,} tokens, {price}; the validation cells, also "
-            "with genes taken away, come on top."
+            f"{new:,} cells to embed: about {tokens:,} tokens, {price}; the validation cells, "
+            "also with genes removed, are additional."
         )
 
     def check(self, probe: np.ndarray) -> None:
