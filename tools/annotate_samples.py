@@ -29,7 +29,8 @@ NAME = "{name}"
 OUTPUTS = ("output", "calls", "cluster_table", "report")
 ENDINGS = (".gz", ".bz2", ".xz", ".zst", ".zip", ".tar", ".tgz")
 FORMATS = (
-    ".h5ad", ".h5mu", ".h5", ".loom", ".zarr", ".mtx", ".csv", ".tsv", ".txt", ".rds", ".rdata", ".rda",
+    ".h5ad", ".h5mu", ".h5", ".loom", ".zarr", ".mtx", ".csv", ".tsv", ".txt", ".rds", ".rdata",
+    ".rda",
 )  # fmt: skip
 
 AnnotateOne = Callable[[ToolRun, Callable[["Provenance"], bool]], "Calls | None"]
