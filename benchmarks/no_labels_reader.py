@@ -20,7 +20,7 @@ from no_labels import CELLMARKER, PANGLAO, SETS
 
 from screader_lib.annotation.annotate import AnnotationOptions, annotate
 from screader_lib.annotation.by_reader.answers import LoadedReader
-from screader_lib.annotation.no_labels.beside import offered_columns
+from screader_lib.annotation.no_labels.proposed_types import proposed_columns
 from screader_lib.annotation.no_labels.type_table import read_types
 from screader_lib.annotation.reference import ReferenceOptions, train_on
 from screader_lib.cells.formats.open_expression import expression_of
@@ -78,17 +78,17 @@ def left_out(folder: Path, name: str) -> None:
             own = done.cells
             assert own.familiarity is not None
             best = np.array(done.labels.names, object)[own.probability.argmax(1)]
-            columns = offered_columns(
+            columns = proposed_columns(
                 [source], types, tables, done.labels, own.familiarity, made, step / "own",
                 AnnotationOptions(),
             )  # fmt: skip
-            offered = as_strings(columns["screader_offered_type"])
-            final = np.where(offered != "", offered, best)
+            proposed = as_strings(columns["screader_proposed_type"])
+            final = np.where(proposed != "", proposed, best)
             is_out = truth == out
             right, alone = (final == truth), (best == truth)
             figures = [
                 alone[~is_out].mean(), right[~is_out].mean(), right[is_out].mean(),
-                (offered != "")[~is_out].mean(), float(np.median(own.familiarity[is_out])),
+                (proposed != "")[~is_out].mean(), float(np.median(own.familiarity[is_out])),
             ]  # fmt: skip
             figures.insert(3, 2 * figures[1] * figures[2] / max(1e-9, figures[1] + figures[2]))
             found.append(figures)
@@ -103,7 +103,7 @@ def main(folder: str, *names: str) -> None:
     warnings.simplefilter("ignore")
     heads = (
         "cells", "left out", "cells of it", "known right, reader alone", "known right",
-        "left out right", "harmonic mean", "known, offered another", "median familiarity",
+        "left out right", "harmonic mean", "known, another proposed", "median familiarity",
     )  # fmt: skip
     print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
     for name in names or SETS:

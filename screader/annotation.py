@@ -84,7 +84,7 @@ def annotate(
     tables to identify them by, and there is ``screader_evidence`` in place of familiarity and
     consensus.
     Beside a reader, types are proposed for cells unlike all of its own, in
-    ``screader_offered_type``.
+    ``screader_proposed_type``.
 
     Returns ``adata``, or with ``in_place=False`` an annotated copy, which is in memory. Of a backed
     object, the file is not changed. ScReaderError where the sample is refused, or an argument is
@@ -134,7 +134,7 @@ def calls_of(
     from screader_lib.annotation.annotated_object import parts_of
     from screader_lib.annotation.by_reader.answers import LoadedReader
     from screader_lib.annotation.clusters import read_known_markers
-    from screader_lib.annotation.no_labels.beside import with_offered_types
+    from screader_lib.annotation.no_labels.proposed_types import with_proposed_types
     from screader_lib.annotation.no_labels.type_table import is_term
     from screader_lib.annotation.sample import SampleOptions, check_clusters
     from screader_lib.cells.formats.open_expression import expression_of
@@ -191,7 +191,7 @@ def calls_of(
             [source], LoadedReader(opened, machine, given["llm"]), made, Path(folder), how, reporter
         )
         if words:
-            annotation = with_offered_types(
+            annotation = with_proposed_types(
                 annotation, [source], named, made, Path(folder), how, reporter
             )
         return parts_of(annotation.calls, made, Path(folder)), annotation.genes

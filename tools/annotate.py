@@ -213,7 +213,7 @@ def main(run: ToolRun, **given: Any) -> None:
     uns/screader/clusters has a row for each group, with the genes that made the call.
 
     With both a reader and --types, the nearest of the types that the reader does not know is
-    proposed for cells that are unlike all of its own, in screader_offered_type with its confidence
+    proposed for cells that are unlike all of its own, in screader_proposed_type with its confidence
     and evidence; the reader's own columns stay as they are.
     """
     asked = Given(**given)
@@ -320,7 +320,7 @@ def _by_reader(
     """
     from screader_lib.annotation.annotate import AnnotationOptions, annotate
     from screader_lib.annotation.final_predictions import store_final_labels
-    from screader_lib.annotation.no_labels.beside import with_offered_types
+    from screader_lib.annotation.no_labels.proposed_types import with_proposed_types
     from screader_lib.readers.fetching import find_reader
     from screader_tools.annotate_parts import (
         read_markers,
@@ -354,7 +354,7 @@ def _by_reader(
     )  # fmt: skip
     annotation = annotate(sources, known, made, folder, options, run.reporter)
     if given.types:
-        annotation = with_offered_types(
+        annotation = with_proposed_types(
             annotation, sources, named, made, folder, options, run.reporter
         )
     write_clusters(work, annotation.clusters)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from copy import copy
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 
 from screader_lib.cells.cell_builder import CellBuilder
 from screader_lib.cells.cells_file import CellSequences
+from screader_lib.cells.formats.transpose import ScratchFile
 from screader_lib.cells.gene_texts import GeneTexts
 from screader_lib.cells.vocabulary import Vocabulary
 from screader_lib.exchange.table import Table
@@ -62,15 +62,20 @@ class CellsInBlocks(CellSequences):
         """
 
         def run(cells: slice, weights: csr_matrix) -> Result:
-            rows = np.arange(cells.start, cells.stop)
             self.lengths[cells] = np.diff(weights.indptr)
-            self._block.start, self._block.weights = cells.start, weights
-            try:
-                return function(rows)
-            finally:
-                del self._block.weights
+            with self.block(cells.start, weights):
+                return function(np.arange(cells.start, cells.stop))
 
         return self.builder.map_weights(self.vocabulary, run)
+
+    @contextmanager
+    def block(self, start: int, weights: csr_matrix) -> Iterator[None]:
+        """The ``weights`` of the cells from ``start`` on are at hand in this thread."""
+        self._block.start, self._block.weights = start, weights
+        try:
+            yield
+        finally:
+            del self._block.weights
 
     def weights(self, numbers: np.ndarray) -> csr_matrix:
         """As of :class:`CellSequences`, of cells of the block that this thread has."""
@@ -83,29 +88,28 @@ class CellsInBlocks(CellSequences):
 class StoredWeights:
     """Weights of a sample's cells on disk, as they are in memory: added once, read by rows."""
 
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("w+b")
+    def __init__(self) -> None:
+        """ScReaderError where temporary files cannot be written."""
+        self._file = ScratchFile()
         self._firsts: list[int] = []  # the first cell of each block
         self._blocks: list[_Block] = []
-        self._cells = self._bytes = 0
+        self._cells = 0
 
     def __len__(self) -> int:
         return self._cells
 
-    def __enter__(self) -> StoredWeights:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._file.close()
-
     def add(self, weights: csr_matrix) -> None:
-        """The next cells, CSR float32 (cells, genes); all blocks have the same genes."""
+        """The next cells, CSR float32 (cells, genes); all blocks have the same genes.
+
+        ScReaderError on a full disk.
+        """
         indices = weights.indices.astype(np.uint16 if weights.shape[1] <= 1 << 16 else np.int32)
-        block = _Block(self._bytes, indices.dtype, weights.indptr, weights.shape[1])
+        self._blocks.append(
+            _Block(self._file.size, indices.dtype, weights.indptr, weights.shape[1])
+        )
         for part in (indices, weights.data):
-            self._bytes += self._file.write(part.data)
+            self._file.write(part.tobytes())
         self._firsts.append(self._cells)
-        self._blocks.append(block)
         self._cells += weights.shape[0]
 
     def read(self, rows: np.ndarray) -> csr_matrix:
@@ -123,11 +127,10 @@ class StoredWeights:
     def _block(self, number: int) -> csr_matrix:
         from scipy.sparse import csr_matrix
 
-        self._file.flush()
         block = self._blocks[number]
         count = int(block.indptr[-1])
         size = count * block.index_type.itemsize
-        content = os.pread(self._file.fileno(), size + 4 * count, block.start)
+        content = self._file.read(size + 4 * count, block.start)
         indices = np.frombuffer(content, block.index_type, count).astype(np.int32)
         values = np.frombuffer(content, np.float32, count, size)
         return csr_matrix((values, indices, block.indptr), (len(block.indptr) - 1, block.genes))

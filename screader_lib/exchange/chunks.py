@@ -13,6 +13,7 @@ import weakref
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future
+from functools import cached_property
 from typing import Any, cast
 
 import h5py
@@ -39,6 +40,27 @@ class _Chunks:
             self._file = os.open(dataset.file.filename, os.O_RDONLY)
             weakref.finalize(self, os.close, self._file)
 
+    @cached_property
+    def _stored(self) -> tuple[np.ndarray, np.ndarray]:
+        """Numbers of the chunks that are stored, int64, rising; and of each the byte where it
+        starts, its size and its filter mask, int64 (chunks, 3).
+
+        HDF5 looks through all chunks for each that it is asked for, so all are asked for once.
+        """
+        dataset, found = self.dataset, []
+        grid = [-(-size // step) for size, step in zip(dataset.shape, dataset.chunks, strict=True)]
+
+        def add(chunk: Any) -> None:
+            number = 0
+            for count, offset, step in zip(grid, chunk.chunk_offset, dataset.chunks, strict=True):
+                number = number * count + offset // step
+            found.append((number, chunk.byte_offset, chunk.size, chunk.filter_mask))
+
+        dataset.id.chunk_iter(add)
+        table = np.array(sorted(found), np.int64).reshape(-1, 4)
+        self._grid = grid
+        return np.ascontiguousarray(table[:, 0]), table[:, 1:]
+
     def _chunk(self, *first: int) -> np.ndarray | None:
         """The values of a whole chunk, flat; none where it is not stored as all are fill values.
 
@@ -46,12 +68,17 @@ class _Chunks:
         """
         dtype = self.dataset.dtype
         try:
-            stored = self.dataset.id.get_chunk_info_by_coord(first)
-            if stored.byte_offset is None:
+            numbers, stored = self._stored
+            number = 0
+            for count, offset, step in zip(self._grid, first, self.dataset.chunks, strict=True):
+                number = number * count + offset // step
+            at = int(np.searchsorted(numbers, number))
+            if at == len(numbers) or numbers[at] != number:
                 return np.zeros(0, dtype)
-            if stored.filter_mask:
+            start, size, filter_mask = stored[at].tolist()
+            if filter_mask:
                 return None
-            content = os.pread(self._file, stored.size, stored.byte_offset)
+            content = os.pread(self._file, size, start)
             if self.filters:
                 content = inflate.decompress(content)
         except READ_ERRORS:

@@ -66,7 +66,7 @@ def evaluate(trained: TrainedMethod, task: Task) -> Evaluation:
     if not (own or len(rows)):
         untested = fit_temperature(np.zeros((0, 1)), truth), CalibrationSet.empty()
         return Evaluation(*untested, types, profiles)
-    logits, _ = trained.outputs(task.cells, rows)
+    logits = trained.logits(task.cells, rows)
     evidence = trained.evidence(task.cells, rows, logits)
     if own:
         rows, truth = np.append(rows, own.rows), np.append(truth, own.truth)
@@ -107,7 +107,7 @@ def factor_without_genes(
                 part = np.arange(number, len(rows), SAMPLES)
                 cells = CellsWithoutGenes(task.cells, rows[part], kept, number % 2 == 1)
                 every = np.arange(len(part))
-                logits.append(trained.outputs(cells, every)[0])
+                logits.append(trained.logits(cells, every))
                 genes.append(trained.known_genes(cells, every))
                 labels.append(truth[part])
             advance(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import anndata
@@ -12,7 +13,9 @@ from scipy import sparse
 from small_files import GENES, counts, expression
 
 from screader_lib.annotation.annotate import Annotation, AnnotationOptions, annotate
+from screader_lib.annotation.by_reader import answers
 from screader_lib.annotation.by_reader.answers import LoadedReader
+from screader_lib.annotation.by_reader.consensus import FittedMethods
 from screader_lib.annotation.sample import SampleOptions
 from screader_lib.cells.cells_in_blocks import StoredWeights
 from screader_lib.cells.formats import expression as formats
@@ -69,6 +72,25 @@ def test_the_same_calls_as_from_the_file(
     assert one == pytest.approx(other, abs=1e-4)
 
 
+@pytest.mark.parametrize("most", [3, 1000])
+def test_blocks_that_wait_for_the_other_methods(
+    reader: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    source = sample(tmp_path / "new.h5ad", GENES)
+    at_once = called(reader, source, tmp_path / "at-once")
+    fit = FittedMethods.fit
+
+    def late(*given: object) -> FittedMethods:
+        time.sleep(0.5)
+        return fit(*given)
+
+    monkeypatch.setattr(formats, "VALUES_PER_BLOCK", 100)
+    monkeypatch.setattr(answers, "MOST_WAITING", most)
+    monkeypatch.setattr(FittedMethods, "fit", late)
+    waited = called(reader, source, tmp_path / "waited")
+    assert np.abs(waited.cells.probability - at_once.cells.probability).max() < 1e-5
+
+
 def test_without_vectors_the_rest_is_the_same(reader: Path, tmp_path: Path) -> None:
     source = sample(tmp_path / "new.h5ad", GENES)
     for name, more in (("with", []), ("without", ["--no-vectors"])):
@@ -79,12 +101,12 @@ def test_without_vectors_the_rest_is_the_same(reader: Path, tmp_path: Path) -> N
     assert whole.obs.equals(less.obs)
 
 
-def test_weights_on_disk(tmp_path: Path) -> None:
+def test_weights_on_disk() -> None:
     random = np.random.default_rng(0)
     every = sparse.random_array((50, 70_000), density=0.01, rng=random, dtype=np.float32).tocsr()
-    with StoredWeights(tmp_path / "weights") as stored:
-        for start, stop in ((0, 20), (20, 21), (21, 50)):
-            stored.add(every[start:stop])
-        for rows in (np.arange(50), np.array([0]), np.array([3, 19, 20, 21, 49])):
-            found = stored.read(rows)
-            assert found.shape == (len(rows), 70_000) and (found != every[rows]).nnz == 0
+    stored = StoredWeights()
+    for start, stop in ((0, 20), (20, 21), (21, 50)):
+        stored.add(every[start:stop])
+    for rows in (np.arange(50), np.array([0]), np.array([3, 19, 20, 21, 49])):
+        found = stored.read(rows)
+        assert found.shape == (len(rows), 70_000) and (found != every[rows]).nnz == 0

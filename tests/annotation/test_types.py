@@ -263,9 +263,9 @@ def test_beside_a_reader_unfamiliar_cells_are_offered_what_it_does_not_know(
     words = ("--reader", of_two, "--types", with_markers(tmp_path, named))
     obs = annotated(tmp_path, source, *words)
     is_new = KINDS == "delta"
-    assert (obs["screader_offered_type"][is_new] == "delta").mean() > 0.95
-    assert obs["screader_offered_type"][~is_new].isna().all()
-    assert obs["screader_offered_confidence"][~is_new].isna().all()
+    assert (obs["screader_proposed_type"][is_new] == "delta").mean() > 0.95
+    assert obs["screader_proposed_type"][~is_new].isna().all()
+    assert obs["screader_proposed_confidence"][~is_new].isna().all()
     for name in alone.columns:
         assert alone[name].astype(str).tolist() == obs[name].astype(str).tolist(), name
 
@@ -275,7 +275,7 @@ def test_beside_a_reader_nothing_is_offered_that_has_no_evidence(
 ) -> None:
     types = table(tmp_path, "type,markers\nsomething,GENE35 GENE36 GENE37\n")
     obs = annotated(tmp_path, source, "--reader", of_two, "--types", types)
-    assert obs["screader_offered_type"].isna().all()
+    assert obs["screader_proposed_type"].isna().all()
     assert obs["screader_label"].notna().any()
 
 
@@ -320,7 +320,7 @@ def test_the_report_of_a_reader_has_the_types_that_are_proposed(
     words = ("--types", with_markers(tmp_path, ("delta",)), "--report", tmp_path / "r.html")
     obs = annotated(tmp_path, source, "--reader", of_two, *words)
     page, on_map = parts_of(tmp_path / "r.html")
-    proposed = obs["screader_offered_type"].astype(object)
+    proposed = obs["screader_proposed_type"].astype(object)
     count = int(proposed.notna().sum())
     assert count and f"may be of one that it lacks: delta ({count})." in page
     assert on_map["proposed type"] == proposed.where(proposed.notna(), "").tolist()

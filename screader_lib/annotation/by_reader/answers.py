@@ -9,10 +9,11 @@ rounding.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
+from typing import NamedTuple
 
 import h5py
 import numpy as np
@@ -47,8 +48,9 @@ from screader_lib.reader.task import TrainedMethod
 from screader_lib.reporting import SILENT, Reporter, WithoutInfo
 
 CELLS, PREDICTIONS = "cells.h5ad", "predictions.h5ad"
-VECTORS_FILE, WEIGHTS_FILE = "vectors.h5", "weights"  # of the cells of one pass
+VECTORS_FILE = "vectors.h5"  # of the cells of one pass
 X_SCREADER = "obsm/X_screader"
+MOST_WAITING = 64  # blocks of cells that are kept while the other methods are fitted
 
 
 class LoadedReader:
@@ -63,21 +65,22 @@ class LoadedReader:
     ) -> None:
         self.file, self.machine, self.llm = file, machine, llm
         self.stored = read_reader(file)
-        self._fitted: tuple[bytes, FittedMethods] | None = None
+        self._fitted: tuple[bytes, Future[FittedMethods]] | None = None
 
     @cached_property
     def trained(self) -> TrainedMethod:
         """The method that calls cells."""
         return methods.restore(self.stored, self.machine, self.llm)
 
-    def fitted(self, genes: np.ndarray, in_input: np.ndarray) -> FittedMethods | None:
-        """The methods beside it, as :meth:`FittedMethods.fit`; None without profiles."""
-        if self.stored.profiles is None:
-            return None
+    def others(self, sample: Sample, pool: Executor) -> OtherMethods:
+        """The methods beside it for the genes of a sample, which the ``pool`` fits."""
+        genes, in_input = sample.named_genes()
         key = " ".join(genes).encode() + in_input.tobytes()
-        if self._fitted is None or self._fitted[0] != key:
-            self._fitted = key, FittedMethods.fit(self.stored.profiles, genes, in_input)
-        return self._fitted[1]
+        if self.stored.profiles is not None and (self._fitted is None or self._fitted[0] != key):
+            fit = FittedMethods.fit
+            self._fitted = key, pool.submit(fit, self.stored.profiles, genes, in_input)
+        fitted = None if self._fitted is None else self._fitted[1]
+        return OtherMethods(fitted, int(sample.selected.sum()), len(self.stored.labels.names))
 
 
 @dataclass(frozen=True)
@@ -105,38 +108,53 @@ def answer_in_one_pass(
     """
     stored, trained = reader.stored, reader.trained
     cells = CellsInBlocks(sample.builder, sample.vocabulary)
-    others = OtherMethods(
-        reader.fitted(*sample.named_genes()), len(cells), len(stored.labels.names)
-    )
     mean, read = MeanExpression(stored, cells), gene_weights(cells)
     trained.logits(cells, np.zeros(0, np.int64))  # what all threads need is made here
 
-    def answer(
-        rows: np.ndarray,
-    ) -> tuple[np.ndarray, PredictionBlock, np.ndarray | None, sparse.csr_matrix | None]:
+    def answer(rows: np.ndarray) -> _AnsweredBlock:
         block = predict_block(
             cells, rows, trained, stored.temperatures, 0, stored.type_distance, with_vectors
         )
-        others.answer(cells, rows)
-        return rows, block, mean.part(rows), read(rows) if with_neighbours else None
+        if is_ready := others.is_ready:
+            others.answer(cells, rows)
+        return _AnsweredBlock(
+            rows,
+            block,
+            mean.part(rows),
+            read(rows) if with_neighbours else None,
+            None if is_ready else cells.weights(rows),
+        )
 
-    called = _CalledBlocks(len(cells), stored)
+    def answer_later() -> None:
+        for rows, of_rows in waiting:
+            with cells.block(int(rows[0]), of_rows):
+                others.answer(cells, rows)
+        waiting.clear()
+
+    called, weights = _CalledBlocks(len(cells), stored), StoredWeights()
+    waiting: list[tuple[np.ndarray, sparse.csr_matrix]] = []
     with (
         threadpool_limits(1, "blas"),
-        StoredWeights(folder / WEIGHTS_FILE) as weights,
+        ThreadPoolExecutor(1) as pool,
         writing.new_file(folder / VECTORS_FILE) as file,
     ):
         vectors: RowAppender | None = None
-        for rows, block, part, some in cells.map(answer):
+        others = reader.others(sample, pool)
+        for rows, block, part, of_neighbours, of_others in cells.map(answer):
             called.add(rows, block)
             mean.add(part)
-            if some is not None:
-                weights.add(some)
+            if of_neighbours is not None:
+                weights.add(of_neighbours)
+            if of_others is not None:
+                waiting.append((rows, of_others))
+            if others.is_ready or len(waiting) > MOST_WAITING:
+                answer_later()
             if with_vectors and vectors is None:
                 shape = (len(cells), block.vectors.shape[1])
                 vectors = row_appender(file.create_group("obsm"), "X_screader", shape, 64)
             if vectors is not None:
                 vectors.add(block.vectors)
+        answer_later()
         if vectors is not None:
             vectors.finish()
         neighbours = None
@@ -150,6 +168,20 @@ def answer_in_one_pass(
         neighbours,
         StoredVectors(folder / VECTORS_FILE) if vectors is not None else None,
     )
+
+
+class _AnsweredBlock(NamedTuple):
+    """``part`` is of the mean expression, as :meth:`MeanExpression.part`.
+
+    ``of_neighbours`` and ``of_others``, CSR float32 (cells, genes), are the weights that the
+    neighbours are found by, and those that the other methods have not answered for yet.
+    """
+
+    rows: np.ndarray
+    block: PredictionBlock
+    part: np.ndarray | None
+    of_neighbours: sparse.csr_matrix | None
+    of_others: sparse.csr_matrix | None
 
 
 class _CalledBlocks:
@@ -177,11 +209,10 @@ def write_cells(
 ) -> OtherMethods:
     """Write the ``cells`` file, and meanwhile fit the other methods, which need no cell."""
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(1) as pool:
-        fitted = pool.submit(reader.fitted, *sample.named_genes())
+        others = reader.others(sample, pool)
         with writing.create("cells", folder / CELLS, made) as file:
             sample.write(file)
-    labels = len(reader.stored.labels.names)
-    return OtherMethods(fitted.result(), int(sample.selected.sum()), labels)
+    return others
 
 
 def answer_from_file(

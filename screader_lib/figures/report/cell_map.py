@@ -48,9 +48,9 @@ TITLES = {  # of columns of annotate and predict; others of theirs are not on th
     "screader_familiarity": FAMILIARITY,
     "screader_consensus_confidence": "confidence of the consensus",
     "screader_evidence": EVIDENCE,
-    "screader_offered_type": PROPOSED,
-    "screader_offered_confidence": "confidence of the proposed type",
-    "screader_offered_evidence": "evidence of the proposed type",
+    "screader_proposed_type": PROPOSED,
+    "screader_proposed_confidence": "confidence of the proposed type",
+    "screader_proposed_evidence": "evidence of the proposed type",
     "status": "status",
     "familiarity": FAMILIARITY,
 }
@@ -74,7 +74,7 @@ class MapInputs:
     @property
     def proposed(self) -> np.ndarray | None:
         """Types proposed for cells unlike the reader's, objects (cells,); None without any."""
-        column = self.calls.get("screader_offered_type")
+        column = self.calls.get("screader_proposed_type")
         loaded = column.load() if isinstance(column, LazyColumn) else column
         return None if loaded is None else as_strings(loaded)
 

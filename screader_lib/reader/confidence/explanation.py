@@ -66,7 +66,7 @@ def report_cost(
 ) -> None:
     """Explain a few of ``rows``, and report how long all will take if it is long."""
     sample = rows[np.unique(np.linspace(0, len(rows) - 1, TIMED_CELLS).astype(int))]
-    calls = trained.outputs(cells, sample)[0].argmax(1)
+    calls = trained.logits(cells, sample).argmax(1)
     start = time.monotonic()
     trained.explain(cells, sample, calls)
     seconds = (time.monotonic() - start) / len(sample)

@@ -19,10 +19,10 @@ from screader_lib.preparation.marker_tables import CellType
 from screader_lib.reader.task import Labels
 from screader_lib.reporting import SILENT, Reporter, counted
 
-UNLIKE = 0.1  # median familiarity of like cells, below which they are offered a type
+UNLIKE = 0.1  # median familiarity of like cells, below which a type is proposed for them
 
 
-def with_offered_types(
+def with_proposed_types(
     annotation: Annotation,
     sources: Sequence[Expression],
     named: tuple[Sequence[NamedType], Sequence[Sequence[CellType]]],
@@ -31,7 +31,7 @@ def with_offered_types(
     options: AnnotationOptions,
     reporter: Reporter = SILENT,
 ) -> Annotation:
-    """An annotation by a reader, of the same inputs and options, with :func:`offered_columns`.
+    """An annotation by a reader, of the same inputs and options, with :func:`proposed_columns`.
 
     ``named`` are the types and the tables of their markers; ``folder`` gets a folder for them.
     """
@@ -39,13 +39,13 @@ def with_offered_types(
     own.mkdir()
     (types, tables), calls = named, annotation.calls
     familiarity = np.asarray(calls.obs["screader_familiarity"])
-    columns = offered_columns(
+    columns = proposed_columns(
         sources, types, tables, annotation.labels, familiarity, made, own, options, reporter
     )
     return replace(annotation, calls=replace(calls, obs={**calls.obs, **columns}))
 
 
-def offered_columns(
+def proposed_columns(
     sources: Sequence[Expression],
     types: Sequence[NamedType],
     tables: Sequence[Sequence[CellType]],
@@ -56,7 +56,7 @@ def offered_columns(
     options: AnnotationOptions,
     reporter: Reporter = SILENT,
 ) -> dict[str, Column]:
-    """Columns ``screader_offered_…`` of the inputs' cells: type, id, confidence, evidence.
+    """Columns ``screader_proposed_…`` of the inputs' cells: type, id, confidence, evidence.
 
     ``types`` are those that are named, and the reader's ``labels`` so far as these have evidence. A
     cell has a type where its groups are unlike the reader's cells, by their ``familiarity``,
@@ -70,18 +70,18 @@ def offered_columns(
         best, confidence, strength = found.evidence.best()
     unfamiliar = typical(familiarity, found.groupings) < UNLIKE
     is_sure = (confidence >= options.min_confidence) & (strength >= WEAK)
-    offered = unfamiliar & (best < len(new)) & is_sure
-    codes = np.where(offered, best, -1).astype(np.int32)
+    proposed = unfamiliar & (best < len(new)) & is_sure
+    codes = np.where(proposed, best, -1).astype(np.int32)
     ids = np.array([*(one.ontology_id for one in types), ""], dtype=object)
     reporter.info(
-        f"{counted(int(offered.sum()), 'cell')} unlike the reader's types: another type is "
-        "proposed in screader_offered_type."
+        f"{counted(int(proposed.sum()), 'cell')} unlike the reader's types: another type is "
+        "proposed in screader_proposed_type."
     )
     return {
-        "screader_offered_type": Categorical(codes, tuple(one.name for one in types)),
-        "screader_offered_ontology_id": Categorical.with_missing(ids[codes]),
-        "screader_offered_confidence": np.where(offered, confidence, np.nan).astype(np.float32),
-        "screader_offered_evidence": np.where(offered, strength, np.nan).astype(np.float32),
+        "screader_proposed_type": Categorical(codes, tuple(one.name for one in types)),
+        "screader_proposed_ontology_id": Categorical.with_missing(ids[codes]),
+        "screader_proposed_confidence": np.where(proposed, confidence, np.nan).astype(np.float32),
+        "screader_proposed_evidence": np.where(proposed, strength, np.nan).astype(np.float32),
     }
 
 
