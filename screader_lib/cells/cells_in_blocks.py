@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from copy import copy
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
@@ -63,19 +62,13 @@ class CellsInBlocks(CellSequences):
 
         def run(cells: slice, weights: csr_matrix) -> Result:
             self.lengths[cells] = np.diff(weights.indptr)
-            with self.block(cells.start, weights):
+            self._block.start, self._block.weights = cells.start, weights
+            try:
                 return function(np.arange(cells.start, cells.stop))
+            finally:
+                del self._block.weights
 
         return self.builder.map_weights(self.vocabulary, run)
-
-    @contextmanager
-    def block(self, start: int, weights: csr_matrix) -> Iterator[None]:
-        """The ``weights`` of the cells from ``start`` on are at hand in this thread."""
-        self._block.start, self._block.weights = start, weights
-        try:
-            yield
-        finally:
-            del self._block.weights
 
     def weights(self, numbers: np.ndarray) -> csr_matrix:
         """As of :class:`CellSequences`, of cells of the block that this thread has."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import anndata
@@ -13,9 +12,7 @@ from scipy import sparse
 from small_files import GENES, counts, expression
 
 from screader_lib.annotation.annotate import Annotation, AnnotationOptions, annotate
-from screader_lib.annotation.by_reader import answers
 from screader_lib.annotation.by_reader.answers import LoadedReader
-from screader_lib.annotation.by_reader.consensus import FittedMethods
 from screader_lib.annotation.sample import SampleOptions
 from screader_lib.cells.cells_in_blocks import StoredWeights
 from screader_lib.cells.formats import expression as formats
@@ -70,25 +67,6 @@ def test_the_same_calls_as_from_the_file(
         assert one == pytest.approx(other, abs=1e-4)
     one, other = (np.concatenate([*done.calls.obsm["X_screader"]]) for done in (passed, filed))
     assert one == pytest.approx(other, abs=1e-4)
-
-
-@pytest.mark.parametrize("most", [3, 1000])
-def test_blocks_that_wait_for_the_other_methods(
-    reader: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
-) -> None:
-    source = sample(tmp_path / "new.h5ad", GENES)
-    at_once = called(reader, source, tmp_path / "at-once")
-    fit = FittedMethods.fit
-
-    def late(*given: object) -> FittedMethods:
-        time.sleep(0.5)
-        return fit(*given)
-
-    monkeypatch.setattr(formats, "VALUES_PER_BLOCK", 100)
-    monkeypatch.setattr(answers, "MOST_WAITING", most)
-    monkeypatch.setattr(FittedMethods, "fit", late)
-    waited = called(reader, source, tmp_path / "waited")
-    assert np.abs(waited.cells.probability - at_once.cells.probability).max() < 1e-5
 
 
 def test_without_vectors_the_rest_is_the_same(reader: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ rounding.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -50,7 +50,6 @@ from screader_lib.reporting import SILENT, Reporter, WithoutInfo
 CELLS, PREDICTIONS = "cells.h5ad", "predictions.h5ad"
 VECTORS_FILE = "vectors.h5"  # of the cells of one pass
 X_SCREADER = "obsm/X_screader"
-MOST_WAITING = 64  # blocks of cells that are kept while the other methods are fitted
 
 
 class LoadedReader:
@@ -65,20 +64,19 @@ class LoadedReader:
     ) -> None:
         self.file, self.machine, self.llm = file, machine, llm
         self.stored = read_reader(file)
-        self._fitted: tuple[bytes, Future[FittedMethods]] | None = None
+        self._fitted: tuple[bytes, FittedMethods] | None = None
 
     @cached_property
     def trained(self) -> TrainedMethod:
         """The method that calls cells."""
         return methods.restore(self.stored, self.machine, self.llm)
 
-    def others(self, sample: Sample, pool: Executor) -> OtherMethods:
-        """The methods beside it for the genes of a sample, which the ``pool`` fits."""
+    def others(self, sample: Sample) -> OtherMethods:
+        """The methods beside it, fitted for the genes of a sample."""
         genes, in_input = sample.named_genes()
         key = " ".join(genes).encode() + in_input.tobytes()
         if self.stored.profiles is not None and (self._fitted is None or self._fitted[0] != key):
-            fit = FittedMethods.fit
-            self._fitted = key, pool.submit(fit, self.stored.profiles, genes, in_input)
+            self._fitted = key, FittedMethods.fit(self.stored.profiles, genes, in_input)
         fitted = None if self._fitted is None else self._fitted[1]
         return OtherMethods(fitted, int(sample.selected.sum()), len(self.stored.labels.names))
 
@@ -108,53 +106,36 @@ def answer_in_one_pass(
     """
     stored, trained = reader.stored, reader.trained
     cells = CellsInBlocks(sample.builder, sample.vocabulary)
-    mean, read = MeanExpression(stored, cells), gene_weights(cells)
+    others, mean, read = (
+        reader.others(sample),
+        MeanExpression(stored, cells),
+        gene_weights(cells),
+    )
     trained.logits(cells, np.zeros(0, np.int64))  # what all threads need is made here
 
     def answer(rows: np.ndarray) -> _AnsweredBlock:
         block = predict_block(
             cells, rows, trained, stored.temperatures, 0, stored.type_distance, with_vectors
         )
-        if is_ready := others.is_ready:
-            others.answer(cells, rows)
-        return _AnsweredBlock(
-            rows,
-            block,
-            mean.part(rows),
-            read(rows) if with_neighbours else None,
-            None if is_ready else cells.weights(rows),
-        )
-
-    def answer_later() -> None:
-        for rows, of_rows in waiting:
-            with cells.block(int(rows[0]), of_rows):
-                others.answer(cells, rows)
-        waiting.clear()
+        others.answer(cells, rows)
+        return _AnsweredBlock(rows, block, mean.part(rows), read(rows) if with_neighbours else None)
 
     called, weights = _CalledBlocks(len(cells), stored), StoredWeights()
-    waiting: list[tuple[np.ndarray, sparse.csr_matrix]] = []
     with (
         threadpool_limits(1, "blas"),
-        ThreadPoolExecutor(1) as pool,
         writing.new_file(folder / VECTORS_FILE) as file,
     ):
         vectors: RowAppender | None = None
-        others = reader.others(sample, pool)
-        for rows, block, part, of_neighbours, of_others in cells.map(answer):
+        for rows, block, part, own_weights in cells.map(answer):
             called.add(rows, block)
             mean.add(part)
-            if of_neighbours is not None:
-                weights.add(of_neighbours)
-            if of_others is not None:
-                waiting.append((rows, of_others))
-            if others.is_ready or len(waiting) > MOST_WAITING:
-                answer_later()
+            if own_weights is not None:
+                weights.add(own_weights)
             if with_vectors and vectors is None:
                 shape = (len(cells), block.vectors.shape[1])
                 vectors = row_appender(file.create_group("obsm"), "X_screader", shape, 64)
             if vectors is not None:
                 vectors.add(block.vectors)
-        answer_later()
         if vectors is not None:
             vectors.finish()
         neighbours = None
@@ -171,17 +152,13 @@ def answer_in_one_pass(
 
 
 class _AnsweredBlock(NamedTuple):
-    """``part`` is of the mean expression, as :meth:`MeanExpression.part`.
-
-    ``of_neighbours`` and ``of_others``, CSR float32 (cells, genes), are the weights that the
-    neighbours are found by, and those that the other methods have not answered for yet.
-    """
+    """``part`` is of the mean expression, as :meth:`MeanExpression.part`; ``weights``, CSR float32
+    (cells, genes), are those that neighbours are found by, where they are asked for."""
 
     rows: np.ndarray
     block: PredictionBlock
     part: np.ndarray | None
-    of_neighbours: sparse.csr_matrix | None
-    of_others: sparse.csr_matrix | None
+    weights: sparse.csr_matrix | None
 
 
 class _CalledBlocks:
@@ -209,10 +186,10 @@ def write_cells(
 ) -> OtherMethods:
     """Write the ``cells`` file, and meanwhile fit the other methods, which need no cell."""
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(1) as pool:
-        others = reader.others(sample, pool)
+        others = pool.submit(reader.others, sample)
         with writing.create("cells", folder / CELLS, made) as file:
             sample.write(file)
-    return others
+        return others.result()
 
 
 def answer_from_file(

@@ -13,7 +13,6 @@ benchmarks/annotate.md that are named there.
 
 from __future__ import annotations
 
-from concurrent.futures import Future
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,24 +65,18 @@ class FittedMethods:
 class OtherMethods:
     """Answers beside those of the reader, for any of a sample's cells at a time.
 
-    They may still be fitted. Readers of early versions have no profiles; then ``fitted`` is None
-    and there is no other method.
+    Readers of early versions have no profiles; then ``fitted`` is None and there is no other
+    method.
     """
 
-    def __init__(self, fitted: Future[FittedMethods] | None, cells: int, labels: int) -> None:
+    def __init__(self, fitted: FittedMethods | None, cells: int, labels: int) -> None:
         self.fitted, self.labels = fitted, labels
         names = METHODS[1:] if fitted is not None else ()
         self.answers = {name: np.empty((cells, labels), np.float32) for name in names}
 
-    @property
-    def is_ready(self) -> bool:
-        """Whether :meth:`answer` need not wait."""
-        return self.fitted is None or self.fitted.done()
-
     def answer(self, cells: CellSequences, rows: np.ndarray) -> None:
-        """Fill in the answers for the cells ``rows``, as soon as the methods are fitted."""
-        if self.fitted is not None:
-            fitted = self.fitted.result()
+        """Fill in the answers for the cells ``rows``."""
+        if (fitted := self.fitted) is not None:
             weights = fitted.profiles.weights(cells, rows, fitted.columns)
             scores = fitted.markers.scores(weights)
             probability = fitted.simulated.probability(weights, self.labels)
