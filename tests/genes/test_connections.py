@@ -98,7 +98,10 @@ def test_packaged_facts_are_used_where_no_source_is_asked_for(tmp_path: Path) ->
     options, reporter = SourceOptions(cache=str(tmp_path)), RecordingReporter()
     human, rat = organism_of("human"), organism_of("rat")
     assert [one.name for one in make_sources((), human, options, reporter)] == ["packaged"]
-    assert len(reporter.warnings) == 1 and "the packaged facts instead" in reporter.warnings[0]
+    assert (
+        len(reporter.warnings) == 1
+        and "the packaged gene annotations instead" in reporter.warnings[0]
+    )
     summary = SourceOptions(cache=str(tmp_path), gene_summary=("s",))
     for names, organism, given_options in (
         (("ncbi-files",), human, options),

@@ -11,6 +11,7 @@ import gzip
 import os
 import tempfile
 import threading
+import weakref
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -289,6 +290,7 @@ class ScratchFile:
             self._file = tempfile.TemporaryFile(prefix="screader-", buffering=0)  # noqa: SIM115
         except OSError as error:
             raise _not_writable(error) from error
+        weakref.finalize(self, self._file.close)
         self.size = 0
 
     def write(self, content: bytes | memoryview, offset: int | None = None) -> None:
