@@ -164,8 +164,9 @@ def main(
     If the cells carry labels, the predictions are evaluated against them: those that the reader
     has, by name; the others are counted apart. With --ontology, labels with Cell Ontology IDs are
     also compared by their terms: a prediction agrees if it is the true term, a kind of it
-    (narrower), or a term that it is a kind of (broader), and each is counted. If the command is
-    killed and run again, it resumes after the last finished block of cells.
+    (narrower), or a term that it is a kind of (broader), and each is counted. If a long
+    prediction (with an LLM, or of a million cells) is killed and the command run again, it resumes
+    after the last finished block of cells.
     """
     if target_precision is not None and min_confidence:
         raise click.UsageError(
