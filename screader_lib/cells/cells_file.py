@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from copy import copy
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from screader_lib.cells.folds import ALL_CELLS, OTHER_CELLS, TRAINING_CELLS, FoldPlan
+from screader_lib.cells.formats.transpose import ScratchFile
 from screader_lib.cells.gene_matcher import filter_genes
 from screader_lib.cells.gene_texts import GeneTexts
 from screader_lib.cells.sequences import NO_GENE, rescaled_weights, weight_matrix
@@ -23,9 +24,10 @@ from screader_lib.exchange.table import Categorical, LazyTable, Table, stored_ta
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-MAX_IN_MEMORY = 512 << 20  # bytes
-WINDOW = 1024  # rows that are read at once where not all are in memory
+MAX_IN_MEMORY = 512 << 20  # bytes of the genes and weights of all cells
+WINDOW = 1024  # rows that are read at once
 WINDOWS = 8
+MAX_GAP = 16  # cells between two that are read together
 MATRICES = 4  # of weights that are kept, as several methods ask for those of the same cells
 
 
@@ -35,7 +37,11 @@ class CellSequences:
     def __init__(
         self, opened: ExchangeFile, width: int | None = None, sequential: bool = False
     ) -> None:
-        """``sequential``: rows are read from first to last, so few are kept in memory."""
+        """``sequential``: rows are read from first to last, so few are kept.
+
+        Else any row may be asked for at any time, and all are unpacked once: into memory where
+        they fit into little of it, into a temporary file where they do not.
+        """
         self.opened = opened
         self.sequential = sequential
         self._window = lru_cache(WINDOWS)(
@@ -129,11 +135,9 @@ class CellSequences:
     def rows(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """gene_index int32 and gene_weight float32 (rows, genes of the longest) of these cells."""
         longest = int(self.lengths[numbers].max(initial=0))
-        if self._all is not None:
-            index, weight = (part[numbers] for part in self._all)
-        elif len(numbers) and (np.diff(numbers) == 1).all() and not self.sequential:
-            index, weight = self._read(slice(int(numbers[0]), int(numbers[-1]) + 1))
-        elif self.sequential and len(np.unique(numbers // WINDOW)) <= WINDOWS:
+        if not self.sequential:
+            index, weight = self._unpacked.rows(numbers)
+        elif len(np.unique(numbers // WINDOW)) <= WINDOWS:
             index = np.full((len(numbers), longest), NO_GENE, np.int32)
             weight = np.zeros((len(numbers), longest), np.float32)
             for window in np.unique(numbers // WINDOW).tolist():
@@ -155,6 +159,11 @@ class CellSequences:
         count = len(numbers)
         if count and (np.diff(numbers) == 1).all():
             return copy(self._weights(int(numbers[0]), int(numbers[-1]) + 1))
+        return self._matrix(numbers)
+
+    def _matrix(self, numbers: np.ndarray) -> csr_matrix:
+        if not self.sequential:
+            return self._unpacked.matrix(numbers, len(self.embedding))
         return weight_matrix(*self.rows(numbers), len(self.embedding))
 
     @cached_property
@@ -162,18 +171,18 @@ class CellSequences:
         """Reads the weights of the cells from one to before another."""
 
         def read(start: int, stop: int) -> csr_matrix:
-            matrix = weight_matrix(*self.rows(np.arange(start, stop)), len(self.embedding))
+            matrix = self._matrix(np.arange(start, stop))
             matrix.data.setflags(write=False)
             return matrix
 
         return lru_cache(MATRICES)(read)
 
     @cached_property
-    def _all(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """All sequences, where they fit into little memory."""
-        if self.sequential or len(self) * self.width * 8 > MAX_IN_MEMORY:
-            return None
-        return self._read(slice(None))
+    def _unpacked(self) -> _Unpacked:
+        """All sequences, for rows in any order."""
+        starts = range(0, len(self), WINDOW)
+        blocks = (self._read(slice(start, start + WINDOW)) for start in starts)
+        return _Unpacked(self.lengths, len(self.embedding), blocks)
 
     def _read(self, rows: slice | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Checked index and weight of rows in ascending order, no wider than the longest of them.
@@ -202,6 +211,81 @@ class CellSequences:
         return index[:, :longest].astype(np.int32, copy=False), weight[:, :longest]
 
 
+class _Unpacked:
+    """Genes and weights of cells one after the other, without gaps."""
+
+    def __init__(
+        self, lengths: np.ndarray, genes: int, blocks: Iterable[tuple[np.ndarray, np.ndarray]]
+    ) -> None:
+        """Of ``blocks`` of cells in order, each gene indices and weights (cells, width).
+
+        ``lengths`` int64 are the numbers of genes of all cells. ScReaderError on a full disk.
+        """
+        self.lengths = lengths
+        self.ends = np.concatenate([[0], np.cumsum(lengths)])
+        index_type = np.dtype(np.uint16 if genes <= 1 << 16 else np.int32)
+        self._types = index_type, np.dtype(np.float32)
+        total = int(self.ends[-1])
+        size = total * sum(each.itemsize for each in self._types)
+        self._arrays = [np.empty(total, each) for each in self._types if size <= MAX_IN_MEMORY]
+        self._files = [ScratchFile() for _ in self._types if size > MAX_IN_MEMORY]
+        start = 0
+        for block in blocks:
+            filled = block[0] >= 0
+            for number, (part, dtype) in enumerate(zip(block, self._types, strict=True)):
+                values = part[filled].astype(dtype)
+                if self._files:
+                    self._files[number].write(values.tobytes())
+                else:
+                    self._arrays[number][start : start + len(values)] = values
+            start += int(filled.sum())
+
+    def rows(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Genes int32, −1 for none, and weights float32, (cells, genes of the longest)."""
+        genes, weights = self._values(numbers)
+        lengths = self.lengths[numbers]
+        filled = np.arange(lengths.max(initial=0)) < lengths[:, None]
+        index = np.full(filled.shape, NO_GENE, np.int32)
+        weight = np.zeros(filled.shape, np.float32)
+        index[filled], weight[filled] = genes, weights
+        return index, weight
+
+    def matrix(self, numbers: np.ndarray, genes: int) -> csr_matrix:
+        """Weights as CSR float32 (cells, ``genes``), genes of a cell in its order."""
+        from scipy.sparse import csr_matrix
+
+        indices, weights = self._values(numbers)
+        ends = np.concatenate([[0], np.cumsum(self.lengths[numbers])])
+        return csr_matrix((weights, indices.astype(np.int32), ends), (len(numbers), genes))
+
+    def _values(self, numbers: np.ndarray) -> list[np.ndarray]:
+        """Genes and weights of the cells, those of each after those of the one before.
+
+        Cells that lie near each other are read together.
+        """
+        if not len(numbers):
+            return [np.zeros(0, each) for each in self._types]
+        parts: list[list[np.ndarray]] = [[] for _ in self._types]
+        near = (np.diff(numbers) >= 0) & (np.diff(numbers) <= MAX_GAP)
+        for some in np.split(numbers, np.flatnonzero(~near) + 1):
+            start, stop = int(self.ends[some[0]]), int(self.ends[some[-1] + 1])
+            lengths = self.lengths[some]
+            skipped = self.ends[some] - start - (np.cumsum(lengths) - lengths)
+            wanted: slice | np.ndarray = slice(None)
+            if lengths.sum() != stop - start or skipped.any():
+                wanted = np.arange(lengths.sum()) + np.repeat(skipped, lengths)
+            for number, part in enumerate(parts):
+                part.append(self._read(number, start, stop)[wanted])
+        return [np.concatenate(part) for part in parts]
+
+    def _read(self, number: int, start: int, stop: int) -> np.ndarray:
+        if not self._files:
+            return self._arrays[number][start:stop]
+        dtype = self._types[number]
+        content = self._files[number].read((stop - start) * dtype.itemsize, start * dtype.itemsize)
+        return np.frombuffer(content, dtype)
+
+
 class CellsWithoutGenes(CellSequences):
     """A few cells of ``cells``, as if only the genes ``kept``, bool (genes,), had been measured.
 
@@ -214,6 +298,7 @@ class CellsWithoutGenes(CellSequences):
         self, cells: CellSequences, rows: np.ndarray, kept: np.ndarray, renormalised: bool
     ) -> None:
         self.opened, self.genes, self.embedding = cells.opened, cells.genes, cells.embedding
+        self.sequential = True  # these few are not unpacked
         self._kept = kept & cells.genes_in_input
         genes, weights = filter_genes(*cells.rows(rows), lambda some: kept[some])
         if renormalised:

@@ -32,6 +32,25 @@ def test_rows_in_any_order_and_repeated(cells: Path) -> None:
     assert np.array_equal(rows[1], weight[numbers, :9])
 
 
+@pytest.mark.parametrize("gap", [0, 3, 100])
+def test_rows_are_the_same_in_any_order(
+    cells: Path, gap: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cells_file, "MAX_GAP", gap)
+    random = np.random.default_rng(1)
+    with open_exchange(cells, "cells") as opened:
+        at_any_time = CellSequences(opened)
+        in_order = CellSequences(opened, sequential=True)
+        choices = [random.integers(0, 90, size) for size in (0, 1, 5, 60)]
+        for numbers in (*choices, np.sort(choices[-1]), np.arange(7, 80, 2), np.arange(90)):
+            for one, other in zip(at_any_time.rows(numbers), in_order.rows(numbers), strict=True):
+                assert one.dtype == other.dtype
+                assert np.array_equal(one, other)
+            weights = [each.weights(numbers) for each in (at_any_time, in_order)]
+            assert np.array_equal(*(each.toarray() for each in weights))
+            assert np.array_equal(*(each.indices for each in weights))  # in the cells' order
+
+
 def test_weights_are_those_of_the_sequences(cells: Path) -> None:
     with open_exchange(cells, "cells") as opened:
         sequences = CellSequences(opened, sequential=True)

@@ -18,6 +18,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from small_files import GENES
 
+from screader_lib import threads
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.cells.sequences import weight_matrix
 from screader_lib.errors import ScReaderError
@@ -107,6 +108,20 @@ DATA = {"two": made(2), "three": made(3), "six": made(6), "separable": separable
 def test_the_optimum(values: np.ndarray, truth: np.ndarray, kind: Callable) -> None:
     found = probabilities(values, truth, kind=kind)
     assert np.abs(found - reference(values, truth)).max() < CLOSE
+
+
+@EITHER
+@pytest.mark.parametrize(("values", "truth"), DATA.values(), ids=DATA)
+@pytest.mark.parametrize("kind", [list, sparse.csr_matrix], ids=["dense", "sparse"])
+def test_the_optimum_of_many_cells(
+    values: np.ndarray, truth: np.ndarray, kind: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logistic_regression, "MANY_CELLS", 40)
+    weights = np.linspace(1, 2, truth.max() + 1).astype(np.float32)
+    found = probabilities(values, truth, weights, kind)
+    assert np.abs(found - reference(values, truth, weights)).max() < 2e-3
+    monkeypatch.setattr(threads, "default_threads", lambda: 1)
+    assert np.array_equal(found, probabilities(values, truth, weights, kind))
 
 
 @pytest.mark.parametrize(("values", "truth"), DATA.values(), ids=DATA)

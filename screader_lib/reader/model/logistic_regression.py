@@ -1,7 +1,8 @@
 """Multinomial logistic regression.
 
-It is scikit-learn's where the cells fit in memory, else streamed; and for few cells whose fit is
-waited for, one that needs less time and no import of scikit-learn.
+It is scikit-learn's for up to ``MANY_CELLS`` that fit in memory. More are gone over block by block,
+in threads, from a fit of a sample on; and few cells whose fit is waited for have one that needs
+less time and no import of scikit-learn.
 
 All minimise the summed cross-entropy plus half the squared weights over C. The biases are not
 penalised. The optimum is unique (but for a constant in all biases), so it does not depend on which
@@ -11,7 +12,7 @@ of them is used, nor on the number of threads, beyond rounding and the tolerance
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -19,6 +20,7 @@ from scipy import sparse
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.errors import ScReaderError
 from screader_lib.reader.task import Task, row_blocks
+from screader_lib.threads import matrix_threads
 
 Features = Any  # np.ndarray or sparse.csr_matrix (cells, features)
 Weights = tuple[np.ndarray, np.ndarray]  # float32 (features, labels) and biases (labels,)
@@ -29,6 +31,9 @@ MAX_BYTES = 1 << 30  # of features held in memory
 TOLERANCE = 1e-7  # of the largest partial derivative of the objective, divided by the cells
 MAX_ITERATIONS = 10_000
 CORRECTIONS = 30  # that L-BFGS remembers
+MANY_CELLS = 10_000  # of more, so many are fitted first, and then all in float32 and less closely
+TOLERANCE_OF_MANY, TOLERANCE_OF_SAMPLE = 1e-5, 1e-4  # see benchmarks/training_many_cells.md
+CORRECTIONS_OF_MANY = 10
 ROUNDING = 1e-12  # of all products of cells, by which those with themselves are raised
 
 
@@ -65,12 +70,25 @@ def fit_logistic(
     first, origin = (
         None if one is None else np.vstack(one).astype(np.float64) for one in (start, towards)
     )
-    data = _in_memory(blocks())
-    if data is None or origin is not None:
-        again = blocks if data is None else lambda: [data]
-        parameters = _fit_streaming(again, labels, weights, strength, tolerance, first, origin)
+    data = _looked_through(blocks())
+    held = data.held
+
+    def again() -> Iterable[tuple[Features, np.ndarray]]:
+        return blocks() if held is None else held
+
+    problem = _Problem(again, data.cells, data.width, labels, weights, strength, origin)
+    if data.cells > MANY_CELLS:
+        if first is None and origin is None:
+            sample = _sample(again(), data.cells)
+            small = problem._replace(
+                blocks=lambda: sample, cells=sum(len(one) for _, one in sample)
+            )
+            first = small.minimum(TOLERANCE_OF_SAMPLE, None, np.float32)
+        parameters = problem.minimum(max(tolerance, TOLERANCE_OF_MANY), first, np.float32)
+    elif held is None or origin is not None:
+        parameters = problem.minimum(tolerance, first, np.float64)
     else:
-        parameters = _fit_in_memory(*data, labels, weights, strength, tolerance, first)
+        parameters = _fit_in_memory(held, labels, weights, strength, tolerance, first)
     return parameters[:-1].astype(np.float32), parameters[-1].astype(np.float32)
 
 
@@ -137,29 +155,42 @@ def _newton(
     return result.x.reshape(width + 1, labels)
 
 
-def _in_memory(
-    blocks: Iterable[tuple[Features, np.ndarray]],
-) -> tuple[Features, np.ndarray] | None:
-    """All features, float64, and their labels; None where they take more than ``MAX_BYTES``.
+class _Data(NamedTuple):
+    """Numbers of ``cells`` and features, and the blocks where all of them fit in memory."""
 
-    ScReaderError where a feature is not finite.
-    """
-    features, truth, size = [], [], 0
-    for values, labels in blocks:
+    cells: int
+    width: int
+    held: list[tuple[Features, np.ndarray]] | None
+
+
+def _looked_through(blocks: Iterable[tuple[Features, np.ndarray]]) -> _Data:
+    """ScReaderError where a feature is not finite."""
+    held: list[tuple[Features, np.ndarray]] | None = []
+    cells, width, size = 0, 0, 0
+    for values, truth in blocks:
         if not np.isfinite(values.data if sparse.issparse(values) else values).all():
             raise ScReaderError("the cells' weights or gene embeddings are not all finite.")
+        cells, width = cells + len(truth), values.shape[1]
         size += values.size * (12 if sparse.issparse(values) else 8)
-        if size > MAX_BYTES:
-            return None
-        features.append(values)
-        truth.append(labels)
-    stack = sparse.vstack if sparse.issparse(features[0]) else np.concatenate
-    return stack(features, dtype=np.float64), np.concatenate(truth)
+        if held is not None:
+            held.append((values, truth))
+            held = held if size <= MAX_BYTES else None
+    return _Data(cells, width, held)
+
+
+def _sample(
+    blocks: Iterable[tuple[Features, np.ndarray]], cells: int
+) -> list[tuple[Features, np.ndarray]]:
+    """About ``MANY_CELLS`` random ones of so many ``cells``."""
+    random, taken = np.random.default_rng(0), []
+    for values, truth in blocks:
+        own = np.flatnonzero(random.random(len(truth)) < MANY_CELLS / cells)
+        taken.append((values[own], truth[own]))
+    return taken
 
 
 def _fit_in_memory(
-    features: Features,
-    truth: np.ndarray,
+    blocks: list[tuple[Features, np.ndarray]],
     labels: int,
     label_weights: np.ndarray,
     strength: float,
@@ -169,6 +200,9 @@ def _fit_in_memory(
     """Weights and, as the last row, biases, float64 (features + 1, labels)."""
     from sklearn.linear_model import LogisticRegression
 
+    parts, truths = zip(*blocks, strict=True)
+    stack = sparse.vstack if sparse.issparse(parts[0]) else np.concatenate
+    features, truth = stack(parts, dtype=np.float64), np.concatenate(truths)
     # Of two labels, scikit-learn fits one vector w, which stands for −w/2 and w/2: half the penalty
     penalty = strength if labels > 2 else 2 * strength
     model = LogisticRegression(
@@ -182,45 +216,68 @@ def _fit_in_memory(
     return parameters if labels > 2 else np.hstack([-parameters, parameters]) / 2
 
 
-def _fit_streaming(
-    blocks: Blocks,
-    labels: int,
-    label_weights: np.ndarray,
-    strength: float,
-    tolerance: float,
-    start: np.ndarray | None,
-    towards: np.ndarray | None = None,
-) -> np.ndarray:
-    """The same by L-BFGS; every evaluation goes over the blocks again."""
-    from scipy.optimize import minimize
+class _Problem(NamedTuple):
+    """What is minimised over all ``blocks()``, of ``cells`` by ``width`` features.
 
-    count = sum(len(truth) for _, truth in blocks())
-    width = next(iter(blocks()))[0].shape[1]
-    origin = np.zeros((width + 1, labels)) if towards is None else towards
+    ``towards`` are the weights and, as the last row, biases that the penalty draws to, if not to 0.
+    """
 
-    def loss_and_gradient(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        weights, biases = np.split(flat.reshape(width + 1, labels), [width])
-        far = weights - origin[:-1]
-        loss = 0.5 / strength * float((far**2).sum())
-        gradient = np.vstack([far / strength, np.zeros(labels)])
-        for values, truth in blocks():
-            wide = values.astype(np.float64)
-            logits = wide @ weights + biases
-            logits -= logits.max(1, keepdims=True)
-            log_sums = np.log(np.exp(logits).sum(1))
-            cells, counts = np.arange(len(truth)), label_weights[truth]
-            loss += float(counts @ (log_sums - logits[cells, truth]))
-            errors = np.exp(logits - log_sums[:, None])
-            errors[cells, truth] -= 1
-            errors *= counts[:, None]
-            gradient[:-1] += wide.T @ errors
-            gradient[-1] += errors.sum(0)
-        return loss / count, gradient.ravel() / count
+    blocks: Blocks
+    cells: int
+    width: int
+    labels: int
+    label_weights: np.ndarray
+    strength: float
+    towards: np.ndarray | None
 
-    options = {
-        "gtol": tolerance, "ftol": 0.0, "maxcor": CORRECTIONS,
-        "maxiter": MAX_ITERATIONS, "maxfun": 2 * MAX_ITERATIONS,
-    }  # fmt: skip
-    first = (origin if start is None else start).ravel()
-    result = minimize(loss_and_gradient, first, jac=True, method="L-BFGS-B", options=options)
-    return result.x.reshape(width + 1, labels)
+    def minimum(self, tolerance: float, start: np.ndarray | None, precision: type) -> np.ndarray:
+        """Weights and, as the last row, biases, float64 (features + 1, labels), by L-BFGS.
+
+        Every evaluation goes over the blocks again, with products in ``precision``.
+        """
+        from scipy.optimize import minimize
+
+        shape = self.width + 1, self.labels
+        origin = np.zeros(shape) if self.towards is None else self.towards
+
+        with matrix_threads() as map_blocks:
+
+            def loss_and_gradient(flat: np.ndarray) -> tuple[float, np.ndarray]:
+                parameters = flat.reshape(shape)
+                far = parameters[:-1] - origin[:-1]
+                loss = 0.5 / self.strength * float((far**2).sum())
+                gradient = np.vstack([far / self.strength, np.zeros(self.labels)])
+                narrow: np.ndarray = parameters.astype(precision)
+
+                def of_block(values: Features, truth: np.ndarray) -> tuple[float, np.ndarray]:
+                    return self._of_block(values.astype(precision, copy=False), truth, narrow)
+
+                for own_loss, own_gradient in map_blocks(of_block, self.blocks()):
+                    loss += own_loss
+                    gradient += own_gradient
+                return loss / self.cells, gradient.ravel() / self.cells
+
+            options = {
+                "gtol": tolerance, "ftol": 0.0,
+                "maxcor": CORRECTIONS if precision is np.float64 else CORRECTIONS_OF_MANY,
+                "maxiter": MAX_ITERATIONS, "maxfun": 2 * MAX_ITERATIONS,
+            }  # fmt: skip
+            first = (origin if start is None else start).ravel()
+            result = minimize(
+                loss_and_gradient, first, jac=True, method="L-BFGS-B", options=options
+            )
+        return result.x.reshape(shape)
+
+    def _of_block(
+        self, values: Features, truth: np.ndarray, parameters: np.ndarray
+    ) -> tuple[float, np.ndarray]:
+        """The cross-entropy of a block's cells, and its gradient (features + 1, labels)."""
+        logits = values @ parameters[:-1] + parameters[-1]
+        logits -= logits.max(1, keepdims=True)
+        log_sums = np.log(np.exp(logits).sum(1))
+        cells, counts = np.arange(len(truth)), self.label_weights[truth]
+        loss = float(counts @ (log_sums - logits[cells, truth]))
+        errors = np.exp(logits - log_sums[:, None])
+        errors[cells, truth] -= 1
+        errors *= counts[:, None].astype(errors.dtype)
+        return loss, np.vstack([values.T @ errors, errors.sum(0)])
