@@ -2,13 +2,17 @@
 
     python benchmarks/training_many_cells.py time EMBEDDINGS REFERENCE [--cells 10000 100000]
         [--per-label 0 500] [--celltypist PYTHON]
+    python benchmarks/training_many_cells.py optimum EMBEDDINGS REFERENCE [--cells 20000]
     python benchmarks/training_many_cells.py accuracy EMBEDDINGS CELLS COLUMN [--per-label 25 … 0]
 
 ``time``: the cells of REFERENCE (``cell_type1``, ``donor``) again and again, a random 40 to 100 %
 of the counts left of each copy, labelled by type and donor. Whole processes of ``train-reader`` by
 method; scikit-learn's logistic regression on the same 3,000 genes; and, by a Python that has it,
-CellTypist's stochastic gradient descent. Seconds of the clock and of all processors, and the
-largest resident set.
+CellTypist's stochastic gradient descent on them. Seconds of the clock and of all processors, and
+the largest resident set.
+
+``optimum``: regressions on four fifths of such cells, and how far each is from the optimum: by the
+objective, and by the probabilities of the last fifth.
 
 ``accuracy``: three seeds each draw 30 % of the cells of each label to be held out; the reader is
 trained on the others, with at most so many cells of each label (0: all), and calls the held-out
@@ -22,19 +26,29 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import anndata
 import numpy as np
 import pandas
 from cells import measured
 from scipy import sparse
+from sklearn.linear_model import LogisticRegression
 
+from screader_lib.cells.cells_file import CellSequences
+from screader_lib.exchange.opening import open_exchange
 from screader_lib.label_metrics import scores
+from screader_lib.reader.confidence.calibration import log_sum_exp, softmax
+from screader_lib.reader.model.logistic_regression import fit_logistic
 
 SUITE = Path(sys.executable).parent
 SEEDS = range(3)
+Features = Any  # sparse, float32 (cells, genes)
 LEARN = """
 import sys, warnings, anndata
 from screader_lib.cells.cells_file import CellSequences
@@ -50,10 +64,13 @@ LogisticRegression(max_iter=1000).fit(weights, labels)
 CELLTYPIST = """
 import sys, anndata, celltypist, scanpy
 cells = anndata.read_h5ad(sys.argv[1])
+genes = anndata.read_h5ad(sys.argv[3]).var
 scanpy.pp.normalize_total(cells, target_sum=1e4)
 scanpy.pp.log1p(cells)
+names = genes["symbol"] if "symbol" in genes else genes.index
 celltypist.train(
-    cells, labels="label", use_SGD=True, mini_batch=True, check_expression=False
+    cells[:, cells.var_names.isin(names)].copy(),
+    labels="label", use_SGD=True, mini_batch=True, check_expression=False,
 ).write(sys.argv[2])
 """
 
@@ -99,12 +116,68 @@ def measure_time(given: argparse.Namespace, folder: Path) -> None:
             ways["scikit-learn's logistic regression", "all"] = [sys.executable, "-c", LEARN, cells]
         if given.celltypist:
             model = folder / "model.pkl"
-            ways["CellTypist, SGD", "all"] = [given.celltypist, "-c", CELLTYPIST, source, model]
+            ways["CellTypist, SGD", "all"] = [
+                given.celltypist, "-c", CELLTYPIST, source, model, cells,
+            ]  # fmt: skip
         for (method, limit), command in ways.items():
             seconds, processor, memory = measured(command)
             row = f"{seconds:.0f} | {processor:.0f} | {memory / 1000:.2f}"
             print(f"| {count:,} | {labels} | {method} | {limit} | {row} |", flush=True)
     print(f"\nLoad at the end: {os.getloadavg()[0]:.1f}.")
+
+
+def of_sklearn(
+    features: Features, truth: np.ndarray, solver: str, tolerance: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Weights (features, labels) and biases (labels,) by scikit-learn."""
+    model = LogisticRegression(solver=solver, tol=tolerance, max_iter=10_000)
+    model.fit(features.astype(np.float64), truth)
+    return model.coef_.T, model.intercept_
+
+
+def of_reader(features: Features, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The same by ``train-reader``'s fit."""
+    cuts = [slice(start, start + 4096) for start in range(0, len(truth), 4096)]
+    blocks = [(features[cut], truth[cut]) for cut in cuts]
+    return fit_logistic(lambda: blocks, int(truth.max()) + 1)
+
+
+WAYS: dict[str, Callable[..., tuple[np.ndarray, np.ndarray]]] = {
+    "scikit-learn, Newton-CG to 1e-7": partial(of_sklearn, solver="newton-cg", tolerance=1e-7),
+    "scikit-learn, its defaults": partial(of_sklearn, solver="lbfgs", tolerance=1e-4),
+    "`logistic`": of_reader,
+}
+
+
+def measure_optimum(given: argparse.Namespace, folder: Path) -> None:
+    """A row for each way to fit: how far it is from the optimum, and how long it takes."""
+    source, path, count = folder / "tiled.h5ad", folder / "cells.h5ad", given.cells[0]
+    tiled(given.reference, count, source)
+    build = [SUITE / "build-cells", source, "-e", given.embeddings, "--label", "label"]
+    subprocess.run([*build, "-q", "-o", path], check=True)
+    with open_exchange(path, "cells") as opened:
+        cells = CellSequences(opened)
+        assert cells.labels is not None
+        order = np.random.default_rng(0).permutation(count)
+        train, test = np.sort(order[: count * 4 // 5]), np.sort(order[count * 4 // 5 :])
+        features, new = cells.weights(train), cells.weights(test)
+        truth = cells.labels.codes[train].astype(np.int64)
+    known: tuple[float, np.ndarray] | None = None
+    print("| cells | method | seconds | objective | largest | mean | other labels |")
+    print("|---|---|---|---|---|---|---|")
+    for name, fit in WAYS.items():
+        begin = time.perf_counter()
+        weights, biases = fit(features, truth)
+        seconds = time.perf_counter() - begin
+        logits = features @ weights + biases
+        losses = log_sum_exp(logits) - logits[np.arange(len(truth)), truth]
+        objective = float((losses.sum() + 0.5 * (weights.astype(float) ** 2).sum()) / len(truth))
+        probability = softmax(new @ weights + biases)
+        known = known or (objective, probability)
+        gap = np.abs(probability - known[1]).max(1)
+        changed = int((probability.argmax(1) != known[1].argmax(1)).sum())
+        row = f"{objective:.7f} | {gap.max():.3f} | {gap.mean():.0e} | {changed}"
+        print(f"| {len(truth):,} | {name} | {seconds:.0f} | {row} |", flush=True)
 
 
 def measure_accuracy(given: argparse.Namespace, folder: Path) -> None:
@@ -149,7 +222,7 @@ def measure_accuracy(given: argparse.Namespace, folder: Path) -> None:
 def main() -> None:
     """What was asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("time", "accuracy"))
+    parser.add_argument("what", choices=("time", "optimum", "accuracy"))
     parser.add_argument("embeddings", type=Path)
     parser.add_argument("reference", type=Path)
     parser.add_argument("column", nargs="?", default="cell_type1")
@@ -160,7 +233,8 @@ def main() -> None:
     parser.add_argument("--celltypist", metavar="PYTHON")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        (measure_time if given.what == "time" else measure_accuracy)(given, Path(folder))
+        measures = {"time": measure_time, "optimum": measure_optimum, "accuracy": measure_accuracy}
+        measures[given.what](given, Path(folder))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ PCA_CELLS = 50_000  # the principal axes are computed from at most so many cells
 NEIGHBOURS = 15  # of UMAP
 MIN_DISTANCE = 0.3
 MIN_UMAP_CELLS = 10  # UMAP needs more than its handful of neighbours
+EXACT_UMAP_CELLS = 4096  # umap-learn compares so many with each other itself
 FITTED_CELLS = 20_000  # more are placed among so many
 PLACED_BY = 5  # nearest neighbours of a cell that is placed
 PLACED_BLOCK = 20_000
@@ -71,17 +72,34 @@ def _fitted(components: np.ndarray, seed: int, neighbours: int) -> np.ndarray:
     extent = float(np.abs(start).max()) if start.size else 0.0
     if len(components) < MIN_UMAP_CELLS or extent == 0:
         return start
+    neighbours = min(neighbours, len(components) - 1)
+    known: tuple[np.ndarray | None, np.ndarray | None] = None, None
+    if len(components) >= EXACT_UMAP_CELLS:
+        known = _nearest(components, neighbours)
     umap = import_umap()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # on one thread because of the seed, and the like
         reducer = umap.UMAP(
-            n_neighbors=min(neighbours, len(components) - 1),
+            n_neighbors=neighbours,
             min_dist=MIN_DISTANCE,
             init=start * np.float32(10 / extent),
             random_state=seed,
             n_jobs=1,
+            precomputed_knn=known,
         )
         return np.asarray(reducer.fit_transform(components), np.float32)
+
+
+def _nearest(values: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The ``count`` nearest rows of each one, first itself: int32, and their distances float32.
+
+    umap-learn would estimate them by functions that take a minute to compile.
+    """
+    search = require("sklearn.neighbors").NearestNeighbors(n_neighbors=count - 1, algorithm="brute")
+    distances, others = search.fit(values).kneighbors()
+    itself = np.arange(len(values))[:, None]
+    rows = np.hstack([itself, others]).astype(np.int32)
+    return rows, np.hstack([np.zeros(itself.shape), distances]).astype(np.float32)
 
 
 def principal_components(vectors: Vectors, count: int = COMPONENTS, seed: int = 0) -> np.ndarray:
