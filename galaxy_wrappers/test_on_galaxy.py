@@ -38,7 +38,7 @@ GALAXY, PLANEMO, UV = "26.1.1", "0.75.47", "0.13.9"
 BUILT_IN = ("data_source/upload.xml", "expression_tools/parse_values_from_file.xml")
 DATA_MANAGER = HERE / "data_manager" / "fetch_reader.xml"
 USER = "admin@example.org"
-PATIENCE = 600  # seconds until the server has to answer
+PATIENCE = 600  # seconds until the server has to answer, a database be free, or a job be done
 HELD_OUT = "Out-of-fold predictions"
 ONE_THREAD = {"SCREADER_OFFLINE": "1", "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
 # The commands that the workflows' steps stand for, and the outputs by label that they make.
@@ -117,6 +117,7 @@ class Server:
         dropped = {"PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "VIRTUAL_ENV"}
         self.environment = {key: value for key, value in os.environ.items() if key not in dropped}
         self.environment |= {
+            "GALAXY_TEST_DEFAULT_WAIT": str(PATIENCE),
             "PATH": f"{folder / 'server/bin'}:{os.environ['PATH']}",
             "VIRTUAL_ENV": str(folder / "server"),
             "GALAXY_CONFIG_FILE": str(self.run / "galaxy.yml"),
@@ -169,7 +170,9 @@ class Server:
         }
         place = {"runner": "local", "env": [{"name": k, "value": v} for k, v in job.items()]}
         runner = {"load": "galaxy.jobs.runners.local:LocalJobRunner", "workers": 2}
-        sqlite = f"sqlite:///{data}/%s.sqlite?isolation_level=IMMEDIATE"
+        # On a busy machine a database may be locked for longer than SQLite's five seconds: a job
+        # that could not write would stay in the queue for ever.
+        sqlite = f"sqlite:///{data}/%s.sqlite?isolation_level=IMMEDIATE&timeout={PATIENCE}"
         return {
             "data_dir": str(data),
             "config_dir": str(self.run),
@@ -310,7 +313,8 @@ def run_workflow_test(server: Server, workflow: Path) -> Results:
         "planemo", "--directory", server.folder / "planemo-home", "test",
         "--engine", "external_galaxy", "--galaxy_url", server.url, "--no_shed_install",
         "--galaxy_admin_key", server.admin_key, "--galaxy_user_key", server.key,
-        "--test_output", server.run / "workflows.html", "--test_output_json", path, workflow,
+        "--test_timeout", 3 * PATIENCE, "--test_output", server.run / "workflows.html",
+        "--test_output_json", path, workflow,
     )  # fmt: skip
     different = list(differences(server, workflow.stem))
     wrong = list(faults_in_the_editor(server, workflow))

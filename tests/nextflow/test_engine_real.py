@@ -14,8 +14,11 @@ from pipeline_files import PIPELINE, ROOT
 
 CELLS = PIPELINE / "assets/test"
 QUICK = [
-    "--method=pooled", "--train-options=--warm-start-epochs 2", "--plots=confusion", "--folds=2",
-    "--shards=2", "--source=packaged", "--label=cell_type1", "--organism=human",
+    "--method=pooled", "--train-options=--warm-start-epochs 2", "--source=packaged",
+    "--embed-options=--model tfidf",
+]  # fmt: skip
+OF_FOLDS = [
+    "--plots=confusion", "--folds=2", "--shards=2", "--label=cell_type1", "--organism=human",
 ]  # fmt: skip
 pytestmark = needs_engine
 
@@ -25,7 +28,7 @@ def test_a_killed_run_resumed_gives_the_bytes_of_an_uninterrupted_one(
 ) -> None:
     """The uninterrupted one without a profile, on whatever machine this is."""
     rows = [f"a,{CELLS / 'train.h5ad'},train", f"b,{CELLS / 'predict.h5ad'},predict"]
-    given = [*QUICK, real_engine.sheet(*rows)]
+    given = [*QUICK, *OF_FOLDS, real_engine.sheet(*rows)]
     said = real_engine(*given, profile="")
     assert warnings(said) == []
     with (tmp_path / "out/run-report.tsv").open(encoding="utf-8") as lines:
@@ -52,8 +55,7 @@ def test_samples_may_be_objects_of_r_and_zipped_stores(real_engine: Engine) -> N
     """One to learn from, one to call, and both with a pre-trained reader."""
     seurat = ROOT / "tests/r_objects/seurat5.rds"
     store = ROOT / "galaxy_wrappers/test-data/new.zarr.zip"
-    words = ["--method=pooled", "--train-options=--warm-start-epochs 2", "--plots=", "--folds=0"]
-    words += ["--source=packaged", "--label=cell_type", "--shards=1"]
+    words = [*QUICK, "--plots=", "--folds=0", "--label=cell_type", "--shards=1"]
     sheet = real_engine.sheet(f"r,{seurat},train", f"z,{store},predict")
     real_engine(*words, sheet, profile="")
     with (real_engine.folder / "out/run-report.tsv").open(encoding="utf-8") as lines:
