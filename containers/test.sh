@@ -5,6 +5,7 @@
 #
 # Where no engine can be had, that is said, the tests that need none run, and all ends well.
 # ENGINE_FOLDER keeps engine, archives and SIFs (default /var/tmp/screader-engine).
+# WITHOUT_DEFINITION=1 makes Apptainer's image from the other one only, not from its definition too.
 # CA_BUNDLE and WHEELS are those of containers/build.sh; by default what pip itself is told.
 set -euo pipefail
 cd "$(dirname "$0")/.."
