@@ -110,6 +110,7 @@ def odds_without(
         return genes, weights
 
     fewer.rows = read  # type: ignore[method-assign]
+    fewer.sequential = True  # so that weights are of these rows
     logits, _ = trained.outputs(fewer, rows)
     return float(log_odds(torch.from_numpy(logits), torch.from_numpy(calls)).mean())
 
@@ -189,6 +190,7 @@ def nothing(trained: TrainedMethod, sequences: CellSequences, cells: int) -> tor
     if isinstance(trained, LinearReader):
         empty = copy.copy(sequences)
         vars(empty).pop("_weights", None)  # which reads the whole cells
+        empty.sequential = True  # so that weights are of these rows
         empty.rows = lambda rows: (np.zeros((len(rows), 1), int), np.zeros((len(rows), 1)))  # type: ignore[method-assign]
         return torch.from_numpy(trained.outputs(empty, np.arange(cells))[0])
     none = Batch(torch.zeros(cells, 1, dtype=torch.long), torch.zeros(cells, 1), torch.ones(cells))

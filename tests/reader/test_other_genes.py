@@ -184,6 +184,7 @@ class Genes:
             return np.hstack([first, genes]).astype(np.int32), weights
 
         cells.rows = rows  # type: ignore[method-assign]
+        cells.sequential = True  # so that weights are of these rows
         cells.lengths = (rows(np.arange(len(own)))[0] >= 0).sum(1)
         return cells
 
@@ -280,6 +281,7 @@ def test_genes_that_were_not_measured_do_not_count_as_there(
     some = Genes(OLD[-count:], np.arange(GENES)[-count:]).of(sequences)
     built = CellSequences(sequences.opened)
     built.genes = Table(sequences.genes.index, {"inputs": measured.astype(np.int64)})
+    built.sequential = True  # so that weights are of these rows
     built.rows = lambda numbers: filter_genes(  # type: ignore[method-assign]
         *sequences.rows(numbers), lambda genes: measured[genes]
     )
