@@ -203,7 +203,7 @@ def test_caches_go_to_a_folder_of_the_user(caches: ModuleType, tmp_path: Path) -
 
 def test_caches_avoid_a_folder_that_others_may_write(caches: ModuleType, tmp_path: Path) -> None:
     laid = tmp_path / f"screader-{os.getuid()}"
-    laid.mkdir()
+    laid.mkdir(exist_ok=True)  # the import has made it, where it is the first
     laid.chmod(0o777)
     caches.place()
     assert not os.environ["NUMBA_CACHE_DIR"].startswith(f"{laid}/")
