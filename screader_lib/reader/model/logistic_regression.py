@@ -1,8 +1,8 @@
 """Multinomial logistic regression.
 
-It is scikit-learn's for up to ``MANY_CELLS`` that fit in memory. More are gone over block by block,
-in threads, from a fit of a sample on; and few cells whose fit is waited for have one that needs
-less time and no import of scikit-learn.
+Up to ``MANY_CELLS`` cells that fit in memory are fitted by scikit-learn. More are fitted block by
+block, in threads, starting from the fit of a random sample. A few cells whose fit is waited for
+have one that needs less time and no import of scikit-learn.
 
 All minimise the summed cross-entropy plus half the squared weights over C. The biases are not
 penalised. The optimum is unique (but for a constant in all biases), so it does not depend on which
@@ -31,7 +31,7 @@ MAX_BYTES = 1 << 30  # of features held in memory
 TOLERANCE = 1e-7  # of the largest partial derivative of the objective, divided by the cells
 MAX_ITERATIONS = 10_000
 CORRECTIONS = 30  # that L-BFGS remembers
-MANY_CELLS = 10_000  # of more, so many are fitted first, and then all in float32 and less closely
+MANY_CELLS = 10_000  # with more, a sample of so many comes first, then all in float32, less closely
 TOLERANCE_OF_MANY, TOLERANCE_OF_SAMPLE = 1e-5, 1e-4  # see benchmarks/training_many_cells.md
 CORRECTIONS_OF_MANY = 10
 ROUNDING = 1e-12  # of all products of cells, by which those with themselves are raised
@@ -164,7 +164,7 @@ class _Data(NamedTuple):
 
 
 def _looked_through(blocks: Iterable[tuple[Features, np.ndarray]]) -> _Data:
-    """ScReaderError where a feature is not finite."""
+    """One pass over the blocks; ScReaderError where a feature is not finite."""
     held: list[tuple[Features, np.ndarray]] | None = []
     cells, width, size = 0, 0, 0
     for values, truth in blocks:
