@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,11 +24,11 @@ from screader_lib.command_line.run import ToolRun
 from screader_lib.command_line.tool import tool
 from screader_lib.errors import ScReaderError
 from screader_tools.annotate_checks import Given, check_labels_from, check_outputs
-from screader_tools.annotate_samples import annotate_each, are_named_after_inputs
+from screader_tools.annotate_samples import IsDone, annotate_each, are_named_after_inputs
 from screader_tools.machine_options import machine_options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from screader_lib.annotation.by_reader.answers import LoadedReader
     from screader_lib.annotation.calls import Calls
@@ -227,7 +228,7 @@ def main(run: ToolRun, **given: Any) -> None:
     with ExitStack() as stack:
         readers = Readers(stack)
 
-        def annotate_one(one: ToolRun, is_done: Callable[[Provenance], bool]) -> Calls | None:
+        def annotate_one(one: ToolRun, is_done: IsDone) -> Calls | None:
             return _annotate(one, Given(**one.context.params), readers, is_done)
 
         if are_named_after_inputs(run.context.params):
@@ -258,7 +259,10 @@ class Readers:
 
 
 def _annotate(
-    run: ToolRun, given: Given, readers: Readers, is_done: Callable[[Provenance], bool]
+    run: ToolRun,
+    given: Given,
+    readers: Readers,
+    is_done: IsDone,
 ) -> Calls | None:
     """The calls of a file or several, written; None where ``is_done`` says that they are."""
     from screader_lib.annotation import annotated_file, new_h5ad
@@ -311,9 +315,7 @@ def _annotate(
         return called
 
 
-def _by_reader(
-    work: Work, readers: Readers, is_done: Callable[[Provenance], bool]
-) -> tuple[Calls, Provenance] | None:
+def _by_reader(work: Work, readers: Readers, is_done: IsDone) -> tuple[Calls, Provenance] | None:
     """The calls by a reader, and what they are made of; the clusters' table and the report too.
 
     None where ``is_done`` says that outputs so made are there.
@@ -337,15 +339,10 @@ def _by_reader(
     known = readers.load(path, given.reader or Path(given.reference[0]).name, given)
     if given.types:
         named = types_and_markers(work, known.stored.labels)
-    made = run.provenance({**work.files.inputs, "reader": known.file})
+    inputs = {**work.files.inputs, "reader": known.file}
+    made = cache(lambda: run.provenance(inputs))  # waits until all inputs are hashed
     if is_done(made):
         return None
-    trained_on = {sha256 for step in known.file.steps for sha256 in _expression(step)}
-    if trained_on.intersection(_expression(made.record)):
-        run.reporter.info(
-            f"{known.file.name} was trained on cells of this file: what it says of them does not "
-            "show how often it is right on others."
-        )
     options = AnnotationOptions(
         given.min_confidence, given.min_familiarity, given.consensus, work.clusters,
         read_markers(work), given.force, work.sample,
@@ -353,15 +350,21 @@ def _by_reader(
         keeps_files=given.report is not None,
     )  # fmt: skip
     annotation = annotate(sources, known, made, folder, options, run.reporter)
+    trained_on = {sha256 for step in known.file.steps for sha256 in _expression(step)}
+    if trained_on.intersection(_expression(made().record)):
+        run.reporter.info(
+            f"{known.file.name} was trained on cells of this file: what it says of them does not "
+            "show how often it is right on others."
+        )
     if given.types:
         annotation = with_proposed_types(
-            annotation, sources, named, made, folder, options, run.reporter
+            annotation, sources, named, made(), folder, options, run.reporter
         )
     write_clusters(work, annotation.clusters)
     if given.report is not None:
         store_final_labels(annotation, folder)
         write_report(work, annotation, known.file.name, known.file)
-    return annotation.calls, made
+    return annotation.calls, made()
 
 
 def _expression(step: Record) -> Iterator[str]:

@@ -33,7 +33,8 @@ FORMATS = (
     ".rda",
 )  # fmt: skip
 
-AnnotateOne = Callable[[ToolRun, Callable[["Provenance"], bool]], "Calls | None"]
+IsDone = Callable[[Callable[[], "Provenance"]], bool]
+AnnotateOne = Callable[[ToolRun, IsDone], "Calls | None"]
 
 
 def are_named_after_inputs(given: Mapping[str, Any]) -> bool:
@@ -44,9 +45,9 @@ def are_named_after_inputs(given: Mapping[str, Any]) -> bool:
 def annotate_each(run: ToolRun, inputs: Sequence[str], annotate: AnnotateOne) -> None:
     """``annotate(run, is_done)`` for each of the inputs, as if the command named it alone.
 
-    ``is_done`` says of a provenance whether all outputs are there and were made so: then nothing is
-    left to do. A sample that cannot be annotated does not keep the others from it; in the end it is
-    named in a ScReaderError.
+    ``is_done`` says of the provenance that a function gives whether all outputs are there and were
+    made so: then nothing is left to do. A sample that cannot be annotated does not keep the others
+    from it; in the end it is named in a ScReaderError.
     """
     runs = _runs_of_samples(run, inputs)
     failed: list[str] = []
@@ -129,7 +130,7 @@ def _stem(name: str) -> str:
     return name
 
 
-def _is_done(run: ToolRun, made: Provenance) -> bool:
+def _is_done(run: ToolRun, made: Callable[[], Provenance]) -> bool:
     import h5py
 
     from screader_lib.exchange import provenance
@@ -140,7 +141,7 @@ def _is_done(run: ToolRun, made: Provenance) -> bool:
         return False
     try:
         with h5py.File(output, "r", locking=False) as file:
-            return _as_stored(provenance.read(file).record) == _as_stored(made.record)
+            return _as_stored(provenance.read(file).record) == _as_stored(made().record)
     except Exception:  # another file, which is replaced
         return False
 

@@ -112,6 +112,12 @@ OPTIONS = (
         help="Epochs of the warm start, without the LLM.",
     ),
     click.option(
+        "--warm-start-steps",
+        type=click.IntRange(min=0),
+        help="The warm start ends after this many steps at the latest, so that it does not take "
+        "longer the more cells there are; 0: no limit.",
+    ),
+    click.option(
         "--warm-start-learning-rate",
         type=click.FloatRange(min=0, min_open=True),
         help="Learning rate of the warm start.",

@@ -41,7 +41,7 @@ from screader_lib.cells.cells_file import CellSequences
 from screader_lib.cells.formats.expression import Expression
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.opening import open_exchange
-from screader_lib.exchange.provenance import Provenance
+from screader_lib.exchange.provenance import LaterProvenance
 from screader_lib.exchange.table import Categorical, Column, Table
 from screader_lib.preparation.marker_tables import CellType
 from screader_lib.reader.confidence.levels import Level
@@ -105,7 +105,7 @@ class Annotation:
 def annotate(
     sources: Sequence[Expression],
     reader: LoadedReader,
-    made: Provenance,
+    made: LaterProvenance,
     folder: Path,
     options: AnnotationOptions = AnnotationOptions(),
     reporter: Reporter = SILENT,
@@ -174,7 +174,7 @@ def _answer(
     stack: ExitStack,
     sample: Sample,
     reader: LoadedReader,
-    made: Provenance,
+    made: LaterProvenance,
     folder: Path,
     options: AnnotationOptions,
     with_neighbours: bool,

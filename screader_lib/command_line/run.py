@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from itertools import chain, combinations, product
 from math import isfinite
 from pathlib import Path
@@ -149,9 +150,11 @@ class ToolRun:
 
         ``inputs``, by role, are what it is made from; they are recorded in its provenance.
         """
-        from screader_lib.exchange import writing
+        from screader_lib.exchange import provenance, writing
 
-        with writing.create(kind, self.output_path(output), self.provenance(inputs)) as file:
+        provenance.created_time()  # what is wrong with it is told before the work
+        made = partial(self.provenance, inputs)
+        with writing.create(kind, self.output_path(output), made) as file:
             yield file
 
     def provenance(self, inputs: Inputs) -> Provenance:

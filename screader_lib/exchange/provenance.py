@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -42,6 +42,9 @@ class Provenance:
 
     record: Record
     history: tuple[Record, ...] = ()
+
+
+LaterProvenance = Provenance | Callable[[], Provenance]  # a function waits for hashes of inputs
 
 
 def sha256_of(path: Path) -> str:

@@ -26,7 +26,7 @@ from screader_lib import launch
 from screader_lib.errors import ScReaderError, failed_write
 from screader_lib.exchange import provenance as provenance_module
 from screader_lib.exchange import validation
-from screader_lib.exchange.provenance import Provenance
+from screader_lib.exchange.provenance import LaterProvenance
 from screader_lib.exchange.schema import ROOT_KIND, ROOT_VERSION, load
 
 STANDARD = "-"
@@ -159,11 +159,12 @@ def _put_in_place(temporary: Path, target: Path) -> None:
 
 
 @contextmanager
-def create(kind: str, destination: str | Path, provenance: Provenance) -> Iterator[h5py.File]:
+def create(kind: str, destination: str | Path, provenance: LaterProvenance) -> Iterator[h5py.File]:
     """An HDF5 file of ``kind`` to fill, which is checked against its schema and moved into place.
 
-    Root attributes and provenance are written here, the rest by the caller. In worker processes
-    the file is temporary: the first process writes the real one.
+    Root attributes and provenance are written here, the rest by the caller. Where a function gives
+    the ``provenance``, it is called once all else is written: inputs may be hashed until then. In
+    worker processes the file is temporary: the first process writes the real one.
     """
     if launch.is_worker():
         with temporary_file("worker") as temporary, new_file(temporary) as file:
@@ -175,7 +176,8 @@ def create(kind: str, destination: str | Path, provenance: Provenance) -> Iterat
             file.attrs[ROOT_KIND] = schema.name
             file.attrs[ROOT_VERSION] = schema.version
             yield file
-            provenance_module.write(file, provenance)
+            made = provenance() if callable(provenance) else provenance
+            provenance_module.write(file, made)
             problems = validation.problems(file, schema)
             if problems:
                 raise ScReaderError(f"the new {kind} file violates its schema: {problems[0]}.")

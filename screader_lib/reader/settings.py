@@ -23,6 +23,7 @@ class TrainingSettings:
     its outputs over the genes, and the ``pool``, the weighted mean of the projected genes that
     goes around the LLM. ``gene_scores`` adds what each gene says for each label by itself.
     ``gene_offsets`` is the spread of the genes' own vectors at the start, 0 for none.
+    The warm start ends after ``warm_start_steps`` at the latest, 0 for no limit.
     ``cells_per_label`` are used of each label at most, 0 all.
     ``patience`` ends a stage after so many checks without a better one, 0 never.
     """
@@ -45,6 +46,7 @@ class TrainingSettings:
     gene_scores: bool = True
     gene_offsets: float = 0.0
     warm_start_epochs: int = 20
+    warm_start_steps: int = 5000
     warm_start_learning_rate: float = 2e-3
     epochs: int = 1
     learning_rate: float = 5e-4
@@ -90,6 +92,7 @@ PAPER = {
     "gene_scores": False,
     "gene_offsets": 0.0,
     "warm_start_epochs": 0,
+    "warm_start_steps": 0,
     "epochs": 10,
     "learning_rate": 5e-5,
     "warm_up_steps": 1000,
@@ -137,13 +140,22 @@ def settings_for(method: str, recipe: str, given: dict[str, Any]) -> TrainingSet
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of a training: the poolings that are trained, for how long and how fast."""
+    """One stage of a training: the poolings that are trained, for how long and how fast.
+
+    It ends after ``most_steps`` at the latest, 0 for no limit.
+    """
 
     number: int
     name: str
     poolings: tuple[str, ...]
     epochs: int
     learning_rate: float
+    most_steps: int = 0
+
+    def steps(self, cells: int, batch_size: int) -> int:
+        """How many steps it takes on so many ``cells``, ``batch_size`` a step."""
+        steps = math.ceil(cells / batch_size) * self.epochs
+        return min(steps, self.most_steps) if self.most_steps else steps
 
 
 def stages_of(settings: TrainingSettings) -> list[Stage]:
@@ -159,8 +171,9 @@ def stages_of(settings: TrainingSettings) -> list[Stage]:
         )
     stages = []
     if "pool" in settings.pooling and settings.warm_start_epochs:
+        epochs, most = settings.warm_start_epochs, settings.warm_start_steps
         rate = settings.warm_start_learning_rate
-        stages.append(Stage(0, "warm start", ("pool",), settings.warm_start_epochs, rate))
+        stages.append(Stage(0, "warm start", ("pool",), epochs, rate, most))
     if settings.epochs and set(settings.pooling) != {"pool"}:
         rate = settings.learning_rate
         stages.append(Stage(1, "LLM stage", settings.pooling, settings.epochs, rate))
@@ -179,16 +192,18 @@ def warm_up_problem(settings: TrainingSettings, cells: int) -> str | None:
     None where the learning rate reaches its peak in every stage.
     """
     for stage in stages_of(settings):
-        steps = math.ceil(cells / settings.batch_size) * stage.epochs
+        steps = stage.steps(cells, settings.batch_size)
         if steps < settings.warm_up_steps:
             option = "--epochs" if stage.number else "--warm-start-epochs"
-            epochs = -(-settings.warm_up_steps // math.ceil(cells / settings.batch_size))
+            least = -(-settings.warm_up_steps // math.ceil(cells / settings.batch_size))
+            if steps == stage.most_steps:
+                option, least = "--warm-start-steps", settings.warm_up_steps
             return (
                 f"the {stage.name} has {steps:,} steps ({cells:,} cells, {settings.batch_size} a "
                 f"step, {stage.epochs} epochs), fewer than its {settings.warm_up_steps:,} warm-up "
                 f"steps: the learning rate reaches {steps / settings.warm_up_steps:.0%} of "
                 f"{stage.learning_rate:g}, and the reader may stay at the most frequent label. "
-                f"Lower --warm-up-steps (such as {steps // 10}), or raise {option} above {epochs}."
+                f"Lower --warm-up-steps (such as {steps // 10}), or raise {option} above {least}."
             )
     return None
 

@@ -72,6 +72,9 @@ def test_a_warm_up_longer_than_the_stage() -> None:
     assert warm_up_problem(settings_for("screader", "paper", {"warm_up_steps": 100}), 1928) is None
     assert warm_up_problem(settings_for("screader", "paper", {"epochs": 34}), 1928) is None
     assert warm_up_problem(settings_for("screader", "default", {}), 1928) is None
+    short = settings_for("pooled", "default", {"warm_start_steps": 50, "warm_up_steps": 80})
+    problem = warm_up_problem(short, 1928)
+    assert problem is not None and "--warm-start-steps above 80" in problem
 
 
 @pytest.mark.parametrize(
@@ -315,15 +318,19 @@ class Killed(Exception):
     """Stands for a kill."""
 
 
-@pytest.mark.parametrize("after", [1, 5, 10, 13])
+@pytest.mark.parametrize(
+    ("after", "most"), [(1, 0), (5, 0), (10, 0), (13, 0), (5, 6), (6, 6), (7, 6)]
+)
 def test_a_killed_training_goes_on_as_if_it_had_not_been(
     sequences: CellSequences,
     llm: FrozenLLM,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     after: int,
+    most: int,
 ) -> None:
-    task = task_of(sequences)
+    """Also where the warm start ends within its second epoch."""
+    task = task_of(sequences, warm_start_steps=most)
     expected = training.train_neural(task, llm)
     checkpoint = TrainingCheckpoint(tmp_path / "state", "same", minutes=0)
     steps = iter(range(after))
@@ -416,6 +423,55 @@ def test_training_ends_with_the_best_head(
     assert [np.array_equal(head, other) for other in heads] == [n == best for n in range(count)]
     message = f"the weights from epoch {5 * (best + 1)} scored best"
     assert any(message in line for line in reporter.messages) == (best + 1 < len(losses))
+
+
+def test_a_warm_start_of_many_cells_ends_early(
+    sequences: CellSequences, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After so many steps, within an epoch or not; the learning rate falls to 0 until then."""
+    rates: list[float] = []
+    losses: list[tuple[float, int]] = []  # of each step, and how many cells it has
+    original = training.learning_rate_factor
+
+    def factor(step: int, steps: int, settings: TrainingSettings) -> float:
+        rates.append(original(step, steps, settings))
+        return rates[-1]
+
+    settings = TrainingSettings(warm_up_steps=0)
+
+    def trained(most: int) -> tuple[NeuralReader, list[str]]:
+        reporter = RecordingReporter()
+        given = {"warm_start_epochs": 3, "warm_start_steps": most, "batch_size": 16}
+        asked = settings_for("pooled", "default", {**given, "warm_up_steps": 0})
+        rates.clear()
+        task = make_task(sequences, asked, reporter=reporter)
+        return training.train_neural(task, None), reporter.messages
+
+    def gradients(trainer: training.Trainer, rows: np.ndarray, *others: object) -> float:
+        losses.append((of_step(trainer, rows, *others), len(rows)))  # type: ignore[arg-type]
+        return losses[-1][0]
+
+    of_step = training.Trainer.compute_gradients
+    monkeypatch.setattr(training.Trainer, "compute_gradients", gradients)
+    monkeypatch.setattr(training, "learning_rate_factor", factor)
+    whole, _ = trained(0)
+    count = len(rates)
+    epoch = count // 3
+    assert epoch > 2 and len(whole.history) == 3
+    for most in (count, count + 5):
+        same, messages = trained(most)
+        assert fingerprint(same.tensors) == fingerprint(whole.tensors)
+        assert str(same.history) == str(whole.history)
+        assert not any("--warm-start-steps" in line for line in messages)
+    for most, epochs in ((1, 1), (epoch, 1), (epoch + 2, 2)):
+        reader, messages = trained(most)
+        assert len(rates) == most and len(reader.history) == epochs
+        assert rates == [original(step, most, settings) for step in range(most)]
+        ended = losses[-1 - (most - 1) % epoch :]
+        values, cells = zip(*ended, strict=True)
+        assert reader.history[-1].loss == pytest.approx(np.average(values, weights=cells))
+        said = f"takes {most:,} steps, {most / epoch:.1f} of 3 epochs (--warm-start-steps)"
+        assert any(said in line for line in messages)
 
 
 @pytest.mark.parametrize("losses", [[1, 2], [2, 1]], ids=["the LLM is worse", "better"])

@@ -33,7 +33,7 @@ from screader_lib.cells.cells_in_blocks import CellsInBlocks, StoredWeights
 from screader_lib.exchange import writing
 from screader_lib.exchange.chunks import RowAppender, RowReader
 from screader_lib.exchange.opening import ExchangeFile
-from screader_lib.exchange.provenance import Provenance
+from screader_lib.exchange.provenance import LaterProvenance
 from screader_lib.reader.llm.machine import ON_CPU, Machine
 from screader_lib.reader.methods import methods
 from screader_lib.reader.methods.places import Neighbours, PlacedCells, own_components
@@ -182,7 +182,7 @@ class _CalledBlocks:
 
 
 def write_cells(
-    sample: Sample, reader: LoadedReader, made: Provenance, folder: Path
+    sample: Sample, reader: LoadedReader, made: LaterProvenance, folder: Path
 ) -> OtherMethods:
     """Write the ``cells`` file, and meanwhile fit the other methods, which need no cell."""
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(1) as pool:
@@ -197,7 +197,7 @@ def answer_from_file(
     reader: LoadedReader,
     others: OtherMethods,
     check: Callable[[MeanExpression], None],
-    made: Provenance,
+    made: LaterProvenance,
     folder: Path,
     with_neighbours: bool,
     reporter: Reporter = SILENT,

@@ -135,7 +135,13 @@ class Trainer:
         """Train one stage from the step that ``state`` has reached; the best weights are kept."""
         size, reporter = self.settings.batch_size, self.task.reporter
         steps_per_epoch = math.ceil(len(self.task.rows) / size)
-        steps = steps_per_epoch * stage.epochs
+        steps = stage.steps(len(self.task.rows), size)
+        epochs = math.ceil(steps / steps_per_epoch)
+        if steps < steps_per_epoch * stage.epochs:
+            reporter.info(
+                f"the {stage.name} takes {steps:,} steps, {steps / steps_per_epoch:.1f} of "
+                f"{stage.epochs} epochs (--warm-start-steps)."
+            )
         optimiser = torch.optim.AdamW(
             self.model.parameters(), weight_decay=self.settings.weight_decay
         )
@@ -148,11 +154,12 @@ class Trainer:
             state.best.update(self.validate(), self.model, 0)
         with reporter.progress(f"Training: {stage.name}", steps, "steps") as advance:
             advance(state.step)
-            for epoch in range(state.step // steps_per_epoch, stage.epochs):
+            for epoch in range(state.step // steps_per_epoch, epochs):
                 if state.best.is_out_of_patience(self.settings.patience):
                     break
                 order = self._random(ORDER, stage.number, epoch).permutation(self.task.rows)
-                for number in range(state.step % steps_per_epoch, steps_per_epoch):
+                last = min(steps_per_epoch, steps - epoch * steps_per_epoch)
+                for number in range(state.step % steps_per_epoch, last):
                     rows = np.sort(order[number * size : (number + 1) * size])
                     rate = learning_rate_factor(state.step, steps, self.settings)
                     for group in optimiser.param_groups:
@@ -164,12 +171,12 @@ class Trainer:
                     state.losses.append(loss * len(rows))
                     state.step += 1
                     advance(1)
-                    if number + 1 == steps_per_epoch:
-                        self.finish_epoch(stage, epoch + 1, state)
+                    if number + 1 == last:
+                        self.finish_epoch(stage, epoch + 1, epochs, state)
                     if self.checkpoint:
                         self.checkpoint.save(state, self.model, optimiser, state.step == steps)
         best = state.best.restore(self.model)
-        if best is not None and best < stage.epochs:
+        if best is not None and best < epochs:
             source = f"epoch {best}" if best else "before this stage"
             reporter.info(
                 f"{stage.name}: the weights from {source} scored best on the validation cells and "
@@ -227,12 +234,16 @@ class Trainer:
                 parameter.grad = processes.sum_tensor(own)
         return float(losses[0])
 
-    def finish_epoch(self, stage: Stage, number: int, state: TrainingState) -> None:
-        """Validate where it is time to, and report on epoch ``number``, from 1."""
-        entry = Epoch(stage.name, sum(state.losses) / len(self.task.rows))
+    def finish_epoch(self, stage: Stage, number: int, epochs: int, state: TrainingState) -> None:
+        """Validate where it is time to, and report on epoch ``number``, from 1, of ``epochs``.
+
+        The last may have ended early.
+        """
+        cells = min(len(state.losses) * self.settings.batch_size, len(self.task.rows))
+        entry = Epoch(stage.name, sum(state.losses) / cells)
         state.losses.clear()
-        message = f"{stage.name} {number}/{stage.epochs}: loss {entry.loss:.3f}"
-        last = stage.number > 0 or number == stage.epochs
+        message = f"{stage.name} {number}/{epochs}: loss {entry.loss:.3f}"
+        last = stage.number > 0 or number == epochs
         if (last or number % VALIDATE_EVERY == 0) and (scores := self.validate()):
             entry.accuracy, entry.macro_f1 = scores.accuracy, scores.macro_f1
             state.best.update(scores, self.model, number)
