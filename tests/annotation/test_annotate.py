@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import csv
+import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import anndata
+import h5py
 import numpy as np
 import pandas
 import pytest
 from running import invoke
-from small_files import GENES, TYPES, counts, expression, genes, write_expression
+from small_files import GENES, TYPES, counts, expression, genes, write_embeddings, write_expression
 
 from screader_lib.annotation.by_reader import consensus, sample_checks
+from screader_lib.cells.cell_builder import CellBuilder
+from screader_lib.exchange import provenance
 from screader_lib.reader.methods.places import Neighbours, nearest, own_components
 from screader_lib.reader.prediction import write_predictions
 
@@ -162,6 +168,42 @@ def test_the_files_that_a_reader_was_trained_on_are_known(reader: Path, tmp_path
     for source, is_own in ((own, True), (other, False)):
         done = invoke("annotate", source, "-r", reader, "--calls", tmp_path / "calls.csv")
         assert done.exit_code == 0 and (told in done.stderr) == is_own, done.stderr
+
+
+def test_cells_are_read_while_their_file_is_hashed(
+    reader: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each hash waits here until the cells are read: a run that waits for it first would hang."""
+    source, were_read = write_expression(tmp_path / "new.h5ad", cells=60), threading.Event()
+    sha256_of, map_weights, write = provenance.sha256_of, CellBuilder.map_weights, CellBuilder.write
+
+    def hashed(path: Path) -> str:
+        assert path != source or were_read.wait(60)
+        return sha256_of(path)
+
+    def mapped(builder: CellBuilder, *given: Any) -> Iterator[Any]:
+        yield from map_weights(builder, *given)
+        were_read.set()
+
+    def written(builder: CellBuilder, *given: Any) -> None:
+        write(builder, *given)
+        were_read.set()
+
+    monkeypatch.setattr(provenance, "sha256_of", hashed)
+    monkeypatch.setattr(CellBuilder, "map_weights", mapped)
+    monkeypatch.setattr(CellBuilder, "write", written)
+    embeddings, output = write_embeddings(tmp_path / "genes.h5ad"), tmp_path / "out.h5ad"
+    for command in (
+        ["annotate", source, "-r", reader],
+        ["annotate", source, "-r", reader, "--clusters", "donor"],
+        ["build-cells", source, "-e", embeddings, "--like", reader],
+    ):
+        were_read.clear()
+        done = invoke(*command, "-o", output)
+        assert done.exit_code == 0, done.stderr
+        with h5py.File(output) as file:
+            made = provenance.read(file)
+        assert made.record.inputs["expression"]["sha256"] == sha256_of(source)
 
 
 def test_unfamiliar_cells_are_warned_of_once(
