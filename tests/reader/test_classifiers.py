@@ -266,6 +266,28 @@ def test_components_are_scikit_learns(task: Task, monkeypatch: pytest.MonkeyPatc
     assert softmax(logits) == pytest.approx(other.predict_proba(principal), abs=5e-3)
 
 
+@pytest.mark.parametrize("method", ["logistic", "components", "genept-w", "genept", "pooled"])
+def test_logits_of_many_cells_are_those_of_the_outputs(
+    cells: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """And wide features are never those of all cells at once."""
+    with open_exchange(cells, "cells") as opened:
+        settings = settings_for(method, "default", {"warm_start_epochs": 1, "warm_up_steps": 0})
+        task = make_task(CellSequences(opened), settings)
+        trained, rows = methods.train(task), np.arange(len(task.cells))
+        expected, _ = trained.outputs(task.cells, rows)
+        sizes, outputs = [0], type(trained).outputs
+        monkeypatch.setattr(task_module, "ROWS_AT_ONCE", 7)
+        monkeypatch.setattr(
+            type(trained),
+            "outputs",
+            lambda own, some, part: sizes.append(len(part)) or outputs(own, some, part),
+        )
+        found = trained.logits(task.cells, rows)
+        assert max(sizes) <= 7 and np.allclose(found, expected, atol=1e-5)
+        assert trained.logits(task.cells, rows[:0]).shape == (0, expected.shape[1])
+
+
 @pytest.fixture
 def model() -> ReaderModel:
     random = torch.Generator().manual_seed(0)

@@ -22,7 +22,7 @@ from screader_lib.reader.model.logistic_regression import (
     training_blocks,
 )
 from screader_lib.reader.settings import TrainingSettings
-from screader_lib.reader.task import Epoch, Task, TrainedMethod
+from screader_lib.reader.task import Epoch, Task, TrainedMethod, row_blocks
 
 SIMILARITIES_AT_ONCE = 1 << 24
 ROUNDING = 1e-4  # of a similarity in float32, with a wide margin
@@ -91,6 +91,11 @@ class FeatureClassifier(TrainedMethod):
         neighbours = nearest(values, self.tensors["neighbours.vectors"], self.settings.neighbours)
         labels = self.tensors["neighbours.labels"].astype(np.int64)[neighbours]
         return vote_logits(labels, self.labels), values
+
+    def logits(self, cells: CellSequences, rows: np.ndarray) -> np.ndarray:
+        """Block by block: features may be as wide as there are genes."""
+        blocks = [self.outputs(cells, some)[0] for some in row_blocks(rows)]
+        return np.concatenate(blocks) if blocks else self.outputs(cells, rows)[0]
 
     def evidence(self, cells: CellSequences, rows: np.ndarray, logits: np.ndarray) -> np.ndarray:
         if self.settings.classifier == "knn":

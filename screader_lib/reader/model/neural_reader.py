@@ -208,6 +208,11 @@ class NeuralReader(TrainedMethod):
         logits, latents = self.compute(cells, rows, widths, lambda *inputs: predict(*inputs[:2]))
         return logits, latents
 
+    def logits(self, cells: CellSequences, rows: np.ndarray) -> np.ndarray:
+        """Without the cell vectors, which are wide."""
+        predict, width = self._predict(cells), [self.model.head.out_features]
+        return self.compute(cells, rows, width, lambda *inputs: predict(*inputs[:2])[:1])[0]
+
     def _predict(self, cells: CellSequences) -> Callable[[GeneTable, Batch], tuple[Tensor, Tensor]]:
         """The model's prediction; without the head where too few learnt genes are there.
 
