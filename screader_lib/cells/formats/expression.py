@@ -166,7 +166,8 @@ def _kinds_by_name(names: np.ndarray) -> np.ndarray:
     """The kind of each feature, object (features,), as far as its name tells; else of a gene."""
     kinds = np.full(len(names), GENE_EXPRESSION, object)
     for kind, pattern in NO_GENES_BY_NAME.items():
-        kinds[[bool(re.fullmatch(pattern, name)) for name in names]] = kind
+        is_of_kind = re.compile(pattern).fullmatch
+        kinds[[bool(is_of_kind(name)) for name in names]] = kind
     return kinds
 
 

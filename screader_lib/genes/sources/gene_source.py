@@ -10,8 +10,6 @@ from typing import Any
 from screader_lib.genes.catalog import GENE_ID, Catalog
 from screader_lib.genes.records import DATABASE_ID, ENSEMBL, Organism
 from screader_lib.genes.services.cache import DiskCache, GeneCache
-from screader_lib.genes.services.service import NCBI_KEY, Pace, secret_of
-from screader_lib.genes.services.web_client import WebClient
 from screader_lib.genes.spelling import SUFFIX
 from screader_lib.reporting import SILENT, Reporter
 
@@ -66,6 +64,10 @@ class NcbiService(GeneSource):
         reporter: Reporter = SILENT,
         **settings: Any,
     ) -> None:
+        # Readers know genes by tables alone, which are sources, too: they should not wait for this
+        from screader_lib.genes.services.service import NCBI_KEY, Pace, secret_of
+        from screader_lib.genes.services.web_client import WebClient
+
         self.organism = organism
         self.reporter = reporter
         key = secret_of(NCBI_KEY)

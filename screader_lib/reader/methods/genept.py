@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,17 +16,18 @@ from screader_lib.cells.cells_file import CellSequences
 from screader_lib.cells.gene_texts import LAYER
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.writing import temporary_file
-from screader_lib.genes.providers import provider_options
 from screader_lib.genes.providers.embedder import CachedEmbedder, Embedder
-from screader_lib.genes.providers.local_models import EncoderSettings
-from screader_lib.genes.providers.openai import estimate
 from screader_lib.genes.providers.tfidf import NAME as TFIDF
 from screader_lib.genes.services.cache import DiskCache, default_folder
-from screader_lib.genes.services.service import OPENAI_KEY, secret_of
 from screader_lib.option_values import PROVIDERS
 from screader_lib.reader.methods.feature_classifier import FeatureClassifier, LinearLogits, unit
 from screader_lib.reader.task import Task, row_blocks
 from screader_lib.reporting import Reporter
+
+if (
+    TYPE_CHECKING
+):  # imported where it is used: all readers import this module, few have a text model
+    from screader_lib.genes.providers.provider_options import ProviderOptions
 
 TEXT_MODELS = tuple(name for name in PROVIDERS if name != TFIDF)  # that embed a cell by itself
 SERVER = re.compile(r"https?://", re.IGNORECASE)
@@ -125,6 +127,8 @@ class TextModel:
         """Report what a server will be sent and charge for the texts; not for a local model."""
         if self.embedder.provider != "openai":
             return
+        from screader_lib.genes.providers.openai import estimate
+
         costs = [
             estimate(self.embedder, [text for text in dict.fromkeys(texts) if text], None)
             for texts in blocks
@@ -194,6 +198,9 @@ def load_text_model(
             file=file,
             remedy="Say where the model is with --embedder, or embed the genes with embed-genes.",
         )
+    from screader_lib.genes.providers.provider_options import make_embedder
+    from screader_lib.genes.services.service import OPENAI_KEY, secret_of
+
     options = _provider_options(provider, name, location, device)
     try:
         if options.provider == "openai" and not (options.base_url or secret_of(OPENAI_KEY)):
@@ -201,7 +208,7 @@ def load_text_model(
                 f"OpenAI's {name} needs a key, but {OPENAI_KEY} is not set.",
                 remedy="Set it, or give the URL of another server with --embedder.",
             )
-        embedder = provider_options.make_embedder(options, reporter)
+        embedder = make_embedder(options, reporter)
         return TextModel(_with_cache(embedder, reporter), reporter)
     except ScReaderError as error:
         raise ScReaderError(
@@ -211,7 +218,10 @@ def load_text_model(
 
 def _provider_options(
     provider: str, name: str, location: str | None, device: str
-) -> provider_options.ProviderOptions:
+) -> ProviderOptions:
+    from screader_lib.genes.providers.local_models import EncoderSettings
+    from screader_lib.genes.providers.provider_options import ProviderOptions
+
     layer, base_url = -1, None
     if provider == "hidden-states" and (split := LAYER.fullmatch(name)):
         name, layer = split[1], int(split[2])
@@ -223,7 +233,7 @@ def _provider_options(
         kind, model = "packaged", None
     elif location is None and provider == "openai":
         kind = "openai"
-    return provider_options.ProviderOptions(
+    return ProviderOptions(
         kind,
         model,
         base_url=base_url,
@@ -237,8 +247,10 @@ def _with_cache(embedder: Embedder, reporter: Reporter) -> Embedder:
 
     A server's vectors are paid for: there it is an error.
     """
+    from screader_lib.genes.providers.provider_options import VECTOR_CACHE
+
     try:
-        return CachedEmbedder(embedder, DiskCache(default_folder() / provider_options.VECTOR_CACHE))
+        return CachedEmbedder(embedder, DiskCache(default_folder() / VECTOR_CACHE))
     except ScReaderError as error:
         if embedder.provider == "openai":
             raise ScReaderError(

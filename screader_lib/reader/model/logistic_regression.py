@@ -34,6 +34,8 @@ CORRECTIONS = 30  # that L-BFGS remembers
 MANY_CELLS = 10_000  # with more, a sample of so many comes first, then all in float32, less closely
 TOLERANCE_OF_MANY, TOLERANCE_OF_SAMPLE = 1e-5, 1e-4  # see benchmarks/training_many_cells.md
 CORRECTIONS_OF_MANY = 10
+LEAST_DESCENT = 1e-4  # by a step of Newton's method, of what the gradient promises
+SHORTEST_STEP = 1e-6  # of a whole one
 ROUNDING = 1e-12  # of all products of cells, by which those with themselves are raised
 
 
@@ -118,12 +120,18 @@ def fit_few_cells(
 def _newton(
     features: np.ndarray, truth: np.ndarray, labels: int, strength: float, tolerance: float
 ) -> np.ndarray:
-    """Weights and, as the last row, biases, float64 (features + 1, labels), by Newton's method."""
-    from scipy.optimize import minimize
+    """Weights and, as the last row, biases, float64 (features + 1, labels), by Newton's method.
+
+    Each step is solved by conjugate gradients, the closer the nearer the optimum is, and halved
+    until it leads down (Nocedal and Wright, Numerical Optimization, 2006, algorithm 7.1). One
+    thread multiplies: threads wait for each other at each of these small products, several times
+    as long as the product takes when other programs run.
+    """
+    from scipy.sparse.linalg import LinearOperator, cg  # sooner imported than scipy.optimize
+    from threadpoolctl import threadpool_limits
 
     cells, width = features.shape
     by_feature, is_truth = np.ascontiguousarray(features.T), np.eye(labels)[truth]
-    shares = np.empty((cells, labels))
 
     def logits(parameters: np.ndarray) -> np.ndarray:
         return features @ parameters[:-1].astype(np.float32) + parameters[-1]
@@ -132,27 +140,42 @@ def _newton(
         of_weights = by_feature @ errors.astype(np.float32) + parameters[:-1] / strength
         return np.vstack([of_weights, errors.sum(0)]).ravel() / cells
 
-    def loss_and_gradient(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        parameters = flat.reshape(width + 1, labels)
+    def loss_and_shares(parameters: np.ndarray) -> tuple[float, np.ndarray]:
         found = logits(parameters)
         found -= found.max(1, keepdims=True)
         log_sums = np.log(np.exp(found).sum(1, keepdims=True))
-        shares[:] = np.exp(found - log_sums)
         loss = float((log_sums[:, 0] - (found * is_truth).sum(1)).sum())
         loss += 0.5 / strength * float((parameters[:-1] ** 2).sum())
-        return loss / cells, summed(shares - is_truth, parameters)
+        return loss / cells, np.exp(found - log_sums)
 
-    def curvature(_: np.ndarray, flat: np.ndarray) -> np.ndarray:
+    def curvature(flat: np.ndarray) -> np.ndarray:
         direction = flat.reshape(width + 1, labels)
         change = logits(direction) * shares
         change -= shares * change.sum(1, keepdims=True)
         return summed(change, direction)
 
-    result = minimize(
-        loss_and_gradient, np.zeros((width + 1) * labels), jac=True, hessp=curvature,
-        method="trust-ncg", options={"gtol": tolerance, "maxiter": MAX_ITERATIONS},
-    )  # fmt: skip
-    return result.x.reshape(width + 1, labels)
+    size = (width + 1) * labels
+    products = LinearOperator((size, size), matvec=curvature, dtype=np.float64)
+    parameters = np.zeros((width + 1, labels))
+    with threadpool_limits(1, "blas"):
+        loss, shares = loss_and_shares(parameters)
+        for _ in range(MAX_ITERATIONS):
+            gradient = summed(shares - is_truth, parameters)
+            length = float(np.linalg.norm(gradient))
+            if length < tolerance:
+                break
+            step, _ = cg(products, -gradient, rtol=min(0.5, length**0.5))
+            descent, share = LEAST_DESCENT * float(gradient @ step), 1.0
+            while True:
+                next_one = parameters + share * step.reshape(parameters.shape)
+                next_loss, next_shares = loss_and_shares(next_one)
+                if next_loss <= loss + share * descent:
+                    break
+                if share < SHORTEST_STEP:  # rounding hides what is left
+                    return parameters
+                share /= 2
+            parameters, loss, shares = next_one, next_loss, next_shares
+    return parameters
 
 
 class _Data(NamedTuple):
