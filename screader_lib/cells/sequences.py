@@ -219,6 +219,21 @@ def weight_matrix(genes: np.ndarray, weights: np.ndarray, count: int) -> csr_mat
     return rows((values, genes[is_gene], ends), (len(genes), count))
 
 
+def sequences_of(
+    matrix: csr_matrix, values: np.ndarray, known: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Genes int32, −1 for none, and ``values`` of its stored elements, (cells, the most of a cell).
+
+    Those that are not ``known``, bool (stored elements,), are none.
+    """
+    lengths = np.diff(matrix.indptr)
+    filled = np.arange(lengths.max(initial=0)) < lengths[:, None]
+    genes, padded = np.full(filled.shape, NO_GENE, np.int32), np.zeros(filled.shape, values.dtype)
+    genes[filled] = np.where(known, matrix.indices, NO_GENE)
+    padded[filled] = np.where(known, values, 0)
+    return genes, padded
+
+
 def as_columns(matrix: csr_matrix, column: np.ndarray, count: int) -> csr_matrix:
     """The same with gene j as column ``column[j]``, int (genes,), of ``count``; −1 is dropped."""
     from scipy.sparse import csr_matrix as rows

@@ -13,7 +13,9 @@ import torch
 from small_files import DIM, ONE_READER, TYPES, call, succeed
 
 from screader_lib.cells.cells_file import CellSequences
+from screader_lib.cells.sequences import sequences_of, weight_matrix
 from screader_lib.reader.confidence import explanation
+from screader_lib.reader.confidence.calibration import softmax
 from screader_lib.reader.confidence.explanation import top
 from screader_lib.reader.methods import methods
 from screader_lib.reader.model.attribution import (
@@ -22,7 +24,7 @@ from screader_lib.reader.model.attribution import (
     integrated_gradients,
     log_odds,
 )
-from screader_lib.reader.model.linear_attribution import linear_parts, nodes
+from screader_lib.reader.model.linear_attribution import linear_parts, mean_factors, nodes
 from screader_lib.reader.model.linear_reader import LinearReader
 from screader_lib.reader.model.reader_model import Batch
 from screader_lib.reader.settings import settings_for
@@ -54,11 +56,30 @@ def test_parts_of_two_labels_that_are_linear_are_weight_times_difference() -> No
     matrix = np.array([[1.0, -1.0], [0.5, 2.0], [3.0, 3.0]], np.float32)
     genes = np.array([[0, 2, 1], [1, -1, -1]])
     weights = np.array([[2, 1, 1], [4, 0, 0]], np.float32)
-    parts, gaps = linear_parts(
-        genes, weights, np.array([0, 1]), np.zeros(2, np.float32), (matrix, None)
-    )
+    stored = weight_matrix(genes, weights, 3)
+    parts, gaps = linear_parts(stored, np.array([0, 1]), np.zeros(2, np.float32), (matrix, None))
     assert (gaps < 1e-6).all()
-    assert parts == pytest.approx(np.array([[4, 0, -1.5], [6, 0, 0]]))
+    found_genes, found = sequences_of(stored, parts, np.array([True, True, False, True]))
+    assert found_genes.tolist() == [[0, 2, -1], [1, -1, -1]]
+    assert found == pytest.approx(np.array([[4, 0, 0], [6, 0, 0]]))
+    assert parts == pytest.approx(np.array([4, 0, -1.5, 6]))
+
+
+@pytest.mark.parametrize("size", [0.1, 3, 40, 2000])
+def test_factors_are_integrals_however_steep_the_path(size: float) -> None:
+    """Beside the mean over 5,000 points."""
+    random = np.random.default_rng(int(size))
+    first, last = size * random.normal(size=(2, 20, 6))
+    calls = last.argmax(1)
+    factors, _ = mean_factors(first, last, calls)
+    cells, others = np.arange(20), np.ones((20, 6), bool)
+    others[cells, calls] = False
+    wanted = np.zeros((20, 6))
+    for share in (np.arange(5_000) + 0.5) / 5_000:
+        logits = np.where(others, first + share * (last - first), -np.inf)
+        wanted -= softmax(logits) / 5_000
+    wanted[cells, calls] = 1
+    assert np.abs(factors - wanted).max() < 5e-3
 
 
 def test_top_puts_the_largest_first_and_fills_up() -> None:

@@ -12,10 +12,9 @@ from screader_lib.cells.cells_file import CellSequences
 from screader_lib.exchange import encoding
 from screader_lib.exchange.table import Table, strings
 from screader_lib.largest import largest
-from screader_lib.reader.task import TrainedMethod
+from screader_lib.reader.task import TrainedMethod, row_blocks
 from screader_lib.reporting import Reporter
 
-CELLS_AT_ONCE = 256
 TIMED_CELLS = 8
 WORTH_REPORTING = 60.0  # seconds
 MAX_GAP = 0.05  # as in model.attribution, whose import takes torch
@@ -50,11 +49,10 @@ def explain(
     every = len(cells.embedding)
     sums = np.zeros(labels * every)
     blocks = []
-    for start in range(0, len(rows), CELLS_AT_ONCE):
-        block = slice(start, start + CELLS_AT_ONCE)
-        genes, values, gaps = trained.explain(cells, rows[block], calls[block])
+    for some, called in zip(row_blocks(rows), row_blocks(calls), strict=True):
+        genes, values, gaps = trained.explain(cells, some, called)
         is_gene = genes >= 0
-        of_label = (calls[block][:, None] * every + genes)[is_gene]
+        of_label = (called[:, None] * every + genes)[is_gene]
         sums += np.bincount(of_label, values[is_gene], len(sums))
         blocks.append((*top(genes, values, count), gaps))
     genes, parts, gaps = (np.concatenate(part) for part in zip(*blocks, strict=True))

@@ -15,6 +15,7 @@ import numpy as np
 
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.cells.gene_matcher import GeneMatcher
+from screader_lib.cells.sequences import sequences_of
 from screader_lib.reader.model.linear_attribution import linear_parts
 from screader_lib.reader.model.logistic_regression import (
     Blocks,
@@ -109,12 +110,11 @@ class FeatureClassifier(TrainedMethod):
         if linear is None:
             return super().explain(cells, rows, calls)
         matrix, biases, embedding = linear
-        genes, weights = cells.rows(rows)
-        length = None
+        weights, length = cells.weights(rows), None
         if embedding is not None:
-            sums = cells.weights(rows) @ embedding
-            length = np.maximum(np.linalg.norm(sums, axis=1), 1e-12)
-        return genes, *linear_parts(genes, weights, calls, biases, (matrix, length))
+            length = np.maximum(np.linalg.norm(weights @ embedding, axis=1), 1e-12)
+        parts, gaps = linear_parts(weights, calls, biases, (matrix, length))
+        return *sequences_of(weights, parts, np.isfinite(parts)), gaps
 
     def linear_logits(self, cells: CellSequences) -> LinearLogits | None:
         """What each gene adds to the logits, float32 (genes, labels), and biases (labels,).

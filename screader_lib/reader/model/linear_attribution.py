@@ -8,12 +8,14 @@ probabilities change along the path, so that their means are integrals over the 
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from screader_lib.cells.sequences import weight_matrix
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
-NODES, MORE_NODES = 24, 256  # of an integral over logits alone
+NODES = (8, 24, 256)  # of an integral over logits alone: more where fewer do not do
 ROUNDING = 1e-5  # of the change in log-odds, to which the integrals have to add up
 
 
@@ -36,11 +38,13 @@ def mean_factors(
     cells, first, last = np.arange(len(calls)), first.astype(np.float64), last.astype(np.float64)
     change = (last - first)[cells, calls]
     change -= _log_shares(last, calls)[1] - _log_shares(first, calls)[1]
-    factors = _integrals(first, last, calls, NODES)
-    missed = np.abs((factors * (last - first)).sum(1) - change)
-    again = np.flatnonzero(missed > ROUNDING * np.maximum(np.abs(change), 1))
-    if len(again):
-        factors[again] = _integrals(first[again], last[again], calls[again], MORE_NODES)
+    factors, wanted = np.zeros_like(last), cells
+    for count in NODES:
+        factors[wanted] = _integrals(first[wanted], last[wanted], calls[wanted], count)
+        missed = np.abs((factors * (last - first)).sum(1) - change)
+        wanted = np.flatnonzero(missed > ROUNDING * np.maximum(np.abs(change), 1))
+        if not len(wanted):
+            break
     return factors, change
 
 
@@ -62,29 +66,27 @@ def _log_shares(logits: np.ndarray, calls: np.ndarray) -> tuple[np.ndarray, np.n
 
 
 def linear_parts(
-    genes: np.ndarray,
-    weights: np.ndarray,
+    weights: csr_matrix,
     calls: np.ndarray,
     biases: np.ndarray,
     *terms: tuple[np.ndarray, np.ndarray | None],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Parts float32 (cells, width) and gaps float32 (cells,) of logits linear in genes' weights.
+    """Parts and gaps float32 (cells,) of logits that are linear in the genes' weights.
 
-    ``genes`` int, −1 for none, and ``weights`` float32 (cells, width), ``calls`` label numbers
-    (cells,). Logits are the ``biases`` (labels,) and, for each of the ``terms``, what the genes of
-    its matrix float32 (genes, labels) add up to, divided by a length (cells,), None for 1, that is
-    the whole cell's all along the path.
+    Parts are float32, one for each of the stored ``weights``, CSR float32 (cells, genes). ``calls``
+    are label numbers (cells,). Logits are the ``biases`` (labels,) and, for each of the ``terms``,
+    what the genes of its matrix float32 (genes, labels) add up to, divided by a length (cells,),
+    None for 1, that is the whole cell's all along the path.
     """
-    by_gene = weight_matrix(genes, weights, len(terms[0][0]))
-    first = np.broadcast_to(biases.astype(np.float64), (len(genes), len(biases)))
-    last, lengths = first.copy(), [np.ones(len(genes)) if one is None else one for _, one in terms]
+    cells = weights.shape[0]
+    first = np.broadcast_to(biases.astype(np.float64), (cells, len(biases)))
+    last, lengths = first.copy(), [np.ones(cells) if one is None else one for _, one in terms]
     for (matrix, _), length in zip(terms, lengths, strict=True):
-        last += (by_gene @ matrix) / length[:, None]
+        last += (weights @ matrix) / length[:, None]
     factors, change = mean_factors(first, last, calls)
     by_label = np.hstack([factors / length[:, None] for length in lengths]).astype(np.float32)
     gradient = by_label @ np.hstack([matrix for matrix, _ in terms]).T
-    is_gene = genes >= 0
-    parts = np.take_along_axis(gradient, np.where(is_gene, genes, 0), 1) * weights
-    parts = np.where(is_gene, parts, 0)
-    gaps = np.abs(parts.sum(1, dtype=np.float64) - change) / np.maximum(np.abs(change), 1)
-    return parts.astype(np.float32), gaps.astype(np.float32)
+    row = np.repeat(np.arange(cells), np.diff(weights.indptr))
+    parts = gradient.ravel()[row * gradient.shape[1] + weights.indices] * weights.data
+    gaps = np.abs(np.bincount(row, parts, cells) - change) / np.maximum(np.abs(change), 1)
+    return parts, gaps.astype(np.float32)

@@ -15,6 +15,7 @@ from scipy import sparse
 
 from screader_lib.cells.cells_file import CellSequences
 from screader_lib.cells.gene_matcher import GeneMatcher
+from screader_lib.cells.sequences import sequences_of
 from screader_lib.reader.model.linear_attribution import linear_parts
 from screader_lib.reader.model.scaling import scaled
 from screader_lib.reader.settings import TrainingSettings
@@ -202,12 +203,10 @@ class LinearReader(TrainedMethod):
         self, cells: CellSequences, rows: np.ndarray, calls: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         table = self.table_of(cells)
-        genes, weights = cells.rows(rows)
-        weights = weights * np.where(genes >= 0, table.known[genes], 0)
-        genes = np.where(weights > 0, genes, -1)
-        lengths = np.maximum(weights.sum(1), FEWEST_WEIGHTS)
-        terms = [(table.scores, None), (table.head, lengths)]
-        return genes, *linear_parts(genes, weights, calls, table.biases + table.head_biases, *terms)
+        weights = self._weights(cells, rows, table)
+        terms = [(table.scores, None), (table.head, _totals(weights))]
+        parts, gaps = linear_parts(weights, calls, table.biases + table.head_biases, *terms)
+        return *sequences_of(weights, parts, weights.data > 0), gaps
 
 
 def _totals(weights: sparse.csr_matrix) -> np.ndarray:
