@@ -41,7 +41,7 @@ SETTINGS = ("precision", "quantize", "micro_batch_tokens")
         "build-cells new.h5ad -e genes.h5ad --like reader.h5 | predict -r reader.h5 > calls.h5ad",
         "predict cells.h5ad -r reader.h5 --ontology packaged --min-confidence 0.9 -o calls.h5ad",
         "predict cells.h5ad -r reader.h5 --target-precision 0.99 --explain 20 -o calls.h5ad",
-        "predict cells.h5ad -r reader.h5 --shard 3/8 -o part-3.h5ad",
+        "predict cells.h5ad -r reader.h5 --shard 3/8 --no-vectors -o part-3.h5ad",
         "predict cells.h5ad -r reader.h5 --min-confidence 0.9 --llm /models/llama -o calls.h5ad",
     ],
     resumes="the last finished block of cells, where the output is a file",
@@ -133,6 +133,12 @@ SETTINGS = ("precision", "quantize", "micro_batch_tokens")
     metavar="GENES",
     help="Store this many genes with the largest contribution to each cell's label, and every "
     "gene's mean contribution per label.",
+)
+@click.option(
+    "--no-vectors",
+    is_flag=True,
+    help="Leave out the reader's vector of each cell, obsm/X_screader, which is for maps and "
+    "neighbours. That is faster, and the file is smaller.",
 )
 @click.option(
     "--micro-batch-tokens",
@@ -231,13 +237,13 @@ def main(
                     cells=opened.sha256, reader=known.sha256, device=machine.device,
                     settings=stored.settings.to_json(), embedder=given["embedder"],
                     shard=shard, held_out=given["held_out"], explain=explained,
-                    compiled=machine.compiled,
+                    compiled=machine.compiled, no_vectors=given["no_vectors"],
                 ),
                 run.reporter,
             )  # fmt: skip
             options = PredictionOptions(
                 rows, min_confidence, given["min_familiarity"], shard and Shard(*shard), explained,
-                labels,
+                labels, vectors=not given["no_vectors"],
             )  # fmt: skip
             _resume(run, saved, stack)
             machine.processes.wait()

@@ -93,6 +93,20 @@ def test_a_kill_costs_one_block(
     assert [path.name for path in tmp_path.iterdir()] == ["calls.h5ad"]
 
 
+def test_a_kill_without_vectors(
+    tmp_path: Path, cells: Path, reader: Path, counted: Counted
+) -> None:
+    whole, resumed = (tmp_path / name for name in ("whole.h5ad", "resumed.h5ad"))
+    words = [cells, "-r", reader, "--no-vectors", "-o"]
+    succeed("predict", *words, whole)
+    killed_at(3, *words, resumed)
+    succeed("predict", *words, resumed)
+    assert counted.calls == 2 * BLOCKS - 2
+    with h5py.File(whole) as a, h5py.File(resumed) as b:
+        assert "X_screader" not in b["obsm"]
+        assert np.array_equal(a["obsm/probability"][()], b["obsm/probability"][()])
+
+
 def test_a_kill_while_the_file_is_finished_costs_no_block(
     tmp_path: Path, cells: Path, reader: Path, whole: bytes, counted: Counted,
     monkeypatch: pytest.MonkeyPatch,
@@ -126,6 +140,7 @@ def test_a_damaged_block_is_called_again(
 OTHER = {
     "options": ["--explain", 3],
     "shard": ["--shard", "1/2"],
+    "vectors": ["--no-vectors"],
     "precision": ["--precision", "bfloat16"],
 }
 

@@ -326,7 +326,7 @@ def test_predictions_of_several_readers_get_all_but_the_umap(tmp_path: Path) -> 
     assert "Calibration" in page.text
     alternatives = " ".join(image["alt"] for image in page.all("img"))
     assert "accuracy" in alternatives and "UMAP of" not in alternatives
-    assert "no common vectors" in " ".join(" ".join(page.text).split())
+    assert "hold no vectors of the cells to draw" in " ".join(" ".join(page.text).split())
 
 
 def test_multiqc_gets_a_row_per_sample(tmp_path: Path) -> None:

@@ -99,6 +99,21 @@ def test_gathered_shards_are_the_unsharded_run(
     assert_gathered_is_whole(tmp_path, count, *words)
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_without_vectors_all_else_is_the_same(
+    tmp_path: Path, cells: Path, readers: dict[str, Path], method: str
+) -> None:
+    words = [cells, "-r", readers[method], *EXPLAIN]
+    succeed("predict", *words, "-o", tmp_path / "with.h5ad")
+    without, _ = assert_gathered_is_whole(tmp_path, 2, *words, "--no-vectors")
+    with h5py.File(tmp_path / "with.h5ad") as a, h5py.File(without) as b:
+        assert set(differences(a, b)) == {"/obsm/X_screader", "/uns/latent"}
+    succeed("plot", "report", without, "-o", tmp_path / "report.html")
+    assert "hold no vectors of the cells" in (tmp_path / "report.html").read_text("utf-8")
+    line = fail("plot", "umap", without, "-o", tmp_path / "umap.png")
+    assert "has no cell vectors. Give the predictions of one reader, made without" in line
+
+
 def test_with_an_ontology(tmp_path: Path, cells: Path, readers: dict[str, Path]) -> None:
     words = [cells, "-r", readers["genept-w"], "--ontology", write_obo(tmp_path / "cl.obo")]
     whole, _ = assert_gathered_is_whole(tmp_path, 3, *words, "--min-confidence", 0.999)

@@ -75,7 +75,7 @@ class PredictionData:
 
     @property
     def has_vectors(self) -> bool:
-        """Whether the cells have vectors; predictions gathered from several readers have none."""
+        """Whether the cells have vectors: not if they were left out, or are of several readers."""
         return "X_screader" in self._file["obsm"]
 
     @property
@@ -83,9 +83,9 @@ class PredictionData:
         """The cell vectors, float32 (cells, hidden), still on disk; ScReaderError without any."""
         if not self.has_vectors:
             raise ScReaderError(
-                "has no cell vectors: its predictions come from several readers.",
+                "has no cell vectors.",
                 file=self.name,
-                remedy="Give the predictions of one reader.",
+                remedy="Give the predictions of one reader, made without --no-vectors.",
             )
         return self._file["obsm/X_screader"]
 

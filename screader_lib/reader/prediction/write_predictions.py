@@ -87,7 +87,7 @@ class PredictionOptions:
     them, only those of ``shard``. Cells below ``min_confidence`` or ``min_familiarity`` are
     unassigned. ``genes_explained`` of each cell are stored. ``label_map`` gives the reader's label
     for labels of the cells, which are kept beside it. With ``warns_of_unfamiliar``, cells that as a
-    whole are unlike those of the training are warned of.
+    whole are unlike those of the training are warned of. Without ``vectors``, none are computed.
     """
 
     rows: np.ndarray | None = None
@@ -97,6 +97,7 @@ class PredictionOptions:
     genes_explained: int = 0
     label_map: dict[str, str] | None = None
     warns_of_unfamiliar: bool = True
+    vectors: bool = True
 
 
 def write_predictions(
@@ -125,7 +126,7 @@ def write_predictions(
     if options.rows is not None:
         encoding.write_json(file["uns"], "fold", stored.fold)
     predictions, gaps = _write_blocks(
-        file, cells, rows, stored, trained, options.genes_explained, reporter, checkpoint, beside
+        file, cells, rows, stored, trained, options, reporter, checkpoint, beside
     )
     confidence, evidence = predictions.confidence, predictions.evidence
     distance, names = predictions.distance, stored.labels.names
@@ -160,7 +161,7 @@ def write_predictions(
     encoding.write_strings(uns, "labels", strings(names))
     encoding.write_strings(uns, "label_ontology_ids", strings(stored.labels.ontology_ids))
     encoding.write_text(uns, "method", stored.method + knn)
-    if trained.latent_parts:
+    if trained.latent_parts and options.vectors:
         encoding.write_text(uns, "latent", ",".join(trained.latent_parts))
     encoding.write_number(uns, "temperature", stored.temperature)
     reporter.info(predictions.summary())
@@ -217,7 +218,7 @@ def _write_blocks(
     rows: np.ndarray,
     stored: StoredReader,
     trained: TrainedMethod,
-    genes_explained: int,
+    options: PredictionOptions,
     reporter: Reporter,
     checkpoint: PredictionCheckpoint,
     beside: Callable[[np.ndarray], None] | None,
@@ -227,6 +228,7 @@ def _write_blocks(
     Returns the predictions, and how far explanations are from adding up, None without any.
     """
     obsm, count, labels = file["obsm"], len(rows), len(stored.labels.names)
+    genes_explained, with_vectors = options.genes_explained, options.vectors
     predictions, explanation = Predictions.empty(count), None
     if genes_explained:
         explanation = ExplanationWriter(file, count, labels, cells.genes, genes_explained)
@@ -245,8 +247,9 @@ def _write_blocks(
     def predict(number: int, known: PredictionBlock | None) -> tuple[int, PredictionBlock, bool]:
         part = rows[number * BLOCK : (number + 1) * BLOCK]
         block = known or predict_block(
-            cells, part, trained, stored.temperatures, genes_explained, stored.type_distance
-        )
+            cells, part, trained, stored.temperatures, genes_explained, stored.type_distance,
+            with_vectors,
+        )  # fmt: skip
         if beside is not None:
             beside(part)
         return number, block, known is None
@@ -260,11 +263,11 @@ def _write_blocks(
             advance(len(block.evidence))
             if launch.is_worker():
                 continue
-            if vectors is None:
+            if vectors is None and with_vectors:
                 shape = (count, block.vectors.shape[1])
                 vectors = row_appender(obsm, "X_screader", shape, 64)
             probability.add(block.probability)
-            if block.vectors.size:
+            if vectors is not None and block.vectors.size:
                 vectors.add(block.vectors)
             part = slice(number * BLOCK, min(count, (number + 1) * BLOCK))
             predictions.fill(part, block)
