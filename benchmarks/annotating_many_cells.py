@@ -5,11 +5,11 @@
 
 TILED are made by tile_cells.py from REFERENCE, whose ``cell_type1`` the READER knows; EMBEDDINGS
 are of the reader's texts. For each, in turns, whole processes: reading the matrix with anndata;
-`build-cells --like`, and `predict` on what it made, with explanations, without vectors; `annotate` for
-each cell's own call, and with the consensus, with and without vectors; and, by a Python that has
-it, CellTypist with a model of REFERENCE, from reading to writing. Wall and CPU seconds are medians,
-memory the largest resident set. Prints a table in Markdown. ``--samples``: instead, the first of
-TILED so many times over, in one process and in one for each.
+`build-cells --like`; `predict` on what it made, with explanations, and without vectors; `annotate`
+for each cell's own call, and with the consensus, with and without vectors; and, by a Python that
+has it, CellTypist with a model of REFERENCE, from reading to writing. Wall and CPU seconds are
+medians, memory the largest resident set. Prints a table in Markdown. ``--samples``: instead, the
+first of TILED so many times over, in one process and in one for each.
 """
 
 from __future__ import annotations
