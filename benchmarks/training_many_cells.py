@@ -3,16 +3,23 @@
     python benchmarks/training_many_cells.py time EMBEDDINGS REFERENCE [--cells 10000 100000]
         [--per-label 0 500] [--rounds 3] [--celltypist PYTHON]
     python benchmarks/training_many_cells.py optimum EMBEDDINGS REFERENCE [--cells 20000]
+    python benchmarks/training_many_cells.py steps EMBEDDINGS REFERENCE [--cells 20000]
+        [--warm-start-steps 1000 0]
     python benchmarks/training_many_cells.py accuracy EMBEDDINGS CELLS COLUMN [--per-label 25 … 0]
 
 ``time``: the cells of REFERENCE (``cell_type1``, ``donor``) again and again, a random 40 to 100 %
-of the counts left of each copy, labelled by type and donor. In turns, whole processes of
-``train-reader`` by method; scikit-learn's logistic regression on the same 3,000 genes; and, by a
-Python that has it, CellTypist's stochastic gradient descent on them. Medians of the seconds of the
-clock and of all processors, and of the largest resident set.
+of the counts left of each copy, with 50 labels: by type, donor, and whether they have more counts
+than half of these cells. In turns, whole processes of ``train-reader`` by method; scikit-learn's
+logistic regression on the same 3,000 genes; and, by a Python that has it, CellTypist's stochastic
+gradient descent on them. Medians of the seconds of the clock and of all processors, and of the
+largest resident set.
 
 ``optimum``: regressions on four fifths of such cells, and how far each is from the optimum: by the
 objective, and by the probabilities of the last fifth.
+
+``steps``: for each donor, a reader is trained on such cells of the others, labelled by type, with
+at most so many steps of the warm start (0: no limit), and calls the donor's own cells, which are
+not copied.
 
 ``accuracy``: three seeds each draw 30 % of the cells of each label to be held out; the reader is
 trained on the others, with at most so many cells of each label (0: all), and calls the held-out
@@ -50,6 +57,7 @@ from screader_lib.reader.model.logistic_regression import fit_logistic
 
 SUITE = Path(sys.executable).parent
 SEEDS = range(3)
+LABELS = 50  # the most frequent
 COPIES = 50  # of the reference that differ; with more cells than these have, they come again
 Features = Any  # sparse, float32 (cells, genes)
 LEARN = """
@@ -78,12 +86,21 @@ celltypist.train(
 """
 
 
-def tiled(reference: Path, count: int, target: Path) -> int:
-    """Write ``count`` cells of many labels, copy by copy; returns the number of labels."""
-    data, random = anndata.read_h5ad(reference), np.random.default_rng(0)
+def finely_labelled(reference: Path) -> anndata.AnnData:
+    """Its cells of the most frequent labels by type, donor and counts."""
+    data = anndata.read_h5ad(reference)
     labels = data.obs["cell_type1"].astype(str) + " of " + data.obs["donor"].astype(str)
-    frequent = labels.map(labels.value_counts()).to_numpy() >= 8
-    single, names = data.X.tocsr()[frequent], labels.to_numpy()[frequent]
+    counts = pandas.Series(np.asarray(data.X.sum(1)).ravel(), data.obs_names)
+    rank = counts.groupby(labels).rank(pct=True)
+    data.obs["label"] = labels + np.where(rank > 0.5, ", many counts", ", few counts")
+    frequent = data.obs["label"].value_counts().index[:LABELS]
+    return data[data.obs["label"].isin(frequent)].copy()
+
+
+def tiled(data: anndata.AnnData, count: int, target: Path) -> int:
+    """Write ``count`` of its cells with a label, copy by copy; returns the number of labels."""
+    random, single = np.random.default_rng(0), data.X.tocsr()
+    names = data.obs["label"].to_numpy(str)
     obs = pandas.DataFrame({"label": np.resize(names, count)})
     obs.index = [f"cell-{number:07}" for number in range(count)]
     with h5py.File(target, "w") as file:
@@ -114,6 +131,11 @@ def tiled(reference: Path, count: int, target: Path) -> int:
     return obs["label"].nunique()
 
 
+def tiled_finely(reference: Path, count: int, target: Path) -> int:
+    """The same of finely labelled cells."""
+    return tiled(finely_labelled(reference), count, target)
+
+
 def measure_time(given: argparse.Namespace, folder: Path) -> None:
     """A row for each number of cells and each way to learn."""
     print("| cells | labels | method | cells of a label | seconds | CPU seconds | GB |")
@@ -121,7 +143,7 @@ def measure_time(given: argparse.Namespace, folder: Path) -> None:
     for count in given.cells:
         source, cells = folder / "tiled.h5ad", folder / "cells.h5ad"
         with ProcessPoolExecutor(1) as other:  # whose memory is not counted below
-            labels = other.submit(tiled, given.reference, count, source).result()
+            labels = other.submit(tiled_finely, given.reference, count, source).result()
         build = [SUITE / "build-cells", source, "-e", given.embeddings, "--label", "label"]
         subprocess.run([*build, "-q", "-o", cells], check=True)
         ways: dict[tuple[str, str], list] = {
@@ -175,7 +197,7 @@ WAYS: dict[str, Callable[..., tuple[np.ndarray, np.ndarray]]] = {
 def measure_optimum(given: argparse.Namespace, folder: Path) -> None:
     """A row for each way to fit: how far it is from the optimum, and how long it takes."""
     source, path, count = folder / "tiled.h5ad", folder / "cells.h5ad", given.cells[0]
-    tiled(given.reference, count, source)
+    tiled_finely(given.reference, count, source)
     build = [SUITE / "build-cells", source, "-e", given.embeddings, "--label", "label"]
     subprocess.run([*build, "-q", "-o", path], check=True)
     with open_exchange(path, "cells") as opened:
@@ -203,6 +225,47 @@ def measure_optimum(given: argparse.Namespace, folder: Path) -> None:
         print(f"| {len(truth):,} | {name} | {seconds:.0f} | {row} |", flush=True)
 
 
+def called_rightly(reader: Path, cells: Path, folder: Path) -> tuple[float, float]:
+    """Accuracy and macro F1 of a reader on labelled ``cells``."""
+    called = folder / "called.h5ad"
+    subprocess.run([SUITE / "predict", cells, "-q", "-r", reader, "-o", called], check=True)
+    obs = anndata.read_h5ad(called).obs
+    truth, label = (obs[name].astype(str) for name in ("true_label", "predicted_label"))
+    result = scores(truth.to_numpy(), label.to_numpy())
+    called.unlink()
+    return result["accuracy"], result["macro_f1"]
+
+
+def measure_steps(given: argparse.Namespace, folder: Path) -> None:
+    """A row for each limit of the warm start's steps: accuracy and macro F1 on each donor."""
+    data = anndata.read_h5ad(given.reference)
+    data.obs["label"], count = data.obs[given.column].astype(str), given.cells[0]
+    found: dict[int, list[tuple[float, float]]] = {limit: [] for limit in given.warm_start_steps}
+    paths = [folder / f"{name}.h5ad" for name in ("many", "new", "cells", "held-out")]
+    build = [SUITE / "build-cells", "-q", "-e", given.embeddings, "--label", "label"]
+    for donor in sorted(data.obs["donor"].unique()):
+        is_new = (data.obs["donor"] == donor).to_numpy()
+        tiled(data[~is_new].copy(), count, paths[0])
+        data[is_new].write_h5ad(paths[1])
+        subprocess.run([*build, paths[0], "-o", paths[2]], check=True)
+        subprocess.run([*build, paths[1], "--like", paths[2], "-o", paths[3]], check=True)
+        for limit, each in found.items():
+            reader = folder / "reader.h5"
+            train = [SUITE / "train-reader", paths[2], "-q", "--method", "pooled"]
+            train += ["--warm-start-steps", str(limit), "--calibrate-on", "cells", "-o", reader]
+            subprocess.run(train, check=True)
+            each.append(called_rightly(reader, paths[3], folder))
+            print(f"{donor}, {limit}: {each[-1]}", file=sys.stderr, flush=True)
+            reader.unlink()
+    print("| cells | steps at most | accuracy | macro F1 |")
+    print("|---|---|---|---|")
+    for limit, each in found.items():
+        row = " | ".join(
+            ", ".join(f"{one:.3f}" for one in part) for part in zip(*each, strict=True)
+        )
+        print(f"| {count:,} | {limit or 'no limit'} | {row} |", flush=True)
+
+
 def measure_accuracy(given: argparse.Namespace, folder: Path) -> None:
     """A row for each method and number of cells of a label."""
     data = anndata.read_h5ad(given.reference)
@@ -221,19 +284,12 @@ def measure_accuracy(given: argparse.Namespace, folder: Path) -> None:
         subprocess.run([*build, paths[1], "--like", paths[2], "-o", paths[3]], check=True)
         for method in given.methods:
             for limit in given.per_label:
-                reader, called = folder / "reader.h5", folder / "called.h5ad"
+                reader = folder / "reader.h5"
                 train = [SUITE / "train-reader", paths[2], "-q", "--method", method]
                 train += ["--cells-per-label", str(limit), "--seed", str(seed), "-o", reader]
                 subprocess.run(train, check=True)
-                subprocess.run(
-                    [SUITE / "predict", paths[3], "-q", "-r", reader, "-o", called], check=True
-                )
-                obs = anndata.read_h5ad(called).obs
-                truth, label = (obs[name].astype(str) for name in ("true_label", "predicted_label"))
-                result = scores(truth.to_numpy(), label.to_numpy())
-                found.setdefault((method, limit), []).append(
-                    (result["accuracy"], result["macro_f1"])
-                )
+                right = called_rightly(reader, paths[3], folder)
+                found.setdefault((method, limit), []).append(right)
     print("| cells | method | cells of a label | accuracy | macro F1 |")
     print("|---|---|---|---|---|")
     for (method, limit), each in found.items():
@@ -242,23 +298,31 @@ def measure_accuracy(given: argparse.Namespace, folder: Path) -> None:
         print(f"| {given.reference.stem} | {method} | {row} |", flush=True)
 
 
+MEASURES: dict[str, Callable[[argparse.Namespace, Path], None]] = {
+    "time": measure_time,
+    "optimum": measure_optimum,
+    "steps": measure_steps,
+    "accuracy": measure_accuracy,
+}
+
+
 def main() -> None:
     """What was asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("time", "optimum", "accuracy"))
+    parser.add_argument("what", choices=tuple(MEASURES))
     parser.add_argument("embeddings", type=Path)
     parser.add_argument("reference", type=Path)
     parser.add_argument("column", nargs="?", default="cell_type1")
     parser.add_argument("--cells", type=int, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--per-label", type=int, nargs="+", default=[0])
     parser.add_argument("--methods", nargs="+", default=["pooled", "logistic"])
+    parser.add_argument("--warm-start-steps", type=int, nargs="+", default=[1_000, 0])
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--sklearn-up-to", type=int, default=100_000)
     parser.add_argument("--celltypist", metavar="PYTHON")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        measures = {"time": measure_time, "optimum": measure_optimum, "accuracy": measure_accuracy}
-        measures[given.what](given, Path(folder))
+        MEASURES[given.what](given, Path(folder))
 
 
 if __name__ == "__main__":
