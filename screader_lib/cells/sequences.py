@@ -220,12 +220,13 @@ def weight_matrix(genes: np.ndarray, weights: np.ndarray, count: int) -> csr_mat
 
 
 def sequences_of(
-    matrix: csr_matrix, values: np.ndarray, known: np.ndarray
+    matrix: csr_matrix, values: np.ndarray, known: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Genes int32, −1 for none, and ``values`` of its stored elements, (cells, the most of a cell).
 
-    Those that are not ``known``, bool (stored elements,), are none.
+    Where ``known``, bool (stored elements,), is given, the others are none.
     """
+    known = np.ones(len(values), bool) if known is None else known
     lengths = np.diff(matrix.indptr)
     filled = np.arange(lengths.max(initial=0)) < lengths[:, None]
     genes, padded = np.full(filled.shape, NO_GENE, np.int32), np.zeros(filled.shape, values.dtype)

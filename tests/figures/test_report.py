@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import h5py
@@ -25,6 +26,7 @@ from figure_files import (
     write_reader,
 )
 from matplotlib.colors import to_rgb
+from recording_reporter import RecordingReporter
 
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.opening import open_exchange
@@ -99,7 +101,7 @@ def made(
     files: dict[str, Path],
     beside: tuple[Path, ...] = (),
     metrics: dict | None = METRICS,
-    **settings: str,
+    **settings: Any,
 ) -> str:
     with ExitStack() as stack:
         one, *others = [
@@ -327,6 +329,21 @@ def test_predictions_of_several_readers_get_all_but_the_umap(tmp_path: Path) -> 
     alternatives = " ".join(image["alt"] for image in page.all("img"))
     assert "accuracy" in alternatives and "UMAP of" not in alternatives
     assert "hold no vectors of the cells to draw" in " ".join(" ".join(page.text).split())
+
+
+def test_others_without_vectors_are_named_and_the_map_is_drawn(
+    tmp_path: Path, files: dict[str, Path]
+) -> None:
+    other = write_predictions(
+        tmp_path / "other.h5ad", Case(types=(HOSTILE, *PANCREAS[1:]), cells=80)
+    )
+    with h5py.File(other, "r+") as file:
+        del file["obsm/X_screader"]
+    reporter = RecordingReporter()
+    page = Page(made(files, (other,), None, reporter=reporter))
+    assert "UMAP of" in " ".join(image["alt"] for image in page.all("img"))
+    assert "hold no vectors" not in page.text
+    assert reporter.warnings == [f"{other}: has no cell vectors; its UMAP is left out."]
 
 
 def test_multiqc_gets_a_row_per_sample(tmp_path: Path) -> None:

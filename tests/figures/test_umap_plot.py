@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from figure_files import (
@@ -77,6 +78,18 @@ def test_before_and_after_with_saved_coordinates(one: PredictionData, tmp_path: 
     np.testing.assert_array_equal(after.coordinates, coordinates.panels[BEFORE][1])
     assert before.separation is not None and after.separation is not None
     assert before.separation.purity != after.separation.purity
+
+
+def test_saved_coordinates_of_cells_without_vectors(tmp_path: Path) -> None:
+    path, coordinates = write_predictions(tmp_path / "p.h5ad", CASE), saved("after scReader")
+    with h5py.File(path, "r+") as file:
+        del file["obsm/X_screader"]
+    with predictions(path) as one:
+        [drawn] = panels([one], colouring([one], None), saved=coordinates)
+        with pytest.raises(ScReaderError, match="has no cell vectors"):
+            panels([one], colouring([one], None))
+    assert drawn.separation is None and len(drawn.coordinates) == len(one)
+    assert picture([drawn], column="type").data.rows
 
 
 def test_data_hold_every_cell_of_every_panel(one: PredictionData) -> None:

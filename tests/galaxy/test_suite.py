@@ -113,6 +113,8 @@ def parameters_left_out(inputs: ElementTree.Element, state: dict) -> list[str]:
             chosen = state[name][parameter_name(child.find("param"))]
             case = child.find(f"when[@value='{chosen}']")
             left_out += parameters_left_out(case, state[name])
+        elif child.tag == "repeat":
+            left_out += [one for each in state[name] for one in parameters_left_out(child, each)]
     return left_out
 
 

@@ -58,6 +58,7 @@ PARAMETERS = {
     "--organism=": "--organism is '': an organism is a name",
     "--validate=": "--validate is true or false, not ''",
     "--plots=umap,genes": "--plots genes needs --explain",
+    "--predict-options=--no-vectors": "--plots umap draws the vectors that --predict-options",
     "--input=/tmp": "--input: '/tmp' is a folder, not a file",
     "--mode=guess": "--mode is 'guess', not one of train, annotate, evaluate, annotate-files",
     "--mode=annotate": "--mode annotate needs --reader",

@@ -149,6 +149,9 @@ def contradictions(given) {
     if ('genes' in pictures && !given.explain && !(given.predictOptions ?: '').contains('--explain')) {
         wrong << '--plots genes needs --explain, the number of genes to store for each call'
     }
+    if ('umap' in pictures && (given.predictOptions ?: '').contains('--no-vectors')) {
+        wrong << '--plots umap draws the vectors that --predict-options --no-vectors leaves out; choose other --plots'
+    }
     return wrong
 }
 

@@ -85,14 +85,16 @@ def panels(
     """One panel per file; with ``cells``, first one of the first file's cells before reading.
 
     ``saved`` coordinates are used instead of computing them. Separation is measured by the
-    colours where they are labels, else by the types.
+    colours where they are labels, else by the types. Without ``saved`` coordinates, ScReaderError
+    where a file has no vectors; with them, separation is then not measured.
     """
-    spaces: list[tuple[str, PredictionData, Vectors]] = []
+    spaces: list[tuple[str, PredictionData, Vectors | None]] = []
     if cells is not None:
         first = predictions[0]
         spaces.append((BEFORE, first, mean_gene_embeddings(cells, first.ids, first.name)))
     for one, title in zip(predictions, distinct_titles(predictions), strict=True):
-        spaces.append((f"after {title}", one, stored_vectors(one.vectors)))
+        known = one.has_vectors or saved is None
+        spaces.append((f"after {title}", one, stored_vectors(one.vectors) if known else None))
     result = []
     with reporter.progress("UMAP", len(spaces), "panels") as advance:
         for title, one, vectors in spaces:
@@ -100,12 +102,12 @@ def panels(
             if values.dtype.kind == "f":
                 labels = one.true if one.known.any() else one.predicted
             sketch = None
-            if saved is None:
+            if saved is not None:
+                coordinates = saved.of_panel(title, one.ids, single=len(spaces) == 1)
+            elif vectors is not None:
                 sketch = sketch_of(vectors.rows)
                 coordinates = project(vectors, seed, neighbours)
-            else:
-                coordinates = saved.of_panel(title, one.ids, single=len(spaces) == 1)
-            separated = separation(vectors, labels, seed)
+            separated = None if vectors is None else separation(vectors, labels, seed)
             result.append(Panel(title, one.ids, coordinates, values, separated, sketch=sketch))
             advance(1)
     return result

@@ -95,10 +95,15 @@ def build(
     last_command = []
     if predictions.opened.steps[-1].tool != "annotate":  # which writes reports itself
         last_command = [history.command("plot report", options, files, "report.html")]
-    both = [*inputs.beside[:1], predictions]
-    colours = umap_plot.colouring(both, None)
+    both = []
+    for one in (*inputs.beside[:1], predictions):
+        if one.has_vectors or inputs.coordinates is not None:
+            both.append(one)
+        elif one is not predictions:
+            reporter.warning(f"{one.name}: has no cell vectors; its UMAP is left out.")
+    colours = umap_plot.colouring(both or [predictions], None)
     panels = []
-    if all(one.has_vectors for one in both):
+    if predictions in both:
         before = inputs.cells if predictions.by_reader else None  # whose genes have no vectors
         panels = umap_plot.panels(
             both, colours, cells=before, seed=seed, saved=inputs.coordinates,

@@ -114,7 +114,7 @@ class FeatureClassifier(TrainedMethod):
         if embedding is not None:
             length = np.maximum(np.linalg.norm(weights @ embedding, axis=1), 1e-12)
         parts, gaps = linear_parts(weights, calls, biases, (matrix, length))
-        return *sequences_of(weights, parts, np.isfinite(parts)), gaps
+        return *sequences_of(weights, parts), gaps
 
     def linear_logits(self, cells: CellSequences) -> LinearLogits | None:
         """What each gene adds to the logits, float32 (genes, labels), and biases (labels,).

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 NODES = (8, 24, 256)  # of an integral over logits alone: more where fewer do not do
+CELLS_AT_ONCE = 256  # gradients of all genes are held for
 ROUNDING = 1e-5  # of the change in log-odds, to which the integrals have to add up
 
 
@@ -85,8 +86,13 @@ def linear_parts(
         last += (weights @ matrix) / length[:, None]
     factors, change = mean_factors(first, last, calls)
     by_label = np.hstack([factors / length[:, None] for length in lengths]).astype(np.float32)
-    gradient = by_label @ np.hstack([matrix for matrix, _ in terms]).T
+    by_gene = np.hstack([matrix for matrix, _ in terms])
     row = np.repeat(np.arange(cells), np.diff(weights.indptr))
-    parts = gradient.ravel()[row * gradient.shape[1] + weights.indices] * weights.data
+    parts = np.empty(weights.nnz, np.float32)
+    for start in range(0, cells, CELLS_AT_ONCE):
+        gradient = by_label[start : start + CELLS_AT_ONCE] @ by_gene.T
+        own = slice(weights.indptr[start], weights.indptr[start + len(gradient)])
+        place = (row[own] - start) * len(by_gene) + weights.indices[own]
+        parts[own] = gradient.ravel()[place] * weights.data[own]
     gaps = np.abs(np.bincount(row, parts, cells) - change) / np.maximum(np.abs(change), 1)
     return parts, gaps.astype(np.float32)

@@ -206,7 +206,7 @@ class LinearReader(TrainedMethod):
         weights = self._weights(cells, rows, table)
         terms = [(table.scores, None), (table.head, _totals(weights))]
         parts, gaps = linear_parts(weights, calls, table.biases + table.head_biases, *terms)
-        return *sequences_of(weights, parts, weights.data > 0), gaps
+        return *sequences_of(weights, parts, weights.data != 0), gaps
 
 
 def _totals(weights: sparse.csr_matrix) -> np.ndarray:

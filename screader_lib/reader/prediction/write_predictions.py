@@ -87,7 +87,7 @@ class PredictionOptions:
     them, only those of ``shard``. Cells below ``min_confidence`` or ``min_familiarity`` are
     unassigned. ``genes_explained`` of each cell are stored. ``label_map`` gives the reader's label
     for labels of the cells, which are kept beside it. With ``warns_of_unfamiliar``, cells that as a
-    whole are unlike those of the training are warned of. Without ``vectors``, none are computed.
+    whole are unlike those of the training are warned of. Without ``vectors``, none are kept.
     """
 
     rows: np.ndarray | None = None
