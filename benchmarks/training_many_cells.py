@@ -246,7 +246,7 @@ def measure_steps(given: argparse.Namespace, folder: Path) -> None:
     for donor in sorted(data.obs["donor"].unique()):
         is_new = (data.obs["donor"] == donor).to_numpy()
         tiled(data[~is_new].copy(), count, paths[0])
-        data[is_new].write_h5ad(paths[1])
+        data[is_new].copy().write_h5ad(paths[1])
         subprocess.run([*build, paths[0], "-o", paths[2]], check=True)
         subprocess.run([*build, paths[1], "--like", paths[2], "-o", paths[3]], check=True)
         for limit, each in found.items():
