@@ -4,7 +4,7 @@
         [--per-label 0 500] [--rounds 3] [--celltypist PYTHON]
     python benchmarks/training_many_cells.py optimum EMBEDDINGS REFERENCE [--cells 20000]
     python benchmarks/training_many_cells.py steps EMBEDDINGS REFERENCE [--cells 20000]
-        [--warm-start-steps 1000 0]
+        [--warm-start-steps 1000 0] [--head-alone]
     python benchmarks/training_many_cells.py accuracy EMBEDDINGS CELLS COLUMN [--per-label 25 … 0]
 
 ``time``: the cells of REFERENCE (``cell_type1``, ``donor``) again and again, a random 40 to 100 %
@@ -19,7 +19,7 @@ objective, and by the probabilities of the last fifth.
 
 ``steps``: for each donor, a reader is trained on such cells of the others, labelled by type, with
 at most so many steps of the warm start (0: no limit), and calls the donor's own cells, which are
-not copied.
+not copied. ``--head-alone``: by the head, which the warm start trains, without gene scores.
 
 ``accuracy``: three seeds each draw 30 % of the cells of each label to be held out; the reader is
 trained on the others, with at most so many cells of each label (0: all), and calls the held-out
@@ -253,6 +253,7 @@ def measure_steps(given: argparse.Namespace, folder: Path) -> None:
             reader = folder / "reader.h5"
             train = [SUITE / "train-reader", paths[2], "-q", "--method", "pooled"]
             train += ["--warm-start-steps", str(limit), "--calibrate-on", "cells", "-o", reader]
+            train += ["--no-gene-scores"] if given.head_alone else []
             subprocess.run(train, check=True)
             each.append(called_rightly(reader, paths[3], folder))
             print(f"{donor}, {limit}: {each[-1]}", file=sys.stderr, flush=True)
@@ -317,6 +318,7 @@ def main() -> None:
     parser.add_argument("--per-label", type=int, nargs="+", default=[0])
     parser.add_argument("--methods", nargs="+", default=["pooled", "logistic"])
     parser.add_argument("--warm-start-steps", type=int, nargs="+", default=[1_000, 0])
+    parser.add_argument("--head-alone", action="store_true", help="train no gene scores")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--sklearn-up-to", type=int, default=100_000)
     parser.add_argument("--celltypist", metavar="PYTHON")
