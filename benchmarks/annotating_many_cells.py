@@ -5,7 +5,7 @@
 
 TILED are made by tile_cells.py from REFERENCE, whose ``cell_type1`` the READER knows; EMBEDDINGS
 are of the reader's texts. For each, in turns, whole processes: reading the matrix with anndata;
-`build-cells --like`; `predict` on what it made, with explanations, and without vectors; `annotate`
+`build-cells --like`; `predict` on what it made, with explanations and without vectors; `annotate`
 for each cell's own call, and with the consensus, with and without vectors; and, by a Python that
 has it, CellTypist with a model of REFERENCE, from reading to writing. Wall and CPU seconds are
 medians, memory the largest resident set. Prints a table in Markdown. ``--samples``: instead, the
@@ -69,6 +69,10 @@ def commands(
         "`predict --no-vectors`": [
             suite / "predict", "-q", folder / "cells.h5ad", "-r", given.reader,
             "--no-vectors", "-o", folder / "fewer.h5ad",
+        ],
+        "`predict --no-vectors --explain 10`": [
+            suite / "predict", "-q", folder / "cells.h5ad", "-r", given.reader,
+            "--no-vectors", "--explain", "10", "-o", folder / "fewer-explained.h5ad",
         ],
         "`annotate`, own calls as a table": [*own, "--calls", folder / "own.csv"],
         "`annotate --no-vectors`, own calls": [*own, "--no-vectors", "-o", folder / "less.h5ad"],
