@@ -31,6 +31,7 @@ from recording_reporter import RecordingReporter
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.opening import open_exchange
 from screader_lib.figures.data import projection
+from screader_lib.figures.data.panels import SavedCoordinates
 from screader_lib.figures.data.projection import principal_components
 from screader_lib.figures.plots import umap_plot
 from screader_lib.figures.report import cell_map, report_tables
@@ -331,6 +332,19 @@ def test_predictions_of_several_readers_get_all_but_the_umap(tmp_path: Path) -> 
     assert "hold no vectors of the cells to draw" in " ".join(" ".join(page.text).split())
 
 
+def test_saved_coordinates_are_drawn_without_vectors(tmp_path: Path) -> None:
+    case = Case(cells=60)
+    path = write_predictions(tmp_path / "p.h5ad", case)
+    with h5py.File(path, "r+") as file:
+        del file["obsm/X_screader"]
+    points = np.arange(120, dtype=np.float32).reshape(60, 2)
+    saved = SavedCoordinates("umap.npz", {"any": (case.ids, points)})
+    with predictions(path) as one:
+        page = Page(build(ReportInputs(one, None, None, coordinates=saved)))
+    assert "UMAP of" in " ".join(image["alt"] for image in page.all("img"))
+    assert "measured in the vectors" not in " ".join(page.text)
+
+
 def test_others_without_vectors_are_named_and_the_map_is_drawn(
     tmp_path: Path, files: dict[str, Path]
 ) -> None:
@@ -342,7 +356,8 @@ def test_others_without_vectors_are_named_and_the_map_is_drawn(
     reporter = RecordingReporter()
     page = Page(made(files, (other,), None, reporter=reporter))
     assert "UMAP of" in " ".join(image["alt"] for image in page.all("img"))
-    assert "hold no vectors" not in page.text
+    text = " ".join(" ".join(page.text).split())
+    assert "hold no vectors" not in text and "are measured in the vectors" in text
     assert reporter.warnings == [f"{other}: has no cell vectors; its UMAP is left out."]
 
 

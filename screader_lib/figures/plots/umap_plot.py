@@ -93,8 +93,8 @@ def panels(
         first = predictions[0]
         spaces.append((BEFORE, first, mean_gene_embeddings(cells, first.ids, first.name)))
     for one, title in zip(predictions, distinct_titles(predictions), strict=True):
-        known = one.has_vectors or saved is None
-        spaces.append((f"after {title}", one, stored_vectors(one.vectors) if known else None))
+        needed = one.has_vectors or saved is None
+        spaces.append((f"after {title}", one, stored_vectors(one.vectors) if needed else None))
     result = []
     with reporter.progress("UMAP", len(spaces), "panels") as advance:
         for title, one, vectors in spaces:

@@ -122,6 +122,7 @@ def build(
     return _render({
         "map": drawn,
         "sketch": panels[-1].sketch if panels else None,
+        "separated": any(panel.separation for panel in panels),
         "map_is_all": drawn is not None and len(panels) == 1,
         "title": one_line(title) or f"{predictions.title}: {len(predictions):,} cells",
         "method": predictions.title,
