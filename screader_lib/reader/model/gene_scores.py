@@ -79,23 +79,21 @@ def fit_gene_scores(task: Task, weight_scale: float, label_weights: np.ndarray) 
     validation_truth, labels = task.validation_truth[kept], len(task.labels.names)
 
     def fit(
-        project: np.ndarray | None, strength: float, everything: bool, start: Table | None = None
+        project: np.ndarray | None, strength: float, is_trial: bool, start: Table | None
     ) -> Table:
         """Of a regression on the genes, or on what ``project`` (genes, …) makes of them.
 
-        On a sample of the training cells, or on all of them.
+        On a sample of the training cells as a trial, then on all of them.
         """
 
         def blocks() -> Iterator[tuple[np.ndarray | sparse.csr_matrix, np.ndarray]]:
-            if not everything:
-                yield (sample if project is None else sample @ project), truth
-                return
-            pairs = zip(row_blocks(task.rows), row_blocks(task.truth), strict=True)
-            for rows, numbers in pairs:
-                values = scaled_weights(rows)
+            rows, known = (task.rows[chosen], truth) if is_trial else (task.rows, task.truth)
+            for some, numbers in zip(row_blocks(rows), row_blocks(known), strict=True):
+                values = scaled_weights(some)
                 yield (values if project is None else values @ project), numbers
 
-        return fit_logistic(blocks, labels, label_weights, strength, TOLERANCE, start)
+        tolerance = TOLERANCE / min(1, strength) if is_trial else TOLERANCE
+        return fit_logistic(blocks, labels, label_weights, strength, tolerance, start)
 
     def best(project: np.ndarray | None) -> Table:
         table: Table | None = None
@@ -104,12 +102,11 @@ def fit_gene_scores(task: Task, weight_scale: float, label_weights: np.ndarray) 
             values = validation if project is None else validation @ project
             fitted = None
             for each in STRENGTHS:  # each fit starts from the one before
-                fitted = fit(project, each, everything=False, start=fitted)
+                fitted = fit(project, each, True, fitted)
                 loss = calibrated_loss(logits(values, fitted), validation_truth)
                 if loss < lowest:
                     table, strength, lowest = fitted, each, loss
-        if table is None or len(chosen) < len(task.rows):
-            table = fit(project, strength, everything=True, start=table)
+        table = fit(project, strength, False, table)
         return table if project is None else (project @ table[0], table[1])
 
     genes, components = best(None), best(directions)
