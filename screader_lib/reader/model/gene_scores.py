@@ -30,7 +30,7 @@ from screader_lib.reader.task import Task, row_blocks
 COMPONENT_LENGTH = 40.0  # root mean square over the training cells
 MIN_SPREAD = 1 / 3  # of the median gene's standard deviation; rarer genes do not count for more
 STRENGTHS = (0.1, 1.0, 10.0)  # inverse penalties that are tried on the validation cells
-TOLERANCE = 1e-5  # of the fits, see logistic_regression: what is left changes no prediction
+TOLERANCE = 1e-5  # of the final fits, see logistic_regression: what is left changes no prediction
 DEFAULT_STRENGTH = 1.0  # without validation cells
 MIXES = (0.0, 0.25, 0.5, 0.75, 1.0)  # weights of the components' logits that are tried
 DEFAULT_MIX = 0.5
@@ -71,8 +71,9 @@ def fit_gene_scores(task: Task, weight_scale: float, label_weights: np.ndarray) 
 
     means, spread = mean_and_spread(task, scaled_weights)
     chosen = sampled_cells(task)
-    sample, truth = scaled_weights(task.rows[chosen]), task.truth[chosen]
-    directions = _directions(sample, spread, task.settings.seed)
+    truth = task.truth[chosen]
+    sample = [scaled_weights(rows) for rows in row_blocks(task.rows[chosen])]
+    directions = _directions(sparse.vstack(sample, "csr"), spread, task.settings.seed)
     random = np.random.default_rng([task.settings.seed, CHOICE])
     kept = np.sort(random.permutation(len(task.validation_rows))[:MAX_VALIDATION_CELLS])
     validation = scaled_weights(task.validation_rows[kept])
@@ -83,13 +84,14 @@ def fit_gene_scores(task: Task, weight_scale: float, label_weights: np.ndarray) 
     ) -> Table:
         """Of a regression on the genes, or on what ``project`` (genes, …) makes of them.
 
-        On a sample of the training cells as a trial, then on all of them.
+        On a sample of the training cells if it ``is_trial``, on all of them if not. The stronger
+        the penalty, the nearer the optimum is at the same gradient: a trial may end sooner.
         """
 
         def blocks() -> Iterator[tuple[np.ndarray | sparse.csr_matrix, np.ndarray]]:
-            rows, known = (task.rows[chosen], truth) if is_trial else (task.rows, task.truth)
-            for some, numbers in zip(row_blocks(rows), row_blocks(known), strict=True):
-                values = scaled_weights(some)
+            every = map(scaled_weights, row_blocks(task.rows))
+            parts, known = (sample, truth) if is_trial else (every, task.truth)
+            for values, numbers in zip(parts, row_blocks(known), strict=True):
                 yield (values if project is None else values @ project), numbers
 
         tolerance = TOLERANCE / min(1, strength) if is_trial else TOLERANCE
@@ -102,11 +104,11 @@ def fit_gene_scores(task: Task, weight_scale: float, label_weights: np.ndarray) 
             values = validation if project is None else validation @ project
             fitted = None
             for each in STRENGTHS:  # each fit starts from the one before
-                fitted = fit(project, each, True, fitted)
+                fitted = fit(project, each, is_trial=True, start=fitted)
                 loss = calibrated_loss(logits(values, fitted), validation_truth)
                 if loss < lowest:
                     table, strength, lowest = fitted, each, loss
-        table = fit(project, strength, False, table)
+        table = fit(project, strength, is_trial=False, start=table)
         return table if project is None else (project @ table[0], table[1])
 
     genes, components = best(None), best(directions)

@@ -28,14 +28,14 @@ Blocks = Callable[[], Iterable[tuple[Features, np.ndarray]]]
 
 C = 1.0  # inverse strength of the penalty, as in scikit-learn
 MAX_BYTES = 1 << 30  # of features held in memory
-TOLERANCE = 1e-7  # of the largest partial derivative of the objective, divided by the cells
+TOLERANCE = 1e-7  # of the objective's largest partial derivative, divided by the cells; see minimum
 MAX_ITERATIONS = 10_000
 CORRECTIONS = 30  # that L-BFGS remembers
 MANY_CELLS = 10_000  # with more, a sample of so many comes first, then all in float32, less closely
 TOLERANCE_OF_MANY, TOLERANCE_OF_SAMPLE = 1e-5, 1e-4  # see benchmarks/training_many_cells.md
 CORRECTIONS_OF_MANY = 10
-FLATTEST = 10.0  # times the penalty: what is added to variances that scale the features
-LEAST_LOGIT = -60.0  # below the highest: numbers too small for float32 take a hundred times as long
+LEAST_VARIANCE = 10.0  # of a feature that is scaled by it, in units of 1 / (C × cells); is added
+LEAST_LOGIT = -60.0  # beside a cell's highest: no sum changes, and numbers below 1e-38 are slow
 LEAST_DESCENT = 1e-4  # by a step of Newton's method, of what the gradient promises
 SHORTEST_STEP = 1e-6  # of a whole one
 ROUNDING = 1e-12  # of all products of cells, by which those with themselves are raised
@@ -278,7 +278,7 @@ class _Problem(NamedTuple):
         origin = np.zeros(shape) if self.towards is None else self.towards
         scales = np.ones(len(means))
         if variances.any():
-            scales = 1 / np.sqrt(variances + FLATTEST / (self.strength * cells))
+            scales = 1 / np.sqrt(variances + LEAST_VARIANCE / (self.strength * cells))
 
         def of_features(flat: np.ndarray) -> np.ndarray:
             inner = flat.reshape(shape)
@@ -317,7 +317,7 @@ class _Problem(NamedTuple):
             result = minimize(
                 loss_and_gradient, first, jac=True, method="L-BFGS-B", options=options
             )
-        return of_features(result.x)
+            return of_features(result.x)
 
     def _of_block(
         self, values: Features, truth: np.ndarray, parameters: np.ndarray
