@@ -30,7 +30,8 @@ from screader_lib.reader.task import Task, row_blocks
 COMPONENT_LENGTH = 40.0  # root mean square over the training cells
 MIN_SPREAD = 1 / 3  # of the median gene's standard deviation; rarer genes do not count for more
 STRENGTHS = (0.1, 1.0, 10.0)  # inverse penalties that are tried on the validation cells
-TOLERANCE = 1e-5  # of the final fits, see logistic_regression: what is left changes no prediction
+TOLERANCE = 1e-6  # of the fits, see logistic_regression: what is left changes no prediction
+TOLERANCE_OF_TRIALS = 1e-5
 DEFAULT_STRENGTH = 1.0  # without validation cells
 MIXES = (0.0, 0.25, 0.5, 0.75, 1.0)  # weights of the components' logits that are tried
 DEFAULT_MIX = 0.5
@@ -94,7 +95,7 @@ def fit_gene_scores(task: Task, weight_scale: float, label_weights: np.ndarray) 
             for values, numbers in zip(parts, row_blocks(known), strict=True):
                 yield (values if project is None else values @ project), numbers
 
-        tolerance = TOLERANCE / min(1, strength) if is_trial else TOLERANCE
+        tolerance = TOLERANCE_OF_TRIALS / min(1, strength) if is_trial else TOLERANCE
         return fit_logistic(blocks, labels, label_weights, strength, tolerance, start)
 
     def best(project: np.ndarray | None) -> Table:

@@ -1,8 +1,7 @@
 """Multinomial logistic regression.
 
-Up to ``MANY_CELLS`` cells that fit in memory are fitted by scikit-learn. More are fitted block by
-block, in threads, starting from the fit of a random sample. A few cells whose fit is waited for
-have one that needs less time and no import of scikit-learn.
+Cells are gone over block by block, in threads, by L-BFGS. More than ``MANY_CELLS`` start from the
+fit of a random sample. A few cells whose fit is waited for have one that needs less time.
 
 All minimise the summed cross-entropy plus half the squared weights over C. The biases are not
 penalised. The optimum is unique (but for a constant in all biases), so it does not depend on which
@@ -28,6 +27,7 @@ Blocks = Callable[[], Iterable[tuple[Features, np.ndarray]]]
 
 C = 1.0  # inverse strength of the penalty, as in scikit-learn
 MAX_BYTES = 1 << 30  # of features held in memory
+ROWS_AT_ONCE = 1024  # of these, by each thread
 TOLERANCE = 1e-7  # of the objective's largest partial derivative, divided by the cells; see minimum
 MAX_ITERATIONS = 10_000
 CORRECTIONS = 30  # that L-BFGS remembers
@@ -88,10 +88,8 @@ def fit_logistic(
             small = problem._replace(blocks=lambda: sample, data=drawn)
             first = small.minimum(TOLERANCE_OF_SAMPLE, None, np.float32)
         parameters = problem.minimum(max(tolerance, TOLERANCE_OF_MANY), first, np.float32)
-    elif held is None or origin is not None:
-        parameters = problem.minimum(tolerance, first, np.float64)
     else:
-        parameters = _fit_in_memory(held, labels, weights, strength, tolerance, first)
+        parameters = problem.minimum(tolerance, first, np.float64)
     return parameters[:-1].astype(np.float32), parameters[-1].astype(np.float32)
 
 
@@ -206,7 +204,8 @@ def _looked_through(blocks: Iterable[tuple[Features, np.ndarray]]) -> _Data:
         if not is_sparse:
             squares = squares + np.einsum("ij,ij->j", values, values, dtype=np.float64)
         if held is not None:
-            held.append((values, truth))
+            cuts = [slice(row, row + ROWS_AT_ONCE) for row in range(0, len(truth), ROWS_AT_ONCE)]
+            held += [(values[cut], truth[cut]) for cut in cuts]
             held = held if size <= MAX_BYTES else None
     means = total / cells
     variances = np.maximum(squares / cells - means**2, 0)
@@ -222,33 +221,6 @@ def _sample(
         own = np.flatnonzero(random.random(len(truth)) < MANY_CELLS / cells)
         taken.append((values[own], truth[own]))
     return taken
-
-
-def _fit_in_memory(
-    blocks: list[tuple[Features, np.ndarray]],
-    labels: int,
-    label_weights: np.ndarray,
-    strength: float,
-    tolerance: float,
-    start: np.ndarray | None,
-) -> np.ndarray:
-    """Weights and, as the last row, biases, float64 (features + 1, labels)."""
-    from sklearn.linear_model import LogisticRegression
-
-    parts, truths = zip(*blocks, strict=True)
-    stack = sparse.vstack if sparse.issparse(parts[0]) else np.concatenate
-    features, truth = stack(parts, dtype=np.float64), np.concatenate(truths)
-    # Of two labels, scikit-learn fits one vector w, which stands for −w/2 and w/2: half the penalty
-    penalty = strength if labels > 2 else 2 * strength
-    model = LogisticRegression(
-        C=penalty, solver="newton-cg", tol=tolerance, max_iter=MAX_ITERATIONS, warm_start=True
-    )
-    if start is not None:
-        first = start if labels > 2 else start[:, 1:] - start[:, :1]
-        model.coef_, model.intercept_ = first[:-1].T, first[-1]
-    model.fit(features, truth, sample_weight=label_weights[truth])
-    parameters = np.vstack([model.coef_.T, model.intercept_])
-    return parameters if labels > 2 else np.hstack([-parameters, parameters]) / 2
 
 
 class _Problem(NamedTuple):
