@@ -46,18 +46,21 @@ def map_in_order(
 def matrix_threads(threads: int | None = None) -> Iterator[Callable[..., Iterator]]:
     """Gives a ``map_in_order`` for functions that are products of matrices on NumPy and SciPy.
 
-    Each thread multiplies alone, so that results do not depend on how many there are. The first
-    task is done before the others begin: what it keeps for them is made once.
+    Each thread multiplies alone, so that results do not depend on how many there are. The very
+    first task is done before any other begins: what it keeps for them is made once.
     """
     from threadpoolctl import threadpool_limits
 
-    threads = threads or default_threads()
+    threads, is_first = threads or default_threads(), True
 
     def mapped(function: Callable[..., Result], tasks: Iterable[tuple]) -> Iterator[Result]:
+        nonlocal is_first
         waiting = iter(tasks)
-        for task in waiting:
-            yield function(*task)
-            break
+        if is_first:
+            for task in waiting:
+                is_first = False
+                yield function(*task)
+                break
         yield from map_in_order(function, waiting, pool, threads)
 
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads) as pool:

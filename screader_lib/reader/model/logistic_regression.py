@@ -27,8 +27,8 @@ Blocks = Callable[[], Iterable[tuple[Features, np.ndarray]]]
 
 C = 1.0  # inverse strength of the penalty, as in scikit-learn
 MAX_BYTES = 1 << 30  # of features held in memory
-ROWS_AT_ONCE = 1024  # of these, by each thread
-TOLERANCE = 1e-7  # of the objective's largest partial derivative, divided by the cells; see minimum
+ROWS_AT_ONCE = 512  # of these, by each thread
+TOLERANCE = 3e-7  # of the objective's largest partial derivative, divided by the cells; see minimum
 MAX_ITERATIONS = 10_000
 CORRECTIONS = 30  # that L-BFGS remembers
 MANY_CELLS = 10_000  # with more, a sample of so many comes first, then all in float32, less closely
