@@ -5,7 +5,7 @@
 CELLS is what build-cells makes of Baron human (the demonstration's `input/cells.h5ad` and
 `gene-embeddings.h5ad`) with `--label cell_type1`. Two sets of features are fitted: the genes'
 expression (method logistic) and the cells' mean embeddings (genept-w). The reference is
-scikit-learn's Newton-CG in float64 at a tolerance of 1e-10. Seconds are of one process's CPU.
+scikit-learn's Newton-CG in float64 at a tolerance of 1e-10; the same at 1e-7 stands beside.
 """
 
 from __future__ import annotations
@@ -47,20 +47,24 @@ def fitted(features: Any, truth: np.ndarray, labels: int, max_bytes: int) -> tup
     logistic_regression.MAX_BYTES = max_bytes
     starts = range(0, len(truth), ROWS_AT_ONCE)
     cuts = [slice(start, start + ROWS_AT_ONCE) for start in starts]
-    begin = time.process_time()
+    begin = time.perf_counter()
     weights, biases = fit_logistic(lambda: ((features[cut], truth[cut]) for cut in cuts), labels)
-    return time.process_time() - begin, softmax(features @ weights + biases)
+    return time.perf_counter() - begin, softmax(features @ weights + biases)
 
 
 def main(path: Path) -> None:
     """Print a Markdown table."""
     with open_exchange(path, "cells") as opened:
         task = make_task(CellSequences(opened), TrainingSettings(method="logistic"))
-        print("| features | in memory | streaming |\n|---|---|---|")
+        print("| features | Newton-CG | in memory | streaming |\n|---|---|---|---|")
         for name, features in feature_sets(task).items():
             model = LogisticRegression(C=1.0, solver="newton-cg", tol=1e-10, max_iter=10_000)
             known = model.fit(features.astype(np.float64), task.truth).predict_proba(features)
-            shown = []
+            begin = time.perf_counter()
+            near = model.set_params(tol=1e-7).fit(features.astype(np.float64), task.truth)
+            seconds = time.perf_counter() - begin
+            gap = np.abs(near.predict_proba(features) - known).max()
+            shown = [f"{seconds:.1f} s, {gap:.0e}"]
             for max_bytes in (1 << 40, 0):
                 labels = len(task.labels.names)
                 seconds, found = fitted(features, task.truth, labels, max_bytes)
