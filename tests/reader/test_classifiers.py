@@ -98,8 +98,17 @@ def with_a_label_of_one_cell() -> tuple[np.ndarray, np.ndarray]:
     return values, truth
 
 
+def with_a_cell_far_away() -> tuple[np.ndarray, np.ndarray]:
+    """On the way to the optimum, the exponential of its label's logit vanishes."""
+    truth = np.arange(CELLS) % 2
+    values = np.random.default_rng(0).standard_normal((CELLS, 2)) + 6 * np.eye(2)[truth] + 50
+    values[0] = [-2_000, 2_000]
+    return values.astype(np.float32), truth
+
+
 DATA = {"two": made(2), "three": made(3), "six": made(6), "separable": separable(),
-        "one cell": with_a_label_of_one_cell()}  # fmt: skip
+        "one cell": with_a_label_of_one_cell(),
+        "far": with_a_cell_far_away()}  # fmt: skip
 
 
 @EITHER

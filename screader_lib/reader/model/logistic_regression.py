@@ -35,7 +35,7 @@ MANY_CELLS = 10_000  # with more, a sample of so many comes first, then all in f
 TOLERANCE_OF_MANY, TOLERANCE_OF_SAMPLE = 1e-5, 1e-4  # see benchmarks/training_many_cells.md
 CORRECTIONS_OF_MANY = 10
 LEAST_VARIANCE = 10.0  # of a feature that is scaled by it, in units of 1 / (C × cells); is added
-LEAST_LOGIT = -60.0  # beside a cell's highest: no sum changes, and numbers below 1e-38 are slow
+LEAST_LOGIT = -60.0  # below a cell's highest; less changes no sum, and float32 is slow below 1e-38
 LEAST_DESCENT = 1e-4  # by a step of Newton's method, of what the gradient promises
 SHORTEST_STEP = 1e-6  # of a whole one
 ROUNDING = 1e-12  # of all products of cells, by which those with themselves are raised
@@ -75,10 +75,12 @@ def fit_logistic(
         None if one is None else np.vstack(one).astype(np.float64) for one in (start, towards)
     )
     data = _looked_through(blocks())
-    held = data.held
+    if data.held is not None and data.cells <= MANY_CELLS:
+        wide = [(values.astype(np.float64), truth) for values, truth in data.held]
+        data = data._replace(held=wide)
 
     def again() -> Iterable[tuple[Features, np.ndarray]]:
-        return blocks() if held is None else held
+        return blocks() if data.held is None else data.held
 
     problem = _Problem(again, data, labels, weights, strength, origin)
     if data.cells > MANY_CELLS:
