@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 
 TYPES = ("alpha", "beta", "ductal")
-EACH, GENES = 30, 1200
+EACH, GENES = 30, 300
 MARKERS = {"alpha": ("GCG", "TTR", "CHGB"), "beta": ("INS", "IAPP"), "ductal": ("KRT19", "SPP1")}
 
 
 def write_folder(folder: Path) -> None:
-    """Write counts.h5ad (90 cells of three types, 1,200 genes) and markers.tsv."""
+    """Write counts.h5ad (90 cells of three types, 300 genes) and markers.tsv."""
     import anndata
 
     from screader_lib.demo import LABEL, extract_cells
