@@ -26,6 +26,7 @@ from screader_lib.cells.obs.columns import (
     may_repeat,
     renamed_cells,
 )
+from screader_lib.cells.obs.labels import is_known
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import encoding, safety, writing
 from screader_lib.exchange.chunks import RowAppender
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 ID_COLUMN = "gene_ids"
 INDEX = "_index"  # AnnData's name of an index that has none
+Gene = tuple[str, str]  # its id or, without one, its name
 VALUES_PER_CHUNK = 1 << 17
 
 
@@ -94,11 +96,14 @@ def write_new(
 def _all_genes(sources: Sequence[Expression]) -> tuple[Table, list[np.ndarray]]:
     """The genes of all inputs, and for each input's genes their place among these, int64."""
     have_ids = all(ID_COLUMN in source.genes.columns for source in sources)
-    place: dict[tuple[str, int], int] = {}
+    place: dict[tuple[Gene, int], int] = {}
     tables, column_of = [], []
     for source in sources:
-        names = as_strings(source.genes.columns[ID_COLUMN]) if have_ids else source.genes.index
-        keys = list(_numbered(names))
+        ids = as_strings(source.genes.columns[ID_COLUMN]) if have_ids else source.genes.index
+        # A gene without an id is known by its name.
+        genes = [(one, "") if is_known(one) else ("", name)
+                 for one, name in zip(ids, source.genes.index, strict=True)]  # fmt: skip
+        keys = list(_numbered(genes))
         new = np.array([key not in place for key in keys], bool)
         for key in keys:
             place.setdefault(key, len(place))
@@ -109,12 +114,12 @@ def _all_genes(sources: Sequence[Expression]) -> tuple[Table, list[np.ndarray]]:
     return Table(var.index, columns, INDEX), column_of
 
 
-def _numbered(names: Sequence[str] | np.ndarray) -> Iterator[tuple[str, int]]:
-    """Each name with how often it came before: a gene that is there twice is two genes."""
-    seen: Counter[str] = Counter()
-    for name in names:
-        yield name, seen[name]
-        seen[name] += 1
+def _numbered(genes: Sequence[Gene]) -> Iterator[tuple[Gene, int]]:
+    """Each gene with how often it came before: one that is there twice is two genes."""
+    seen: Counter[Gene] = Counter()
+    for gene in genes:
+        yield gene, seen[gene]
+        seen[gene] += 1
 
 
 def _write_matrix(

@@ -20,6 +20,7 @@ from screader_lib.cells.formats.expression import Expression
 from screader_lib.cells.gene_names import ABSENT, best_match, named_by_column, named_by_orthologs
 from screader_lib.cells.input_file import InputFile, prepare_input
 from screader_lib.cells.obs.columns import ObsColumns, unknown_column
+from screader_lib.cells.obs.labels import MISSING_VALUES
 from screader_lib.cells.obs.selection import CellSelection, select_cells
 from screader_lib.cells.vocabulary import Embeddings, ReferenceGenes
 from screader_lib.errors import ScReaderError
@@ -119,7 +120,8 @@ def obs_column(sources: Sequence[Expression], selected: np.ndarray, name: str) -
     """
     check_clusters(sources, name)
     column = sources[0].obs.columns[name].load()
-    return Categorical.with_missing(as_strings(column)[selected])
+    names = as_strings(column)[selected]
+    return Categorical.with_missing(np.where(np.isin(names, MISSING_VALUES), "", names))
 
 
 def check_clusters(sources: Sequence[Expression], name: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from screader_lib.cells.obs.labels import is_known
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.table import Categorical, Table
 
@@ -122,18 +123,16 @@ def assign_folds(
 
 
 def groups_of(obs: Table, rows: np.ndarray, group_by: str, name: str) -> np.ndarray:
-    """The group of each of ``rows``, str; ScReaderError where there is none."""
+    """The group of each of ``rows``, str; ScReaderError where one has none, or one like "NA"."""
     if group_by not in obs.columns:
         raise ScReaderError(
             f"has no column {group_by!r} to group by.",
             file=name,
             remedy=f"It has {', '.join(sorted(obs.columns))}.",
         )
-    column = obs.columns[group_by]
     groups = np.asarray(obs.strings(group_by))[rows].astype(str)
-    missing = groups == ""
-    if not isinstance(column, Categorical) and column.dtype.kind == "f":
-        missing = np.isnan(column[rows])
+    names, of_name = np.unique(groups, return_inverse=True)
+    missing = ~np.array([is_known(name) for name in names], bool)[of_name]
     if missing.any():
         raise ScReaderError(
             f"{int(missing.sum()):,} cells have no {group_by}.",

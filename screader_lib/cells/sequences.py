@@ -86,6 +86,8 @@ def map_genes(
     result = rows((values, indices, ends), shape=(block.shape[0], genes))
     falls = np.flatnonzero(indices[1:] <= indices[:-1]) + 1
     if not np.isin(falls, ends).all():  # a row does not ascend
+        if result.dtype.kind in "iu":  # sums of few bits would overflow
+            result = result.astype(np.int64)
         result.sum_duplicates()
     return result
 

@@ -12,7 +12,7 @@ from screader_lib.cells.formats.expression import Expression
 from screader_lib.cells.gene_names import name_columns
 from screader_lib.cells.input_file import naming_layers
 from screader_lib.cells.normalisation import KIND_NAMES, check_kind, detect_kind, first_values
-from screader_lib.cells.obs.columns import unique_names
+from screader_lib.cells.obs.columns import name_beside, unique_names
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange.table import Categorical, Table
 from screader_lib.genes.records import ENSEMBL
@@ -58,7 +58,7 @@ def load_counts(source: Expression, reporter: Reporter = SILENT) -> anndata.AnnD
     matrix = csr_matrix(vstack(blocks), dtype=np.float32)
     obs = source.obs.load()
     columns = {
-        f"{name}_input" if name in RESULT_COLUMNS else name: column
+        name_beside(obs.columns, f"{name}_input") if name in RESULT_COLUMNS else name: column
         for name, column in obs.columns.items()
     }
     cells = _frame(Table(obs.index, columns), "cell", reporter)

@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 import pytest
 
+from screader_lib.cells.folds import group_column, groups_of
 from screader_lib.cells.formats import anndata_expression
 from screader_lib.cells.gene_statistics import sampled_cells
 from screader_lib.cells.obs.columns import (
@@ -21,7 +22,7 @@ from screader_lib.cells.obs.columns import (
 )
 from screader_lib.errors import ScReaderError
 from screader_lib.exchange import encoding
-from screader_lib.exchange.table import Categorical, LazyColumn, Table
+from screader_lib.exchange.table import Categorical, Column, LazyColumn, LazyTable, Table, strings
 
 CELLS = 20_000
 NAMES = np.array([f"AAACCTGAGAAACCAT-{number}" for number in range(CELLS)], dtype=object)
@@ -98,3 +99,28 @@ def test_names_that_are_no_text(tmp_path: Path) -> None:
         file["obs/id"][1] = b"caf\xe9"
         with pytest.raises(ScReaderError, match="obs/id holds text that is not UTF-8"):
             anndata_expression.read_frame(file["obs"], "cells").load()
+
+
+def test_a_column_never_takes_the_place_of_another() -> None:
+    names = ["label", "label_input", "a/b", "a_b", "a_b_input"]
+    table = Table(NAMES[:1], {name: strings([f"of {name}"]) for name in names})
+    made = annotated(LazyTable.of(table), ObsColumns()).load()
+    assert sorted(made.strings(name)[0] for name in made.columns) == sorted(
+        f"of {name}" for name in names
+    )
+    kept = ("label_input", "a_b", "a_b_input")
+    assert [made.strings(name)[0] for name in kept] == [f"of {name}" for name in kept]
+
+
+@pytest.mark.parametrize(
+    "donors", [np.array([1, np.nan, 2]), strings(["d1", "nan", "d2"]), strings(["d1", "NA", "d2"])]
+)
+def test_cells_without_a_donor_are_of_none(donors: Column) -> None:
+    table = LazyTable.of(Table(NAMES[:3], {"patient": donors}))
+    made = annotated(table, ObsColumns(donor="patient")).load()
+    assert made.strings("donor")[1] == "" and group_column(made, np.arange(3)) == ""
+    assert group_column(made, np.array([0, 2])) == "donor"
+    with pytest.raises(ScReaderError, match="1 cells have no donor"):
+        groups_of(made, np.arange(3), "donor", "x")
+    with pytest.raises(ScReaderError, match="1 cells have no patient"):
+        groups_of(Table(NAMES[:3], {"patient": donors}), np.arange(3), "patient", "x")

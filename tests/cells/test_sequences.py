@@ -238,3 +238,10 @@ def test_logarithms_are_taken_back(kind: str, taken: Callable[[np.ndarray], np.n
     back, totals = normalised(sparse.csr_matrix(taken(scaled)), kind)
     assert back.toarray() == pytest.approx(scaled, rel=1e-6)
     assert totals == pytest.approx([1e4, 0, 1e4])
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint16])
+def test_genes_that_are_added_up_do_not_overflow(dtype: type) -> None:
+    most = np.iinfo(dtype).max
+    block = sparse.csr_matrix(np.array([[most, most, 1]], dtype))
+    assert map_genes(block, np.array([0, 0, 1]), 2).toarray().tolist() == [[2 * int(most), 1]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 from pathlib import Path
 
@@ -139,3 +140,35 @@ def test_what_is_no_table(tmp_path: Path) -> None:
     spoilt.iloc[30, 5] = ""
     message = fail("build-cells", table(tmp_path / "x.csv", spoilt, ","), *words)
     assert "x.csv: its matrix holds NaN or infinite values" in message
+
+
+@pytest.mark.parametrize("piece", [7, 10**6])
+@pytest.mark.parametrize("by_cells", [False, True])
+def test_blank_lines_and_quoted_names_shift_nothing(
+    tmp_path: Path, by_cells: bool, piece: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transpose, "ENTRIES_PER_PIECE", piece)
+    frame = FRAME.copy()
+    frame.index = [*SYMBOLS[:-1], f"{SYMBOLS[-1]},x"]
+    if by_cells:
+        frame = frame.T
+        frame.index = [*NAMES[:-1], "the last,\none"]
+        frame.insert(0, "cell_type", TYPES)
+    lines = frame.to_csv(quoting=csv.QUOTE_NONNUMERIC).split("\n")
+    for place in (2, 24, 27, len(lines) + 2):
+        lines.insert(place, "")
+    path = tmp_path / "x.csv"
+    path.write_text("\n".join(lines))
+    values, genes, obs = values_of(path)
+    assert np.array_equal(values, VALUES) and genes == [*SYMBOLS[:-1], f"{SYMBOLS[-1]},x"]
+    assert obs.index.tolist() == (frame.index.tolist() if by_cells else NAMES)
+    assert not by_cells or obs["cell_type"].tolist() == TYPES.tolist()
+
+
+def test_fields_beyond_the_last_column_shift_nothing(tmp_path: Path) -> None:
+    lines = FRAME.to_csv().splitlines()
+    lines[30] += ",5,6"
+    path = tmp_path / "x.csv"
+    path.write_text("\n".join(lines))
+    values, genes, obs = values_of(path)
+    assert np.array_equal(values, VALUES) and genes == SYMBOLS and obs.index.tolist() == NAMES

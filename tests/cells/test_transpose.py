@@ -99,3 +99,11 @@ def test_damaged_gzip(tmp_path: Path, stop: int) -> None:
     damaged = content[:stop] + (b"" if stop < 0 else bytes(40) + content[stop + 40 :])
     with pytest.raises(ScReaderError, match=INVALID):
         whole(market(tmp_path, damaged))
+
+
+def test_repeated_entries_do_not_overflow() -> None:
+    class Repeated(TransposedEntries):
+        def pieces(self) -> Iterator[np.ndarray]:
+            yield self.entries(*np.array([[0, 0, 1], [2, 2, 1]]), np.array([200, 100, 7], np.uint8))
+
+    assert whole(Repeated(2, 3, np.dtype(np.uint8))).tolist() == [[0, 0, 300], [0, 7, 0]]

@@ -33,6 +33,7 @@ from screader_lib.annotation.clusters import (
 from screader_lib.annotation.evidence import CalledCells
 from screader_lib.annotation.few_labels.example_table import CLUSTER, Examples, learnt_from
 from screader_lib.annotation.few_labels.own_cells import OwnCells
+from screader_lib.annotation.new_h5ad import cells_of
 from screader_lib.annotation.no_labels.type_evidence import mean_values
 from screader_lib.annotation.sample import obs_column
 from screader_lib.cells.cells_file import CellSequences
@@ -71,7 +72,7 @@ def annotate_by_examples(
     sample = OwnCells(sources, options.sample, reporter)
     clusters = _given_clusters(sources, sample.selected, examples, options.clusters)
     named_clusters = clusters if examples.kind == CLUSTER else None
-    names = as_strings(sample.builder.obs.index.load())
+    names = as_strings(cells_of(sources).index.load())[sample.selected]  # as in all outputs
     rows, truth = examples.of_cells(names, named_clusters)
     labels = examples.label_names
     if len(names) < MIN_CELLS:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from functools import cache
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
@@ -57,8 +57,8 @@ class Layout:
 
     def __init__(self, path: Path, name: str) -> None:
         with opened_table(path, name) as stream:
-            first = islice(lines_of(stream, name, LONGEST), ROWS_TO_JUDGE + 1)
-            lines = [line.rstrip("\r\n") for line in first]
+            filled = (line for line in lines_of(stream, name, LONGEST) if line.strip())
+            lines = [line.rstrip("\r\n") for line in islice(filled, ROWS_TO_JUDGE + 1)]
         if len(lines) < 2:
             raise no_table(name)
         self.delimiter = max(DELIMITERS, key=lambda mark: (lines[1].count(mark), mark == "\t"))
@@ -159,29 +159,41 @@ class TableExpression(Expression):
         return self.rows.read(start, stop)
 
 
+@contextmanager
+def _parsed(path: Path, name: str, delimiter: str, places: list[int], **more: Any) -> Iterator[Any]:
+    """Columns of a table as pandas reads them: always with the same rows, none for blank lines.
+
+    ScReaderError where they cannot be read, also where that shows later.
+    """
+    import pandas
+
+    try:
+        with opened_table(path, name) as stream:
+            yield pandas.read_csv(
+                stream, sep=delimiter, header=None, index_col=False, skiprows=1, usecols=places,
+                **more,
+            )  # fmt: skip
+    except ValueError as error:
+        problem = f"holds something other than numbers ({error})."
+        raise ScReaderError(problem, file=name) from error
+
+
 def _row_names(path: Path, name: str, delimiter: str) -> np.ndarray:
-    with opened_table(path, name) as stream:
-        return strings(
-            line.partition(delimiter)[0].strip('" \r\n') for line in islice(stream, 1, None)
-        )
+    with _parsed(path, name, delimiter, [0], dtype=str, keep_default_na=False) as frame:
+        return strings(text.strip() for text in frame[0])
 
 
 def _other_columns(path: Path, name: str, layout: Layout, which: np.ndarray) -> dict[str, Column]:
     """The columns that are no genes or cells, as texts or numbers."""
-    import pandas
-
     if not which.any():
         return {}
     places = (np.flatnonzero(which) + 1).tolist()
-    with opened_table(path, name) as stream:
-        frame = pandas.read_csv(
-            stream, sep=layout.delimiter, header=None, skiprows=1, usecols=places
-        )
     columns: dict[str, Column] = {}
-    for place in places:
-        values = frame[place]
-        kept = values.to_numpy() if values.dtype.kind in "biuf" else strings(values.fillna(""))
-        columns[layout.columns[place - 1]] = kept
+    with _parsed(path, name, layout.delimiter, places) as frame:
+        for place in places:
+            values = frame[place]
+            kept = values.to_numpy() if values.dtype.kind in "biuf" else strings(values.fillna(""))
+            columns[layout.columns[place - 1]] = kept
     return columns
 
 
@@ -229,26 +241,26 @@ class _TableEntries(ParsedEntries):
         sizes = (rows, int(numbers.sum()))
         super().__init__(*(sizes if by_cells else sizes[::-1]), np.dtype("<f8"))
         self.path, self.name, self.delimiter, self.by_cells = path, name, delimiter, by_cells
+        self.rows = rows
         self.places = (np.flatnonzero(numbers) + 1).tolist()
 
     def parse(self) -> Iterator[np.ndarray]:
-        import pandas
-
-        first = 0
-        try:
-            with opened_table(self.path, self.name) as stream:
-                tables = pandas.read_csv(
-                    stream, sep=self.delimiter, header=None, skiprows=1, usecols=self.places,
-                    dtype=np.float64, chunksize=max(1, ENTRIES_PER_PIECE // len(self.places)),
-                )  # fmt: skip
-                for table in tables:
-                    values = table.to_numpy()
-                    rows, columns = np.nonzero(values)  # also of NaN, which is refused later
-                    found = values[rows, columns]
-                    rows += first
-                    cells, genes = (rows, columns) if self.by_cells else (columns, rows)
-                    first += len(values)
-                    yield self.entries(cells, genes, found)
-        except ValueError as error:
-            problem = f"holds something other than numbers ({error})."
-            raise ScReaderError(problem, file=self.name) from error
+        first, at_once = 0, max(1, ENTRIES_PER_PIECE // len(self.places))
+        with _parsed(
+            self.path, self.name, self.delimiter, self.places, dtype=np.float64, chunksize=at_once
+        ) as tables:
+            for table in tables:
+                values = table.to_numpy()
+                rows, columns = np.nonzero(values)  # also of NaN, which is refused later
+                found = values[rows, columns]
+                rows += first
+                cells, genes = (rows, columns) if self.by_cells else (columns, rows)
+                first += len(values)
+                if first > self.rows:
+                    break
+                yield self.entries(cells, genes, found)
+        if first != self.rows:
+            problem = f"has numbers in {first:,} rows or more, but names of {self.rows:,}."
+            raise ScReaderError(
+                problem, file=self.name, remedy="Was it changed during the run? Run it again."
+            )

@@ -88,8 +88,10 @@ class TransposedEntries(ABC):
         entries = np.frombuffer(content, self.entry)
         values = as_scipy_type(np.ascontiguousarray(entries["value"]))
         indices = (entries["cell"] - start, np.ascontiguousarray(entries["gene"]))
-        block = coo_matrix((values, indices), shape=(stop - start, self.genes)).tocsr()
-        block.sum_duplicates()
+        shape = (stop - start, self.genes)
+        block = coo_matrix((values, indices), shape=shape).tocsr()
+        if block.nnz < len(values) and values.dtype.kind in "iu":  # sums of few bits would overflow
+            block = coo_matrix((values.astype(np.int64), indices), shape=shape).tocsr()
         return block
 
     def _sort_into_buckets(self) -> ScratchFile:

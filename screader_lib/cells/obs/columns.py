@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -100,8 +100,8 @@ def unknown_column(where: str, column: str, obs: LazyTable) -> ScReaderError:
 def annotated(obs: LazyTable, columns: ObsColumns) -> LazyTable:
     """obs with ``label``, ``label_ontology_id`` and ``donor`` first and all its columns after.
 
-    Labels such as "unknown", "NA" or NaN become missing. Where a column of the input has a reserved
-    name and another meaning, it is kept as ``NAME_input``.
+    Labels and donors such as "unknown", "NA" or NaN become missing. Where a column of the input has
+    a reserved name and another meaning, it is kept as ``NAME_input``.
     """
     result = LazyTable(obs.index)
     if columns.label is not None:
@@ -109,13 +109,22 @@ def annotated(obs: LazyTable, columns: ObsColumns) -> LazyTable:
     if columns.ontology is not None:
         result.columns["label_ontology_id"] = by_category(obs.column(columns.ontology), is_known)
     if columns.donor is not None:
-        result.columns["donor"] = by_category(obs.column(columns.donor))
+        result.columns["donor"] = by_category(obs.column(columns.donor), is_known)
     taken = {columns.label: "label", columns.ontology: "label_ontology_id", columns.donor: "donor"}
     for key, column in obs.columns.items():
         if taken.get(key) != key:
             name = key.replace("/", "_")
-            result.columns[f"{name}_input" if name in RESERVED else name] = column
+            if name != key or name in RESERVED:
+                name = name_beside((*RESERVED, *obs.columns, *result.columns), name)
+            result.columns[name] = column
     return result
+
+
+def name_beside(taken: Collection[str], name: str) -> str:
+    """The name, with as many ``_input`` behind it as make it differ from those that are taken."""
+    while name in taken:
+        name += "_input"
+    return name
 
 
 def concatenated(tables: Sequence[tuple[str, LazyTable]]) -> LazyTable:

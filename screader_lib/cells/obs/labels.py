@@ -22,6 +22,7 @@ UNKNOWN_LABELS = {
     "unknown", "ambiguous", "unassigned", "not assigned", "unlabelled", "unlabeled",
     "unclassified", "undetermined", "not available", "not applicable",
 }  # fmt: skip
+MISSING_VALUES = ("nan", "NaN", "NA", "<NA>")  # as texts, in a column of numbers or names
 SPACES = re.compile(r"[\s_]+|(?<=[^\W\d_])-(?=[^\W\d_])")  # a hyphen between letters, not of CD4-
 NUMBER = re.compile(r"[+-]?\d+(\.\d*)?$")
 MAX_LISTED = 5

@@ -139,11 +139,18 @@ def _with_names(index: LazyColumn, selection: CellSelection, file: str) -> np.nd
         raise ScReaderError(
             "lists no cells.", file=selection.names_file, remedy="Give one cell name per line."
         )
-    missing = set(listed)
+    missing, repeated = set(listed), set[str]()
     masks = []
     for names in index.string_blocks():
-        missing.difference_update(names)
         masks.append(np.fromiter((name in listed for name in names), bool, len(names)))
+        for name in np.asarray(names, object)[masks[-1]]:
+            (missing.discard if name in missing else repeated.add)(name)
+    if repeated:
+        raise ScReaderError(
+            f"lists names of several cells of {file}, such as {min(repeated)!r}.",
+            file=selection.names_file,
+            remedy="Which of them is meant? Give the cells names of their own.",
+        )
     if missing:
         raise ScReaderError(
             f"{len(missing):,} of {len(listed):,} listed cells are not in {file}, "

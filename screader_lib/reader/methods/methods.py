@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -113,6 +114,8 @@ def _train_neural(task: Task, checkpoint_file: Path | None, minutes: float) -> T
         identity = fingerprint(
             cells=task.cells.opened.sha256,
             fold=task.fold.to_json() if task.fold else {},
+            rows=hashlib.sha256(task.rows.tobytes()).hexdigest(),
+            validation=hashlib.sha256(task.validation_rows.tobytes()).hexdigest(),
             settings=settings.to_json(),
             llm=llm_identity(settings, task.machine),
             device=task.machine.device,

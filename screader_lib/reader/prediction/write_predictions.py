@@ -18,6 +18,7 @@ import numpy as np
 
 from screader_lib import launch
 from screader_lib.cells.cells_file import CellSequences
+from screader_lib.cells.obs.columns import name_beside
 from screader_lib.exchange import encoding
 from screader_lib.exchange.chunks import RowAppender
 from screader_lib.exchange.table import LazyColumn, LazyTable, Table, strings
@@ -152,7 +153,7 @@ def write_predictions(
     if options.rows is not None:
         obs.columns["row"] = LazyColumn.of(rows.astype(np.int64))
     obs.columns |= {  # all columns of the cells but a label that is true_label now
-        f"{name}_input" if name in OWN_COLUMNS else name: column
+        name_beside(given.columns, f"{name}_input") if name in OWN_COLUMNS else name: column
         for name, column in given.columns.items()
         if name != "label" or label_map is not None
     }
