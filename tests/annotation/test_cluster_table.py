@@ -172,3 +172,15 @@ def test_cells_outside_the_sketch_join_their_neighbours(monkeypatch: pytest.Monk
     assert len(found.categories) == 3
     for code in range(3):
         assert len(set(types[found.codes == code])) == 1
+
+
+def test_cells_without_a_cluster_are_in_none(reader: Path, folder: Path, tmp_path: Path) -> None:
+    adata = anndata.read_h5ad(folder / "cells.h5ad")
+    numbers = np.arange(adata.n_obs) % 3
+    adata.obs["number"] = np.where(numbers == 2, np.nan, numbers)
+    adata.obs["text"] = adata.obs["number"].astype(str)
+    adata.write_h5ad(tmp_path / "x.h5ad")
+    for column in ("number", "text"):
+        words = ("-r", reader, "--clusters", column, "--cluster-table", tmp_path / "c.tsv")
+        succeed("annotate", tmp_path / "x.h5ad", *words, "-o", tmp_path / "o.h5ad")
+        assert {row["cluster"] for row in rows_of(tmp_path / "c.tsv")} == {"0.0", "1.0"}

@@ -307,3 +307,31 @@ def test_large_groups_of_examples_are_thinned_evenly() -> None:
     kept = learnt_from(np.arange(1000), np.repeat([0, 1], [990, 10]), 100)
     assert (kept[:990].sum(), kept[990:].sum()) == (100, 10)
     assert np.diff(np.flatnonzero(kept[:990])).max() <= 11
+
+
+def test_a_repeated_name_is_that_of_the_outputs_though_a_cell_is_left_out(tmp_path: Path) -> None:
+    """The first of three cells of one name has too few counts: the others keep their suffixes."""
+    files, columns = [], []
+    for number in range(3):
+        rows = np.arange(50 * number, 50 * (number + 1))
+        data = expression(VALUES[rows].copy(), KINDS[rows])
+        if not number:
+            data.X[0] *= 0
+        data.obs_names = [f"cell{place:03}" for place in range(50)]
+        files.append(tmp_path / f"{number}.h5ad")
+        data.write_h5ad(files[-1])
+        columns.append(KINDS[rows])
+    named = [("cell000-1", columns[1][0]), ("cell000-2", columns[2][0])]
+    named += [(f"cell{place:03}", columns[0][place]) for place in range(1, 4)]
+    text = "cell,label\n" + "".join(f"{cell},{label}\n" for cell, label in named)
+    words = ("--min-counts", 1, "--calls", tmp_path / "calls.csv")
+    succeed(
+        "annotate", *files, "--examples", table(tmp_path, text), "-o", tmp_path / "out.h5ad", *words
+    )
+    calls = pandas.read_csv(tmp_path / "calls.csv", index_col=0)
+    examples = calls[calls["screader_status"] == "example"]["screader_label"]
+    assert sorted(examples.items()) == sorted(named)
+    obs = anndata.read_h5ad(tmp_path / "out.h5ad").obs
+    assert (obs["screader_status"] == "example").to_numpy().nonzero()[0].tolist() == [
+        1, 2, 3, 50, 100,
+    ]  # fmt: skip

@@ -166,3 +166,14 @@ def test_another_number_of_cells(tmp_path: Path) -> None:
         with pytest.raises(ScReaderError, match=r"x\.h5: has 30 cells, but there are calls of 29"):
             write_new([source], tmp_path / "out.h5ad", calls, PROVENANCE)
     assert not (tmp_path / "out.h5ad").exists()
+
+
+def test_genes_without_an_id_are_known_by_their_names(tmp_path: Path) -> None:
+    values = sparse.csr_matrix(np.array([[1.0, 2.0]] * 4))
+    for name, genes, ids in (("a", ["INS", "ONE"], ["E1", ""]), ("b", ["TWO", "INS"], ["", "E1"])):
+        var = pandas.DataFrame({"gene_ids": ids}, genes)
+        obs = pandas.DataFrame(index=[f"{name}{number}" for number in range(4)])
+        anndata.AnnData(values, obs, var).write_h5ad(tmp_path / f"{name}.h5ad")
+    data = written([tmp_path / "a.h5ad", tmp_path / "b.h5ad"], tmp_path / "out.h5ad")
+    assert data.var_names.tolist() == ["INS", "ONE", "TWO"]
+    assert data.X.toarray()[[0, 4]].tolist() == [[1, 2, 0], [2, 0, 1]]

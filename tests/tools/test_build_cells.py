@@ -128,6 +128,11 @@ def test_empty_cells_and_repeated_names(tmp_path: Path, embeddings: Path) -> Non
     made = sequences_of(tmp_path / "c.h5ad")
     assert list(made)[:4] == ["cell", "cell-2", "cell-3", "cell-1"]
     assert made["c1"] == ([], [])
+    (tmp_path / "list.txt").write_text("cell\nc5\n")
+    line = fail(
+        "build-cells", *words[:3], "--cells", tmp_path / "list.txt", "-o", tmp_path / "d.h5ad"
+    )
+    assert "list.txt: lists names of several cells of" in line and "such as 'cell'" in line
 
 
 def parts_of(folder: Path, *cuts: int) -> list[Path]:
