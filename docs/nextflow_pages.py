@@ -93,7 +93,9 @@ def options_of(module: str) -> dict[str, click.Parameter]:
 def set_by_module(module: str) -> set[str]:
     """Options that the module's script fills from its inputs and the task."""
     text = (MODULES / module.replace("-", "") / "main.nf").read_text("utf-8")
-    found = set(re.findall(r"(?<![\w-])(--[a-z][a-z-]+)", text.split("    stub:")[0]))
+    script = text.split("    stub:")[0]
+    found = set(re.findall(r"(?<![\w-])(--[a-z][a-z-]+)", script))
+    found |= {f"--{name}" for name in re.findall(r"^        (\w+): ", script, re.MULTILINE)}
     return found - {"--version"} | {"--output"}
 
 

@@ -140,8 +140,8 @@ CELLS_OF_REFERENCE = 1_000  # of each label; see benchmarks/training_many_cells.
     "--min-familiarity",
     type=click.FloatRange(0, 1),
     default=0.0,
-    help="Give no label to cells less familiar to the reader than this share of its training "
-    "donors' or held-out cells; with --examples, at a smaller cosine to the nearest one.",
+    help="Give no label to cells whose familiarity is lower: the share of the reader's held-out "
+    "cells that are no more familiar to it; with --examples, the cosine to the nearest example.",
 )
 @click.option(
     "--consensus",
@@ -203,15 +203,16 @@ def main(run: ToolRun, **given: Any) -> None:
     --label), on which one is trained first; from a few cells of the file itself (--examples); or
     from what is known of the types (--types).
 
-    The columns of obs are screader_label (missing where no label is confident enough),
-    screader_confidence, screader_familiarity, screader_status, screader_ontology_id, broad types
-    as screader_label_1 and so on, and screader_consensus_label with its confidence. A cell's own
-    label depends on that cell alone; the consensus also on its nearest neighbours. What an earlier
-    run added is kept under other names. With --examples, a cell's label depends on all cells of the
-    file, and its familiarity is the cosine to the nearest example. With --types, it depends on the
-    group of like cells that a cell is in; screader_evidence says by how many standard errors the
-    genes of its type are higher there than chance gives, and below 2 the status is unassigned;
-    uns/screader/clusters has a row for each group, with the genes that made the call.
+    The columns of obs are screader_label (a broader type, or missing, where no label is confident
+    enough), screader_confidence, screader_familiarity, screader_status, screader_ontology_id, broad
+    types as screader_label_1 and so on, and screader_consensus_label with its confidence. A cell's
+    own label depends on that cell alone; the consensus also on its nearest neighbours. What an
+    earlier run added is kept under other names. With --examples, a cell's label depends on all
+    cells of the file, and its familiarity is the cosine to the nearest example. With --types, it
+    depends on the group of like cells that a cell is in; screader_evidence says by how many
+    standard errors the genes of its type are higher there than chance gives, and below 2 the status
+    is unassigned; uns/screader/clusters has a row for each group, with the genes that made the
+    call.
 
     With both a reader and --types, the nearest of the types that the reader does not know is
     proposed for cells that are unlike all of its own, in screader_proposed_type with its confidence

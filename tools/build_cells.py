@@ -124,7 +124,10 @@ SET_BY_LIKE = (
     "laboratory's cells.",
 )
 @click.option(
-    "--select", type=click.Choice(SELECTIONS), default="variable", help="Which genes to use."
+    "--select",
+    type=click.Choice(SELECTIONS),
+    default="variable",
+    help="variable: the genes with the largest excess variance; all: every embedded gene.",
 )
 @click.option(
     "--variable-genes",

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     "--provider",
     type=click.Choice(PROVIDERS),
     show_default="packaged; with --model: sentence-transformers; with --base-url: openai",
-    help="Who computes the vectors; tfidf: no model, but the words of the texts.",
+    help="What computes the vectors; tfidf: no model, but the words of the texts.",
 )
 @click.option(
     "--model",

@@ -24,9 +24,9 @@ from screader_lib.reporting import printable
 def main(run: ToolRun, files: tuple[str, ...]) -> None:
     """Summarise the content of FILES: scReader's own, and how they were made, or any of cells.
 
-    Of your own cells (h5ad, 10x, loom and whatever else build-cells reads), it tells the numbers
-    of cells and genes, the species that the genes' names are of, what each matrix holds, and the
-    columns that may be labels.
+    Of your own cells (h5ad, 10x, loom and whatever else build-cells reads), it reports the
+    numbers of cells and genes, the species to which the gene names belong, what each matrix
+    holds, and the columns that may be labels.
     """
     for number, name in enumerate(files):
         lines = list(_lines(run, name))

@@ -98,8 +98,9 @@ SETTINGS = ("precision", "quantize", "micro_batch_tokens")
     type=click.FloatRange(0, 1),
     default=0.0,
     help="Leave cells below this familiarity unassigned; about this fraction of the cells of known "
-    "types is lost as well. Types close to a known one mostly stay undetected: at 0.05, 3 % of NK "
-    "cells that were left out of training data with CD8 T cells (benchmarks/confidence.md).",
+    "types is lost as well. Types close to a known one mostly stay undetected: at 0.05, a reader "
+    "trained with CD8 T cells but without NK cells left 3 % of these unassigned "
+    "(benchmarks/confidence.md).",
 )
 @click.option(
     "--held-out",

@@ -30,7 +30,7 @@ from screader_lib.command_line.tool import tool
     ],
 )
 @click.argument("expression", type=FilePath())
-@output_option("the prepared cells, an h5ad")
+@output_option("the prepared cells (h5ad)")
 @click.option(
     "--markers",
     type=FilePath(),

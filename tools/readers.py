@@ -103,7 +103,9 @@ def show_readers(run: ToolRun, reader: str, registry: str | None) -> None:
     help="What the reader is called from then on, as in predict --reader NAME.",
 )
 @click.option(
-    "--sha256", metavar="HEX", help="SHA-256 that the file must have; of a registry, it states it."
+    "--sha256",
+    metavar="HEX",
+    help="SHA-256 that the file must have; a registry states it for its readers.",
 )
 @registry_option
 def fetch_readers(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from screader_lib.command_line.group import group
 
 SUBCOMMANDS = {
-    "annotate": "Label the cells of a file with a pre-trained reader.",
+    "annotate": "Label cells by a reader, a reference, examples or named types.",
     "fetch-descriptions": "Fetch one text per gene.",
     "embed-genes": "Embed gene texts, one vector per gene.",
     "build-cells": "Turn an expression matrix into ranked, weighted gene sequences.",
@@ -16,7 +16,7 @@ SUBCOMMANDS = {
     "plot": "Draw figures and write the report.",
     "readers": "List, show and fetch trained readers.",
     "validate": "Check exchange files against their schemas.",
-    "info": "Summarise exchange files.",
+    "info": "Summarise exchange files, or any file of cells.",
     "demo": "Run the whole suite on real cells.",
 }
 

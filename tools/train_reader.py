@@ -46,7 +46,7 @@ if TYPE_CHECKING:
         "train-reader cells.h5ad --method logistic -o control.h5",
         "train-reader few.h5ad --method few-labels --unlabelled others.h5ad -o reader.h5",
         "train-reader cells.h5ad --folds 10 --oof-predictions calls.h5ad -o reader.h5",
-        "train-reader cells.h5ad --group-by donor --fold 2 -o without-donor-2.h5",
+        "train-reader cells.h5ad --group-by donor --fold 2 -o without-fold-2.h5",
         "train-reader cells.h5ad --method pooled --card card.yaml -o reader.h5",
         "train-reader cells.h5ad --method genept-s --classifier knn -o control.h5",
         "build-cells counts.h5ad -e genes.h5ad --label cell_type | train-reader -o reader.h5",
@@ -59,7 +59,10 @@ if TYPE_CHECKING:
     "--method",
     type=click.Choice(METHODS),
     default="screader",
-    help="scReader, or one of its controls; few-labels is for a few labelled cells among many.",
+    help="screader; the same with a randomly initialised LLM (screader-random) or none (pooled); "
+    "genept, genept-w, genept-s: GenePT; logistic, components: logistic regression on genes or "
+    "principal components; majority: the most frequent label; few-labels: for a few labelled "
+    "cells among many.",
 )
 @click.option(
     "--recipe",
@@ -78,11 +81,11 @@ if TYPE_CHECKING:
 @click.option(
     "--label-texts",
     metavar="packaged|TABLE",
-    help="With method logistic, draw the weights of genes not to zero but to what the texts of "
-    "genes and labels have in common: by the labels' names and the Cell Ontology (packaged), or by "
-    "TABLE, .csv or .tsv with columns type (the label) and optionally ontology_id and text. Of "
-    "four data sets it helped on one, sorted blood with 1 to 5 cells of each type, and lowered "
-    "macro F1 on others (benchmarks/texts.md).",
+    help="With method logistic, shrink the weights of genes not towards zero but towards the "
+    "similarity of the genes' and labels' texts: by the labels' names and the Cell Ontology "
+    "(packaged), or by TABLE, .csv or .tsv with columns type (the label) and optionally "
+    "ontology_id and text. Of four data sets it helped on one, sorted blood with 1 to 5 cells of "
+    "each type, and lowered macro F1 on others (benchmarks/texts.md).",
 )
 @settings_options
 @machine_options
@@ -171,9 +174,10 @@ def main(
     then the reader is trained on all cells and its confidence calibrated on the out-of-fold
     predictions. Without these options, methods that need no LLM or text model do so by whole
     donors, in at most 5 folds, if the cells are of several (see --calibrate-on). Otherwise,
-    confidence is calibrated on the validation cells. None of these have a label with fewer than
-    10 cells, so confidence in such labels is not calibrated, except with --method few-labels: it
-    predicts labelled cells without their own labels, if labels with 3 or more have 20 in all.
+    confidence is calibrated on the validation cells. Labels with fewer than 10 cells have no
+    validation cells, so confidence in them is not calibrated. --method few-labels instead
+    predicts each labelled cell with that cell's label left out, for labels with 3 cells or more,
+    if these have 20 cells in all.
 
     --fold trains the reader of a single fold, so that a cluster can run the folds in parallel;
     'screader gather' merges their predictions.

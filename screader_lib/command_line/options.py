@@ -133,7 +133,7 @@ def value_options(normalised: str) -> Callable:
             type=click.Choice(NORMALISATIONS),
             show_default=normalised,
             help="totals: each cell to 10,000 over all genes of the file; reader: so that the "
-            "genes shared with the reader (--like) add up to what they do on average in its "
+            "genes shared with the reader (of build-cells: --like) add up to their average in its "
             "cells; none: logs are left as given; auto: none for logs of fewer than 10,000 genes "
             "whose cells add up to different totals of at most 10,000, else totals.",
         ),

@@ -46,6 +46,7 @@ from screader_lib.reader.methods import methods
 from screader_lib.reader.methods.genept import GenePTs
 from screader_lib.reader.model import training
 from screader_lib.reader.model.neural_reader import NeuralReader
+from screader_lib.reader.model.training_checkpoint import TrainingCheckpoint
 from screader_lib.reader.reader_file import StoredReader, read_reader, write_reader
 from screader_lib.reader.settings import settings_for
 from screader_lib.reader.task import TrainedMethod, make_task
@@ -272,3 +273,24 @@ def test_predictions_without_an_llm_import_no_torch(
     words = [sys.executable, "-c", code, *words[1:], "-o", str(tmp_path / "p.h5ad")]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_checkpoint_is_of_the_cells_that_are_trained_on(
+    sequences: CellSequences, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other validation cells, such as those of --calibrate-on, are another training."""
+
+    class Caught(Exception):
+        """Stands for the training."""
+
+    def caught(_: object, llm: object, checkpoint: TrainingCheckpoint) -> None:
+        raise Caught(checkpoint.fingerprint)
+
+    monkeypatch.setattr(training, "train_neural", caught)
+    task, found = make_task(sequences, settings_for("pooled", "default", {})), []
+    swapped = replace(task, rows=task.validation_rows, validation_rows=task.rows)
+    for one in (task, replace(task, rows=task.rows.copy()), swapped):
+        with pytest.raises(Caught) as told:
+            methods.train(one, tmp_path / "state")
+        found.append(str(told.value))
+    assert found[0] == found[1] != found[2]

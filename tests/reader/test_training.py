@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,6 @@ from screader_lib.reader.evaluation import ValidationScores
 from screader_lib.reader.llm import decoder
 from screader_lib.reader.llm.frozen_llm import FrozenLLM
 from screader_lib.reader.llm.machine import Processes
-from screader_lib.reader.methods import methods
 from screader_lib.reader.model import training
 from screader_lib.reader.model.batches import BatchRunner, drop_genes, split_by_length
 from screader_lib.reader.model.neural_reader import NeuralReader
@@ -289,24 +287,6 @@ def test_a_killed_training_goes_on_as_if_it_had_not_been(
     reporter = RecordingReporter()
     other = TrainingCheckpoint(tmp_path / "state", "other", reporter=reporter)
     assert other.load() is None and "belongs to another training" in reporter.warnings[0]
-
-
-def test_a_checkpoint_is_of_the_cells_that_are_trained_on(
-    sequences: CellSequences, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Other validation cells, such as those of --calibrate-on, are another training."""
-    task, found = task_of(sequences, method="pooled", llm_layers=0), []
-
-    def caught(_: Task, llm: object, checkpoint: TrainingCheckpoint) -> None:
-        found.append(checkpoint.fingerprint)
-        raise Killed
-
-    monkeypatch.setattr(training, "train_neural", caught)
-    swapped = replace(task, rows=task.validation_rows, validation_rows=task.rows)
-    for one in (task, replace(task, rows=task.rows.copy()), swapped):
-        with pytest.raises(Killed):
-            methods.train(one, tmp_path / "state")
-    assert found[0] == found[1] != found[2]
 
 
 @pytest.mark.parametrize(

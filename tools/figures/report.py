@@ -36,7 +36,9 @@ from screader_tools.figures.figure_options import TYPE_PALETTE, read_coordinates
     metavar="NAME|FILE",
     help="The reader, or its name: adds its training curves.",
 )
-@click.option("--cells", type=FilePath(), help="The cells: adds their UMAP before reading.")
+@click.option(
+    "--cells", type=FilePath(), help="The cells: adds the UMAP of their mean gene embeddings."
+)
 @click.option("--metrics", type=FilePath(), help="Metrics of other methods to compare with (JSON).")
 @click.option(
     "--compare-with",

@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 @options.predictions_argument
 @options.name_option
 @click.option(
-    "--cells", type=FilePath(), help="Cells of the first file: adds a panel of them before reading."
+    "--cells",
+    type=FilePath(),
+    help="Cells of the first file: adds a panel of their mean gene embeddings.",
 )
 @click.option(
     "--color",
@@ -70,8 +72,8 @@ def main(
 ) -> None:
     """Draw the UMAP of the cell vectors in PREDICTIONS, a panel per file.
 
-    With --cells there is one more panel, of the weighted mean of each cell's gene embeddings,
-    before reading. Under each panel: silhouette (-1 to 1), and nearest-neighbour purity, the
+    With --cells there is one more panel, of the weighted mean of each cell's gene embeddings.
+    Under each panel: silhouette (-1 to 1), and nearest-neighbour purity, the
     mean fraction of a cell's 10 nearest neighbours that have its label. Both are measured in the
     vectors, not in the figure, on at most 5,000 cells. Of more than 20,000 cells, a random
     20,000 have their UMAP and the others are placed among their nearest neighbours in these, which
