@@ -279,6 +279,7 @@ def _annotate(
             given.expression, ReadOptions(given.layer, None, given.modality, given.genome)
         )
         whole = sources[0].anndata_path if len(sources) == 1 else None
+        opened = whole.stat() if whole is not None else None
         if given.in_place and (whole != Path(given.expression[0]) or whole.is_dir()):
             raise ScReaderError(
                 f"is not an h5ad to add to ({sources[0].format}).",
@@ -309,8 +310,9 @@ def _annotate(
             return called
         if whole is not None:
             annotated_file.write_annotated(
-                whole, target, called, made, name=sources[0].name, reporter=run.reporter
-            )
+                whole, target, called, made,
+                name=sources[0].name, opened=opened, reporter=run.reporter,
+            )  # fmt: skip
         else:
             new_h5ad.write_new(sources, target, called, made, reporter=run.reporter)
         return called

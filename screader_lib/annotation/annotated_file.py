@@ -6,6 +6,7 @@ Only obs, and obsm and uns as groups, are touched, to add to them.
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -34,14 +35,15 @@ def write_annotated(
     provenance: Provenance,
     *,
     name: str | None = None,
+    opened: os.stat_result | None = None,
     reporter: Reporter = SILENT,
 ) -> None:
     """Write ``output``: the AnnData ``source``, which messages call ``name``, with ``calls`` in it.
 
     ``source`` is an h5ad, which ``output`` may be too (it is replaced in one step), or a zarr
     store, which becomes an h5ad. What an earlier run added gets the suffix ``_previous``
-    (``_previous_2``, …). ScReaderError where ``source`` is neither, is damaged or unsafe, or has
-    another number of cells than the calls.
+    (``_previous_2``, …). ScReaderError where ``source`` is neither, is damaged or unsafe, has
+    another number of cells than the calls, or is no longer the h5ad that was ``opened`` for them.
     """
     name = name or str(source)
     is_store = source.is_dir()
@@ -51,12 +53,23 @@ def write_annotated(
     with writing.replacing(output) as temporary:
         if not is_store:
             shutil.copyfile(source, temporary)
+            if opened is not None and _state(source.stat()) != _state(opened):
+                raise ScReaderError(
+                    "was changed during the run: the calls may be of other cells.",
+                    file=name,
+                    remedy="Run it again.",
+                )
         with writing.new_file(temporary, "w" if is_store else "r+") as file:
             if is_store:
                 zarr_copy.copy_store(source, file, name, reporter)
                 _check_input(file, calls, name)
             add_calls(file, calls, provenance, reporter)
         check_written(temporary, calls)
+
+
+def _state(found: os.stat_result) -> tuple[int, ...]:
+    """What changes where a file is written or replaced."""
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _check_input(file: h5py.File, calls: Calls, name: str) -> None:

@@ -339,3 +339,24 @@ def test_a_new_file_keeps_the_names_of_its_genes(reader: Path, tmp_path: Path) -
         new = anndata.read_h5ad(tmp_path / "o.h5ad")
         assert new.var_names.tolist() == mouse and new.var["human"].tolist() == genes()
         assert (new.obs["screader_label"].astype(str) == np.tile(types, 2)).all()
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_calls_are_not_written_beside_other_cells(
+    reader: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_place: bool
+) -> None:
+    """The file is replaced by one of the same cells in another order, while they are called."""
+    source, output = write_expression(tmp_path / "new.h5ad"), tmp_path / "o.h5ad"
+    reversed_cells = anndata.read_h5ad(source)[::-1].copy()
+
+    def replaced(*_: object) -> None:
+        reversed_cells.write_h5ad(tmp_path / "other.h5ad")
+        (tmp_path / "other.h5ad").replace(source)
+
+    monkeypatch.setattr("screader_tools.annotate._write_calls", replaced)
+    done = invoke(
+        "annotate", source, "-r", reader, *(["--in-place"] if in_place else ["-o", output])
+    )
+    assert done.exit_code == 1 and "new.h5ad: was changed during the run" in done.stderr
+    assert not output.exists()
+    assert (anndata.read_h5ad(source).obs_names == reversed_cells.obs_names).all()
