@@ -144,7 +144,10 @@ def _with_names(index: LazyColumn, selection: CellSelection, file: str) -> np.nd
     for names in index.string_blocks():
         masks.append(np.fromiter((name in listed for name in names), bool, len(names)))
         for name in np.asarray(names, object)[masks[-1]]:
-            (missing.discard if name in missing else repeated.add)(name)
+            if name in missing:
+                missing.remove(name)
+            else:
+                repeated.add(name)
     if repeated:
         raise ScReaderError(
             f"lists names of several cells of {file}, such as {min(repeated)!r}.",
