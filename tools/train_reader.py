@@ -46,7 +46,7 @@ if TYPE_CHECKING:
         "train-reader cells.h5ad --method logistic -o control.h5",
         "train-reader few.h5ad --method few-labels --unlabelled others.h5ad -o reader.h5",
         "train-reader cells.h5ad --folds 10 --oof-predictions calls.h5ad -o reader.h5",
-        "train-reader cells.h5ad --group-by donor --fold 2 -o without-fold-2.h5",
+        "train-reader cells.h5ad --group-by donor --fold 2 -o reader-of-fold-2.h5",
         "train-reader cells.h5ad --method pooled --card card.yaml -o reader.h5",
         "train-reader cells.h5ad --method genept-s --classifier knn -o control.h5",
         "build-cells counts.h5ad -e genes.h5ad --label cell_type | train-reader -o reader.h5",

@@ -34,7 +34,7 @@ SMALLER = {  # so that 120 cells of the pancreas and a tiny LLM do, in a moment
 }
 EACH = {  # of what is done to each of several: the part that stands for all, and their number
     "part-3": ("3/8", "{}/2", 2),
-    "fold-2": ("--fold 2", "--fold {}", 3),
+    "of-fold-2": ("--fold 2", "--fold {}", 3),
 }
 RUN = {
     page: run
